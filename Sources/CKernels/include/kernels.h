@@ -1,0 +1,3 @@
+#ifndef MOETOP_KERNELS_H
+#define MOETOP_KERNELS_H
+#endif
