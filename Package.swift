@@ -28,9 +28,9 @@ let package = Package(
   targets: [
     .target(name: "CKernels", cSettings: strictC),
     .systemLibrary(
-      name: "CNcurses", pkgConfig: "ncursesw", providers: [.apt(["libncurses-dev"]), .brew(["ncurses"])]),
+      name: "CNcurses", providers: [.apt(["libncurses-dev"]), .brew(["ncurses"])]),
     .systemLibrary(
-      name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
+      name: "CPCRE2", providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
     room("Routing"),
     room("Formats"),
     room("Model", ["CKernels", "CPCRE2", "Routing", "Formats"]),
