@@ -1,0 +1,49 @@
+// Internal: the tables of the forms, and the sizes all forms share.
+#ifndef MOETOP_FORMS_H
+#define MOETOP_FORMS_H
+
+#include "include/kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+extern const mt_kernels mt_scalar_kernels;
+#if defined(__x86_64__) && defined(MT_X86_FORMS)
+extern const mt_kernels mt_avx2_kernels;
+extern const mt_kernels mt_avx512_kernels;
+extern const mt_kernels mt_avx512vnni_kernels;
+#elif defined(__aarch64__) && defined(MT_ARM_FORMS)
+extern const mt_kernels mt_neon_kernels;
+#endif
+
+/// Floats from one widened weight row to the next: whole cache lines, and never a multiple of 4 KiB, so that the
+/// rows of a tile do not compete for the same cache sets.
+static inline size_t mt_panel_stride(size_t depth) {
+  size_t stride = (depth + 15) / 16 * 16;
+  return stride % 1024 == 0 ? stride + 16 : stride;
+}
+
+/// Weight rows widened at once: about 192 KiB, which leaves half of a small second-level cache to the tokens.
+static inline size_t mt_panel_rows(size_t depth) {
+  size_t rows = (size_t)192 * 1024 / sizeof(float) / mt_panel_stride(depth ? depth : 1) / 8 * 8;
+  return rows < 8 ? 8 : rows > 256 ? 256 : rows;
+}
+
+/// Score columns of one query row: whole vectors, so that lane = key index modulo 16 for every query.
+static inline size_t mt_score_stride(size_t keys) { return (keys + 15) / 16 * 16 + 16; }
+
+/// Query rows whose scores are held at once: a multiple of every tile height (6, 3, 4), about 256 KiB of scores.
+static inline size_t mt_query_rows(size_t keys) {
+  size_t rows = (size_t)256 * 1024 / sizeof(float) / mt_score_stride(keys) / 12 * 12;
+  return rows < 12 ? 12 : rows > 48 ? 48 : rows;
+}
+
+/// The keys [begin, end) that token t of an attention job sees.
+static inline void mt_visible_keys(const mt_attention_job *job, size_t t, size_t *begin, size_t *end) {
+  size_t position = job->first_position + t;
+  *end = job->causal && position + 1 < job->keys ? position + 1 : job->keys;
+  *begin = job->window > 0 && position + 1 > job->window ? position + 1 - job->window : 0;
+  if (*begin > *end) { *begin = *end; }
+}
+
+#endif
