@@ -13,14 +13,14 @@ final class Configuration {
   /// - Throws: `FormatError` for damaged JSON, `ModelError.badOption` for an override that is not JSON.
   init(path: String, overrides: [String: String]) throws {
     file = path.split(separator: "/").last.map(String.init) ?? path
-    let root = try JSON.parse(file: path)
+    let root = try JSON.read(path, options: .python)
     guard root.kind == .object else {
       throw ModelError.configuration(file: file, key: "the file", expected: "an object", found: "\(root.kind)")
     }
     values = [:]
     for (key, value) in root.objectMembers where !value.isNull { values[key] = value }
     for (key, text) in overrides {
-      guard let value = try? JSON.parse(text, name: "--set \(key)") else {
+      guard let value = try? JSON.parse(text: text, name: "--set \(key)") else {
         throw ModelError.badOption(name: "--set \(key)", expected: "a JSON value", found: text)
       }
       values[key] = value.isNull ? nil : value

@@ -7,6 +7,8 @@
 // | intermediate_size    | width of one expert                                  | required       |
 // | sliding_window       | tokens a token sees, itself included                 | none           |
 
+import Routing
+
 extension Family {
   static let mixtral = Family(modelType: "mixtral") { configuration in
     let sizes = try DecoderSizes(configuration, normEpsilon: 1e-5)

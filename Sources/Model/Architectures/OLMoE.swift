@@ -9,6 +9,8 @@
 // | clip_qkv             | clamp of queries, keys, values after the norms       | none           |
 // | attention_bias       | biases on q, k, v, o                                 | false          |
 
+import Routing
+
 extension Family {
   static let olmoe = Family(modelType: "olmoe") { configuration in
     let sizes = try DecoderSizes(configuration, normEpsilon: 1e-5)

@@ -12,6 +12,8 @@
 // | attention_bias        | biases on q, k, v, o                                 | false          |
 // | use_sliding_window    | whether sliding_window holds                         | false          |
 
+import Routing
+
 extension Family {
   static let qwen3MoE = Family(modelType: "qwen3_moe") { configuration in
     let sizes = try DecoderSizes(configuration, normEpsilon: 1e-6)

@@ -180,8 +180,9 @@ public final class Decoder {
     let out = probe == nil ? buffers.hidden : buffers.zeroedMixed(width)
     half.experts.withUnsafeBufferPointer { experts in
       buffers.reserveExperts(ExpertCall.hiddenFloats(experts, assignments))
-      pool.run(
-        experts, assignments, ExpertCall(out: out, x: buffers.normed, hidden: buffers.expertHidden, activation: .silu))
+      pool.runExperts(
+        ExpertCall(out: out, x: buffers.normed, hidden: buffers.expertHidden, activation: .silu), experts: experts,
+        assignments: assignments)
     }
     if let probe {
       if let routing = half.routing {

@@ -5,7 +5,7 @@
 import CKernels
 
 /// How the elements of a weight are stored.
-public enum ElementType: UInt32, Sendable, CaseIterable {
+public enum StoredType: UInt32, Sendable, CaseIterable {
   case f32 = 0
   case f16 = 1
   case bf16 = 30
@@ -20,12 +20,12 @@ public enum ElementType: UInt32, Sendable, CaseIterable {
 /// - Note: `@unchecked Sendable`: immutable bytes; whoever mapped them keeps them mapped.
 public struct WeightMatrix: @unchecked Sendable {
   public var base: UnsafeRawPointer
-  public var type: ElementType
+  public var type: StoredType
   public var rows: Int
   public var columns: Int
   public var rowBytes: Int
 
-  public init(base: UnsafeRawPointer, type: ElementType, rows: Int, columns: Int, rowBytes: Int? = nil) {
+  public init(base: UnsafeRawPointer, type: StoredType, rows: Int, columns: Int, rowBytes: Int? = nil) {
     self.base = base
     self.type = type
     self.rows = rows

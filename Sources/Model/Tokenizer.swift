@@ -1,0 +1,1 @@
+public struct Tokenizer { init(file: String) throws {} }
