@@ -1,1 +1,2 @@
-public struct Tokenizer { init(file: String) throws {} }
+public struct Tokenizer { init(file: String) throws {}
+public var vocabularySize: Int { 0 } }
