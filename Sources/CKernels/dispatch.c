@@ -9,7 +9,7 @@ const mt_kernels *mt_kernels_at(mt_level level) {
   switch (level) {
   case MT_SCALAR:
     return &mt_scalar_kernels;
-#if defined(__x86_64__) && defined(MT_X86_FORMS)
+#if defined(__x86_64__)
   case MT_AVX2:
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")
                ? &mt_avx2_kernels
@@ -22,7 +22,7 @@ const mt_kernels *mt_kernels_at(mt_level level) {
     }
     if (level == MT_AVX512) { return &mt_avx512_kernels; }
     return __builtin_cpu_supports("avx512vnni") ? &mt_avx512vnni_kernels : NULL;
-#elif defined(__aarch64__) && defined(MT_ARM_FORMS)
+#elif defined(__aarch64__)
   case MT_NEON:
     return &mt_neon_kernels;
 #endif
@@ -78,7 +78,7 @@ size_t mt_row_bytes(mt_element_type type, size_t depth) {
 
 size_t mt_matmul_scratch_bytes(size_t depth) { return mt_panel_rows(depth) * mt_panel_stride(depth) * sizeof(float); }
 
-size_t mt_attention_scratch_bytes(size_t keys) { return mt_query_rows(keys) * mt_score_stride(keys) * sizeof(float); }
+size_t mt_attention_scratch_bytes(size_t keys) { return mt_query_rows * mt_score_stride(keys) * sizeof(float); }
 
 void mt_matmul(const mt_matmul_job *job, void *scratch) { table()->matmul(job, scratch); }
 

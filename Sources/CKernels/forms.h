@@ -8,11 +8,11 @@
 #include <string.h>
 
 extern const mt_kernels mt_scalar_kernels;
-#if defined(__x86_64__) && defined(MT_X86_FORMS)
+#if defined(__x86_64__)
 extern const mt_kernels mt_avx2_kernels;
 extern const mt_kernels mt_avx512_kernels;
 extern const mt_kernels mt_avx512vnni_kernels;
-#elif defined(__aarch64__) && defined(MT_ARM_FORMS)
+#elif defined(__aarch64__)
 extern const mt_kernels mt_neon_kernels;
 #endif
 
@@ -32,11 +32,8 @@ static inline size_t mt_panel_rows(size_t depth) {
 /// Score columns of one query row: whole vectors, so that lane = key index modulo 16 for every query.
 static inline size_t mt_score_stride(size_t keys) { return (keys + 15) / 16 * 16 + 16; }
 
-/// Query rows whose scores are held at once: a multiple of every tile height (6, 3, 4), about 256 KiB of scores.
-static inline size_t mt_query_rows(size_t keys) {
-  size_t rows = (size_t)256 * 1024 / sizeof(float) / mt_score_stride(keys) / 12 * 12;
-  return rows < 12 ? 12 : rows > 48 ? 48 : rows;
-}
+/// Query rows whose scores are held at once: the highest tile of any form.
+enum { mt_query_rows = 6 };
 
 /// The keys [begin, end) that token t of an attention job sees.
 static inline void mt_visible_keys(const mt_attention_job *job, size_t t, size_t *begin, size_t *end) {

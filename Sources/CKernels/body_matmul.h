@@ -1,0 +1,139 @@
+// The product of a vector form. A tile is a few weight rows against a few tokens; each of its accumulators is one output,
+// its lanes partial sums over the depth. So every output has one chain of operations, whatever the tile, and weights are
+// read as they lie: there is no packing, only widening to f32 where many tokens share it.
+
+/// sums[t * rows + r] = x[t] . w[r], for rows and tokens known when compiled.
+MT_INLINE void tile(const int rows, const int tokens, const mt_element_type type, const char *const *w,
+                    const float *const *x, size_t depth, float *sums) {
+  vf a[24];
+#pragma clang loop unroll(full)
+  for (int i = 0; i < rows * tokens; i++) { a[i] = v_set(0); }
+  size_t i = 0;
+#pragma clang loop unroll(disable)
+  for (; i + lanes <= depth; i += lanes) {
+    vf row[8];
+#pragma clang loop unroll(full)
+    for (int r = 0; r < rows; r++) { row[r] = v_load_element(w[r], type, i); }
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) {
+      vf value = v_load(x[t] + i);
+#pragma clang loop unroll(full)
+      for (int r = 0; r < rows; r++) { a[t * rows + r] = v_fma(row[r], value, a[t * rows + r]); }
+    }
+  }
+  if (i < depth) {
+    vf row[8];
+#pragma clang loop unroll(full)
+    for (int r = 0; r < rows; r++) { row[r] = v_load_element_n(w[r], type, i, depth - i); }
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) {
+      vf value = v_load_n(x[t] + i, depth - i, 0);
+#pragma clang loop unroll(full)
+      for (int r = 0; r < rows; r++) { a[t * rows + r] = v_fma(row[r], value, a[t * rows + r]); }
+    }
+  }
+  const int count = rows * tokens;
+  int done = 0;
+  for (; done + 16 <= count; done += 16) { v_sums(a + done, 16, sums + done); }
+  if (count - done >= 8) {
+    v_sums(a + done, 8, sums + done);
+    done += 8;
+  }
+  if (count - done >= 4) { v_sums(a + done, 4, sums + done); }
+}
+
+#define MT_TILE(name, rows, tokens, type)                                                                              \
+  static __attribute__((noinline)) void name(const char *const *w, const float *const *x, size_t depth, float *sums) { \
+    tile(rows, tokens, type, w, x, depth, sums);                                                                       \
+  }
+#define MT_TILES(suffix, type)       \
+  MT_TILE(tile_81_##suffix, 8, 1, type) \
+  MT_TILE(tile_42_##suffix, 4, 2, type) \
+  MT_TILE(tile_43_##suffix, 4, 3, type)
+
+MT_TILES(f32, MT_F32)
+MT_TILES(f16, MT_F16)
+MT_TILES(bf16, MT_BF16)
+
+typedef void (*tile_function)(const char *const *w, const float *const *x, size_t depth, float *sums);
+
+#if MT_WIDE_TILES  // 32 registers: up to 24 accumulators
+#define MT_MORE_TILES(suffix, type)     \
+  MT_TILE(tile_82_##suffix, 8, 2, type) \
+  MT_TILE(tile_44_##suffix, 4, 4, type) \
+  MT_TILE(tile_45_##suffix, 4, 5, type) \
+  MT_TILE(tile_46_##suffix, 4, 6, type)
+MT_MORE_TILES(f32, MT_F32)
+MT_MORE_TILES(f16, MT_F16)
+MT_MORE_TILES(bf16, MT_BF16)
+#define MT_TILE_ROW(s) {NULL, tile_81_##s, tile_82_##s, tile_43_##s, tile_44_##s, tile_45_##s, tile_46_##s}
+#else
+#define MT_TILE_ROW(s) {NULL, tile_81_##s, tile_42_##s, tile_43_##s}
+#endif
+
+static const tile_function tiles_f32[] = MT_TILE_ROW(f32);
+static const tile_function tiles_f16[] = MT_TILE_ROW(f16);
+static const tile_function tiles_bf16[] = MT_TILE_ROW(bf16);
+
+/// Weight rows of the tile for so many tokens.
+MT_INLINE size_t tile_rows(size_t tokens) { return tokens == 1 || (tokens == 2 && MT_WIDE_TILES) ? 8 : 4; }
+
+MT_INLINE const tile_function *tiles_of(mt_element_type type) {
+  return type == MT_F16 ? tiles_f16 : type == MT_BF16 ? tiles_bf16 : tiles_f32;
+}
+
+/// Height of the next token tile: as few tiles as possible, of nearly equal height.
+MT_INLINE size_t next_tile(size_t tokens) {
+  size_t count = (tokens + tile_tokens - 1) / tile_tokens;
+  return (tokens + count - 1) / count;
+}
+
+/// Bias, scale, and the store of one token's piece of a tile.
+MT_INLINE void finish(const mt_matmul_job *job, size_t t, size_t row, size_t count, const float *sums) {
+  float *out = job->out + (job->out_index ? job->out_index[t] : t) * job->out_stride + row;
+  const float factor = job->scale ? job->scale[t] : 1;
+  if (!job->bias && !job->scale && !job->accumulate) {
+    for (size_t i = 0; i < count; i++) { out[i] = sums[i]; }
+    return;
+  }
+  for (size_t i = 0; i < count; i++) {
+    float y = job->bias ? sums[i] + job->bias[row + i] : sums[i];
+    y = y * factor;
+    out[i] = job->accumulate ? out[i] + y : y;
+  }
+}
+
+/// All tokens against the weight rows [row, row + rows), found at `base`, `stride` bytes apart.
+MT_INLINE void panel(const mt_matmul_job *job, mt_element_type type, const char *base, size_t stride, size_t row, size_t rows) {
+  const tile_function *tiles = tiles_of(type);
+  for (size_t t = 0, height; t < job->tokens; t += height) {
+    height = next_tile(job->tokens - t);
+    const float *x[tile_tokens];
+    for (size_t i = 0; i < height; i++) { x[i] = job->x + (job->x_index ? job->x_index[t + i] : t + i) * job->x_stride; }
+    const size_t width = tile_rows(height);
+    for (size_t r = 0; r < rows; r += width) {
+      const size_t count = rows - r < width ? rows - r : width;
+      const char *w[8];
+      for (size_t i = 0; i < width; i++) { w[i] = base + (r + (i < count ? i : count - 1)) * stride; }
+      float sums[24];
+      tiles[height](w, x, job->weights.depth, sums);
+      for (size_t i = 0; i < height; i++) { finish(job, t + i, row + r, count, sums + i * width); }
+    }
+  }
+}
+
+static void matmul(const mt_matmul_job *job, void *scratch) {
+  const mt_matrix w = job->weights;
+  const size_t step = mt_panel_rows(w.depth), widened_stride = mt_panel_stride(w.depth);
+  const bool widen = w.type != MT_F32 && job->tokens > widen_above;
+  for (size_t row = job->row_begin; row < job->row_end; row += step) {
+    const size_t rows = job->row_end - row < step ? job->row_end - row : step;
+    const char *base = (const char *)w.base + row * w.row_bytes;
+    if (widen) {
+      for (size_t r = 0; r < rows; r++) { convert((float *)scratch + r * widened_stride, base + r * w.row_bytes, w.type, w.depth); }
+      panel(job, MT_F32, scratch, widened_stride * sizeof(float), row, rows);
+    } else {
+      panel(job, w.type, base, w.row_bytes, row, rows);
+    }
+  }
+}
