@@ -23,6 +23,9 @@ public struct Reader {
   private let decoder: Decoder
   /// Whether the output head is computed: surprisal and next-token entropy. Without it a pass is up to a third cheaper.
   public var scoresTokens = true
+  /// Row of the first token, and index of the first sequence, in the run.
+  public var firstToken = 0
+  public var firstSequence = 0
   /// Called after every pass; return false to stop.
   public var onProgress: ((ReadingProgress) -> Bool)?
 
@@ -45,8 +48,8 @@ public struct Reader {
       for start in stride(from: 0, to: sequence.tokens.count, by: decoder.passLimit) {
         let end = min(start + decoder.passLimit, sequence.tokens.count)
         let tokens = sequence.tokens[start..<end]
-        let batches = decoder.advance(tokens, demand: demand, firstToken: progress.tokens)
-        var table = TokenTable(firstToken: progress.tokens)
+        let batches = decoder.advance(tokens, demand: demand, firstToken: firstToken + progress.tokens)
+        var table = TokenTable(firstToken: firstToken + progress.tokens)
         if scoresTokens {
           scorer.score(
             decoder, tokens: tokens, following: end < sequence.tokens.count ? sequence.tokens[end] : nil,
@@ -54,7 +57,7 @@ public struct Reader {
           for surprisal in table.surprisal where !surprisal.isNaN { nats += Double(surprisal) }
         }
         if let sink {
-          table.describe(tokens, sequence: index, firstPosition: start, phase: .prefill)
+          table.describe(tokens, sequence: firstSequence + index, firstPosition: start, phase: .prefill)
           try sink.receive(RoutingPass(tokens: table, batches: batches))
         }
         progress.tokens += tokens.count

@@ -40,6 +40,8 @@ public final class Decoder {
     buffers = DecoderBuffers(plan: plan)
   }
 
+  public var threadCount: Int { pool.threadCount }
+
   /// Forgets the sequence.
   public func reset() {
     position = 0
