@@ -128,10 +128,11 @@ import Testing
         }
       }
     }
+    let (y, sums) = (out.values, bare.values)
     for t in 0..<tokens {
       for r in 0..<rows {
-        let wanted = before[t * rows + r] + (bare.values[t * rows + r] + bias[r]) * scale[t]
-        #expect(abs(out.values[t * rows + r] - wanted) < 1e-5)
+        let wanted = before[t * rows + r] + (sums[t * rows + r] + bias[r]) * scale[t]
+        #expect(abs(y[t * rows + r] - wanted) < 1e-5)
       }
     }
   }

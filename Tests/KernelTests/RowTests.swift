@@ -14,7 +14,7 @@ import Testing
   func exponentialWithinTwoUlps(form: Form) {
     var numbers = Numbers(1)
     var inputs = numbers.floats(200_000, -104...89) + numbers.floats(50_000, -1...1) + numbers.floats(20_000, -104 ... -80)
-    inputs += [0, -0.0, 88.72283, 88.7229, -87.33655, -103.97, -104, -1e30, 1e30, .infinity, -.infinity, 1e-38, -1e-42]
+    inputs += [0, -0.0, 88.72283, 88.7229, -87.33655, -103.97, -104, -1e30, 1e30, .infinity, -.infinity, 1e-38]
     let out = Floats(count: inputs.count)
     form.kernels.exp(out.pointer, inputs, inputs.count)
     let values = out.values
@@ -59,10 +59,11 @@ import Testing
         let out = Floats(count: n)
         v.withUnsafeBufferPointer { form.kernels.activate(out.pointer, u, gated ? $0.baseAddress : nil, n, kind, 7) }
         #expect(out.isIntact)
+        let y = out.values
         for i in 0..<n {
           let (a, b) = (Double(u[i]), gated ? Double(v[i]) : 1)
-          let difference = abs(Double(out.values[i]) - activation(kind, a, b, 7))
-          #expect(difference <= 4e-7 * (abs(a * b) + abs(a)) + 1e-30, "\(a), \(b)")
+          let size = kind == MT_RELU_SQUARED ? a * a * b : abs(a * b) + abs(a)
+          #expect(abs(Double(y[i]) - activation(kind, a, b, 7)) <= 4e-7 * abs(size) + 1e-30, "\(a), \(b)")
         }
       }
     }
@@ -85,6 +86,7 @@ import Testing
       }
       form.kernels.layer_norm(bare.pointer, n, x, stride, rows, n, nil, nil, 1e-5)
       #expect(rms.isIntact && layer.isIntact && bare.isIntact)
+      let (rmsValues, layerValues, bareValues) = (rms.values, layer.values, bare.values)
       for row in 0..<rows {
         let values = x[row * stride..<row * stride + n].map(Double.init)
         let squares = values.reduce(0) { $0 + $1 * $1 } / Double(n)
@@ -93,9 +95,9 @@ import Testing
         for i in 0..<n {
           let wantedRMS = values[i] / (squares + 1e-5).squareRoot() * (Double(weight[i]) + 1)
           let wantedLayer = (values[i] - mean) / (variance + 1e-5).squareRoot()
-          #expect(abs(Double(rms.values[row * n + i]) - wantedRMS) < 5e-6)
-          #expect(abs(Double(bare.values[row * n + i]) - wantedLayer) < 2e-5)
-          #expect(abs(Double(layer.values[row * n + i]) - (wantedLayer * Double(weight[i]) + Double(bias[i]))) < 2e-5)
+          #expect(abs(Double(rmsValues[row * n + i]) - wantedRMS) < 5e-6)
+          #expect(abs(Double(bareValues[row * n + i]) - wantedLayer) < 2e-5)
+          #expect(abs(Double(layerValues[row * n + i]) - (wantedLayer * Double(weight[i]) + Double(bias[i]))) < 2e-5)
         }
       }
     }
@@ -109,11 +111,12 @@ import Testing
       let out = Floats(x)
       form.kernels.softmax(out.pointer, n, 2, n)
       #expect(out.isIntact)
+      let y = out.values
       for row in 0..<2 {
         let values = x[row * n..<row * n + n].map(Double.init)
         let max = values.max() ?? 0
         let sum = values.reduce(0) { $0 + exp($1 - max) }
-        for i in 0..<n { #expect(abs(Double(out.values[row * n + i]) - exp(values[i] - max) / sum) < 5e-7) }
+        for i in 0..<n { #expect(abs(Double(y[row * n + i]) - exp(values[i] - max) / sum) < 5e-7) }
       }
     }
     let masked = Floats([-.infinity, 1, -.infinity, 1])
@@ -121,7 +124,7 @@ import Testing
     #expect(masked.values == [0, 0.5, 0, 0.5])
     let poisoned = Floats([0, .nan, 1])
     form.kernels.softmax(poisoned.pointer, 3, 1, 3)
-    #expect(poisoned.values.allSatisfy(\.isNaN))
+    #expect(poisoned.values.allSatisfy { $0.isNaN })
   }
 
   @Test(arguments: Form.all)

@@ -190,10 +190,17 @@ private final class Shared: @unchecked Sendable {
     while true {
       let taken = ticket.add(1, ordering: .acquiringAndReleasing).oldValue
       let chunk = Int(taken & 0xff_ffff), chunks = Int(taken >> 24 & 0xff_ffff)
-      guard chunk < chunks, let body else { return }
-      body(chunk, worker)
+      guard chunk < chunks else { return }
+      call(chunk, worker)
       done.add(1, ordering: .releasing)
     }
+  }
+
+  /// A function of its own, never inlined: a thread's reference to the closure is gone before the chunk counts as done,
+  /// as the language demands of a closure that does not escape.
+  @inline(never)
+  private func call(_ chunk: Int, _ worker: Int) {
+    if let body { body(chunk, worker) }
   }
 
   private func waitForChange(from seen: UInt64) {
