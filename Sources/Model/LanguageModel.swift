@@ -8,6 +8,8 @@ import Routing
 public final class LanguageModel: Sendable {
   /// Folder of the checkpoint as the caller named it.
   public let path: String
+  /// Tokens that end a text, as config.json names them.
+  public let endTokens: [Int32]
   let plan: ModelPlan
   let weights: ModelWeights
 
@@ -20,7 +22,9 @@ public final class LanguageModel: Sendable {
     let configuration = path + "/config.json"
     guard FileStatus.exists(path) else { throw ModelError.noCheckpoint(path: path, why: "there is no such folder") }
     guard FileStatus.exists(configuration) else { throw ModelError.noCheckpoint(path: path, why: "there is no config.json") }
-    plan = try Family.plan(for: Configuration(path: configuration, overrides: overrides))
+    let settings = try Configuration(path: configuration, overrides: overrides)
+    plan = try Family.plan(for: settings)
+    endTokens = settings.integers("eos_token_id")
     weights = try ModelWeights(plan: plan, checkpoint: Checkpoint(directory: path))
   }
 

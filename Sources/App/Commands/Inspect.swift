@@ -110,9 +110,7 @@ struct Inspect: ParsableCommand {
         }
       }
       writer.member("tokenizer", tokenizer(model))
-      writer.member("unused_tensors") { writer in
-        writer.array { writer in for name in facts.unusedTensors { writer.value(name) } }
-      }
+      writer.member("unused_tensors", facts.unusedTensors)
     }
     return writer.text + "\n"
   }

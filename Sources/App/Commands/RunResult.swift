@@ -62,7 +62,7 @@ struct RunResult {
       while ids.count < maxTokens, Interruption.signal == nil, let draw = generator.next {
         ids.append(draw.token)
         progress.update(done: ids.count, of: maxTokens, unit: "tokens")
-        if ids.count == maxTokens || draw.token == model.endToken { break }
+        if ids.count == maxTokens || model.endTokens.contains(draw.token) { break }
         guard try generator.advance() != nil else { break }
         decode.tokens += 1
       }
@@ -121,7 +121,7 @@ struct RunResult {
           }
         }
       }
-      writer.member("loss") { writer in if let loss { writer.value(loss) } else { writer.null() } }
+      writer.member("loss", loss)
       writer.member("sequences") { writer in
         writer.array { writer in
           for (index, sequence) in sequences.enumerated() {
@@ -134,11 +134,9 @@ struct RunResult {
               }
               writer.member("tokens", sequence.score.tokens)
               writer.member("scored_tokens", sequence.score.scoredTokens)
-              writer.member("nats") { writer in
-                if sequence.score.nats.isNaN { writer.null() } else { writer.value(sequence.score.nats) }
-              }
+              writer.member("nats", sequence.score.nats)
               if index < generated.count {
-                writer.member("generated") { writer in writer.array { writer in for id in generated[index] { writer.value(Int(id)) } } }
+                writer.member("generated", generated[index])
                 writer.member("text", texts[index])
               }
             }

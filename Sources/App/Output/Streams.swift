@@ -62,3 +62,7 @@ enum SystemError {
     }
   }
 }
+
+enum StandardInput {
+  static var isTerminal: Bool { isatty(STDIN_FILENO) == 1 }
+}

@@ -85,6 +85,12 @@ final class Configuration {
     }
   }
 
+  /// One integer or a list of them; anything else counts as absent. For fields that do not touch the computation.
+  func integers(_ key: String) -> [Int32] {
+    guard let value = values[key] else { return [] }
+    return ([value] + value.elements).compactMap { $0.int64.flatMap { Int32(exactly: $0) } }
+  }
+
   func text(_ keys: String..., default fallback: String? = nil) throws -> String {
     guard let value = value(among: keys) else {
       if let fallback { return fallback }
