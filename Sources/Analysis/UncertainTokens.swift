@@ -74,7 +74,7 @@ public struct UncertainTokens: PassFold {
       }
     }
     for row in 0..<count {
-      count(over[row])
+      tally(over[row])
       guard over[row] > 0, bestBatch[row] >= 0 else { continue }
       let batch = pass.batches[bestBatch[row]]
       insert(
@@ -88,14 +88,14 @@ public struct UncertainTokens: PassFold {
 
   public mutating func merge(_ other: UncertainTokens) {
     precondition(threshold == other.threshold, "folds of two thresholds")
-    for (routers, tokens) in other.routersOver.enumerated() { count(routers, tokens: tokens) }
+    for (routers, tokens) in other.routersOver.enumerated() { tally(routers, tokens: tokens) }
     for token in other.heap { insert(token) }
   }
 
   /// By falling uncertainty, at most `capacity`.
   public func result() -> [UncertainToken] { heap.sorted(by: UncertainToken.isMoreUncertain) }
 
-  private mutating func count(_ routers: Int, tokens: Int = 1) {
+  private mutating func tally(_ routers: Int, tokens: Int = 1) {
     if routers >= routersOver.count { routersOver += Array(repeating: 0, count: routers + 1 - routersOver.count) }
     routersOver[routers] += tokens
   }
