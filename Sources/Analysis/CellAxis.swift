@@ -297,7 +297,9 @@ struct PositionAxis: CellAxis {
     var mean = Array(repeating: 0.0, count: tableSize)
     for sequence in sequences where sequence.length > 0 {
       var counts = Array(repeating: 0.0, count: experts.count)
-      for slot in sequence.start * topK..<(sequence.start + sequence.length) * topK where columns[slot] >= 0 { counts[Int(columns[slot])] += 1 }
+      for slot in sequence.start * topK..<(sequence.start + sequence.length) * topK where columns[slot] >= 0 {
+        counts[Int(columns[slot])] += 1
+      }
       for run in sequence.runs {
         let share = Double(run.range.count) / Double(sequence.length)
         for column in counts.indices { mean[run.cell * experts.count + column] += counts[column] * share }

@@ -34,7 +34,7 @@ public struct Enrichment: Sendable, Equatable {
 }
 
 /// Specialization after all sequences were cut to one length, where lengths differ.
-public struct MatchedSpecialization: Sendable, Equatable {
+public struct MatchedSpecialization: Sendable, Equatable, Encodable {
   /// Positions kept of each sequence: the largest power of two that no sequence falls short of.
   public var positions: Int
   public var mutualInformation: Double
@@ -42,6 +42,14 @@ public struct MatchedSpecialization: Sendable, Equatable {
   public var nullSD: Double
   public var effect: Double
   public var p: Double
+
+  private enum CodingKeys: String, CodingKey {
+    case positions
+    case mutualInformation = "mutual_information"
+    case nullMean = "null_mean"
+    case nullSD = "null_sd"
+    case effect, p
+  }
 }
 
 /// How much an axis tells about the experts of one router.

@@ -61,7 +61,8 @@ public struct SpecializationStudy: Sendable {
   /// A label of whole sequences.
   /// - Throws: `AnalysisError.invalidPlan` with fewer than two values of the label among the sequences seen.
   public init(
-    label key: String, counts: PerRouter<StratumCounts>, sequences: [SequenceDescription], settings: NullSettings, matchesLengths: Bool = true
+    label key: String, counts: PerRouter<StratumCounts>, sequences: [SequenceDescription], settings: NullSettings,
+    matchesLengths: Bool = true
   ) throws {
     facet = .label(key)
     self.settings = settings
@@ -78,7 +79,8 @@ public struct SpecializationStudy: Sendable {
     for sequence in labelled { cells[sequence] = sequences[sequence].labels[key].flatMap { cellOf[$0] } }
     let kept = labelled.compactMap { lengths[$0] }
     let shortest = kept.min() ?? 0
-    let lastBin = matchesLengths && kept.max() != shortest && shortest >= 16 ? PositionBin(rawValue: PositionBin(position: shortest).rawValue - 1) : nil
+    let lastBin =
+      matchesLengths && kept.max() != shortest && shortest >= 16 ? PositionBin(rawValue: PositionBin(position: shortest).rawValue - 1) : nil
     matchedPositions = lastBin?.positions.upperBound
     for (router, fold) in counts.folds {
       let axis = LabelAxis(fold, cells: cells, cellNames: names, lastBin: nil)
@@ -226,7 +228,8 @@ public struct SpecializationStudy: Sendable {
       let width = study.axis.experts.count
       let cellSums = sizes.indices.map { cell in study.observed[cell * width..<(cell + 1) * width].reduce(0) { $0 + Int($1) } }
       let cells = sizes.indices.map {
-        SpecializationCell(name: study.axis.cellNames[$0], sequences: sizes[$0].sequences, tokens: sizes[$0].tokens, assignments: cellSums[$0])
+        SpecializationCell(
+          name: study.axis.cellNames[$0], sequences: sizes[$0].sequences, tokens: sizes[$0].tokens, assignments: cellSums[$0])
       }
       let matched = matchedPositions.map { positions in
         let null = Null(observed: study.matchedInformation, draws: draws.matched[router] ?? [])
