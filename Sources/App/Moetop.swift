@@ -3,7 +3,7 @@
 import ArgumentParser
 
 @main
-struct Moetop: ParsableCommand {
+struct Moetop: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "moetop",
     abstract: "htop for the inside of a Mixture-of-Experts model.",
@@ -12,12 +12,16 @@ struct Moetop: ParsableCommand {
       moetop inspect ~/models/OLMoE-1B-7B
       """,
     version: Version.summary,
-    subcommands: [Verify.self, Inspect.self])
+    subcommands: [Run.self, Analyze.self, Runs.self, SQL.self, Schema.self, Inspect.self, Verify.self])
 
-  static func main() {
+  static func main() async {
     do {
       var command = try parseAsRoot()
-      try command.run()
+      if var command = command as? any AsyncParsableCommand {
+        try await command.run()
+      } else {
+        try command.run()
+      }
     } catch {
       Failure.exit(error, of: self)
     }

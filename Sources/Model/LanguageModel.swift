@@ -47,11 +47,12 @@ public final class LanguageModel: Sendable {
 
   /// Opens the tokenizer beside the weights.
   ///
-  /// - Throws: `ModelError.noTokenizer` when there is none, `ModelError.tokenizer` when it asks for something unsupported.
+  /// - Throws: `ModelError.noTokenizer` when there is none, `FormatError.unsupported` when it asks for something unsupported.
   public func openTokenizer() throws -> Tokenizer {
     let file = path + "/tokenizer.json"
+    let configuration = path + "/tokenizer_config.json"
     guard FileStatus.exists(file) else { throw ModelError.noTokenizer(path: path) }
-    return try Tokenizer(file: file)
+    return try Tokenizer(file: file, configuration: FileStatus.exists(configuration) ? configuration : nil)
   }
 
   /// - Throws: `ModelError` when a token is outside the vocabulary or the sequence is longer than the context.

@@ -14,13 +14,12 @@ public enum ModelError: Error, Sendable, Equatable {
   case unknownToken(id: Int, vocabularySize: Int, sequence: String)
   case sequenceTooLong(sequence: String, tokens: Int, limit: Int)
   case noTokenizer(path: String)
-  case tokenizer(file: String, what: String)
   case badOption(name: String, expected: String, found: String)
 
   public var kind: Kind {
     switch self {
     case .noCheckpoint, .noTokenizer: .missing
-    case .unsupportedFamily, .unsupportedSetting, .tensorType, .tokenizer: .unsupported
+    case .unsupportedFamily, .unsupportedSetting, .tensorType: .unsupported
     case .configuration, .missingTensor, .tensorShape: .damaged
     case .unknownToken, .sequenceTooLong, .badOption: .invalidRequest
     }
@@ -50,8 +49,6 @@ extension ModelError: CustomStringConvertible {
       "\(sequence): \(tokens) tokens, the model was made for \(limit)\n  try: a shorter text"
     case .noTokenizer(let path):
       "\(path): there is no tokenizer.json, so text cannot be read\n  try: --tokens FILE with token ids"
-    case .tokenizer(let file, let what):
-      "\(file): \(what)"
     case .badOption(let name, let expected, let found):
       "\(name): expected \(expected), found \(found)"
     }

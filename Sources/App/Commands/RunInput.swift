@@ -38,7 +38,7 @@ struct RunInputOptions: ParsableArguments {
       }
     }
     let tokenizer = try tokenizer()
-    return try texts.map { cut(TokenSequence($0.description, tokens: try tokenizer.encode($0.text))) }
+    return try texts.map { cut(TokenSequence($0.description, tokens: try tokenizer.encode($0.text, addSpecialTokens: true))) }
   }
 
   private func cut(_ sequence: TokenSequence) -> TokenSequence {

@@ -1,9 +1,11 @@
 // Errors on their way out: which exit code, which words. Codes follow sysexits where one fits; `moetop docs exit` prints the list.
 
+import Analysis
 import ArgumentParser
 import Formats
 import Model
 import Routing
+import Store
 
 /// The documented exit codes.
 enum ExitStatus: Int32, CaseIterable {
@@ -79,12 +81,18 @@ struct Failure: Error {
       }
     case let error as FormatError: error.exitStatus
     case is RoutingError: .unsupported
+    case is AnalysisError: .usage
+    case let error as StoreError: error.exitStatus
     default: nil
     }
   }
 
   static func message(of error: any Error) -> String {
-    (error as? Failure)?.message ?? String(describing: error)
+    switch error {
+    case let failure as Failure: failure.message
+    case let error as StoreError: "\(error)" + (error.advice.map { "\n  try: \($0)" } ?? "")
+    default: String(describing: error)
+    }
   }
 }
 
@@ -102,6 +110,22 @@ extension FormatError {
       }
     case .notAFile, .syntax, .value, .missing, .malformed: .damaged
     case .unsupported: .unsupported
+    }
+  }
+}
+
+extension StoreError {
+  fileprivate var exitStatus: ExitStatus {
+    switch kind {
+    case .usage: .usage
+    case .damaged: .damaged
+    case .missing: .missing
+    case .unsupported: .unsupported
+    case .ourFault: .bug
+    case .cannotCreate: .cannotCreate
+    case .inputOutput: .inputOutput
+    case .locked: .tryAgain
+    case .permission: .noPermission
     }
   }
 }

@@ -93,7 +93,7 @@ final class EngineSession: @unchecked Sendable {
   private func generate(
     _ text: LabelledText, _ sampling: SamplingSettings, _ maxTokens: Int, _ decoder: Decoder, _ tokenizer: Tokenizer
   ) throws {
-    let prompt = TokenSequence(text.description, tokens: Array(try tokenizer.encode(text.text).prefix(decoder.model.contextLength)))
+    let prompt = TokenSequence(text.description, tokens: Array(try tokenizer.encode(text.text, addSpecialTokens: true).prefix(decoder.model.contextLength)))
     post(.began(text.description))
     let generator = try Generator(
       decoder, prompt: prompt, sampling: sampling, sink: listener(tokenizer), sequence: sequenceCount, firstToken: tokenCount)
@@ -113,7 +113,7 @@ final class EngineSession: @unchecked Sendable {
     for text in texts {
       var due = steadyClock()
       guard waitForTurn(&due) else { break }
-      let tokens = Array(try tokenizer.encode(text.text).prefix(decoder.model.contextLength))
+      let tokens = Array(try tokenizer.encode(text.text, addSpecialTokens: true).prefix(decoder.model.contextLength))
       post(.began(text.description))
       var reader = Reader(decoder)
       (reader.firstToken, reader.firstSequence) = (tokenCount, sequenceCount)
@@ -164,12 +164,12 @@ final class EngineSession: @unchecked Sendable {
   }
 
   private func listener(_ tokenizer: Tokenizer) -> RoutingFanOut {
-    let poster = PassPoster { [self] pass in post(.pass(pass, texts: pass.tokens.tokenID.map { tokenizer.tokenBytes($0) })) }
+    let poster = PassPoster { [self] pass in post(.pass(pass, texts: pass.tokens.tokenID.map { tokenizer.tokenBytes($0) ?? [] })) }
     return RoutingFanOut([poster] + (recorder.map { [$0] } ?? []))
   }
 
   private func post(_ draw: TokenDraw, _ tokenizer: Tokenizer) {
-    post(.drew(draw, texts: draw.candidates.map { tokenizer.tokenBytes($0.token) }))
+    post(.drew(draw, texts: draw.candidates.map { tokenizer.tokenBytes($0.token) ?? [] }))
   }
 
   private func post(_ event: EngineEvent) {
