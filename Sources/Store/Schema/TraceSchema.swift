@@ -95,16 +95,32 @@ extension TraceSchema {
   }
 
   private static var json: String {
-    var out = "{\"schema\":\"moetop.schema/1\",\"trace_schema\":"
-    out += quotedJSON(TraceMigrations.names.last ?? "") + ",\"views\":["
-    out += views.map { view in
-      let columns = view.columns.map { column in
-        "{\"name\":\(quotedJSON(column.name)),\"type\":\(quotedJSON(column.kind.rawValue)),"
-          + "\"unit\":\(column.unit.isEmpty ? "null" : quotedJSON(column.unit)),\"meaning\":\(quotedJSON(column.meaning))}"
+    var json = JSONWriter(layout: .indented)
+    json.object {
+      $0.member("schema", "moetop.schema/1")
+      $0.member("trace_schema", TraceMigrations.names.last)
+      $0.member("views") { $0.array { for view in views { write(view, to: &$0) } } }
+    }
+    return json.text + "\n"
+  }
+
+  private static func write(_ view: View, to json: inout JSONWriter) {
+    json.object {
+      $0.member("name", view.name)
+      $0.member("meaning", view.meaning)
+      $0.member("example", view.example)
+      $0.member("columns") {
+        $0.array {
+          for column in view.columns {
+            $0.object {
+              $0.member("name", column.name)
+              $0.member("type", column.kind.rawValue)
+              $0.member("unit", column.unit.isEmpty ? nil : column.unit)
+              $0.member("meaning", column.meaning)
+            }
+          }
+        }
       }
-      return "{\"name\":\(quotedJSON(view.name)),\"meaning\":\(quotedJSON(view.meaning)),\"example\":\(quotedJSON(view.example)),"
-        + "\"columns\":[\(columns.joined(separator: ","))]}"
-    }.joined(separator: ",")
-    return out + "]}\n"
+    }
   }
 }
