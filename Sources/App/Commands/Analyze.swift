@@ -50,14 +50,14 @@ struct Analyze: AsyncParsableCommand {
     } while analysis.beginNextRound()
     var report = try await analysis.report(workers: engine.count)
     report.setRun(Int(summary.id))
-    try print(report, pieces: reader, run: summary)
+    try write(report)
     for failed in summary.failedChecks { StandardError.write("warning: capture check \(failed.name) failed: \(failed.detail)\n") }
     let violations = try conditions.flatMap { try $0.violations(in: report) }
     for violation in violations { StandardError.write(violation.text + "\n") }
     if !violations.isEmpty { throw ResultDiffers() }
   }
 
-  private func print(_ report: AnalysisReport, pieces reader: TraceReader, run: RunSummary) throws {
+  private func write(_ report: AnalysisReport) throws {
     switch json ? .json : format ?? .table {
     case .json:
       let encoder = JSONEncoder()
@@ -66,7 +66,7 @@ struct Analyze: AsyncParsableCommand {
     case .table:
       for table in report.tables() {
         var text = TextTable(table.columns.enumerated().map { index, title in
-          table.rows.contains { $0[index].isNumber } ? .right(title) : .left(title)
+          table.rows.contains { Self.isNumber($0[index]) } ? .right(title) : .left(title)
         })
         text.rows = table.rows.map { $0.map(\.display) }
         StandardOutput.write(text.text)
@@ -84,6 +84,15 @@ struct Analyze: AsyncParsableCommand {
         for row in table.rows { StandardOutput.write("| " + row.map(\.display).joined(separator: " | ") + " |\n") }
         if !table.notes.isEmpty { StandardOutput.write("\n" + table.notes.joined(separator: " · ") + "\n") }
       }
+    }
+  }
+}
+
+extension Analyze {
+  private static func isNumber(_ cell: ReportTable.Cell) -> Bool {
+    switch cell {
+    case .count, .number, .percent: true
+    case .missing, .text: false
     }
   }
 }

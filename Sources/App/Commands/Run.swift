@@ -34,7 +34,7 @@ struct Run: ParsableCommand {
     for sequence in sequences { try model.check(sequence.tokens, sequence: sequence.description.name) }
     let generates = input.prompt != nil || generation.generate
     let sampling = try generation.settings()
-    let decoder = Decoder(model, threads: engine.threads)
+    let forward = ForwardPass(model, threads: engine.threads)
 
     var writer: TraceWriter?
     if !recording.noTrace {
@@ -42,7 +42,7 @@ struct Run: ParsableCommand {
         name: recording.name ?? "", model: try model.identity(), routers: model.routers,
         input: InputIdentity(source: input.source, hash: sequences.inputHash), recording: recording.level,
         sampling: generates ? sampling.description : nil, seed: sampling.seed,
-        engine: EngineIdentity(version: Version.number, simd: Engine.simdLevel, threads: decoder.threadCount), startedAt: wallClock(),
+        engine: EngineIdentity(version: Version.number, simd: Engine.simdLevel, threads: forward.threadCount), startedAt: wallClock(),
         tags: recording.tags)
       writer = try recording.open(description, sequences: sequences.map(\.description), traces: traces, pieces: tokenizer.pieces)
     }
@@ -51,9 +51,9 @@ struct Run: ParsableCommand {
       var progress = Progress("running", enabled: !noProgress && !quiet)
       defer { progress.finish() }
       if generates {
-        try outcome.generate(sequences, decoder, sampling, maxTokens: generation.maxTokens, sink: writer, progress: &progress)
+        try outcome.generate(sequences, forward, sampling, maxTokens: generation.maxTokens, sink: writer, progress: &progress)
       } else {
-        try outcome.read(sequences, decoder, scoring: !recording.noLoss, sink: writer, progress: &progress)
+        try outcome.read(sequences, forward, scoring: !recording.noLoss, sink: writer, progress: &progress)
       }
       try writer?.finish(Interruption.signal == nil ? .completed : .stopped)
     } catch {

@@ -29,9 +29,9 @@ struct RunResult {
 
   /// Teacher forcing over all sequences.
   mutating func read(
-    _ inputs: [TokenSequence], _ decoder: Decoder, scoring: Bool, sink: (any RoutingSink)?, progress: inout Progress
+    _ inputs: [TokenSequence], _ forward: ForwardPass, scoring: Bool, sink: (any RoutingSink)?, progress: inout Progress
   ) throws {
-    var reader = Reader(decoder)
+    var reader = Reader(forward)
     reader.scoresTokens = scoring
     let start = steadyClock()
     var shown = progress
@@ -47,14 +47,14 @@ struct RunResult {
 
   /// Continues every sequence.
   mutating func generate(
-    _ inputs: [TokenSequence], _ decoder: Decoder, _ sampling: SamplingSettings, maxTokens: Int, sink: (any RoutingSink)?,
+    _ inputs: [TokenSequence], _ forward: ForwardPass, _ sampling: SamplingSettings, maxTokens: Int, sink: (any RoutingSink)?,
     progress: inout Progress
   ) throws {
     var row = 0
     for (index, input) in inputs.enumerated() where Interruption.signal == nil {
       let start = steadyClock()
       let generator = try Generator(
-        decoder, prompt: input, sampling: sampling, sink: sink, sequence: index, firstToken: row)
+        forward, prompt: input, sampling: sampling, sink: sink, sequence: index, firstToken: row)
       prefill.tokens += input.tokens.count
       prefill.seconds += steadyClock() - start
       let begin = steadyClock()

@@ -11,7 +11,7 @@ struct Runs: ParsableCommand {
       moetop runs
       moetop runs show corpus.db#2
       """,
-    subcommands: [List.self, Show.self, Tag.self, Rename.self, Remove.self, Check.self], defaultSubcommand: List.self)
+    subcommands: [List.self, Details.self, Tag.self, Rename.self, Remove.self, Check.self], defaultSubcommand: List.self)
 }
 
 extension Runs {
@@ -51,21 +51,21 @@ extension Runs {
     }
   }
 
-  struct Show: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Show everything known about a run.")
+  struct Details: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "show", abstract: "Show everything known about a run.")
 
-    @Argument(help: "Run: FILE.db#12, 12, a name, or latest.") var run = "latest"
+    @Argument(help: "Run: FILE.db#12, 12, a name, or latest.") var trace = "latest"
     @OptionGroup var traces: TraceOptions
     @Flag(help: "Print the result as JSON.") var json = false
 
     func run() throws {
-      let (trace, summary) = try TraceReader.open(traces.reference(run))
+      let (reader, summary) = try TraceReader.open(traces.reference(trace))
       if json {
         var writer = JSONWriter()
         Runs.write(summary, to: &writer)
         StandardOutput.write(writer.text + "\n")
       } else {
-        StandardOutput.write(RunDetails(summary, footprint: try trace.footprint(of: summary), file: trace.file).text)
+        StandardOutput.write(RunDetails(summary, footprint: try reader.footprint(of: summary), file: reader.file).text)
       }
     }
   }
@@ -73,12 +73,12 @@ extension Runs {
   struct Tag: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Replace the tags of a run.")
 
-    @Argument(help: "Run.") var run: String
+    @Argument(help: "Run: FILE.db#12, 12, a name, or latest.") var trace: String
     @Argument(help: "Tags; none removes all.") var tags: [String] = []
     @OptionGroup var traces: TraceOptions
 
     func run() throws {
-      let reference = try traces.reference(run)
+      let reference = try traces.reference(trace)
       try TraceEditor(file: reference.file).setTags(tags, of: reference.run)
     }
   }
@@ -86,12 +86,12 @@ extension Runs {
   struct Rename: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Give a run another name.")
 
-    @Argument(help: "Run.") var run: String
+    @Argument(help: "Run: FILE.db#12, 12, a name, or latest.") var trace: String
     @Argument(help: "New name.") var name: String
     @OptionGroup var traces: TraceOptions
 
     func run() throws {
-      let reference = try traces.reference(run)
+      let reference = try traces.reference(trace)
       try TraceEditor(file: reference.file).rename(reference.run, to: name)
     }
   }
@@ -99,13 +99,13 @@ extension Runs {
   struct Remove: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "rm", abstract: "Delete a run.")
 
-    @Argument(help: "Run; must be named.") var run: String
+    @Argument(help: "Run; must be named: FILE.db#12, 12, or a name.") var trace: String
     @OptionGroup var traces: TraceOptions
     @Flag(help: "Do not ask.") var yes = false
 
     func run() throws {
-      let reference = try traces.reference(run)
-      guard reference.namesRun else { throw ValidationError("name the run to delete: \(run)#ID") }
+      let reference = try traces.reference(trace)
+      guard reference.namesRun else { throw ValidationError("name the run to delete: \(trace)#ID") }
       let summary = try TraceReader.open(reference).run
       if !yes {
         guard StandardInput.isTerminal else { throw ValidationError("deleting asks on a terminal; give --yes to do it without") }
@@ -130,7 +130,7 @@ extension Runs {
       let runs = try reader.runs().filter { only == nil || $0.id == only }
       for run in runs {
         let checks = run.checks.filter { $0.outcome != .notApplicable }.map { "\($0.name) \($0.outcome.rawValue)" }
-        StandardOutput.write("run \(run.id)  \(App.Show.grouped(run.tokenCount)) tokens  \(run.state.name)  \(checks.joined(separator: ", "))\n")
+        StandardOutput.write("run \(run.id)  \(Show.grouped(run.tokenCount)) tokens  \(run.state.name)  \(checks.joined(separator: ", "))\n")
       }
       if !findings.isEmpty { throw Failure(.damaged, findings.map(\.description).joined(separator: "\n")) }
       if let failed = runs.flatMap(\.failedChecks).first { throw Failure(.failed, "capture check \(failed.name): \(failed.detail)") }

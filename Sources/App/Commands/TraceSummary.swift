@@ -16,7 +16,7 @@ struct TraceSummary {
     let reader = try TraceReader(file: writer.file)
     defer { reader.close() }
     summary = try reader.run(.id(writer.run))
-    footprint = try reader.footprint(run: writer.run)
+    footprint = try reader.footprint(of: summary)
   }
 
   var failedChecks: [String] { summary.failedChecks.map { "\($0.name): \($0.detail)" } }

@@ -65,13 +65,13 @@ final class EngineSession: @unchecked Sendable {
     do {
       let model = try options.open(modelPath)
       let tokenizer = try model.openTokenizer()
-      let decoder = Decoder(model, threads: options.threads)
+      let forward = ForwardPass(model, threads: options.threads)
       let facts = model.facts()
       post(
         .opened(
           EngineSummary(
             modelName: model.name, family: model.family, layerCount: model.layerCount, quantization: facts.quantization,
-            simd: Engine.simdLevel, threads: decoder.threadCount, routers: model.routers, contextLength: model.contextLength)))
+            simd: Engine.simdLevel, threads: forward.threadCount, routers: model.routers, contextLength: model.contextLength)))
       while !isShutDown {
         takeRequests()
         guard !queue.isEmpty else {
@@ -80,8 +80,8 @@ final class EngineSession: @unchecked Sendable {
         }
         isCancelled = false
         switch queue.removeFirst() {
-        case .generate(let text, let sampling, let maxTokens): try generate(text, sampling, maxTokens, decoder, tokenizer)
-        case .read(let texts): try read(texts, decoder, tokenizer)
+        case .generate(let text, let sampling, let maxTokens): try generate(text, sampling, maxTokens, forward, tokenizer)
+        case .read(let texts): try read(texts, forward, tokenizer)
         default: break
         }
       }
@@ -91,12 +91,12 @@ final class EngineSession: @unchecked Sendable {
   }
 
   private func generate(
-    _ text: LabelledText, _ sampling: SamplingSettings, _ maxTokens: Int, _ decoder: Decoder, _ tokenizer: Tokenizer
+    _ text: LabelledText, _ sampling: SamplingSettings, _ maxTokens: Int, _ forward: ForwardPass, _ tokenizer: Tokenizer
   ) throws {
-    let prompt = TokenSequence(text.description, tokens: Array(try tokenizer.encode(text.text, addSpecialTokens: true).prefix(decoder.model.contextLength)))
+    let prompt = TokenSequence(text.description, tokens: Array(try tokenizer.encode(text.text, addSpecialTokens: true).prefix(forward.model.contextLength)))
     post(.began(text.description))
     let generator = try Generator(
-      decoder, prompt: prompt, sampling: sampling, sink: listener(tokenizer), sequence: sequenceCount, firstToken: tokenCount)
+      forward, prompt: prompt, sampling: sampling, sink: listener(tokenizer), sequence: sequenceCount, firstToken: tokenCount)
     sequenceCount += 1
     tokenCount = generator.tokenCount
     var due = steadyClock()
@@ -109,13 +109,13 @@ final class EngineSession: @unchecked Sendable {
     if !isShutDown { post(.idle(reason: generator.canAdvance ? "done" : "the context is full")) }
   }
 
-  private func read(_ texts: [LabelledText], _ decoder: Decoder, _ tokenizer: Tokenizer) throws {
+  private func read(_ texts: [LabelledText], _ forward: ForwardPass, _ tokenizer: Tokenizer) throws {
     for text in texts {
       var due = steadyClock()
       guard waitForTurn(&due) else { break }
-      let tokens = Array(try tokenizer.encode(text.text, addSpecialTokens: true).prefix(decoder.model.contextLength))
+      let tokens = Array(try tokenizer.encode(text.text, addSpecialTokens: true).prefix(forward.model.contextLength))
       post(.began(text.description))
-      var reader = Reader(decoder)
+      var reader = Reader(forward)
       (reader.firstToken, reader.firstSequence) = (tokenCount, sequenceCount)
       _ = try reader.read([TokenSequence(text.description, tokens: tokens)], sink: listener(tokenizer))
       tokenCount += tokens.count

@@ -4,7 +4,7 @@ import Routing
 
 /// Continues one prompt.
 public final class Generator {
-  private let decoder: Decoder
+  private let forward: ForwardPass
   private var sampler: Sampler
   private let sink: (any RoutingSink)?
   private let sequence: Int
@@ -19,43 +19,43 @@ public final class Generator {
   ///   - firstToken: row of the prompt's first token in the run.
   /// - Throws: `ModelError` for a bad prompt; what the sink throws.
   public init(
-    _ decoder: Decoder, prompt: TokenSequence, sampling: SamplingSettings, sink: (any RoutingSink)?, sequence: Int = 0,
+    _ forward: ForwardPass, prompt: TokenSequence, sampling: SamplingSettings, sink: (any RoutingSink)?, sequence: Int = 0,
     firstToken: Int = 0
   ) throws {
     try sampling.validate()
-    try decoder.model.check(prompt.tokens, sequence: prompt.description.name)
+    try forward.model.check(prompt.tokens, sequence: prompt.description.name)
     guard !prompt.tokens.isEmpty else {
       throw ModelError.badOption(name: prompt.description.name, expected: "at least one token", found: "an empty prompt")
     }
-    self.decoder = decoder
+    self.forward = forward
     self.sink = sink
     self.sequence = sequence
     sampler = Sampler(sampling)
     fed = firstToken
-    decoder.reset()
+    forward.reset()
     var scorer = TokenScorer()
-    for start in stride(from: 0, to: prompt.tokens.count, by: decoder.passLimit) {
-      let end = min(start + decoder.passLimit, prompt.tokens.count)
+    for start in stride(from: 0, to: prompt.tokens.count, by: forward.passLimit) {
+      let end = min(start + forward.passLimit, prompt.tokens.count)
       let tokens = prompt.tokens[start..<end]
-      let batches = decoder.advance(tokens, demand: sink?.demand, firstToken: fed)
+      let batches = forward.advance(tokens, demand: sink?.demand, firstToken: fed)
       if sink != nil {
         var table = TokenTable(firstToken: fed)
         scorer.score(
-          decoder, tokens: tokens, following: end < prompt.tokens.count ? prompt.tokens[end] : nil, surprisal: &table.surprisal,
+          forward, tokens: tokens, following: end < prompt.tokens.count ? prompt.tokens[end] : nil, surprisal: &table.surprisal,
           nextTokenEntropy: &table.nextTokenEntropy)
         try deliver(&table, tokens, firstPosition: start, phase: .prefill, batches)
       }
       fed += tokens.count
     }
-    let last = (prompt.tokens.count - 1) % decoder.passLimit
-    pending = sampler.draw(decoder.logits(last..<last + 1))
+    let last = (prompt.tokens.count - 1) % forward.passLimit
+    pending = sampler.draw(forward.logits(last..<last + 1))
   }
 
   /// The token that comes next; it is fed to the model by the following call.
   public var next: TokenDraw? { pending }
 
   /// Whether the context has room for the pending token.
-  public var canAdvance: Bool { decoder.position < decoder.model.contextLength }
+  public var canAdvance: Bool { forward.position < forward.model.contextLength }
 
   /// Rows of the run used so far.
   public var tokenCount: Int { fed }
@@ -66,9 +66,9 @@ public final class Generator {
   /// - Throws: what the sink throws.
   public func advance() throws -> TokenDraw? {
     guard let draw = pending, canAdvance else { return nil }
-    let position = decoder.position
-    let batches = decoder.advance([draw.token], demand: sink?.demand, firstToken: fed)
-    let following = sampler.draw(decoder.logits(0..<1))
+    let position = forward.position
+    let batches = forward.advance([draw.token], demand: sink?.demand, firstToken: fed)
+    let following = sampler.draw(forward.logits(0..<1))
     if sink != nil {
       var table = TokenTable(firstToken: fed)
       table.surprisal = [draw.surprisal]

@@ -1,4 +1,4 @@
-// Teacher forcing: feeds given sequences through a decoder, each on its own from position 0, and hands the routing of every pass to a
+// Teacher forcing: feeds given sequences through the model, each on its own from position 0, and hands the routing of every pass to a
 // sink. Nothing is generated.
 
 import Routing
@@ -17,10 +17,16 @@ public struct SequenceScore: Sendable {
   public var scoredTokens: Int
   /// Sum of their surprisals, nats; NaN when the output head was not computed.
   public var nats: Double
+
+  public init(tokens: Int, scoredTokens: Int, nats: Double) {
+    self.tokens = tokens
+    self.scoredTokens = scoredTokens
+    self.nats = nats
+  }
 }
 
 public struct Reader {
-  private let decoder: Decoder
+  private let forward: ForwardPass
   /// Whether the output head is computed: surprisal and next-token entropy. Without it a pass is up to a third cheaper.
   public var scoresTokens = true
   /// Row of the first token, and index of the first sequence, in the run.
@@ -29,30 +35,30 @@ public struct Reader {
   /// Called after every pass; return false to stop.
   public var onProgress: ((ReadingProgress) -> Bool)?
 
-  public init(_ decoder: Decoder) { self.decoder = decoder }
+  public init(_ forward: ForwardPass) { self.forward = forward }
 
   /// Feeds all sequences.
   ///
   /// - Returns: one score per sequence that was read whole; fewer than given when stopped by `onProgress`.
   /// - Throws: `ModelError` for a bad sequence (before anything runs); what the sink throws.
   public func read(_ sequences: [TokenSequence], sink: (any RoutingSink)?) throws -> [SequenceScore] {
-    for sequence in sequences { try decoder.model.check(sequence.tokens, sequence: sequence.description.name) }
+    for sequence in sequences { try forward.model.check(sequence.tokens, sequence: sequence.description.name) }
     let demand = sink?.demand
     var progress = ReadingProgress(tokens: 0, totalTokens: sequences.reduce(0) { $0 + $1.tokens.count }, sequences: 0)
     var scores: [SequenceScore] = []
     var scorer = TokenScorer()
     for (index, sequence) in sequences.enumerated() {
-      decoder.reset()
+      forward.reset()
       scorer.reset()
       var nats = 0.0
-      for start in stride(from: 0, to: sequence.tokens.count, by: decoder.passLimit) {
-        let end = min(start + decoder.passLimit, sequence.tokens.count)
+      for start in stride(from: 0, to: sequence.tokens.count, by: forward.passLimit) {
+        let end = min(start + forward.passLimit, sequence.tokens.count)
         let tokens = sequence.tokens[start..<end]
-        let batches = decoder.advance(tokens, demand: demand, firstToken: firstToken + progress.tokens)
+        let batches = forward.advance(tokens, demand: demand, firstToken: firstToken + progress.tokens)
         var table = TokenTable(firstToken: firstToken + progress.tokens)
         if scoresTokens {
           scorer.score(
-            decoder, tokens: tokens, following: end < sequence.tokens.count ? sequence.tokens[end] : nil,
+            forward, tokens: tokens, following: end < sequence.tokens.count ? sequence.tokens[end] : nil,
             surprisal: &table.surprisal, nextTokenEntropy: &table.nextTokenEntropy)
           for surprisal in table.surprisal where !surprisal.isNaN { nats += Double(surprisal) }
         }

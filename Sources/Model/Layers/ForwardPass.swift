@@ -6,9 +6,9 @@ import Routing
 
 /// Runs one sequence at a time through the blocks of a model.
 ///
-/// Not thread-safe: one decoder belongs to one thread at a time. Results do not depend on how a sequence is cut into passes, nor on
+/// Not thread-safe: one value belongs to one thread at a time. Results do not depend on how a sequence is cut into passes, nor on
 /// the number of threads.
-public final class Decoder {
+public final class ForwardPass {
   public let model: LanguageModel
   /// Tokens a single pass may hold.
   public let passLimit: Int
@@ -21,7 +21,7 @@ public final class Decoder {
   private let weights: ModelWeights
   private let cache: KeyValueCache
   private var rotary: RotaryTable
-  private var buffers: DecoderBuffers
+  private var buffers: ForwardBuffers
   private var assignments = ExpertAssignments()
   /// Tokens of the last pass, whose final hidden states are in `buffers.normed`.
   private var lastCount = 0
@@ -37,7 +37,7 @@ public final class Decoder {
     weights = model.weights
     cache = KeyValueCache(rowSizes: plan.blocks.map { $0.attention.keyValueHeadCount * $0.attention.headSize })
     rotary = RotaryTable(plan.rotary)
-    buffers = DecoderBuffers(plan: plan)
+    buffers = ForwardBuffers(plan: plan)
   }
 
   public var threadCount: Int { pool.threadCount }

@@ -16,11 +16,11 @@ public struct Verifier {
   }
 
   private let model: LanguageModel
-  private let decoder: Decoder
+  private let forward: ForwardPass
 
   public init(_ model: LanguageModel, threads: Int? = nil, passLimit: Int = 512) {
     self.model = model
-    decoder = Decoder(model, threads: threads, passLimit: passLimit)
+    forward = ForwardPass(model, threads: threads, passLimit: passLimit)
   }
 
   /// Runs `sequences` and compares.
@@ -30,14 +30,14 @@ public struct Verifier {
     for sequence in sequences { try model.check(sequence.tokens, sequence: sequence.description.name) }
     let names = Set(expected.tensors.map(\.name))
     let capture = VerificationCapture(wanted: names, hiddenSize: model.hiddenSize)
-    decoder.probe = capture
-    defer { decoder.probe = nil }
+    forward.probe = capture
+    defer { forward.probe = nil }
     for sequence in sequences {
-      decoder.reset()
-      for start in stride(from: 0, to: sequence.tokens.count, by: decoder.passLimit) {
-        let tokens = sequence.tokens[start..<min(start + decoder.passLimit, sequence.tokens.count)]
-        capture.add(decoder.advance(tokens, demand: RoutingDemand(logitsEvery: 1)))
-        if names.contains("logits") { capture.append("logits", decoder.logits(0..<tokens.count)) }
+      forward.reset()
+      for start in stride(from: 0, to: sequence.tokens.count, by: forward.passLimit) {
+        let tokens = sequence.tokens[start..<min(start + forward.passLimit, sequence.tokens.count)]
+        capture.add(forward.advance(tokens, demand: RoutingDemand(logitsEvery: 1)))
+        if names.contains("logits") { capture.append("logits", forward.logits(0..<tokens.count)) }
       }
     }
     var comparison = Comparison(expected: expected, capture: capture, routers: model.routers)

@@ -1,7 +1,7 @@
-// Activations of one pass. Grown to the largest pass seen, reused by every layer, freed with the decoder.
+// Activations of one pass. Grown to the largest pass seen, reused by every layer, freed with the forward.
 
-/// f32 activation memory of a decoder.
-struct DecoderBuffers: ~Copyable {
+/// f32 activation memory of a forward pass.
+struct ForwardBuffers: ~Copyable {
   private let plan: ModelPlan
   private var capacity = 0
   private var logitRows = 0
