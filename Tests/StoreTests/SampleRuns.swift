@@ -118,9 +118,10 @@ struct WholeRun {
   var routers: [RouterID: RoutingBatch] = [:]
 
   init(_ passes: [RoutingPass]) {
+    tokens.firstToken = passes.first?.tokens.firstToken ?? 0
     for pass in passes {
       tokens.append(contentsOf: pass.tokens)
-      for batch in pass.batches {
+      for batch in pass.batches where batch.count > 0 {
         if routers[batch.router] == nil { routers[batch.router] = batch } else { routers[batch.router]?.append(batch) }
       }
     }
