@@ -47,6 +47,19 @@ static inline const char *moetop_capability(const char *name) {
   return found == (char *)-1 ? NULL : found;
 }
 
+/* Addresses the cursor absolutely, around ncurses, which would take a relative way from where it believes the cursor is.
+   mvcur() is no help: it writes through stdio, after the frame. */
+static inline void moetop_address(int fd, int row, int column) {
+  char *text = tparm((char *)moetop_capability("cup"), (long)row, (long)column, 0L, 0L, 0L, 0L, 0L, 0L, 0L);
+  while (text && *text) {
+    char *delay = strstr(text, "$<");
+    size_t length = delay ? (size_t)(delay - text) : strlen(text);
+    if (length && write(fd, text, length) < 0) return;
+    char *end = delay ? strchr(delay, '>') : NULL;
+    text = end ? end + 1 : NULL;
+  }
+}
+
 /* Opens the terminal on copies of two descriptors. *out receives the descriptor ncurses writes to. */
 static inline SCREEN *moetop_newterm(const char *term, int out_fd, int in_fd, int *out) {
   int out_copy = dup(out_fd), in_copy = dup(in_fd);

@@ -57,7 +57,7 @@ extension CursesTerminal {
   }
 
   /// What signal handlers and other threads noted since the last time.
-  private func answerCalls() throws {
+  func answerCalls(justResumed: Bool = false) throws {
     var bytes = [UInt8](repeating: 0, count: 256)
     var calls: Set<UInt8> = []
     while true {
@@ -68,6 +68,9 @@ extension CursesTerminal {
     if calls.contains(UInt8(ascii: "T")), let signal = ExitGuard.pendingSignal {
       queue.append(.terminated(signal))
       return
+    }
+    if justResumed {
+      calls.subtract([UInt8(ascii: "Z"), UInt8(ascii: "C")])
     }
     if calls.contains(UInt8(ascii: "Z")) {
       try suspend()

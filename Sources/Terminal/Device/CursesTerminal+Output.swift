@@ -103,7 +103,7 @@ extension CursesTerminal {
     let column = Int32(min(run.columns.upperBound, size.width - 1))
     wmove(window, Int32(run.row), column)
     wrefresh(window)
-    mvcur(-1, -1, Int32(run.row), column)
+    moetop_address(cursesOutput, Int32(run.row), column)
   }
 
   private func attributes(of style: Style) -> (attr_t, Int32) {

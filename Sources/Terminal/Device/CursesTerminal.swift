@@ -150,6 +150,7 @@ public final class CursesTerminal: TerminalDevice {
     ExitGuard.disarm()
     ExitGuard.stop()
     try enterAgain()
+    try answerCalls(justResumed: true)
   }
 
   /// After a stop, whoever caused it: the shell may have changed modes and size.
@@ -204,6 +205,8 @@ public final class CursesTerminal: TerminalDevice {
     scrollok(window, false)
     set_escdelay(25)
     defineKeys()
+    // Enters the alternate screen now, so that whatever a terminal makes of our questions is not left on the main one.
+    wrefresh(window)
   }
 
   /// What must be written to leave everything: our modes, colours, alternate screen, keypad, then the cursor on.
