@@ -68,6 +68,9 @@ public struct Theme: Hashable, Sendable {
     return HeatCell(glyph: " ", style: Theme.legible(on: palette.colors(depth)[level]))
   }
 
+  /// Drawn on a heat cell whose value is over the scale; not a sign of the ramp.
+  public var saturationMark: Character { depth == .mono && glyphs == .ascii ? "^" : "+" }
+
   /// A difference cell for a value from -1 to 1: five steps, no change in the middle.
   public func diverging(_ value: Double?) -> HeatCell {
     guard let value, value.isFinite else { return HeatCell(glyph: "?", style: self[.dim]) }
