@@ -60,7 +60,7 @@ struct Run: ParsableCommand {
       try? writer?.finish(.failed(reason: Failure.message(of: error)))
       throw error
     }
-    outcome.texts = try outcome.generated.map { try tokenizer.open().decode($0, skipSpecialTokens: false) }
+    if let tokenizer = try? tokenizer.open() { outcome.texts = outcome.generated.map { tokenizer.decode($0, skipSpecialTokens: false) } }
     outcome.trace = try writer.map { try TraceSummary($0) }
     if !quiet { StandardOutput.write(json ? outcome.json : outcome.text) }
     if let status = Interruption.status { throw Failure(status, "stopped; the trace is whole up to here") }

@@ -137,7 +137,7 @@ struct RunResult {
               writer.member("nats", sequence.score.nats)
               if index < generated.count {
                 writer.member("generated", generated[index])
-                writer.member("text", texts[index])
+                writer.member("text", index < texts.count ? texts[index] : nil)
               }
             }
           }
