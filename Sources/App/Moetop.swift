@@ -12,7 +12,9 @@ struct Moetop: AsyncParsableCommand {
       moetop inspect ~/models/OLMoE-1B-7B
       """,
     version: Version.summary,
-    subcommands: [Run.self, Analyze.self, Runs.self, SQL.self, Schema.self, Inspect.self, Verify.self])
+    subcommands: [
+      Run.self, Analyze.self, Runs.self, SQL.self, Schema.self, Inspect.self, Verify.self, Docs.self, Doctor.self,
+    ])
 
   static func main() async {
     do {
