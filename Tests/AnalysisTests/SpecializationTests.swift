@@ -119,7 +119,8 @@ private func only(_ results: [SpecializationResult]) throws -> SpecializationRes
   /// The largest |z| over all routers, experts and cells: a null run has a false find in about one of twenty.
   @Test func familyOfCellsIsControlled() throws {
     let alarms = try (0..<60).count { repetition in
-      let run = try SyntheticRouting(documents: 16, length: 40...40, layers: 2, dirichlet: 1, seed: 400 + UInt64(repetition)).run(tokensPerPass: 640)
+      let run = try SyntheticRouting(documents: 16, length: 40...40, layers: 2, dirichlet: 1, seed: 400 + UInt64(repetition)).run(
+        tokensPerPass: 640)
       let results = try study(run, .label("domain"), draws: 99, seed: UInt64(repetition)).result()
       return results.flatMap(\.enrichment).contains { ($0.adjustedP ?? 1) <= 0.05 }
     }
@@ -252,7 +253,8 @@ private func only(_ results: [SpecializationResult]) throws -> SpecializationRes
   /// Neighbours are alike, texts differ in length and taste, yet place means nothing.
   @Test func quietWhenOnlyNeighboursAreAlike() throws {
     let ps = try (0..<60).map { seed -> Double in
-      let run = try SyntheticRouting(documents: 10, length: 30...90, dirichlet: 0.5, stickiness: 0.8, seed: 50 + UInt64(seed)).run(tokensPerPass: 900)
+      let run = try SyntheticRouting(documents: 10, length: 30...90, dirichlet: 0.5, stickiness: 0.8, seed: 50 + UInt64(seed)).run(
+        tokensPerPass: 900)
       return try only(study(run, .position, draws: 99, seed: UInt64(seed)).result()).p
     }
     #expect(ps.count { $0 <= 0.05 } <= 8)
