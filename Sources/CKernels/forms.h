@@ -29,6 +29,12 @@ static inline size_t mt_panel_rows(size_t depth) {
   return rows < 8 ? 8 : rows > 256 ? 256 : rows;
 }
 
+/// Tokens against which a panel is used before the next: about 512 KiB of them.
+static inline size_t mt_token_block(size_t depth) {
+  size_t tokens = (size_t)512 * 1024 / sizeof(float) / (depth ? depth : 1) / 12 * 12;
+  return tokens < 48 ? 48 : tokens > 1008 ? 1008 : tokens;
+}
+
 /// Score columns of one query row: whole vectors, so that lane = key index modulo 16 for every query.
 static inline size_t mt_score_stride(size_t keys) { return (keys + 15) / 16 * 16 + 16; }
 
