@@ -61,8 +61,8 @@ struct PreTokenizer: Sendable {
       let individually = try json.boolIfPresent("individual_digits") ?? false
       steps.append(.split(.scalar(isNumeric), individually ? .isolated : .contiguous, inverted: false))
     case "Punctuation":
-      let behavior = try json.memberIfPresent("behavior")
-      steps.append(.split(.scalar(isPunctuation), try behavior.map { value throws(FormatError) in try SplitBehavior(value) } ?? .isolated, inverted: false))
+      let behavior = try json.memberIfPresent("behavior").map { value throws(FormatError) in try SplitBehavior(value) }
+      steps.append(.split(.scalar(isPunctuation), behavior ?? .isolated, inverted: false))
     case "Whitespace":
       let word = PatternTranslation.rustWord
       let pattern = try CompiledPattern(pcre: "[\(word)]+|[^\(word)\(PatternTranslation.spaces)]+", at: json)

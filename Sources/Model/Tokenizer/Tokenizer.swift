@@ -71,9 +71,9 @@ public final class Tokenizer: Sendable {
     }
     bosToken = id(settings.bosToken) ?? postProcessor.prefix.first
     eosToken = id(settings.eosToken) ?? postProcessor.suffix.last
-    // Since transformers 5 an explicit setting replaces the template of tokenizer.json.
-    if let adds = settings.addsBosToken, settings.bosToken != nil || !adds { postProcessor.prefix = adds ? [bosToken].compactMap { $0 } : [] }
-    if let adds = settings.addsEosToken, settings.eosToken != nil || !adds { postProcessor.suffix = adds ? [eosToken].compactMap { $0 } : [] }
+    // An explicit setting of tokenizer_config.json replaces the template, as in transformers (DeepSeek-V3 has its BOS only there).
+    if let adds = settings.addsBosToken, bosToken != nil || !adds { postProcessor.prefix = adds ? [bosToken].compactMap { $0 } : [] }
+    if let adds = settings.addsEosToken, eosToken != nil || !adds { postProcessor.suffix = adds ? [eosToken].compactMap { $0 } : [] }
     self.postProcessor = postProcessor
   }
 
