@@ -13,10 +13,12 @@ struct Moetop: AsyncParsableCommand {
       """,
     version: Version.summary,
     subcommands: [
-      Run.self, Analyze.self, Runs.self, SQL.self, Schema.self, Inspect.self, Verify.self, Docs.self, Doctor.self,
+      Run.self, Analyze.self, Export.self, Runs.self, SQL.self, Schema.self, Inspect.self, Verify.self, Docs.self, Doctor.self,
     ])
 
   static func main() async {
+    // A closed pipe shows as a failed write, which ends the process quietly.
+    ClosedPipes.ignoreSignal()
     do {
       var command = try parseAsRoot()
       if var command = command as? any AsyncParsableCommand {
