@@ -229,13 +229,14 @@ private func only(_ results: [SpecializationResult]) throws -> SpecializationRes
       for document in 0..<documents { run.sequences[document].labels["domain"] = upper[document] > 20 ? "upper" : "lower" }
       return run
     }
-    let truth = try only(study(labelled(800, 77), .label("domain"), draws: 19).result()).mutualInformation
+    let large = try (0..<4).map { try only(study(labelled(800, 7000 + UInt64($0)), .label("domain"), draws: 49).result()).effect }
+    let truth = large.reduce(0, +) / 4
     let covered = try (0..<60).count { repetition in
       let result = try only(study(labelled(30, 100 + UInt64(repetition)), .label("domain"), draws: 99).result())
       guard let interval = result.interval else { return false }
       return interval.low <= truth && truth <= interval.high
     }
-    #expect(covered >= 48, "\(covered) of 60 intervals hold the truth")
+    #expect(covered >= 50, "\(covered) of 60 intervals hold the truth")
   }
 }
 
