@@ -141,13 +141,15 @@ import Testing
     "UPDATE router SET id_bytes = 3", "UPDATE router SET page_tokens = -1", "UPDATE router SET page_tokens = 1 << 39",
     "UPDATE router SET top_k = 16, page_tokens = 1 << 39; UPDATE page SET token_count = 1 << 38", "UPDATE router SET stack = 'x'",
     "UPDATE router SET spec = '{}'", "UPDATE router SET spec = replace(spec, '\"topK\":2', '\"topK\":-2')",
-    "UPDATE router SET spec = replace(spec, '\"topK\":2', '\"topK\":9')", "UPDATE router SET spec = x'ff'", "UPDATE router SET layer = -1 - layer",
+    "UPDATE router SET spec = replace(spec, '\"topK\":2', '\"topK\":9')", "UPDATE router SET spec = x'ff'",
+    "UPDATE router SET layer = -1 - layer",
     "UPDATE run SET description = 'no'", "UPDATE run SET token_count = 1 << 40", "UPDATE run SET token_count = -1",
     "UPDATE run SET state = 'x'", "UPDATE run SET heartbeat = 'x'", "UPDATE run SET process = 1 << 60", "UPDATE run SET stored_bytes = -7",
     "UPDATE token SET phase = 7", "UPDATE token SET sequence = 1 << 50", "UPDATE token SET token_id = 1 << 50",
     "DELETE FROM token WHERE token = 50", "UPDATE sequence SET labels = '[]'", "UPDATE sequence SET sequence = (1 << 40) + sequence",
     "UPDATE piece SET token_id = 1 << 40 WHERE token_id = (SELECT min(token_id) FROM piece)", "DELETE FROM page WHERE first_token = 0",
-    "DELETE FROM router", "UPDATE router SET logit_bytes = 8", "DELETE FROM capture_check; DELETE FROM expert_total; DELETE FROM decoder",
+    "DELETE FROM router", "UPDATE router SET logit_bytes = 8",
+    "DELETE FROM capture_check; DELETE FROM expert_total; DELETE FROM decoder",
   ])
   func rowsThatLie(_ sql: String) throws {
     try SampleShape(name: "x", recording: RecordingLevel(content: .full, logitsEvery: 2), passes: [100, 10]).record(in: file)

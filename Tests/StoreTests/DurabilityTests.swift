@@ -49,7 +49,8 @@ import Testing
 
   /// Whatever moment a reader looks, it sees a beginning of the run, whole.
   @Test func isReadableWhileBeingWritten() throws {
-    let shape = SampleShape(name: "live", recording: RecordingLevel(content: .full, logitsEvery: 5), passes: Array(repeating: 3, count: 400))
+    let recording = RecordingLevel(content: .full, logitsEvery: 5)
+    let shape = SampleShape(name: "live", recording: recording, passes: Array(repeating: 3, count: 400))
     let passes = shape.makePasses()
     let whole = WholeRun(passes)
     let writer = try TraceWriter(file: file, description: shape.run, options: options(interval: 0.02))

@@ -1,7 +1,7 @@
 // Are the documented views the views that are there? And does a trace of every schema that was ever shipped still open?
 
-import Foundation
 import Formats
+import Foundation
 import GRDB
 import Routing
 import Support
@@ -58,7 +58,8 @@ import Testing
     let whole = WholeRun(Self.fixtureShape.makePasses(seed: 7))
     #expect(try trace.wholeRun().differences(from: whole) == [])
     #expect(try trace.checkIntegrity() == [])
-    let rows = try TraceQuery(trace: trace).all("SELECT expert, weight FROM routing WHERE run = 1 AND layer = 3 AND token = 4 ORDER BY rank").rows
+    let sql = "SELECT expert, weight FROM routing WHERE run = 1 AND layer = 3 AND token = 4 ORDER BY rank"
+    let rows = try TraceQuery(trace: trace).all(sql).rows
     let batch = try #require(whole.routers[RouterID(layer: 3)])
     #expect(rows == (8..<10).map { [.integer(Int64(batch.selectedExperts[$0])), .real(Double(batch.routingWeights[$0]))] })
     // Old traces go on: another run fits in.
@@ -68,8 +69,8 @@ import Testing
   }
 
   static let fixtureShape = SampleShape(
-    name: "fixture", expertCount: 4, topK: 2, recording: RecordingLevel(content: .full, logitsEvery: 4), passes: [6, 1, 2], sequenceLength: 5,
-    hasNaN: true, hasDrops: true)
+    name: "fixture", expertCount: 4, topK: 2, recording: RecordingLevel(content: .full, logitsEvery: 4), passes: [6, 1, 2],
+    sequenceLength: 5, hasNaN: true, hasDrops: true)
 
   /// Makes the fixture of the present schema when there is none yet, and fails, so that a person looks at it.
   @Test func presentSchemaHasAFixture() throws {
@@ -112,7 +113,8 @@ import Testing
   // MARK: SQL
 
   @Test(arguments: [
-    "DELETE FROM run", "INSERT INTO run DEFAULT VALUES", "DROP VIEW runs", "PRAGMA user_version = 3", "PRAGMA journal_mode", "ATTACH 'x' AS y",
+    "DELETE FROM run", "INSERT INTO run DEFAULT VALUES", "DROP VIEW runs", "PRAGMA user_version = 3", "PRAGMA journal_mode",
+    "ATTACH 'x' AS y",
     "BEGIN", "VACUUM", "", " -- nothing", "/* open", "CREATE TEMP TABLE x (a)", "REINDEX",
     "WITH x AS (SELECT 1) DELETE FROM run", "UPDATE run SET name = 'x'",
   ])
@@ -130,7 +132,8 @@ import Testing
     try SampleShape(name: "two", passes: [4]).record(in: file)
     let trace = try TraceReader(file: file)
     let query = TraceQuery(trace: trace)
-    let answer = try query.all(" -- which runs?\n /* all */ SELECT run AS number, 1.5 AS x, NULL AS y, 'é' AS z, x'00ff' AS b FROM runs ORDER BY 1")
+    let sql = " -- which runs?\n /* all */ SELECT run AS number, 1.5 AS x, NULL AS y, 'é' AS z, x'00ff' AS b FROM runs ORDER BY 1"
+    let answer = try query.all(sql)
     #expect(answer.columns == ["number", "x", "y", "z", "b"])
     #expect(answer.rows == [1, 2].map { [.integer($0), .real(1.5), .null, .text("é"), .blob([0, 255])] })
     #expect(try query.all("WITH t AS (SELECT count(*) AS n FROM tokens) SELECT n FROM t").rows == [[.integer(7)]])

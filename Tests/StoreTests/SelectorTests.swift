@@ -39,12 +39,13 @@ import Testing
     }
   }
 
-  @Test(arguments: [
-    ([:], TraceLocation.Platform.linux, "/home/ada/.local/share/moetop"), (["XDG_DATA_HOME": "/x"], .linux, "/x/moetop"),
-    (["XDG_DATA_HOME": "/x/"], .linux, "/x/moetop"), (["XDG_DATA_HOME": "relative"], .linux, "/home/ada/.local/share/moetop"),
-    (["XDG_DATA_HOME": ""], .linux, "/home/ada/.local/share/moetop"),
-    ([:], .macOS, "/home/ada/Library/Application Support/moetop"), (["XDG_DATA_HOME": "/x"], .macOS, "/x/moetop"),
-  ] as [([String: String], TraceLocation.Platform, String)])
+  @Test(
+    arguments: [
+      ([:], TraceLocation.Platform.linux, "/home/ada/.local/share/moetop"), (["XDG_DATA_HOME": "/x"], .linux, "/x/moetop"),
+      (["XDG_DATA_HOME": "/x/"], .linux, "/x/moetop"), (["XDG_DATA_HOME": "relative"], .linux, "/home/ada/.local/share/moetop"),
+      (["XDG_DATA_HOME": ""], .linux, "/home/ada/.local/share/moetop"),
+      ([:], .macOS, "/home/ada/Library/Application Support/moetop"), (["XDG_DATA_HOME": "/x"], .macOS, "/x/moetop"),
+    ] as [([String: String], TraceLocation.Platform, String)])
   func dataDirectory(_ environment: [String: String], _ platform: TraceLocation.Platform, _ expected: String) {
     #expect(TraceLocation.dataDirectory(environment: environment, home: "/home/ada", platform: platform) == expected)
     #expect(TraceLocation.traceFile(inDataDirectory: expected) == expected + "/traces.db")

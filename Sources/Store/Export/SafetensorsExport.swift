@@ -137,7 +137,9 @@ private struct SafetensorsPlan {
   }
 
   /// The rows of one router; a token that the router did not see has no experts and statistics that are not numbers.
-  private func write(_ id: RouterID, _ rows: [Int], of pass: RoutingPass, first: Int32, to writer: SafetensorsWriter, shape run: RunSummary) throws {
+  private func write(_ id: RouterID, _ rows: [Int], of pass: RoutingPass, first: Int32, to writer: SafetensorsWriter, shape run: RunSummary)
+    throws
+  {
     guard let topK = run.description.routers.first(where: { $0.id == id })?.spec.topK else { return }
     let batches = pass.batches.filter { $0.router == id }
     var ids: [Int32] = []

@@ -41,7 +41,8 @@ public final class PassCursor {
       }
       let table = try TokenRows.fetch(db, run: run, in: span, file: trace.file)
       guard table.count == span.count else {
-        throw StoreError.damaged(file: trace.file, place: "tokens of run \(run)", problem: "row \(span.lowerBound + table.count) is missing")
+        let missing = span.lowerBound + table.count
+        throw StoreError.damaged(file: trace.file, place: "tokens of run \(run)", problem: "row \(missing) is missing")
       }
       return RoutingPass(tokens: table, batches: batches)
     }
@@ -93,7 +94,9 @@ public final class PassCursor {
     let first = try row.count(1)
     let count = try row.count(2)
     guard (1...max(router.pageTokens, 1)).contains(count) else {
-      throw StoreError.damaged(file: trace.file, place: "page \(try row.value(0) as Int64) of router \(router.id)", problem: "\(count) tokens at \(first)")
+      let page: Int64 = try row.value(0)
+      throw StoreError.damaged(
+        file: trace.file, place: "page \(page) of router \(router.id)", problem: "\(count) tokens at \(first)")
     }
     return PageSpan(row: try row.value(0), tokens: first..<first + count)
   }

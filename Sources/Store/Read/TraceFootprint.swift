@@ -69,7 +69,9 @@ extension TraceReader {
   /// Bytes of each table and index. `dbstat` is a part of SQLite that a library may have been built without.
   private func tableSizes(_ db: Database) throws -> [String: Int] {
     var sizes: [String: Int] = [:]
-    for row in try Row.fetchAll(db, sql: "SELECT name, pgsize FROM dbstat WHERE aggregate = TRUE") { sizes[try row.value(0)] = try row.count(1) }
+    for row in try Row.fetchAll(db, sql: "SELECT name, pgsize FROM dbstat WHERE aggregate = TRUE") {
+      sizes[try row.value(0)] = try row.count(1)
+    }
     return sizes
   }
 }

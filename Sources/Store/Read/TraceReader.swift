@@ -69,7 +69,8 @@ public final class TraceReader: Sendable {
   public func sequences(run: Int64) throws -> [SequenceDescription] {
     try read { db in
       var sequences: [SequenceDescription] = []
-      for row in try Row.fetchAll(db, sql: "SELECT sequence, name, labels FROM sequence WHERE run = ? ORDER BY sequence", arguments: [run]) {
+      let sql = "SELECT sequence, name, labels FROM sequence WHERE run = ? ORDER BY sequence"
+      for row in try Row.fetchAll(db, sql: sql, arguments: [run]) {
         let number = try row.count("sequence")
         guard number < Self.sequenceLimit else {
           throw StoreError.damaged(file: file, place: "sequences of run \(run)", problem: "sequence \(number)")
