@@ -119,6 +119,12 @@ extension StoreError: CustomStringConvertible {
 extension StoreError {
   /// Translates whatever a call into GRDB threw; a `StoreError` passes through.
   static func from(_ error: any Error, file: String) -> any Error {
+    if error is RowDecodingError {
+      return StoreError.damaged(file: file, place: "database", problem: "a column holds another type than it should")
+    }
+    if let error = error as? CountOutOfRange {
+      return StoreError.damaged(file: file, place: "database", problem: "\(error.number) where a count belongs")
+    }
     guard let error = error as? DatabaseError else { return error }
     let message = error.message ?? "SQLite error \(error.extendedResultCode.rawValue)"
     switch error.resultCode {

@@ -16,7 +16,11 @@ enum TraceFile {
   /// - Parameter busyTimeout: seconds to wait for another writer before `StoreError.locked`.
   static func openForWriting(_ path: String, busyTimeout: Double, mustExist: Bool = false) throws -> DatabaseQueue {
     let exists = try checkBeforeOpening(path, mustExist: mustExist)
-    if !exists { try checkCreation(of: path) } else if access(path, W_OK) != 0 { throw StoreError.system(errno, file: path, creating: false) }
+    if !exists {
+      try checkCreation(of: path)
+    } else if access(path, W_OK) != 0 {
+      throw StoreError.system(errno, file: path, creating: false)
+    }
     return try StoreError.translating(path) {
       var configuration = Configuration()
       configuration.label = "moetop.trace"
@@ -158,12 +162,14 @@ enum TraceFile {
     if !unknown.isEmpty { throw StoreError.newerSchema(file: file, found: unknown, known: TraceMigrations.names.last ?? "") }
   }
 
+  /// Bytes that a URI carries as they are.
+  private static let plainBytes = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/-_.".utf8)
+
   private static func immutableURI(_ path: String) -> String? {
     let absolute = path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
     var escaped = ""
     for byte in absolute.utf8 {
-      let isPlain = (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte) || "/-_.".utf8.contains(byte)
-      if isPlain {
+      if Self.plainBytes.contains(byte) {
         escaped.unicodeScalars.append(Unicode.Scalar(byte))
       } else {
         let hex = String(byte, radix: 16, uppercase: true)

@@ -103,14 +103,17 @@ import Testing
     }
     #expect(
       try query.all("SELECT run, name, state, tokens, sequences, model, recording, tags FROM runs").rows == [
-        [.integer(1), .text("others"), .text("completed"), .integer(151), .integer(2), .text("sample"), .text("weights"), .text("[\"test\"]")]
+        [
+          .integer(1), .text("others"), .text("completed"), .integer(151), .integer(2), .text("sample"), .text("weights"),
+          .text("[\"test\"]"),
+        ]
       ])
     #expect(
       try query.all("SELECT sequence, name, tokens FROM sequences").rows == [
         [.integer(0), .text("first"), .integer(100)], [.integer(1), .text("sequence 1"), .integer(51)],
       ])
     #expect(try query.all("SELECT * FROM sequence_labels").rows == [[.integer(1), .integer(0), .text("domain"), .text("code")]])
-    #expect(try query.all("SELECT layer, experts, top_k, tokens FROM routers").rows.map { $0[0] } == [.integer(0), .integer(1), .integer(3)])
+    #expect(try query.all("SELECT layer FROM routers").rows == [[.integer(0)], [.integer(1)], [.integer(3)]])
     #expect(try query.all("SELECT count(*) FROM capture_checks WHERE outcome <> 'failed'").rows[0][0] != .integer(0))
   }
 
@@ -163,7 +166,7 @@ import Testing
       #expect(scans == [], "\(plan)")
       #expect(plan.contains("SEARCH t USING PRIMARY KEY (run=? AND token=?)"), "\(plan)")
       #expect(plan.contains { $0.hasPrefix("SEARCH r USING INDEX") && $0.contains("(run=? AND layer=?)") }, "\(plan)")
-      #expect(plan.contains { $0.hasPrefix("SEARCH p USING INDEX page_by_token (router=? AND first_token>? AND first_token<?)") }, "\(plan)")
+      #expect(plan.contains("SEARCH p USING INDEX page_by_token (router=? AND first_token>? AND first_token<?)"), "\(plan)")
     }
   }
 

@@ -15,15 +15,15 @@ struct TokenOrder {
   init(trace: TraceReader, run: RunSummary, where wanted: (Int) -> Bool = { _ in true }) throws {
     var tokens: [Int] = []
     var lengths: [Int32] = []
-    tokens.reserveCapacity(run.tokenCount)
+    tokens.reserveCapacity(min(run.tokenCount, 1 << 20))
     try trace.read { db in
       let rows = try Row.fetchCursor(
         db, sql: "SELECT token, sequence FROM token WHERE run = ? AND token < ? ORDER BY sequence, position, token",
         arguments: [run.id, run.tokenCount])
       while let row = try rows.next() {
-        let token: Int = row[0]
-        let sequence: Int = row[1]
-        guard sequence >= 0, sequence < max(run.sequenceCount, 1) + run.tokenCount else {
+        let token = try row.count(0)
+        let sequence = try row.count(1)
+        guard sequence < TraceReader.sequenceLimit else {
           throw StoreError.damaged(file: trace.file, place: "tokens of run \(run.id)", problem: "sequence \(sequence) of token \(token)")
         }
         if !wanted(token) { continue }

@@ -52,7 +52,10 @@ private struct RowSide {
           SELECT p.first_token, p.token_count FROM page AS p JOIN router AS r ON r.id = p.router
           WHERE r.run = ? AND r.stack = ? AND r.layer = ? ORDER BY p.first_token
           """, arguments: [run.id, known.stack.rawValue, known.layer.rawValue]
-      ).map { row -> Range<Int> in (row[0] as Int)..<(row[0] as Int) + max(row[1] as Int, 0) }
+      ).map { row in
+        let first = try row.count(0)
+        return first..<first + (try row.count(1))
+      }
     }
     func isKnown(_ token: Int) -> Bool {
       var low = 0
@@ -134,7 +137,9 @@ private struct SafetensorsPlan {
   }
 
   /// The rows of one router; a token that the router did not see has no experts and statistics that are not numbers.
-  private func write(_ id: RouterID, _ rows: [Int], of pass: RoutingPass, first: Int32, to writer: SafetensorsWriter, shape run: RunSummary) throws {
+  private func write(_ id: RouterID, _ rows: [Int], of pass: RoutingPass, first: Int32, to writer: SafetensorsWriter, shape run: RunSummary)
+    throws
+  {
     guard let topK = run.description.routers.first(where: { $0.id == id })?.spec.topK else { return }
     let batches = pass.batches.filter { $0.router == id }
     var ids: [Int32] = []
@@ -145,7 +150,7 @@ private struct SafetensorsPlan {
     for (place, row) in rows.enumerated() {
       var found: (batch: RoutingBatch, row: Int)?
       for batch in batches { if let mine = batch.row(row, of: pass) { found = (batch, mine) } }
-      guard let (batch, mine) = found else {
+      guard let (batch, mine) = found, batch.topK == topK else {
         ids += Array(repeating: -1, count: topK)
         weights += Array(repeating: 0, count: topK)
         for index in statistics.indices { statistics[index].append(.nan) }

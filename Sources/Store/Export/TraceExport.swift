@@ -40,8 +40,8 @@ public struct TraceExport {
   ///   `.inputOutput`, `.permission` for the output, and what reading the trace throws. Errors of a stream are passed on.
   public func write(_ content: Content, as format: Format, to output: ExportOutput) throws {
     guard Self.formats(of: content).contains(format) else {
-      throw StoreError.impossibleExport(
-        problem: "\(content.rawValue) has no \(format.rawValue) form; it has \(Self.formats(of: content).map(\.rawValue).joined(separator: ", "))")
+      let forms = Self.formats(of: content).map(\.rawValue).joined(separator: ", ")
+      throw StoreError.impossibleExport(problem: "\(content.rawValue) has no \(format.rawValue) form; it has \(forms)")
     }
     if format == .safetensors {
       guard case .file(let path) = output else {

@@ -41,7 +41,8 @@ public final class PassCursor {
       }
       let table = try TokenRows.fetch(db, run: run, in: span, file: trace.file)
       guard table.count == span.count else {
-        throw StoreError.damaged(file: trace.file, place: "tokens of run \(run)", problem: "row \(span.lowerBound + table.count) is missing")
+        let missing = span.lowerBound + table.count
+        throw StoreError.damaged(file: trace.file, place: "tokens of run \(run)", problem: "row \(missing) is missing")
       }
       return RoutingPass(tokens: table, batches: batches)
     }
@@ -90,12 +91,14 @@ public final class PassCursor {
         WHERE router = ? AND first_token > ? AND first_token + token_count > ? ORDER BY first_token LIMIT 1
         """)
     guard let row = try Row.fetchOne(statement, arguments: [router.row, token - max(router.pageTokens, 1), token]) else { return nil }
-    let first: Int = row[1]
-    let count: Int = row[2]
-    guard first >= 0, (1...max(router.pageTokens, 1)).contains(count) else {
-      throw StoreError.damaged(file: trace.file, place: "page \(row[0] as Int64) of router \(router.id)", problem: "\(count) tokens at \(first)")
+    let first = try row.count(1)
+    let count = try row.count(2)
+    guard (1...max(router.pageTokens, 1)).contains(count) else {
+      let page: Int64 = try row.value(0)
+      throw StoreError.damaged(
+        file: trace.file, place: "page \(page) of router \(router.id)", problem: "\(count) tokens at \(first)")
     }
-    return PageSpan(row: row[0], tokens: first..<first + count)
+    return PageSpan(row: try row.value(0), tokens: first..<first + count)
   }
 
   /// The batches of `spans`, neighbours joined.

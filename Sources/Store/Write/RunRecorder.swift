@@ -110,8 +110,9 @@ final class RunRecorder {
       ("surprisal", tokens.surprisal.count), ("nextTokenEntropy", tokens.nextTokenEntropy.count),
     ] { try require("length of the token column \(name)", found, tokens.count) }
     let span = tokens.firstToken..<tokens.firstToken + tokens.count
-    if let negative = tokens.sequence.first(where: { $0 < 0 }) {
-      throw StoreError.malformedPass(file: file, problem: "sequence of a token", expected: "0 or more", found: "\(negative)")
+    if let wrong = tokens.sequence.first(where: { $0 < 0 || Int($0) >= TraceReader.sequenceLimit }) {
+      throw StoreError.malformedPass(
+        file: file, problem: "sequence of a token", expected: "0..<\(TraceReader.sequenceLimit)", found: "\(wrong)")
     }
     var seen: Set<RouterID> = []
     for batch in pass.batches {
