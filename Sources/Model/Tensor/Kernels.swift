@@ -221,7 +221,7 @@ extension WorkerPool {
     let group = attention.heads / attention.kvHeads
     let work = attention.tokens * attention.heads * attention.keyCount * (attention.headDim + attention.valueDim) / 2
     reserveScratch(bytes: mt_attention_scratch_bytes(attention.keyCount))
-    let block = max(1, (24 + group - 1) / group)
+    let block = max(1, 48 / group)
     let blocks = (attention.tokens + block - 1) / block
     let alone = grain(work: work) == .max
     let chunks = blocks * attention.kvHeads
