@@ -1,5 +1,5 @@
 // Speed of the kernels beside the ceilings of the machine they run on. Minima over many repetitions.
-//   swift run -c release KernelBench [threads]
+//   KernelBench [level, as in mt_level] [all | matmul | cold | attention | experts | pool]
 
 import CKernels
 import Model
@@ -173,7 +173,12 @@ if wanted == "all" || wanted == "pool" {
   let kernels: [(String, () -> Void)] = [
     ("exp", { mt_exp(y, x, 1 << 14) }), ("silu*up", { mt_activate(y, x, x, 1 << 14, MT_SILU, 0) }),
     ("rms_norm 2048", { for i in 0..<8 { mt_rms_norm(y + i * 2048, 2048, x + i * 2048, 2048, 1, 2048, x, 0, 1e-5) } }),
-    ("logits summary 16384", { var s = mt_logits_summary(); mt_logits_summary_of(&s, x, 1 << 14, 3) }),
+    (
+      "logits summary 16384",
+      {
+        var s = mt_logits_summary(); mt_logits_summary_of(&s, x, 1 << 14, 3)
+      }
+    ),
   ]
   for (name, body) in kernels { print(name, show(best(body) * 1e9 / Double(1 << 14)), "ns a value") }
 }

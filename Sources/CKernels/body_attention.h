@@ -11,7 +11,9 @@ MT_INLINE void score_tile(const int rows, const int tokens, const float *const *
     for (size_t i = 0; i < (size_t)rows; i++) { w[i] = (const char *)(k + (j + i < keys ? j + i : keys - 1) * k_stride); }
     float sums[24];
     tile(rows, tokens, MT_F32, w, q, depth, (prefetch){w[0], 0}, sums);
-    for (size_t t = 0; t < (size_t)tokens; t++) { memcpy(scores + t * stride + j, sums + t * (size_t)rows, (size_t)rows * sizeof(float)); }
+    for (size_t t = 0; t < (size_t)tokens; t++) {
+      memcpy(scores + t * stride + j, sums + t * (size_t)rows, (size_t)rows * sizeof(float));
+    }
   }
 }
 
@@ -30,7 +32,9 @@ MT_INLINE void value_tile(const int tokens, const int vectors, size_t last, cons
   for (size_t j = 0; j < keys; j++, v += v_stride) {
     vf value[4];
 #pragma clang loop unroll(full)
-    for (int d = 0; d < vectors; d++) { value[d] = d + 1 < vectors || whole ? v_load(v + d * lanes) : v_load_n(v + d * lanes, last, 0); }
+    for (int d = 0; d < vectors; d++) {
+      value[d] = d + 1 < vectors || whole ? v_load(v + d * lanes) : v_load_n(v + d * lanes, last, 0);
+    }
 #pragma clang loop unroll(full)
     for (int t = 0; t < tokens; t++) {
       const vf weight = v_set(p[(size_t)t * p_stride + j]);
@@ -142,14 +146,16 @@ static float weights_of(const mt_attention_job *job, float *scores, size_t from,
 }
 
 /// out += weights . values for the keys [begin, end) of one tile, a few vectors of the values at a time.
-MT_INLINE void add_values(const mt_attention_job *job, const query_tile *tile, const float *p, size_t stride, size_t begin, size_t end) {
+MT_INLINE void add_values(const mt_attention_job *job, const query_tile *tile, const float *p, size_t stride, size_t begin,
+                          size_t end) {
   for (size_t d = 0; d < job->value_dim;) {
     const size_t rest = job->value_dim - d;
     const size_t vectors = rest >= 4 * lanes ? 4 : rest >= 2 * lanes ? 2 : 1;
     const size_t last = rest < lanes ? rest : lanes;
     float *piece[tile_tokens];
     for (size_t i = 0; i < tile->height; i++) { piece[i] = tile->out[i] + d; }
-    values_of[tile->height][vectors / 2](last, p + begin, stride, job->v + begin * job->v_stride + d, job->v_stride, end - begin, piece);
+    const float *v = job->v + begin * job->v_stride + d;
+    values_of[tile->height][vectors / 2](last, p + begin, stride, v, job->v_stride, end - begin, piece);
     d += vectors == 1 ? last : vectors * lanes;
   }
 }

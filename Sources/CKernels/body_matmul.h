@@ -58,30 +58,28 @@ MT_INLINE void tile(const int rows, const int tokens, const mt_element_type type
                                              float *sums) {                                                            \
     tile(rows, tokens, type, w, x, depth, ahead, sums);                                                                \
   }
-#define MT_TILES(suffix, type)       \
+#define MT_TILES(suffix, type)          \
   MT_TILE(tile_81_##suffix, 8, 1, type) \
-  MT_TILE(tile_42_##suffix, 4, 2, type) \
-  MT_TILE(tile_43_##suffix, 4, 3, type)
-
-MT_TILES(f32, MT_F32)
-MT_TILES(f16, MT_F16)
-MT_TILES(bf16, MT_BF16)
-
-typedef void (*tile_function)(const char *const *w, const float *const *x, size_t depth, prefetch ahead, float *sums);
+  MT_TILE(tile_43_##suffix, 4, 3, type) \
+  MT_OTHER_TILES(suffix, type)
 
 #if MT_WIDE_TILES  // 32 registers: up to 24 accumulators
-#define MT_MORE_TILES(suffix, type)     \
+#define MT_OTHER_TILES(suffix, type)    \
   MT_TILE(tile_82_##suffix, 8, 2, type) \
   MT_TILE(tile_44_##suffix, 4, 4, type) \
   MT_TILE(tile_45_##suffix, 4, 5, type) \
   MT_TILE(tile_46_##suffix, 4, 6, type)
-MT_MORE_TILES(f32, MT_F32)
-MT_MORE_TILES(f16, MT_F16)
-MT_MORE_TILES(bf16, MT_BF16)
 #define MT_TILE_ROW(s) {NULL, tile_81_##s, tile_82_##s, tile_43_##s, tile_44_##s, tile_45_##s, tile_46_##s}
 #else
+#define MT_OTHER_TILES(suffix, type) MT_TILE(tile_42_##suffix, 4, 2, type)
 #define MT_TILE_ROW(s) {NULL, tile_81_##s, tile_42_##s, tile_43_##s}
 #endif
+
+typedef void (*tile_function)(const char *const *w, const float *const *x, size_t depth, prefetch ahead, float *sums);
+
+MT_TILES(f32, MT_F32)
+MT_TILES(f16, MT_F16)
+MT_TILES(bf16, MT_BF16)
 
 static const tile_function tiles_f32[] = MT_TILE_ROW(f32);
 static const tile_function tiles_f16[] = MT_TILE_ROW(f16);
@@ -215,9 +213,12 @@ static void matmul(const mt_matmul_job *job, void *scratch) {
     for (size_t row = begin; row < end; row += step) {
       const size_t rows = end - row < step ? end - row : step, next = row + rows;
       const size_t after = end - next < step ? end - next : step;
-      const char *source = base + row * w.row_bytes, *ahead = base + next * w.row_bytes, *ahead_end = ahead + after * w.row_bytes;
+      const char *source = base + row * w.row_bytes;
+      const char *ahead = base + next * w.row_bytes, *ahead_end = ahead + after * w.row_bytes;
       if (widen) {
-        for (size_t r = 0; r < rows; r++) { convert((float *)scratch + r * widened, source + r * w.row_bytes, w.type, w.depth); }
+        for (size_t r = 0; r < rows; r++) {
+          convert((float *)scratch + r * widened, source + r * w.row_bytes, w.type, w.depth);
+        }
         panel(job, first, last, MT_F32, scratch, widened * sizeof(float), row, rows, ahead, ahead_end);
       } else {
         panel(job, first, last, w.type, source, w.row_bytes, row, rows, ahead, ahead_end);

@@ -23,9 +23,12 @@ static inline size_t mt_panel_stride(size_t depth) {
   return stride % 1024 == 0 ? stride + 16 : stride;
 }
 
-/// Weight rows widened at once: about 192 KiB, which leaves half of a small second-level cache to the tokens.
+/// Weight rows of a panel for many tokens: 32 KiB of f32, the first-level cache, but 32 rows where these stay within
+/// 192 KiB, so that tokens need not be read again too often.
 static inline size_t mt_panel_rows(size_t depth) {
-  size_t rows = (size_t)192 * 1024 / sizeof(float) / mt_panel_stride(depth ? depth : 1) / 8 * 8;
+  size_t row_bytes = mt_panel_stride(depth ? depth : 1) * sizeof(float);
+  size_t first_level = (size_t)32 * 1024 / row_bytes, second_level = (size_t)192 * 1024 / row_bytes;
+  size_t rows = (first_level > 32 ? first_level : second_level < 32 ? second_level : 32) / 8 * 8;
   return rows < 8 ? 8 : rows > 256 ? 256 : rows;
 }
 

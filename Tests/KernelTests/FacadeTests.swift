@@ -153,7 +153,8 @@ private final class Bank {
     experts.withUnsafeBufferPointer { experts in
       assignments.assign(experts: chosen, weights: routed, tokens: tokens, topK: topK, expertCount: count)
       pool.runExperts(
-        ExpertCall(out: together.pointer, x: x.pointer, hidden: store.pointer, activation: .silu), experts: experts, assignments: assignments)
+        ExpertCall(out: together.pointer, x: x.pointer, hidden: store.pointer, activation: .silu), experts: experts,
+        assignments: assignments)
       for t in 0..<tokens {
         chosen.withUnsafeBufferPointer { chosen in
           routed.withUnsafeBufferPointer { routed in
