@@ -1,5 +1,6 @@
-// How does text get a Unicode normal form? Foundation's tables do the work (compared with Python's unicodedata over all scalars); text
-// that cannot change, by far the most, is recognised first and left alone.
+// How does text get a Unicode normal form? Foundation's tables do the work, on the stretches that can change at all; the rest, by far the
+// most, is copied. The reference's tables are of Unicode 9: what came later, it takes for characters that never change or combine,
+// and so do we (compared with it over all scalars, alone and between combining marks).
 
 import Foundation
 
@@ -10,11 +11,36 @@ enum UnicodeForm: Sendable {
   /// Brings `text`, valid UTF-8, into this form.
   func apply(to text: inout [UInt8]) {
     if text.allSatisfy({ $0 < 0x80 }) { return }
-    if self == .nfc {
-      composeWhereNeeded(&text)
-    } else {
-      text = normalized(text[...])
+    var result: [UInt8] = []
+    var copied = 0
+    text.withUnsafeBufferPointer { bytes in
+      var position = 0
+      var base = 0
+      while position < bytes.count {
+        let (scalar, length) = decodeScalar(bytes, at: position)
+        switch role(of: scalar) {
+        case .fixed:
+          position += length
+          base = position
+        case .base:
+          base = position
+          position += length
+        case .open:
+          // A stretch begins at the base before it, should it combine, and ends before the next scalar that never combines backwards.
+          while position < bytes.count {
+            let (scalar, length) = decodeScalar(bytes, at: position)
+            guard role(of: scalar) == .open else { break }
+            position += length
+          }
+          result.append(contentsOf: bytes[copied..<base])
+          result.append(contentsOf: normalized(ArraySlice(bytes[base..<position])))
+          copied = position
+          base = position
+        }
+      }
+      if copied > 0 { result.append(contentsOf: bytes[copied...]) }
     }
+    if copied > 0 { text = result }
   }
 
   private func normalized(_ text: ArraySlice<UInt8>) -> [UInt8] {
@@ -22,53 +48,36 @@ enum UnicodeForm: Sendable {
     switch self {
     case .nfc: return Array(string.precomposedStringWithCanonicalMapping.utf8)
     case .nfd: return Array(string.decomposedStringWithCanonicalMapping.utf8)
-    case .nfkc: return Array(string.precomposedStringWithCompatibilityMapping.utf8)
+    case .nfkc:
+      // In two steps: Foundation's own NFKC leaves halfwidth Hangul letters uncomposed.
+      return Array(string.decomposedStringWithCompatibilityMapping.precomposedStringWithCanonicalMapping.utf8)
     case .nfkd: return Array(string.decomposedStringWithCompatibilityMapping.utf8)
     }
   }
 
-  /// NFC of the stretches around scalars that may change; everything else is copied.
-  ///
-  /// A stretch begins at the plain scalar before the first doubtful one (its base, should it combine) and ends before the next plain one,
-  /// which never combines with what stands before it.
-  private func composeWhereNeeded(_ text: inout [UInt8]) {
-    var result: [UInt8] = []
-    var copied = 0
-    text.withUnsafeBufferPointer { bytes in
-      var position = 0
-      var lastPlain = 0
-      while position < bytes.count {
-        let (scalar, length) = decodeScalar(bytes, at: position)
-        if Self.isPlainlyComposed(scalar) {
-          lastPlain = position
-          position += length
-          continue
-        }
-        let start = max(lastPlain, copied)
-        while position < bytes.count {
-          let (scalar, length) = decodeScalar(bytes, at: position)
-          if Self.isPlainlyComposed(scalar) { break }
-          position += length
-        }
-        result.append(contentsOf: bytes[copied..<start])
-        result.append(contentsOf: normalized(ArraySlice(bytes[start..<position])))
-        copied = position
-        lastPlain = position
-      }
-      if copied > 0 { result.append(contentsOf: bytes[copied...]) }
-    }
-    if copied > 0 { text = result }
+  /// What a scalar may do under normalisation.
+  private enum Role {
+    /// Nothing: it is unknown to the reference.
+    case fixed
+    /// Stay as it is, but be combined with by what follows.
+    case base
+    /// Anything.
+    case open
   }
 
-  /// Whether a scalar neither decomposes nor combines with one before it: Latin, basic Cyrillic, kana, Han, Hangul syllables, common
-  /// punctuation, emoji. Others may or may not.
   @inline(__always)
-  private static func isPlainlyComposed(_ scalar: Unicode.Scalar) -> Bool {
-    switch scalar.value {
-    case 0..<0x300, 0x400...0x482, 0x2010...0x2027, 0x2030...0x205E, 0x3001...0x3029, 0x3041...0x3096, 0x30A1...0x30FA,
-      0x4E00...0x9FFF, 0xAC00...0xD7A3, 0xFF01...0xFF9D, 0x1F300...0x1FAFF:
-      return true
-    default: return false
+  private func role(of scalar: Unicode.Scalar) -> Role {
+    if scalar.value < 0x80 { return .base }
+    if self == .nfc {
+      // Neither decompose nor combine backwards: Latin, basic Cyrillic, kana, Han, Hangul syllables, common punctuation.
+      switch scalar.value {
+      case 0x80..<0x300, 0x400...0x482, 0x2010...0x2027, 0x2030...0x205E, 0x3001...0x3029, 0x3041...0x3096, 0x30A1...0x30FA,
+        0x4E00...0x9FEF, 0xAC00...0xD7A3, 0xFF01...0xFF9D, 0x1F300...0x1F64F:
+        return .base
+      default: break
+      }
     }
+    guard let age = scalar.properties.age, age.major <= 9 else { return .fixed }
+    return .open
   }
 }
