@@ -42,7 +42,7 @@ let package = Package(
       swiftSettings: strictSwift),
 
     .target(name: "Support", path: "Tests/Support", swiftSettings: strictSwift),
-    tests(of: "Kernel", ["CKernels"]),
+    tests(of: "Kernel", ["CKernels", "Model"]),
     tests(of: "Routing", ["Routing"]),
     tests(of: "Formats", ["Formats"]),
     tests(of: "Model", ["Model", "Routing", "Formats"]),

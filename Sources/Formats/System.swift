@@ -63,3 +63,9 @@ final class OutputFile {
     }
   }
 }
+
+/// What the file system says of a path.
+public enum FileStatus {
+  /// Whether something is there that the caller may look at; links are followed.
+  public static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+}

@@ -129,47 +129,10 @@ extension RoutingBatch {
       && squaredLogSumExpSum.isNaN == next.squaredLogSumExpSum.isNaN
   }
 
-  mutating func append(_ next: RoutingBatch) {
-    if dropped != nil || next.dropped != nil {
-      let mine = dropped ?? Array(repeating: false, count: count * topK)
-      dropped = mine + (next.dropped ?? Array(repeating: false, count: next.count * topK))
-    }
-    if let more = next.logits {
-      let mine = logits ?? RouterLogits(rows: [], values: [])
-      logits = RouterLogits(rows: mine.rows + more.rows.map { $0 + Int32(count) }, values: mine.values + more.values)
-    }
-    selectedExperts += next.selectedExperts
-    routingWeights += next.routingWeights
-    routerEntropy += next.routerEntropy
-    selectionMargin += next.selectionMargin
-    top1Margin += next.top1Margin
-    topKMass += next.topKMass
-    for expert in importanceSum.indices { importanceSum[expert] += next.importanceSum[expert] }
-    squaredLogSumExpSum += next.squaredLogSumExpSum
-    count += next.count
-  }
-
   /// The tokens of this batch that lie in `span`; nil when there are none. Sums over tokens are not known for a part.
   func cut(to span: Range<Int>) -> RoutingBatch? {
     let tokens = (firstToken..<endToken).clamped(to: span)
     if tokens.isEmpty { return nil }
-    let rows = tokens.lowerBound - firstToken..<tokens.upperBound - firstToken
-    let slots = rows.lowerBound * topK..<rows.upperBound * topK
-    var part = RoutingBatch(router: router, expertCount: expertCount, topK: topK, firstToken: tokens.lowerBound, count: 0)
-    part.count = rows.count
-    part.selectedExperts = Array(selectedExperts[slots])
-    part.routingWeights = Array(routingWeights[slots])
-    if let dropped, dropped[slots].contains(true) { part.dropped = Array(dropped[slots]) }
-    part.routerEntropy = Array(routerEntropy[rows])
-    part.selectionMargin = Array(selectionMargin[rows])
-    part.top1Margin = Array(top1Margin[rows])
-    part.topKMass = Array(topKMass[rows])
-    if let logits {
-      let kept = logits.rows.indices.filter { rows.contains(Int(logits.rows[$0])) }
-      part.logits = RouterLogits(
-        rows: kept.map { logits.rows[$0] - Int32(rows.lowerBound) },
-        values: kept.flatMap { logits.values[$0 * expertCount..<($0 + 1) * expertCount] })
-    }
-    return part
+    return slice(tokens.lowerBound - firstToken..<tokens.upperBound - firstToken)
   }
 }
