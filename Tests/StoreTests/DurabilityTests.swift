@@ -213,6 +213,7 @@ import Testing
       { $0.tokens.firstToken = 3 }, { $0.batches[0].firstToken = 2 }, { $0.batches[1].router = RouterID(layer: 77) },
       { $0.batches[1].router = $0.batches[0].router }, { $0.batches[0].selectedExperts[0] = 16 }, { $0.batches[0].topKMass.removeLast() },
       { $0.tokens.surprisal.removeLast() }, { $0.tokens.sequence[0] = -1 }, { $0.batches[0].expertCount = 8 },
+      { $0.batches[0].logits = RouterLogits(rows: [1, 1], values: Array(repeating: 0, count: 32)) },
     ]
     for change in changes {
       var pass = shape.makePasses()[0]

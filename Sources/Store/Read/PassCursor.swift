@@ -37,8 +37,7 @@ public final class PassCursor {
       var batches: [RoutingBatch] = []
       for (router, spans) in zip(routers, rows) {
         for part in try joined(db, spans, of: router) {
-          let batch = part.firstToken >= span.lowerBound && part.endToken <= span.upperBound ? part : part.cut(to: span)
-          if let batch { batches.append(batch) }
+          if let batch = part.cut(to: span) { batches.append(batch) }
         }
       }
       let table = try TokenRows.fetch(db, run: run, in: span, file: trace.file)
@@ -118,8 +117,6 @@ public final class PassCursor {
   }
 }
 
-// MARK: - Cutting and joining
-
 extension RoutingBatch {
   var endToken: Int { firstToken + count }
 
@@ -129,10 +126,9 @@ extension RoutingBatch {
       && squaredLogSumExpSum.isNaN == next.squaredLogSumExpSum.isNaN
   }
 
-  /// The tokens of this batch that lie in `span`; nil when there are none. Sums over tokens are not known for a part.
+  /// The tokens of this batch that lie in `span`; nil when there are none.
   func cut(to span: Range<Int>) -> RoutingBatch? {
     let tokens = (firstToken..<endToken).clamped(to: span)
-    if tokens.isEmpty { return nil }
-    return slice(tokens.lowerBound - firstToken..<tokens.upperBound - firstToken)
+    return tokens.isEmpty ? nil : slice(tokens.lowerBound - firstToken..<tokens.upperBound - firstToken)
   }
 }
