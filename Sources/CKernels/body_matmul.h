@@ -174,6 +174,7 @@ static void few_tokens(const mt_matmul_job *job) {
   const mt_matrix w = job->weights;
   const size_t height = job->tokens, width = tile_rows(height);
   const tile_function tile = tiles_of(w.type)[height];
+  const prefetch nothing = {(const char *)w.base, 0};
   const float *x[tile_tokens];
   gather_rows(job, 0, height, x);
   const size_t spread = w.row_bytes > 0 && w.row_bytes < 4096 ? (4095 + w.row_bytes) / w.row_bytes : 1;
@@ -182,14 +183,14 @@ static void few_tokens(const mt_matmul_job *job) {
     const char *base = (const char *)w.base + row * w.row_bytes;
     if (left >= width * spread) {
       for (size_t s = 0; s < spread; s++) {
-        place_tile(job, tile, 0, height, x, base + s * w.row_bytes, w.row_bytes, row + s, spread, width, width, (prefetch){base, 0});
+        place_tile(job, tile, 0, height, x, base + s * w.row_bytes, w.row_bytes, row + s, spread, width, width, nothing);
       }
     } else {
       const size_t apart = (left + width - 1) / width;
       for (size_t s = 0; s < apart; s++) {
         const size_t fit = (left - s + apart - 1) / apart;
         place_tile(job, tile, 0, height, x, base + s * w.row_bytes, w.row_bytes, row + s, apart, width, fit < width ? fit : width,
-                   (prefetch){base, 0});
+                   nothing);
       }
     }
   }
