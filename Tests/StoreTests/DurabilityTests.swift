@@ -63,7 +63,7 @@ import Testing
       seen.insert(run.tokenCount)
       // The cursor may outlive commits that replace parts of the page it stands on.
       var read: [RoutingPass] = []
-      let cursor = try trace.passes(of: run)
+      let cursor = trace.passes(of: run)
       while let pass = try cursor.next() {
         read.append(pass)
         usleep(2000)
@@ -213,6 +213,7 @@ import Testing
       { $0.tokens.firstToken = 3 }, { $0.batches[0].firstToken = 2 }, { $0.batches[1].router = RouterID(layer: 77) },
       { $0.batches[1].router = $0.batches[0].router }, { $0.batches[0].selectedExperts[0] = 16 }, { $0.batches[0].topKMass.removeLast() },
       { $0.tokens.surprisal.removeLast() }, { $0.tokens.sequence[0] = -1 }, { $0.batches[0].expertCount = 8 },
+      { $0.batches[0].logits = RouterLogits(rows: [1, 1], values: Array(repeating: 0, count: 32)) },
     ]
     for change in changes {
       var pass = shape.makePasses()[0]
@@ -234,6 +235,35 @@ import Testing
     let trace = try TraceReader(file: file)
     #expect(waitUntil(seconds: 20) { (try? trace.run(.latest).tokenCount) == 5 })
     #expect(waitUntil(seconds: 20) { (try? trace.run(.latest).state) != .running })
+  }
+
+  /// A trace that a crash left in write-ahead mode, on media where SQLite cannot make its shared-memory file (here a directory stands
+  /// in its place).
+  @Test func opensWhereNothingCanBeCreated() throws {
+    let odd = directory.file("odd %20 näme?.db")
+    let passes = try SampleShape(name: "read only", passes: [50]).record(in: odd)
+    let database = try DatabaseQueue(path: odd)
+    try database.inDatabase { try $0.execute(sql: "PRAGMA journal_mode = WAL") }
+    try database.close()
+    try FileManager.default.createDirectory(atPath: odd + "-shm", withIntermediateDirectories: false)
+    var options = TraceReader.Options()
+    options.busyTimeout = 0.1
+    #expect(try TraceReader(file: odd, options: options).wholeRun().differences(from: WholeRun(passes)) == [])
+    // With something in the log, the file alone would be a lie.
+    try directory.write(Array(repeating: UInt8(1), count: 5000), to: "odd %20 näme?.db-wal")
+    #expect { try TraceReader(file: odd, options: options) } throws: { ($0 as? StoreError)?.kind == .inputOutput }
+  }
+
+  @Test(.enabled(if: geteuid() != 0, "the superuser may write everywhere"), arguments: [false, true])
+  func opensInADirectoryThatCannotBeWritten(isInWriteAheadMode: Bool) throws {
+    let passes = try SampleShape(name: "read only", passes: [50]).record(in: file)
+    if isInWriteAheadMode { try DatabaseQueue(path: file).inDatabase { try $0.execute(sql: "PRAGMA journal_mode = WAL") } }
+    let manager = FileManager.default
+    try manager.setAttributes([.posixPermissions: 0o400], ofItemAtPath: file)
+    try manager.setAttributes([.posixPermissions: 0o500], ofItemAtPath: directory.path)
+    defer { try? manager.setAttributes([.posixPermissions: 0o700], ofItemAtPath: directory.path) }
+    #expect(try TraceReader(file: file).wholeRun().differences(from: WholeRun(passes)) == [])
+    #expect { try SampleShape(name: "x", passes: [1]).record(in: file) } throws: { ($0 as? StoreError)?.kind == .permission }
   }
 
   /// A finished trace is one plain file that also opens where nothing can be written.

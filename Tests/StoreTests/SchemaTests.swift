@@ -15,7 +15,8 @@ import Testing
 
   init() throws { directory = try TemporaryDirectory() }
 
-  static let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Fixtures")
+  static let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .appendingPathComponent("Fixtures/store")
 
   @Test func catalogueIsWhatTheFileHas() throws {
     try SampleShape(name: "x", expertCount: 8, topK: 2, passes: [120], hasDrops: true).record(in: file)

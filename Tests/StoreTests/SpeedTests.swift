@@ -21,6 +21,33 @@ import Testing
       passes: Array(repeating: 1, count: 6000)),
   ]
 
+  @Test func oneTokenOfAMillion() throws {
+    let directory = try TemporaryDirectory()
+    let file = directory.file("million.db")
+    let shape = SampleShape(name: "million", routers: [RouterID(layer: 3)], expertCount: 64, topK: 8, passes: [512])
+    let pass = shape.makePasses()[0]
+    let writer = try TraceWriter(file: file, description: shape.run)
+    for index in 0..<2048 {
+      var pass = pass
+      pass.tokens.firstToken = index * 512
+      pass.batches[0].firstToken = index * 512
+      try writer.receive(pass)
+    }
+    try writer.finish(.completed)
+    let query = TraceQuery(trace: try TraceReader(file: file))
+    for sql in ["SELECT 1 FROM runs", "SELECT expert, weight FROM routing WHERE run = 1 AND layer = 3 AND token = 700017"] {
+      for _ in 0..<3 {
+        let start = DispatchTime.now()
+        _ = try query.all(sql)
+        print("speed \(sql): \(Double(DispatchTime.now().uptimeNanoseconds - start.uptimeNanoseconds) / 1e6) ms")
+      }
+    }
+    let start = DispatchTime.now()
+    _ = try query.all("SELECT sum(weight) FROM routing WHERE run = 1 AND layer = 3 AND token BETWEEN 500000 AND 509999")
+    let milliseconds = Double(DispatchTime.now().uptimeNanoseconds - start.uptimeNanoseconds) / 1e6
+    print("speed 10,000 tokens of routing through the view: \(milliseconds) ms")
+  }
+
   @Test(arguments: shapes) func writing(_ shape: SampleShape) throws {
     let directory = try TemporaryDirectory()
     let passes = shape.makePasses()

@@ -51,7 +51,7 @@ extension TraceExport {
       let wanted = order.tokens[next]
       // Go on with the open cursor when it stands at the wanted token, else open one there.
       if cursor == nil || cursorToken != wanted {
-        cursor = try trace.passes(of: run, routers: routers, tokens: wanted..<run.tokenCount, withLogits: withLogits)
+        cursor = trace.passes(of: run, routers: routers, tokens: wanted..<run.tokenCount, withLogits: withLogits)
       }
       pass = try cursor?.next()
       guard let pass, pass.tokens.count > 0 else {

@@ -113,11 +113,23 @@ private struct PageReader {
       guard data.count % 4 == 0, data.count / 4 <= count else { throw damaged("column logit_rows has \(data.count) bytes") }
       return data.withUnsafeBytes { PackedColumns.integers($0, as: 4) }
     }
-    guard zip(rows, rows.dropFirst()).allSatisfy({ $0 < $1 }), rows.allSatisfy({ (0..<Int32(count)).contains($0) }) else {
+    guard rows.isRising(within: count) else {
       throw damaged("column logit_rows is not rising within 0..<\(count)")
     }
     guard let values = try column("logits", bytes: rows.count * layout.logitRowBytes, { PackedColumns.floats($0, as: layout.logitBytes) })
     else { return nil }
     return RouterLogits(rows: rows, values: values)
+  }
+}
+
+extension [Int32] {
+  /// Whether the numbers rise strictly and lie in `0..<count`.
+  func isRising(within count: Int) -> Bool {
+    var previous: Int32 = -1
+    for number in self {
+      if number <= previous || Int(number) >= count { return false }
+      previous = number
+    }
+    return true
   }
 }

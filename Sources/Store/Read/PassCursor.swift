@@ -8,7 +8,7 @@ import Routing
 public final class PassCursor {
   private let trace: TraceReader
   private let run: Int64
-  private let routers: [StoredRouter]
+  private let wanted: Set<RouterID>?
   private let tokens: Range<Int>
   private let withLogits: Bool
   private var position: Int
@@ -16,10 +16,10 @@ public final class PassCursor {
   /// Tokens that no router decided on are handed out in passes of this length at most.
   private static let longestGap = 4096
 
-  init(trace: TraceReader, run: Int64, routers: [StoredRouter], tokens: Range<Int>, withLogits: Bool) {
+  init(trace: TraceReader, run: Int64, routers: Set<RouterID>?, tokens: Range<Int>, withLogits: Bool) {
     self.trace = trace
     self.run = run
-    self.routers = routers
+    wanted = routers
     self.tokens = tokens
     self.withLogits = withLogits
     position = tokens.lowerBound
@@ -31,12 +31,13 @@ public final class PassCursor {
   public func next() throws -> RoutingPass? {
     if position >= tokens.upperBound { return nil }
     let pass = try trace.read { db in
-      let (span, rows) = try nextSpan(db)
+      // Anew for each pass: while the run goes on, its longest page grows.
+      let routers = try RouterRows.fetch(db, run: run, file: trace.file).filter { wanted?.contains($0.id) ?? true }
+      let (span, rows) = try nextSpan(db, of: routers)
       var batches: [RoutingBatch] = []
       for (router, spans) in zip(routers, rows) {
         for part in try joined(db, spans, of: router) {
-          let batch = part.firstToken >= span.lowerBound && part.endToken <= span.upperBound ? part : part.cut(to: span)
-          if let batch { batches.append(batch) }
+          if let batch = part.cut(to: span) { batches.append(batch) }
         }
       }
       let table = try TokenRows.fetch(db, run: run, in: span, file: trace.file)
@@ -56,7 +57,7 @@ public final class PassCursor {
   }
 
   /// The tokens of the next pass, and for each router the rows that touch them.
-  private func nextSpan(_ db: Database) throws -> (Range<Int>, [[PageSpan]]) {
+  private func nextSpan(_ db: Database, of routers: [StoredRouter]) throws -> (Range<Int>, [[PageSpan]]) {
     let first = try routers.map { try page(db, after: position, of: $0) }
     let start = first.compactMap { $0?.tokens.lowerBound }.min() ?? tokens.upperBound
     if start > position {
@@ -116,8 +117,6 @@ public final class PassCursor {
   }
 }
 
-// MARK: - Cutting and joining
-
 extension RoutingBatch {
   var endToken: Int { firstToken + count }
 
@@ -127,10 +126,9 @@ extension RoutingBatch {
       && squaredLogSumExpSum.isNaN == next.squaredLogSumExpSum.isNaN
   }
 
-  /// The tokens of this batch that lie in `span`; nil when there are none. Sums over tokens are not known for a part.
+  /// The tokens of this batch that lie in `span`; nil when there are none.
   func cut(to span: Range<Int>) -> RoutingBatch? {
     let tokens = (firstToken..<endToken).clamped(to: span)
-    if tokens.isEmpty { return nil }
-    return slice(tokens.lowerBound - firstToken..<tokens.upperBound - firstToken)
+    return tokens.isEmpty ? nil : slice(tokens.lowerBound - firstToken..<tokens.upperBound - firstToken)
   }
 }

@@ -113,11 +113,9 @@ public final class TraceReader: Sendable {
   ///   - withLogits: whether to read raw logits, where they were recorded.
   public func passes(
     of run: RunSummary, routers: Set<RouterID>? = nil, tokens: Range<Int>? = nil, withLogits: Bool = true
-  ) throws -> PassCursor {
-    let stored = try read { try RouterRows.fetch($0, run: run.id, file: file) }
+  ) -> PassCursor {
     let span = (tokens ?? 0..<run.tokenCount).clamped(to: 0..<run.tokenCount)
-    return PassCursor(
-      trace: self, run: run.id, routers: stored.filter { routers?.contains($0.id) ?? true }, tokens: span, withLogits: withLogits)
+    return PassCursor(trace: self, run: run.id, routers: routers, tokens: span, withLogits: withLogits)
   }
 }
 

@@ -127,6 +127,11 @@ final class RunRecorder {
           file: file, problem: "tokens of router \(batch.router)", expected: "tokens within \(span)",
           found: "\(batch.firstToken)..<\(batch.firstToken + batch.count)")
       }
+      if let rows = batch.logits?.rows, !rows.isRising(within: batch.count) {
+        throw StoreError.malformedPass(
+          file: file, problem: "logit rows of router \(batch.router)", expected: "rising within 0..<\(batch.count)",
+          found: "\(rows.prefix(8))")
+      }
       do { try batch.validate() } catch {
         throw StoreError.malformedPass(file: file, problem: "batch", expected: "columns of one shape", found: "\(error)")
       }
