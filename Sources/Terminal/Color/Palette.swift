@@ -28,7 +28,8 @@ public enum PaletteName: String, Hashable, Sendable, CaseIterable {
     }
   }
 
-  /// Colours from nothing to most, with strictly rising lightness; empty in mono, where glyphs take over.
+  /// Colours from nothing to most; empty in mono, where glyphs take over. Lightness rises strictly, but for the sixteen,
+  /// whose looks are the user's.
   public func colors(_ depth: ColorDepth) -> [Color] {
     switch depth {
     case .mono: []

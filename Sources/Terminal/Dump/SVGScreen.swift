@@ -20,9 +20,9 @@ public struct SVGScreen: Hashable, Sendable {
     var svg = """
       <svg xmlns="http://www.w3.org/2000/svg" width="\(width)" height="\(height)" viewBox="0 0 \(width) \(height)" role="img">
       <title>\(SVGScreen.escape(title))</title>
-      <style>text{font:15px ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;white-space:pre}.b{font-weight:700}.u{text-decoration:underline}</style>
+      <style>.b{font-weight:700}.u{text-decoration:underline}</style>
       <rect width="\(width)" height="\(height)" rx="6" fill="\(hex(paper))"/>
-      <g transform="translate(\(margin) \(margin))">
+      <g transform="translate(\(margin) \(margin))" font-family="DejaVu Sans Mono,Menlo,Consolas,monospace" font-size="15">
 
       """
     for y in 0..<screen.size.height { svg += row(screen, y) }
@@ -65,14 +65,18 @@ public struct SVGScreen: Hashable, Sendable {
     var start = cells.startIndex
     func flush() -> String {
       defer { text = "" }
-      guard !text.allSatisfy({ $0 == " " }) else { return "" }
-      return write(text, x: start, y: y, style: style, ink: ink)
+      return text.isEmpty ? "" : write(text, x: start, y: y, style: style, ink: ink)
     }
     for index in cells.indices {
       let glyph = cells[index].glyph
       if glyph.isTrailing { continue }
       if let shape = shape(glyph.base, x: index, y: y, ink: ink) {
         svg += flush() + shape
+        continue
+      }
+      // Blanks between words are left out: not every renderer keeps two of them.
+      if glyph.base == 0x20, text.last == " " || text.isEmpty {
+        svg += flush()
         continue
       }
       if text.isEmpty { start = index }
@@ -88,11 +92,10 @@ public struct SVGScreen: Hashable, Sendable {
     if style.attributes.contains(.bold) { classes.append("b") }
     if style.attributes.contains(.underline) { classes.append("u") }
     let kind = classes.isEmpty ? "" : " class=\"\(classes.joined(separator: " "))\""
-    let leading = text.prefix { $0 == " " }.count
-    let shown = String(text.dropFirst(leading).reversed().drop { $0 == " " }.reversed())
+    let shown = String(text.reversed().drop { $0 == " " }.reversed())
     let length = shown.utf8.count == shown.count && shown.count > 1 ? " textLength=\"\(shown.count * cell.width)\"" : ""
     return
-      "<text x=\"\((x + leading) * cell.width)\" y=\"\(y * cell.height + 14)\"\(length)\(kind) fill=\"\(hex(ink))\">\(SVGScreen.escape(shown))</text>\n"
+      "<text x=\"\(x * cell.width)\" y=\"\(y * cell.height + 14)\"\(length)\(kind) fill=\"\(hex(ink))\">\(SVGScreen.escape(shown))</text>\n"
   }
 
   /// Blocks and box lines as shapes; nil for text.

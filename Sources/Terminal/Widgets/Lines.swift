@@ -21,35 +21,42 @@ public struct TabsLine: Hashable, Sendable {
     self.trailing = trailing
   }
 
-  /// Long titles where they fit beside the trailing text, else short ones, else numbers.
-  private func titles(_ width: Int) -> [String] {
-    let forms = [tabs.map(\.title), tabs.map(\.short), tabs.map { _ in "" }].map { titles in
-      titles.enumerated().map { "\($0.offset + 1)" + ($0.element.isEmpty ? "" : " \($0.element)") }
-    }
+  /// The tabs as drawn, each with its column: long titles where they fit beside the trailing text, else short ones, else
+  /// numbers. Long ones keep their places when another is active; short ones give up the blanks for that.
+  func items(_ width: Int) -> [(x: Int, text: String)] {
     let room = width - (trailing.isEmpty ? 0 : min(trailing.width, width / 3) + 1)
-    return forms.first { $0.reduce(0) { $0 + Printable.width(of: $1) + 2 } <= room } ?? forms[2]
+    let forms: [(titles: [String], isSpaced: Bool)] = [
+      (tabs.map { " " + $0.title }, true), (tabs.map { " " + $0.short }, false), (tabs.map { _ in "" }, false),
+    ]
+    var placed: [(x: Int, text: String)] = []
+    for form in forms {
+      var x = 0
+      placed = []
+      for (index, title) in form.titles.enumerated() {
+        let name = "\(index + 1)\(title)"
+        let text = index == active ? "[\(name)]" : form.isSpaced ? " \(name) " : name
+        placed.append((x, text))
+        x += Printable.width(of: text) + (form.isSpaced ? 0 : 1)
+      }
+      if x <= room { break }
+    }
+    return placed
   }
 
   /// The tab at a column of the line; nil where there is none.
   public func tab(at x: Int, width: Int) -> Int? {
-    var left = 0
-    for (index, title) in titles(width).enumerated() {
-      let right = left + Printable.width(of: title) + 2
-      if (left..<right).contains(x) { return index }
-      left = right
-    }
-    return nil
+    items(width).firstIndex { ($0.x..<$0.x + Printable.width(of: $0.text)).contains(x) }
   }
 
   public func draw(into screen: inout CellBuffer, _ area: Rect, theme: Theme) {
     guard !area.isEmpty else { return }
     let row = area.row(0)
-    var line = StyledText()
-    for (index, title) in titles(row.width).enumerated() {
-      line += index == active ? StyledText("[\(title)]", .tabActive) : StyledText(" \(title) ", .tab)
+    var end = row.x
+    for (index, item) in items(row.width).enumerated() {
+      let style = theme[index == active ? .tabActive : .tab]
+      end = row.x + item.x + screen.draw(item.text, x: row.x + item.x, y: row.y, style: style, clip: row)
     }
-    let used = screen.draw(line, in: row, theme: theme)
-    let rest = row.dropping(left: used + 1)
+    let rest = row.dropping(left: end - row.x + 1)
     if rest.width >= 4 { screen.draw(trailing, in: rest, theme: theme, base: theme[.text], alignment: .right) }
   }
 }

@@ -132,7 +132,9 @@ public struct Table {
       if isSelected { screen.put(theme.glyphs.selectionMark, x: line.x, y: line.y, style: base, clip: line) }
       if state.marked.contains(row) { screen.put("*", x: line.x + 1, y: line.y, style: base, clip: line) }
       for (index, span) in spans.enumerated() {
-        screen.draw(cell(row, index), in: span.row(y), theme: theme, base: base, alignment: columns[index].alignment)
+        // On the selection, colours of pieces could vanish in its background.
+        let text = isSelected ? StyledText(cell(row, index).plain) : cell(row, index)
+        screen.draw(text, in: span.row(y), theme: theme, base: base, alignment: columns[index].alignment)
       }
     }
   }

@@ -103,7 +103,7 @@ public struct TokenStrip: Hashable, Sendable {
       }
     }
     guard hasCaret else { return }
-    let end = pieces.last.map { (x: $0.x + $0.width, line: $0.line) } ?? (0, 0)
+    let end = pieces.last.map { (x: $0.x + $0.width, line: $0.line) } ?? (x: 0, line: 0)
     let row = area.row((end.line - visible.lowerBound) * (showsNotes ? 2 : 1))
     if visible.contains(end.line) { screen.put(theme.glyphs.caret, x: row.x + end.x, y: row.y, style: theme[.accent], clip: row) }
   }
