@@ -12,7 +12,8 @@ struct Moetop: AsyncParsableCommand {
       moetop inspect ~/models/OLMoE-1B-7B
       """,
     version: Version.summary,
-    subcommands: [Run.self, Analyze.self, Runs.self, SQL.self, Schema.self, Inspect.self, Verify.self])
+    subcommands: [UI.self, Run.self, Analyze.self, Runs.self, SQL.self, Schema.self, Inspect.self, Verify.self],
+    defaultSubcommand: UI.self)
 
   static func main() async {
     do {

@@ -35,9 +35,9 @@ final class EngineCore {
       simd: Engine.simdLevel, threads: forward.threadCount, routers: model.routers, contextLength: model.contextLength,
       readsText: tokenizer != nil)
     emit(.opened(summary))
-    let tokenizer = tokenizer
+    let (model, tokenizer, threads) = (model, tokenizer, forward.threadCount)
     recorder = recording.map { plan in
-      SessionRecorder(plan, model: model, threads: forward.threadCount) { tokenizer?.tokenBytes($0) }
+      SessionRecorder(plan, model: model, threads: threads) { tokenizer?.tokenBytes($0) }
     }
     emit(.recording(recorder?.status ?? .off))
   }
