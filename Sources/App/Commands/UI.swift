@@ -109,7 +109,7 @@ struct UI: ParsableCommand {
     let lines = try String(contentsOfFile: file, encoding: .utf8)
     if let what { player.open(what) }
     try player.play(lines)
-    if let dump { try Self.write(player.screen, theme: theme, to: dump) }
+    if let dump { try Self.write(player.screen(plain: dump.hasSuffix(".txt")), theme: theme, to: dump) }
   }
 
   private static func write(_ screen: CellBuffer, theme: Theme, to name: String) throws {

@@ -87,6 +87,8 @@ struct AppModel: Sendable {
   var modelPath: String?
   var buffer: RoutingBuffer?
   var feed: PromptFeed?
+  /// How texts are continued.
+  var sampling = SamplingSettings(temperature: 0.8)
   var rate: Double? = 12
   var isPaused = false
   /// Rows of a trace played so far; nil: all of it.
@@ -254,6 +256,7 @@ extension AppModel {
       var text = StyledText("\(summary.modelName) \(summary.quantization)  ")
       switch recording {
       case .off: text += StyledText("not recorded", .dim)
+      case .starting: text += StyledText("starting to record", .dim)
       case .active(_, let run, _, _): text += StyledText("run \(run) ") + StyledText("\(rec) rec", .error)
       case .failed: text += StyledText("not recorded!", .warning)
       }

@@ -36,7 +36,7 @@ extension Painter {
         share: Double(candidate.probability) / max(best, 1e-9))
     }
     let facts: [(String, StyledText)] = [
-      ("sampler", StyledText(model.feed?.sampling.description ?? "temperature 0.8")),
+      ("sampler", StyledText(model.samplerName)),
       ("p of drawn token", StyledText(Show.fixed(Double(exp(-draw.draw.surprisal)), 3))),
       ("rank of drawn", StyledText("\(draw.draw.rank)")),
       ("surprise", StyledText("\(Show.fixed(Double(draw.draw.surprisal), 2)) nat")),

@@ -157,6 +157,11 @@ extension AppModel {
     return text + StyledText("  uncertain at \(over) of \(routers.count) layers", over > 0 ? .uncertain : nil)
   }
 
+  var samplerName: String {
+    let temperature = sampling.temperature
+    return temperature == 0 ? "greedy" : "temperature \(Show.fixed(Double(temperature), 1))"
+  }
+
   // MARK: - The strip
 
   /// Mean normalised entropy over layers, as a digit; `!` where the token is over the threshold somewhere.
@@ -214,6 +219,10 @@ extension Painter {
     ) { painter, area in
       guard !painter.model.routers.isEmpty else {
         painter.explain("No model is open. :open FOLDER opens one, 5 shows recorded runs.", in: area)
+        return
+      }
+      guard painter.model.row != nil else {
+        painter.explain("\(painter.model.routers.count) routers wait for the first token.", in: area)
         return
       }
       let map = painter.model.heatMap(loads, width: area.width)

@@ -174,10 +174,10 @@ extension Painter {
       let topK = model.spec?.topK ?? 1
       painter.facts(
         [
-          ("selected mass", StyledText(Show.fixed(Double(mass), 2)) + StyledText("  no preference \(Show.fixed(Double(topK) / Double(model.spec?.expertCount ?? 1), 2))", .dim)),
-          ("margin \(topK) to \(topK + 1)", StyledText(Show.fixed(Double(buffer.margin(row, router: model.router)), 4)) + StyledText("  \(model.spec?.selectionScoreUnit ?? "")", .dim)),
+          ("selected mass", StyledText(Show.fixed(Double(mass), 2)) + StyledText("  even \(Show.fixed(Double(topK) / Double(model.spec?.expertCount ?? 1), 2))", .dim)),
+          ("margin \(topK) to \(topK + 1)", StyledText(Show.fixed(Double(buffer.margin(row, router: model.router)), 4)) + StyledText("  " + (model.spec?.selectionScoreUnit ?? ""), .dim)),
           ("entropy Ĥ", StyledText(Show.fixed(Double(buffer.entropy(row, router: model.router)), 3)) + StyledText("  \(Show.fixed(Double(buffer.entropyNats(row, router: model.router)), 2)) nat", .dim)),
-        ], in: area.dropping(top: max(0, area.height - 3), left: 1), label: 14)
+        ], in: area.dropping(top: max(0, area.height - 3), left: 1), label: 13)
     }
   }
 

@@ -14,8 +14,7 @@ extension AppModel {
     isPaused = false
     (selected, screen) = (nil, .live)
     let request = GenerationRequest(
-      description: SequenceDescription(name: "prompt"), text: text, promptLimit: nil, maxTokens: 512,
-      sampling: SamplingSettings(temperature: 0.8))
+      description: SequenceDescription(name: "prompt"), text: text, promptLimit: nil, maxTokens: 512, sampling: sampling)
     return [.engine(.cancel), .engine(.resume), .engine(.generate(request))]
   }
 

@@ -31,6 +31,7 @@ extension AppModel {
     case .texts(let result, let path): return take(result, path: path)
     case .modelChosen(let path, let feed, let origin):
       (source, modelPath, self.feed, buffer) = (.opening(path), path, feed, nil)
+      if let feed { sampling = feed.sampling }
       resetPlace()
       if screen == .runs { screen = .live }
       return [.startEngine(path, source: origin)]

@@ -100,7 +100,11 @@ extension ExportTable {
     switch path.split(separator: ".").last.map({ $0.lowercased() }) {
     case "csv": return ([columns] + rows).map { $0.map(CSV.field).joined(separator: ",") + "\n" }.joined()
     case "json": return json(model)
-    case "txt": return Painter.draw(model).screen.plainText
+    case "txt":
+      // Without colour, so that heat is written as signs.
+      var plain = model
+      plain.theme.depth = .mono
+      return Painter.draw(plain).screen.plainText
     case "svg": return SVGScreen(appearance: model.theme.appearance).render(Painter.draw(model).screen)
     default: return nil
     }

@@ -39,7 +39,7 @@ final class EngineCore {
     recorder = recording.map { plan in
       SessionRecorder(plan, model: model, threads: threads) { tokenizer?.tokenBytes($0) }
     }
-    emit(.recording(recorder?.status ?? .off))
+    emit(.recording(recorder == nil ? .off : .starting))
   }
 
   /// Whether `advance` has something to do.
@@ -76,7 +76,7 @@ final class EngineCore {
 
   /// Closes the recording.
   func shutDown() {
-    recorder?.finish()
+    recorder?.finish(timeout: 3)
   }
 
   private func begin(_ request: EngineRequest) {

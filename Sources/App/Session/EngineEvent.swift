@@ -38,6 +38,8 @@ struct EngineSummary: Sendable, Equatable {
 
 enum RecordingStatus: Sendable, Equatable {
   case off
+  /// The weights are being hashed; what streams meanwhile is kept.
+  case starting
   case active(file: String, run: Int64, tokens: Int, bytes: Int)
   case failed(message: String)
 }

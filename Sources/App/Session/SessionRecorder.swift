@@ -1,12 +1,15 @@
-// Keeps a live session as a run of a trace. A disk that is full or a trace that is locked must not end what one is looking at: the
-// first failure ends the recording, is shown, and the session goes on without it.
+// Keeps a live session as a run of a trace. Provenance needs the hash of every weight, which takes a while for a large model: so all
+// of this happens on a queue of its own, and what streams meanwhile waits in it. A disk that is full or a trace that is locked must not
+// end what one is looking at: the first failure ends the recording, is shown, and the session goes on without it.
 
+import Dispatch
 import Foundation
 import Model
 import Routing
 import Store
+import Synchronization
 
-final class SessionRecorder: RoutingSink {
+final class SessionRecorder: RoutingSink, Sendable {
   /// Where and as what to record.
   struct Plan: Sendable {
     var file: String
@@ -18,28 +21,34 @@ final class SessionRecorder: RoutingSink {
     var startedAt: Double
   }
 
+  private struct State: Sendable {
+    var writer: TraceWriter?
+    var status = RecordingStatus.starting
+    var reported = RecordingStatus.starting
+  }
+
   /// Raw logits go to the screens only; a trace keeps ids, weights and statistics.
   let demand = RoutingDemand()
-  private var writer: TraceWriter?
-  private(set) var status: RecordingStatus
-  private var reported: RecordingStatus?
+  private let state = Mutex(State())
+  private let queue = DispatchQueue(label: "moetop.recorder")
 
   init(_ plan: Plan, model: LanguageModel, threads: Int, pieces: @escaping @Sendable (Int32) -> [UInt8]?) {
-    do {
-      var options = TraceWriter.Options()
-      options.createsDirectory = plan.createsDirectory
-      let description = RunDescription(
-        name: "", model: try model.identity(), routers: model.routers, input: InputIdentity(source: plan.source, hash: ""),
-        recording: RecordingLevel(), sampling: plan.sampling.description, seed: plan.sampling.seed,
-        engine: EngineIdentity(version: Version.number, simd: Engine.simdLevel, threads: threads), startedAt: plan.startedAt,
-        tags: ["live"])
-      let writer = try TraceWriter(file: plan.file, description: description, pieces: pieces, options: options)
-      self.writer = writer
-      status = .active(file: plan.file, run: writer.run, tokens: 0, bytes: 0)
-    } catch {
-      status = .failed(message: Failure.message(of: error))
+    queue.async { [self] in
+      do {
+        var options = TraceWriter.Options()
+        options.createsDirectory = plan.createsDirectory
+        let description = RunDescription(
+          name: "", model: try model.identity(), routers: model.routers, input: InputIdentity(source: plan.source, hash: ""),
+          recording: RecordingLevel(), sampling: plan.sampling.description, seed: plan.sampling.seed,
+          engine: EngineIdentity(version: Version.number, simd: Engine.simdLevel, threads: threads), startedAt: plan.startedAt,
+          tags: ["live"])
+        let writer = try TraceWriter(file: plan.file, description: description, pieces: pieces, options: options)
+        state.withLock { $0.writer = writer }
+        state.withLock { $0.status = .active(file: plan.file, run: writer.run, tokens: 0, bytes: 0) }
+      } catch {
+        fail(error)
+      }
     }
-    reported = status
   }
 
   func begin(_ description: SequenceDescription) {
@@ -50,29 +59,44 @@ final class SessionRecorder: RoutingSink {
     guarded { try $0.receive(pass) }
   }
 
-  func finish() {
-    guarded { try $0.finish(.completed) }
-    writer = nil
+  /// Ends the run; waits so long at most for what is still on its way.
+  func finish(timeout seconds: Double) {
+    let ended = DispatchSemaphore(value: 0)
+    queue.async { [self] in
+      if let writer = state.withLock({ $0.writer }) { do { try writer.finish(.completed) } catch { fail(error) } }
+      state.withLock { $0.writer = nil }
+      ended.signal()
+    }
+    _ = ended.wait(timeout: .now() + seconds)
   }
 
   /// The status when it is another one than at the last call.
   var changedStatus: RecordingStatus? {
-    if case .active(let file, let run, let tokens, let bytes) = status, let writer, writer.committedTokens != tokens {
-      let now = Self.size(of: file) + Self.size(of: file + "-wal")
-      status = .active(file: file, run: run, tokens: writer.committedTokens, bytes: max(now, bytes))
+    let (now, writer) = state.withLock { ($0.status, $0.writer) }
+    var status = now
+    if case .active(let file, let run, let tokens, let bytes) = now, let writer, writer.committedTokens != tokens {
+      let size = Self.size(of: file) + Self.size(of: file + "-wal")
+      status = .active(file: file, run: run, tokens: writer.committedTokens, bytes: max(size, bytes))
     }
-    guard status != reported else { return nil }
-    reported = status
-    return status
+    return state.withLock { state in
+      if case .failed = state.status { status = state.status } else { state.status = status }
+      guard status != state.reported else { return nil }
+      state.reported = status
+      return status
+    }
   }
 
-  private func guarded(_ body: (TraceWriter) throws -> Void) {
-    guard let writer else { return }
-    do {
-      try body(writer)
-    } catch {
-      self.writer = nil
-      status = .failed(message: Failure.message(of: error))
+  private func guarded(_ body: @escaping @Sendable (TraceWriter) throws -> Void) {
+    queue.async { [self] in
+      guard let writer = state.withLock({ $0.writer }) else { return }
+      do { try body(writer) } catch { fail(error) }
+    }
+  }
+
+  private func fail(_ error: any Error) {
+    state.withLock { state in
+      state.writer = nil
+      state.status = .failed(message: Failure.message(of: error))
     }
   }
 

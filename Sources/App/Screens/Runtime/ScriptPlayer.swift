@@ -28,7 +28,14 @@ final class ScriptPlayer {
       startEngine: { DrivenEngine($0, settings.engine, $1) })
   }
 
-  var screen: CellBuffer { Painter.draw(model).screen }
+  /// The screen as it is, or without colour, so that heat can be read in plain text.
+  func screen(plain: Bool) -> CellBuffer {
+    var model = model
+    if plain { model.theme.depth = .mono }
+    return Painter.draw(model).screen
+  }
+
+  private func dump(_ name: String) throws { try write(name, screen(plain: name.hasSuffix(".txt"))) }
 
   func open(_ what: String) {
     perform([.open(what)])
@@ -75,7 +82,7 @@ final class ScriptPlayer {
       let words = rest.split(separator: " ").map(String.init)
       guard words.count == 2, let amount = Double(words[0]) else { return false }
       if words[1].hasPrefix("token") { wait(tokens: Int(amount)) } else if words[1].hasPrefix("second") { pass(seconds: amount) } else { return false }
-    case "dump": try write(rest, screen)
+    case "dump": try dump(rest)
     default: return false
     }
     return true
