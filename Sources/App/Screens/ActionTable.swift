@@ -80,28 +80,28 @@ enum ActionTable {
     ActionEntry(.last, "last", "last row or layer; follow the newest token", keys: [.char("G"), .end]),
     ActionEntry(.tokenLeft, "token", "token before", keys: [.shiftLeft, .shiftUp]),
     ActionEntry(.tokenRight, "token", "token after", keys: [.shiftRight, .shiftDown]),
-    ActionEntry(.enter, "inspect", "look closer at what is under the cursor", keys: [.enter]),
-    ActionEntry(.pause, "pause", "pause or resume the model; play or stop a replay", keys: [.char(" ")]),
+    ActionEntry(.enter, "inspect", "look closer at what is under it", keys: [.enter]),
+    ActionEntry(.pause, "pause", "pause, resume; play or stop a replay", keys: [.char(" ")]),
     ActionEntry(.step, "step", "one token (while paused)", keys: [.char("s")]),
     ActionEntry(.slower, "slower", "slower", keys: [.char(",")]),
-    ActionEntry(.faster, "faster", "faster; beyond 200 tok/s as fast as it can", keys: [.char(".")]),
+    ActionEntry(.faster, "faster", "faster; at the end as fast as it can", keys: [.char(".")]),
     ActionEntry(.prompt, "prompt", "type a text for the model to continue", keys: [.char("p")], argument: "TEXT"),
-    ActionEntry(.read, "read", "let the model read a file: text, or JSON lines with \"text\"", argument: "FILE"),
+    ActionEntry(.read, "read", "let the model read a text or .jsonl file", argument: "FILE"),
     ActionEntry(.notable, "next uncertain", "next uncertain token", keys: [.char("!")]),
     ActionEntry(.layerDown, "layer", "layer before", keys: [.char("[")]),
     ActionEntry(.layerUp, "layer", "layer after", keys: [.char("]")]),
     ActionEntry(
-      .metric, "metric", "heat: load, importance, entropy, margin; or share, lift", keys: [.char("m")],
+      .metric, "metric", "load, importance, Ĥ, margin; share, lift", keys: [.char("m")],
       on: [.live, .specialization]),
     ActionEntry(.values, "values", "show probabilities, logits or weights", keys: [.char("v")], on: [.token]),
     ActionEntry(.order, "order", "order of experts or rows", keys: [.char("o")], on: [.live, .uncertainty, .specialization]),
-    ActionEntry(.window, "window", "tokens that numbers are about: 32, 128, 512, all", keys: [.char("w")], argument: "N", on: [.live]),
+    ActionEntry(.window, "window", "window: 32, 128, 512, all tokens", keys: [.char("w")], argument: "N", on: [.live]),
     ActionEntry(.lower, "threshold", "lower the threshold", keys: [.char("<")], on: [.live, .token, .uncertainty]),
     ActionEntry(.raise, "threshold", "raise the threshold", keys: [.char(">")], on: [.live, .token, .uncertainty]),
     ActionEntry(
-      .threshold, "type threshold", "type the threshold: 0.92 of ln E, 1.6nat, q0.95 of the run", keys: [.char("=")], argument: "H",
+      .threshold, "type threshold", "threshold: 0.92 of ln E, 1.6nat, q0.95", keys: [.char("=")], argument: "H",
       on: [.live, .token, .uncertainty]),
-    ActionEntry(.axis, "axis", "next axis: a label such as domain, or position", keys: [.char("a")], on: [.specialization]),
+    ActionEntry(.axis, "axis", "next axis: domain, …, position", keys: [.char("a")], on: [.specialization]),
     ActionEntry(.nullTest, "null test", "test against 1,000 shuffles", keys: [.char("z")], on: [.specialization]),
     ActionEntry(.tag, "tag", "change the tags of a run", keys: [.char("t")], argument: "TAGS", on: [.runs]),
     ActionEntry(.delete, "delete", "delete a run (asks)", keys: [.char("D")], on: [.runs]),
@@ -119,7 +119,7 @@ enum ActionTable {
     ActionEntry(.findNext, "next", "next match", keys: [.char("n")]),
     ActionEntry(.findPrevious, "previous", "match before", keys: [.char("N")]),
     ActionEntry(
-      .filter, "filter", "only tokens with layer=7 expert=3,5 entropy>0.9 token~the domain=code", keys: [.char("f"), .function(4)],
+      .filter, "filter", "filter: expert=3 entropy>0.9 token~the", keys: [.char("f"), .function(4)],
       argument: "TERMS"),
     ActionEntry(.copy, "copy", "copy the selected row", keys: [.char("y")]),
     ActionEntry(.export, "export", "save the view: .csv .json .txt .svg", keys: [.char("e")], argument: "FILE"),
@@ -127,15 +127,15 @@ enum ActionTable {
     ActionEntry(.token, "token", "go to a token by its row", argument: "N"),
     ActionEntry(.layer, "layer", "go to a layer", argument: "N"),
     ActionEntry(.expert, "expert", "go to an expert", argument: "N"),
-    ActionEntry(.open, "open", "open a run: FILE.db#2, 12, a name, latest; or the folder of a model", argument: "RUN"),
-    ActionEntry(.mouse, "mouse", "mouse on or off (off: the terminal's own selection)", argument: "on|off"),
-    ActionEntry(.theme, "theme", "colours for a dark or a light terminal", argument: "dark|light"),
+    ActionEntry(.open, "open", "open a run (FILE.db#2, 12, latest) or model", argument: "RUN"),
+    ActionEntry(.mouse, "mouse", "mouse on, off (then the terminal selects)", argument: "on|off"),
+    ActionEntry(.theme, "theme", "colours for dark or light terminals", argument: "dark|light"),
     ActionEntry(.log, "log", "what was done here, as shell commands"),
     ActionEntry(.redraw, "redraw", "draw everything again", keys: [.ctrl("l")]),
     ActionEntry(.suspend, "suspend", "to the shell; fg comes back", keys: [.ctrl("z")]),
     ActionEntry(.back, "back", "one step back; never quits", keys: [.escape]),
     ActionEntry(.help, "help", "all keys, and what the words mean", keys: [.char("?"), .function(1)]),
-    ActionEntry(.interrupt, "quit", "quit; twice within a second: at once", keys: [.ctrl("c")]),
+    ActionEntry(.interrupt, "quit", "quit; twice: at once", keys: [.ctrl("c")]),
     ActionEntry(.quit, "quit", "quit", keys: [.char("q"), .function(10)]),
   ]
 
@@ -160,6 +160,33 @@ enum ActionTable {
     case .runs: [.down, .enter, .find, .tag, .delete, .export]
     }
   }
+
+  /// Actions that the help shows as one line, by the first of them.
+  struct Group: Sendable {
+    let members: [ActionID]
+    let keys: String
+    let ascii: String
+    let help: String
+
+    init(_ members: [ActionID], _ keys: String, ascii: String? = nil, _ help: String) {
+      (self.members, self.keys, self.ascii, self.help) = (members, keys, ascii ?? keys, help)
+    }
+  }
+
+  static let groups: [Group] = [
+    Group([.left, .right, .up, .down], "←↓↑→ hjkl", ascii: "arrows hjkl", "move: expert and layer, row, cell"),
+    Group([.pageUp, .pageDown, .halfUp, .halfDown], "pgup pgdn ^u ^d", "a page, half a page"),
+    Group([.first, .last], "g G home end", "first, last; G follows the newest token"),
+    Group([.tokenLeft, .tokenRight], "⇧← ⇧→", ascii: "S-arrows", "token before, token after"),
+    Group([.slower, .faster], ",  .", "slower, faster"),
+    Group([.layerDown, .layerUp], "[  ]", "layer before, layer after"),
+    Group([.lower, .raise], "<  >", "threshold down, up"),
+    Group([.screenLive, .screenToken, .screenUncertainty, .screenSpecialization, .screenRuns], "1…5", "go to a screen"),
+    Group([.nextPanel, .previousPanel], "tab ⇧tab", ascii: "tab S-tab", "next panel, panel before"),
+    Group([.grow, .shrink], "+  _", "the panel alone, all panels again"),
+    Group([.findNext, .findPrevious], "n  N", "next match, match before"),
+    Group([.interrupt, .quit], "q ^c f10", "quit"),
+  ]
 
   static let fixedBar: [ActionID] = [.palette, .help, .quit]
 

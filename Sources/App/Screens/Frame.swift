@@ -76,7 +76,7 @@ extension AppModel {
     if body.width < 100 || body.height < 26 { return focused == 0 ? [0: body] : [focused: body] }
     let experts = spec?.expertCount ?? 8
     let parts = body.split(rows: [.fixed(min(max(experts + 6, 16), body.height - 10)), .min(8)])
-    let upper = parts[0].split(columns: [.flex(), .fixed(max(44, body.width * 2 / 5))])
+    let upper = parts[0].split(columns: [.flex(), .fixed(max(50, body.width * 2 / 5))])
     let lower = parts[1].split(columns: [.flex(), .flex()])
     return [0: upper[0], 1: upper[1], 2: lower[0], 3: lower[1]]
   }

@@ -105,10 +105,19 @@ extension AppModel {
     let limit = heatLimit
     let columns = routers.map(\.spec.expertCount).max() ?? 0
     let orders = routers.indices.map { expertOrder($0, loads) }
+    // Marks exclude half blocks, which tall maps need.
+    let isMarked = routers.count <= 20
     var map = HeatMap(rows: routers.count, columns: columns) { row, column in
       guard heat.indices.contains(row), let values = heat[row], orders[row].indices.contains(column) else { return nil }
       let value = values[orders[row][column]]
-      return value.isFinite ? value / limit : 0
+      // Values over the scale get their mark below, once a cell however wide it is.
+      return value.isFinite ? (isMarked ? min(1, value / limit) : value / limit) : 0
+    }
+    if isMarked {
+      map.mark = { row, column in
+        guard let values = heat[row], orders[row].indices.contains(column), values[orders[row][column]] > limit else { return nil }
+        return theme.saturationMark
+      }
     }
     map.leading = [HeatMap.Side("", width: layerName(0).count) { StyledText(layerName($0), .dim) }]
     map.trailing = [

@@ -17,36 +17,34 @@ extension Painter {
   }
 
   private mutating func drawHelp(_ field: TextField, selected: Int, in body: Rect) {
-    let all = model.helpActions("")
-    let found = model.helpActions(field.text)
-    let size = Size(width: min(104, body.width), height: body.height)
-    let footer = "\(found.count) of \(all.count) actions · type to filter, @ then a key to search by key · ⏎ does it"
+    let all = ActionTable.entries.count { $0.applies(to: model.screen) }
+    let found = model.helpLines(field.text)
+    let size = Size(width: min(112, body.width), height: body.height)
+    let footer = "\(all) actions here · type to filter, @ then a key to search by key · ⏎ does it"
     let inner = Modal(Panel(StyledText("Help · \(model.screen.title)"), footer: StyledText(footer), isFocused: true), size: size)
       .draw(into: &screen, body, theme: theme).inset(dx: 1)
     cursor = field.draw(into: &screen, inner.row(0), label: "filter: ", placeholder: "words, or @ and a key", theme: theme)
-    func entries(_ actions: [ActionEntry]) -> [HelpList.Entry] {
-      actions.map { action in
-        let reason = model.whyNot(action.id)
-        return HelpList.Entry(keys: action.keyLabel(theme.glyphs), text: action.help + (reason.map { " — \($0)" } ?? ""), isEnabled: reason == nil)
-      }
+    func entries(_ lines: [AppModel.HelpLine]) -> [HelpList.Entry] {
+      lines.map { HelpList.Entry(keys: $0.keys, text: $0.help, isEnabled: model.whyNot($0.id) == nil) }
     }
-    let here = found.filter { !$0.screens.isEmpty }
-    let everywhere = found.filter(\.screens.isEmpty)
     var sections: [HelpList.Section] = []
-    if !here.isEmpty { sections.append(HelpList.Section("this screen", entries(here), isWide: true)) }
-    if !everywhere.isEmpty {
-      if inner.width >= 80 {
-        let half = (everywhere.count + 1) / 2
-        sections.append(HelpList.Section("everywhere", entries(Array(everywhere.prefix(half)))))
-        sections.append(HelpList.Section("", entries(Array(everywhere.dropFirst(half)))))
-      } else {
-        sections.append(HelpList.Section("everywhere", entries(everywhere), isWide: true))
-      }
+    let here = found.filter(\.isHere)
+    let everywhere = found.filter { !$0.isHere }
+    if inner.width >= 90, !here.isEmpty, everywhere.count > here.count + 2 {
+      // This screen's actions at the left with the first half of the others below them.
+      let left = max(0, (everywhere.count - here.count) / 2)
+      sections.append(HelpList.Section("this screen", entries(here + everywhere.prefix(left))))
+      sections.append(HelpList.Section("everywhere", entries(Array(everywhere.dropFirst(left)))))
+    } else {
+      if !here.isEmpty { sections.append(HelpList.Section("this screen", entries(here), isWide: true)) }
+      if !everywhere.isEmpty { sections.append(HelpList.Section("everywhere", entries(everywhere), isWide: true)) }
     }
     let words = MetricCatalog.glossary.filter { field.text.isEmpty || $0.term.contains(field.text) || $0.text.contains(field.text) }
     if !words.isEmpty, !field.text.hasPrefix("@") {
-      sections.append(HelpList.Section("glossary", words.map { HelpList.Entry(keys: $0.term, text: $0.text) }, isWide: true))
+      sections.append(HelpList.Section("what the words mean", words.map { HelpList.Entry(keys: $0.term, text: $0.text) }, isWide: true))
     }
+    let disabled = found.compactMap { line in model.whyNot(line.id).map { HelpList.Entry(keys: line.keys, text: $0, isEnabled: false) } }
+    if !disabled.isEmpty { sections.append(HelpList.Section("cannot be done now, because", disabled, isWide: true)) }
     HelpList(sections, selected: selected).draw(into: &screen, inner.dropping(top: 2), theme: theme)
   }
 
@@ -62,7 +60,7 @@ extension Painter {
     cursor = field.draw(into: &screen, frame.keys.dropping(left: 1), label: StyledText(label.0, .key), placeholder: label.1, theme: theme)
     guard kind == .palette else { return }
     let entries = model.paletteEntries(field.text)
-    let height = min(entries.count, 14, frame.body.height - 2)
+    let height = min(entries.count, 16, frame.body.height - 2)
     guard height > 0 else { return }
     let area = Rect(x: 0, y: frame.body.maxY - height - 2, width: min(96, model.size.width), height: height + 2)
     let inner = Panel("Commands", footer: StyledText("\(entries.count) · ↓↑ choose · tab completes · ⏎ does it · esc"), isFocused: true)

@@ -127,7 +127,7 @@ extension Painter {
   private mutating func drawFigures() {
     let model = model
     let progress = model.special.progress.map { " · \($0.done) of \($0.of) shuffles" } ?? ""
-    panel(1, StyledText("How specialised is layer \(model.routers[model.router].id.layer)?\(progress)"), footer: "null: labels dealt out anew over whole texts") { painter, area in
+    panel(1, StyledText("How specialised is layer \(model.routers[model.router].id.layer)?\(progress)"), footer: model.special.facet == .position ? "null: places shifted inside each text" : "null: labels dealt out anew over texts") { painter, area in
       guard let result = model.study, model.special.resultFacet == model.special.facet else { return }
       let facet = painter.facetName
       var rows: [(String, StyledText)] = [
@@ -143,7 +143,7 @@ extension Painter {
         rows.append(
           ("equal lengths", StyledText("effect \(Show.fixed(matched.effect, 4)) nat, p \(model.pText(matched.p))") + StyledText("  first \(matched.positions) tokens", .dim)))
       }
-      let spark = Sparkline(model.special.results.map { max(0, $0.effect) }).text(painter.theme.glyphs)
+      let spark = Sparkline(model.special.results.map { $0.effect > 1e-9 ? $0.effect : 0 }).text(painter.theme.glyphs)
       rows.append(
         ("effect by layer", StyledText("\(model.layerName(0)) ", .dim) + StyledText(spark, .bar) + StyledText(" \(model.layerName(model.routers.count - 1))", .dim)))
       let divergence = result.expertDivergence.filter { $0.assignments >= 20 }
@@ -151,8 +151,10 @@ extension Painter {
         rows.append(("most specific", StyledText("\(model.expertName(most.expert.rawValue))  D_KL \(Show.fixed(most.nats, 3)) nat, n \(Show.grouped(most.assignments))")))
         rows.append(("least specific", StyledText("\(model.expertName(least.expert.rawValue))  D_KL \(Show.fixed(least.nats, 3)) nat, n \(Show.grouped(least.assignments))")))
       }
-      painter.facts(rows, in: area.dropping(left: 1), label: 18)
-      let words = result.sequences < 8 * result.cells.count
+      painter.facts(rows, in: area.dropping(left: 1), label: 17)
+      let words = result.nullSD < 1e-9
+        ? "With one text to a cell every shuffle gives the same table: nothing can be said yet. More texts will tell."
+        : result.sequences < 8 * result.cells.count
         ? "Few texts to a cell: the effect understates, and only large ones are found."
         : "The null keeps texts whole, so what tokens of one text have in common does not count as evidence."
       painter.explain(words, in: area.dropping(top: min(area.height, rows.count + 1)))
@@ -161,7 +163,7 @@ extension Painter {
 
   private mutating func drawEnrichment() {
     let (model, facet) = (model, facetName)
-    panel(2, "Strongest cells of this layer", footer: "p holds for all cells of all layers together · faint: under 20 expected") { painter, area in
+    panel(2, "Strongest cells of this layer", footer: "p for all cells of all layers together") { painter, area in
       guard let result = model.study, model.special.resultFacet == model.special.facet else { return }
       let entries = result.enrichment.filter { !$0.isFaint }
       let table = Table(
@@ -170,7 +172,7 @@ extension Painter {
           TableColumn("n", width: .fixed(6), alignment: .right), TableColumn("expected", width: .fixed(8), alignment: .right),
           TableColumn("ratio", width: .fixed(5), alignment: .right), TableColumn("z", width: .fixed(6), alignment: .right),
           TableColumn("p", width: .fixed(8), alignment: .right),
-        ], rowCount: entries.count, state: ListState(selected: -1), emptyText: "no cell has enough choices"
+        ], rowCount: entries.count, state: ListState(selected: -1), spacing: 1, emptyText: "no cell has enough choices"
       ) { row, column in
         let entry = entries[row]
         switch column {
@@ -198,7 +200,7 @@ extension Painter {
           TableColumn("layer", width: .fixed(5)), TableColumn("I", width: .fixed(7), alignment: .right),
           TableColumn("null ± sd", width: .fixed(15), alignment: .right), TableColumn("effect", width: .fixed(7), alignment: .right),
           TableColumn("p", width: .fixed(8), alignment: .right), TableColumn("", width: .flex(4)),
-        ], rowCount: results.count, state: state
+        ], rowCount: results.count, state: state, spacing: 1
       ) { row, column in
         let result = results[row]
         switch column {
@@ -207,7 +209,7 @@ extension Painter {
         case 2: return StyledText("\(Show.fixed(result.nullMean, 4)) ± \(Show.fixed(result.nullSD, 4))")
         case 3: return StyledText(Show.fixed(result.effect, 4))
         case 4: return StyledText(model.pText(result.p), result.p < 0.05 ? .good : .dim)
-        default: return StyledText(BarText.bar(most > 0 ? result.effect / most : 0, width: 12, glyphs: glyphs), .bar)
+        default: return StyledText(BarText.bar(most > 1e-9 ? result.effect / most : 0, width: 12, glyphs: glyphs), .bar)
         }
       }
       table.draw(into: &painter.screen, area, theme: painter.theme)

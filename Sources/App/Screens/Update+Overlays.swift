@@ -134,16 +134,16 @@ extension AppModel {
   // MARK: - Help
 
   private mutating func type(_ key: KeyEvent, helpFilter field: TextField, selected: Int) -> [Effect] {
-    let actions = helpActions(field.text)
+    let lines = helpLines(field.text)
     switch key {
     case .escape:
       overlay = nil
     case .up, .down, .pageUp, .pageDown:
       let by = key == .up ? -1 : key == .down ? 1 : key == .pageUp ? -10 : 10
-      overlay = .help(field, selected: max(0, min(actions.count - 1, selected + by)))
+      overlay = .help(field, selected: max(0, min(lines.count - 1, selected + by)))
     case .enter:
       overlay = nil
-      if actions.indices.contains(selected) { return perform(actions[selected].id, "") }
+      if lines.indices.contains(selected) { return perform(lines[selected].id, "") }
     default:
       var field = field
       // After @ the next key is looked up, whichever it is.
@@ -155,11 +155,19 @@ extension AppModel {
 
   private func nameOfKey(_ key: KeyEvent) -> String? { key == .backspace ? nil : key.name }
 
-  /// Actions of the help, this screen's first, that match the filter: words, or `@` and a key.
-  func helpActions(_ filter: String) -> [ActionEntry] {
+  /// A line of the help: an action, or several that belong together.
+  struct HelpLine {
+    var id: ActionID
+    var keys: String
+    var help: String
+    var isHere: Bool
+  }
+
+  /// Lines of the help, this screen's first, that match the filter: words, or `@` and a key.
+  func helpLines(_ filter: String) -> [HelpLine] {
     let here = ActionTable.entries.filter { !$0.screens.isEmpty && $0.applies(to: screen) }
     let everywhere = ActionTable.entries.filter { $0.screens.isEmpty }
-    return (here + everywhere).filter { entry in
+    let found = (here + everywhere).filter { entry in
       if filter.isEmpty { return true }
       if filter.hasPrefix("@") {
         let name = String(filter.dropFirst())
@@ -167,5 +175,17 @@ extension AppModel {
       }
       return entry.help.localizedCaseInsensitiveContains(filter) || entry.id.rawValue.localizedCaseInsensitiveContains(filter)
     }
+    var lines: [HelpLine] = []
+    var shown: Set<ActionID> = []
+    for entry in found where !shown.contains(entry.id) {
+      // A search finds single actions, so that the one found can be done.
+      if filter.isEmpty, let group = ActionTable.groups.first(where: { $0.members.contains(entry.id) }) {
+        shown.formUnion(group.members)
+        lines.append(HelpLine(id: entry.id, keys: theme.glyphs == .utf8 ? group.keys : group.ascii, help: group.help, isHere: !entry.screens.isEmpty))
+      } else {
+        lines.append(HelpLine(id: entry.id, keys: entry.keyLabel(theme.glyphs), help: entry.help, isHere: !entry.screens.isEmpty))
+      }
+    }
+    return lines
   }
 }

@@ -119,7 +119,13 @@ extension ExportTable {
       writer.member("columns") { writer in writer.array { writer in for column in columns { writer.value(column) } } }
       writer.member("rows") { writer in
         writer.array { writer in
-          for row in rows { writer.array { writer in for cell in row { writer.value(cell) } } }
+          for row in rows {
+            writer.array { writer in
+              for cell in row {
+                if let whole = Int(cell) { writer.value(whole) } else if let real = Double(cell) { writer.value(real) } else { writer.value(cell) }
+              }
+            }
+          }
         }
       }
     }
