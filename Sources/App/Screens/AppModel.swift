@@ -249,21 +249,23 @@ extension AppModel {
   /// Names of what is open, for the right end of the first line.
   var sourceName: StyledText {
     let rec = String(theme.glyphs.recording)
+    let isNarrow = size.width < 100
     switch source {
     case .nothing: return StyledText("nothing open", .dim)
     case .opening(let name): return StyledText("opening \(name)", .dim)
     case .live(let summary):
-      var text = StyledText("\(summary.modelName) \(summary.quantization)  ")
+      var text = StyledText(isNarrow ? "\(summary.modelName) " : "\(summary.modelName) \(summary.quantization)  ")
       switch recording {
-      case .off: text += StyledText("not recorded", .dim)
-      case .starting: text += StyledText("starting to record", .dim)
-      case .active(_, let run, _, _): text += StyledText("run \(run) ") + StyledText("\(rec) rec", .error)
+      case .off: text += StyledText(isNarrow ? "no rec" : "not recorded", .dim)
+      case .starting: text += StyledText(isNarrow ? "" : "starting to record", .dim)
+      case .active(_, let run, _, _): text += StyledText(isNarrow ? "" : "run \(run) ") + StyledText("\(rec) rec", .error)
       case .failed: text += StyledText("not recorded!", .warning)
       }
       return text
     case .trace(let run, _, let isLoading):
       let state = run.state == .completed ? "" : " \(run.state.name)"
-      return StyledText("\(run.description.model.name) \(run.description.model.quantization)  run \(run.id)\(state)")
+      let name = isNarrow ? "" : "\(run.description.model.name) \(run.description.model.quantization)  "
+      return StyledText("\(name)run \(run.id)\(state)")
         + (isLoading ? StyledText(" loading", .dim) : "")
     }
   }

@@ -43,7 +43,8 @@ extension AppModel {
     if body.width < 100 || body.height < 30 {
       // Reduced: the map, one line of text with its marks, one panel below that Tab changes.
       let below = focused == 0 || focused == 2 ? 4 : focused
-      let parts = body.split(rows: [.fixed(min(rows + 4, body.height - 9)), .min(4), .fixed(body.height >= 20 ? 5 : 0)])
+      let top = min(rows + 4, body.height - 4)
+      let parts = body.split(rows: [.fixed(top), .min(4), .fixed(body.height - top >= 9 ? 5 : 0)])
       return [0: parts[0], 2: parts[1], below: parts[2]].filter { !$0.value.isEmpty }
     }
     let top = min(max(rows + 4, 14), body.height - 14)

@@ -134,8 +134,8 @@ extension Painter {
         if let overlap = links.total.overlap, let spec = model.spec {
           let uniform = Chance(experts: spec.expertCount, topK: spec.topK).meanOverlap
           rows.append(
-            ("same as before", StyledText(Show.fixed(overlap, 2), .strong) + StyledText(" of \(spec.topK) experts at \(model.layerName(first))  ")
-              + StyledText("chance \(Show.fixed(uniform, 2)), own load \(Show.fixed(links.overlapUnderOwnLoad ?? 0, 2))", .dim)))
+            ("repeats", StyledText(Show.fixed(overlap, 2), .strong) + StyledText(" of \(spec.topK) \(model.layerName(first))  ")
+              + StyledText("chance \(Show.fixed(uniform, 2)), by own load \(Show.fixed(links.overlapUnderOwnLoad ?? 0, 2))", .dim)))
         }
       }
       painter.facts(rows, in: area.dropping(left: 1), label: 15)

@@ -106,7 +106,7 @@ extension AppModel {
     let columns = routers.map(\.spec.expertCount).max() ?? 0
     let orders = routers.indices.map { expertOrder($0, loads) }
     // Marks exclude half blocks, which tall maps need.
-    let isMarked = routers.count <= 20
+    let isMarked = routers.count <= 20 && theme.depth != .mono
     var map = HeatMap(rows: routers.count, columns: columns) { row, column in
       guard heat.indices.contains(row), let values = heat[row], orders[row].indices.contains(column) else { return nil }
       let value = values[orders[row][column]]

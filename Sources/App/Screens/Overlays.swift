@@ -39,13 +39,22 @@ extension Painter {
       if !here.isEmpty { sections.append(HelpList.Section("this screen", entries(here), isWide: true)) }
       if !everywhere.isEmpty { sections.append(HelpList.Section("everywhere", entries(everywhere), isWide: true)) }
     }
-    let words = MetricCatalog.glossary.filter { field.text.isEmpty || $0.term.contains(field.text) || $0.text.contains(field.text) }
-    if !words.isEmpty, !field.text.hasPrefix("@") {
-      sections.append(HelpList.Section("what the words mean", words.map { HelpList.Entry(keys: $0.term, text: $0.text) }, isWide: true))
-    }
+    let words = glossary(field.text)
+    if !words.isEmpty, !field.text.hasPrefix("@") { sections.append(HelpList.Section("what the words mean", words, isWide: true)) }
     let disabled = found.compactMap { line in model.whyNot(line.id).map { HelpList.Entry(keys: line.keys, text: $0, isEnabled: false) } }
     if !disabled.isEmpty { sections.append(HelpList.Section("cannot be done now, because", disabled, isWide: true)) }
     HelpList(sections, selected: selected).draw(into: &screen, inner.dropping(top: 2), theme: theme)
+  }
+
+  /// The words of the screens; with a filter, all metrics it matches.
+  private func glossary(_ filter: String) -> [HelpList.Entry] {
+    let shown: [(MetricKey, String)] = [
+      (.load, "load"), (.importance, "importance"), (.entropy, "Ĥ"), (.selectionMargin, "margin"), (.uncertain, "uncertain"),
+      (.topKMass, "selected mass"), (.loadCV, "load CV"), (.maxOverMean, "max / uniform"), (.idle, "idle experts"), (.overlap, "repeats"),
+      (.specialization, "I, effect"),
+    ]
+    guard !filter.isEmpty else { return shown.map { HelpList.Entry(keys: $0.1, text: MetricCatalog.entry($0.0).glossary) } }
+    return MetricCatalog.glossary.filter { $0.term.contains(filter) || $0.text.contains(filter) }.map { HelpList.Entry(keys: $0.term, text: $0.text) }
   }
 
   private mutating func drawEntry(_ kind: AppModel.Entry, _ field: TextField, selected: Int, _ frame: Frame) {

@@ -58,7 +58,7 @@ extension Painter {
     let pooled = buffer.uncertainty.pooledEntropy
     let share = model.resolvedThreshold.share(experts: model.spec?.expertCount ?? 2) ?? 1
     panel(
-      0, "Normalised router entropy Ĥ · all decisions", footer: StyledText("n = \(Show.grouped(pooled.count)) decisions · 0 certain, 1 cannot tell")
+      0, StyledText("Router entropy Ĥ · all decisions · \(theme.glyphs.shadedBlock) from \(Show.fixed(share, 3))"), footer: StyledText("n = \(Show.grouped(pooled.count)) decisions · 0 certain, 1 cannot tell")
     ) { painter, area in
       let low = Double(pooled.minimum)
       guard pooled.count > 0, area.height > 1, low.isFinite else { return }
@@ -73,7 +73,7 @@ extension Painter {
         return Terminal.Histogram.Bin(
           label: Show.fixed(edge, 2), count: value, countText: Show.grouped(value), isOver: edge + width / 2 >= share)
       }
-      Terminal.Histogram(Array(rows.suffix(area.height)), thresholdNote: "◂ threshold \(Show.fixed(share, 3))")
+      Terminal.Histogram(Array(rows.suffix(area.height)))
         .draw(into: &painter.screen, area.dropping(left: 1), theme: painter.theme)
     }
   }
