@@ -13,8 +13,9 @@ struct Moetop: AsyncParsableCommand {
       """,
     version: Version.summary,
     subcommands: [
-      Run.self, Analyze.self, Export.self, Runs.self, SQL.self, Schema.self, Inspect.self, Verify.self, Docs.self, Doctor.self,
-    ])
+      UI.self, Run.self, Analyze.self, Export.self, Runs.self, SQL.self, Schema.self, Inspect.self, Verify.self, Docs.self, Doctor.self,
+    ],
+    defaultSubcommand: UI.self)
 
   static func main() async {
     // A closed pipe shows as a failed write, which ends the process quietly.

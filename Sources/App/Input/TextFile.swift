@@ -4,7 +4,7 @@ import Formats
 import Routing
 
 /// One text with its name and labels.
-struct LabelledText {
+struct LabelledText: Equatable {
   var description: SequenceDescription
   var text: String
 }
