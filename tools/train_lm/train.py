@@ -1,0 +1,134 @@
+"""Train the sample.
+
+usage: train.py DATA TOKENIZER RUN [--tokens 20000000] [--resume] [...]
+
+RUN/config.json, RUN/log.jsonl and RUN/state.pt (model, optimiser, step) are written every few minutes; --resume goes on
+from the state. The learning rate rises, stays, and falls linearly over the last part (`--decay`) of `--tokens`, so a
+run that is still on its plateau may be resumed with another --tokens and is then the same run as one begun with it.
+Row k of the data depends on the seed alone; a resumed run skips the rows already seen.
+"""
+import argparse
+import json
+import math
+import time
+from itertools import islice
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+
+from evaluate import bits_per_byte, load_documents
+from model import Config, LanguageModel, router_losses
+from windows import load_domains, rows
+
+WEIGHTS = {"python": 1.3, "c": 1.3, "manual": 1.4, "story": 1.2, "german": 1.3, "russian": 1.2, "json": 0.4, "arithmetic": 0.8}
+BALANCE, Z = 0.01, 0.001
+
+
+def rate(args, tokens):
+    """Learning rate after `tokens`: warm-up, plateau, linear fall to zero."""
+    fall = args.decay * args.tokens
+    return args.lr * min(1.0, tokens / args.warmup, max(0.0, (args.tokens - tokens) / fall))
+
+
+def optimiser(model, args):
+    """AdamW; norms and the router are not decayed."""
+    decayed = [p for n, p in model.named_parameters() if p.dim() > 1 and not n.endswith("gate.weight")]
+    ids = {id(p) for p in decayed}
+    free = [p for p in model.parameters() if id(p) not in ids]
+    return torch.optim.AdamW([{"params": decayed, "weight_decay": args.weight_decay}, {"params": free, "weight_decay": 0.0}],
+                             lr=args.lr, betas=(0.9, 0.95), eps=1e-8, fused=True)
+
+
+def batch_of(row_stream, count):
+    """Tensors of `count` rows: inputs, targets [count, ROW] and the attention mask [count, 1, ROW, ROW]."""
+    inputs, targets, segment = (torch.tensor([r[i] for r in row_stream[:count]]) for i in range(3))
+    causal = torch.ones(inputs.shape[1], inputs.shape[1], dtype=torch.bool).tril()
+    mask = (segment[:, :, None] == segment[:, None, :]) & causal
+    return inputs, targets, mask[:, None]
+
+
+def save(path, model, opt, step, tokens):
+    torch.save({"model": model.state_dict(), "optimiser": opt.state_dict(), "step": step, "tokens": tokens}, f"{path}.part")
+    Path(f"{path}.part").rename(path)
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("data", type=Path)
+    ap.add_argument("tokenizer", type=Path)
+    ap.add_argument("run", type=Path)
+    ap.add_argument("--tokens", type=int, default=20_000_000)
+    ap.add_argument("--rows", type=int, default=8, help="rows of 512 tokens a step")
+    ap.add_argument("--lr", type=float, default=3e-3)
+    ap.add_argument("--warmup", type=int, default=400_000, help="tokens")
+    ap.add_argument("--decay", type=float, default=0.3, help="last part of the tokens over which the rate falls")
+    ap.add_argument("--weight-decay", type=float, default=0.1)
+    ap.add_argument("--seed", type=int, default=0)
+    ap.add_argument("--threads", type=int, default=2)
+    ap.add_argument("--save-every", type=float, default=180.0, help="seconds")
+    ap.add_argument("--stop-at", type=int, help="save and end at the first step after so many tokens")
+    ap.add_argument("--resume", action="store_true")
+    args = ap.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    tokenizer = Tokenizer.from_file(str(args.tokenizer / "tokenizer.json"))
+    config = Config(vocab_size=tokenizer.get_vocab_size())
+    model = LanguageModel(config)
+    model.initialise(args.seed)
+    opt = optimiser(model, args)
+    args.run.mkdir(parents=True, exist_ok=True)
+    step = tokens = 0
+    if args.resume:
+        state = torch.load(args.run / "state.pt", weights_only=True)
+        model.load_state_dict(state["model"])
+        opt.load_state_dict(state["optimiser"])
+        step, tokens = state["step"], state["tokens"]
+    config.save(args.run / "config.json")
+    domains = load_domains(args.data / "train", tokenizer, args.seed)
+    print("parameters", sum(p.numel() for p in model.parameters()), {d.name: d.tokens for d in domains}, flush=True)
+    stream = rows(domains, WEIGHTS, tokenizer.token_to_id("<|bos|>"))
+    for _ in islice(stream, step * args.rows):
+        pass
+    held = load_documents(args.data / "heldout", tokenizer, limit=12)
+    log = open(args.run / "log.jsonl", "a")
+    saved = began = time.time()
+    first, last_eval = tokens, tokens // 500_000
+    while tokens < args.tokens:
+        inputs, targets, mask = batch_of(list(islice(stream, args.rows)), args.rows)
+        logits, routing = model(inputs, mask, torch.bfloat16)
+        real = (targets >= 0).flatten()
+        loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-100)
+        balance, z = router_losses(routing, real)
+        for group in opt.param_groups:
+            group["lr"] = rate(args, tokens + 1)
+        (loss + BALANCE * balance + Z * z).backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        if not math.isfinite(float(norm)):
+            raise SystemExit(f"step {step}: the gradient is not finite")
+        opt.step()
+        opt.zero_grad(set_to_none=True)
+        step += 1
+        tokens += int(real.sum())
+        row = {"step": step, "tokens": tokens, "loss": round(float(loss), 4), "balance": round(float(balance), 4), "z": round(float(z), 4),
+               "lr": opt.param_groups[0]["lr"], "norm": round(float(norm), 3), "rate": round((tokens - first) / (time.time() - began))}
+        if tokens // 500_000 > last_eval:
+            last_eval = tokens // 500_000
+            row["heldout_bpb"] = {name: round(r["bits_per_byte"], 4) for name, r in bits_per_byte(model, held, torch.bfloat16).items()}
+            row["rounds"] = {d.name: d.round for d in domains}
+        log.write(json.dumps(row) + "\n")
+        if step % 20 == 0 or "heldout_bpb" in row:
+            print(json.dumps(row), flush=True)
+            log.flush()
+        stop = args.stop_at is not None and tokens >= args.stop_at
+        if time.time() - saved > args.save_every or stop:
+            save(args.run / "state.pt", model, opt, step, tokens)
+            saved = time.time()
+        if stop:
+            return
+    save(args.run / "state.pt", model, opt, step, tokens)
+
+
+if __name__ == "__main__":
+    main()
