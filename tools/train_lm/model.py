@@ -95,7 +95,7 @@ class Experts(nn.Module):
     every new shape, and token counts would make a new shape of almost every group.
     """
 
-    PAD = 64
+    PAD = 32
 
     def __init__(self, c):
         super().__init__()
@@ -118,10 +118,11 @@ class Experts(nn.Module):
         source = torch.full((int(padded.sum()),), tokens).index_copy(0, place, order // self.top_k)
         scale = torch.zeros(len(source)).index_copy(0, place, weights.flatten()[order])
         rows = torch.cat((x, x.new_zeros(1, x.shape[1]))).to(dtype).index_select(0, source)
-        outs = []
-        for group, gate_up, down in zip(rows.split(padded.tolist()), self.gate_up.to(dtype).unbind(0), self.down.to(dtype).unbind(0)):
-            g, u = F.linear(group, gate_up).chunk(2, -1)
-            outs.append(F.linear(F.silu(g) * u, down))
+        sizes = padded.tolist()
+        both = torch.cat([F.linear(r, w) for r, w in zip(rows.split(sizes), self.gate_up.to(dtype).unbind(0))])
+        gate, up = both.chunk(2, -1)
+        hidden = (F.silu(gate) * up).split(sizes)
+        outs = [F.linear(h, w) for h, w in zip(hidden, self.down.to(dtype).unbind(0))]
         scaled = torch.cat(outs) * scale[:, None]
         return x.new_zeros(tokens + 1, x.shape[1]).index_add(0, source, scaled)[:tokens], logits, ids
 
@@ -151,14 +152,19 @@ class LanguageModel(nn.Module):
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
     def initialise(self, seed):
-        """Normal weights; matrices that write to the residual stream are smaller by the depth."""
+        """Normal weights that keep variances: 1 / sqrt(inputs), attention outputs smaller by the depth.
+
+        Router logits start with unit variance: near-uniform routing weights (1/16 each, not renormalised) would leave
+        the experts almost no gradient.
+        """
         generator = torch.Generator().manual_seed(seed)
         deep = (2 * self.config.num_hidden_layers) ** -0.5
         with torch.no_grad():
             for name, p in self.named_parameters():
-                if p.dim() > 1:
-                    p.normal_(0.0, self.config.initializer_range * (deep if name.endswith(("o_proj.weight", "down")) else 1.0),
-                              generator=generator)
+                if name == "embed_tokens.weight":
+                    p.normal_(0.0, self.config.initializer_range, generator=generator)
+                elif p.dim() > 1:
+                    p.normal_(0.0, p.shape[-1] ** -0.5 * (deep if name.endswith("o_proj.weight") else 1.0), generator=generator)
 
     def forward(self, ids, mask=None, dtype=torch.float32):
         """ids [rows, length] -> logits [rows, length, vocab], per layer (router logits, selected experts)."""

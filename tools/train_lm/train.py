@@ -5,7 +5,8 @@ usage: train.py DATA TOKENIZER RUN [--tokens 20000000] [--resume] [...]
 RUN/config.json, RUN/log.jsonl and RUN/state.pt (model, optimiser, step) are written every few minutes; --resume goes on
 from the state. The learning rate rises, stays, and falls linearly over the last part (`--decay`) of `--tokens`, so a
 run that is still on its plateau may be resumed with another --tokens and is then the same run as one begun with it.
-Row k of the data depends on the seed alone; a resumed run skips the rows already seen.
+Row k of the data depends on the seed alone; a resumed run skips the rows already seen. Few rows a step learn fastest at
+first, more rows a step are quicker and learn better later: --rows may grow from one --resume to the next.
 """
 import argparse
 import json
@@ -49,8 +50,8 @@ def batch_of(row_stream, count):
     return inputs, targets, mask[:, None]
 
 
-def save(path, model, opt, step, tokens):
-    torch.save({"model": model.state_dict(), "optimiser": opt.state_dict(), "step": step, "tokens": tokens}, f"{path}.part")
+def save(path, model, opt, **counters):
+    torch.save({"model": model.state_dict(), "optimiser": opt.state_dict(), **counters}, f"{path}.part")
     Path(f"{path}.part").rename(path)
 
 
@@ -60,9 +61,9 @@ def main():
     ap.add_argument("tokenizer", type=Path)
     ap.add_argument("run", type=Path)
     ap.add_argument("--tokens", type=int, default=20_000_000)
-    ap.add_argument("--rows", type=int, default=8, help="rows of 512 tokens a step")
+    ap.add_argument("--rows", type=int, default=4, help="rows of 512 tokens a step; may differ from one --resume to the next")
     ap.add_argument("--lr", type=float, default=3e-3)
-    ap.add_argument("--warmup", type=int, default=400_000, help="tokens")
+    ap.add_argument("--warmup", type=int, default=150_000, help="tokens")
     ap.add_argument("--decay", type=float, default=0.3, help="last part of the tokens over which the rate falls")
     ap.add_argument("--weight-decay", type=float, default=0.1)
     ap.add_argument("--seed", type=int, default=0)
@@ -79,17 +80,17 @@ def main():
     model.initialise(args.seed)
     opt = optimiser(model, args)
     args.run.mkdir(parents=True, exist_ok=True)
-    step = tokens = 0
+    step = tokens = used = 0
     if args.resume:
         state = torch.load(args.run / "state.pt", weights_only=True)
         model.load_state_dict(state["model"])
         opt.load_state_dict(state["optimiser"])
-        step, tokens = state["step"], state["tokens"]
+        step, tokens, used = state["step"], state["tokens"], state["rows"]
     config.save(args.run / "config.json")
     domains = load_domains(args.data / "train", tokenizer, args.seed)
     print("parameters", sum(p.numel() for p in model.parameters()), {d.name: d.tokens for d in domains}, flush=True)
     stream = rows(domains, WEIGHTS, tokenizer.token_to_id("<|bos|>"))
-    for _ in islice(stream, step * args.rows):
+    for _ in islice(stream, used):
         pass
     held = load_documents(args.data / "heldout", tokenizer, limit=12)
     log = open(args.run / "log.jsonl", "a")
@@ -110,8 +111,9 @@ def main():
         opt.step()
         opt.zero_grad(set_to_none=True)
         step += 1
+        used += args.rows
         tokens += int(real.sum())
-        row = {"step": step, "tokens": tokens, "loss": round(float(loss), 4), "balance": round(float(balance), 4), "z": round(float(z), 4),
+        row = {"step": step, "tokens": tokens, "loss": round(loss.item(), 4), "balance": round(balance.item(), 4), "z": round(z.item(), 4),
                "lr": opt.param_groups[0]["lr"], "norm": round(float(norm), 3), "rate": round((tokens - first) / (time.time() - began))}
         if tokens // 500_000 > last_eval:
             last_eval = tokens // 500_000
@@ -123,11 +125,11 @@ def main():
             log.flush()
         stop = args.stop_at is not None and tokens >= args.stop_at
         if time.time() - saved > args.save_every or stop:
-            save(args.run / "state.pt", model, opt, step, tokens)
+            save(args.run / "state.pt", model, opt, step=step, tokens=tokens, rows=used)
             saved = time.time()
         if stop:
             return
-    save(args.run / "state.pt", model, opt, step, tokens)
+    save(args.run / "state.pt", model, opt, step=step, tokens=tokens, rows=used)
 
 
 if __name__ == "__main__":
