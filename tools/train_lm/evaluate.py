@@ -10,12 +10,14 @@ import argparse
 import json
 import lzma
 import math
+from collections import Counter
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
 SCORED = 512
+NEIGHBOURS = (("manual", "story"), ("python", "c"))       # two kinds of English prose, two kinds of code
 
 
 def byte_lengths(tokenizer):
@@ -80,6 +82,14 @@ def specialization(results):
             "most_load": [round(x, 5) for x in expert.max(-1).values.tolist()]}
 
 
+def vocabulary_share(documents, a, b):
+    """How much of their vocabulary two domains share, over the scored tokens."""
+    used = {name: Counter(i for ids, _ in documents[name] for i in ids[1:]) for name in (a, b)}
+    both = set(used[a]) & set(used[b])
+    return {"pair": [a, b], "shared_types": len(both) / min(map(len, used.values())),
+            "occurrences": [sum(used[n][i] for i in both) / used[n].total() for n in (a, b)]}
+
+
 def main():
     from tokenizers import Tokenizer
 
@@ -93,7 +103,8 @@ def main():
     args = ap.parse_args()
     torch.set_num_threads(2)
     documents = load_documents(args.data / "heldout", Tokenizer.from_file(str(args.model / "tokenizer.json")), args.limit)
-    results = bits_per_byte(load_exported(args.model), documents)
+    model = load_exported(args.model)
+    results = bits_per_byte(model, documents)
     print("| domain | documents | bytes | model, bits per byte | xz -9e | below xz |\n|---|---|---|---|---|---|")
     for domain, r in results.items():
         r["xz_bits_per_byte"] = xz_bits_per_byte(documents[domain])
@@ -102,7 +113,9 @@ def main():
     summary = specialization(results)
     print(json.dumps(summary))
     if args.out:
-        args.out.write_text(json.dumps({"domains": results, "specialization": summary}, indent=1) + "\n")
+        found = {"parameters": sum(p.numel() for p in model.parameters()), "domains": results, "specialization": summary,
+                 "vocabulary": [vocabulary_share(documents, a, b) for a, b in NEIGHBOURS]}
+        args.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ SECTION_CHARS = (1100, 1800)   # a held-out section ends at the first line end a
 SECTIONS_PER_FILE = 6
 RUN = 8                        # words in a run that counts as shared
 SHARED = 0.2
+TABLE_DIGITS = 0.1              # more digits than this: tables of characters, not text
+LARGEST = 200_000              # bytes of a file; above it are generated ones and single-page copies
 BOILERPLATE_FILES = 12         # a line found in more files of one package than this is furniture, not text
 
 
@@ -47,8 +49,8 @@ def read(source, raw):
 
 
 def wanted(domain, text):
-    """Is this text long enough, and in the domain's language (translations are often unfinished)?"""
-    if len(text) < 400:
+    """Is this text long enough, no table of numbers, and in the domain's language (translations are often unfinished)?"""
+    if len(text) < 400 or sum(ch.isdigit() for ch in text) > TABLE_DIGITS * len(text):
         return False
     if domain == "russian":
         return len(re.findall(r"[а-яё]", text.lower())) > 0.4 * len(text)
@@ -85,7 +87,7 @@ def real(domain, raw):
     for source in (s for s in SOURCES if s.domain == domain):
         for path, text in read(source, raw):
             digest = hashlib.sha256(re.sub(r"\s+", " ", text).encode()).digest()
-            if digest not in seen and wanted(domain, text):
+            if digest not in seen and len(text) <= LARGEST and wanted(domain, text):
                 seen.add(digest)
                 files.append({"text": text.strip() + "\n", "source": f"{source.package}:{path}"})
     files.sort(key=lambda f: fraction(f["source"]))

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import ops
+
 
 @dataclass
 class Config:
@@ -26,7 +28,7 @@ class Config:
     rope_theta: float = 10000.0
     rms_norm_eps: float = 1e-5
     max_position_embeddings: int = 2048
-    initializer_range: float = 0.02
+    initializer_range: float = 0.01
 
     @classmethod
     def load(cls, path):
@@ -42,25 +44,16 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(size))
         self.eps = eps
 
-    def forward(self, x):
-        return F.rms_norm(x.float(), self.weight.shape, self.weight, self.eps)
-
-
-def linear(x, weight, dtype):
-    return F.linear(x.to(dtype), weight.to(dtype))
+    def forward(self, x, dtype=torch.float32):
+        return ops.RMSNorm.apply(x, self.weight, self.eps, dtype)
 
 
 def rope_tables(config, length):
-    """cos and sin, each [length, head_dim]."""
+    """cos and sin, each [length, 1, head_dim / 2]."""
     dim = config.hidden_size // config.num_attention_heads
     inverse = 1.0 / config.rope_theta ** (torch.arange(0, dim, 2).float() / dim)
-    angle = torch.outer(torch.arange(length).float(), inverse).repeat(1, 2)
+    angle = torch.outer(torch.arange(length).float(), inverse)[:, None]
     return angle.cos(), angle.sin()
-
-
-def rotate(x, cos, sin):
-    a, b = x.chunk(2, -1)
-    return x * cos + torch.cat((-b, a), -1) * sin
 
 
 class Attention(nn.Module):
@@ -74,18 +67,15 @@ class Attention(nn.Module):
         self.q_norm = RMSNorm(c.hidden_size, c.rms_norm_eps)
         self.k_norm = RMSNorm(c.hidden_size, c.rms_norm_eps)
 
-    def forward(self, x, rope, mask, dtype):
-        rows, length, width = x.shape
-
-        def split(t):
-            return t.view(rows, length, self.heads, -1).transpose(1, 2)
-
-        q = split(self.q_norm(linear(x, self.q_proj.weight, dtype)))
-        k = split(self.k_norm(linear(x, self.k_proj.weight, dtype)))
-        v = split(linear(x, self.v_proj.weight, dtype))
-        q, k = rotate(q, *rope).to(dtype), rotate(k, *rope).to(dtype)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
-        return linear(y.transpose(1, 2).reshape(rows, length, width), self.o_proj.weight, dtype)
+    def forward(self, x, rope, mask):
+        """x [rows, length, hidden] in the type to compute in, and so the result."""
+        dtype, heads = x.dtype, (self.heads, -1)
+        q, k, v = (F.linear(x, w.weight.to(dtype)) for w in (self.q_proj, self.k_proj, self.v_proj))
+        q = ops.Rotate.apply(self.q_norm(q.float()).unflatten(-1, heads), *rope, dtype)
+        k = ops.Rotate.apply(self.k_norm(k.float()).unflatten(-1, heads), *rope, dtype)
+        v = v.unflatten(-1, heads).transpose(1, 2)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True) if mask is None else ops.Attend.apply(q, k, v, mask)
+        return F.linear(y.transpose(1, 2).flatten(2), self.o_proj.weight.to(dtype))
 
 
 class Experts(nn.Module):
@@ -136,7 +126,7 @@ class Layer(nn.Module):
         self.mlp = Experts(c)
 
     def forward(self, x, rope, mask, dtype):
-        x = x + self.self_attn(self.input_layernorm(x), rope, mask, dtype)
+        x = x + self.self_attn(self.input_layernorm(x, dtype), rope, mask)
         y, logits, ids = self.mlp(self.post_attention_layernorm(x).flatten(0, 1), dtype)
         return x + y.view_as(x), logits, ids
 
@@ -152,29 +142,30 @@ class LanguageModel(nn.Module):
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
     def initialise(self, seed):
-        """Normal weights that keep variances: 1 / sqrt(inputs), attention outputs smaller by the depth.
+        """Normal weights that keep variances: 1 / sqrt(inputs), so router logits start with unit variance too.
 
-        Router logits start with unit variance: near-uniform routing weights (1/16 each, not renormalised) would leave
-        the experts almost no gradient.
+        Near-uniform routing weights (1/16 each, not renormalised) would leave the experts almost no gradient. Matrices
+        that write to the residual stream start small, so that the token itself stays visible in it.
         """
         generator = torch.Generator().manual_seed(seed)
-        deep = (2 * self.config.num_hidden_layers) ** -0.5
+        small = self.config.initializer_range
         with torch.no_grad():
             for name, p in self.named_parameters():
-                if name == "embed_tokens.weight":
-                    p.normal_(0.0, self.config.initializer_range, generator=generator)
-                elif p.dim() > 1:
-                    p.normal_(0.0, p.shape[-1] ** -0.5 * (deep if name.endswith("o_proj.weight") else 1.0), generator=generator)
+                if p.dim() > 1:
+                    p.normal_(0.0, small if name.endswith(("o_proj.weight", "down")) else self.config.hidden_size ** -0.5, generator=generator)
 
     def forward(self, ids, mask=None, dtype=torch.float32):
-        """ids [rows, length] -> logits [rows, length, vocab], per layer (router logits, selected experts)."""
+        """ids [rows, length] -> logits [rows, length, vocab], per layer (router logits, selected experts).
+
+        `mask` is additive, [rows, 1, length, length] in `dtype`; without one attention is causal over the whole row.
+        """
         rope = rope_tables(self.config, ids.shape[1])
         x = self.embed_tokens(ids)
         routing = []
         for layer in self.layers:
             x, logits, chosen = layer(x, rope, mask, dtype)
             routing.append((logits, chosen))
-        return linear(self.norm(x), self.embed_tokens.weight, dtype), routing
+        return F.linear(self.norm(x, dtype), self.embed_tokens.weight.to(dtype)), routing
 
 
 def router_losses(routing, real):

@@ -12,15 +12,17 @@ import argparse
 import json
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from tokenizers import Tokenizer
 
 from evaluate import bits_per_byte, load_documents
 from model import Config, LanguageModel, router_losses
+from ops import CrossEntropy
 from windows import load_domains, rows
 
 WEIGHTS = {"python": 1.3, "c": 1.3, "manual": 1.4, "story": 1.2, "german": 1.3, "russian": 1.2, "json": 0.4, "arithmetic": 0.8}
@@ -42,12 +44,33 @@ def optimiser(model, args):
                              lr=args.lr, betas=(0.9, 0.95), eps=1e-8, fused=True)
 
 
-def batch_of(row_stream, count):
-    """Tensors of `count` rows: inputs, targets [count, ROW] and the attention mask [count, 1, ROW, ROW]."""
-    inputs, targets, segment = (torch.tensor([r[i] for r in row_stream[:count]]) for i in range(3))
+def batch_of(some):
+    """Tensors of some rows: inputs, targets [count, ROW] and the additive attention mask [count, 1, ROW, ROW]."""
+    inputs, targets, segment = (torch.from_numpy(np.stack([r[i] for r in some])) for i in range(3))
     causal = torch.ones(inputs.shape[1], inputs.shape[1], dtype=torch.bool).tril()
-    mask = (segment[:, :, None] == segment[:, None, :]) & causal
-    return inputs, targets, mask[:, None]
+    apart = ~((segment[:, :, None] == segment[:, None, :]) & causal)
+    return inputs, targets, torch.zeros(apart.shape, dtype=torch.bfloat16).masked_fill_(apart, float("-inf"))[:, None]
+
+
+def gradients(model, some):
+    """Losses and gradients of some rows; runs on its own thread, one core each."""
+    inputs, targets, mask = batch_of(some)
+    logits, routing = model(inputs, mask, torch.bfloat16)
+    real = (targets >= 0).flatten()
+    loss = CrossEntropy.apply(logits.flatten(0, 1), targets.flatten())
+    balance, z = router_losses(routing, real)
+    found = torch.autograd.grad(loss + BALANCE * balance + Z * z, list(model.parameters()))
+    return found, int(real.sum()), torch.stack((loss, balance, z)).detach()
+
+
+def accumulate(model, parts):
+    """Set the parameters' gradients to the mean of the parts; returns tokens and mean losses."""
+    for p, *grads in zip(model.parameters(), *(part[0] for part in parts)):
+        total = grads[0]
+        for g in grads[1:]:
+            total = total.add_(g)
+        p.grad = total.div_(len(grads))
+    return sum(part[1] for part in parts), torch.stack([part[2] for part in parts]).mean(0).tolist()
 
 
 def save(path, model, opt, **counters):
@@ -61,13 +84,13 @@ def main():
     ap.add_argument("tokenizer", type=Path)
     ap.add_argument("run", type=Path)
     ap.add_argument("--tokens", type=int, default=20_000_000)
-    ap.add_argument("--rows", type=int, default=4, help="rows of 512 tokens a step; may differ from one --resume to the next")
-    ap.add_argument("--lr", type=float, default=3e-3)
-    ap.add_argument("--warmup", type=int, default=150_000, help="tokens")
+    ap.add_argument("--rows", type=int, default=8, help="rows of 512 tokens a step; may differ from one --resume to the next")
+    ap.add_argument("--lr", type=float, default=2e-3)
+    ap.add_argument("--warmup", type=int, default=80_000, help="tokens")
     ap.add_argument("--decay", type=float, default=0.3, help="last part of the tokens over which the rate falls")
     ap.add_argument("--weight-decay", type=float, default=0.1)
     ap.add_argument("--seed", type=int, default=0)
-    ap.add_argument("--threads", type=int, default=2)
+    ap.add_argument("--threads", type=int, default=2, help="the rows of a step are dealt to so many threads")
     ap.add_argument("--save-every", type=float, default=180.0, help="seconds")
     ap.add_argument("--stop-at", type=int, help="save and end at the first step after so many tokens")
     ap.add_argument("--resume", action="store_true")
@@ -94,17 +117,15 @@ def main():
         pass
     held = load_documents(args.data / "heldout", tokenizer, limit=12)
     log = open(args.run / "log.jsonl", "a")
+    pool = ThreadPoolExecutor(args.threads, initializer=torch.set_num_threads, initargs=(1,))
     saved = began = time.time()
     first, last_eval = tokens, tokens // 500_000
     while tokens < args.tokens:
-        inputs, targets, mask = batch_of(list(islice(stream, args.rows)), args.rows)
-        logits, routing = model(inputs, mask, torch.bfloat16)
-        real = (targets >= 0).flatten()
-        loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-100)
-        balance, z = router_losses(routing, real)
+        batch = list(islice(stream, args.rows))
+        parts = list(pool.map(lambda n: gradients(model, batch[n::args.threads]), range(args.threads)))
+        seen, (loss, balance, z) = accumulate(model, parts)
         for group in opt.param_groups:
             group["lr"] = rate(args, tokens + 1)
-        (loss + BALANCE * balance + Z * z).backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         if not math.isfinite(float(norm)):
             raise SystemExit(f"step {step}: the gradient is not finite")
@@ -112,8 +133,8 @@ def main():
         opt.zero_grad(set_to_none=True)
         step += 1
         used += args.rows
-        tokens += int(real.sum())
-        row = {"step": step, "tokens": tokens, "loss": round(loss.item(), 4), "balance": round(balance.item(), 4), "z": round(z.item(), 4),
+        tokens += seen
+        row = {"step": step, "tokens": tokens, "loss": round(loss, 4), "balance": round(balance, 4), "z": round(z, 4),
                "lr": opt.param_groups[0]["lr"], "norm": round(float(norm), 3), "rate": round((tokens - first) / (time.time() - began))}
         if tokens // 500_000 > last_eval:
             last_eval = tokens // 500_000

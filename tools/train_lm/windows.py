@@ -24,17 +24,23 @@ class Domain:
         self.name, self.round = name, 0
         self.random = np.random.default_rng([seed, *name.encode()])
 
+    def cuts(self, document):
+        """(start, end) of the pieces of one document; a long one's first piece ends anywhere, so that rounds differ."""
+        ids, ends = self.documents[document], self.line_ends[document]
+        start, limit = 0, ROW if len(ids) <= ROW else int(self.random.integers(48, ROW + 1))
+        while start + limit < len(ids):
+            yield start, start + limit
+            back = ends[(ends > start + limit // 2) & (ends <= start + limit)]
+            start, limit = (int(back[-1]) if len(back) else start + limit), ROW
+        yield start, len(ids)
+
     def pieces(self):
+        """Rounds over all documents, each round's pieces in a new order."""
         while True:
-            for i in self.random.permutation(len(self.documents)):
-                ids, ends = self.documents[i], self.line_ends[i]
-                start, limit = 0, ROW if len(ids) <= ROW else int(self.random.integers(48, ROW + 1))
-                while start < len(ids) - 1:
-                    yield ids[start:start + limit]
-                    if start + limit >= len(ids):
-                        break
-                    back = ends[(ends > start + limit // 2) & (ends <= start + limit)]
-                    start, limit = (int(back[-1]) if len(back) else start + limit), ROW
+            cut = [(i, *span) for i in range(len(self.documents)) for span in self.cuts(i)]
+            for n in self.random.permutation(len(cut)):
+                i, start, end = cut[n]
+                yield self.documents[i][start:end]
             self.round += 1
 
 
