@@ -22,6 +22,7 @@ from tokenizers import Tokenizer
 
 from evaluate import bits_per_byte, load_documents
 from model import Config, LanguageModel, router_losses
+from muon import Muon
 from ops import CrossEntropy
 from windows import load_domains, rows
 
@@ -30,18 +31,19 @@ BALANCE, Z = 0.01, 0.001
 
 
 def rate(args, tokens):
-    """Learning rate after `tokens`: warm-up, plateau, linear fall to zero."""
+    """Share of the full learning rates after `tokens`: warm-up, plateau, linear fall to zero."""
     fall = args.decay * args.tokens
-    return args.lr * min(1.0, tokens / args.warmup, max(0.0, (args.tokens - tokens) / fall))
+    return min(1.0, tokens / args.warmup, max(0.0, (args.tokens - tokens) / fall))
 
 
-def optimiser(model, args):
-    """AdamW; norms and the router are not decayed."""
-    decayed = [p for n, p in model.named_parameters() if p.dim() > 1 and not n.endswith("gate.weight")]
-    ids = {id(p) for p in decayed}
-    free = [p for p in model.parameters() if id(p) not in ids]
-    return torch.optim.AdamW([{"params": decayed, "weight_decay": args.weight_decay}, {"params": free, "weight_decay": 0.0}],
-                             lr=args.lr, betas=(0.9, 0.95), eps=1e-8, fused=True)
+def optimisers(model, args):
+    """Muon for the matrices of attention and experts, AdamW for the rest; their rates rise and fall together."""
+    inner = {n: p for n, p in model.named_parameters() if p.dim() > 1 and not n.endswith(("gate.weight", "embed_tokens.weight"))}
+    double = [p for n, p in inner.items() if n.endswith("gate_up")]
+    single = [p for n, p in inner.items() if not n.endswith("gate_up")]
+    rest = [p for n, p in model.named_parameters() if n not in inner]
+    return (Muon([{"params": single}, {"params": double, "halves": True}], lr=args.muon_lr, weight_decay=args.weight_decay),
+            torch.optim.AdamW(rest, lr=args.lr, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0, fused=True))
 
 
 def batch_of(some):
@@ -73,9 +75,19 @@ def accumulate(model, parts):
     return sum(part[1] for part in parts), torch.stack([part[2] for part in parts]).mean(0).tolist()
 
 
-def save(path, model, opt, **counters):
-    torch.save({"model": model.state_dict(), "optimiser": opt.state_dict(), **counters}, f"{path}.part")
+def save(path, model, opts, **counters):
+    torch.save({"model": model.state_dict(), "optimisers": [o.state_dict() for o in opts], **counters}, f"{path}.part")
     Path(f"{path}.part").rename(path)
+
+
+def open_log(path, step):
+    """The log, without the rows that an interrupted run wrote after its last saved step."""
+    kept = []
+    if step:
+        with open(path) as lines:
+            kept = [line for line in lines if json.loads(line)["step"] <= step]
+    path.write_text("".join(kept))
+    return open(path, "a")
 
 
 def main():
@@ -85,10 +97,11 @@ def main():
     ap.add_argument("run", type=Path)
     ap.add_argument("--tokens", type=int, default=20_000_000)
     ap.add_argument("--rows", type=int, default=8, help="rows of 512 tokens a step; may differ from one --resume to the next")
-    ap.add_argument("--lr", type=float, default=2e-3)
+    ap.add_argument("--lr", type=float, default=2e-3, help="of AdamW")
+    ap.add_argument("--muon-lr", type=float, default=0.02)
     ap.add_argument("--warmup", type=int, default=80_000, help="tokens")
     ap.add_argument("--decay", type=float, default=0.3, help="last part of the tokens over which the rate falls")
-    ap.add_argument("--weight-decay", type=float, default=0.1)
+    ap.add_argument("--weight-decay", type=float, default=0.02, help="of Muon")
     ap.add_argument("--seed", type=int, default=0)
     ap.add_argument("--threads", type=int, default=2, help="the rows of a step are dealt to so many threads")
     ap.add_argument("--save-every", type=float, default=180.0, help="seconds")
@@ -101,13 +114,14 @@ def main():
     config = Config(vocab_size=tokenizer.get_vocab_size())
     model = LanguageModel(config)
     model.initialise(args.seed)
-    opt = optimiser(model, args)
+    opts = muon, adam = optimisers(model, args)
     args.run.mkdir(parents=True, exist_ok=True)
     step = tokens = used = 0
     if args.resume:
         state = torch.load(args.run / "state.pt", weights_only=True)
         model.load_state_dict(state["model"])
-        opt.load_state_dict(state["optimiser"])
+        for opt, stored in zip(opts, state["optimisers"]):
+            opt.load_state_dict(stored)
         step, tokens, used = state["step"], state["tokens"], state["rows"]
     config.save(args.run / "config.json")
     domains = load_domains(args.data / "train", tokenizer, args.seed)
@@ -116,7 +130,7 @@ def main():
     for _ in islice(stream, used):
         pass
     held = load_documents(args.data / "heldout", tokenizer, limit=12)
-    log = open(args.run / "log.jsonl", "a")
+    log = open_log(args.run / "log.jsonl", step)
     pool = ThreadPoolExecutor(args.threads, initializer=torch.set_num_threads, initargs=(1,))
     saved = began = time.time()
     first, last_eval = tokens, tokens // 500_000
@@ -124,18 +138,20 @@ def main():
         batch = list(islice(stream, args.rows))
         parts = list(pool.map(lambda n: gradients(model, batch[n::args.threads]), range(args.threads)))
         seen, (loss, balance, z) = accumulate(model, parts)
-        for group in opt.param_groups:
-            group["lr"] = rate(args, tokens + 1)
+        share = rate(args, tokens + 1)
+        for opt, peak in zip(opts, (args.muon_lr, args.lr)):
+            for group in opt.param_groups:
+                group["lr"] = peak * share
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         if not math.isfinite(float(norm)):
             raise SystemExit(f"step {step}: the gradient is not finite")
-        opt.step()
-        opt.zero_grad(set_to_none=True)
+        muon.step(pool)
+        adam.step()
         step += 1
         used += args.rows
         tokens += seen
         row = {"step": step, "tokens": tokens, "loss": round(loss, 4), "balance": round(balance, 4), "z": round(z, 4),
-               "lr": opt.param_groups[0]["lr"], "norm": round(float(norm), 3), "rate": round((tokens - first) / (time.time() - began))}
+               "share": round(share, 4), "norm": round(float(norm), 3), "rate": round((tokens - first) / (time.time() - began))}
         if tokens // 500_000 > last_eval:
             last_eval = tokens // 500_000
             row["heldout_bpb"] = {name: round(r["bits_per_byte"], 4) for name, r in bits_per_byte(model, held, torch.bfloat16).items()}
@@ -146,11 +162,11 @@ def main():
             log.flush()
         stop = args.stop_at is not None and tokens >= args.stop_at
         if time.time() - saved > args.save_every or stop:
-            save(args.run / "state.pt", model, opt, step=step, tokens=tokens, rows=used)
+            save(args.run / "state.pt", model, opts, step=step, tokens=tokens, rows=used)
             saved = time.time()
         if stop:
             return
-    save(args.run / "state.pt", model, opt, step=step, tokens=tokens, rows=used)
+    save(args.run / "state.pt", model, opts, step=step, tokens=tokens, rows=used)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     tok.save(str(args.out / "tokenizer.json"))
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": BOS, "eos_token": EOS, "pad_token": PAD,
-              "model_max_length": 512, "clean_up_tokenization_spaces": False}
+              "model_max_length": 2048, "clean_up_tokenization_spaces": False}
     (args.out / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
     for path in sorted((args.data / "heldout").glob("*.jsonl")):
         rows = [json.loads(line)["text"] for line in open(path)]
