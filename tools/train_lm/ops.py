@@ -52,21 +52,38 @@ class Rotate(Function):
 
 
 class Attend(Function):
-    """Softmax attention of q, k, v [rows, heads, length, dim] with an additive mask [rows, 1, length, length] of their type."""
+    """Causal softmax attention of q, k, v [rows, heads, length, dim] with an additive mask [rows, 1, length, length] of their type.
+
+    Queries go BLOCK at a time and see only the keys up to their own end.
+    """
+
+    BLOCK = 128
 
     @staticmethod
     def forward(ctx, q, k, v, mask):
         ctx.scale = q.shape[-1] ** -0.5
         q = q * ctx.scale
-        p = (q @ k.transpose(-1, -2)).add_(mask).softmax(-1)
-        ctx.save_for_backward(q, k, v, p)
-        return p @ v
+        out, probabilities = torch.empty_like(q), []
+        for at in range(0, q.shape[2], Attend.BLOCK):
+            end = at + Attend.BLOCK
+            scores = q[:, :, at:end] @ k[:, :, :end].transpose(-1, -2)
+            probabilities.append(scores.add_(mask[:, :, at:end, :end]).softmax(-1))
+            out[:, :, at:end] = probabilities[-1] @ v[:, :, :end]
+        ctx.save_for_backward(q, k, v, *probabilities)
+        return out
 
     @staticmethod
     def backward(ctx, grad):
-        q, k, v, p = ctx.saved_tensors
-        scores = torch.ops.aten._softmax_backward_data(grad @ v.transpose(-1, -2), p, -1, p.dtype)
-        return (scores @ k).mul_(ctx.scale), scores.transpose(-1, -2) @ q, p.transpose(-1, -2) @ grad, None
+        q, k, v, *probabilities = ctx.saved_tensors
+        grad_q, grad_k, grad_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(k)
+        for n, p in enumerate(probabilities):
+            at, end = n * Attend.BLOCK, n * Attend.BLOCK + p.shape[2]
+            g = grad[:, :, at:end]
+            scores = torch.ops.aten._softmax_backward_data(g @ v[:, :, :end].transpose(-1, -2), p, -1, p.dtype)
+            grad_q[:, :, at:end] = scores @ k[:, :, :end]
+            grad_k[:, :, :end] += scores.transpose(-1, -2) @ q[:, :, at:end]
+            grad_v[:, :, :end] += p.transpose(-1, -2) @ g
+        return grad_q.mul_(ctx.scale), grad_k, grad_v, None
 
 
 class CrossEntropy(Function):

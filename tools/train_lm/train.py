@@ -28,6 +28,7 @@ from windows import load_domains, rows
 
 WEIGHTS = {"python": 1.3, "c": 1.3, "manual": 1.4, "story": 1.2, "german": 1.3, "russian": 1.2, "json": 0.4, "arithmetic": 0.8}
 BALANCE, Z = 0.01, 0.001
+PIECE = 4           # rows that go through the model at once, on one thread: their activations still fit its cache
 
 
 def rate(args, tokens):
@@ -55,7 +56,7 @@ def batch_of(some):
 
 
 def gradients(model, some):
-    """Losses and gradients of some rows; runs on its own thread, one core each."""
+    """Gradients, tokens and losses of some rows; runs on a thread of its own."""
     inputs, targets, mask = batch_of(some)
     logits, routing = model(inputs, mask, torch.bfloat16)
     real = (targets >= 0).flatten()
@@ -66,13 +67,17 @@ def gradients(model, some):
 
 
 def accumulate(model, parts):
-    """Set the parameters' gradients to the mean of the parts; returns tokens and mean losses."""
-    for p, *grads in zip(model.parameters(), *(part[0] for part in parts)):
-        total = grads[0]
-        for g in grads[1:]:
-            total = total.add_(g)
-        p.grad = total.div_(len(grads))
-    return sum(part[1] for part in parts), torch.stack([part[2] for part in parts]).mean(0).tolist()
+    """Set the parameters' gradients to the mean of the parts, in their order; returns tokens and mean losses."""
+    parameters = list(model.parameters())
+    tokens, losses = 0, []
+    for found, count, loss in parts:
+        for p, grad in zip(parameters, found):
+            p.grad = p.grad.add_(grad) if losses else grad
+        tokens += count
+        losses.append(loss)
+    for p in parameters:
+        p.grad.div_(len(losses))
+    return tokens, torch.stack(losses).mean(0).tolist()
 
 
 def save(path, model, opts, **counters):
@@ -103,7 +108,7 @@ def main():
     ap.add_argument("--decay", type=float, default=0.3, help="last part of the tokens over which the rate falls")
     ap.add_argument("--weight-decay", type=float, default=0.02, help="of Muon")
     ap.add_argument("--seed", type=int, default=0)
-    ap.add_argument("--threads", type=int, default=2, help="the rows of a step are dealt to so many threads")
+    ap.add_argument("--threads", type=int, default=2, help="pieces of a step that run side by side")
     ap.add_argument("--save-every", type=float, default=180.0, help="seconds")
     ap.add_argument("--stop-at", type=int, help="save and end at the first step after so many tokens")
     ap.add_argument("--resume", action="store_true")
@@ -136,7 +141,7 @@ def main():
     first, last_eval = tokens, tokens // 500_000
     while tokens < args.tokens:
         batch = list(islice(stream, args.rows))
-        parts = list(pool.map(lambda n: gradients(model, batch[n::args.threads]), range(args.threads)))
+        parts = pool.map(lambda at: gradients(model, batch[at:at + PIECE]), range(0, args.rows, PIECE))
         seen, (loss, balance, z) = accumulate(model, parts)
         share = rate(args, tokens + 1)
         for opt, peak in zip(opts, (args.muon_lr, args.lr)):
