@@ -20,7 +20,11 @@ let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: 
 let package = Package(
   name: "moetop",
   platforms: [.macOS(.v15)],
-  products: [.executable(name: "moetop", targets: ["App"])],
+  products: [
+    .executable(name: "moetop", targets: ["App"]),
+    .library(name: "Model", targets: ["Model"]),
+    .library(name: "CKernels", targets: ["CKernels"]),
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
@@ -42,7 +46,7 @@ let package = Package(
       swiftSettings: strictSwift),
 
     .target(name: "Support", path: "Tests/Support", swiftSettings: strictSwift),
-    tests(of: "Kernel", ["CKernels"]),
+    tests(of: "Kernel", ["CKernels", "Model"]),
     tests(of: "Routing", ["Routing"]),
     tests(of: "Formats", ["Formats"]),
     tests(of: "Model", ["Model", "Routing", "Formats"]),

@@ -350,9 +350,8 @@ struct ReportBuilder {
       let how =
         plan.grouping.facet?.isConstantWithinSequence == true
         ? "labels permuted over whole sequences" : "circular shifts inside each sequence"
-      notes.append(
-        "null: \(how), \(plan.null.draws) draws, seed \(plan.null.seed); p cannot be below \(fixedPoint(1 / Double(1 + plan.null.draws), digits: 4))"
-      )
+      let smallest = fixedPoint(1 / Double(1 + plan.null.draws), digits: 4)
+      notes.append("null: \(how), \(plan.null.draws) draws, seed \(plan.null.seed); p cannot be below \(smallest)")
       if unlabelled > 0 { notes.append("\(unlabelled) sequences without this label are left out") }
       if let matched = specialization.first?.matched {
         notes.append("texts differ in length; matched: the same with every text cut to its first \(matched.positions) tokens")

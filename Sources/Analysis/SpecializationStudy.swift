@@ -150,12 +150,11 @@ public struct SpecializationStudy: Sendable {
     for (router, study) in prepared.sorted(by: { $0.key < $1.key }) {
       draws.information[router] = draw(study, range: range, largest: &draws.largestDeviation)
       if let matched = study.matched {
-        let observed = matched.observed()
-        var table = observed
-        draws.matched[router] = range.map { index in
-          table.withUnsafeMutableBufferPointer { matched.tabulate(draw: UInt64(index), seed: settings.seed, into: $0) }
-          return mutualInformation(table: table, cells: matched.cellNames.count, experts: matched.experts.count)
+        var information: [Double] = []
+        matched.forEachDraw(range, seed: settings.seed) { _, table in
+          information.append(mutualInformation(table: Array(table), cells: matched.cellNames.count, experts: matched.experts.count))
         }
+        draws.matched[router] = information
       }
     }
     return draws
@@ -175,29 +174,25 @@ public struct SpecializationStudy: Sendable {
     case .proportional(let values): (shares, fixed) = (values, [])
     case .fixed(let values): (shares, fixed) = ([], values)
     }
-    withUnsafeTemporaryAllocation(of: UInt32.self, capacity: cells * width) { table in
-      table.initialize(repeating: 0)
-      for (place, index) in range.enumerated() {
-        study.axis.tabulate(draw: UInt64(index), seed: settings.seed, into: table)
-        var joint = constant
-        var deviation = largest[place]
-        for cell in 0..<cells {
-          var sum = 0
-          for column in 0..<width {
-            let n = Int(table[cell * width + column])
-            sum += n
-            joint += f(n)
-          }
-          joint -= f(sum)
-          for column in 0..<width {
-            let entry = cell * width + column
-            let expected = fixed.isEmpty ? shares[column] * Double(sum) : fixed[entry]
-            deviation = max(deviation, abs(Double(table[entry]) - expected) * study.weight[entry])
-          }
+    study.axis.forEachDraw(range, seed: settings.seed) { draw, table in
+      var joint = constant
+      var deviation = largest[draw - range.lowerBound]
+      for cell in 0..<cells {
+        var sum = 0
+        for column in 0..<width {
+          let n = Int(table[cell * width + column])
+          sum += n
+          joint += f(n)
         }
-        largest[place] = deviation
-        information.append(max(0, joint / total))
+        joint -= f(sum)
+        for column in 0..<width {
+          let entry = cell * width + column
+          let expected = fixed.isEmpty ? shares[column] * Double(sum) : fixed[entry]
+          deviation = max(deviation, abs(Double(table[entry]) - expected) * study.weight[entry])
+        }
       }
+      largest[draw - range.lowerBound] = deviation
+      information.append(max(0, joint / total))
     }
     return information
   }

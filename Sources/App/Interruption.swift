@@ -48,3 +48,7 @@ enum Interruption {
     #endif
   }
 }
+
+enum ClosedPipes {
+  static func ignoreSignal() { signal(SIGPIPE, SIG_IGN) }
+}

@@ -12,10 +12,14 @@ struct Moetop: AsyncParsableCommand {
       moetop inspect ~/models/OLMoE-1B-7B
       """,
     version: Version.summary,
-    subcommands: [UI.self, Run.self, Analyze.self, Runs.self, SQL.self, Schema.self, Inspect.self, Verify.self],
+    subcommands: [
+      UI.self, Run.self, Analyze.self, Export.self, Runs.self, SQL.self, Schema.self, Inspect.self, Verify.self, Docs.self, Doctor.self,
+    ],
     defaultSubcommand: UI.self)
 
   static func main() async {
+    // A closed pipe shows as a failed write, which ends the process quietly.
+    ClosedPipes.ignoreSignal()
     do {
       var command = try parseAsRoot()
       if var command = command as? any AsyncParsableCommand {

@@ -78,7 +78,7 @@ size_t mt_row_bytes(mt_element_type type, size_t depth) {
 
 size_t mt_matmul_scratch_bytes(size_t depth) { return mt_panel_rows(depth) * mt_panel_stride(depth) * sizeof(float); }
 
-size_t mt_attention_scratch_bytes(size_t keys) { return mt_query_rows * mt_score_stride(keys) * sizeof(float); }
+size_t mt_attention_scratch_bytes(size_t keys) { return mt_query_rows(keys) * mt_score_stride(keys) * sizeof(float); }
 
 void mt_matmul(const mt_matmul_job *job, void *scratch) { table()->matmul(job, scratch); }
 

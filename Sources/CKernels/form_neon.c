@@ -5,7 +5,7 @@
 
 #define MT_WIDE_TILES 1
 /// Tokens above which weights are widened once to f32 instead of in each tile.
-enum { widen_above = 6 };
+enum { widen_above = 32 };
 
 #include "vector_neon.h"
 

@@ -23,17 +23,33 @@ static inline size_t mt_panel_stride(size_t depth) {
   return stride % 1024 == 0 ? stride + 16 : stride;
 }
 
-/// Weight rows widened at once: about 192 KiB, which leaves half of a small second-level cache to the tokens.
+/// Weight rows of a panel for many tokens: 32 KiB of f32, the first-level cache, but 32 rows where these stay within
+/// 192 KiB, so that tokens need not be read again too often.
 static inline size_t mt_panel_rows(size_t depth) {
-  size_t rows = (size_t)192 * 1024 / sizeof(float) / mt_panel_stride(depth ? depth : 1) / 8 * 8;
+  size_t row_bytes = mt_panel_stride(depth ? depth : 1) * sizeof(float);
+  size_t first_level = (size_t)32 * 1024 / row_bytes, second_level = (size_t)192 * 1024 / row_bytes;
+  size_t rows = (first_level > 32 ? first_level : second_level < 32 ? second_level : 32) / 8 * 8;
   return rows < 8 ? 8 : rows > 256 ? 256 : rows;
+}
+
+/// Weight rows of a panel for few tokens: about 32 KiB as stored.
+static inline size_t mt_small_panel_rows(size_t row_bytes) {
+  size_t rows = (size_t)32 * 1024 / (row_bytes ? row_bytes : 1) / 8 * 8;
+  return rows < 8 ? 8 : rows > 256 ? 256 : rows;
+}
+
+/// Tokens against which a panel is used before the next: about 512 KiB of them.
+static inline size_t mt_token_block(size_t depth) {
+  size_t tokens = (size_t)512 * 1024 / sizeof(float) / (depth ? depth : 1) / 12 * 12;
+  return tokens < 48 ? 48 : tokens > 1008 ? 1008 : tokens;
 }
 
 /// Score columns of one query row: whole vectors, so that lane = key index modulo 16 for every query.
 static inline size_t mt_score_stride(size_t keys) { return (keys + 15) / 16 * 16 + 16; }
 
-/// Query rows whose scores are held at once: the highest tile of any form.
-enum { mt_query_rows = 6 };
+/// Query rows whose scores are held at once: whole tiles of every form, and fewer where there are many keys.
+enum { mt_most_query_rows = 48 };
+static inline size_t mt_query_rows(size_t keys) { return keys <= 2560 ? mt_most_query_rows : 24; }
 
 /// The keys [begin, end) that token t of an attention job sees.
 static inline void mt_visible_keys(const mt_attention_job *job, size_t t, size_t *begin, size_t *end) {

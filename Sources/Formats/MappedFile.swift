@@ -53,6 +53,9 @@ public final class MappedFile: @unchecked Sendable {
     bytes = UnsafeRawBufferPointer(start: start, count: count)
   }
 
+  /// Whether something that can be read is at `path`: for files that may or may not come with a model.
+  public static func exists(_ path: String) -> Bool { access(path, R_OK) == 0 }
+
   deinit {
     if let start = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: start), bytes.count) }
   }

@@ -41,8 +41,8 @@ public enum StoreError: Error, Sendable, Equatable {
   case refusedStatement(sql: String, reason: String)
   /// SQLite does not understand the statement.
   case badStatement(sql: String, reason: String)
-  /// The run does not hold what was asked for.
-  case notRecorded(file: String, run: String, wanted: String, recorded: String)
+  /// There is no such export.
+  case impossibleExport(problem: String)
   /// The run was already finished, or abandoned after an error.
   case writerClosed(file: String)
 
@@ -60,7 +60,7 @@ public enum StoreError: Error, Sendable, Equatable {
     case .cannotCreate: .cannotCreate
     case .inputOutput, .diskFull: .inputOutput
     case .permission: .permission
-    case .badSelector, .refusedStatement, .badStatement, .notRecorded: .usage
+    case .badSelector, .refusedStatement, .badStatement, .impossibleExport: .usage
     case .malformedPass, .writerClosed: .ourFault
     }
   }
@@ -87,7 +87,7 @@ extension StoreError: CustomStringConvertible {
     case .malformedPass(let file, let problem, let expected, let found): "\(file): \(problem): expected \(expected), found \(found)"
     case .refusedStatement(_, let reason): "only statements that read are run here: \(reason)"
     case .badStatement(_, let reason): "SQL: \(reason)"
-    case .notRecorded(let file, let run, let wanted, let recorded): "\(file): run \(run) has no \(wanted); it records \(recorded)"
+    case .impossibleExport(let problem): "export: \(problem)"
     case .writerClosed(let file): "\(file): the run is closed"
     }
   }
@@ -109,8 +109,7 @@ extension StoreError: CustomStringConvertible {
     case .badSelector: "write FILE.db, FILE.db#12, 12, a run's name, or latest"
     case .refusedStatement: "begin with SELECT, WITH, VALUES or EXPLAIN"
     case .badStatement: "moetop schema prints the views and their columns"
-    case .notRecorded: "record with --record full"
-    case .malformedPass, .writerClosed: nil
+    case .impossibleExport, .malformedPass, .writerClosed: nil
     }
   }
 }
@@ -120,6 +119,12 @@ extension StoreError: CustomStringConvertible {
 extension StoreError {
   /// Translates whatever a call into GRDB threw; a `StoreError` passes through.
   static func from(_ error: any Error, file: String) -> any Error {
+    if error is RowDecodingError {
+      return StoreError.damaged(file: file, place: "database", problem: "a column holds another type than it should")
+    }
+    if let error = error as? CountOutOfRange {
+      return StoreError.damaged(file: file, place: "database", problem: "\(error.number) where a count belongs")
+    }
     guard let error = error as? DatabaseError else { return error }
     let message = error.message ?? "SQLite error \(error.extendedResultCode.rawValue)"
     switch error.resultCode {

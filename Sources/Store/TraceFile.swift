@@ -16,7 +16,11 @@ enum TraceFile {
   /// - Parameter busyTimeout: seconds to wait for another writer before `StoreError.locked`.
   static func openForWriting(_ path: String, busyTimeout: Double, mustExist: Bool = false) throws -> DatabaseQueue {
     let exists = try checkBeforeOpening(path, mustExist: mustExist)
-    if !exists { try checkCreation(of: path) } else if access(path, W_OK) != 0 { throw StoreError.system(errno, file: path, creating: false) }
+    if !exists {
+      try checkCreation(of: path)
+    } else if access(path, W_OK) != 0 {
+      throw StoreError.system(errno, file: path, creating: false)
+    }
     return try StoreError.translating(path) {
       var configuration = Configuration()
       configuration.label = "moetop.trace"
@@ -24,6 +28,8 @@ enum TraceFile {
       configuration.prepareDatabase { db in
         // Parts of unfinished pages are replaced all the time; overwriting them with zeros first would double the writing.
         try db.execute(sql: "PRAGMA secure_delete = OFF; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16000")
+        // Folding the log into the file waits for the disk: every 16 MB instead of every 4.
+        try db.execute(sql: "PRAGMA wal_autocheckpoint = 4000")
       }
       let queue = try DatabaseQueue(path: path, configuration: configuration)
       try queue.inDatabase { db in
@@ -51,12 +57,12 @@ enum TraceFile {
     } catch StoreError.olderSchema where access(path, W_OK) == 0 {
       try openForWriting(path, busyTimeout: busyTimeout).close()
       return try openReadOnly(path, path: path, busyTimeout: busyTimeout)
-    } catch let error as StoreError {
+    } catch let error as StoreError where error.kind == .inputOutput || error.kind == .permission {
       // A trace in write-ahead mode needs its -shm file, which cannot be made on media that cannot be written. When there is nothing in
       // the log, the main file is the whole truth and may be read as immutable.
       let logBytes = (try? FileManager.default.attributesOfItem(atPath: path + "-wal")[.size] as? Int) ?? 0
-      guard case .inputOutput = error, logBytes == 0, let name = immutableURI(path) else { throw error }
-      return try openReadOnly(name, path: path, busyTimeout: busyTimeout)
+      if logBytes > 0 { throw error }
+      return try openReadOnly(immutableURI(path), path: path, busyTimeout: busyTimeout)
     }
   }
 
@@ -158,12 +164,14 @@ enum TraceFile {
     if !unknown.isEmpty { throw StoreError.newerSchema(file: file, found: unknown, known: TraceMigrations.names.last ?? "") }
   }
 
-  private static func immutableURI(_ path: String) -> String? {
+  /// Bytes that a URI carries as they are.
+  private static let plainBytes = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/-_.".utf8)
+
+  private static func immutableURI(_ path: String) -> String {
     let absolute = path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
     var escaped = ""
     for byte in absolute.utf8 {
-      let isPlain = (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte) || "/-_.".utf8.contains(byte)
-      if isPlain {
+      if Self.plainBytes.contains(byte) {
         escaped.unicodeScalars.append(Unicode.Scalar(byte))
       } else {
         let hex = String(byte, radix: 16, uppercase: true)

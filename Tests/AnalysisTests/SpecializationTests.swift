@@ -119,7 +119,8 @@ private func only(_ results: [SpecializationResult]) throws -> SpecializationRes
   /// The largest |z| over all routers, experts and cells: a null run has a false find in about one of twenty.
   @Test func familyOfCellsIsControlled() throws {
     let alarms = try (0..<60).count { repetition in
-      let run = try SyntheticRouting(documents: 16, length: 40...40, layers: 2, dirichlet: 1, seed: 400 + UInt64(repetition)).run(tokensPerPass: 640)
+      let run = try SyntheticRouting(documents: 16, length: 40...40, layers: 2, dirichlet: 1, seed: 400 + UInt64(repetition)).run(
+        tokensPerPass: 640)
       let results = try study(run, .label("domain"), draws: 99, seed: UInt64(repetition)).result()
       return results.flatMap(\.enrichment).contains { ($0.adjustedP ?? 1) <= 0.05 }
     }
@@ -139,7 +140,7 @@ private func only(_ results: [SpecializationResult]) throws -> SpecializationRes
     var squares = Array(repeating: 0.0, count: axis.tableSize)
     var table = axis.observed()
     for draw in 0..<2000 {
-      table.withUnsafeMutableBufferPointer { axis.tabulate(draw: UInt64(draw), seed: 1, into: $0) }
+      table.withUnsafeMutableBufferPointer { axis.tabulate(draws: draw..<draw + 1, seed: 1, into: $0) }
       for entry in table.indices {
         let cell = entry / width
         let sum = table[cell * width..<(cell + 1) * width].reduce(0) { $0 + Double($1) }
@@ -228,13 +229,14 @@ private func only(_ results: [SpecializationResult]) throws -> SpecializationRes
       for document in 0..<documents { run.sequences[document].labels["domain"] = upper[document] > 20 ? "upper" : "lower" }
       return run
     }
-    let truth = try only(study(labelled(800, 77), .label("domain"), draws: 19).result()).mutualInformation
+    let large = try (0..<4).map { try only(study(labelled(800, 7000 + UInt64($0)), .label("domain"), draws: 49).result()).effect }
+    let truth = large.reduce(0, +) / 4
     let covered = try (0..<60).count { repetition in
       let result = try only(study(labelled(30, 100 + UInt64(repetition)), .label("domain"), draws: 99).result())
       guard let interval = result.interval else { return false }
       return interval.low <= truth && truth <= interval.high
     }
-    #expect(covered >= 48, "\(covered) of 60 intervals hold the truth")
+    #expect(covered >= 50, "\(covered) of 60 intervals hold the truth")
   }
 }
 
@@ -252,7 +254,8 @@ private func only(_ results: [SpecializationResult]) throws -> SpecializationRes
   /// Neighbours are alike, texts differ in length and taste, yet place means nothing.
   @Test func quietWhenOnlyNeighboursAreAlike() throws {
     let ps = try (0..<60).map { seed -> Double in
-      let run = try SyntheticRouting(documents: 10, length: 30...90, dirichlet: 0.5, stickiness: 0.8, seed: 50 + UInt64(seed)).run(tokensPerPass: 900)
+      let run = try SyntheticRouting(documents: 10, length: 30...90, dirichlet: 0.5, stickiness: 0.8, seed: 50 + UInt64(seed)).run(
+        tokensPerPass: 900)
       return try only(study(run, .position, draws: 99, seed: UInt64(seed)).result()).p
     }
     #expect(ps.count { $0 <= 0.05 } <= 8)
@@ -281,8 +284,8 @@ private func only(_ results: [SpecializationResult]) throws -> SpecializationRes
     var a = fast.observed()
     var b = a
     for draw in 0..<50 {
-      a.withUnsafeMutableBufferPointer { fast.tabulate(draw: UInt64(draw), seed: 5, into: $0) }
-      b.withUnsafeMutableBufferPointer { direct.tabulate(draw: UInt64(draw), seed: 5, into: $0) }
+      a.withUnsafeMutableBufferPointer { fast.tabulate(draws: draw..<draw + 1, seed: 5, into: $0) }
+      b.withUnsafeMutableBufferPointer { direct.tabulate(draws: draw..<draw + 1, seed: 5, into: $0) }
       #expect(a == b)
       var random = SplitMix64(seed: 5, stream: UInt64(draw))
       var plain = Array(repeating: UInt32(0), count: fast.tableSize)
@@ -303,7 +306,7 @@ private func only(_ results: [SpecializationResult]) throws -> SpecializationRes
     guard case .fixed(let mean) = fast.expectation else { Issue.record("positions expect a table"); return }
     var sums = Array(repeating: 0.0, count: fast.tableSize)
     for draw in 0..<3000 {
-      a.withUnsafeMutableBufferPointer { fast.tabulate(draw: UInt64(draw), seed: 6, into: $0) }
+      a.withUnsafeMutableBufferPointer { fast.tabulate(draws: draw..<draw + 1, seed: 6, into: $0) }
       for entry in a.indices { sums[entry] += Double(a[entry]) }
     }
     for entry in mean.indices { #expect(abs(sums[entry] / 3000 - mean[entry]) < 0.25) }

@@ -146,7 +146,8 @@ extension RoutingBatch {
 }
 
 /// One sequence of given choices at one router, without statistics.
-func handMade(experts: Int, _ choices: [[Int32]], sequence: Int = 0, position: Int = 0, firstToken: Int = 0, layer: Int = 0) -> RoutingPass {
+func handMade(experts: Int, _ choices: [[Int32]], sequence: Int = 0, position: Int = 0, firstToken: Int = 0, layer: Int = 0) -> RoutingPass
+{
   var tokens = TokenTable(firstToken: firstToken)
   for offset in choices.indices { tokens.append(sequence: sequence, position: position + offset, tokenID: 0, phase: .prefill) }
   let topK = choices.map(\.count).max() ?? 1

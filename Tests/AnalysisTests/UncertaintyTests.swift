@@ -19,7 +19,9 @@ import Testing
     #expect(try EntropyThreshold(parsing: threshold.description) == threshold)
   }
 
-  @Test(arguments: ["", "0", "1.01", "-0.5", "q0", "q1", "q95", "q", "nat", "1.6 nat", "1.6nats", "abc", "nan", "inf", "0x1", "q0.9nat", "infnat"])
+  @Test(arguments: [
+    "", "0", "1.01", "-0.5", "q0", "q1", "q95", "q", "nat", "1.6 nat", "1.6nats", "abc", "nan", "inf", "0x1", "q0.9nat", "infnat",
+  ])
   func refuses(text: String) {
     #expect(throws: AnalysisError.badThreshold(found: text)) { try EntropyThreshold(parsing: text) }
   }

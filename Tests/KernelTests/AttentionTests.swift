@@ -106,7 +106,9 @@ private struct Problem: Sendable, CustomTestStringConvertible {
   @Test(arguments: Form.all)
   func noVisibleKeyGivesZeros(form: Form) {
     let p = Problem(tokens: 2, keys: 3, first: 9, headDim: 8, valueDim: 8, causal: false, window: 2)
-    let (q, k, v) = (Floats([Float](repeating: 1, count: 16)), Floats([Float](repeating: 1, count: 27)), Floats([Float](repeating: 1, count: 30)))
+    let (q, k, v) = (
+      Floats([Float](repeating: 1, count: 16)), Floats([Float](repeating: 1, count: 27)), Floats([Float](repeating: 1, count: 30))
+    )
     let out = Floats(count: 16)
     run(form, p, tokens: 0..<2, out: out, q: q, k: k, v: v, sinks: [])
     #expect(out.values.allSatisfy { $0 == 0 })

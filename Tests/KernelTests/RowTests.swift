@@ -13,7 +13,7 @@ import Testing
   @Test(arguments: Form.all)
   func exponentialWithinTwoUlps(form: Form) {
     var numbers = Numbers(1)
-    var inputs = numbers.floats(200_000, -104...89) + numbers.floats(50_000, -1...1) + numbers.floats(20_000, -104 ... -80)
+    var inputs = numbers.floats(30_000, -104...89) + numbers.floats(8000, -1...1) + numbers.floats(4000, -104 ... -80)
     inputs += [0, -0.0, 88.72283, 88.7229, -87.33655, -103.97, -104, -1e30, 1e30, .infinity, -.infinity, 1e-38]
     let out = Floats(count: inputs.count)
     form.kernels.exp(out.pointer, inputs, inputs.count)

@@ -12,8 +12,8 @@ import Testing
   static let shapes: [SampleShape] = {
     let six = (0..<6).map { RouterID(layer: $0) }
     let sixteen = (0..<16).map { RouterID(layer: $0) }
-    let prefill = Array(repeating: 512, count: 16)
-    let decode = Array(repeating: 1, count: 5000)
+    let prefill = Array(repeating: 512, count: 6)
+    let decode = Array(repeating: 1, count: 1500)
     let full = RecordingLevel(content: .full)
     return [
       SampleShape(name: "6 x 16 top-2, prefill", routers: six, expertCount: 16, topK: 2, passes: prefill),
@@ -22,10 +22,10 @@ import Testing
       SampleShape(name: "16 x 64 top-8, single tokens", routers: sixteen, expertCount: 64, topK: 8, passes: decode),
       SampleShape(name: "16 x 64 top-8, 300 tokens", routers: sixteen, expertCount: 64, topK: 8, passes: [300]),
       SampleShape(name: "6 x 16 top-2, full", routers: six, expertCount: 16, topK: 2, recording: full, passes: prefill),
-      SampleShape(name: "16 x 64 top-8, full", routers: sixteen, expertCount: 64, topK: 8, recording: full, passes: [512, 512, 512]),
+      SampleShape(name: "16 x 64 top-8, full", routers: sixteen, expertCount: 64, topK: 8, recording: full, passes: [512, 512]),
       SampleShape(
         name: "16 x 64 top-8, full, single tokens", routers: sixteen, expertCount: 64, topK: 8, recording: full,
-        passes: Array(repeating: 1, count: 1000)),
+        passes: Array(repeating: 1, count: 500)),
       SampleShape(name: "4 x 512 top-10, prefill", routers: Array(six.prefix(4)), expertCount: 512, topK: 10, passes: prefill),
     ]
   }()

@@ -101,7 +101,7 @@ import Testing
     let shape = SampleShape(name: "some", recording: RecordingLevel(content: .full), passes: [100, 20])
     try shape.record(in: file)
     let trace = try TraceReader(file: file)
-    let cursor = try trace.passes(of: try trace.run(.latest), routers: [RouterID(layer: 3)], withLogits: false)
+    let cursor = trace.passes(of: try trace.run(.latest), routers: [RouterID(layer: 3)], withLogits: false)
     while let pass = try cursor.next() {
       #expect(pass.batches.map(\.router) == [RouterID(layer: 3)])
       #expect(pass.batches.allSatisfy { $0.logits == nil })

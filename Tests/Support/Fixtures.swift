@@ -4,7 +4,10 @@
 import Foundation
 
 public enum Fixtures {
-  private static let packageRoot = URL(fileURLWithPath: #filePath)
+  /// The root of the package.
+  public static var root: String { packageRoot.path }
+
+  static let packageRoot = URL(fileURLWithPath: #filePath)
     .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 
   /// The path of `name` under Tests/Fixtures, or nil when it is not there.

@@ -36,6 +36,7 @@ import Testing
     #expect(theme.heat(nil).glyph == "?")
     #expect(theme.heat(.nan).glyph == "?")
     #expect([-1.0, -0.3, 0, 0.3, 1].map { theme.diverging($0).glyph } == ["=", "-", "·", "+", "#"])
+    #expect([-1e300, 1e300].map { theme.diverging($0).glyph } == ["=", "#"])
     #expect(PaletteName.allCases.map(\.next) == [.cividis, .grey, .viridis])
   }
 

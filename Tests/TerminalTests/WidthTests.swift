@@ -56,10 +56,12 @@ import Testing
   /// Whatever a token holds, what is drawn is printable and takes the columns it says.
   @Test func randomScalarsStayHarmless() {
     var random = SeededGenerator(seed: 7)
+    var harmful: Set<UInt32> = []
     for _ in 0..<20_000 {
       guard let scalar = Unicode.Scalar(UInt32.random(in: 0...0x10FFFF, using: &random)) else { continue }
       let written = Printable().text(String(Character(scalar)))
-      #expect(written.unicodeScalars.allSatisfy { ScalarWidth($0) != .escaped }, "U+\(String(scalar.value, radix: 16))")
+      if written.unicodeScalars.contains(where: { ScalarWidth($0) == .escaped }) { harmful.insert(scalar.value) }
     }
+    #expect(harmful.isEmpty)
   }
 }

@@ -3,6 +3,7 @@ import ArgumentParser
 import Dispatch
 import Formats
 import Foundation
+import Routing
 import Store
 
 /// Numbers of a run, each with its baseline.
@@ -26,6 +27,8 @@ struct Analyze: AsyncParsableCommand {
   @Option(name: .customLong("as"), help: "Entropy formula: standard or gw-moe.") var form = EntropyForm.standard
   @Option(name: .customLong("null"), help: ArgumentHelp("Draws of the permutation null.", valueName: "n")) var nullDraws = 1000
   @Option(help: "Seed of the null.") var seed: UInt64 = 0
+  @Option(help: ArgumentHelp("Permute labels over sequences first: then p is uniform, which checks the null.", valueName: "seed"))
+  var shuffleLabels: UInt64?
   @Flag(name: .customLong("ci"), help: "95 % intervals by delete-one-sequence jackknife.") var intervals = false
   @Option(help: "Rows of lists.") var top = 20
   @Option(help: ArgumentHelp("Exit with 2 when true, for instance 'load_cv>0.8'.", valueName: "condition")) var failIf: [String] = []
@@ -42,7 +45,7 @@ struct Analyze: AsyncParsableCommand {
     let plan = AnalysisPlan(
       metrics: metrics, grouping: try AnalysisGrouping(parsing: by), layers: try layer.map { try LayerSelection(parsing: $0) },
       threshold: try EntropyThreshold(parsing: threshold), entropyForm: form, null: NullSettings(draws: nullDraws, seed: seed),
-      intervals: intervals, top: top, sequences: try reader.sequences(run: summary.id), routers: summary.description.routers)
+      intervals: intervals, top: top, sequences: try sequences(of: summary, in: reader), routers: summary.description.routers)
     try plan.validate()
     var analysis = try RunAnalysis(plan)
     repeat {
@@ -55,6 +58,18 @@ struct Analyze: AsyncParsableCommand {
     let violations = try conditions.flatMap { try $0.violations(in: report) }
     for violation in violations { StandardError.write(violation.text + "\n") }
     if !violations.isEmpty { throw ResultDiffers() }
+  }
+
+  /// The run's sequences, their labels permuted over them when asked.
+  private func sequences(of run: RunSummary, in reader: TraceReader) throws -> [SequenceDescription] {
+    var sequences = try reader.sequences(run: run.id)
+    if let shuffleLabels {
+      var generator = SplitMix64(seed: shuffleLabels)
+      var labels = sequences.map(\.labels)
+      generator.shuffle(&labels)
+      for index in sequences.indices { sequences[index].labels = labels[index] }
+    }
+    return sequences
   }
 
   private func write(_ report: AnalysisReport) throws {

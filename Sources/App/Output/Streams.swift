@@ -13,6 +13,7 @@ enum StandardError {
 
 enum StandardOutput {
   static func write(_ text: String) { writeAll(text, to: STDOUT_FILENO) }
+  static func write(_ bytes: [UInt8]) { bytes.withUnsafeBufferPointer { writeAll($0, to: STDOUT_FILENO) } }
   static var isTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
 }
 
@@ -33,20 +34,22 @@ func steadyClock() -> Double {
   return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
 }
 
-/// Writes everything; a reader that went away (`| head`) is not an error.
 private func writeAll(_ text: String, to descriptor: Int32) {
   var text = text
-  text.withUTF8 { bytes in
-    var done = 0
-    while done < bytes.count {
-      let written = write(descriptor, bytes.baseAddress?.advanced(by: done), bytes.count - done)
-      if written < 0 {
-        if errno == EINTR { continue }
-        if errno == EPIPE { exit(0) }
-        exit(ExitStatus.inputOutput.rawValue)
-      }
-      done += written
+  text.withUTF8 { writeAll($0, to: descriptor) }
+}
+
+/// Writes everything; a reader that went away (`| head`) is not an error.
+private func writeAll(_ bytes: UnsafeBufferPointer<UInt8>, to descriptor: Int32) {
+  var done = 0
+  while done < bytes.count {
+    let written = write(descriptor, bytes.baseAddress?.advanced(by: done), bytes.count - done)
+    if written < 0 {
+      if errno == EINTR { continue }
+      if errno == EPIPE { exit(0) }
+      exit(ExitStatus.inputOutput.rawValue)
     }
+    done += written
   }
 }
 

@@ -16,8 +16,8 @@
 //   - An output element depends only on its own token row, its own weight row (and its own keys and values). It does
 //     not depend on the number of tokens in the call, on the row range, on gather or scatter lists, or on threads.
 //     Prefill and decode therefore agree bit for bit.
-//   - A dot product runs over `lanes` partial sums (16 in scalar and AVX-512, 8 in AVX2, 4 in NEON) in falling strides
-//     of one fused multiply-add each (scalar: multiply, then add), folded as halves: 16 -> 8 -> 4 -> 2 -> 1.
+//   - A dot product keeps one partial sum a lane (16 lanes in scalar and AVX-512, 8 in AVX2, 4 in NEON), adds to it once
+//     every `lanes` elements, in rising order (fused; scalar: multiply, then add), and folds the lanes in one fixed order.
 //   - bf16 and f16 weights are widened to f32 exactly; there is no rounding but that of f32 accumulation.
 // Between forms the last bits differ (fused or not, number of lanes).
 //

@@ -1,5 +1,7 @@
-// Chooses the next token from logits. Deterministic for a given seed on every machine: the generator is our own, and candidates are
+// Chooses the next token from logits. Deterministic for a given seed on every machine: the generator is seeded, and candidates are
 // ordered by falling logit with ties to the lower id.
+
+import Routing
 
 #if canImport(Darwin)
   import Darwin
@@ -108,7 +110,7 @@ public struct Sampler: Sendable {
     }
     let limit = Double(settings.topP) * sum
     let nucleus = (cumulative.firstIndex { $0 >= limit } ?? cumulative.count - 1) + 1
-    let point = generator.nextUnit() * cumulative[nucleus - 1]
+    let point = generator.unit() * cumulative[nucleus - 1]
     return cumulative[..<nucleus].firstIndex { $0 > point } ?? nucleus - 1
   }
 
@@ -125,22 +127,4 @@ public struct Sampler: Sendable {
     }
     return best
   }
-}
-
-/// A small generator with one word of state (Steele, Lea and Flood 2014).
-struct SplitMix64: Sendable {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-
-  /// Uniform in 0..<1, 53 bits.
-  mutating func nextUnit() -> Double { Double(next() >> 11) / Double(1 << 53) }
 }

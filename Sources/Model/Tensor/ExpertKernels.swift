@@ -148,7 +148,8 @@ public struct ExpertCall {
   /// Llama 4: the routing weight multiplies the expert's input instead of its output.
   public var weightsApplyToInput = false
 
-  public init(out: UnsafeMutablePointer<Float>, x: UnsafePointer<Float>, hidden: UnsafeMutablePointer<Float>, activation: ExpertActivation) {
+  public init(out: UnsafeMutablePointer<Float>, x: UnsafePointer<Float>, hidden: UnsafeMutablePointer<Float>, activation: ExpertActivation)
+  {
     self.out = out
     self.x = x
     self.hidden = hidden

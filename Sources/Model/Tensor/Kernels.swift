@@ -115,10 +115,12 @@ public struct Attention {
   /// `[heads]` an extra logit in each head's denominator.
   public var sinks: UnsafePointer<Float>?
 
-  /// `keys` and `values` default to a cache `[position, kvHeads, dim]`.
+  /// - Parameter capacity: positions of a cache `[kvHeads, capacity, dim]`, the faster layout (a head's keys lie together;
+  ///   rows a multiple of 4 KiB apart compete for a few cache sets). nil: `[position, kvHeads, dim]`.
   public init(
     out: UnsafeMutablePointer<Float>, queries: UnsafePointer<Float>, keys: UnsafePointer<Float>, values: UnsafePointer<Float>,
-    tokens: Int, heads: Int, kvHeads: Int, headDim: Int, valueDim: Int? = nil, keyCount: Int, firstPosition: Int, scale: Float
+    tokens: Int, heads: Int, kvHeads: Int, headDim: Int, valueDim: Int? = nil, keyCount: Int, firstPosition: Int, scale: Float,
+    capacity: Int? = nil
   ) {
     let valueDim = valueDim ?? headDim
     self.out = out
@@ -133,10 +135,10 @@ public struct Attention {
     self.keyCount = keyCount
     self.firstPosition = firstPosition
     self.scale = scale
-    keyStride = kvHeads * headDim
-    keyHeadStride = headDim
-    valueStride = kvHeads * valueDim
-    valueHeadStride = valueDim
+    keyStride = capacity == nil ? kvHeads * headDim : headDim
+    keyHeadStride = (capacity ?? 1) * headDim
+    valueStride = capacity == nil ? kvHeads * valueDim : valueDim
+    valueHeadStride = (capacity ?? 1) * valueDim
   }
 
   /// The part of one KV head, with the query heads that share it, for some tokens.
@@ -221,7 +223,7 @@ extension WorkerPool {
     let group = attention.heads / attention.kvHeads
     let work = attention.tokens * attention.heads * attention.keyCount * (attention.headDim + attention.valueDim) / 2
     reserveScratch(bytes: mt_attention_scratch_bytes(attention.keyCount))
-    let block = max(1, (24 + group - 1) / group)
+    let block = max(1, 48 / group)
     let blocks = (attention.tokens + block - 1) / block
     let alone = grain(work: work) == .max
     let chunks = blocks * attention.kvHeads

@@ -7,9 +7,9 @@ import CKernels
 import Synchronization
 
 #if canImport(Darwin)
-import Darwin
+  import Darwin
 #else
-import Glibc
+  import Glibc
 #endif
 
 /// A persistent pool of threads that share the chunks of one job at a time.
@@ -76,20 +76,20 @@ public final class WorkerPool: @unchecked Sendable {
   private func start(_ worker: Int) {
     let context = Unmanaged.passRetained(Seat(shared: shared, worker: worker)).toOpaque()
     #if canImport(Darwin)
-    var thread: pthread_t?
-    let failed = pthread_create(&thread, nil, { runSeat($0) }, context)
+      var thread: pthread_t?
+      let failed = pthread_create(&thread, nil, { runSeat($0) }, context)
     #else
-    var thread = pthread_t()
-    let failed = pthread_create(&thread, nil, { runSeat($0) }, context)
+      var thread = pthread_t()
+      let failed = pthread_create(&thread, nil, { runSeat($0) }, context)
     #endif
     if failed != 0 {  // fewer hands, same results: the caller works through what is left
       Unmanaged<Seat>.fromOpaque(context).release()
       return
     }
     #if canImport(Darwin)
-    if let thread { threads.append(thread) }
+      if let thread { threads.append(thread) }
     #else
-    threads.append(thread)
+      threads.append(thread)
     #endif
   }
 }

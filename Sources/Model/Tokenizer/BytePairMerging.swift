@@ -150,12 +150,13 @@ extension MergeTable {
         }
         guard merge.count == 2 else { throw merge.unexpected("a pair of tokens") }
       } else {
-        guard let text = merge.string, !text.hasPrefix("#version") else { continue }
-        let parts = text.utf8.split(separator: 0x20, omittingEmptySubsequences: false)
-        guard parts.count == 2 else { throw merge.unexpected("two tokens with a space between them") }
-        joined.append(contentsOf: parts[0])
-        leftCount = joined.count
-        joined.append(contentsOf: parts[1])
+        guard merge.withUTF8({ joined.append(contentsOf: $0) }) != nil else { throw merge.unexpected("a merge") }
+        if joined.starts(with: "#version".utf8) { continue }
+        guard let space = joined.firstIndex(of: 0x20), joined.lastIndex(of: 0x20) == space else {
+          throw merge.unexpected("two tokens with a space between them")
+        }
+        joined.remove(at: space)
+        leftCount = space
       }
       let ids: (left: Int32, right: Int32, merged: Int32)? = joined.withUnsafeBufferPointer { joined in
         guard let left = vocabulary.id(of: UnsafeBufferPointer(rebasing: joined[..<leftCount])),

@@ -50,7 +50,9 @@ struct BytePairModel: Sendable {
       }
     }
     scalarSymbols = symbols
-    cutsBeforeMetaspace = !crosses && !readsBytes && !options.ignoresMerges
+    // Where unknown characters vanish, what stood around them may merge after all.
+    let keepsUnknown = options.unknownToken != nil || (options.fallsBackToBytes && !fallbackSymbols.contains(-1))
+    cutsBeforeMetaspace = !crosses && !readsBytes && !options.ignoresMerges && keepsUnknown
   }
 
   /// The tokens of one piece, appended to `ids`.

@@ -5,32 +5,27 @@
 struct ByteStringTable: Sendable {
   private var bytes = ContiguousArray<UInt8>()
   /// Where string `i` begins; the end of the last is the last element.
-  private var starts: ContiguousArray<Int> = [0]
-  private var hashes = ContiguousArray<UInt32>()
-  /// Number of the string + 1; 0: free. The count is a power of two.
-  private var slots = ContiguousArray<UInt32>(repeating: 0, count: 16)
+  private var starts: ContiguousArray<UInt32> = [0]
+  /// Hash in the high half, number of the string + 1 in the low half; 0: free. The count is a power of two.
+  private var slots = ContiguousArray<UInt64>(repeating: 0, count: 16)
 
   init(reserving count: Int = 0) {
-    hashes.reserveCapacity(count)
     starts.reserveCapacity(count + 1)
     bytes.reserveCapacity(count * 8)
     if count > 0 { grow(toHold: count) }
   }
 
-  var count: Int { hashes.count }
-
-  /// Total length of the strings held.
-  var byteCount: Int { bytes.count }
+  var count: Int { starts.count - 1 }
 
   /// The string with number `index`, copied.
   subscript(index: Int) -> ArraySlice<UInt8> {
-    ArraySlice(bytes[starts[index]..<starts[index + 1]])
+    ArraySlice(bytes[Int(starts[index])..<Int(starts[index + 1])])
   }
 
   /// Calls `body` with string number `index` in place.
   @inline(__always)
   func withBytes<Result>(of index: Int, _ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
-    bytes.withUnsafeBufferPointer { body(UnsafeBufferPointer(rebasing: $0[starts[index]..<starts[index + 1]])) }
+    bytes.withUnsafeBufferPointer { body(UnsafeBufferPointer(rebasing: $0[Int(starts[index])..<Int(starts[index + 1])])) }
   }
 
   /// The number of `key`, or nil.
@@ -43,19 +38,23 @@ struct ByteStringTable: Sendable {
     ContiguousArray(key).withUnsafeBufferPointer { find($0) }
   }
 
-  func find(_ key: UnsafeBufferPointer<UInt8>, hash: UInt64) -> Int? {
-    let mask = slots.count - 1
-    var slot = Int(truncatingIfNeeded: hash) & mask
-    let short = UInt32(truncatingIfNeeded: hash >> 32)
-    while slots[slot] != 0 {
-      let index = Int(slots[slot]) - 1
-      if hashes[index] == short && isKey(index, key) { return index }
-      slot = (slot + 1) & mask
+  private func find(_ key: UnsafeBufferPointer<UInt8>, hash: UInt32) -> Int? {
+    slots.withUnsafeBufferPointer { slots in
+      let mask = slots.count - 1
+      var slot = Int(hash) & mask
+      while slots[slot] != 0 {
+        if UInt32(truncatingIfNeeded: slots[slot] >> 32) == hash {
+          let index = Int(UInt32(truncatingIfNeeded: slots[slot])) - 1
+          if isKey(index, key) { return index }
+        }
+        slot = (slot + 1) & mask
+      }
+      return nil
     }
-    return nil
   }
 
   /// Adds `key` unless it is there; its number either way.
+  /// - Precondition: the strings held are shorter than 4 GiB together, as every source of them is.
   @discardableResult
   mutating func insert(_ key: UnsafeBufferPointer<UInt8>) -> Int {
     let hash = Self.hash(key)
@@ -63,9 +62,8 @@ struct ByteStringTable: Sendable {
     if (count + 1) * 2 > slots.count { grow(toHold: count + 1) }
     let index = count
     bytes.append(contentsOf: key)
-    starts.append(bytes.count)
-    hashes.append(UInt32(truncatingIfNeeded: hash >> 32))
-    place(index, hash)
+    starts.append(UInt32(bytes.count))
+    place(UInt64(hash) << 32 | UInt64(index + 1))
     return index
   }
 
@@ -73,34 +71,37 @@ struct ByteStringTable: Sendable {
     bytes.removeAll(keepingCapacity: true)
     starts.removeAll(keepingCapacity: true)
     starts.append(0)
-    hashes.removeAll(keepingCapacity: true)
     for slot in slots.indices { slots[slot] = 0 }
   }
 
+  @inline(__always)
   private func isKey(_ index: Int, _ key: UnsafeBufferPointer<UInt8>) -> Bool {
-    let start = starts[index]
-    guard starts[index + 1] - start == key.count else { return false }
-    for offset in 0..<key.count where bytes[start + offset] != key[offset] { return false }
-    return true
+    let start = Int(starts[index])
+    guard Int(starts[index + 1]) - start == key.count else { return false }
+    return bytes.withUnsafeBufferPointer { bytes in
+      for offset in 0..<key.count where bytes[start + offset] != key[offset] { return false }
+      return true
+    }
   }
 
-  private mutating func place(_ index: Int, _ hash: UInt64) {
+  private mutating func place(_ entry: UInt64) {
     let mask = slots.count - 1
-    var slot = Int(truncatingIfNeeded: hash) & mask
+    var slot = Int(entry >> 32) & mask
     while slots[slot] != 0 { slot = (slot + 1) & mask }
-    slots[slot] = UInt32(truncatingIfNeeded: index + 1)
+    slots[slot] = entry
   }
 
   private mutating func grow(toHold wanted: Int) {
     var capacity = slots.count
     while capacity < wanted * 2 { capacity *= 2 }
+    let old = slots
     slots = ContiguousArray(repeating: 0, count: capacity)
-    for index in 0..<count { place(index, withBytes(of: index) { Self.hash($0) }) }
+    for entry in old where entry != 0 { place(entry) }
   }
 
   /// Folded multiplication over eight bytes at a time, seeded anew in every process so that no file can be built to collide.
   @inline(__always)
-  static func hash(_ key: UnsafeBufferPointer<UInt8>) -> UInt64 {
+  private static func hash(_ key: UnsafeBufferPointer<UInt8>) -> UInt32 {
     let seed = seed
     var hash = seed ^ UInt64(truncatingIfNeeded: key.count)
     let start = UnsafeRawPointer(key.baseAddress)
@@ -126,7 +127,7 @@ struct ByteStringTable: Sendable {
       offset += 8
     }
     let product = (hash ^ seed).multipliedFullWidth(by: 0xD6E8_FEB8_6659_FD93)
-    return product.high ^ product.low
+    return UInt32(truncatingIfNeeded: product.high ^ product.low)
   }
 
   private static let seed = UInt64.random(in: 0 ... .max)

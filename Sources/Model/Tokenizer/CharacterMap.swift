@@ -8,6 +8,8 @@ import Formats
 struct CharacterMap: Sendable {
   private let units: [UInt32]
   private let replacements: [UInt8]
+  /// What each ASCII character becomes by itself.
+  private var asciiReplacements: [[UInt8]] = []
 
   /// Reads the base64 of `precompiled_charsmap`: u32 little-endian byte count of the trie, the trie, the replacements.
   init(_ json: JSONValue) throws(FormatError) {
@@ -20,6 +22,7 @@ struct CharacterMap: Sendable {
     units = stride(from: 4, to: 4 + trieBytes, by: 4).map { Self.word(bytes, $0) }
     replacements = Array(bytes[(4 + trieBytes)...])
     guard String(validating: replacements, as: UTF8.self) != nil else { throw json.unexpected("a charsmap of UTF-8 text") }
+    asciiReplacements = (0..<128).map { byte in Array(replacement(for: [byte]) ?? [byte]) }
   }
 
   private static func word(_ bytes: [UInt8], _ offset: Int) -> UInt32 {
@@ -29,10 +32,33 @@ struct CharacterMap: Sendable {
   /// Applies the map to `text`, valid UTF-8.
   func apply(to text: inout [UInt8]) {
     var result: [UInt8] = []
-    result.reserveCapacity(text.count)
-    // SentencePiece's rule of "less than six bytes" for clusters comes from the longest key its compiler writes.
+    result.reserveCapacity(text.count + 16)
+    var position = 0
+    while position < text.count {
+      let end = clusterRunEnd(text, from: position)
+      if end == position + 1 {
+        result.append(contentsOf: asciiReplacements[Int(text[position])])
+      } else {
+        apply(to: text[position..<end], into: &result)
+      }
+      position = end
+    }
+    text = result
+  }
+
+  /// Where the next stretch ends that cluster boundaries surely enclose: one byte between ASCII neighbours, or up to the next two ASCII
+  /// bytes in a row. Between these there is always a boundary, save within CR LF.
+  @inline(__always)
+  private func clusterRunEnd(_ text: [UInt8], from start: Int) -> Int {
+    var end = start + 1
+    while end < text.count, text[end - 1] >= 0x80 || text[end] >= 0x80 || (text[end - 1] == 0x0D && text[end] == 0x0A) { end += 1 }
+    return end
+  }
+
+  private func apply(to text: ArraySlice<UInt8>, into result: inout [UInt8]) {
     for cluster in String(decoding: text, as: UTF8.self) {
       let bytes = Array(cluster.utf8)
+      // The reference's "less than six bytes" for clusters that are looked up whole.
       if bytes.count < 6, let replacement = replacement(for: bytes[...]) {
         result.append(contentsOf: replacement)
         continue
@@ -42,7 +68,6 @@ struct CharacterMap: Sendable {
         result.append(contentsOf: replacement(for: part[...]) ?? part[...])
       }
     }
-    text = result
   }
 
   /// The replacement of the shortest key that `text` begins with, or nil.

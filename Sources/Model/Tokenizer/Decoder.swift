@@ -33,7 +33,8 @@ struct Decoder: Sendable {
       case .strip, .joinWithSpaces: break
       case .byteFallback, .metaspace, .replace:
         if isFused {
-          throw .unsupported(file: json.fileName, place: json.path, found: "a decoder step after Fuse or ByteLevel other than Strip", hint: nil)
+          let found = "a decoder step after Fuse or ByteLevel other than Strip"
+          throw .unsupported(file: json.fileName, place: json.path, found: found, hint: nil)
         }
       }
     }

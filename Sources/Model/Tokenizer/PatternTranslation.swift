@@ -15,10 +15,11 @@ enum PatternTranslation {
 
   /// White_Space; PCRE2's own \s has U+180E besides.
   static let spaces = #"\t-\r\x20\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}"#
-  /// Oniguruma's \w: Alphabetic, Mark, Nd, Pc; PCRE2's own has less or more, by version.
-  static let word = #"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}"#
+  private static let alphanumeric = #"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}"#
+  /// Oniguruma's \w: Alphabetic, Mark, Nd, Pc, and below U+0100 any digit or fraction; PCRE2's own has less or more, by version.
+  static let word = alphanumeric + #"\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE}"#
   /// \w of Rust's regex crate, which the Whitespace pre-tokenizer uses.
-  static let rustWord = word + #"\x{200C}\x{200D}"#
+  static let rustWord = alphanumeric + #"\x{200C}\x{200D}"#
 }
 
 private struct PatternTranslator {

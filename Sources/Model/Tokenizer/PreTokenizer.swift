@@ -61,8 +61,8 @@ struct PreTokenizer: Sendable {
       let individually = try json.boolIfPresent("individual_digits") ?? false
       steps.append(.split(.scalar(isNumeric), individually ? .isolated : .contiguous, inverted: false))
     case "Punctuation":
-      let behavior = try json.memberIfPresent("behavior")
-      steps.append(.split(.scalar(isPunctuation), try behavior.map { value throws(FormatError) in try SplitBehavior(value) } ?? .isolated, inverted: false))
+      let behavior = try json.memberIfPresent("behavior").map { value throws(FormatError) in try SplitBehavior(value) }
+      steps.append(.split(.scalar(isPunctuation), behavior ?? .isolated, inverted: false))
     case "Whitespace":
       let word = PatternTranslation.rustWord
       let pattern = try CompiledPattern(pcre: "[\(word)]+|[^\(word)\(PatternTranslation.spaces)]+", at: json)
@@ -182,7 +182,7 @@ extension PieceList {
   }
 }
 
-/// ASCII punctuation (symbols included) or general category P.
+/// ASCII punctuation (symbols included) or general category P as of Unicode 8, whose tables the reference has.
 @Sendable private func isPunctuation(_ scalar: Unicode.Scalar) -> Bool {
   if scalar.isASCII {
     switch scalar.value {
@@ -193,7 +193,7 @@ extension PieceList {
   switch scalar.properties.generalCategory {
   case .connectorPunctuation, .dashPunctuation, .openPunctuation, .closePunctuation, .initialPunctuation, .finalPunctuation,
     .otherPunctuation:
-    return true
-  default: return false
+    return scalar.properties.age.map { $0.major <= 8 } ?? false
+  default: return scalar.value == 0x166D || scalar.value == 0x111C9  // of other categories since
   }
 }

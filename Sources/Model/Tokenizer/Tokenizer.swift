@@ -49,6 +49,12 @@ public final class Tokenizer: Sendable {
     try self.init(json: json, configuration: configuration, contentHash: SHA256.hexDigest(of: file.bytes))
   }
 
+  /// Reads the tokenizer of a model's directory: `tokenizer.json`, and `tokenizer_config.json` where there is one.
+  public convenience init(directory: String) throws(FormatError) {
+    let configuration = "\(directory)/tokenizer_config.json"
+    try self.init(file: "\(directory)/tokenizer.json", configuration: MappedFile.exists(configuration) ? configuration : nil)
+  }
+
   /// Builds a tokenizer from parsed files.
   public init(json: JSONValue, configuration: JSONValue? = nil, contentHash: String = "") throws(FormatError) {
     path = json.fileName
@@ -71,9 +77,11 @@ public final class Tokenizer: Sendable {
     }
     bosToken = id(settings.bosToken) ?? postProcessor.prefix.first
     eosToken = id(settings.eosToken) ?? postProcessor.suffix.last
-    // Since transformers 5 an explicit setting replaces the template of tokenizer.json.
-    if let adds = settings.addsBosToken, settings.bosToken != nil || !adds { postProcessor.prefix = adds ? [bosToken].compactMap { $0 } : [] }
-    if let adds = settings.addsEosToken, settings.eosToken != nil || !adds { postProcessor.suffix = adds ? [eosToken].compactMap { $0 } : [] }
+    // As in transformers 5: once either is set, both replace the template (DeepSeek-V3 has its BOS only there).
+    if settings.addsBosToken != nil || settings.addsEosToken != nil {
+      postProcessor.prefix = settings.addsBosToken == true ? [id(settings.bosToken)].compactMap { $0 } : []
+      postProcessor.suffix = settings.addsEosToken == true ? [id(settings.eosToken)].compactMap { $0 } : []
+    }
     self.postProcessor = postProcessor
   }
 

@@ -67,17 +67,18 @@ private struct PageReader {
   func batch(withLogits: Bool) throws -> RoutingBatch {
     let layout = router.layout
     let count = span.tokens.count
-    let slots = count * layout.topK
-    var batch = RoutingBatch(
-      router: router.id, expertCount: layout.expertCount, topK: layout.topK, firstToken: span.tokens.lowerBound, count: count)
-
+    // Nothing is allocated before the first column has proven the shape.
+    let (slots, overflow) = count.multipliedReportingOverflow(by: layout.topK)
+    guard !overflow, slots <= 1 << 32 else { throw damaged("\(count) tokens of \(layout.topK) experts") }
     guard let ids = try column("ids", bytes: slots * layout.idBytes, { PackedColumns.integers($0, as: layout.idBytes) }) else {
       throw damaged("column ids is missing")
     }
-    batch.selectedExperts = ids
     if let wrong = ids.first(where: { $0 < 0 || Int($0) >= layout.expertCount }) {
       throw damaged("expert \(wrong), expected 0..<\(layout.expertCount)")
     }
+    var batch = RoutingBatch(
+      router: router.id, expertCount: layout.expertCount, topK: layout.topK, firstToken: span.tokens.lowerBound, count: count)
+    batch.selectedExperts = ids
     let weights =
       layout.weightBytes == 0
       ? nil : try column("weights", bytes: slots * layout.weightBytes) { PackedColumns.floats($0, as: layout.weightBytes) }
@@ -98,7 +99,7 @@ private struct PageReader {
     batch.top1Margin = try statistic("top1_margin")
     batch.topKMass = try statistic("top_k_mass")
     batch.importanceSum = try column("importance", bytes: 8 * layout.expertCount, PackedColumns.doubles) ?? []
-    batch.squaredLogSumExpSum = row["squared_lse"] ?? .nan
+    batch.squaredLogSumExpSum = try row.value("squared_lse") ?? .nan
     if withLogits { batch.logits = try logits() }
     return batch
   }
@@ -112,11 +113,23 @@ private struct PageReader {
       guard data.count % 4 == 0, data.count / 4 <= count else { throw damaged("column logit_rows has \(data.count) bytes") }
       return data.withUnsafeBytes { PackedColumns.integers($0, as: 4) }
     }
-    guard zip(rows, rows.dropFirst()).allSatisfy({ $0 < $1 }), rows.allSatisfy({ (0..<Int32(count)).contains($0) }) else {
+    guard rows.isRising(within: count) else {
       throw damaged("column logit_rows is not rising within 0..<\(count)")
     }
     guard let values = try column("logits", bytes: rows.count * layout.logitRowBytes, { PackedColumns.floats($0, as: layout.logitBytes) })
     else { return nil }
     return RouterLogits(rows: rows, values: values)
+  }
+}
+
+extension [Int32] {
+  /// Whether the numbers rise strictly and lie in `0..<count`.
+  func isRising(within count: Int) -> Bool {
+    var previous: Int32 = -1
+    for number in self {
+      if number <= previous || Int(number) >= count { return false }
+      previous = number
+    }
+    return true
   }
 }

@@ -8,7 +8,7 @@ import Routing
 public final class PassCursor {
   private let trace: TraceReader
   private let run: Int64
-  private let routers: [StoredRouter]
+  private let wanted: Set<RouterID>?
   private let tokens: Range<Int>
   private let withLogits: Bool
   private var position: Int
@@ -16,10 +16,10 @@ public final class PassCursor {
   /// Tokens that no router decided on are handed out in passes of this length at most.
   private static let longestGap = 4096
 
-  init(trace: TraceReader, run: Int64, routers: [StoredRouter], tokens: Range<Int>, withLogits: Bool) {
+  init(trace: TraceReader, run: Int64, routers: Set<RouterID>?, tokens: Range<Int>, withLogits: Bool) {
     self.trace = trace
     self.run = run
-    self.routers = routers
+    wanted = routers
     self.tokens = tokens
     self.withLogits = withLogits
     position = tokens.lowerBound
@@ -31,17 +31,19 @@ public final class PassCursor {
   public func next() throws -> RoutingPass? {
     if position >= tokens.upperBound { return nil }
     let pass = try trace.read { db in
-      let (span, rows) = try nextSpan(db)
+      // Anew for each pass: while the run goes on, its longest page grows.
+      let routers = try RouterRows.fetch(db, run: run, file: trace.file).filter { wanted?.contains($0.id) ?? true }
+      let (span, rows) = try nextSpan(db, of: routers)
       var batches: [RoutingBatch] = []
       for (router, spans) in zip(routers, rows) {
         for part in try joined(db, spans, of: router) {
-          let batch = part.firstToken >= span.lowerBound && part.endToken <= span.upperBound ? part : part.cut(to: span)
-          if let batch { batches.append(batch) }
+          if let batch = part.cut(to: span) { batches.append(batch) }
         }
       }
       let table = try TokenRows.fetch(db, run: run, in: span, file: trace.file)
       guard table.count == span.count else {
-        throw StoreError.damaged(file: trace.file, place: "tokens of run \(run)", problem: "row \(span.lowerBound + table.count) is missing")
+        let missing = span.lowerBound + table.count
+        throw StoreError.damaged(file: trace.file, place: "tokens of run \(run)", problem: "row \(missing) is missing")
       }
       return RoutingPass(tokens: table, batches: batches)
     }
@@ -55,7 +57,7 @@ public final class PassCursor {
   }
 
   /// The tokens of the next pass, and for each router the rows that touch them.
-  private func nextSpan(_ db: Database) throws -> (Range<Int>, [[PageSpan]]) {
+  private func nextSpan(_ db: Database, of routers: [StoredRouter]) throws -> (Range<Int>, [[PageSpan]]) {
     let first = try routers.map { try page(db, after: position, of: $0) }
     let start = first.compactMap { $0?.tokens.lowerBound }.min() ?? tokens.upperBound
     if start > position {
@@ -90,12 +92,14 @@ public final class PassCursor {
         WHERE router = ? AND first_token > ? AND first_token + token_count > ? ORDER BY first_token LIMIT 1
         """)
     guard let row = try Row.fetchOne(statement, arguments: [router.row, token - max(router.pageTokens, 1), token]) else { return nil }
-    let first: Int = row[1]
-    let count: Int = row[2]
-    guard first >= 0, (1...max(router.pageTokens, 1)).contains(count) else {
-      throw StoreError.damaged(file: trace.file, place: "page \(row[0] as Int64) of router \(router.id)", problem: "\(count) tokens at \(first)")
+    let first = try row.count(1)
+    let count = try row.count(2)
+    guard (1...max(router.pageTokens, 1)).contains(count) else {
+      let page: Int64 = try row.value(0)
+      throw StoreError.damaged(
+        file: trace.file, place: "page \(page) of router \(router.id)", problem: "\(count) tokens at \(first)")
     }
-    return PageSpan(row: row[0], tokens: first..<first + count)
+    return PageSpan(row: try row.value(0), tokens: first..<first + count)
   }
 
   /// The batches of `spans`, neighbours joined.
@@ -113,8 +117,6 @@ public final class PassCursor {
   }
 }
 
-// MARK: - Cutting and joining
-
 extension RoutingBatch {
   var endToken: Int { firstToken + count }
 
@@ -124,47 +126,9 @@ extension RoutingBatch {
       && squaredLogSumExpSum.isNaN == next.squaredLogSumExpSum.isNaN
   }
 
-  mutating func append(_ next: RoutingBatch) {
-    if dropped != nil || next.dropped != nil {
-      let mine = dropped ?? Array(repeating: false, count: count * topK)
-      dropped = mine + (next.dropped ?? Array(repeating: false, count: next.count * topK))
-    }
-    if let more = next.logits {
-      let mine = logits ?? RouterLogits(rows: [], values: [])
-      logits = RouterLogits(rows: mine.rows + more.rows.map { $0 + Int32(count) }, values: mine.values + more.values)
-    }
-    selectedExperts += next.selectedExperts
-    routingWeights += next.routingWeights
-    routerEntropy += next.routerEntropy
-    selectionMargin += next.selectionMargin
-    top1Margin += next.top1Margin
-    topKMass += next.topKMass
-    for expert in importanceSum.indices { importanceSum[expert] += next.importanceSum[expert] }
-    squaredLogSumExpSum += next.squaredLogSumExpSum
-    count += next.count
-  }
-
-  /// The tokens of this batch that lie in `span`; nil when there are none. Sums over tokens are not known for a part.
+  /// The tokens of this batch that lie in `span`; nil when there are none.
   func cut(to span: Range<Int>) -> RoutingBatch? {
     let tokens = (firstToken..<endToken).clamped(to: span)
-    if tokens.isEmpty { return nil }
-    let rows = tokens.lowerBound - firstToken..<tokens.upperBound - firstToken
-    let slots = rows.lowerBound * topK..<rows.upperBound * topK
-    var part = RoutingBatch(router: router, expertCount: expertCount, topK: topK, firstToken: tokens.lowerBound, count: 0)
-    part.count = rows.count
-    part.selectedExperts = Array(selectedExperts[slots])
-    part.routingWeights = Array(routingWeights[slots])
-    if let dropped, dropped[slots].contains(true) { part.dropped = Array(dropped[slots]) }
-    part.routerEntropy = Array(routerEntropy[rows])
-    part.selectionMargin = Array(selectionMargin[rows])
-    part.top1Margin = Array(top1Margin[rows])
-    part.topKMass = Array(topKMass[rows])
-    if let logits {
-      let kept = logits.rows.indices.filter { rows.contains(Int(logits.rows[$0])) }
-      part.logits = RouterLogits(
-        rows: kept.map { logits.rows[$0] - Int32(rows.lowerBound) },
-        values: kept.flatMap { logits.values[$0 * expertCount..<($0 + 1) * expertCount] })
-    }
-    return part
+    return tokens.isEmpty ? nil : slice(tokens.lowerBound - firstToken..<tokens.upperBound - firstToken)
   }
 }

@@ -61,38 +61,43 @@ extension RunSummary {
     let filter = id == nil ? "" : "WHERE id = ?"
     let arguments: StatementArguments = id.map { [$0] } ?? []
     return try Row.fetchAll(db, sql: "SELECT * FROM run \(filter) ORDER BY id", arguments: arguments).map { row in
-      let run: Int64 = row["id"]
-      var description = try decoded(RunDescription.self, row["description"], place: "description of run \(run)", file: file)
-      description.name = row["name"]
-      description.tags = try decoded([String].self, row["tags"], place: "tags of run \(run)", file: file)
+      let run: Int64 = try row.value("id")
+      var description = try decoded(RunDescription.self, row.value("description"), place: "description of run \(run)", file: file)
+      description.name = try row.value("name")
+      description.tags = try decoded([String].self, row.value("tags"), place: "tags of run \(run)", file: file)
       description.routers = try routers(db, run: run, file: file)
-      let process = ProcessIdentity(id: Int32(truncatingIfNeeded: row["process"] as Int64), host: row["host"])
-      let heartbeat: Double = row["heartbeat"]
+      let process = ProcessIdentity(id: Int32(truncatingIfNeeded: try row.value("process") as Int64), host: try row.value("host"))
+      let heartbeat: Double = try row.value("heartbeat")
       let state: RunState
-      switch row["state"] as String {
+      switch try row.value("state") as String {
       case "running": state = isAlive(process, heartbeat) ? .running : .interrupted
       case "completed": state = .completed
       case "stopped": state = .stopped
-      case "failed": state = .failed(reason: row["reason"] ?? "")
+      case "failed": state = .failed(reason: try row.value("reason") ?? "")
       case let other: throw StoreError.damaged(file: file, place: "run \(run)", problem: "unknown state \(other)")
       }
       let checks = try Row.fetchAll(db, sql: "SELECT * FROM capture_check WHERE run = ? ORDER BY name", arguments: [run]).map {
-        CaptureCheck(name: $0["name"], outcome: .init(rawValue: $0["outcome"]) ?? .failed, detail: $0["detail"])
+        CaptureCheck(
+          name: try $0.value("name"), outcome: .init(rawValue: try $0.value("outcome")) ?? .failed, detail: try $0.value("detail"))
       }
       return RunSummary(
-        id: run, description: description, state: state, tokenCount: row["token_count"],
+        id: run, description: description, state: state, tokenCount: try row.count("token_count"),
         sequenceCount: try Int.fetchOne(db, sql: "SELECT count(*) FROM sequence WHERE run = ?", arguments: [run]) ?? 0,
-        storedBytes: row["stored_bytes"], endedAt: row["ended_at"], heartbeat: heartbeat, checks: checks)
+        storedBytes: try row.count("stored_bytes"), endedAt: try row.value("ended_at"), heartbeat: heartbeat, checks: checks)
     }
   }
 
   private static func routers(_ db: Database, run: Int64, file: String) throws -> [RouterDescription] {
     try Row.fetchAll(db, sql: "SELECT stack, layer, spec FROM router WHERE run = ? ORDER BY id", arguments: [run]).map { row in
-      guard let stack = RouterStack(rawValue: row["stack"]) else {
-        throw StoreError.damaged(file: file, place: "routers of run \(run)", problem: "unknown stack \(row["stack"] as String)")
+      guard let stack = RouterStack(rawValue: try row.value("stack")) else {
+        throw StoreError.damaged(file: file, place: "routers of run \(run)", problem: "unknown stack \(try row.value("stack") as String)")
       }
-      let id = RouterID(stack: stack, layer: row["layer"])
-      return RouterDescription(id: id, spec: try decoded(RouterSpec.self, row["spec"], place: "router \(id) of run \(run)", file: file))
+      let id = RouterID(stack: stack, layer: try row.count("layer"))
+      let spec = try decoded(RouterSpec.self, row.value("spec"), place: "router \(id) of run \(run)", file: file)
+      do { try spec.validate() } catch {
+        throw StoreError.damaged(file: file, place: "router \(id) of run \(run)", problem: "\(error)")
+      }
+      return RouterDescription(id: id, spec: spec)
     }
   }
 

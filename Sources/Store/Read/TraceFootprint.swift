@@ -40,16 +40,17 @@ extension TraceReader {
           FROM router AS r LEFT JOIN page AS p ON p.router = r.id WHERE r.run = ? GROUP BY r.id
           """, arguments: [run.id])
       {
-        let tokens: Int = row[0]
-        let width: Int = row[2] + row[3]
+        let tokens = try row.count(0)
+        let width = try row.count(2) + row.count(3)
         decisions += tokens
-        floor += tokens * (row[1] * width + 16) + row[4]
+        floor = floor &+ tokens &* (try row.count(1) &* width &+ 16) &+ (try row.count(4))
       }
       let shares = try share(db, of: run)
       let sizes = try? tableSizes(db)
+      func whole(_ number: Double) -> Int { Int(exactly: number.rounded()) ?? 0 }
       func size(_ tables: String...) -> Int { tables.reduce(0) { $0 + (sizes?[$1] ?? 0) } }
-      let routing = sizes == nil ? run.storedBytes : Int(Double(size("page", "page_by_token")) * shares.pages)
-      let tokens = sizes == nil ? run.tokenCount * 40 : Int(Double(size("token", "sequence", "piece")) * shares.tokens)
+      let routing = sizes == nil ? run.storedBytes : whole(Double(size("page", "page_by_token")) * shares.pages)
+      let tokens = sizes == nil ? run.tokenCount * 40 : whole(Double(size("token", "sequence", "piece")) * shares.tokens)
       let pageSize = try Int.fetchOne(db, sql: "PRAGMA page_size") ?? 0
       let pageCount = try Int.fetchOne(db, sql: "PRAGMA page_count") ?? 0
       return TraceFootprint(
@@ -68,7 +69,9 @@ extension TraceReader {
   /// Bytes of each table and index. `dbstat` is a part of SQLite that a library may have been built without.
   private func tableSizes(_ db: Database) throws -> [String: Int] {
     var sizes: [String: Int] = [:]
-    for row in try Row.fetchAll(db, sql: "SELECT name, pgsize FROM dbstat WHERE aggregate = TRUE") { sizes[row[0]] = row[1] }
+    for row in try Row.fetchAll(db, sql: "SELECT name, pgsize FROM dbstat WHERE aggregate = TRUE") {
+      sizes[try row.value(0)] = try row.count(1)
+    }
     return sizes
   }
 }

@@ -62,18 +62,25 @@ public final class TraceReader: Sendable {
 
   // MARK: Contents
 
+  /// Sequences a run can have: what the writer takes and the reader believes.
+  static let sequenceLimit = 1 << 24
+
   /// The sequences of a run in the order of their numbers.
   public func sequences(run: Int64) throws -> [SequenceDescription] {
     try read { db in
       var sequences: [SequenceDescription] = []
-      for row in try Row.fetchAll(db, sql: "SELECT sequence, name, labels FROM sequence WHERE run = ? ORDER BY sequence", arguments: [run]) {
-        let number: Int = row["sequence"]
+      let sql = "SELECT sequence, name, labels FROM sequence WHERE run = ? ORDER BY sequence"
+      for row in try Row.fetchAll(db, sql: sql, arguments: [run]) {
+        let number = try row.count("sequence")
+        guard number < Self.sequenceLimit else {
+          throw StoreError.damaged(file: file, place: "sequences of run \(run)", problem: "sequence \(number)")
+        }
         // Numbers without a row were never described and have no token yet.
-        while sequences.count < min(number, sequences.count + (1 << 20)) {
+        while sequences.count < number {
           sequences.append(SequenceDescription(name: "sequence \(sequences.count)"))
         }
-        let labels = try RunSummary.decoded([String: String].self, row["labels"], place: "labels of sequence \(number)", file: file)
-        sequences.append(SequenceDescription(name: row["name"], labels: labels))
+        let labels = try RunSummary.decoded([String: String].self, row.value("labels"), place: "labels of sequence \(number)", file: file)
+        sequences.append(SequenceDescription(name: try row.value("name"), labels: labels))
       }
       return sequences
     }
@@ -89,7 +96,7 @@ public final class TraceReader: Sendable {
     try read { db in
       var pieces: [Int32: [UInt8]] = [:]
       let rows = try Row.fetchCursor(db, sql: "SELECT token_id, piece FROM piece WHERE run = ?", arguments: [run])
-      while let row = try rows.next() { pieces[row[0]] = [UInt8](row[1] as Data) }
+      while let row = try rows.next() { pieces[try row.value(0)] = [UInt8](try row.value(1) as Data) }
       return pieces
     }
   }
@@ -106,11 +113,9 @@ public final class TraceReader: Sendable {
   ///   - withLogits: whether to read raw logits, where they were recorded.
   public func passes(
     of run: RunSummary, routers: Set<RouterID>? = nil, tokens: Range<Int>? = nil, withLogits: Bool = true
-  ) throws -> PassCursor {
-    let stored = try read { try RouterRows.fetch($0, run: run.id, file: file) }
+  ) -> PassCursor {
     let span = (tokens ?? 0..<run.tokenCount).clamped(to: 0..<run.tokenCount)
-    return PassCursor(
-      trace: self, run: run.id, routers: stored.filter { routers?.contains($0.id) ?? true }, tokens: span, withLogits: withLogits)
+    return PassCursor(trace: self, run: run.id, routers: routers, tokens: span, withLogits: withLogits)
   }
 }
 
@@ -152,14 +157,14 @@ enum RouterRows {
       """
     let routers = try Row.fetchAll(db, sql: sql, arguments: [run]).map { row in
       let layout = PageLayout(
-        expertCount: row["expert_count"], topK: row["top_k"], idBytes: row["id_bytes"], weightBytes: row["weight_bytes"],
-        logitBytes: row["logit_bytes"])
-      guard let stack = RouterStack(rawValue: row["stack"]), (1...1 << 24).contains(layout.expertCount),
+        expertCount: try row.count("expert_count"), topK: try row.count("top_k"), idBytes: try row.count("id_bytes"),
+        weightBytes: try row.count("weight_bytes"), logitBytes: try row.count("logit_bytes"))
+      guard let stack = RouterStack(rawValue: try row.value("stack")), (1...1 << 24).contains(layout.expertCount),
         (1...layout.expertCount).contains(layout.topK), [1, 2, 4].contains(layout.idBytes),
         [0, 2, 4].contains(layout.weightBytes), [0, 2, 4].contains(layout.logitBytes)
       else { throw StoreError.damaged(file: file, place: "routers of run \(run)", problem: "shape or width out of range") }
-      let id = RouterID(stack: stack, layer: row["layer"])
-      return StoredRouter(row: row["id"], id: id, layout: layout, pageTokens: row["page_tokens"])
+      let id = RouterID(stack: stack, layer: try row.count("layer"))
+      return StoredRouter(row: try row.value("id"), id: id, layout: layout, pageTokens: try row.count("page_tokens"))
     }
     return routers.sorted { $0.id < $1.id }
   }
@@ -176,13 +181,13 @@ enum TokenRows {
         """)
     let rows = try Row.fetchCursor(statement, arguments: [run, range.lowerBound, range.upperBound])
     while let row = try rows.next() {
-      let token: Int = row[0]
-      guard token == range.lowerBound + table.count, let phase = TokenPhase(rawValue: row[4]) else {
+      let token = try row.count(0)
+      guard token == range.lowerBound + table.count, let phase = TokenPhase(rawValue: try row.value(4)) else {
         throw StoreError.damaged(file: file, place: "tokens of run \(run)", problem: "row \(range.lowerBound + table.count) is missing")
       }
       table.append(
-        sequence: row[1], position: row[2], tokenID: row[3], phase: phase, surprisal: Float((row[5] as Double?) ?? .nan),
-        nextTokenEntropy: Float((row[6] as Double?) ?? .nan))
+        sequence: Int(try row.value(1) as Int32), position: Int(try row.value(2) as Int32), tokenID: try row.value(3), phase: phase,
+        surprisal: Float((try row.value(5) as Double?) ?? .nan), nextTokenEntropy: Float((try row.value(6) as Double?) ?? .nan))
     }
     return table
   }

@@ -22,12 +22,16 @@ enum SQLDecoding {
     return "(\(bytes.joined(separator: " + ")))"
   }
 
+  // A column of a page is fetched whole each time an expression names it, tens of kilobytes for four bytes. The LIMIT keeps SQLite from
+  // pasting the inner query into the outer one, so that it is fetched once.
+
   /// The little-endian f32 that begins at byte `offset`; NULL for NaN and when `blob` is NULL.
   static func float32(_ blob: String, offset: String) -> String {
     """
     (SELECT CASE WHEN bits & 0x7f800000 = 0x7f800000 AND bits & 0x7fffff THEN NULL
             ELSE (1 - 2 * (bits >> 31)) * ((bits & 0x7fffff) + s.leading) * s.scale END
-      FROM (SELECT \(unsigned(blob, offset: offset, byteCount: 4)) AS bits) JOIN float_scale AS s ON s.exponent = (bits >> 23) & 0xff)
+      FROM (SELECT \(unsigned("w", offset: "0", byteCount: 4)) AS bits FROM (SELECT substr(\(blob), 1 + \(offset), 4) AS w LIMIT 1) LIMIT 1)
+      JOIN float_scale AS s ON s.exponent = (bits >> 23) & 0xff)
     """
   }
 
@@ -39,7 +43,7 @@ enum SQLDecoding {
     (SELECT CASE WHEN bits & 0x7c00 = 0x7c00 AND bits & 0x3ff THEN NULL
             WHEN bits & 0x7c00 = 0x7c00 THEN (1 - 2 * (bits >> 15)) * 9e999
             ELSE (1 - 2 * (bits >> 15)) * (((bits & 0x3ff) << 13) + (bits & 0x7c00 <> 0) * s.leading) * s.scale END
-      FROM (SELECT \(unsigned(blob, offset: offset, byteCount: 2)) AS bits)
+      FROM (SELECT \(unsigned("w", offset: "0", byteCount: 2)) AS bits FROM (SELECT substr(\(blob), 1 + \(offset), 2) AS w LIMIT 1) LIMIT 1)
       JOIN float_scale AS s ON s.exponent = max((bits >> 10) & 0x1f, 1) + 112)
     """
   }

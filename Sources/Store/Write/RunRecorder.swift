@@ -110,8 +110,9 @@ final class RunRecorder {
       ("surprisal", tokens.surprisal.count), ("nextTokenEntropy", tokens.nextTokenEntropy.count),
     ] { try require("length of the token column \(name)", found, tokens.count) }
     let span = tokens.firstToken..<tokens.firstToken + tokens.count
-    if let negative = tokens.sequence.first(where: { $0 < 0 }) {
-      throw StoreError.malformedPass(file: file, problem: "sequence of a token", expected: "0 or more", found: "\(negative)")
+    if let wrong = tokens.sequence.first(where: { $0 < 0 || Int($0) >= TraceReader.sequenceLimit }) {
+      throw StoreError.malformedPass(
+        file: file, problem: "sequence of a token", expected: "0..<\(TraceReader.sequenceLimit)", found: "\(wrong)")
     }
     var seen: Set<RouterID> = []
     for batch in pass.batches {
@@ -125,6 +126,11 @@ final class RunRecorder {
         throw StoreError.malformedPass(
           file: file, problem: "tokens of router \(batch.router)", expected: "tokens within \(span)",
           found: "\(batch.firstToken)..<\(batch.firstToken + batch.count)")
+      }
+      if let rows = batch.logits?.rows, !rows.isRising(within: batch.count) {
+        throw StoreError.malformedPass(
+          file: file, problem: "logit rows of router \(batch.router)", expected: "rising within 0..<\(batch.count)",
+          found: "\(rows.prefix(8))")
       }
       do { try batch.validate() } catch {
         throw StoreError.malformedPass(file: file, problem: "batch", expected: "columns of one shape", found: "\(error)")

@@ -32,8 +32,8 @@ public final class TraceEditor {
   public func delete(_ run: RunSelector) throws {
     try update(run) { db, id in
       let row = try Row.fetchOne(db, sql: "SELECT state, process, host FROM run WHERE id = ?", arguments: [id])
-      if let row, row["state"] == "running",
-        ProcessIdentity(id: Int32(truncatingIfNeeded: row["process"] as Int64), host: row["host"]).isAlive == true
+      if let row, try row.value("state") == "running",
+        ProcessIdentity(id: Int32(truncatingIfNeeded: try row.value("process") as Int64), host: try row.value("host")).isAlive == true
       {
         throw StoreError.locked(file: file)
       }

@@ -74,7 +74,7 @@ public struct Theme: Hashable, Sendable {
   /// A difference cell for a value from -1 to 1: five steps, no change in the middle.
   public func diverging(_ value: Double?) -> HeatCell {
     guard let value, value.isFinite else { return HeatCell(glyph: "?", style: self[.dim]) }
-    let level = max(0, min(4, Int((value * 2.5 + 2.5).rounded(.down))))
+    let level = min(4, Int(min(max(value, -1), 1) * 2.5 + 2.5))
     let glyph = glyphs.divergingRamp[level]
     let colors = DivergingPalette.colors(depth)
     return HeatCell(glyph: glyph, style: colors.isEmpty ? .plain : Theme.legible(on: colors[level]))
