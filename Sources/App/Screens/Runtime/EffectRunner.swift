@@ -108,7 +108,7 @@ final class EffectRunner {
         let (reader, run) = try TraceReader.open(reference)
         let names = try reader.sequences(run: run.id)
         post(.loading(.opened(run, file: reader.file, sequences: names, pieces: try reader.pieces(run: run.id))))
-        let cursor = try reader.passes(of: run)
+        let cursor = reader.passes(of: run)
         let limit = RoutingBuffer(routers: run.description.routers).capacity
         var read = 0
         while load.isCurrent(ticket), read < limit, let pass = try cursor.next() {
