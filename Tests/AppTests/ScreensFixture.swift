@@ -1,13 +1,13 @@
 // A session that is the same in every run: routing drawn from seeded logits by the product's own Router, texts of a small vocabulary.
 
 import Analysis
-import Model
 import Routing
-import Store
 import Support
 import Terminal
 
 @testable import App
+@testable import Model
+@testable import Store
 
 enum SyntheticSession {
   static let words = ["The", " capital", " of", " France", " is", " Paris", ",", " and", " the", " river", "\n", " café", " сказал", " 7", "\u{202E}x", " bank"]
@@ -97,7 +97,7 @@ enum SyntheticSession {
 
 extension AppModel {
   /// Does an action and serves the effects that only compute, as the runner would.
-  mutating func play(_ action: Action) {
+  mutating func play(_ action: Action, draws: Int = 50) {
     var actions = [action]
     var rounds = 0
     while let next = actions.first, rounds < 100 {
@@ -109,7 +109,11 @@ extension AppModel {
         startEngine: { _, _ in NoEngine() })
       for effect in update(next) {
         switch effect {
-        case .findUncertain, .study, .cancelStudy: _ = runner.run(effect)
+        case .study(var query):
+          // Few draws: what is tested here is the screens.
+          query.draws = min(query.draws, draws)
+          _ = runner.run(.study(query))
+        case .findUncertain, .cancelStudy: _ = runner.run(effect)
         default: break
         }
       }

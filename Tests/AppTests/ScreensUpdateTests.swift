@@ -118,7 +118,8 @@ struct ScreensUpdateTests {
     ("layer=1,2", true), ("expert=3", true), ("entropy>0.9", true), ("!domain=code", true), ("token~bank layer=2", true), ("layer", false),
     ("expert>3", false), ("entropy~1", false), ("=3", false), ("entropy>x", false),
   ]) func filterGrammar(_ text: String, _ isValid: Bool) {
-    #expect((try? RowFilter(parsing: text)) != nil == isValid)
+    let parsed = try? RowFilter(parsing: text)
+    #expect((parsed != nil) == isValid)
   }
 
   @Test func recordedRunIsReplayed() throws {
@@ -199,7 +200,8 @@ struct ScreensUpdateTests {
     var count = 0
     for event in try SyntheticSession.events(texts: 40) {
       if case .pass(let pass, let texts) = event {
-        #expect(buffer.append(pass, texts: texts))
+        let isTaken = buffer.append(pass, texts: texts)
+        #expect(isTaken)
         count += 1
       }
     }

@@ -135,7 +135,7 @@ extension Painter {
           let uniform = Chance(experts: spec.expertCount, topK: spec.topK).meanOverlap
           rows.append(
             ("repeats", StyledText(Show.fixed(overlap, 2), .strong) + StyledText(" of \(spec.topK) \(model.layerName(first))  ")
-              + StyledText("chance \(Show.fixed(uniform, 2)), by own load \(Show.fixed(links.overlapUnderOwnLoad ?? 0, 2))", .dim)))
+              + StyledText("chance \(Show.fixed(uniform, 2)), own load \(Show.fixed(links.overlapUnderOwnLoad ?? 0, 2))", .dim)))
         }
       }
       painter.facts(rows, in: area.dropping(left: 1), label: 15)

@@ -151,7 +151,7 @@ extension Painter {
         rows.append(("most specific", StyledText("\(model.expertName(most.expert.rawValue))  D_KL \(Show.fixed(most.nats, 3)) nat, n \(Show.grouped(most.assignments))")))
         rows.append(("least specific", StyledText("\(model.expertName(least.expert.rawValue))  D_KL \(Show.fixed(least.nats, 3)) nat, n \(Show.grouped(least.assignments))")))
       }
-      painter.facts(rows, in: area.dropping(left: 1), label: 17)
+      painter.facts(rows, in: area.dropping(left: 1), label: 19)
       let words = result.nullSD < 1e-9
         ? "With one text to a cell every shuffle gives the same table: nothing can be said yet. More texts will tell."
         : result.sequences < 8 * result.cells.count
