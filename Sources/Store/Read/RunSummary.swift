@@ -41,6 +41,21 @@ public struct RunSummary: Sendable, Equatable, Identifiable {
   public var heartbeat: Double
   public var checks: [CaptureCheck]
 
+  public init(
+    id: Int64, description: RunDescription, state: RunState, tokenCount: Int, sequenceCount: Int, storedBytes: Int, endedAt: Double? = nil,
+    heartbeat: Double, checks: [CaptureCheck] = []
+  ) {
+    self.id = id
+    self.description = description
+    self.state = state
+    self.tokenCount = tokenCount
+    self.sequenceCount = sequenceCount
+    self.storedBytes = storedBytes
+    self.endedAt = endedAt
+    self.heartbeat = heartbeat
+    self.checks = checks
+  }
+
   public var name: String { description.name }
   public var failedChecks: [CaptureCheck] { checks.filter { $0.outcome == .failed } }
 
