@@ -172,7 +172,9 @@ extension AppModel {
       if screen == .runs { screen = .live }
       return [.closeEngine]
     case .pass(let pass):
-      if buffer?.append(pass) == false { return handle(.finished(note: "only the first \(Show.grouped(shownRows.count)) tokens: the capture has gaps")) }
+      if buffer?.append(pass) == false {
+        return handle(.finished(note: "only the first \(Show.grouped(shownRows.count)) tokens: the capture has gaps"))
+      }
     case .finished(let note):
       if case .trace(let run, let file, _) = source { source = .trace(run, file: file, isLoading: false) }
       if let note { say(note, .warning, seconds: 20) }
