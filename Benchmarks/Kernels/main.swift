@@ -41,7 +41,7 @@ func floats(_ count: Int) -> UnsafeMutablePointer<Float> {
 }
 
 /// bf16 or f16 bits of harmless numbers, or f32.
-func weight(_ type: ElementType, rows: Int, columns: Int) -> WeightMatrix {
+func weight(_ type: StoredType, rows: Int, columns: Int) -> WeightMatrix {
   let p = floats(rows * columns)
   if type != .f32 {
     let halves = UnsafeMutableRawPointer(p).assumingMemoryBound(to: UInt16.self)
@@ -69,7 +69,7 @@ if wanted == "all" || wanted == "matmul" {
     alone = threads == 1
     print("matmul, GFLOP/s, \(threads) thread(s); tokens 1, 4, 8, 16, 64, 512")
     for (depth, rows) in [(256, 256), (256, 1024), (1024, 1024), (2048, 1024)] {
-      for type in [ElementType.f32, .bf16, .f16] {
+      for type in [StoredType.f32, .bf16, .f16] {
         let w = weight(type, rows: rows, columns: depth)
         var line = "\(type) depth \(depth) rows \(rows):"
         for tokens in [1, 4, 8, 16, 64, 512] {
@@ -88,7 +88,7 @@ if wanted == "all" || wanted == "cold" {
   for threads in [1, 2] {
     let pool = WorkerPool(threads: threads)
     alone = threads == 1
-    for type in [ElementType.f32, .bf16] {
+    for type in [StoredType.f32, .bf16] {
       let w = weight(type, rows: 160 * 1024, columns: 1024)
       let x = floats(1024)
       let out = floats(w.rows)
@@ -136,7 +136,7 @@ if wanted == "all" || wanted == "experts" {
     let pool = WorkerPool(threads: threads)
     alone = threads == 1
     for (hidden, inner, count, topK) in [(256, 128, 16, 2), (256, 256, 32, 4), (1024, 512, 32, 4), (2048, 1024, 16, 4)] {
-      for type in [ElementType.f32, .bf16] {
+      for type in [StoredType.f32, .bf16] {
         let experts = (0..<count).map { _ in
           ExpertWeights(
             gate: weight(type, rows: inner, columns: hidden), up: weight(type, rows: inner, columns: hidden),

@@ -17,7 +17,7 @@ private final class Bank {
 
   init(_ seed: Int) { numbers = Numbers(seed) }
 
-  func matrix(_ rows: Int, _ columns: Int, _ type: ElementType) -> WeightMatrix {
+  func matrix(_ rows: Int, _ columns: Int, _ type: StoredType) -> WeightMatrix {
     let weight = Stored(numbers.floats(rows * columns), rows: rows, depth: columns, type: mt_element_type(type.rawValue), offset: 2)
     stored.append(weight)
     return WeightMatrix(base: weight.base, type: type, rows: rows, columns: columns)
@@ -27,8 +27,8 @@ private final class Bank {
 }
 
 @Suite struct FacadeTests {
-  @Test(arguments: [1, 2, 7, 300], ElementType.allCases)
-  func productsDoNotKnowOfThreads(tokens: Int, type: ElementType) {
+  @Test(arguments: [1, 2, 7, 300], StoredType.allCases)
+  func productsDoNotKnowOfThreads(tokens: Int, type: StoredType) {
     let bank = Bank(tokens)
     let (wide, narrow) = (bank.matrix(301, 130, type), bank.matrix(5, 130, type))
     let x = Floats(bank.floats(tokens * 130))
@@ -73,8 +73,8 @@ private final class Bank {
   private func gelu(_ x: Double) -> Double { 0.5 * x * (1 + tanhOf((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x))) }
 
   /// Experts of different size, one without tokens, a dropped assignment, a shared expert, an out that already holds something.
-  @Test(arguments: [1, 3, 40], ElementType.allCases)
-  func expertsAreTheirDefinition(tokens: Int, type: ElementType) {
+  @Test(arguments: [1, 3, 40], StoredType.allCases)
+  func expertsAreTheirDefinition(tokens: Int, type: StoredType) {
     let bank = Bank(tokens + 9)
     let (hidden, count, topK) = (45, 6, 2)
     let sizes = [16, 30, 8, 16, 61, 16, 33]
