@@ -16,6 +16,9 @@ enum SyntheticSession {
   ]
   static let domains = ["code", "law", "news", "poems"]
 
+  /// Parsed once: parsing is what a fuzz of thousands of keys would spend its time on.
+  static let settings = SessionSettings(engine: EngineOptions.none, traces: TraceOptions.none)
+
   static func routers(layers: Int, experts: Int, topK: Int) -> [RouterDescription] {
     (0..<layers).map {
       RouterDescription(
@@ -113,7 +116,7 @@ extension AppModel {
       rounds += 1
       let answers = Answers()
       let runner = EffectRunner(
-        SessionSettings(engine: EngineOptions.none, traces: TraceOptions.none), now: { 0 }, background: { $0() },
+        SyntheticSession.settings, now: { 0 }, background: { $0() },
         post: { answers.post($0) },
         startEngine: { _, _ in NoEngine() })
       for effect in update(next) {
