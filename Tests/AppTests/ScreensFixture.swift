@@ -10,8 +10,14 @@ import Terminal
 @testable import Store
 
 enum SyntheticSession {
-  static let words = ["The", " capital", " of", " France", " is", " Paris", ",", " and", " the", " river", "\n", " café", " сказал", " 7", "\u{202E}x", " bank"]
+  static let words = [
+    "The", " capital", " of", " France", " is", " Paris", ",", " and", " the", " river", "\n", " café", " сказал", " 7", "\u{202E}x",
+    " bank",
+  ]
   static let domains = ["code", "law", "news", "poems"]
+
+  /// Parsed once: parsing is what a fuzz of thousands of keys would spend its time on.
+  static let settings = SessionSettings(engine: EngineOptions.none, traces: TraceOptions.none)
 
   static func routers(layers: Int, experts: Int, topK: Int) -> [RouterDescription] {
     (0..<layers).map {
@@ -27,7 +33,9 @@ enum SyntheticSession {
   }
 
   /// What an engine would tell while `texts` sequences of `length` tokens go through it.
-  static func events(layers: Int = 6, experts: Int = 16, topK: Int = 2, texts: Int = 8, length: Int = 40, seed: UInt64 = 1) throws -> [EngineEvent] {
+  static func events(layers: Int = 6, experts: Int = 16, topK: Int = 2, texts: Int = 8, length: Int = 40, seed: UInt64 = 1) throws
+    -> [EngineEvent]
+  {
     let summary = summary(layers: layers, experts: experts, topK: topK)
     var events: [EngineEvent] = [.opened(summary), .recording(.active(file: "/data/traces.db", run: 12, tokens: 64, bytes: 412_000))]
     var random = SeededRandom(seed: seed)
@@ -48,7 +56,9 @@ enum SyntheticSession {
           let logits = (0..<experts).map { expert -> Float in
             (unit() - 0.5) * Float(1 + layer) + (expert % domains.count == domain ? 0.8 : 0)
           }
-          logits.withUnsafeBufferPointer { if let base = $0.baseAddress { rule.decide(base, demand: RoutingDemand(logitsEvery: 1), into: &batch) } }
+          logits.withUnsafeBufferPointer {
+            if let base = $0.baseAddress { rule.decide(base, demand: RoutingDemand(logitsEvery: 1), into: &batch) }
+          }
           return batch
         }
         events.append(.pass(RoutingPass(tokens: tokens, batches: batches), texts: [Array(words[Int(id)].utf8)]))
@@ -89,7 +99,8 @@ enum SyntheticSession {
             tokenizerHash: "", layerCount: 6, vocabularySize: 8192),
           routers: routers(layers: 6, experts: 16, topK: 2), input: InputIdentity(source: row.0, hash: ""), recording: RecordingLevel(),
           engine: EngineIdentity(version: "0.1.0", simd: "test", threads: 2), startedAt: 0, tags: row.2),
-        state: index == 0 ? .completed : .stopped, tokenCount: row.1, sequenceCount: 4, storedBytes: row.1 * 230, endedAt: 60, heartbeat: 60,
+        state: index == 0 ? .completed : .stopped, tokenCount: row.1, sequenceCount: 4, storedBytes: row.1 * 230, endedAt: 60,
+        heartbeat: 60,
         checks: [])
     }
   }
@@ -105,7 +116,8 @@ extension AppModel {
       rounds += 1
       let answers = Answers()
       let runner = EffectRunner(
-        SessionSettings(engine: EngineOptions.none, traces: TraceOptions.none), now: { 0 }, background: { $0() }, post: { answers.post($0) },
+        SyntheticSession.settings, now: { 0 }, background: { $0() },
+        post: { answers.post($0) },
         startEngine: { _, _ in NoEngine() })
       for effect in update(next) {
         switch effect {

@@ -7,7 +7,10 @@ import Testing
 @testable import App
 
 struct ScreensFuzzTests {
-  private static let named = ["up", "down", "left", "right", "shift-left", "shift-right", "pgup", "pgdn", "home", "end", "enter", "tab", "backtab", "esc", "space", "backspace", "ctrl-d", "ctrl-u", "ctrl-l", "f1", "f3"]
+  private static let named = [
+    "up", "down", "left", "right", "shift-left", "shift-right", "pgup", "pgdn", "home", "end", "enter", "tab", "backtab", "esc", "space",
+    "backspace", "ctrl-d", "ctrl-u", "ctrl-l", "f1", "f3",
+  ]
   private static let sizes = ["120x40", "80x24", "60x16", "60x20", "200x60", "30x8", "1x1", "0x0", "100x30", "61x17"]
 
   private func key(_ random: inout SeededRandom) -> KeyEvent {

@@ -14,18 +14,22 @@ struct ScreensSnapshotTests {
     model.window = 128
     model.press(keys)
     if keys.hasPrefix("5") {
-      model.play(.runs(.success(SyntheticSession.runs().map { run in
-        var run = run
-        run.description.startedAt = 0
-        return run
-      }), file: "/data/traces.db"))
+      model.play(
+        .runs(
+          .success(
+            SyntheticSession.runs().map { run in
+              var run = run
+              run.description.startedAt = 0
+              return run
+            }), file: "/data/traces.db"))
     }
     return model
   }
 
   /// Each screen in full, with styles.
   @Test(arguments: [
-    ("live", "1"), ("live-selected", "shift-left shift-left j j l l l"), ("token", "2 j j"), ("uncertainty", "3"), ("specialization", "4 j"),
+    ("live", "1"), ("live-selected", "shift-left shift-left j j l l l"), ("token", "2 j j"), ("uncertainty", "3"),
+    ("specialization", "4 j"),
     ("runs", "5"), ("help", "?"), ("palette", ": t o k"), ("live-importance", "m o"),
   ]) func full(_ name: String, _ keys: String) throws {
     expectSnapshot(Painter.draw(try model(Self.full, Theme(), keys)).screen.snapshot, "Screens/\(name)-120x40")
@@ -37,7 +41,8 @@ struct ScreensSnapshotTests {
     let theme = Theme(depth: .mono, glyphs: .ascii)
     let pictures = try ["1", "2", "3", "4", "5", "?"].map { Painter.draw(try model(size, theme, $0)).screen }
     for picture in pictures { #expect(!picture.plainText.unicodeScalars.contains { !$0.isASCII }) }
-    expectSnapshot(pictures.map { $0.plainText }.joined(separator: String(repeating: "=", count: size.width) + "\n"), "Screens/mono-ascii-\(text)")
+    expectSnapshot(
+      pictures.map { $0.plainText }.joined(separator: String(repeating: "=", count: size.width) + "\n"), "Screens/mono-ascii-\(text)")
   }
 
   @Test func tooSmallSaysBothSizes() throws {

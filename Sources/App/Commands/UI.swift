@@ -82,7 +82,11 @@ struct UI: ParsableCommand {
     if FileManager.default.fileExists(atPath: target, isDirectory: &isFolder), isFolder.boolValue {
       _ = try engine.open(target)
     } else {
-      _ = try TraceReader.open(traces.reference(target))
+      let reference = try traces.reference(target)
+      if target.contains("/"), !FileManager.default.fileExists(atPath: reference.file) {
+        throw Failure(.missing, "\(target): there is no such model folder or trace\n  try: moetop runs        moetop inspect FOLDER")
+      }
+      _ = try TraceReader.open(reference)
     }
     return target
   }
@@ -93,7 +97,9 @@ struct UI: ParsableCommand {
     let program = URL(fileURLWithPath: CommandLine.arguments.first ?? "").resolvingSymlinksInPath().deletingLastPathComponent().path
     let places = ["samples/olmoe-tiny", program + "/../share/moetop/samples/olmoe-tiny"]
     if let found = places.first(where: { FileManager.default.fileExists(atPath: $0 + "/config.json") }) { return found }
-    throw Failure(.usage, "nothing to show: no run is recorded yet, and there is no sample model here\n  try: moetop ui MODEL        moetop ui FILE.db#1")
+    throw Failure(
+      .usage,
+      "nothing to show: no run is recorded yet, and there is no sample model here\n  try: moetop ui MODEL        moetop ui FILE.db#1")
   }
 
   // MARK: - A script

@@ -140,7 +140,8 @@ enum ActionTable {
   ]
 
   private static let byID = Dictionary(uniqueKeysWithValues: entries.map { ($0.id, $0) })
-  private static let byKey = Dictionary(entries.flatMap { entry in entry.keys.map { ($0, entry) } }, uniquingKeysWith: { first, _ in first })
+  private static let byKey = Dictionary(
+    entries.flatMap { entry in entry.keys.map { ($0, entry) } }, uniquingKeysWith: { first, _ in first })
 
   static func entry(_ id: ActionID) -> ActionEntry? { byID[id] }
 

@@ -110,6 +110,8 @@ struct AppModel: Sendable {
   var order = ExpertOrder.index
   var values = TokenValues.probabilities
   var threshold = EntropyThreshold.standard
+  /// The threshold as resolved for the run's first `end` rows, so that a frame does not pool all histograms again.
+  var knownThreshold: (value: ResolvedThreshold, end: Int)?
   var uncertain = UncertainState()
   var special = SpecialState()
   var runs = RunsState()
@@ -206,7 +208,8 @@ extension AppModel {
 
   /// The threshold as a number, from the decisions of the whole run.
   var resolvedThreshold: ResolvedThreshold {
-    buffer?.uncertainty.resolve(threshold) ?? ResolvedThreshold(threshold, entropies: Histogram(.unit))
+    if let known = knownThreshold, known.value.asked == threshold, known.end == buffer?.end { return known.value }
+    return buffer?.uncertainty.resolve(threshold) ?? ResolvedThreshold(threshold, entropies: Histogram(.unit))
   }
 
   /// A few tokens around a row, the row itself in brackets, of its own sequence only.

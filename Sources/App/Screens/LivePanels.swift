@@ -30,7 +30,8 @@ extension Painter {
   private mutating func drawCandidates(_ draw: RoutingBuffer.Draw, in area: Rect) {
     let best = draw.draw.candidates.first.map { Double($0.probability) } ?? 1
     let rows = draw.draw.candidates.enumerated().map { index, candidate in
-      let text = index < draw.texts.count && !draw.texts[index].isEmpty ? theme.glyphs.printable.bytes(draw.texts[index]) : "<\(candidate.token)>"
+      let text =
+        index < draw.texts.count && !draw.texts[index].isEmpty ? theme.glyphs.printable.bytes(draw.texts[index]) : "<\(candidate.token)>"
       return BarList.Row(
         StyledText("\"\(Printable.cut(text, to: 12))\""), value: Show.fixed(Double(candidate.probability), 3),
         share: Double(candidate.probability) / max(best, 1e-9))
@@ -49,23 +50,22 @@ extension Painter {
 
   /// What a recorded run knows: which token came, and how surprising it was.
   private mutating func drawRecorded(_ row: Int, _ buffer: RoutingBuffer, in area: Rect) {
-    let entropy = buffer.nextTokenEntropy(row)
     let follows = row + 1 < buffer.end && buffer.sequence(row + 1) == buffer.sequence(row)
     let surprisal = follows ? buffer.surprisal(row + 1) : .nan
     var rows: [(String, StyledText)] = []
-    rows.append(("came next", follows ? StyledText("\"\(model.tokenText(row + 1))\"", .strong) : StyledText("end of the sequence", .dim)))
+    rows.append(("came next", follows ? StyledText("\"\(model.tokenText(row + 1))\"", .strong) : StyledText("end of text", .dim)))
     if surprisal.isFinite {
       rows.append(("its probability", StyledText(Show.fixed(Double(exp(-surprisal)), 3))))
       rows.append(("surprise", StyledText("\(Show.fixed(Double(surprisal), 2)) nat")))
     }
-    if entropy.isFinite { rows.append(("entropy", StyledText("\(Show.fixed(Double(entropy), 2)) nat over all tokens"))) }
     if let label = buffer.label(row) {
       rows.append(("", ""))
       rows.append(("text", StyledText(label.name)))
       for (key, value) in label.labels.sorted(by: { $0.key < $1.key }) { rows.append((key, StyledText(value))) }
     }
     facts(rows, in: area.dropping(left: 1), label: 16)
-    let note = model.isTrace ? "Other candidates are not kept in a trace." : "A prompt is read in one pass: only its last token has candidates."
+    let note =
+      model.isTrace ? "Other candidates are not kept in a trace." : "A prompt is read in one pass: only its last token has candidates."
     explain(note, in: area.dropping(top: min(area.height, rows.count + 1)))
   }
 
@@ -89,7 +89,8 @@ extension Painter {
       ColumnChart(values, range: 0...1, low: "0", high: "1", labels: names, highlighted: painter.model.router)
         .draw(into: &painter.screen, chart, theme: painter.theme)
       let limit = Show.fixed(threshold.share(experts: painter.model.spec?.expertCount ?? 2) ?? 1, 3)
-      let words = over.isEmpty
+      let words =
+        over.isEmpty
         ? "below the threshold \(limit) at every layer"
         : "over the threshold \(limit) at layer\(over.count == 1 ? "" : "s") \(LayerRanges.text(over.map { painter.model.routers[$0].id.layer.rawValue }))"
       painter.line(area.height - 1, StyledText(words, over.isEmpty ? .dim : .uncertain), in: area.dropping(left: 1))
@@ -109,7 +110,8 @@ extension Painter {
       let spark = Sparkline(shapes.map(\.cv)).text(painter.theme.glyphs)
       rows.append(
         (
-          "load CV", StyledText(Show.fixed(mean, 2) + " ", .strong) + StyledText(spark, .bar)
+          "load CV",
+          StyledText(Show.fixed(mean, 2) + " ", .strong) + StyledText(spark, .bar)
             + StyledText(" worst \(model.layerName(worst?.offset ?? 0)) \(Show.fixed(worst?.element.cv ?? 0, 2))")
             + StyledText(chance.map { "  chance \(Show.fixed($0.loadCV(tokens: tokens), 2))" } ?? "", .dim)
         ))
@@ -118,13 +120,20 @@ extension Painter {
         let expert = counts.indices.max(by: { counts[$0] < counts[$1] })
       {
         rows.append(
-          ("max / uniform", StyledText(Show.fixed(ratio, 1), .strong) + StyledText("  \(model.layerName(busiest.offset)) \(model.expertName(expert))  ")
-            + StyledText("1 is even", .dim)))
+          (
+            "max / uniform",
+            StyledText(Show.fixed(ratio, 1), .strong) + StyledText("  \(model.layerName(busiest.offset)) \(model.expertName(expert))  ")
+              + StyledText("1 is even", .dim)
+          ))
       }
       let idle = shapes.reduce(0) { $0 + $1.idle }
       let all = shapes.reduce(0) { $0 + $1.experts }
       let expected = shapes.compactMap(\.chance).reduce(0) { $0 + $1.idleExperts(tokens: tokens) }
-      rows.append(("idle experts", StyledText("\(idle)", .strong) + StyledText(" of \(all)  ") + StyledText("chance \(Show.fixed(expected, 1))", .dim)))
+      rows.append(
+        (
+          "idle experts",
+          StyledText("\(idle)", .strong) + StyledText(" of \(all)  ") + StyledText("chance \(Show.fixed(expected, 1))", .dim)
+        ))
       let dropped = loads.reduce(0) { $0 + $1.droppedCount }
       if dropped > 0 { rows.append(("dropped", StyledText("\(dropped) choices", .warning))) }
       if let first = model.routers.indices.contains(model.router) ? model.router : nil {
@@ -134,8 +143,11 @@ extension Painter {
         if let overlap = links.total.overlap, let spec = model.spec {
           let uniform = Chance(experts: spec.expertCount, topK: spec.topK).meanOverlap
           rows.append(
-            ("repeats", StyledText(Show.fixed(overlap, 2), .strong) + StyledText(" of \(spec.topK) \(model.layerName(first))  ")
-              + StyledText("chance \(Show.fixed(uniform, 2)), own load \(Show.fixed(links.overlapUnderOwnLoad ?? 0, 2))", .dim)))
+            (
+              "repeats",
+              StyledText(Show.fixed(overlap, 2), .strong) + StyledText(" of \(spec.topK) \(model.layerName(first))  ")
+                + StyledText("chance \(Show.fixed(uniform, 2)), own load \(Show.fixed(links.overlapUnderOwnLoad ?? 0, 2))", .dim)
+            ))
         }
       }
       painter.facts(rows, in: area.dropping(left: 1), label: 15)

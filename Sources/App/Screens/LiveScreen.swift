@@ -96,7 +96,8 @@ extension AppModel {
 
   var windowName: String {
     let rows = windowRows
-    let span = window == nil || rows.count < (window ?? 0) ? "all \(Show.grouped(rows.count)) tokens" : "last \(Show.grouped(rows.count)) tokens"
+    let span =
+      window == nil || rows.count < (window ?? 0) ? "all \(Show.grouped(rows.count)) tokens" : "last \(Show.grouped(rows.count)) tokens"
     return selected == nil ? span : span + " up to token \((row ?? 0) + 1)"
   }
 
@@ -138,14 +139,17 @@ extension AppModel {
   // MARK: - Words
 
   var liveStatus: StyledText {
-    guard let row, let buffer, routers.indices.contains(router) else { return StyledText(engineNote.isEmpty ? "waiting for the first token" : engineNote) }
+    guard let row, let buffer, routers.indices.contains(router) else {
+      return StyledText(engineNote.isEmpty ? "waiting for the first token" : engineNote)
+    }
     if focused == 2 || (selected != nil && focused != 0) { return tokenWords(row, buffer) }
     let loads = windowLoads()
     guard loads.indices.contains(router) else { return "" }
     let shape = loads[router].shape
     var text = "layer \(routers[router].id.layer) expert \(expert)"
     if let load = shape.load, load.indices.contains(expert), let ratio = shape.loadRatio {
-      text += "  load \(Show.fixed(load[expert] * 100, 1)) %  \(Show.fixed(ratio[expert], 1)) × uniform  \(shape.counts[expert]) of \(Show.grouped(shape.assignments)) picks"
+      text +=
+        "  load \(Show.fixed(load[expert] * 100, 1)) %  \(Show.fixed(ratio[expert], 1)) × uniform  \(shape.counts[expert]) of \(Show.grouped(shape.assignments)) picks"
     }
     if let importance = loads[router].importance, importance.indices.contains(expert) {
       text += "  importance \(Show.fixed(importance[expert] * 100, 1)) %"
@@ -161,7 +165,8 @@ extension AppModel {
     var text = StyledText("token \(row + 1) ") + StyledText("\"\(tokenText(row))\"", .strong)
     text += StyledText("  id \(buffer.tokenID(row))  position \(buffer.position(row))")
     if let label = buffer.label(row) {
-      text += StyledText("  " + ([label.name] + label.labels.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }).joined(separator: "  "), .dim)
+      text += StyledText(
+        "  " + ([label.name] + label.labels.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }).joined(separator: "  "), .dim)
     }
     return text + StyledText("  uncertain at \(over) of \(routers.count) layers", over > 0 ? .uncertain : nil)
   }
@@ -189,7 +194,8 @@ extension AppModel {
       let isStart = buffer.position(row) == 0
       let role: Role? = matches(row) ? .match : !isAdmitted(row) ? .disabled : buffer.phase(row) == .prefill ? .dim : nil
       return TokenStrip.Token(
-        (isStart && row > buffer.first ? "│" : "") + tokenText(row), note: (isStart && row > buffer.first ? " " : "") + (over > 0 ? "!" : digit),
+        (isStart && row > buffer.first ? "│" : "") + tokenText(row),
+        note: (isStart && row > buffer.first ? " " : "") + (over > 0 ? "!" : digit),
         isAlert: over > 0, role: role)
     }
   }
@@ -206,7 +212,8 @@ extension AppModel {
     let tokens = stripTokens(start..<end)
     return (
       TokenStrip(
-        tokens, selection: selected == nil ? nil : row - start..<row - start + 1, hasCaret: isLive && end == rows.upperBound), start)
+        tokens, selection: selected == nil ? nil : row - start..<row - start + 1, hasCaret: isLive && end == rows.upperBound), start
+    )
   }
 }
 
@@ -248,7 +255,8 @@ extension Painter {
     switch model.metric {
     case .load, .importance:
       HeatLegend(
-        low: "0", high: "\(Show.fixed(limit * 100, 0)) %", note: StyledText("uniform \(Show.fixed(uniform * 100, 1)) %, a quarter of the scale", .dim)
+        low: "0", high: "\(Show.fixed(limit * 100, 0)) %",
+        note: StyledText("uniform \(Show.fixed(uniform * 100, 1)) %, a quarter of the scale", .dim)
       ).draw(into: &screen, area.row(area.height - 1).dropping(left: indent), theme: theme)
     case .entropy:
       HeatLegend(low: "0", high: "1", note: StyledText("1: the router cannot tell experts apart", .dim))
@@ -263,9 +271,12 @@ extension Painter {
     let threshold = model.resolvedThreshold.share(experts: model.spec?.expertCount ?? 2) ?? 1
     let asked = "\(model.threshold)"
     panel(
-      2, StyledText("Tokens · below each: mean router uncertainty Ĥ × 10, ! over \(Show.fixed(threshold, 3)) (\(asked)) at a layer or more"),
+      2,
+      StyledText("Tokens · below each: mean router uncertainty Ĥ × 10, ! over \(Show.fixed(threshold, 3)) (\(asked)) at a layer or more"),
       footer: StyledText(
-        model.selected == nil ? (model.isLive ? "dim: given, bright: written by the model · following" : "dim: given, bright: generated · ⇧←→ selects") : "esc follows again")
+        model.selected == nil
+          ? (model.isLive ? "dim: given, bright: written by the model · following" : "dim: given, bright: generated · ⇧←→ selects")
+          : "esc follows again")
     ) { painter, area in
       if painter.model.row == nil {
         painter.explain(painter.model.isLive ? "The model is reading its first tokens." : "No tokens yet. p types a prompt.", in: area)

@@ -11,7 +11,8 @@ extension Painter {
     case .entry(let kind, let field, let selected): drawEntry(kind, field, selected: selected, frame)
     case .log(let list): drawLog(list, in: frame.body)
     case .confirm(let question, _):
-      let area = Modal(Panel("Sure?", isFocused: true), size: Size(width: min(70, model.size.width - 4), height: 5)).draw(into: &screen, frame.body, theme: theme)
+      let area = Modal(Panel("Sure?", isFocused: true), size: Size(width: min(70, model.size.width - 4), height: 5)).draw(
+        into: &screen, frame.body, theme: theme)
       line(1, StyledText(question, .warning), in: area.dropping(left: 1))
     }
   }
@@ -54,13 +55,16 @@ extension Painter {
       (.specialization, "I, effect"),
     ]
     guard !filter.isEmpty else { return shown.map { HelpList.Entry(keys: $0.1, text: MetricCatalog.entry($0.0).glossary) } }
-    return MetricCatalog.glossary.filter { $0.term.contains(filter) || $0.text.contains(filter) }.map { HelpList.Entry(keys: $0.term, text: $0.text) }
+    return MetricCatalog.glossary.filter { $0.term.contains(filter) || $0.text.contains(filter) }.map {
+      HelpList.Entry(keys: $0.term, text: $0.text)
+    }
   }
 
   private mutating func drawEntry(_ kind: AppModel.Entry, _ field: TextField, selected: Int, _ frame: Frame) {
     let labels: [AppModel.Entry: (String, String)] = [
       .palette: (":", "a command, for instance token 18"), .find: ("/", "text of a token, e12 for an expert"),
-      .filter: ("filter: ", "layer=7 expert=3,5 entropy>0.9 token~the !domain=code"), .prompt: ("prompt: ", "a text for the model to continue"),
+      .filter: ("filter: ", "layer=7 expert=3,5 entropy>0.9 token~the !domain=code"),
+      .prompt: ("prompt: ", "a text for the model to continue"),
       .threshold: ("threshold: ", "0.92 of ln E, 1.6nat, or q0.95 of the run"), .export: ("save as: ", ".csv .json .txt .svg"),
       .tag: ("tags: ", "words, apart by spaces"),
     ]
@@ -85,7 +89,8 @@ extension Painter {
       let name = entry.id.rawValue + (entry.argument.isEmpty ? "" : " " + entry.argument)
       let reason = model.whyNot(entry.id)
       screen.draw(StyledText(name, isSelected ? nil : reason == nil ? .key : .disabled), in: parts[0], theme: theme, base: base)
-      screen.draw(StyledText(entry.keys.prefix(2).map { $0.label(theme.glyphs) }.joined(separator: " ")), in: parts[1], theme: theme, base: base)
+      screen.draw(
+        StyledText(entry.keys.prefix(2).map { $0.label(theme.glyphs) }.joined(separator: " ")), in: parts[1], theme: theme, base: base)
       screen.draw(StyledText(reason ?? entry.help, isSelected || reason == nil ? nil : .disabled), in: parts[2], theme: theme, base: base)
     }
   }
@@ -100,6 +105,6 @@ extension Painter {
       columns: [TableColumn("action", width: .fixed(34)), TableColumn("from the shell", width: .flex(20))], rowCount: model.log.count,
       state: list, emptyText: "nothing was done yet"
     ) { row, column in column == 0 ? StyledText(model.log[row].action, .dim) : StyledText(model.log[row].twin) }
-      .draw(into: &screen, inner, theme: theme)
+    .draw(into: &screen, inner, theme: theme)
   }
 }

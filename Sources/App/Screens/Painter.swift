@@ -39,7 +39,8 @@ struct Painter {
     case .specialization: drawSpecialization()
     case .runs: drawRuns()
     }
-    if case .entry = model.overlay {} else {
+    if case .entry = model.overlay {
+    } else {
       model.keyBar.draw(into: &screen, frame.keys, theme: theme)
     }
     StatusLine(model.statusParts, message: model.message.map { StyledText($0.text.replacing("\n", with: " "), $0.role) })

@@ -16,7 +16,8 @@ extension AppModel {
     let failed = run.failedChecks.count
     return [
       StyledText("run \(run.id)"), StyledText(run.state.name),
-      StyledText(failed == 0 ? "capture checks held" : "\(failed) capture checks failed", failed == 0 ? nil : .error), StyledText(runs.file, .dim),
+      StyledText(failed == 0 ? "capture checks held" : "\(failed) capture checks failed", failed == 0 ? nil : .error),
+      StyledText(runs.file, .dim),
     ]
   }
 
@@ -37,7 +38,8 @@ extension Painter {
         TableColumn("id", width: .fixed(4), alignment: .right), TableColumn("when", width: .fixed(16)),
         TableColumn("model", width: .fixed(18)), TableColumn("tokens", width: .fixed(8), alignment: .right),
         TableColumn("input", width: .flex(14)), TableColumn("layers × exp.", width: .fixed(13)),
-        TableColumn("size", width: .fixed(7), alignment: .right), TableColumn("state", width: .fixed(11)), TableColumn("tags", width: .fixed(12)),
+        TableColumn("size", width: .fixed(7), alignment: .right), TableColumn("state", width: .fixed(11)),
+        TableColumn("tags", width: .fixed(12)),
       ], rowCount: model.runs.runs.count, state: model.runs.list,
       emptyText: StyledText(model.runs.problem == nil ? "nothing is recorded yet" : "")
     ) { row, column in
@@ -55,7 +57,8 @@ extension Painter {
       }
     }
     panel(
-      0, StyledText("Runs · \(model.runs.file)"), footer: StyledText("newest first · \(table.position(area)) · routing \(Show.bytes(bytes))")
+      0, StyledText("Runs · \(model.runs.file)"),
+      footer: StyledText("newest first · \(table.position(area)) · routing \(Show.bytes(bytes))")
     ) { painter, inner in
       if let problem = model.runs.problem {
         painter.explain(problem.replacing("\n", with: " "), in: inner)
@@ -83,7 +86,10 @@ extension Painter {
         ("recorded", StyledText(description.recording.description)),
         ("engine", StyledText("moetop \(description.engine.version), \(description.engine.simd), \(description.engine.threads) threads")),
         ("tokens", StyledText("\(Show.grouped(run.tokenCount)) in \(run.sequenceCount) sequences")),
-        ("routing", StyledText(run.tokenCount > 0 ? "\(Show.fixed(Double(run.storedBytes) / Double(run.tokenCount), 1)) B per token, packed" : "–")),
+        (
+          "routing",
+          StyledText(run.tokenCount > 0 ? "\(Show.fixed(Double(run.storedBytes) / Double(run.tokenCount), 1)) B per token, packed" : "–")
+        ),
         ("state", StyledText(run.note ?? run.state.name)),
       ]
       for check in run.failedChecks { rows.append(("failed check", StyledText("\(check.name): \(check.detail)", .error))) }

@@ -30,11 +30,19 @@ extension AppModel {
       let cell = study.cells[special.cell]
       text += StyledText("  expert \(expert) × \(cell.name)")
       if let entry = study.enrichment.first(where: { $0.expert.rawValue == expert && $0.cell == special.cell }) {
-        text += StyledText("  \(Show.grouped(entry.observed)) choices, \(Show.fixed(entry.expected, 1)) expected, ratio \(Show.fixed(entry.ratio, 2)), z \(Show.fixed(entry.z, 1))")
-        if entry.isFaint { text += StyledText("  too few to trust", .warning) } else if let p = entry.adjustedP { text += StyledText(", p \(pText(p)) over all cells") }
+        text += StyledText(
+          "  \(Show.grouped(entry.observed)) choices, \(Show.fixed(entry.expected, 1)) expected, ratio \(Show.fixed(entry.ratio, 2)), z \(Show.fixed(entry.z, 1))"
+        )
+        if entry.isFaint {
+          text += StyledText("  too few to trust", .warning)
+        } else if let p = entry.adjustedP {
+          text += StyledText(", p \(pText(p)) over all cells")
+        }
       }
     }
-    if special.end > 0, special.end < buffer.end { text += StyledText("  from \(Show.grouped(special.end)) of \(Show.grouped(buffer.end)) tokens", .dim) }
+    if special.end > 0, special.end < buffer.end {
+      text += StyledText("  from \(Show.grouped(special.end)) of \(Show.grouped(buffer.end)) tokens", .dim)
+    }
     return text
   }
 
@@ -69,8 +77,11 @@ extension Painter {
   private mutating func drawCells() {
     let model = model
     let result = model.special.resultFacet == model.special.facet ? model.study : nil
-    let what = model.special.scale == .share ? "share of a column's choices; each column sums to 1" : "lift: observed over expected; white as chance has it"
-    panel(0, StyledText("Expert × \(facetName) · layer \(model.routers[model.router].id.layer)"), footer: StyledText(what + " (m)")) { painter, area in
+    let what =
+      model.special.scale == .share
+      ? "share of a column's choices; each column sums to 1" : "lift: observed over expected; white as chance has it"
+    panel(0, StyledText("Expert × \(facetName) · layer \(model.routers[model.router].id.layer)"), footer: StyledText(what + " (m)")) {
+      painter, area in
       painter.line(0, painter.axes, in: area.dropping(left: 1))
       let inner = area.dropping(top: 1)
       guard let result else {
@@ -104,8 +115,11 @@ extension Painter {
       map.cursor = (order.firstIndex(of: model.expert) ?? 0, min(model.special.cell, result.cells.count - 1))
       map.draw(into: &painter.screen, inner.dropping(bottom: model.special.scale == .share ? 1 : 0), theme: painter.theme)
       if model.special.scale == .share {
-        HeatLegend(low: "0", high: "\(Show.fixed(limit * 100, 0)) %", note: StyledText("uniform \(Show.fixed(100 / Double(max(1, counts.count)), 1)) %", .dim))
-          .draw(into: &painter.screen, inner.row(inner.height - 1).dropping(left: 5), theme: painter.theme)
+        HeatLegend(
+          low: "0", high: "\(Show.fixed(limit * 100, 0)) %",
+          note: StyledText("uniform \(Show.fixed(100 / Double(max(1, counts.count)), 1)) %", .dim)
+        )
+        .draw(into: &painter.screen, inner.row(inner.height - 1).dropping(left: 5), theme: painter.theme)
       }
     }
   }
@@ -127,36 +141,74 @@ extension Painter {
   private mutating func drawFigures() {
     let model = model
     let progress = model.special.progress.map { " · \($0.done) of \($0.of) shuffles" } ?? ""
-    panel(1, StyledText("How specialised is layer \(model.routers[model.router].id.layer)?\(progress)"), footer: model.special.facet == .position ? "null: places shifted inside each text" : "null: labels dealt out anew over texts") { painter, area in
+    panel(
+      1, StyledText("How specialised is layer \(model.routers[model.router].id.layer)?\(progress)"),
+      footer: model.special.facet == .position ? "null: places shifted inside each text" : "null: labels dealt out anew over texts"
+    ) { painter, area in
       guard let result = model.study, model.special.resultFacet == model.special.facet else { return }
       let facet = painter.facetName
       var rows: [(String, StyledText)] = [
         ("I(expert ; \(facet))", StyledText("\(Show.fixed(result.mutualInformation, 4)) nat", .strong) + StyledText(" plug-in", .dim)),
         ("null, \(result.nullCount) shuffles", StyledText("\(Show.fixed(result.nullMean, 4)) ± \(Show.fixed(result.nullSD, 4)) nat")),
-        ("effect", StyledText("\(Show.fixed(result.effect, 4)) nat", .strong) + StyledText(result.interval.map { "  95 % [\(Show.fixed($0.low, 3)), \(Show.fixed($0.high, 3))]" } ?? "  too few texts for an interval", .dim)),
-        ("p", StyledText(model.pText(result.p), result.p < 0.05 ? .good : nil) + StyledText(result.p < 0.05 ? "  above its null" : "  as chance has it", .dim)),
-        ("of H(\(facet))", StyledText(result.normalizedEffect.map { Show.fixed($0, 3) } ?? "–") + StyledText("  H = \(Show.fixed(result.cellEntropy, 2)) nat", .dim)),
+        (
+          "effect",
+          StyledText("\(Show.fixed(result.effect, 4)) nat", .strong)
+            + StyledText(
+              result.interval.map { "  95 % [\(Show.fixed($0.low, 3)), \(Show.fixed($0.high, 3))]" } ?? "  too few texts for an interval",
+              .dim)
+        ),
+        (
+          "p",
+          StyledText(model.pText(result.p), result.p < 0.05 ? .good : nil)
+            + StyledText(result.p < 0.05 ? "  above its null" : "  as chance has it", .dim)
+        ),
+        (
+          "of H(\(facet))",
+          StyledText(result.normalizedEffect.map { Show.fixed($0, 3) } ?? "–")
+            + StyledText("  H = \(Show.fixed(result.cellEntropy, 2)) nat", .dim)
+        ),
         ("N", StyledText("\(Show.grouped(result.assignments)) choices, \(result.sequences) texts, \(result.cells.count) cells")),
       ]
-      if model.special.unlabelled > 0 { rows.append(("left out", StyledText("\(model.special.unlabelled) texts without this label", .warning))) }
+      if model.special.unlabelled > 0 {
+        rows.append(("left out", StyledText("\(model.special.unlabelled) texts without this label", .warning)))
+      }
       if let matched = result.matched {
         rows.append(
-          ("equal lengths", StyledText("effect \(Show.fixed(matched.effect, 4)) nat, p \(model.pText(matched.p))") + StyledText("  first \(matched.positions) tokens", .dim)))
+          (
+            "equal lengths",
+            StyledText("effect \(Show.fixed(matched.effect, 4)) nat, p \(model.pText(matched.p))")
+              + StyledText("  first \(matched.positions) tokens", .dim)
+          ))
       }
       let spark = Sparkline(model.special.results.map { $0.effect > 1e-9 ? $0.effect : 0 }).text(painter.theme.glyphs)
       rows.append(
-        ("effect by layer", StyledText("\(model.layerName(0)) ", .dim) + StyledText(spark, .bar) + StyledText(" \(model.layerName(model.routers.count - 1))", .dim)))
+        (
+          "effect by layer",
+          StyledText("\(model.layerName(0)) ", .dim) + StyledText(spark, .bar)
+            + StyledText(" \(model.layerName(model.routers.count - 1))", .dim)
+        ))
       let divergence = result.expertDivergence.filter { $0.assignments >= 20 }
       if let most = divergence.max(by: { $0.nats < $1.nats }), let least = divergence.min(by: { $0.nats < $1.nats }) {
-        rows.append(("most specific", StyledText("\(model.expertName(most.expert.rawValue))  D_KL \(Show.fixed(most.nats, 3)) nat, n \(Show.grouped(most.assignments))")))
-        rows.append(("least specific", StyledText("\(model.expertName(least.expert.rawValue))  D_KL \(Show.fixed(least.nats, 3)) nat, n \(Show.grouped(least.assignments))")))
+        rows.append(
+          (
+            "most specific",
+            StyledText(
+              "\(model.expertName(most.expert.rawValue))  D_KL \(Show.fixed(most.nats, 3)) nat, n \(Show.grouped(most.assignments))")
+          ))
+        rows.append(
+          (
+            "least specific",
+            StyledText(
+              "\(model.expertName(least.expert.rawValue))  D_KL \(Show.fixed(least.nats, 3)) nat, n \(Show.grouped(least.assignments))")
+          ))
       }
       painter.facts(rows, in: area.dropping(left: 1), label: 19)
-      let words = result.nullSD < 1e-9
+      let words =
+        result.nullSD < 1e-9
         ? "With one text to a cell every shuffle gives the same table: nothing can be said yet. More texts will tell."
         : result.sequences < 8 * result.cells.count
-        ? "Few texts to a cell: the effect understates, and only large ones are found."
-        : "The null keeps texts whole, so what tokens of one text have in common does not count as evidence."
+          ? "Few texts to a cell: the effect understates, and only large ones are found."
+          : "The null keeps texts whole, so what tokens of one text have in common does not count as evidence."
       painter.explain(words, in: area.dropping(top: min(area.height, rows.count + 1)))
     }
   }

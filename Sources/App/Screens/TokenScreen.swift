@@ -77,7 +77,9 @@ extension AppModel {
 extension Painter {
   mutating func drawToken() {
     guard let row = model.row, let buffer = model.buffer else {
-      panel(0, "Token") { painter, area in painter.explain("No tokens yet. 1 goes to Live, p types a prompt, 5 shows recorded runs.", in: area) }
+      panel(0, "Token") { painter, area in
+        painter.explain("No tokens yet. 1 goes to Live, p types a prompt, 5 shows recorded runs.", in: area)
+      }
       return
     }
     drawProbabilities(row, buffer)
@@ -89,7 +91,9 @@ extension Painter {
   private mutating func drawProbabilities(_ row: Int, _ buffer: RoutingBuffer) {
     let (model, mark) = (model, String(theme.glyphs.selectionMark))
     let hasLogits = buffer.logits(row, router: model.router) != nil
-    let names: [AppModel.TokenValues: String] = [.probabilities: "Router probabilities", .logits: "Router logits", .weights: "Routing weights"]
+    let names: [AppModel.TokenValues: String] = [
+      .probabilities: "Router probabilities", .logits: "Router logits", .weights: "Routing weights",
+    ]
     let title = hasLogits || model.values == .weights ? names[model.values] ?? "" : "Routing weights (logits are not in this trace)"
     let threshold = model.resolvedThreshold
     panel(
@@ -135,7 +139,8 @@ extension Painter {
       let topK = model.spec?.topK ?? 1
       painter.line(
         area.height - 1,
-        StyledText("! over the threshold.  A small margin: a small change would swap ranks \(topK) and \(topK + 1).", .dim), in: area.dropping(left: 1))
+        StyledText("! over the threshold.  A small margin: a small change would swap ranks \(topK) and \(topK + 1).", .dim),
+        in: area.dropping(left: 1))
     }
   }
 
@@ -163,7 +168,9 @@ extension Painter {
         let name = (rank + 1 < 10 ? "  " : " ") + "\(rank + 1) \(model.expertName(expert.expert))"
         let role: Role? = expert.weight == nil ? .dim : nil
         let used = painter.line(
-          place, StyledText(name, role) + StyledText(cell(expert.logit, 2, 8) + cell(expert.probability, 3, 8) + cell(expert.weight, 3, 8), role), in: area)
+          place,
+          StyledText(name, role) + StyledText(cell(expert.logit, 2, 8) + cell(expert.probability, 3, 8) + cell(expert.weight, 3, 8), role),
+          in: area)
         let bar = area.row(place).dropping(left: used + 1)
         painter.screen.draw(
           BarText.bar((expert.probability ?? expert.weight ?? 0) / max(most, 1e-9), width: bar.width, glyphs: painter.theme.glyphs),
@@ -174,9 +181,21 @@ extension Painter {
       let topK = model.spec?.topK ?? 1
       painter.facts(
         [
-          ("selected mass", StyledText(Show.fixed(Double(mass), 2)) + StyledText("  even \(Show.fixed(Double(topK) / Double(model.spec?.expertCount ?? 1), 2))", .dim)),
-          ("margin \(topK) to \(topK + 1)", StyledText(Show.fixed(Double(buffer.margin(row, router: model.router)), 4)) + StyledText("  " + (model.spec?.selectionScoreUnit ?? ""), .dim)),
-          ("entropy Ĥ", StyledText(Show.fixed(Double(buffer.entropy(row, router: model.router)), 3)) + StyledText("  \(Show.fixed(Double(buffer.entropyNats(row, router: model.router)), 2)) nat", .dim)),
+          (
+            "selected mass",
+            StyledText(Show.fixed(Double(mass), 2))
+              + StyledText("  even \(Show.fixed(Double(topK) / Double(model.spec?.expertCount ?? 1), 2))", .dim)
+          ),
+          (
+            "margin \(topK) to \(topK + 1)",
+            StyledText(Show.fixed(Double(buffer.margin(row, router: model.router)), 4))
+              + StyledText("  " + (model.spec?.selectionScoreUnit ?? ""), .dim)
+          ),
+          (
+            "entropy Ĥ",
+            StyledText(Show.fixed(Double(buffer.entropy(row, router: model.router)), 3))
+              + StyledText("  \(Show.fixed(Double(buffer.entropyNats(row, router: model.router)), 2)) nat", .dim)
+          ),
         ], in: area.dropping(top: max(0, area.height - 3), left: 1), label: 13)
     }
   }
@@ -222,7 +241,9 @@ extension Painter {
       painter.line(
         area.height - 1,
         StyledText("agreement by layer \(first) ", .dim) + StyledText(Sparkline(agreement, range: 0...1).text(painter.theme.glyphs), .bar)
-          + StyledText(" \(last)   mean \(Show.fixed(agreement.reduce(0, +) / Double(max(1, agreement.count)), 2)), chance \(Show.fixed(chance, 2))", .dim),
+          + StyledText(
+            " \(last)   mean \(Show.fixed(agreement.reduce(0, +) / Double(max(1, agreement.count)), 2)), chance \(Show.fixed(chance, 2))",
+            .dim),
         in: area.dropping(left: 1))
     }
   }
@@ -241,7 +262,9 @@ extension Painter {
         let same = model.shownRows.count { other in (0..<3).allSatisfy { buffer.selected(other, router: $0).first == prefix[$0] } }
         lines.append("tokens with the same first three: \(same) of \(Show.grouped(model.shownRows.count)) in memory")
       }
-      for (index, text) in lines.enumerated() { painter.line(index, StyledText(text, index == lines.count - 1 && path.count >= 3 ? .dim : nil), in: inner) }
+      for (index, text) in lines.enumerated() {
+        painter.line(index, StyledText(text, index == lines.count - 1 && path.count >= 3 ? .dim : nil), in: inner)
+      }
       guard hasPrevious else {
         painter.line(lines.count + 1, StyledText("the first token of its sequence: no token before it", .dim), in: inner)
         return
@@ -253,7 +276,9 @@ extension Painter {
         let shared = model.shared(row, row - 1, router: index)
         let place = inner.dropping(top: top + index % room, left: index / room * (inner.width / columns))
         let bar = String(repeating: String(painter.theme.glyphs.fullBlock), count: shared.common)
-        painter.line(0, StyledText(model.layerName(index) + " ", .dim) + StyledText(bar, .bar) + StyledText(" \(shared.common) of \(shared.of)"), in: place)
+        painter.line(
+          0, StyledText(model.layerName(index) + " ", .dim) + StyledText(bar, .bar) + StyledText(" \(shared.common) of \(shared.of)"),
+          in: place)
       }
     }
   }

@@ -58,7 +58,8 @@ extension Painter {
     let pooled = buffer.uncertainty.pooledEntropy
     let share = model.resolvedThreshold.share(experts: model.spec?.expertCount ?? 2) ?? 1
     panel(
-      0, StyledText("Router entropy Ĥ · all decisions · \(theme.glyphs.shadedBlock) from \(Show.fixed(share, 3))"), footer: StyledText("n = \(Show.grouped(pooled.count)) decisions · 0 certain, 1 cannot tell")
+      0, StyledText("Router entropy Ĥ · all decisions · \(theme.glyphs.shadedBlock) from \(Show.fixed(share, 3))"),
+      footer: StyledText("n = \(Show.grouped(pooled.count)) decisions · 0 certain, 1 cannot tell")
     ) { painter, area in
       let low = Double(pooled.minimum)
       guard pooled.count > 0, area.height > 1, low.isFinite else { return }
@@ -97,12 +98,14 @@ extension Painter {
         painter.screen.draw(name, in: row, theme: painter.theme)
         let percent = shares[index].map { Show.fixed($0 * 100, 0) + " %" } ?? "–"
         let rest = row.dropping(left: 6)
-        painter.screen.draw(StyledText(percent), in: Rect(x: rest.x, y: rest.y, width: 5, height: 1), theme: painter.theme, alignment: .right)
+        painter.screen.draw(
+          StyledText(percent), in: Rect(x: rest.x, y: rest.y, width: 5, height: 1), theme: painter.theme, alignment: .right)
         let bar = rest.dropping(left: 6, right: 16)
         painter.screen.draw(
           BarText.bar(share, width: bar.width, glyphs: painter.theme.glyphs, shaded: true), x: bar.x, y: bar.y,
           style: painter.theme[.uncertain], clip: bar)
-        let means = "\(fold.entropy.moments.mean.map { Show.fixed($0, 3) } ?? "–")  \(fold.selectionMargin.moments.mean.map { Show.fixed($0, 4) } ?? "–")"
+        let means =
+          "\(fold.entropy.moments.mean.map { Show.fixed($0, 3) } ?? "–")  \(fold.selectionMargin.moments.mean.map { Show.fixed($0, 4) } ?? "–")"
         painter.screen.draw(StyledText(means), in: row, theme: painter.theme, alignment: .right)
       }
     }
@@ -130,7 +133,8 @@ extension Painter {
     let glyphs = theme.glyphs
     let room = max(16, area.width - 74)
     let layers = max(1, model.routers.count)
-    let empty = model.uncertain.list == nil ? "counting…" : model.filter == nil ? "no token is over the threshold" : "no token passes the filter"
+    let empty =
+      model.uncertain.list == nil ? "counting…" : model.filter == nil ? "no token is over the threshold" : "no token passes the filter"
     return Table(
       columns: [
         TableColumn("token", width: .fixed(6), alignment: .right), TableColumn("text", width: .fixed(12)),

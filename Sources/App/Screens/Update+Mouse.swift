@@ -14,7 +14,8 @@ extension AppModel {
     if event.kind == .press, frame.tabs.contains(event.at) {
       guard let tab = tabsLine.tab(at: event.at.x, width: size.width), let target = Screen(rawValue: tab + 1) else { return [] }
       let ids: [Screen: ActionID] = [
-        .live: .screenLive, .token: .screenToken, .uncertainty: .screenUncertainty, .specialization: .screenSpecialization, .runs: .screenRuns,
+        .live: .screenLive, .token: .screenToken, .uncertainty: .screenUncertainty, .specialization: .screenSpecialization,
+        .runs: .screenRuns,
       ]
       return ids[target].map { perform($0, "") } ?? []
     }
@@ -37,7 +38,9 @@ extension AppModel {
     switch (screen, panel) {
     case (.live, 0):
       let loads = windowLoads()
-      guard let cell = heatMap(loads, width: area.width).geometry(in: area.dropping(bottom: 1), theme: theme).cell(at: place) else { return }
+      guard let cell = heatMap(loads, width: area.width).geometry(in: area.dropping(bottom: 1), theme: theme).cell(at: place) else {
+        return
+      }
       router = cell.row
       let columns = expertOrder(router, loads)
       if columns.indices.contains(cell.column) { expert = columns[cell.column] }

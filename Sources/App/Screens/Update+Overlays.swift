@@ -11,7 +11,9 @@ extension AppModel {
     case .entry(let kind, let field, let selected): return type(key, kind, field, selected: selected)
     case .help(let field, let selected): return type(key, helpFilter: field, selected: selected)
     case .log(var list):
-      if key == .escape || key == .char("q") { overlay = nil } else if let motion = ListMotion(key) {
+      if key == .escape || key == .char("q") {
+        overlay = nil
+      } else if let motion = ListMotion(key) {
         list.move(motion, count: log.count, page: max(1, size.height - 6))
         overlay = .log(list)
       } else if key == .char("y"), log.indices.contains(list.selected) {
@@ -181,7 +183,8 @@ extension AppModel {
       // A search finds single actions, so that the one found can be done.
       if filter.isEmpty, let group = ActionTable.groups.first(where: { $0.members.contains(entry.id) }) {
         shown.formUnion(group.members)
-        lines.append(HelpLine(id: entry.id, keys: theme.glyphs == .utf8 ? group.keys : group.ascii, help: group.help, isHere: !entry.screens.isEmpty))
+        lines.append(
+          HelpLine(id: entry.id, keys: theme.glyphs == .utf8 ? group.keys : group.ascii, help: group.help, isHere: !entry.screens.isEmpty))
       } else {
         lines.append(HelpLine(id: entry.id, keys: entry.keyLabel(theme.glyphs), help: entry.help, isHere: !entry.screens.isEmpty))
       }

@@ -116,9 +116,11 @@ extension AppModel {
     case (.uncertainty, _): move(\.router, id, count: routers.count, across: { _, _ in })
     case (.specialization, 3): moveList(\.special.list, id, count: special.results.count, page: page)
     case (.specialization, _):
-      move(\.expert, id, count: spec?.expertCount ?? 0, across: { model, by in
-        model.special.cell = max(0, min((model.special.results.first?.cells.count ?? 1) - 1, model.special.cell + by))
-      })
+      move(
+        \.expert, id, count: spec?.expertCount ?? 0,
+        across: { model, by in
+          model.special.cell = max(0, min((model.special.results.first?.cells.count ?? 1) - 1, model.special.cell + by))
+        })
     case (.runs, _): moveList(\.runs.list, id, count: runs.runs.count, page: page)
     }
     return refresh()

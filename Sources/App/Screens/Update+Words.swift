@@ -34,7 +34,9 @@ extension AppModel {
     }
     let rows = shownRows
     guard let row else { return [] }
-    let order = forward ? Array(row + 1..<max(row + 1, rows.upperBound)) + Array(rows.lowerBound...row)
+    let order =
+      forward
+      ? Array(row + 1..<max(row + 1, rows.upperBound)) + Array(rows.lowerBound...row)
       : Array((rows.lowerBound..<row).reversed()) + Array((row..<rows.upperBound).reversed())
     guard let found = order.first(where: { matches($0) }) else {
       say("no token contains \"\(find)\"", .warning)
@@ -62,7 +64,8 @@ extension AppModel {
     for offset in 1...max(1, count) where count > 0 {
       let place = ((start + (forward ? offset : -offset)) % count + count) % count
       let run = runs.runs[place]
-      let words = "\(run.id) \(run.name) \(run.description.model.name) \(run.description.input.source) \(run.description.tags.joined(separator: " "))"
+      let words =
+        "\(run.id) \(run.name) \(run.description.model.name) \(run.description.input.source) \(run.description.tags.joined(separator: " "))"
       if words.localizedCaseInsensitiveContains(find) {
         runs.list.selected = place
         return []
@@ -162,7 +165,8 @@ extension AppModel {
     switch id {
     case .screenLive, .metric: return isTrace || isLive ? "moetop analyze \(run) --metric \(metricCommand) --by expert" : nil
     case .screenUncertainty: return "moetop analyze \(run) --metric uncertain --by layer --threshold \(threshold)"
-    case .threshold, .lower, .raise: return "moetop analyze \(run) --metric uncertain --threshold \(argument.isEmpty ? "\(threshold)" : argument)"
+    case .threshold, .lower, .raise:
+      return "moetop analyze \(run) --metric uncertain --threshold \(argument.isEmpty ? "\(threshold)" : argument)"
     case .screenToken: return "moetop analyze \(run) --metric uncertain --by token\(layer)"
     case .screenSpecialization, .axis: return "moetop analyze \(run) --metric specialization --by \(special.facet?.name ?? "domain")"
     case .nullTest: return "moetop analyze \(run) --metric specialization --by \(special.facet?.name ?? "domain") --null 1000"

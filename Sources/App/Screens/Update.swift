@@ -9,6 +9,12 @@ import Terminal
 extension AppModel {
   /// Takes what happened and returns what is to be done about it.
   mutating func update(_ action: Action) -> [Effect] {
+    let effects = take(action)
+    knownThreshold = buffer.map { (resolvedThreshold, $0.end) }
+    return effects
+  }
+
+  private mutating func take(_ action: Action) -> [Effect] {
     switch action {
     case .key(let key): return handle(key)
     case .mouse(let event): return handle(event)
@@ -148,7 +154,7 @@ extension AppModel {
     (uncertain.list, uncertain.isWorking) = (nil, false)
     uncertain.rows = ListState()
     elsewhere = ListState()
-    filter = nil
+    (filter, knownThreshold) = (nil, nil)
     let number = special.number + 1
     special = SpecialState()
     special.number = number
@@ -172,7 +178,9 @@ extension AppModel {
       if screen == .runs { screen = .live }
       return [.closeEngine]
     case .pass(let pass):
-      if buffer?.append(pass) == false { return handle(.finished(note: "only the first \(Show.grouped(shownRows.count)) tokens: the capture has gaps")) }
+      if buffer?.append(pass) == false {
+        return handle(.finished(note: "only the first \(Show.grouped(shownRows.count)) tokens: the capture has gaps"))
+      }
     case .finished(let note):
       if case .trace(let run, let file, _) = source { source = .trace(run, file: file, isLoading: false) }
       if let note { say(note, .warning, seconds: 20) }

@@ -25,7 +25,8 @@ extension AppModel {
       var table = ExportTable(columns: ["id", "name", "model", "input", "tokens", "state", "stored_bytes", "tags"])
       table.rows = runs.runs.map {
         [
-          "\($0.id)", $0.name, $0.description.model.name, $0.description.input.source, "\($0.tokenCount)", $0.state.name, "\($0.storedBytes)",
+          "\($0.id)", $0.name, $0.description.model.name, $0.description.input.source, "\($0.tokenCount)", $0.state.name,
+          "\($0.storedBytes)",
           $0.description.tags.joined(separator: " "),
         ]
       }
@@ -66,7 +67,10 @@ extension AppModel {
   }
 
   private func exportedTokens() -> ExportTable {
-    var table = ExportTable(columns: ["token", "sequence", "position", "token_id", "text", "layers_over", "max_entropy", "layer", "selection_margin", "next_token_entropy", "surprisal"])
+    var table = ExportTable(columns: [
+      "token", "sequence", "position", "token_id", "text", "layers_over", "max_entropy", "layer", "selection_margin", "next_token_entropy",
+      "surprisal",
+    ])
     table.rows = uncertainRows.map { token in
       [
         "\(token.token)", "\(token.sequence)", "\(token.position)", "\(token.tokenID)",
@@ -80,7 +84,9 @@ extension AppModel {
   }
 
   private func exportedCells() -> ExportTable {
-    var table = ExportTable(columns: ["layer", "expert", special.resultFacet?.name ?? "cell", "observed", "expected", "ratio", "z", "adjusted_p"])
+    var table = ExportTable(columns: [
+      "layer", "expert", special.resultFacet?.name ?? "cell", "observed", "expected", "ratio", "z", "adjusted_p",
+    ])
     for result in special.results {
       for entry in result.enrichment {
         if result.router == study?.router, entry.expert.rawValue == expert, entry.cell == special.cell { table.selected = table.rows.count }
@@ -122,7 +128,13 @@ extension ExportTable {
           for row in rows {
             writer.array { writer in
               for cell in row {
-                if let whole = Int(cell) { writer.value(whole) } else if let real = Double(cell) { writer.value(real) } else { writer.value(cell) }
+                if let whole = Int(cell) {
+                  writer.value(whole)
+                } else if let real = Double(cell) {
+                  writer.value(real)
+                } else {
+                  writer.value(cell)
+                }
               }
             }
           }

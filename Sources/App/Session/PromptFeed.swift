@@ -24,7 +24,8 @@ struct PromptFeed: Sendable, Equatable {
       byDomain[domain, default: []].append(text)
     }
     let longest = byDomain.values.map(\.count).max() ?? 0
-    self.texts = (0..<longest).flatMap { round in order.compactMap { name in byDomain[name].flatMap { round < $0.count ? $0[round] : nil } } }
+    self.texts = (0..<longest).flatMap { round in order.compactMap { name in byDomain[name].flatMap { round < $0.count ? $0[round] : nil } }
+    }
     self.sampling = sampling
   }
 

@@ -127,7 +127,8 @@ final class EffectRunner {
   private func start(_ path: String, source: String) {
     closeEngine()
     _ = load.next()
-    let plan = settings.records
+    let plan =
+      settings.records
       ? SessionRecorder.Plan(
         file: settings.traceFile ?? settings.traces.defaultTrace, createsDirectory: settings.traceFile == nil, source: source,
         sampling: settings.sampling, startedAt: now()) : nil

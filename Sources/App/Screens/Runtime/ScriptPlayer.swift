@@ -81,7 +81,13 @@ final class ScriptPlayer {
     case "wait":
       let words = rest.split(separator: " ").map(String.init)
       guard words.count == 2, let amount = Double(words[0]) else { return false }
-      if words[1].hasPrefix("token") { wait(tokens: Int(amount)) } else if words[1].hasPrefix("second") { pass(seconds: amount) } else { return false }
+      if words[1].hasPrefix("token") {
+        wait(tokens: Int(amount))
+      } else if words[1].hasPrefix("second") {
+        pass(seconds: amount)
+      } else {
+        return false
+      }
     case "dump": try dump(rest)
     default: return false
     }
