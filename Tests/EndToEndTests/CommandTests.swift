@@ -47,7 +47,8 @@ struct CommandTests {
     let model = try model()
     let damaged = try folder.write(Array("not a trace".utf8), to: "damaged.db")
     let cases: [([String], Int32, String)] = [
-      (["nonsense"], 64, "nonsense"),
+      (["nonsense", "--data-dir", folder.path], 66, "nonsense"),
+      (["run", "--nonsense"], 64, "--nonsense"),
       (["run", model], 64, "--prompt"),
       (["run", model, "-p", "hi", "--no-trace"], 66, "tokenizer.json"),
       (["run", model + "/nowhere", "-p", "hi"], 66, "no such folder"),
