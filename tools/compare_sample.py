@@ -32,8 +32,8 @@ def moetop_json(command):
 def moetop_nats(binary, model, documents, folder):
     """Nats of each document as `moetop run --tokens` reports them."""
     tokens = folder / "documents.json"
-    tokens.write_text(json.dumps({"sequences": [{"name": d.name, "tokens": d.ids} for d in documents]}))
-    report = moetop_json([binary, "run", model, "--tokens", tokens, "--trace", folder / "documents.db", "--json"])
+    tokens.write_text(json.dumps({"sequences": [d.ids for d in documents], "names": [d.name for d in documents]}))
+    report = moetop_json([binary, "run", model, "--tokens", tokens, "--no-trace", "--json"])
     by_name = {s["name"]: s["nats"] for s in report["sequences"]}
     return [by_name[d.name] for d in documents]
 
@@ -41,8 +41,10 @@ def moetop_nats(binary, model, documents, folder):
 def moetop_greedy(binary, model, ids, count, folder):
     """Greedy continuation of `ids` as `moetop run --tokens --generate` reports it."""
     tokens = folder / "prompt.json"
-    tokens.write_text(json.dumps({"sequences": [{"name": "prompt", "tokens": ids}]}))
-    return moetop_json([binary, "run", model, "--tokens", tokens, "--generate", str(count), "--temperature", "0", "--json"])["generated"]
+    tokens.write_text(json.dumps({"sequences": [ids]}))
+    report = moetop_json(
+        [binary, "run", model, "--tokens", tokens, "--generate", "--greedy", "--max-tokens", str(count), "--no-trace", "--json"])
+    return report["sequences"][0]["generated"]
 
 
 def pick_prompts(documents, count):

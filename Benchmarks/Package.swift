@@ -1,0 +1,15 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Measurements, apart from the product: ratios against peers in the same run, and kernels against the machine.
+let package = Package(
+  name: "moetop-benchmarks",
+  platforms: [.macOS(.v15)],
+  dependencies: [.package(name: "moetop", path: "..")],
+  targets: [
+    .executableTarget(
+      name: "KernelBench",
+      dependencies: [.product(name: "Model", package: "moetop"), .product(name: "CKernels", package: "moetop")], path: "Kernels")
+  ],
+  swiftLanguageModes: [.v6]
+)

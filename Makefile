@@ -1,0 +1,37 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`. Both install the system packages they miss.
+
+SWIFT ?= swift
+PREFIX ?= /usr/local
+SAMPLE := samples/olmoe-tiny
+RELEASE := .build/release/moetop
+
+.PHONY: run build test lint format deps pictures install clean
+
+run: build
+	@$(RELEASE) ui $(SAMPLE)
+
+build: deps
+	@$(SWIFT) build -c release --product moetop
+
+test: deps
+	@$(SWIFT) build --build-tests
+	@$(SWIFT) test --skip-build --parallel
+
+lint:
+	@$(SWIFT) format lint --strict --recursive Package.swift Sources Tests
+
+format:
+	@$(SWIFT) format --in-place --recursive Package.swift Sources Tests
+
+deps:
+	@tools/install-packages.sh
+
+pictures: build
+	@tools/make-pictures.sh $(RELEASE)
+
+install: build
+	@install -d $(DESTDIR)$(PREFIX)/bin
+	@install -m 755 $(RELEASE) $(DESTDIR)$(PREFIX)/bin/moetop
+
+clean:
+	@$(SWIFT) package clean

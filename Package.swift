@@ -1,0 +1,61 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every target of ours: warnings stop the build.
+let strictSwift: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+let strictC: [CSetting] = [.treatAllWarnings(as: .error)]
+
+/// A room of `Sources/` with the rooms it may see; ARCHITECTURE.md draws the same arrows.
+func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: strictSwift)
+}
+
+func tests(of name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name + "Tests", dependencies: dependencies + ["Support"], swiftSettings: strictSwift)
+}
+
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+  name: "moetop",
+  platforms: [.macOS(.v15)],
+  products: [
+    .executable(name: "moetop", targets: ["App"]),
+    .library(name: "Model", targets: ["Model"]),
+    .library(name: "CKernels", targets: ["CKernels"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+  ],
+  targets: [
+    .target(name: "CKernels", cSettings: strictC),
+    .systemLibrary(
+      name: "CNcurses", providers: [.apt(["libncurses-dev"]), .brew(["ncurses"])]),
+    .systemLibrary(
+      name: "CPCRE2", providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
+    room("Routing"),
+    room("Formats"),
+    room("Model", ["CKernels", "CPCRE2", "Routing", "Formats"]),
+    room("Analysis", ["Routing"]),
+    room("Store", ["Routing", "Formats", grdb]),
+    room("Terminal", ["CNcurses"]),
+    .executableTarget(
+      name: "App", dependencies: ["Model", "Analysis", "Store", "Terminal", "Routing", "Formats", argumentParser],
+      swiftSettings: strictSwift),
+
+    .target(name: "Support", path: "Tests/Support", swiftSettings: strictSwift),
+    tests(of: "Kernel", ["CKernels", "Model"]),
+    tests(of: "Routing", ["Routing"]),
+    tests(of: "Formats", ["Formats"]),
+    tests(of: "Model", ["Model", "Routing", "Formats"]),
+    tests(of: "Analysis", ["Analysis", "Routing"]),
+    tests(of: "Store", ["Store", "Routing", "Formats", grdb]),
+    tests(of: "Terminal", ["Terminal"]),
+    tests(of: "App", ["App", "Analysis", "Store", "Terminal", "Routing"]),
+    tests(of: "EndToEnd", ["Formats", "Store"]),
+  ],
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .c11
+)

@@ -1,0 +1,29 @@
+// What a user can ask of this room that it cannot answer. Cases carry what was expected and what was found; nothing else throws here.
+
+public enum AnalysisError: Error, Hashable, Sendable, CustomStringConvertible {
+  case badThreshold(found: String)
+  case badCondition(found: String, expected: String)
+  case badLayers(found: String)
+  case badGrouping(found: String, expected: String)
+  case unknownMetric(found: String, nearest: String?)
+  /// The metric exists, but not along this axis.
+  case cannotGroup(metric: String, by: String, instead: String)
+  /// A condition names a metric the report does not hold.
+  case metricNotReported(metric: String)
+  case invalidPlan(field: String, expected: String, found: String)
+
+  public var description: String {
+    switch self {
+    case .badThreshold(let found):
+      "threshold '\(found)': expected nats (1.6nat), a share of ln E above 0 and at most 1 (0.92), or a quantile of the run (q0.95)"
+    case .badCondition(let found, let expected): "condition '\(found)': expected \(expected)"
+    case .badLayers(let found): "layers '\(found)': expected numbers and rising ranges, e.g. 0-3,7"
+    case .badGrouping(let found, let expected): "--by \(found): expected \(expected)"
+    case .unknownMetric(let found, let nearest):
+      "there is no metric '\(found)'" + (nearest.map { "; the nearest is '\($0)'" } ?? "") + " (moetop docs metrics lists all)"
+    case .cannotGroup(let metric, let by, let instead): "\(metric) cannot be shown by \(by); try \(instead)"
+    case .metricNotReported(let metric): "the report does not hold '\(metric)'"
+    case .invalidPlan(let field, let expected, let found): "\(field): expected \(expected), found \(found)"
+    }
+  }
+}

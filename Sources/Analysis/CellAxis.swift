@@ -1,0 +1,382 @@
+// An axis of a specialization question, made ready for many tables: the observed one, and as many as the null draws. A table is
+// `[cells, experts]`, counts of choices. Experts never chosen have no column.
+
+import Routing
+
+/// How many choices a cell is expected to get of an expert under the null.
+enum Expectation: Sendable {
+  /// The expert's overall share (`[experts]`) times the cell's total: conditions on how long the cell's texts are.
+  case proportional([Double])
+  /// `[cells, experts]`
+  case fixed([Double])
+}
+
+protocol CellAxis: Sendable {
+  var cellNames: [String] { get }
+  /// Expert id of each column.
+  var experts: [Int] { get }
+  var sequenceCount: Int { get }
+  /// Writes the tables of draws number `draws` of the null of `seed`: `[draws, cells, experts]`. Several at once, so that what is
+  /// read of a sequence can be used while it is near.
+  func tabulate(draws: Range<Int>, seed: UInt64, into tables: UnsafeMutableBufferPointer<UInt32>)
+  /// Adds what one sequence puts into the observed table.
+  func add(sequence: Int, to table: UnsafeMutableBufferPointer<UInt32>)
+  var expectation: Expectation { get }
+  /// `[cells, experts]`: spread of (count - expectation) under the null.
+  func spread(seed: UInt64) -> [Double]
+  /// Per cell: sequences and tokens in it.
+  var cellSizes: [(sequences: Int, tokens: Int)] { get }
+}
+
+extension CellAxis {
+  var tableSize: Int { cellNames.count * experts.count }
+
+  func observed() -> [UInt32] {
+    var table = Array(repeating: UInt32(0), count: tableSize)
+    table.withUnsafeMutableBufferPointer { for sequence in 0..<sequenceCount { add(sequence: sequence, to: $0) } }
+    return table
+  }
+
+  /// Calls `body` with the table of each draw. Blocks of draws stay below 128 KiB.
+  func forEachDraw(_ draws: Range<Int>, seed: UInt64, _ body: (_ draw: Int, _ table: UnsafeMutableBufferPointer<UInt32>) -> Void) {
+    guard tableSize > 0 else { return }
+    let block = max(1, min(64, 32_768 / tableSize))
+    withUnsafeTemporaryAllocation(of: UInt32.self, capacity: block * tableSize) { tables in
+      tables.initialize(repeating: 0)
+      var start = draws.lowerBound
+      while start < draws.upperBound {
+        let end = min(draws.upperBound, start + block)
+        tabulate(draws: start..<end, seed: seed, into: tables)
+        for draw in start..<end {
+          let offset = (draw - start) * tableSize
+          body(draw, UnsafeMutableBufferPointer(rebasing: tables[offset..<offset + tableSize]))
+        }
+        start = end
+      }
+    }
+  }
+}
+
+// MARK: - Labels of whole sequences
+
+/// Null: the labels are dealt out anew over the sequences, so what tokens of one text have in common cannot count as evidence.
+///
+/// - Memory: 4 bytes a sequence and expert, or 8 a non-zero entry where fewer than a quarter are non-zero.
+struct LabelAxis: CellAxis {
+  let cellNames: [String]
+  let experts: [Int]
+  /// `[sequences]`
+  private let cellOf: [Int32]
+  private let tokens: [Int]
+  /// `[sequences, experts]`, empty when sparse.
+  private var dense: [UInt32] = []
+  /// Entries of sequence s: `starts[s]..<starts[s + 1]`; empty when dense.
+  private var starts: [Int] = []
+  private var columns: [Int32] = []
+  private var values: [UInt32] = []
+
+  var sequenceCount: Int { cellOf.count }
+
+  /// - Parameters:
+  ///   - cells: cell of each sequence that has one.
+  ///   - lastBin: positions beyond this bin are left out; nil keeps all.
+  init(_ counts: StratumCounts, cells: [Int: Int32], cellNames: [String], lastBin: PositionBin?) {
+    var rows: [Int: (tokens: Int, choices: [Int: UInt32])] = [:]
+    for (stratum, row) in counts.rows where cells[stratum.sequence] != nil && stratum.bin <= lastBin ?? stratum.bin {
+      rows[stratum.sequence, default: (0, [:])].tokens += row.tokens
+      row.choices.forEach { rows[stratum.sequence, default: (0, [:])].choices[$0, default: 0] += $1 }
+    }
+    let sequences = rows.keys.sorted()
+    self.cellNames = cellNames
+    cellOf = sequences.compactMap { cells[$0] }
+    tokens = sequences.map { rows[$0]?.tokens ?? 0 }
+    experts = Set(rows.values.flatMap(\.choices.keys)).sorted()
+    let columnOf = Dictionary(uniqueKeysWithValues: experts.enumerated().map { ($1, $0) })
+    let entries = rows.values.reduce(0) { $0 + $1.choices.count }
+    let isDense = 4 * entries >= sequences.count * experts.count
+    if isDense { dense = Array(repeating: 0, count: sequences.count * experts.count) } else { starts = [0] }
+    for (index, sequence) in sequences.enumerated() {
+      for (expert, count) in (rows[sequence]?.choices ?? [:]).sorted(by: { $0.key < $1.key }) {
+        guard let column = columnOf[expert] else { continue }
+        if isDense {
+          dense[index * experts.count + column] = count
+        } else {
+          columns.append(Int32(column))
+          values.append(count)
+        }
+      }
+      if !isDense { starts.append(columns.count) }
+    }
+  }
+
+  func tabulate(draws: Range<Int>, seed: UInt64, into tables: UnsafeMutableBufferPointer<UInt32>) {
+    tables.update(repeating: 0)
+    for (index, draw) in draws.enumerated() {
+      var labels = cellOf
+      var random = SplitMix64(seed: seed, stream: UInt64(draw))
+      random.shuffle(&labels)
+      let table = UnsafeMutableBufferPointer(rebasing: tables[index * tableSize..<(index + 1) * tableSize])
+      for sequence in labels.indices { add(sequence: sequence, cell: Int(labels[sequence]), to: table) }
+    }
+  }
+
+  func add(sequence: Int, to table: UnsafeMutableBufferPointer<UInt32>) {
+    add(sequence: sequence, cell: Int(cellOf[sequence]), to: table)
+  }
+
+  @inline(__always)
+  private func add(sequence: Int, cell: Int, to table: UnsafeMutableBufferPointer<UInt32>) {
+    let width = experts.count
+    guard starts.isEmpty else {
+      for entry in starts[sequence]..<starts[sequence + 1] { table[cell * width + Int(columns[entry])] &+= values[entry] }
+      return
+    }
+    dense.withUnsafeBufferPointer { counts in
+      for column in 0..<width { table[cell * width + column] &+= counts[sequence * width + column] }
+    }
+  }
+
+  private func forEachEntry(_ body: (_ sequence: Int, _ column: Int, _ count: Double) -> Void) {
+    for sequence in 0..<sequenceCount {
+      if starts.isEmpty {
+        for column in experts.indices { body(sequence, column, Double(dense[sequence * experts.count + column])) }
+      } else {
+        for entry in starts[sequence]..<starts[sequence + 1] { body(sequence, Int(columns[entry]), Double(values[entry])) }
+      }
+    }
+  }
+
+  private var lengths: [Double] {
+    var lengths = Array(repeating: 0.0, count: sequenceCount)
+    forEachEntry { lengths[$0] += $2 }
+    return lengths
+  }
+
+  private var shares: [Double] {
+    var sums = Array(repeating: 0.0, count: experts.count)
+    forEachEntry { sums[$1] += $2 }
+    return normalized(sums) ?? sums
+  }
+
+  var expectation: Expectation { .proportional(shares) }
+
+  /// Exact: a cell's deviation is the sum of m_c of the S numbers R_s = n_se - f_e n_s, drawn without replacement, whose mean is 0;
+  /// its variance is m_c (S - m_c) / (S - 1) times the mean of R^2.
+  func spread(seed: UInt64) -> [Double] {
+    let lengths = lengths
+    let shares = shares
+    let squaredLengths = lengths.reduce(0) { $0 + $1 * $1 }
+    var squares = shares.map { $0 * $0 * squaredLengths }
+    forEachEntry { squares[$1] += $2 * $2 - 2 * shares[$1] * $2 * lengths[$0] }
+    let total = Double(sequenceCount)
+    return cellSizes.flatMap { size -> [Double] in
+      let members = Double(size.sequences)
+      let factor = total > 1 ? members * (total - members) / (total - 1) / total : 0
+      return squares.map { max(0, $0 * factor).squareRoot() }
+    }
+  }
+
+  var cellSizes: [(sequences: Int, tokens: Int)] {
+    var sizes = cellNames.map { _ in (sequences: 0, tokens: 0) }
+    for sequence in cellOf.indices {
+      sizes[Int(cellOf[sequence])].sequences += 1
+      sizes[Int(cellOf[sequence])].tokens += tokens[sequence]
+    }
+    return sizes
+  }
+}
+
+// MARK: - Position inside a sequence
+
+/// Null: the axis is shifted inside each sequence, circularly, by an amount of its own, uniform over all L shifts. Each sequence keeps
+/// its length, its cells and the likeness of neighbouring tokens; only where along the text things happen is lost. Permuting positions
+/// between sequences instead would test nothing when they are equally long.
+///
+/// - Memory: the ids (4 bytes a choice), and running counts of 4 E bytes a token where these make a draw cheaper and stay below 256 MiB.
+struct PositionAxis: CellAxis {
+  /// Tokens `range` of a sequence lie in cell `cell`.
+  private struct Run: Sendable {
+    var range: Range<Int>
+    var cell: Int
+  }
+  private struct Sequence: Sendable {
+    var length: Int
+    var runs: [Run]
+    /// First token in `columns`, first row in `running`.
+    var start: Int
+    var runningStart: Int
+  }
+
+  let cellNames: [String]
+  let experts: [Int]
+  private let topK: Int
+  private var sequences: [Sequence] = []
+  /// `[tokens, topK]`: columns; -1 for none.
+  private var columns: [Int32] = []
+  /// `[tokens + sequences, experts]`: choices of the sequence before token i; empty when counting directly.
+  private var running: [UInt32] = []
+
+  var sequenceCount: Int { sequences.count }
+
+  /// - Parameter usesRunningCounts: nil chooses what is cheaper; tests force both ways, which give the same tables.
+  init(_ store: RouteStore, usesRunningCounts: Bool? = nil) {
+    let routes = store.sequences()
+    topK = store.topK
+    var isSeen = Array(repeating: false, count: PositionBin(position: .max).rawValue + 1)
+    for route in routes { for position in route.positions { isSeen[PositionBin(position: position).rawValue] = true } }
+    let bins = isSeen.indices.filter { isSeen[$0] }.map(PositionBin.init(rawValue:))
+    let cellOf = Dictionary(uniqueKeysWithValues: bins.enumerated().map { ($1, $0) })
+    cellNames = bins.map(\.name)
+    var isChosen = Array(repeating: false, count: store.experts)
+    for route in routes { for expert in route.experts where expert >= 0 { isChosen[Int(expert)] = true } }
+    experts = isChosen.indices.filter { isChosen[$0] }
+    var columnOf = Array(repeating: Int32(-1), count: store.experts)
+    for (column, expert) in experts.enumerated() { columnOf[expert] = Int32(column) }
+    var tokens = 0
+    for route in routes {
+      var runs: [Run] = []
+      for (token, position) in route.positions.enumerated() {
+        guard let cell = cellOf[PositionBin(position: position)] else { continue }
+        if let last = runs.last, last.cell == cell {
+          runs[runs.count - 1].range = last.range.lowerBound..<token + 1
+        } else {
+          runs.append(Run(range: token..<token + 1, cell: cell))
+        }
+      }
+      sequences.append(
+        Sequence(length: route.positions.count, runs: runs, start: tokens, runningStart: tokens + sequences.count))
+      tokens += route.positions.count
+      columns += route.experts.map { $0 >= 0 ? columnOf[Int($0)] : -1 }
+    }
+    let rows = tokens + sequences.count
+    let meanRuns = Double(sequences.reduce(0) { $0 + $1.runs.count }) / Double(max(1, sequences.count))
+    let meanLength = Double(tokens) / Double(max(1, sequences.count))
+    // Adding a row of counts goes several experts at a time, counting single choices does not.
+    let isCheaper = meanRuns * Double(experts.count) <= 4 * meanLength * Double(topK)
+    if usesRunningCounts ?? (isCheaper && rows * experts.count * 4 <= 256 << 20) { sumUp(rows: rows) }
+  }
+
+  private mutating func sumUp(rows: Int) {
+    let width = experts.count
+    running = Array(repeating: 0, count: rows * width)
+    for sequence in sequences {
+      for token in 0..<sequence.length {
+        let here = (sequence.runningStart + token) * width
+        for column in 0..<width { running[here + width + column] = running[here + column] }
+        for slot in (sequence.start + token) * topK..<(sequence.start + token + 1) * topK where columns[slot] >= 0 {
+          running[here + width + Int(columns[slot])] += 1
+        }
+      }
+    }
+  }
+
+  /// Sequence by sequence, all draws at each: the running counts of one sequence fit the cache, those of a run do not.
+  func tabulate(draws: Range<Int>, seed: UInt64, into tables: UnsafeMutableBufferPointer<UInt32>) {
+    tables.update(repeating: 0)
+    var randoms = draws.map { SplitMix64(seed: seed, stream: UInt64($0)) }
+    for sequence in sequences.indices where sequences[sequence].length > 0 {
+      for index in randoms.indices {
+        let table = UnsafeMutableBufferPointer(rebasing: tables[index * tableSize..<(index + 1) * tableSize])
+        add(sequence: sequence, shift: randoms[index].below(sequences[sequence].length), to: table)
+      }
+    }
+  }
+
+  func add(sequence: Int, to table: UnsafeMutableBufferPointer<UInt32>) { add(sequence: sequence, shift: 0, to: table) }
+
+  /// Token j gets the cell of token (j + shift) mod L.
+  private func add(sequence index: Int, shift: Int, to table: UnsafeMutableBufferPointer<UInt32>) {
+    let sequence = sequences[index]
+    for run in sequence.runs {
+      var low = run.range.lowerBound - shift
+      if low < 0 { low += sequence.length }
+      let high = low + run.range.count
+      if high <= sequence.length {
+        add(sequence, tokens: low..<high, cell: run.cell, to: table)
+      } else {
+        add(sequence, tokens: low..<sequence.length, cell: run.cell, to: table)
+        add(sequence, tokens: 0..<high - sequence.length, cell: run.cell, to: table)
+      }
+    }
+  }
+
+  @inline(__always)
+  private func add(_ sequence: Sequence, tokens: Range<Int>, cell: Int, to table: UnsafeMutableBufferPointer<UInt32>) {
+    let width = experts.count
+    if running.isEmpty {
+      columns.withUnsafeBufferPointer { columns in
+        for slot in (sequence.start + tokens.lowerBound) * topK..<(sequence.start + tokens.upperBound) * topK where columns[slot] >= 0 {
+          table[cell * width + Int(columns[slot])] &+= 1
+        }
+      }
+    } else {
+      running.withUnsafeBufferPointer { running in
+        guard let counts = running.baseAddress, let sums = table.baseAddress else { return }
+        addDifference(
+          counts + (sequence.runningStart + tokens.upperBound) * width, counts + (sequence.runningStart + tokens.lowerBound) * width,
+          to: sums + cell * width, count: width)
+      }
+    }
+  }
+
+  /// Mean over all shifts: each sequence spreads its choices over its own cells.
+  private var meanTable: [Double] {
+    var mean = Array(repeating: 0.0, count: tableSize)
+    for sequence in sequences where sequence.length > 0 {
+      var counts = Array(repeating: 0.0, count: experts.count)
+      for slot in sequence.start * topK..<(sequence.start + sequence.length) * topK where columns[slot] >= 0 {
+        counts[Int(columns[slot])] += 1
+      }
+      for run in sequence.runs {
+        let share = Double(run.range.count) / Double(sequence.length)
+        for column in counts.indices { mean[run.cell * experts.count + column] += counts[column] * share }
+      }
+    }
+    return mean
+  }
+
+  var expectation: Expectation { .fixed(meanTable) }
+
+  /// Estimated from 64 draws of a stream of its own, about the exact mean. The scale only decides how cells are weighed against each
+  /// other in the largest deviation; the control of the family holds for any scale that does not look at the observed order.
+  func spread(seed: UInt64) -> [Double] {
+    let pilots = 64
+    let mean = meanTable
+    var squares = Array(repeating: 0.0, count: tableSize)
+    forEachDraw(0..<pilots, seed: ~seed) { _, table in
+      for entry in table.indices { squares[entry] += (Double(table[entry]) - mean[entry]) * (Double(table[entry]) - mean[entry]) }
+    }
+    return squares.map { ($0 / Double(pilots)).squareRoot() }
+  }
+
+  var cellSizes: [(sequences: Int, tokens: Int)] {
+    var sizes = cellNames.map { _ in (sequences: 0, tokens: 0) }
+    for sequence in sequences {
+      for run in sequence.runs {
+        sizes[run.cell].sequences += 1
+        sizes[run.cell].tokens += run.range.count
+      }
+    }
+    return sizes
+  }
+}
+
+/// `sums += after - before`, entry by entry. Eight at a time: left to itself the compiler does not see that the rows cannot overlap.
+@inline(__always)
+private func addDifference(
+  _ after: UnsafePointer<UInt32>, _ before: UnsafePointer<UInt32>, to sums: UnsafeMutablePointer<UInt32>, count: Int
+) {
+  let lanes = 8
+  var column = 0
+  while column + lanes <= count {
+    let a = UnsafeRawPointer(after + column).loadUnaligned(as: SIMD8<UInt32>.self)
+    let b = UnsafeRawPointer(before + column).loadUnaligned(as: SIMD8<UInt32>.self)
+    let sum = UnsafeRawPointer(sums + column).loadUnaligned(as: SIMD8<UInt32>.self)
+    UnsafeMutableRawPointer(sums + column).storeBytes(of: sum &+ a &- b, as: SIMD8<UInt32>.self)
+    column += lanes
+  }
+  while column < count {
+    sums[column] = sums[column] &+ after[column] &- before[column]
+    column += 1
+  }
+}

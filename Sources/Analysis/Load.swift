@@ -1,0 +1,204 @@
+// Who does the work? Counts of one router's assignments, and the numbers that say how evenly they fall. Assignments count 1 each;
+// the weighted variant is named so. `load` and everything built on it counts what experts really computed; a choice dropped by
+// capacity is kept apart, since the balance losses and the router's taste (specialization, repeats) are about what was chosen.
+
+import Routing
+
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+/// Counts, weights and probabilities of one router, summed over tokens.
+///
+/// - Memory: 32 bytes an expert, whatever the number of tokens (262,144 experts: 8 MiB).
+public struct RouterLoad: RouterFold, Equatable {
+  public private(set) var experts = 0
+  public private(set) var topK = 0
+  public private(set) var tokens = 0
+  /// `[experts]`: how often the router chose each expert, dropped choices included.
+  public private(set) var chosen: [Int] = []
+  /// `[experts]`: choices that capacity dropped; empty while there is none.
+  public private(set) var dropped: [Int] = []
+  /// `[experts]`: sum of the routing weights of computed assignments.
+  public private(set) var weightSum: [Double] = []
+  /// `[experts]`: sum of router probabilities over all tokens, picked or not.
+  public private(set) var importanceSum: [Double] = []
+  /// Sum of squared log-sum-exp of the logits, and over how many tokens.
+  private(set) var squaredLogSumExpSum = 0.0
+  private(set) var squaredLogSumExpCount = 0
+  /// Sum of router entropies (nats), and over how many tokens; for the information a token carries about its experts.
+  private(set) var entropySum = 0.0
+  private(set) var entropyCount = 0
+
+  public init() {}
+
+  public mutating func add(_ batch: RoutingBatch, tokens table: TokenTable) { add(batch) }
+
+  public mutating func add(_ batch: RoutingBatch) {
+    grow(experts: batch.expertCount, topK: batch.topK)
+    tokens += batch.count
+    for slot in batch.selectedExperts.indices {
+      let expert = Int(batch.selectedExperts[slot])
+      guard expert >= 0 else { continue }
+      chosen[expert] += 1
+      if batch.dropped?[slot] == true {
+        if dropped.isEmpty { dropped = Array(repeating: 0, count: experts) }
+        dropped[expert] += 1
+      } else {
+        weightSum[expert] += Double(batch.routingWeights[slot])
+      }
+    }
+    var finite = 0
+    for entropy in batch.routerEntropy where !entropy.isNaN {
+      finite += 1
+      entropySum += Double(entropy)
+    }
+    entropyCount += finite
+    for expert in batch.importanceSum.indices { importanceSum[expert] += batch.importanceSum[expert] }
+    if !batch.squaredLogSumExpSum.isNaN {
+      squaredLogSumExpSum += batch.squaredLogSumExpSum
+      squaredLogSumExpCount += finite > 0 ? finite : batch.count
+    }
+  }
+
+  public mutating func merge(_ other: RouterLoad) {
+    grow(experts: other.experts, topK: other.topK)
+    tokens += other.tokens
+    for expert in other.chosen.indices {
+      chosen[expert] += other.chosen[expert]
+      weightSum[expert] += other.weightSum[expert]
+      importanceSum[expert] += other.importanceSum[expert]
+    }
+    if !other.dropped.isEmpty {
+      if dropped.isEmpty { dropped = Array(repeating: 0, count: experts) }
+      for expert in other.dropped.indices { dropped[expert] += other.dropped[expert] }
+    }
+    squaredLogSumExpSum += other.squaredLogSumExpSum
+    squaredLogSumExpCount += other.squaredLogSumExpCount
+    entropySum += other.entropySum
+    entropyCount += other.entropyCount
+  }
+
+  private mutating func grow(experts count: Int, topK slots: Int) {
+    topK = max(topK, slots)
+    guard count > experts else { return }
+    let missing = count - experts
+    chosen += Array(repeating: 0, count: missing)
+    if !dropped.isEmpty { dropped += Array(repeating: 0, count: missing) }
+    weightSum += Array(repeating: 0, count: missing)
+    importanceSum += Array(repeating: 0, count: missing)
+    experts = count
+  }
+
+  public func result() -> LoadShape { shape }
+
+  /// `[experts]`: assignments that were computed.
+  public var counts: [Int] { dropped.isEmpty ? chosen : zip(chosen, dropped).map { $0 - $1 } }
+  public var shape: LoadShape { LoadShape(counts: counts, tokens: tokens, topK: topK) }
+  public var droppedCount: Int { dropped.reduce(0, +) }
+
+  /// Share of choices that capacity dropped; nil without choices.
+  public var droppedShare: Double? {
+    let total = chosen.reduce(0, +)
+    return total > 0 ? Double(droppedCount) / Double(total) : nil
+  }
+
+  /// `[experts]`: share of the routing weight each expert gets. Uniform: 1/E. Nil without weights (`--record ids`).
+  /// - Source: REAP, `weighted_expert_frequency_sum`.
+  public var weightedLoad: [Double]? { normalized(weightSum) }
+
+  /// `[experts]`: mean router probability, picked or not; sums to 1. Nil when the router's scores are unknown.
+  public var importance: [Double]? { normalized(importanceSum) }
+
+  /// Entropy of the mean distribution minus the mean entropy of a token: how much knowing the token tells about its experts.
+  ///
+  /// 0: every token gets the same distribution; H(importance), at most ln E: every token is certain.
+  ///
+  /// - Unit: nats. - Source: standard (Jensen-Shannon form).
+  /// - Test: identical tokens give 0; one-hot tokens spread evenly give ln E.
+  public var tokenInformation: Double? {
+    guard entropyCount > 0, let importance else { return nil }
+    return max(0, shannonEntropy(importance) - entropySum / Double(entropyCount))
+  }
+}
+
+/// How evenly assignments fall on experts.
+public struct LoadShape: Sendable, Equatable {
+  /// `[experts]`
+  public let counts: [Int]
+  public let tokens: Int
+  public let topK: Int
+  public let assignments: Int
+
+  public init(counts: [Int], tokens: Int, topK: Int) {
+    self.counts = counts
+    self.tokens = tokens
+    self.topK = topK
+    assignments = counts.reduce(0, +)
+  }
+
+  public var experts: Int { counts.count }
+  public var chance: Chance? {
+    topK > 0 && topK <= experts ? Chance(experts: experts, topK: topK) : nil
+  }
+  private var mean: Double { Double(assignments) / Double(experts) }
+  private var isEmpty: Bool { assignments == 0 }
+
+  /// `[experts]`: share of assignments; uniform 1/E; sums to 1.
+  public var load: [Double]? { normalized(counts.map(Double.init)) }
+  /// `[experts]`: share of tokens that visit the expert; uniform k/E; sums to k.
+  public var activationRate: [Double]? { tokens > 0 ? counts.map { Double($0) / Double(tokens) } : nil }
+  /// `[experts]`: load times E; uniform 1, idle 0.
+  public var loadRatio: [Double]? { isEmpty ? nil : counts.map { Double($0) / mean } }
+
+  /// Population standard deviation of the counts over their mean. 0: even; sqrt(E-1): one expert does all.
+  /// Chance: `Chance.loadCV`.
+  /// - Source: MoEAtlas `layer_cv_counts`.
+  public var cv: Double? {
+    guard !isEmpty else { return nil }
+    let squares = counts.reduce(0.0) { $0 + (Double($1) - mean) * (Double($1) - mean) }
+    return (squares / Double(experts)).squareRoot() / mean
+  }
+
+  /// Busiest expert over the mean. 1: even; E: one expert does all. - Source: OLMo-core "load imbalance".
+  public var maxOverMean: Double? { isEmpty ? nil : Double(counts.max() ?? 0) / mean }
+  /// (max - mean) / mean = `maxOverMean` - 1. - Source: arXiv:2408.15664 (loss-free balancing).
+  public var maxViolation: Double? { maxOverMean.map { $0 - 1 } }
+
+  /// Gini coefficient of the counts by ascending rank: sum (2i - E - 1) n_(i) / (E sum n). 0: even; (E-1)/E: one expert does all.
+  /// - Source: MoEAtlas `layer_gini_coefficients`.
+  public var gini: Double? {
+    guard !isEmpty else { return nil }
+    var weighted = 0.0
+    for (rank, count) in counts.sorted().enumerated() { weighted += Double(2 * (rank + 1) - experts - 1) * Double(count) }
+    return weighted / (Double(experts) * Double(assignments))
+  }
+
+  /// Share of assignments that fall on the `busiest` most loaded experts; uniform `busiest`/E.
+  /// - Source: Megatron `analyze_routing_concentration.py`.
+  public func coverage(busiest: Int) -> Double? {
+    guard !isEmpty else { return nil }
+    return Double(counts.sorted(by: >).prefix(max(0, busiest)).reduce(0, +)) / Double(assignments)
+  }
+
+  /// Experts that no token visited. Chance: `Chance.idleExperts`.
+  public var idle: Int { counts.count { $0 == 0 } }
+
+  /// Shannon entropy of the load, nats. 0: one expert does all; ln E: even.
+  public var entropy: Double? { load.map(shannonEntropy) }
+  /// exp(entropy): how many equally busy experts would have this entropy, 1...E.
+  public var effectiveExperts: Double? { entropy.map(exp) }
+}
+
+/// -sum p ln p in nats; entries that are 0 add nothing.
+func shannonEntropy(_ distribution: [Double]) -> Double {
+  max(0, distribution.reduce(0.0) { $1 > 0 ? $0 - $1 * log($1) : $0 })
+}
+
+/// Entries over their sum; nil when there is nothing to share.
+func normalized(_ values: [Double]) -> [Double]? {
+  let sum = values.reduce(0, +)
+  return sum > 0 ? values.map { $0 / sum } : nil
+}

@@ -1,0 +1,158 @@
+// A plan at work: the folds it needs and no others, over one pass through the run, or two where a threshold must be known before
+// single tokens or sequences can be judged by it.
+
+import Routing
+
+/// Folds passes into the answer to a plan.
+///
+///     var analysis = try RunAnalysis(plan)
+///     repeat {
+///       try reader.forEachPass { analysis.add($0) }
+///     } while analysis.beginNextRound()
+///     let report = try await analysis.report(workers: 4)
+///
+/// - A second round is only asked for when the threshold is a quantile of the run (`q0.95`) and uncertain decisions are wanted by
+///   token, along an axis, or with an interval. The plain share of uncertain decisions needs one round: the threshold is put on an
+///   edge of the histogram, where counts are exact.
+/// - Memory: the sum of the folds that the plan needs; each states its own. None keeps passes.
+public struct RunAnalysis: PassFold {
+  public let plan: AnalysisPlan
+  public private(set) var tokens = 0
+  public private(set) var round = 1
+
+  private(set) var load: PerRouter<RouterLoad>?
+  private(set) var uncertainty: PerRouter<RouterUncertainty>?
+  private(set) var links: PerRouter<SequenceLinks>?
+  private(set) var counts: PerRouter<StratumCounts>?
+  private(set) var means: PerRouter<StratumMeans>?
+  private(set) var routes: PerRouter<RouteStore>?
+  private(set) var uncertainTokens: UncertainTokens?
+  private let needsSecondRound: Bool
+
+  /// - Throws: `AnalysisError` when the plan contradicts itself.
+  public init(_ plan: AnalysisPlan) throws {
+    try plan.validate()
+    self.plan = plan
+    let metrics = plan.metrics
+    let facet = plan.grouping.facet
+    let isDetailed = facet != nil || plan.intervals
+    if metrics.contains(where: {
+      $0.isLoadShape || $0.isPerExpert || [.dropped, .tokenInformation, .balanceLoss, .balanceLossHF, .zLoss].contains($0)
+    }) {
+      load = PerRouter(RouterLoad())
+    }
+    if metrics.contains(where: \.isDecisionMean) {
+      uncertainty = PerRouter(RouterUncertainty(threshold: plan.threshold, form: plan.entropyForm))
+    }
+    if metrics.contains(where: \.isLink) { links = PerRouter(SequenceLinks()) }
+    let wantsLabelStudy = metrics.contains(.specialization) && facet != nil && facet != .position
+    if wantsLabelStudy || isDetailed && metrics.contains(where: { $0.isLoadShape || $0.isPerExpert }) {
+      counts = PerRouter(StratumCounts())
+    }
+    if metrics.contains(.specialization) && facet == .position { routes = PerRouter(RouteStore()) }
+
+    let wantsMeans = isDetailed && metrics.contains(where: \.isDecisionMean)
+    let known = ResolvedThreshold(plan.threshold)
+    needsSecondRound = known == nil && metrics.contains(.uncertain) && (wantsMeans || plan.grouping.byToken)
+    guard !needsSecondRound else { return }
+    if wantsMeans { means = PerRouter(StratumMeans(threshold: known, form: plan.entropyForm)) }
+    if plan.grouping.byToken, let known { uncertainTokens = UncertainTokens(threshold: known, form: plan.entropyForm, capacity: plan.top) }
+  }
+
+  public mutating func add(_ pass: RoutingPass) {
+    if round == 1 {
+      tokens += pass.tokens.count
+      // A quantile of the run is one of all its layers, also when only some are shown.
+      uncertainty?.add(pass)
+    }
+    let pass = selected(pass)
+    if round == 1 {
+      load?.add(pass)
+      links?.add(pass)
+      counts?.add(pass)
+      routes?.add(pass)
+    }
+    means?.add(pass)
+    uncertainTokens?.add(pass)
+  }
+
+  private func selected(_ pass: RoutingPass) -> RoutingPass {
+    guard let layers = plan.layers else { return pass }
+    return RoutingPass(tokens: pass.tokens, batches: pass.batches.filter { layers.contains($0.router.layer) })
+  }
+
+  /// - Precondition: both parts have the same plan and are in the same round.
+  public mutating func merge(_ other: RunAnalysis) {
+    precondition(round == other.round, "parts of different rounds")
+    if round == 1 { tokens += other.tokens }
+    if let part = other.load { load?.merge(part) }
+    if let part = other.uncertainty { uncertainty?.merge(part) }
+    if let part = other.links { links?.merge(part) }
+    if let part = other.counts { counts?.merge(part) }
+    if let part = other.routes { routes?.merge(part) }
+    if let part = other.means { means?.merge(part) }
+    if let part = other.uncertainTokens { uncertainTokens?.merge(part) }
+  }
+
+  /// Call after all passes were added (and all parts merged). True: the passes are needed once more.
+  public mutating func beginNextRound() -> Bool {
+    guard round == 1, needsSecondRound else { return false }
+    round = 2
+    let threshold = resolvedThreshold
+    if plan.intervals || plan.grouping.facet != nil { means = PerRouter(StratumMeans(threshold: threshold, form: plan.entropyForm)) }
+    if plan.grouping.byToken { uncertainTokens = UncertainTokens(threshold: threshold, form: plan.entropyForm, capacity: plan.top) }
+    return true
+  }
+
+  /// An empty fold with this one's plan and round (and threshold), for another core to fill and this one to merge.
+  public func emptyPart() -> RunAnalysis {
+    var part = self
+    part.tokens = 0
+    part.load = load.map { _ in PerRouter(RouterLoad()) }
+    part.uncertainty = uncertainty.map { _ in PerRouter(RouterUncertainty(threshold: plan.threshold, form: plan.entropyForm)) }
+    part.links = links.map { _ in PerRouter(SequenceLinks()) }
+    part.counts = counts.map { _ in PerRouter(StratumCounts()) }
+    part.routes = routes.map { _ in PerRouter(RouteStore()) }
+    let threshold = round == 1 ? ResolvedThreshold(plan.threshold) : resolvedThreshold
+    part.means = means.map { _ in PerRouter(StratumMeans(threshold: threshold, form: plan.entropyForm)) }
+    part.uncertainTokens = threshold.flatMap { known in
+      uncertainTokens.map { _ in UncertainTokens(threshold: known, form: plan.entropyForm, capacity: plan.top) }
+    }
+    return part
+  }
+
+  /// The threshold of this run; a quantile is that of the passes added so far.
+  public var resolvedThreshold: ResolvedThreshold {
+    uncertainty?.resolve(plan.threshold) ?? ResolvedThreshold(plan.threshold, entropies: Histogram(.unit))
+  }
+
+  /// The report, or nil when an axis has too little to compare; `report()` says why.
+  public func result() -> AnalysisReport? { try? report() }
+
+  /// - Throws: `AnalysisError.invalidPlan` when an axis has fewer than two cells in this run.
+  public func report() throws -> AnalysisReport {
+    let study = try specializationStudy()
+    return ReportBuilder(analysis: self, specialization: study?.result() ?? [], unlabelled: study?.unlabelled ?? 0).report()
+  }
+
+  /// The same; the draws of the null are shared by `workers` tasks, without changing a digit.
+  public func report(workers: Int) async throws -> AnalysisReport {
+    let study = try specializationStudy()
+    let results = await study?.result(workers: workers)
+    return ReportBuilder(analysis: self, specialization: results ?? [], unlabelled: study?.unlabelled ?? 0).report()
+  }
+
+  private func specializationStudy() throws -> SpecializationStudy? {
+    guard plan.metrics.contains(.specialization) else { return nil }
+    switch plan.grouping.facet {
+    case .label(let key):
+      guard let counts else { return nil }
+      return try SpecializationStudy(
+        label: key, counts: counts, sequences: plan.sequences, settings: plan.null, matchesLengths: plan.matchesLengths)
+    case .position:
+      guard let routes else { return nil }
+      return try SpecializationStudy(positions: routes, settings: plan.null)
+    case nil: return nil
+    }
+  }
+}

@@ -1,0 +1,122 @@
+// How sure is the router? Entropy, margins and mass of every decision of one router, as means, spreads and quantiles, and the share
+// of decisions over the threshold. Which tokens they are is told by UncertainTokens.
+
+import Routing
+
+/// A statistic of single decisions: moments, quantiles, and how often it was not defined.
+public struct Distribution: Sendable, Equatable {
+  public private(set) var moments = Moments()
+  public private(set) var histogram: Histogram
+  /// Decisions for which the statistic is not defined or was not recorded.
+  public private(set) var undefined = 0
+
+  public init(_ scale: Histogram.Scale) { histogram = Histogram(scale) }
+
+  public mutating func add(_ value: Float) {
+    guard value.isFinite else {
+      undefined += 1
+      return
+    }
+    moments.add(Double(value))
+    histogram.add(value)
+  }
+
+  public mutating func merge(_ other: Distribution) {
+    moments.merge(other.moments)
+    histogram.merge(other.histogram)
+    undefined += other.undefined
+  }
+}
+
+/// Uncertainty of one router's decisions.
+///
+/// - Memory: at most 300 KiB, whatever the number of tokens and experts.
+public struct RouterUncertainty: RouterFold, Equatable {
+  public private(set) var experts = 0
+  public private(set) var topK = 0
+  public private(set) var decisions = 0
+  /// Divided by ln E.
+  public private(set) var entropy = Distribution(.unit)
+  /// Nats; moments only, quantiles are those of `entropy` times ln E.
+  public private(set) var entropyNats = Moments()
+  /// Largest minus second largest router probability.
+  public private(set) var top1Margin = Distribution(.unit)
+  /// k-th minus (k+1)-th selection score; its unit is the family's (`RouterSpec.selectionScoreUnit`).
+  public private(set) var selectionMargin = Distribution(.relative)
+  /// Router probability on the selected experts; k/E for a router without preference.
+  public private(set) var topKMass = Distribution(.unit)
+  /// Decisions over the threshold that was known beforehand.
+  private var over = 0
+  private let known: ResolvedThreshold?
+  private let form: EntropyForm
+
+  public init(threshold: EntropyThreshold = .standard, form: EntropyForm = .standard) {
+    known = ResolvedThreshold(threshold)
+    self.form = form
+  }
+
+  public mutating func add(_ batch: RoutingBatch, tokens: TokenTable) { add(batch) }
+
+  public mutating func add(_ batch: RoutingBatch) {
+    experts = max(experts, batch.expertCount)
+    topK = max(topK, batch.topK)
+    decisions += batch.count
+    let entropies = form.entropies(of: batch)
+    for token in 0..<batch.count {
+      let nats = entropies[token]
+      let share = normalizedEntropy(nats, experts: batch.expertCount)
+      entropy.add(share)
+      if nats.isFinite { entropyNats.add(Double(nats)) }
+      if let known, known.isUncertain(nats: nats, normalized: share) { over += 1 }
+      top1Margin.add(batch.top1Margin[token])
+      selectionMargin.add(batch.selectionMargin[token])
+      topKMass.add(batch.topKMass[token])
+    }
+  }
+
+  public mutating func merge(_ other: RouterUncertainty) {
+    precondition(known == other.known && form == other.form, "folds of two thresholds")
+    experts = max(experts, other.experts)
+    topK = max(topK, other.topK)
+    decisions += other.decisions
+    entropy.merge(other.entropy)
+    entropyNats.merge(other.entropyNats)
+    top1Margin.merge(other.top1Margin)
+    selectionMargin.merge(other.selectionMargin)
+    topKMass.merge(other.topKMass)
+    over += other.over
+  }
+
+  public func result() -> RouterUncertainty { self }
+
+  /// Decisions with H >= H*, exactly.
+  /// - Precondition: `threshold` is the one this fold began with or a quantile of such folds.
+  public func uncertainCount(_ threshold: ResolvedThreshold) -> Int {
+    if let known {
+      precondition(known == threshold, "folded for another threshold")
+      return over
+    }
+    guard case .share(let edge) = threshold.level, experts > 1 else { return 0 }
+    return entropy.histogram.count(atLeast: edge)
+  }
+
+  /// Share of decisions with H >= H*, among those whose entropy is known.
+  public func uncertainShare(_ threshold: ResolvedThreshold) -> Double? {
+    let known = entropy.moments.count
+    return known > 0 ? Double(uncertainCount(threshold)) / Double(known) : nil
+  }
+}
+
+extension PerRouter<RouterUncertainty> {
+  /// Normalised entropies of all decisions of all routers.
+  public var pooledEntropy: Histogram {
+    var pooled = Histogram(.unit)
+    for fold in folds.values { pooled.merge(fold.entropy.histogram) }
+    return pooled
+  }
+
+  /// The threshold as a number, with quantiles read off the decisions folded so far.
+  public func resolve(_ threshold: EntropyThreshold) -> ResolvedThreshold {
+    ResolvedThreshold(threshold, entropies: pooledEntropy)
+  }
+}

@@ -1,0 +1,122 @@
+import Analysis
+import ArgumentParser
+import Dispatch
+import Formats
+import Foundation
+import Routing
+import Store
+
+/// Numbers of a run, each with its baseline.
+struct Analyze: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Metrics of a run, each beside its baseline.",
+    discussion: """
+      moetop analyze corpus.db --metric load_cv,idle,entropy,uncertain
+      moetop analyze corpus.db#2 --metric specialization --by domain --null 1000 --json
+
+      moetop docs metrics explains every metric: unit, range, baseline, source.
+      """)
+
+  enum Format: String, ExpressibleByArgument, CaseIterable { case table, csv, json, md }
+
+  @Argument(help: "Run: FILE.db, FILE.db#12, 12, a name, or latest.") var trace = "latest"
+  @Option(help: ArgumentHelp("Metrics, separated by commas.", valueName: "names")) var metric = "load_cv,max_over_mean,idle,entropy,uncertain,repeat_first"
+  @Option(help: ArgumentHelp("layer, expert, token, position, or a label such as domain.", valueName: "axis")) var by = "layer"
+  @Option(help: ArgumentHelp("Layers, for instance 0-3,7.", valueName: "ranges")) var layer: String?
+  @Option(help: "Uncertain from here: 1.6nat, 0.92 (share of ln E) or q0.95 (quantile of the run).") var threshold = "q0.95"
+  @Option(name: .customLong("as"), help: "Entropy formula: standard or gw-moe.") var form = EntropyForm.standard
+  @Option(name: .customLong("null"), help: ArgumentHelp("Draws of the permutation null.", valueName: "n")) var nullDraws = 1000
+  @Option(help: "Seed of the null.") var seed: UInt64 = 0
+  @Option(help: ArgumentHelp("Permute labels over sequences first: then p is uniform, which checks the null.", valueName: "seed"))
+  var shuffleLabels: UInt64?
+  @Flag(name: .customLong("ci"), help: "95 % intervals by delete-one-sequence jackknife.") var intervals = false
+  @Option(help: "Rows of lists.") var top = 20
+  @Option(help: ArgumentHelp("Exit with 2 when true, for instance 'load_cv>0.8'.", valueName: "condition")) var failIf: [String] = []
+  @Option(help: "table, csv, json or md.") var format: Format?
+  @Flag(help: "Same as --format json.") var json = false
+  @OptionGroup var engine: ThreadOptions
+  @OptionGroup var traces: TraceOptions
+
+  func run() async throws {
+    let (reader, summary) = try TraceReader.open(traces.reference(trace))
+    let conditions = try failIf.map { try FailCondition(parsing: $0) }
+    var metrics = try MetricKey.list(parsing: metric)
+    for condition in conditions where !metrics.contains(condition.metric) { metrics.append(condition.metric) }
+    let plan = AnalysisPlan(
+      metrics: metrics, grouping: try AnalysisGrouping(parsing: by), layers: try layer.map { try LayerSelection(parsing: $0) },
+      threshold: try EntropyThreshold(parsing: threshold), entropyForm: form, null: NullSettings(draws: nullDraws, seed: seed),
+      intervals: intervals, top: top, sequences: try sequences(of: summary, in: reader), routers: summary.description.routers)
+    try plan.validate()
+    var analysis = try RunAnalysis(plan)
+    repeat {
+      try reader.passes(of: summary, withLogits: false).forEach { analysis.add($0) }
+    } while analysis.beginNextRound()
+    var report = try await analysis.report(workers: engine.count)
+    report.setRun(Int(summary.id))
+    try write(report)
+    for failed in summary.failedChecks { StandardError.write("warning: capture check \(failed.name) failed: \(failed.detail)\n") }
+    let violations = try conditions.flatMap { try $0.violations(in: report) }
+    for violation in violations { StandardError.write(violation.text + "\n") }
+    if !violations.isEmpty { throw ResultDiffers() }
+  }
+
+  /// The run's sequences, their labels permuted over them when asked.
+  private func sequences(of run: RunSummary, in reader: TraceReader) throws -> [SequenceDescription] {
+    var sequences = try reader.sequences(run: run.id)
+    if let shuffleLabels {
+      var generator = SplitMix64(seed: shuffleLabels)
+      var labels = sequences.map(\.labels)
+      generator.shuffle(&labels)
+      for index in sequences.indices { sequences[index].labels = labels[index] }
+    }
+    return sequences
+  }
+
+  private func write(_ report: AnalysisReport) throws {
+    switch json ? .json : format ?? .table {
+    case .json:
+      let encoder = JSONEncoder()
+      encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+      StandardOutput.write(String(decoding: try encoder.encode(report), as: UTF8.self) + "\n")
+    case .table:
+      for table in report.tables() {
+        var text = TextTable(table.columns.enumerated().map { index, title in
+          table.rows.contains { Self.isNumber($0[index]) } ? .right(title) : .left(title)
+        })
+        text.rows = table.rows.map { $0.map(\.display) }
+        StandardOutput.write(text.text)
+        if !table.notes.isEmpty { StandardOutput.write(table.notes.joined(separator: " · ") + "\n") }
+      }
+    case .csv:
+      for table in report.tables() {
+        StandardOutput.write(table.columns.map(CSV.field).joined(separator: ",") + "\n")
+        for row in table.rows { StandardOutput.write(row.map { CSV.field($0.plain) }.joined(separator: ",") + "\n") }
+      }
+    case .md:
+      for table in report.tables() {
+        StandardOutput.write("| " + table.columns.joined(separator: " | ") + " |\n")
+        StandardOutput.write("|" + table.columns.map { _ in "---" }.joined(separator: "|") + "|\n")
+        for row in table.rows { StandardOutput.write("| " + row.map(\.display).joined(separator: " | ") + " |\n") }
+        if !table.notes.isEmpty { StandardOutput.write("\n" + table.notes.joined(separator: " · ") + "\n") }
+      }
+    }
+  }
+}
+
+extension Analyze {
+  private static func isNumber(_ cell: ReportTable.Cell) -> Bool {
+    switch cell {
+    case .count, .number, .percent: true
+    case .missing, .text: false
+    }
+  }
+}
+
+extension EntropyForm: ExpressibleByArgument {}
+
+/// How many cores to use for work that is not the engine's.
+struct ThreadOptions: ParsableArguments {
+  @Option(name: .long, help: "Threads to compute with (default: every core).") var threads: Int?
+
+  var count: Int { threads ?? ProcessInfo.processInfo.activeProcessorCount }
+}

@@ -1,0 +1,29 @@
+import Analysis
+import ArgumentParser
+import Store
+
+/// Manual pages without a browser; docs/ is made from the same text.
+struct Docs: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Print a reference page: metrics, schema or exit codes.",
+    discussion: """
+      moetop docs metrics
+      moetop docs exit
+      """)
+
+  enum Page: String, ExpressibleByArgument, CaseIterable { case metrics, schema, exit }
+
+  @Argument(help: "metrics, schema or exit.") var page: Page
+
+  func run() { StandardOutput.write(Self.text(of: page)) }
+
+  static func text(of page: Page) -> String {
+    switch page {
+    case .metrics: MetricCatalog.markdown()
+    case .schema: TraceSchema.rendered(as: .markdown)
+    case .exit:
+      "# Exit codes\n\n| Code | Meaning |\n|---|---|\n"
+        + ExitStatus.allCases.map { "| \($0.rawValue) | \($0.meaning) |\n" }.joined()
+    }
+  }
+}

@@ -1,0 +1,87 @@
+import ArgumentParser
+import Foundation
+import Model
+import Store
+
+/// What works here, what is missing, and why.
+struct Doctor: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Check terminal, processor, libraries and files.",
+    discussion: """
+      moetop doctor
+      moetop doctor --data-dir /tmp/traces
+      """)
+
+  @OptionGroup var traces: TraceOptions
+
+  /// One finding; a missing one makes something not work, a note only explains.
+  private struct Finding {
+    enum Verdict: String { case ok, note, missing }
+    var subject: String
+    var verdict: Verdict
+    var text: String
+  }
+
+  func run() throws {
+    let findings = processor() + terminal() + files()
+    var table = TextTable([.left(""), .left(""), .left("")])
+    for finding in findings { table.rows.append([finding.subject, finding.verdict.rawValue, finding.text]) }
+    StandardOutput.write(table.text)
+    if findings.contains(where: { $0.verdict == .missing }) { throw ResultDiffers() }
+  }
+
+  private func processor() -> [Finding] {
+    let simd = Engine.simdLevel
+    let info = ProcessInfo.processInfo
+    return [
+      Finding(subject: "moetop", verdict: .ok, text: Version.number),
+      Finding(
+        subject: "kernels", verdict: simd == "scalar" ? .note : .ok,
+        text: simd == "scalar" ? "scalar: this processor has no vector form here, expect a tenth of the speed" : simd),
+      Finding(subject: "cores", verdict: .ok, text: "\(info.activeProcessorCount)"),
+      Finding(subject: "memory", verdict: .ok, text: Show.bytes(Int(clamping: info.physicalMemory))),
+      Finding(subject: "sqlite", verdict: .ok, text: TraceLibrary.version),
+    ]
+  }
+
+  private func terminal() -> [Finding] {
+    let environment = ProcessInfo.processInfo.environment
+    let term = environment["TERM"] ?? ""
+    let locale = environment["LC_ALL"] ?? environment["LC_CTYPE"] ?? environment["LANG"] ?? ""
+    let isUnicode = locale.lowercased().contains("utf")
+    return [
+      Finding(
+        subject: "terminal", verdict: StandardOutput.isTerminal ? .ok : .note,
+        text: StandardOutput.isTerminal ? "yes" : "standard output is not one; moetop ui needs it"),
+      Finding(
+        subject: "TERM", verdict: term.isEmpty || term == "dumb" ? .note : .ok,
+        text: term.isEmpty ? "not set; moetop ui cannot run" : term),
+      Finding(
+        subject: "characters", verdict: isUnicode ? .ok : .note,
+        text: isUnicode ? locale : "no UTF-8 locale (\(locale.isEmpty ? "LANG is not set" : locale)); screens use ASCII"),
+    ]
+  }
+
+  private func files() -> [Finding] {
+    let trace = traces.defaultTrace
+    let directory = (trace as NSString).deletingLastPathComponent
+    var findings: [Finding] = []
+    if FileManager.default.fileExists(atPath: trace) {
+      do {
+        let reader = try TraceReader(file: trace)
+        findings.append(Finding(subject: "traces", verdict: .ok, text: "\(trace), \(try reader.runs().count) runs"))
+      } catch {
+        findings.append(Finding(subject: "traces", verdict: .missing, text: Failure.message(of: error)))
+      }
+    } else {
+      var parent = directory
+      while !FileManager.default.fileExists(atPath: parent), parent != "/" { parent = (parent as NSString).deletingLastPathComponent }
+      let writable = FileManager.default.isWritableFile(atPath: parent)
+      findings.append(
+        Finding(
+          subject: "traces", verdict: writable ? .ok : .missing,
+          text: writable ? "\(trace) will be made by the first run" : "\(parent) cannot be written; use --data-dir or --trace"))
+    }
+    return findings
+  }
+}

@@ -1,0 +1,29 @@
+// Options of every command that opens a model.
+
+import ArgumentParser
+import Model
+
+struct EngineOptions: ParsableArguments {
+  @Option(name: .long, help: "Threads to compute with (default: every core).")
+  var threads: Int?
+
+  @Option(name: .customLong("set"), parsing: .singleValue, help: ArgumentHelp("Replace a field of config.json.", valueName: "key=value"))
+  var settings: [String] = []
+
+  func validate() throws {
+    if let threads, threads < 1 { throw ValidationError("--threads: expected at least 1, found \(threads)") }
+    for setting in settings where !setting.contains("=") {
+      throw ValidationError("--set: expected key=value, found \(setting)")
+    }
+  }
+
+  /// Opens the model with the user's replacements.
+  func open(_ path: String) throws -> LanguageModel {
+    var overrides: [String: String] = [:]
+    for setting in settings {
+      let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      overrides[String(parts[0])] = String(parts[1])
+    }
+    return try LanguageModel(path: path, overrides: overrides)
+  }
+}

@@ -1,0 +1,34 @@
+import ArgumentParser
+import Store
+
+/// A run as a file that other programs read.
+struct Export: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Write a run's routing, loads or tokens as csv, jsonl or safetensors.",
+    discussion: """
+      moetop export corpus.db --what routing --format safetensors -o routing.safetensors
+      moetop export latest --what load --format csv | head
+
+      Tensors, columns and their order: moetop docs schema and the section on exports in docs/guide.md.
+      """)
+
+  @Argument(help: "Run: FILE.db, FILE.db#12, 12, a name, or latest.") var trace = "latest"
+  @Option(help: "routing, load or tokens.") var what = TraceExport.Content.routing
+  @Option(help: "csv, jsonl or safetensors.") var format = TraceExport.Format.csv
+  @Option(name: .shortAndLong, help: ArgumentHelp("Output file; - is standard output (default).", valueName: "file")) var output = "-"
+  @Flag(help: "No progress line.") var noProgress = false
+  @OptionGroup var traces: TraceOptions
+
+  func run() throws {
+    let (reader, summary) = try TraceReader.open(traces.reference(trace))
+    var export = TraceExport(trace: reader, run: summary)
+    var progress = Progress("exporting", enabled: !noProgress && output != "-")
+    export.progress = { progress.update(done: Int($0 * 100), of: 100, unit: "%") }
+    try export.write(what, as: format, to: output == "-" ? .stream { StandardOutput.write($0) } : .file(output))
+    progress.finish()
+    for failed in summary.failedChecks { StandardError.write("warning: capture check \(failed.name) failed: \(failed.detail)\n") }
+  }
+}
+
+extension TraceExport.Content: ExpressibleByArgument {}
+extension TraceExport.Format: ExpressibleByArgument {}

@@ -1,0 +1,117 @@
+import ArgumentParser
+import Formats
+import Model
+import Routing
+
+/// What is in this checkpoint, is it supported, what is its routing policy.
+struct Inspect: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Describe a checkpoint before anything runs.",
+    discussion: """
+      moetop inspect samples/olmoe-tiny
+      moetop inspect ~/models/Mixtral-8x7B --json
+      """)
+
+  @Argument(help: "Folder of the checkpoint.") var model: String
+  @Flag(help: "Print the result as JSON.") var json = false
+  @OptionGroup var engine: EngineOptions
+
+  func run() throws {
+    let model = try engine.open(model)
+    let facts = model.facts()
+    StandardOutput.write(json ? Self.json(model, facts) : Self.text(model, facts))
+  }
+
+  static func text(_ model: LanguageModel, _ facts: ModelFacts) -> String {
+    var table = TextTable([.left(""), .left("")])
+    func row(_ name: String, _ value: String) { table.rows.append([name, value]) }
+    row("model", model.name)
+    row("family", "\(model.family), supported")
+    row("layers", "\(model.layerCount): \(facts.routedLayers) routed, \(facts.denseLayers) dense")
+    for (policy, layers) in policies(of: model) { row("router", "\(policy)  (layers \(layers))") }
+    row("router dtype", "\(facts.routerPrecision) weights, f32 arithmetic")
+    row("parameters", "\(Show.count(facts.parameters)), \(Show.count(facts.activeParameters)) active per token")
+    row("hidden size", "\(model.hiddenSize)")
+    row("context", "\(Show.grouped(model.contextLength)) tokens")
+    row("vocabulary", Show.grouped(model.vocabularySize))
+    for stored in facts.stored {
+      row("stored", "\(stored.type)  \(Show.bytes(stored.bytes)) in \(Show.grouped(stored.tensors)) tensors")
+    }
+    row("memory", "\(Show.bytes(facts.weightBytes)) mapped, \(Show.bytes(facts.cacheBytesPerToken)) of cache per token")
+    row("tokenizer", tokenizer(model))
+    for name in facts.unusedTensors.prefix(5) { row("not used", name) }
+    if facts.unusedTensors.count > 5 { row("", "and \(facts.unusedTensors.count - 5) more") }
+    return table.text
+  }
+
+  /// Equal policies together: `softmax, top-2 of 16 …` with the layers that have it.
+  private static func policies(of model: LanguageModel) -> [(String, String)] {
+    var layers: [String: [Int]] = [:]
+    var order: [String] = []
+    for router in model.routers {
+      let summary = router.spec.summary
+      if layers[summary] == nil { order.append(summary) }
+      layers[summary, default: []].append(router.id.layer.rawValue)
+    }
+    return order.map { ($0, LayerRanges.text(layers[$0] ?? [])) }
+  }
+
+  private static func tokenizer(_ model: LanguageModel) -> String {
+    do {
+      let tokenizer = try model.openTokenizer()
+      return "tokenizer.json, \(Show.grouped(tokenizer.vocabularySize)) entries"
+    } catch ModelError.noTokenizer {
+      return "none: text cannot be read, token ids can"
+    } catch {
+      return "not supported: \(error)"
+    }
+  }
+
+  static func json(_ model: LanguageModel, _ facts: ModelFacts) -> String {
+    var writer = JSONWriter()
+    writer.object { writer in
+      writer.member("schema", "moetop.inspect/1")
+      writer.member("model", model.name)
+      writer.member("family", model.family)
+      writer.member("supported", true)
+      writer.member("layers", model.layerCount)
+      writer.member("routed_layers", facts.routedLayers)
+      writer.member("hidden_size", model.hiddenSize)
+      writer.member("context", model.contextLength)
+      writer.member("vocabulary", model.vocabularySize)
+      writer.member("parameters", facts.parameters)
+      writer.member("active_parameters", facts.activeParameters)
+      writer.member("weight_bytes", facts.weightBytes)
+      writer.member("cache_bytes_per_token", facts.cacheBytesPerToken)
+      writer.member("router_precision", facts.routerPrecision)
+      writer.member("routers") { writer in
+        writer.array { writer in
+          for router in model.routers {
+            writer.object { writer in
+              writer.member("router", router.id.description)
+              writer.member("experts", router.spec.expertCount)
+              writer.member("top_k", router.spec.topK)
+              writer.member("policy", router.spec.summary)
+              writer.member("selection_score", router.spec.selectionScoreUnit)
+            }
+          }
+        }
+      }
+      writer.member("stored") { writer in
+        writer.array { writer in
+          for stored in facts.stored {
+            writer.object { writer in
+              writer.member("type", stored.type)
+              writer.member("tensors", stored.tensors)
+              writer.member("parameters", stored.parameters)
+              writer.member("bytes", stored.bytes)
+            }
+          }
+        }
+      }
+      writer.member("tokenizer", tokenizer(model))
+      writer.member("unused_tensors", facts.unusedTensors)
+    }
+    return writer.text + "\n"
+  }
+}

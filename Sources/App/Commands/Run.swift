@@ -1,0 +1,128 @@
+import ArgumentParser
+import Formats
+import Model
+import Routing
+import Store
+
+/// Runs a model over an input and records its routing.
+struct Run: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Run a model and record its routing, without a screen.",
+    discussion: """
+      moetop run samples/olmoe-tiny -p "def main():" --max-tokens 64
+      moetop run samples/olmoe-tiny -f samples/corpus.jsonl --name baseline --trace corpus.db
+
+      A prompt is continued; a file is read as it is (teacher-forced) unless --generate is given. A run that is interrupted keeps
+      every whole batch.
+      """)
+
+  @Argument(help: "Folder of the checkpoint.") var model: String
+  @OptionGroup(title: "Input") var input: RunInputOptions
+  @OptionGroup(title: "Generation") var generation: GenerationOptions
+  @OptionGroup(title: "Recording") var recording: RecordingOptions
+  @OptionGroup(title: "Engine") var engine: EngineOptions
+  @OptionGroup(title: "Traces") var traces: TraceOptions
+  @Flag(help: "Print the result as JSON.") var json = false
+  @Flag(name: .shortAndLong, help: "Print nothing but errors.") var quiet = false
+  @Flag(help: "No progress line.") var noProgress = false
+
+  func run() throws {
+    Interruption.listen()
+    let model = try engine.open(model)
+    let tokenizer = TokenizerSlot(model)
+    let sequences = try input.sequences { try tokenizer.open() }
+    for sequence in sequences { try model.check(sequence.tokens, sequence: sequence.description.name) }
+    let generates = input.prompt != nil || generation.generate
+    let sampling = try generation.settings()
+    let forward = ForwardPass(model, threads: engine.threads)
+
+    var writer: TraceWriter?
+    if !recording.noTrace {
+      let description = RunDescription(
+        name: recording.name ?? "", model: try model.identity(), routers: model.routers,
+        input: InputIdentity(source: input.source, hash: sequences.inputHash), recording: recording.level,
+        sampling: generates ? sampling.description : nil, seed: sampling.seed,
+        engine: EngineIdentity(version: Version.number, simd: Engine.simdLevel, threads: forward.threadCount), startedAt: wallClock(),
+        tags: recording.tags)
+      writer = try recording.open(description, sequences: sequences.map(\.description), traces: traces, pieces: tokenizer.pieces)
+    }
+    var outcome = RunResult(model: model, input: input.source)
+    do {
+      var progress = Progress("running", enabled: !noProgress && !quiet)
+      defer { progress.finish() }
+      if generates {
+        try outcome.generate(sequences, forward, sampling, maxTokens: generation.maxTokens, sink: writer, progress: &progress)
+      } else {
+        try outcome.read(sequences, forward, scoring: !recording.noLoss, sink: writer, progress: &progress)
+      }
+      try writer?.finish(Interruption.signal == nil ? .completed : .stopped)
+    } catch {
+      try? writer?.finish(.failed(reason: Failure.message(of: error)))
+      throw error
+    }
+    if let tokenizer = try? tokenizer.open() { outcome.texts = outcome.generated.map { tokenizer.decode($0, skipSpecialTokens: false) } }
+    outcome.trace = try writer.map { try TraceSummary($0) }
+    if !quiet { StandardOutput.write(json ? outcome.json : outcome.text) }
+    if let status = Interruption.status { throw Failure(status, "stopped; the trace is whole up to here") }
+    if let failed = outcome.trace?.failedChecks, !failed.isEmpty {
+      throw Failure(.failed, "capture checks failed, do not trust this trace:\n  \(failed.joined(separator: "\n  "))")
+    }
+  }
+}
+
+struct GenerationOptions: ParsableArguments {
+  @Flag(help: "Continue the texts of --file or --tokens instead of only reading them.") var generate = false
+  @Option(help: "Tokens to generate.") var maxTokens = 128
+  @Flag(help: "Always take the most probable token (default).") var greedy = false
+  @Option(help: "Sampling temperature.") var temperature: Float?
+  @Option(help: "Sample from the best k tokens only.") var topK: Int?
+  @Option(help: "Sample from the smallest set of best tokens with this probability.") var topP: Float?
+  @Option(help: "Seed of the sampler.") var seed: UInt64 = 0
+
+  func validate() throws {
+    if greedy && (temperature != nil || topK != nil || topP != nil) {
+      throw ValidationError("--greedy excludes --temperature, --top-k and --top-p")
+    }
+    if maxTokens < 0 { throw ValidationError("--max-tokens: expected at least 0, found \(maxTokens)") }
+  }
+
+  func settings() throws -> SamplingSettings {
+    let samples = temperature != nil || topK != nil || topP != nil
+    let settings = SamplingSettings(temperature: temperature ?? (samples ? 1 : 0), topK: topK, topP: topP ?? 1, seed: seed)
+    try settings.validate()
+    return settings
+  }
+}
+
+struct RecordingOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("What to keep of each decision: ids, weights, full or full:every=N.", valueName: "level")) var record = "weights"
+  @Option(help: "Precision of stored weights and logits: f32 or f16.") var precision = "f32"
+  @Option(help: ArgumentHelp("Trace file to append to (default: the default trace).", valueName: "file")) var trace: String?
+  @Flag(help: "Record nothing.") var noTrace = false
+  @Flag(help: "Do not compute the output head: no surprisal, faster.") var noLoss = false
+  @Option(help: "Name of the run.") var name: String?
+  @Option(name: .customLong("tag"), help: "Tag of the run; repeatable.") var tags: [String] = []
+
+  func validate() throws {
+    guard RecordingLevel.Precision(rawValue: precision) != nil else {
+      throw ValidationError("--precision: expected f32 or f16, found \(precision)")
+    }
+    guard RecordingLevel(parsing: record) != nil else {
+      throw ValidationError("--record: expected ids, weights, full or full:every=N, found \(record)")
+    }
+  }
+
+  var level: RecordingLevel {
+    RecordingLevel(parsing: record, precision: RecordingLevel.Precision(rawValue: precision) ?? .f32) ?? RecordingLevel()
+  }
+
+  func open(
+    _ description: RunDescription, sequences: [SequenceDescription], traces: TraceOptions,
+    pieces: @escaping @Sendable (Int32) -> [UInt8]?
+  ) throws -> TraceWriter {
+    var options = TraceWriter.Options()
+    options.createsDirectory = trace == nil
+    return try TraceWriter(
+      file: trace ?? traces.defaultTrace, description: description, sequences: sequences, pieces: pieces, options: options)
+  }
+}

@@ -1,0 +1,47 @@
+// What `run` feeds to the model: token ids, a text file, labelled files or a prompt; resolved into token sequences.
+
+import ArgumentParser
+import Model
+import Routing
+
+struct RunInputOptions: ParsableArguments {
+  @Option(name: [.customShort("p"), .long], help: ArgumentHelp("A prompt, continued by generation.", valueName: "text")) var prompt: String?
+  @Option(name: [.customShort("f"), .long], help: ArgumentHelp("Text, or JSON lines with \"text\" and labels; read as it is.", valueName: "file"))
+  var file: String?
+  @Option(help: ArgumentHelp("Token ids as JSON; used verbatim.", valueName: "file")) var tokens: String?
+  @Option(name: .customLong("domain"), help: ArgumentHelp("A text file with the label domain=NAME; repeatable.", valueName: "name=file"))
+  var domains: [String] = []
+  @Option(help: ArgumentHelp("Take at most this many tokens of each text.", valueName: "n")) var length: Int?
+
+  func validate() throws {
+    let given = [prompt != nil, file != nil, tokens != nil, !domains.isEmpty].filter { $0 }.count
+    if given != 1 { throw ValidationError("expected one of --prompt, --file, --tokens or --domain, found \(given == 0 ? "none" : "\(given)")") }
+    if let length, length < 1 { throw ValidationError("--length: expected at least 1, found \(length)") }
+    for domain in domains where !domain.contains("=") { throw ValidationError("--domain: expected NAME=FILE, found \(domain)") }
+  }
+
+  /// How the user named the input.
+  var source: String { prompt.map { _ in "prompt" } ?? file ?? tokens ?? domains.joined(separator: " ") }
+
+  /// - Parameter tokenizer: opened only when text is read.
+  func sequences(tokenizer: () throws -> Tokenizer) throws -> [TokenSequence] {
+    if let tokens { return try TokensFile.read(tokens).map(cut) }
+    var texts: [LabelledText] = []
+    if let prompt { texts.append(LabelledText(description: .init(name: "prompt"), text: prompt)) }
+    if let file { texts += try TextFile.read(file) }
+    for domain in domains {
+      let parts = domain.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+      texts += try TextFile.read(parts[1]).map { text in
+        var text = text
+        text.description.labels["domain"] = parts[0]
+        return text
+      }
+    }
+    let tokenizer = try tokenizer()
+    return try texts.map { cut(TokenSequence($0.description, tokens: try tokenizer.encode($0.text, addSpecialTokens: true))) }
+  }
+
+  private func cut(_ sequence: TokenSequence) -> TokenSequence {
+    TokenSequence(sequence.description, tokens: Array(sequence.tokens.prefix(length ?? .max)))
+  }
+}

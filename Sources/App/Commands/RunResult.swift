@@ -1,0 +1,150 @@
+// What a run did, for people and for scripts: tokens, speed, loss, generated text, where the trace lies.
+
+import Formats
+import Model
+import Routing
+import Store
+
+struct RunResult {
+  struct Speed {
+    var tokens = 0
+    var seconds = 0.0
+    var tokensPerSecond: Double { seconds > 0 ? Double(tokens) / seconds : 0 }
+  }
+
+  let model: LanguageModel
+  let input: String
+  var sequences: [(description: SequenceDescription, score: SequenceScore)] = []
+  var prefill = Speed()
+  var decode = Speed()
+  /// Generated ids, one list a sequence.
+  var generated: [[Int32]] = []
+  var texts: [String] = []
+  var trace: TraceSummary?
+
+  init(model: LanguageModel, input: String) {
+    self.model = model
+    self.input = input
+  }
+
+  /// Teacher forcing over all sequences.
+  mutating func read(
+    _ inputs: [TokenSequence], _ forward: ForwardPass, scoring: Bool, sink: (any RoutingSink)?, progress: inout Progress
+  ) throws {
+    var reader = Reader(forward)
+    reader.scoresTokens = scoring
+    let start = steadyClock()
+    var shown = progress
+    reader.onProgress = { state in
+      shown.update(done: state.tokens, of: state.totalTokens, unit: "tokens")
+      return Interruption.signal == nil
+    }
+    let scores = try reader.read(inputs, sink: sink)
+    progress = shown
+    prefill = Speed(tokens: scores.reduce(0) { $0 + $1.tokens }, seconds: steadyClock() - start)
+    sequences = zip(inputs.map(\.description), scores).map { ($0, $1) }
+  }
+
+  /// Continues every sequence.
+  mutating func generate(
+    _ inputs: [TokenSequence], _ forward: ForwardPass, _ sampling: SamplingSettings, maxTokens: Int, sink: (any RoutingSink)?,
+    progress: inout Progress
+  ) throws {
+    var row = 0
+    for (index, input) in inputs.enumerated() where Interruption.signal == nil {
+      let start = steadyClock()
+      let generator = try Generator(
+        forward, prompt: input, sampling: sampling, sink: sink, sequence: index, firstToken: row)
+      prefill.tokens += input.tokens.count
+      prefill.seconds += steadyClock() - start
+      let begin = steadyClock()
+      var ids: [Int32] = []
+      while ids.count < maxTokens, Interruption.signal == nil, let draw = generator.next {
+        ids.append(draw.token)
+        progress.update(done: ids.count, of: maxTokens, unit: "tokens")
+        if ids.count == maxTokens || model.endTokens.contains(draw.token) { break }
+        guard try generator.advance() != nil else { break }
+        decode.tokens += 1
+      }
+      decode.seconds += steadyClock() - begin
+      row = generator.tokenCount
+      generated.append(ids)
+      sequences.append((input.description, SequenceScore(tokens: input.tokens.count, scoredTokens: 0, nats: .nan)))
+    }
+  }
+
+  private var loss: Double? {
+    let scored = sequences.filter { !$0.score.nats.isNaN }
+    let tokens = scored.reduce(0) { $0 + $1.score.scoredTokens }
+    return tokens > 0 ? scored.reduce(0) { $0 + $1.score.nats } / Double(tokens) : nil
+  }
+
+  var text: String {
+    var lines: [String] = []
+    for (index, text) in texts.enumerated() {
+      if texts.count > 1 { lines.append("== \(sequences[index].description.name)") }
+      lines.append(text)
+    }
+    let routers = model.routers
+    let policy = routers.first.map { "\(model.layerCount) layers, \($0.spec.summary)" } ?? "\(model.layerCount) layers, no router"
+    lines.append("model    \(model.name)  \(policy)")
+    func speed(_ name: String, _ speed: Speed) {
+      guard speed.tokens > 0 else { return }
+      lines.append(
+        "\(name)\(Show.grouped(speed.tokens)) tokens  \(Show.fixed(speed.tokensPerSecond, 1)) tok/s  \(Show.fixed(speed.seconds, 2)) s")
+    }
+    speed("read     ", prefill)
+    speed("decoded  ", decode)
+    if let loss {
+      lines.append("loss     \(Show.fixed(loss, 4)) nat per token, \(Show.grouped(sequences.reduce(0) { $0 + $1.score.scoredTokens })) tokens")
+    }
+    if let trace {
+      lines.append("run \(trace.run)    \(trace.file)#\(trace.run)  \(trace.sizeText)")
+      lines.append("checks   \(trace.checksText)")
+      lines.append("next     moetop analyze \(trace.file)#\(trace.run)")
+    }
+    return lines.joined(separator: "\n") + "\n"
+  }
+
+  var json: String {
+    var writer = JSONWriter()
+    writer.object { writer in
+      writer.member("schema", "moetop.run/1")
+      writer.member("model", model.name)
+      writer.member("input", input)
+      for (name, speed) in [("prefill", prefill), ("decode", decode)] {
+        writer.member(name) { writer in
+          writer.object { writer in
+            writer.member("tokens", speed.tokens)
+            writer.member("seconds", speed.seconds)
+            writer.member("tokens_per_second", speed.tokensPerSecond)
+          }
+        }
+      }
+      writer.member("loss", loss)
+      writer.member("sequences") { writer in
+        writer.array { writer in
+          for (index, sequence) in sequences.enumerated() {
+            writer.object { writer in
+              writer.member("name", sequence.description.name)
+              writer.member("labels") { writer in
+                writer.object { writer in
+                  for (key, value) in sequence.description.labels.sorted(by: { $0.key < $1.key }) { writer.member(key, value) }
+                }
+              }
+              writer.member("tokens", sequence.score.tokens)
+              writer.member("scored_tokens", sequence.score.scoredTokens)
+              writer.member("nats", sequence.score.nats)
+              if index < generated.count {
+                writer.member("generated", generated[index])
+                writer.member("text", index < texts.count ? texts[index] : nil)
+              }
+            }
+          }
+        }
+      }
+      if let trace { trace.write(to: &writer) }
+    }
+    return writer.text + "\n"
+  }
+}

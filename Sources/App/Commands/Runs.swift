@@ -1,0 +1,192 @@
+import ArgumentParser
+import Foundation
+import Formats
+import Store
+
+/// The shelf of runs in a trace.
+struct Runs: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "List, show, tag, rename, delete and check recorded runs.",
+    discussion: """
+      moetop runs
+      moetop runs show corpus.db#2
+      """,
+    subcommands: [List.self, Details.self, Tag.self, Rename.self, Remove.self, Check.self], defaultSubcommand: List.self)
+}
+
+extension Runs {
+  struct List: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "List the runs of a trace.")
+
+    @Argument(help: "Trace file (default: the default trace).") var trace: String?
+    @OptionGroup var traces: TraceOptions
+    @Flag(help: "Print the result as JSON.") var json = false
+
+    func run() throws {
+      let file = try trace.map { try traces.reference($0).file } ?? traces.defaultTrace
+      let runs = try TraceReader(file: file).runs()
+      if json {
+        var writer = JSONWriter()
+        writer.object { writer in
+          writer.member("schema", "moetop.runs/1")
+          writer.member("trace", file)
+          writer.member("runs") { writer in writer.array { writer in for run in runs { Runs.write(run, to: &writer) } } }
+        }
+        StandardOutput.write(writer.text + "\n")
+        return
+      }
+      var table = TextTable([
+        .right("id"), .left("when"), .left("name"), .left("model"), .left("quant"), .left("input"), .right("tokens"), .left("state"),
+        .right("size"), .left("tags"),
+      ])
+      for run in runs.reversed() {
+        let description = run.description
+        table.rows.append([
+          "\(run.id)", Clock.minutes(description.startedAt), run.name, description.model.name, description.model.quantization,
+          description.input.source, Show.grouped(run.tokenCount), run.state.name, Show.bytes(run.storedBytes),
+          description.tags.joined(separator: ","),
+        ])
+      }
+      StandardOutput.write(table.text + "\(runs.count) run\(runs.count == 1 ? "" : "s") in \(file)\n")
+    }
+  }
+
+  struct Details: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "show", abstract: "Show everything known about a run.")
+
+    @Argument(help: "Run: FILE.db#12, 12, a name, or latest.") var trace = "latest"
+    @OptionGroup var traces: TraceOptions
+    @Flag(help: "Print the result as JSON.") var json = false
+
+    func run() throws {
+      let (reader, summary) = try TraceReader.open(traces.reference(trace))
+      if json {
+        var writer = JSONWriter()
+        Runs.write(summary, to: &writer)
+        StandardOutput.write(writer.text + "\n")
+      } else {
+        StandardOutput.write(RunDetails(summary, footprint: try reader.footprint(of: summary), file: reader.file).text)
+      }
+    }
+  }
+
+  struct Tag: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Replace the tags of a run.")
+
+    @Argument(help: "Run: FILE.db#12, 12, a name, or latest.") var trace: String
+    @Argument(help: "Tags; none removes all.") var tags: [String] = []
+    @OptionGroup var traces: TraceOptions
+
+    func run() throws {
+      let reference = try traces.reference(trace)
+      try TraceEditor(file: reference.file).setTags(tags, of: reference.run)
+    }
+  }
+
+  struct Rename: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Give a run another name.")
+
+    @Argument(help: "Run: FILE.db#12, 12, a name, or latest.") var trace: String
+    @Argument(help: "New name.") var name: String
+    @OptionGroup var traces: TraceOptions
+
+    func run() throws {
+      let reference = try traces.reference(trace)
+      try TraceEditor(file: reference.file).rename(reference.run, to: name)
+    }
+  }
+
+  struct Remove: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "rm", abstract: "Delete a run.")
+
+    @Argument(help: "Run; must be named: FILE.db#12, 12, or a name.") var trace: String
+    @OptionGroup var traces: TraceOptions
+    @Flag(help: "Do not ask.") var yes = false
+
+    func run() throws {
+      let reference = try traces.reference(trace)
+      guard reference.namesRun else { throw ValidationError("name the run to delete: \(trace)#ID") }
+      let summary = try TraceReader.open(reference).run
+      if !yes {
+        guard StandardInput.isTerminal else { throw ValidationError("deleting asks on a terminal; give --yes to do it without") }
+        StandardError.write("delete run \(summary.id) \"\(summary.name)\", \(summary.tokenCount) tokens? [y/N] ")
+        guard readLine()?.lowercased() == "y" else { throw Failure(.failed, "nothing was deleted") }
+      }
+      try TraceEditor(file: reference.file).delete(.id(summary.id))
+    }
+  }
+
+  struct Check: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Look at every byte of a trace.")
+
+    @Argument(help: "Trace, or a run of it (default: the default trace).") var trace: String?
+    @OptionGroup var traces: TraceOptions
+
+    func run() throws {
+      let reference = try trace.map { try traces.reference($0) } ?? TraceReference(file: traces.defaultTrace, namesRun: false)
+      let reader = try TraceReader(file: reference.file)
+      let only = reference.namesRun ? try reader.run(reference.run).id : nil
+      let findings = try reader.checkIntegrity(run: only)
+      let runs = try reader.runs().filter { only == nil || $0.id == only }
+      for run in runs {
+        let checks = run.checks.filter { $0.outcome != .notApplicable }.map { "\($0.name) \($0.outcome.rawValue)" }
+        StandardOutput.write("run \(run.id)  \(Show.grouped(run.tokenCount)) tokens  \(run.state.name)  \(checks.joined(separator: ", "))\n")
+      }
+      if !findings.isEmpty { throw Failure(.damaged, findings.map(\.description).joined(separator: "\n")) }
+      if let failed = runs.flatMap(\.failedChecks).first { throw Failure(.failed, "capture check \(failed.name): \(failed.detail)") }
+      StandardOutput.write("integrity ok\n")
+    }
+  }
+
+  /// One run as JSON; the same object in `list` and `show`.
+  static func write(_ run: RunSummary, to writer: inout JSONWriter) {
+    let description = run.description
+    writer.object { writer in
+      writer.member("id", run.id)
+      writer.member("name", run.name)
+      writer.member("state", run.state.name)
+      writer.member("started_at", description.startedAt)
+      writer.member("ended_at", run.endedAt)
+      writer.member("model", description.model.name)
+      writer.member("family", description.model.family)
+      writer.member("model_hash", description.model.filesHash)
+      writer.member("quantization", description.model.quantization)
+      writer.member("router_precision", description.model.routerPrecision)
+      writer.member("tokenizer_hash", description.model.tokenizerHash)
+      writer.member("input", description.input.source)
+      writer.member("input_hash", description.input.hash)
+      writer.member("record", description.recording.description)
+      writer.member("sampling", description.sampling)
+      writer.member("engine", description.engine.version)
+      writer.member("simd", description.engine.simd)
+      writer.member("threads", description.engine.threads)
+      writer.member("sequences", run.sequenceCount)
+      writer.member("tokens", run.tokenCount)
+      writer.member("stored_bytes", run.storedBytes)
+      writer.member("tags", description.tags)
+      writer.member("routers") { writer in
+        writer.array { writer in
+          for router in description.routers {
+            writer.object { writer in
+              writer.member("router", router.id.description)
+              writer.member("experts", router.spec.expertCount)
+              writer.member("top_k", router.spec.topK)
+              writer.member("policy", router.spec.summary)
+            }
+          }
+        }
+      }
+      writer.member("checks") { writer in
+        writer.array { writer in
+          for check in run.checks {
+            writer.object { writer in
+              writer.member("name", check.name)
+              writer.member("outcome", check.outcome.rawValue)
+              writer.member("detail", check.detail)
+            }
+          }
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,22 @@
+// Options of every command that reads or writes traces, and the resolution of run names.
+
+import ArgumentParser
+import Foundation
+import Store
+
+struct TraceOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("Directory of the default trace.", valueName: "dir")) var dataDir: String?
+
+  /// The trace used when none is named.
+  var defaultTrace: String {
+    let environment = ProcessInfo.processInfo.environment
+    let directory =
+      dataDir ?? environment["MOETOP_DATA_DIR"] ?? TraceLocation.dataDirectory(environment: environment, home: NSHomeDirectory())
+    return TraceLocation.traceFile(inDataDirectory: directory)
+  }
+
+  /// The trace and run a user means by `FILE.db`, `FILE.db#12`, an id, a name or `latest`.
+  func reference(_ text: String) throws -> TraceReference {
+    try TraceReference(parsing: text, defaultTrace: defaultTrace) { FileManager.default.fileExists(atPath: $0) }
+  }
+}

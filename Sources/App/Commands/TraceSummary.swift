@@ -1,0 +1,49 @@
+// What a finished run left in its trace file: place, size beside the floor, capture checks.
+
+import Formats
+import Routing
+import Store
+
+struct TraceSummary {
+  let file: String
+  let run: Int64
+  let summary: RunSummary
+  let footprint: TraceFootprint
+
+  init(_ writer: TraceWriter) throws {
+    file = writer.file
+    run = writer.run
+    let reader = try TraceReader(file: writer.file)
+    defer { reader.close() }
+    summary = try reader.run(.id(writer.run))
+    footprint = try reader.footprint(of: summary)
+  }
+
+  var failedChecks: [String] { summary.failedChecks.map { "\($0.name): \($0.detail)" } }
+
+  var sizeText: String { Show.bytes(summary.storedBytes) }
+
+  var checksText: String {
+    let held = summary.checks.filter { $0.outcome == .held }.count
+    let failed = summary.failedChecks.count
+    let rest = summary.checks.count - held - failed
+    return "\(held) held, \(failed) failed" + (rest > 0 ? ", \(rest) not applicable" : "")
+  }
+
+  func write(to writer: inout JSONWriter) {
+    writer.member("trace", file)
+    writer.member("run", run)
+    writer.member("stored_bytes", summary.storedBytes)
+    writer.member("checks") { writer in
+      writer.array { writer in
+        for check in summary.checks {
+          writer.object { writer in
+            writer.member("name", check.name)
+            writer.member("outcome", check.outcome.rawValue)
+            writer.member("detail", check.detail)
+          }
+        }
+      }
+    }
+  }
+}

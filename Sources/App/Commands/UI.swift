@@ -1,0 +1,126 @@
+import ArgumentParser
+import Foundation
+import Model
+import Store
+import Terminal
+
+/// The screens, on a model that runs or on a run that was recorded.
+struct UI: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "ui",
+    abstract: "Watch a model route its tokens, or look into a recorded run.",
+    discussion: """
+      moetop ui samples/olmoe-tiny
+      moetop ui corpus.db#2
+
+      A live session is recorded into the default trace unless --no-record is given. With --script the same session is played without a
+      terminal; --dump writes its last screen: .txt, .svg, or .snapshot (text and styles).
+      """)
+
+  enum Coloring: String, ExpressibleByArgument, CaseIterable { case auto, always, never }
+  enum Background: String, ExpressibleByArgument, CaseIterable { case dark, light }
+
+  @Argument(help: ArgumentHelp("Folder of a model, or a run: FILE.db, FILE.db#12, 12, a name, latest.", valueName: "model-or-run"))
+  var what: String?
+  @Flag(help: "Do not record the session.") var noRecord = false
+  @Option(help: ArgumentHelp("Trace file to record into (default: the default trace).", valueName: "file")) var trace: String?
+  @Option(help: "Colours for a dark or a light terminal (default: ask it).") var theme: Background?
+  @Option(help: "auto, always or never.") var color: Coloring?
+  @Flag(help: "Draw with ASCII only.") var ascii = false
+  @Flag(help: "Leave the mouse to the terminal.") var noMouse = false
+  @Option(help: "Seed of the sampler.") var seed: UInt64 = 1
+  @Option(help: ArgumentHelp("Play the actions of a file, without a terminal.", valueName: "file")) var script: String?
+  @Option(help: ArgumentHelp("Size of a script's screen.", valueName: "WxH")) var size = "120x40"
+  @Option(help: ArgumentHelp("Write the last screen of a script.", valueName: "file")) var dump: String?
+  @OptionGroup(title: "Engine") var engine: EngineOptions
+  @OptionGroup(title: "Traces") var traces: TraceOptions
+
+  func validate() throws {
+    if Size(size) == nil { throw ValidationError("--size: expected for instance 120x40, found \(size)") }
+    if dump != nil, script == nil { throw ValidationError("--dump needs --script") }
+  }
+
+  func run() throws {
+    var settings = SessionSettings(engine: engine, traces: traces)
+    settings.records = !noRecord
+    settings.traceFile = trace
+    settings.sampling.seed = seed
+    if let script {
+      try play(script, settings)
+    } else {
+      try show(settings)
+    }
+  }
+
+  // MARK: - On a terminal
+
+  private func show(_ settings: SessionSettings) throws {
+    let target = try resolved()
+    var options = TerminalOptions()
+    options.color = color.flatMap { ColorChoice(rawValue: $0.rawValue) }
+    options.appearance = theme.flatMap { Appearance(rawValue: $0.rawValue) }
+    options.forcesASCII = ascii
+    options.mouse = !noMouse
+    let terminal: CursesTerminal
+    do { terminal = try CursesTerminal(options) } catch let error as TerminalError { throw Self.failure(error, target: target) }
+    try TerminalLoop(terminal, mouse: !noMouse, settings: settings).run([.open(target)])
+  }
+
+  private static func failure(_ error: TerminalError, target: String) -> Failure {
+    switch error {
+    case .notATerminal, .unsuitable:
+      Failure(.usage, "\(error)\n  try: moetop analyze \(target) --format csv        moetop ui \(target) --script FILE --dump screen.txt")
+    case .unknown: Failure(.usage, "\(error)")
+    case .alreadyOpen, .system, .gone: Failure(.inputOutput, "\(error)")
+    }
+  }
+
+  /// What to open; looked at first, so that a wrong name is an ordinary error of an ordinary command.
+  private func resolved() throws -> String {
+    let target = try what ?? Self.usual(traces)
+    var isFolder: ObjCBool = false
+    if FileManager.default.fileExists(atPath: target, isDirectory: &isFolder), isFolder.boolValue {
+      _ = try engine.open(target)
+    } else {
+      _ = try TraceReader.open(traces.reference(target))
+    }
+    return target
+  }
+
+  /// Without an argument: the last run, else the sample.
+  private static func usual(_ traces: TraceOptions) throws -> String {
+    if let reader = try? TraceReader(file: traces.defaultTrace), (try? reader.run(.latest)) != nil { return "latest" }
+    let program = URL(fileURLWithPath: CommandLine.arguments.first ?? "").resolvingSymlinksInPath().deletingLastPathComponent().path
+    let places = ["samples/olmoe-tiny", program + "/../share/moetop/samples/olmoe-tiny"]
+    if let found = places.first(where: { FileManager.default.fileExists(atPath: $0 + "/config.json") }) { return found }
+    throw Failure(.usage, "nothing to show: no run is recorded yet, and there is no sample model here\n  try: moetop ui MODEL        moetop ui FILE.db#1")
+  }
+
+  // MARK: - A script
+
+  private func play(_ file: String, _ settings: SessionSettings) throws {
+    guard let size = Size(size) else { return }
+    let theme = Theme(
+      depth: color == .never ? .mono : .indexed256, appearance: theme == .light ? .light : .dark, glyphs: ascii ? .ascii : .utf8)
+    let player = ScriptPlayer(size: size, theme: theme, settings: settings) { name, screen in
+      try Self.write(screen, theme: theme, to: name)
+    }
+    defer { player.finish() }
+    let lines = try String(contentsOfFile: file, encoding: .utf8)
+    if let what { player.open(what) }
+    try player.play(lines)
+    if let dump { try Self.write(player.screen(plain: dump.hasSuffix(".txt")), theme: theme, to: dump) }
+  }
+
+  private static func write(_ screen: CellBuffer, theme: Theme, to name: String) throws {
+    let text: String
+    switch name.split(separator: ".").last.map(String.init) {
+    case "svg": text = SVGScreen(appearance: theme.appearance).render(screen)
+    case "snapshot": text = screen.snapshot
+    default: text = screen.plainText
+    }
+    do { try Data(text.utf8).write(to: URL(fileURLWithPath: name)) } catch {
+      throw Failure(.cannotCreate, "\(name): cannot be written: \(error.localizedDescription)")
+    }
+  }
+}

@@ -1,0 +1,88 @@
+import ArgumentParser
+import Formats
+import Model
+
+/// Does it route as the reference does?
+struct Verify: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Compare every routing decision and activation with a reference.",
+    discussion: """
+      moetop verify MODEL --tokens input.json --expected expected.safetensors
+      moetop verify MODEL --tokens input.json --expected expected.safetensors --json
+
+      tools/make_expected.py writes such a file with transformers. Exit code 0: all holds; 2: something differs.
+      """)
+
+  @Argument(help: "Folder of the checkpoint.") var model: String
+  @Option(help: "Token ids (JSON).") var tokens: String
+  @Option(help: "Expected tensors (safetensors).") var expected: String
+  @Flag(help: "Print the result as JSON.") var json = false
+  @Flag(help: "List every tensor, not only the worst of each kind.") var all = false
+  @OptionGroup var engine: EngineOptions
+
+  func run() throws {
+    let model = try engine.open(model)
+    let report = try Verifier(model, threads: engine.threads).verify(
+      TokensFile.read(tokens), against: SafetensorsFile(path: expected))
+    StandardOutput.write(json ? Self.json(report, model: model) : table(report))
+    if !report.holds { throw ResultDiffers() }
+  }
+
+  private func table(_ report: VerificationReport) -> String {
+    var table = TextTable([.left("tensor"), .left("result"), .right("error"), .right("tolerance"), .left("detail")])
+    func row(_ name: String, _ entry: VerificationReport.Entry) {
+      table.rows.append(
+        [name, entry.outcome.rawValue, Show.error(entry.error), Show.error(entry.tolerance), entry.detail])
+    }
+    if all {
+      for entry in report.entries { row(entry.tensor, entry) }
+    } else {
+      var worst: [String: VerificationReport.Entry] = [:]
+      var order: [String] = []
+      for entry in report.entries where entry.outcome != .differs {
+        let kind = Self.kind(of: entry.tensor)
+        if worst[kind] == nil { order.append(kind) }
+        if entry.error >= worst[kind]?.error ?? -1 { worst[kind] = entry }
+      }
+      for kind in order { if let entry = worst[kind] { row(kind, entry) } }
+      for entry in report.entries where entry.outcome == .differs { row(entry.tensor, entry) }
+    }
+    var text = table.text
+    text += "\(report.equalDecisions) of \(report.decisions) decisions equal"
+    text += report.nearTies > 0 ? ", \(report.nearTies) near ties (margin <= 1e-5)\n" : "\n"
+    text += report.holds ? "all holds\n" : "DIFFERS\n"
+    return text + (all ? "" : "error: largest of its kind, relative to max(1, largest expected magnitude)\n")
+  }
+
+  /// The name without its layer: `ffn.*.weights`.
+  private static func kind(of tensor: String) -> String {
+    tensor.split(separator: ".").map { Int($0) == nil ? String($0) : "*" }.joined(separator: ".")
+  }
+
+  static func json(_ report: VerificationReport, model: LanguageModel) -> String {
+    var writer = JSONWriter()
+    writer.object { writer in
+      writer.member("schema", "moetop.verify/1")
+      writer.member("model", model.name)
+      writer.member("family", model.family)
+      writer.member("holds", report.holds)
+      writer.member("decisions", report.decisions)
+      writer.member("equal_decisions", report.equalDecisions)
+      writer.member("near_ties", report.nearTies)
+      writer.member("tensors") { writer in
+        writer.array { writer in
+          for entry in report.entries {
+            writer.object { writer in
+              writer.member("name", entry.tensor)
+              writer.member("result", entry.outcome.rawValue)
+              writer.member("error", Double(entry.error))
+              writer.member("tolerance", Double(entry.tolerance))
+              writer.member("detail", entry.detail)
+            }
+          }
+        }
+      }
+    }
+    return writer.text + "\n"
+  }
+}

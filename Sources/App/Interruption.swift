@@ -1,0 +1,54 @@
+// ^C and its relatives while a run is going: the first asks the run to stop after the current pass, so that the trace is whole; a
+// second one ends the process at once.
+
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+import Synchronization
+
+/// The signal that asked this process to stop, if one did.
+enum Interruption {
+  private static let received = Atomic<Int32>(0)
+
+  /// Begins to listen to SIGINT, SIGTERM and SIGHUP.
+  static func listen() {
+    for number in [SIGINT, SIGTERM, SIGHUP] {
+      var action = sigaction()
+      withUnsafeMutablePointer(to: &action) { pointer in
+        setHandler(pointer) { number in
+          if Interruption.received.exchange(number, ordering: .relaxed) != 0 { _exit(128 + number) }
+        }
+      }
+      sigaction(number, &action, nil)
+    }
+  }
+
+  static var signal: Int32? {
+    let number = received.load(ordering: .relaxed)
+    return number == 0 ? nil : number
+  }
+
+  /// The exit code the signal asks for.
+  static var status: ExitStatus? {
+    switch signal {
+    case SIGINT: .interrupted
+    case SIGTERM: .terminated
+    case SIGHUP: .hangUp
+    default: nil
+    }
+  }
+
+  private static func setHandler(_ action: UnsafeMutablePointer<sigaction>, _ handler: @escaping @convention(c) (Int32) -> Void) {
+    #if canImport(Darwin)
+      action.pointee.__sigaction_u.__sa_handler = handler
+    #else
+      action.pointee.__sigaction_handler.sa_handler = handler
+    #endif
+  }
+}
+
+enum ClosedPipes {
+  static func ignoreSignal() { signal(SIGPIPE, SIG_IGN) }
+}

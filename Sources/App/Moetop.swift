@@ -1,0 +1,34 @@
+// The executable: finds the subcommand, runs it, and is the only place that turns errors into messages and exit codes.
+
+import ArgumentParser
+
+@main
+struct Moetop: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "moetop",
+    abstract: "htop for the inside of a Mixture-of-Experts model.",
+    discussion: """
+      moetop run samples/olmoe-tiny -p "Once upon a time"
+      moetop inspect ~/models/OLMoE-1B-7B
+      """,
+    version: Version.summary,
+    subcommands: [
+      UI.self, Run.self, Analyze.self, Export.self, Runs.self, SQL.self, Schema.self, Inspect.self, Verify.self, Docs.self, Doctor.self,
+    ],
+    defaultSubcommand: UI.self)
+
+  static func main() async {
+    // A closed pipe shows as a failed write, which ends the process quietly.
+    ClosedPipes.ignoreSignal()
+    do {
+      var command = try parseAsRoot()
+      if var command = command as? any AsyncParsableCommand {
+        try await command.run()
+      } else {
+        try command.run()
+      }
+    } catch {
+      Failure.exit(error, of: self)
+    }
+  }
+}

@@ -1,0 +1,60 @@
+// How numbers are spelt for people. Data formats print full precision instead.
+
+import Foundation
+
+enum Show {
+  /// Fixed decimals with a point, whatever the locale.
+  static func fixed(_ value: Double, _ decimals: Int) -> String {
+    guard value.isFinite else { return value.isNaN ? "–" : value < 0 ? "-inf" : "inf" }
+    let scale = pow(10, Double(decimals))
+    let rounded = (abs(value) * scale).rounded()
+    guard rounded < 1e15 else { return "\(value)" }
+    let whole = Int(rounded / scale)
+    let sign = value < 0 && rounded > 0 ? "-" : ""
+    guard decimals > 0 else { return "\(sign)\(whole)" }
+    let rest = Int(rounded) - whole * Int(scale)
+    let digits = String(rest)
+    return "\(sign)\(whole).\(String(repeating: "0", count: decimals - digits.count))\(digits)"
+  }
+
+  /// Three significant digits, small numbers with an exponent.
+  static func error(_ value: Float) -> String {
+    if value == 0 { return "0" }
+    guard value.isFinite else { return "\(value)" }
+    let exponent = Int(log10(abs(value)).rounded(.down))
+    let mantissa = Double(value) / pow(10, Double(exponent))
+    return "\(fixed(mantissa, 1))e\(exponent < 0 ? "-" : "+")\(abs(exponent) < 10 ? "0" : "")\(abs(exponent))"
+  }
+
+  /// Thousands apart.
+  static func grouped(_ value: Int) -> String {
+    var digits = Array(String(abs(value)))
+    var place = digits.count - 3
+    while place > 0 {
+      digits.insert(",", at: place)
+      place -= 3
+    }
+    return (value < 0 ? "-" : "") + String(digits)
+  }
+
+  static func bytes(_ value: Int) -> String {
+    let units = ["B", "KB", "MB", "GB", "TB"]
+    var amount = Double(value)
+    var unit = 0
+    while amount >= 1000 && unit < units.count - 1 {
+      amount /= 1000
+      unit += 1
+    }
+    return unit == 0 ? "\(value) B" : "\(fixed(amount, amount < 10 ? 1 : 0)) \(units[unit])"
+  }
+
+  /// Parameters: 12.9 M, 6.9 B.
+  static func count(_ value: Int) -> String {
+    switch value {
+    case ..<10_000: return grouped(value)
+    case ..<1_000_000: return fixed(Double(value) / 1e3, 1) + " K"
+    case ..<1_000_000_000: return fixed(Double(value) / 1e6, 1) + " M"
+    default: return fixed(Double(value) / 1e9, 1) + " B"
+    }
+  }
+}

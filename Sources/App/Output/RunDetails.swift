@@ -1,0 +1,52 @@
+// A run in words: provenance, size beside the floor, capture checks.
+
+import Foundation
+import Store
+
+struct RunDetails {
+  private let run: RunSummary
+  private let footprint: TraceFootprint
+  private let file: String
+
+  init(_ run: RunSummary, footprint: TraceFootprint, file: String) {
+    self.run = run
+    self.footprint = footprint
+    self.file = file
+  }
+
+  var text: String {
+    let description = run.description
+    var table = TextTable([.left(""), .left("")])
+    func row(_ name: String, _ value: String) { if !value.isEmpty { table.rows.append([name, value]) } }
+    row("run", "\(file)#\(run.id)  \(run.name)")
+    row("state", run.note ?? run.state.name)
+    row("started", Clock.minutes(description.startedAt))
+    row("model", "\(description.model.name)  \(description.model.family)  sha256 \(description.model.filesHash.prefix(12))")
+    row("weights", "\(description.model.quantization), router \(description.model.routerPrecision) with f32 arithmetic")
+    for policy in Set(description.routers.map(\.spec.summary)).sorted() { row("router", policy) }
+    row("input", "\(description.input.source)  sha256 \(description.input.hash.prefix(12))")
+    row("mode", description.sampling.map { "generated, \($0)" } ?? "teacher-forced")
+    row("engine", "moetop \(description.engine.version), \(description.engine.simd), \(description.engine.threads) threads")
+    row("recorded", description.recording.description)
+    row("tokens", "\(Show.grouped(run.tokenCount)) in \(run.sequenceCount) sequences")
+    row(
+      "routing", "\(Show.fixed(footprint.routingBytesPerToken, 1)) B per token, floor \(Show.fixed(footprint.floorBytesPerToken, 1)) "
+        + "(x \(Show.fixed(footprint.overhead, 3)))")
+    row("token table", "\(Show.fixed(footprint.tokenBytesPerToken, 1)) B per token")
+    row("tags", description.tags.joined(separator: ", "))
+    for check in run.checks { row("check", "\(check.name)  \(check.outcome.rawValue)  \(check.detail)") }
+    return table.text
+  }
+}
+
+/// Times of day for people.
+enum Clock {
+  /// `2026-11-20 19:40`, local time.
+  static func minutes(_ seconds: Double) -> String {
+    var time = time_t(seconds)
+    var parts = tm()
+    localtime_r(&time, &parts)
+    func two(_ value: Int32) -> String { value < 10 ? "0\(value)" : "\(value)" }
+    return "\(parts.tm_year + 1900)-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday)) \(two(parts.tm_hour)):\(two(parts.tm_min))"
+  }
+}

@@ -1,0 +1,33 @@
+// Tables as people read them: columns aligned, nothing cut, two spaces between.
+
+struct TextTable {
+  enum Alignment { case left, right }
+  struct Column {
+    var title: String
+    var alignment: Alignment
+
+    static func left(_ title: String) -> Column { Column(title: title, alignment: .left) }
+    static func right(_ title: String) -> Column { Column(title: title, alignment: .right) }
+  }
+
+  var columns: [Column]
+  var rows: [[String]] = []
+
+  init(_ columns: [Column]) { self.columns = columns }
+
+  /// Lines with trailing spaces removed, each ended by a newline. Width is counted in characters.
+  var text: String {
+    let titled = columns.contains { !$0.title.isEmpty }
+    let lines = (titled ? [columns.map(\.title)] : []) + rows
+    let widths = columns.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
+    return lines.map { cells in
+      let padded = cells.enumerated().map { index, cell in
+        let space = String(repeating: " ", count: widths[index] - cell.count)
+        return columns[index].alignment == .left ? cell + space : space + cell
+      }
+      var line = padded.joined(separator: "  ")
+      while line.last == " " { line.removeLast() }
+      return line + "\n"
+    }.joined()
+  }
+}

@@ -1,0 +1,137 @@
+// What can happen to the screens, and what they may ask the world for. Both are values: a session script is a list of actions, and a
+// test of `update` looks at the effects it returns.
+
+import Analysis
+import Routing
+import Store
+import Terminal
+
+enum Action: Sendable {
+  case key(KeyEvent)
+  case mouse(MouseEvent)
+  case paste(String)
+  case resize(Size)
+  case tick
+  case engine([EngineEvent])
+  case loading(LoadEvent)
+  case runs(Result<[RunSummary], Failure>, file: String)
+  case uncertain(UncertainList)
+  case study(StudyProgress)
+  case texts(Result<[LabelledText], Failure>, path: String)
+  case modelChosen(String, PromptFeed?, source: String)
+  case said(String, Role)
+  case perform(ActionID, String)
+}
+
+/// What opening a run tells, step by step.
+enum LoadEvent: Sendable {
+  case opened(RunSummary, file: String, sequences: [SequenceDescription], pieces: [Int32: [UInt8]])
+  case pass(RoutingPass)
+  case finished(note: String?)
+  case failed(Failure)
+}
+
+enum Effect: Sendable {
+  case engine(EngineRequest)
+  /// A run of a trace, as the user named it, or the folder of a model.
+  case open(String)
+  case startEngine(String, source: String)
+  case closeEngine
+  case listRuns
+  case readTexts(String)
+  case findUncertain(UncertainQuery)
+  case study(StudyQuery)
+  case cancelStudy
+  case setTags([String], file: String, run: Int64)
+  case deleteRun(file: String, run: Int64)
+  case copy(String)
+  case write(String, path: String)
+  case setMouse(Bool)
+  case redraw
+  case suspend
+  case quit
+  /// Leave with an error, told after the terminal was given back.
+  case fail(Failure)
+}
+
+// MARK: - Work that runs in the background
+
+/// Which tokens are uncertain: over which rows, at which threshold.
+struct UncertainQuery: Sendable {
+  var pass: RoutingPass
+  var threshold: ResolvedThreshold
+  /// The run's rows when it was asked.
+  var end: Int
+}
+
+struct UncertainList: Sendable {
+  var tokens: [UncertainToken]
+  var threshold: ResolvedThreshold
+  var uncertainTokens: Int
+  var uncertainDecisions: Int
+  var tokenCount: Int
+  var end: Int
+}
+
+/// A specialization study to be done.
+struct StudyQuery: Sendable {
+  var facet: Facet
+  var strata: PerRouter<StratumCounts>
+  var routes: PerRouter<RouteStore>
+  var sequences: [SequenceDescription]
+  var draws: Int
+  var end: Int
+  var number: Int
+}
+
+enum StudyProgress: Sendable {
+  case drawn(Int, of: Int, number: Int)
+  case done([SpecializationResult], facet: Facet, unlabelled: Int, draws: Int, end: Int, number: Int)
+  case impossible(String, facet: Facet, end: Int, number: Int)
+}
+
+// MARK: - State of the screens
+
+struct UncertainState: Sendable {
+  enum Order: String, CaseIterable, Sendable {
+    case layers = "layers over threshold"
+    case entropy = "highest Ĥ"
+    case surprise = "surprise"
+    case position = "place in the run"
+  }
+
+  var list: UncertainList?
+  var isWorking = false
+  var order = Order.layers
+  var rows = ListState()
+}
+
+struct SpecialState: Sendable {
+  enum Scale: String, CaseIterable, Sendable {
+    case share, lift
+  }
+
+  var facet: Facet?
+  var results: [SpecializationResult] = []
+  var resultFacet: Facet?
+  var unlabelled = 0
+  var draws = 0
+  /// Rows of the run that the results are about.
+  var end = 0
+  var problem: String?
+  /// Draws done of the study under way.
+  var progress: (done: Int, of: Int)?
+  /// The latest study asked for; answers to others are dropped.
+  var number = 0
+  var cell = 0
+  var ordersByLoad = false
+  var scale = Scale.share
+  var list = ListState()
+}
+
+struct RunsState: Sendable {
+  var runs: [RunSummary] = []
+  var file = ""
+  var problem: String?
+  var list = ListState()
+}

@@ -1,0 +1,282 @@
+// Everything the screens know, as one value: what is open, where one looks, what is being typed. `update` is the only place that
+// changes it and `view` the only one that draws it; both are pure, so a session can be replayed key by key.
+
+import Analysis
+import Model
+import Routing
+import Store
+import Terminal
+
+/// The screens there are, by the key that goes to them.
+enum Screen: Int, CaseIterable, Sendable {
+  case live = 1
+  case token, uncertainty, specialization, runs
+
+  var title: String {
+    switch self {
+    case .live: "Live"
+    case .token: "Token"
+    case .uncertainty: "Uncertainty"
+    case .specialization: "Special"
+    case .runs: "Runs"
+    }
+  }
+
+  var short: String { String(title.prefix(3)) }
+
+  /// Panels that Tab cycles through.
+  var panels: Int {
+    switch self {
+    case .live: 5
+    case .token: 4
+    case .uncertainty: 3
+    case .specialization: 4
+    case .runs: 2
+    }
+  }
+}
+
+struct AppModel: Sendable {
+  /// What is open.
+  enum Source: Sendable {
+    case nothing
+    case opening(String)
+    case live(EngineSummary)
+    case trace(RunSummary, file: String, isLoading: Bool)
+  }
+
+  enum HeatMetric: String, CaseIterable, Sendable {
+    case load, importance, entropy, margin
+  }
+
+  enum ExpertOrder: String, CaseIterable, Sendable {
+    case index, load
+  }
+
+  enum TokenValues: String, CaseIterable, Sendable {
+    case probabilities, logits, weights
+  }
+
+  struct Message: Sendable {
+    var text: String
+    var role: Role
+    /// When it goes; nil stays until the next key.
+    var until: Double?
+  }
+
+  /// Something typed in a line at the bottom.
+  enum Entry: String, Sendable {
+    case palette, find, filter, prompt, threshold, export, tag
+  }
+
+  enum Overlay: Sendable {
+    case help(TextField, selected: Int)
+    case entry(Entry, TextField, selected: Int)
+    case log(ListState)
+    case confirm(question: String, Effect)
+  }
+
+  // The terminal.
+  var size: Size
+  var theme: Theme
+  var mouse = true
+  var now = 0.0
+
+  // What is open.
+  var source = Source.nothing
+  var modelPath: String?
+  var buffer: RoutingBuffer?
+  var feed: PromptFeed?
+  /// How texts are continued.
+  var sampling = SamplingSettings(temperature: 0.8)
+  var rate: Double? = 12
+  var isPaused = false
+  /// Rows of a trace played so far; nil: all of it.
+  var playhead: Int?
+  var pace = Pace()
+  var recording = RecordingStatus.off
+  var engineNote = ""
+
+  // Where one looks.
+  var screen = Screen.live
+  /// The token looked at; nil: always the last.
+  var selected: Int?
+  var router = 0
+  var expert = 0
+  var focus: [Screen: Int] = [.uncertainty: 2]
+  var isZoomed = false
+  var metric = HeatMetric.load
+  var window: Int? = 128
+  var order = ExpertOrder.index
+  var values = TokenValues.probabilities
+  var threshold = EntropyThreshold.standard
+  var uncertain = UncertainState()
+  var special = SpecialState()
+  var runs = RunsState()
+  var elsewhere = ListState()
+
+  // What is being typed, found, said.
+  var overlay: Overlay?
+  var histories: [Entry: [String]] = [:]
+  var find = ""
+  var filter: RowFilter?
+  var message: Message?
+  var log: [LogLine] = []
+  var lastInterrupt: Double?
+  var lastPlay = 0.0
+
+  init(size: Size, theme: Theme) {
+    self.size = size
+    self.theme = theme
+  }
+
+  /// An action that was done, with its twin on the command line.
+  struct LogLine: Sendable {
+    var action: String
+    var twin: String
+  }
+}
+
+/// Tokens a second, over the last few seconds.
+struct Pace: Sendable {
+  private var marks: [(time: Double, tokens: Int)] = []
+
+  mutating func note(_ tokens: Int, at time: Double) {
+    marks.append((time, tokens))
+    if marks.count > 256 { marks.removeFirst(128) }
+  }
+
+  func tokensPerSecond(now: Double) -> Double? {
+    let recent = marks.filter { $0.time > now - 4 }
+    guard let first = recent.first, let last = recent.last, last.time > first.time else { return nil }
+    return Double(recent.dropFirst().reduce(0) { $0 + $1.tokens }) / (last.time - first.time)
+  }
+}
+
+// MARK: - Questions every screen asks
+
+extension AppModel {
+  var isLive: Bool { if case .live = source { true } else { false } }
+  var isTrace: Bool { if case .trace = source { true } else { false } }
+
+  /// Rows that are shown: all, or those a replay has reached.
+  var shownRows: Range<Int> {
+    guard let buffer else { return 0..<0 }
+    guard let playhead else { return buffer.rows }
+    return buffer.first..<max(buffer.first, min(buffer.end, playhead))
+  }
+
+  /// The token looked at.
+  var row: Int? {
+    let rows = shownRows
+    guard !rows.isEmpty else { return nil }
+    return selected.map { max(rows.lowerBound, min(rows.upperBound - 1, $0)) } ?? rows.upperBound - 1
+  }
+
+  /// The rows the window metrics are about: the last ones up to the token looked at.
+  var windowRows: Range<Int> {
+    guard let row, let buffer else { return 0..<0 }
+    return max(buffer.first, window.map { row + 1 - $0 } ?? buffer.first)..<row + 1
+  }
+
+  var routers: [RouterDescription] { buffer?.routers ?? [] }
+  var spec: RouterSpec? { routers.indices.contains(router) ? routers[router].spec : nil }
+  var focused: Int { focus[screen] ?? 0 }
+
+  /// `L07`, with the stack in front where there are several.
+  func layerName(_ index: Int) -> String {
+    guard routers.indices.contains(index) else { return "" }
+    let id = routers[index].id
+    let name = "L" + padded(id.layer.rawValue, 2)
+    return Set(routers.map(\.id.stack)).count > 1 ? "\(id.stack.rawValue) \(name)" : name
+  }
+
+  func expertName(_ index: Int) -> String {
+    "e" + padded(index, (spec?.expertCount ?? 100) > 100 ? 3 : 2)
+  }
+
+  func padded(_ number: Int, _ digits: Int) -> String {
+    let text = String(number)
+    return String(repeating: "0", count: max(0, digits - text.count)) + text
+  }
+
+  /// A token as text that is safe to show.
+  func text(_ token: Int32) -> String { theme.glyphs.printable.bytes(buffer?.bytes(token) ?? []) }
+  func tokenText(_ row: Int) -> String { buffer.map { text($0.tokenID(row)) } ?? "" }
+
+  /// The threshold as a number, from the decisions of the whole run.
+  var resolvedThreshold: ResolvedThreshold {
+    buffer?.uncertainty.resolve(threshold) ?? ResolvedThreshold(threshold, entropies: Histogram(.unit))
+  }
+
+  /// A few tokens around a row, the row itself in brackets, of its own sequence only.
+  func context(_ row: Int, width: Int) -> StyledText {
+    guard let buffer, buffer.rows.contains(row) else { return "" }
+    let center = "[\(tokenText(row))]"
+    var left = ""
+    var right = ""
+    var room = width - Printable.width(of: center)
+    var (before, after) = (row - 1, row + 1)
+    var growsLeft = true
+    var growsRight = true
+    while growsLeft || growsRight {
+      growsLeft = growsLeft && before >= buffer.first && buffer.sequence(before) == buffer.sequence(row)
+      if growsLeft {
+        let piece = tokenText(before)
+        if Printable.width(of: piece) <= room, Printable.width(of: left + piece) <= width / 2 {
+          left = piece + left
+          room -= Printable.width(of: piece)
+          before -= 1
+        } else {
+          growsLeft = false
+        }
+      }
+      growsRight = growsRight && after < shownRows.upperBound && buffer.sequence(after) == buffer.sequence(row)
+      if growsRight {
+        let piece = tokenText(after)
+        if Printable.width(of: piece) <= room {
+          right += piece
+          room -= Printable.width(of: piece)
+          after += 1
+        } else {
+          growsRight = false
+        }
+      }
+    }
+    return StyledText(left, .dim) + StyledText(center, .strong) + StyledText(right, .dim)
+  }
+
+  /// Names of what is open, for the right end of the first line.
+  var sourceName: StyledText {
+    let rec = String(theme.glyphs.recording)
+    let isNarrow = size.width < 100
+    switch source {
+    case .nothing: return StyledText("nothing open", .dim)
+    case .opening(let name): return StyledText("opening \(name)", .dim)
+    case .live(let summary):
+      var text = StyledText(isNarrow ? "\(summary.modelName) " : "\(summary.modelName) \(summary.quantization)  ")
+      switch recording {
+      case .off: text += StyledText(isNarrow ? "no rec" : "not recorded", .dim)
+      case .starting: text += StyledText(isNarrow ? "" : "starting to record", .dim)
+      case .active(_, let run, _, _): text += StyledText(isNarrow ? "" : "run \(run) ") + StyledText("\(rec) rec", .error)
+      case .failed: text += StyledText("not recorded!", .warning)
+      }
+      return text
+    case .trace(let run, _, let isLoading):
+      let state = run.state == .completed ? "" : " \(run.state.name)"
+      let name = isNarrow ? "" : "\(run.description.model.name) \(run.description.model.quantization)  "
+      return StyledText("\(name)run \(run.id)\(state)")
+        + (isLoading ? StyledText(" loading", .dim) : "")
+    }
+  }
+
+  /// What the headless commands call this run.
+  var runReference: String {
+    switch source {
+    case .trace(let run, let file, _): "\(file)#\(run.id)"
+    case .live:
+      if case .active(let file, let run, _, _) = recording { "\(file)#\(run)" } else { "RUN" }
+    default: "RUN"
+    }
+  }
+}

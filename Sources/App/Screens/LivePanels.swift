@@ -1,0 +1,149 @@
+// The smaller panels of Live: what comes next, how sure each layer was about the token looked at, and how evenly the work falls.
+
+import Analysis
+import Routing
+import Terminal
+
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+extension Painter {
+  mutating func drawNextToken() {
+    guard let buffer = model.buffer, let row = model.row else {
+      panel(1, "Next token") { _, _ in }
+      return
+    }
+    let entropy = buffer.nextTokenEntropy(row)
+    let footer = entropy.isFinite ? "H \(Show.fixed(Double(entropy), 2)) nat" : ""
+    panel(1, "Next token", footer: StyledText(footer)) { painter, area in
+      if let draw = buffer.draws[row] {
+        painter.drawCandidates(draw, in: area)
+      } else {
+        painter.drawRecorded(row, buffer, in: area)
+      }
+    }
+  }
+
+  private mutating func drawCandidates(_ draw: RoutingBuffer.Draw, in area: Rect) {
+    let best = draw.draw.candidates.first.map { Double($0.probability) } ?? 1
+    let rows = draw.draw.candidates.enumerated().map { index, candidate in
+      let text = index < draw.texts.count && !draw.texts[index].isEmpty ? theme.glyphs.printable.bytes(draw.texts[index]) : "<\(candidate.token)>"
+      return BarList.Row(
+        StyledText("\"\(Printable.cut(text, to: 12))\""), value: Show.fixed(Double(candidate.probability), 3),
+        share: Double(candidate.probability) / max(best, 1e-9))
+    }
+    let facts: [(String, StyledText)] = [
+      ("sampler", StyledText(model.samplerName)),
+      ("p of drawn token", StyledText(Show.fixed(Double(exp(-draw.draw.surprisal)), 3))),
+      ("rank of drawn", StyledText("\(draw.draw.rank)")),
+      ("surprise", StyledText("\(Show.fixed(Double(draw.draw.surprisal), 2)) nat")),
+    ]
+    let room = max(0, area.height - facts.count - 1)
+    BarList(Array(rows.prefix(room)), selected: draw.draw.rank <= rows.count ? draw.draw.rank - 1 : nil)
+      .draw(into: &screen, area.row(0, count: room), theme: theme)
+    self.facts(facts, in: area.dropping(top: min(area.height, room + 1), left: 1), label: 17)
+  }
+
+  /// What a recorded run knows: which token came, and how surprising it was.
+  private mutating func drawRecorded(_ row: Int, _ buffer: RoutingBuffer, in area: Rect) {
+    let entropy = buffer.nextTokenEntropy(row)
+    let follows = row + 1 < buffer.end && buffer.sequence(row + 1) == buffer.sequence(row)
+    let surprisal = follows ? buffer.surprisal(row + 1) : .nan
+    var rows: [(String, StyledText)] = []
+    rows.append(("came next", follows ? StyledText("\"\(model.tokenText(row + 1))\"", .strong) : StyledText("end of the sequence", .dim)))
+    if surprisal.isFinite {
+      rows.append(("its probability", StyledText(Show.fixed(Double(exp(-surprisal)), 3))))
+      rows.append(("surprise", StyledText("\(Show.fixed(Double(surprisal), 2)) nat")))
+    }
+    if entropy.isFinite { rows.append(("entropy", StyledText("\(Show.fixed(Double(entropy), 2)) nat over all tokens"))) }
+    if let label = buffer.label(row) {
+      rows.append(("", ""))
+      rows.append(("text", StyledText(label.name)))
+      for (key, value) in label.labels.sorted(by: { $0.key < $1.key }) { rows.append((key, StyledText(value))) }
+    }
+    facts(rows, in: area.dropping(left: 1), label: 16)
+    let note = model.isTrace ? "Other candidates are not kept in a trace." : "A prompt is read in one pass: only its last token has candidates."
+    explain(note, in: area.dropping(top: min(area.height, rows.count + 1)))
+  }
+
+  mutating func drawLayers() {
+    guard let buffer = model.buffer, let row = model.row else {
+      panel(3, "Uncertainty by layer") { _, _ in }
+      return
+    }
+    let model = model
+    let threshold = model.resolvedThreshold
+    let values = model.routers.indices.map { index -> Double? in
+      let value = buffer.entropy(row, router: index)
+      return value.isFinite ? Double(value) : nil
+    }
+    let over = model.routers.indices.filter {
+      threshold.isUncertain(nats: buffer.entropyNats(row, router: $0), normalized: buffer.entropy(row, router: $0))
+    }
+    panel(3, StyledText("Uncertainty Ĥ by layer · token \(row + 1) \"\(model.tokenText(row))\"")) { painter, area in
+      let chart = area.dropping(left: 1, bottom: 1)
+      let names = painter.model.routers.map { painter.model.padded($0.id.layer.rawValue, 2) }
+      ColumnChart(values, range: 0...1, low: "0", high: "1", labels: names, highlighted: painter.model.router)
+        .draw(into: &painter.screen, chart, theme: painter.theme)
+      let limit = Show.fixed(threshold.share(experts: painter.model.spec?.expertCount ?? 2) ?? 1, 3)
+      let words = over.isEmpty
+        ? "below the threshold \(limit) at every layer"
+        : "over the threshold \(limit) at layer\(over.count == 1 ? "" : "s") \(LayerRanges.text(over.map { painter.model.routers[$0].id.layer.rawValue }))"
+      painter.line(area.height - 1, StyledText(words, over.isEmpty ? .dim : .uncertain), in: area.dropping(left: 1))
+    }
+  }
+
+  mutating func drawBalance(_ loads: [RouterLoad]) {
+    let model = model
+    panel(4, StyledText("Balance · \(model.windowName)")) { painter, area in
+      let shapes = loads.map(\.shape)
+      guard let tokens = shapes.first?.tokens, tokens > 0, let buffer = model.buffer else { return }
+      let known = shapes.enumerated().filter { $0.element.cv != nil }
+      let mean = known.reduce(0) { $0 + ($1.element.cv ?? 0) } / Double(max(1, known.count))
+      let worst = known.max { ($0.element.cv ?? 0) < ($1.element.cv ?? 0) }
+      let chance = shapes.first?.chance
+      var rows: [(String, StyledText)] = []
+      let spark = Sparkline(shapes.map(\.cv)).text(painter.theme.glyphs)
+      rows.append(
+        (
+          "load CV", StyledText(Show.fixed(mean, 2) + " ", .strong) + StyledText(spark, .bar)
+            + StyledText(" worst \(model.layerName(worst?.offset ?? 0)) \(Show.fixed(worst?.element.cv ?? 0, 2))")
+            + StyledText(chance.map { "  chance \(Show.fixed($0.loadCV(tokens: tokens), 2))" } ?? "", .dim)
+        ))
+      if let busiest = shapes.enumerated().max(by: { ($0.element.maxOverMean ?? 0) < ($1.element.maxOverMean ?? 0) }),
+        let ratio = busiest.element.maxOverMean, let counts = Optional(busiest.element.counts),
+        let expert = counts.indices.max(by: { counts[$0] < counts[$1] })
+      {
+        rows.append(
+          ("max / uniform", StyledText(Show.fixed(ratio, 1), .strong) + StyledText("  \(model.layerName(busiest.offset)) \(model.expertName(expert))  ")
+            + StyledText("1 is even", .dim)))
+      }
+      let idle = shapes.reduce(0) { $0 + $1.idle }
+      let all = shapes.reduce(0) { $0 + $1.experts }
+      let expected = shapes.compactMap(\.chance).reduce(0) { $0 + $1.idleExperts(tokens: tokens) }
+      rows.append(("idle experts", StyledText("\(idle)", .strong) + StyledText(" of \(all)  ") + StyledText("chance \(Show.fixed(expected, 1))", .dim)))
+      let dropped = loads.reduce(0) { $0 + $1.droppedCount }
+      if dropped > 0 { rows.append(("dropped", StyledText("\(dropped) choices", .warning))) }
+      if let first = model.routers.indices.contains(model.router) ? model.router : nil {
+        let window = buffer.window(model.windowRows)
+        var links = SequenceLinks()
+        links.add(window.batches[first], tokens: window.tokens)
+        if let overlap = links.total.overlap, let spec = model.spec {
+          let uniform = Chance(experts: spec.expertCount, topK: spec.topK).meanOverlap
+          rows.append(
+            ("repeats", StyledText(Show.fixed(overlap, 2), .strong) + StyledText(" of \(spec.topK) \(model.layerName(first))  ")
+              + StyledText("chance \(Show.fixed(uniform, 2)), own load \(Show.fixed(links.overlapUnderOwnLoad ?? 0, 2))", .dim)))
+        }
+      }
+      painter.facts(rows, in: area.dropping(left: 1), label: 15)
+    }
+  }
+}
+
+extension Rect {
+  /// The first rows.
+  func row(_ start: Int, count: Int) -> Rect { Rect(x: x, y: y + start, width: width, height: max(0, min(count, height - start))) }
+}

@@ -1,0 +1,277 @@
+// Live: which experts each layer picks, right now. The heat map and the balance panel are folds over the window that ends at the token
+// looked at; the strip below shows the text with the router's uncertainty under each token.
+
+import Analysis
+import Routing
+import Terminal
+
+/// What the heat map shows of one router: a value for each expert.
+struct HeatRow: Sendable {
+  /// `[experts]`; nil where the metric is not known.
+  var values: [Double]?
+  /// Experts by column.
+  var order: [Int]
+}
+
+extension AppModel {
+  // MARK: - Numbers of the window
+
+  /// Load counts of each router over the window.
+  func windowLoads() -> [RouterLoad] {
+    guard let buffer else { return [] }
+    if window == nil, selected == nil, playhead == nil, metric == .load { return routers.map { buffer.load[$0.id] ?? RouterLoad() } }
+    let pass = buffer.window(windowRows, withImportance: metric == .importance)
+    return pass.batches.map { batch in
+      var load = RouterLoad()
+      load.add(batch)
+      return load
+    }
+  }
+
+  /// `[routers][experts]` of the metric shown.
+  func heat(_ loads: [RouterLoad]) -> [[Double]?] {
+    switch metric {
+    case .load: return loads.map { $0.shape.load }
+    case .importance: return loads.map(\.importance)
+    case .entropy, .margin: return expertMeans()
+    }
+  }
+
+  /// Mean entropy or margin of the decisions that picked each expert: NaN where no token did.
+  private func expertMeans() -> [[Double]?] {
+    guard let buffer else { return [] }
+    let pass = buffer.window(windowRows)
+    return pass.batches.enumerated().map { index, batch in
+      var moments = Array(repeating: Moments(), count: batch.expertCount)
+      for token in 0..<batch.count {
+        let row = pass.tokens.firstToken + token
+        let value = metric == .entropy ? buffer.entropy(row, router: index) : buffer.margin(row, router: index)
+        guard value.isFinite else { continue }
+        for slot in token * batch.topK..<(token + 1) * batch.topK where batch.selectedExperts[slot] >= 0 {
+          moments[Int(batch.selectedExperts[slot])].add(Double(value))
+        }
+      }
+      return moments.map { $0.mean ?? .nan }
+    }
+  }
+
+  /// The end of the heat scale: fixed per metric and model, so that a colour keeps its meaning while tokens stream.
+  var heatLimit: Double {
+    let chance = spec.map { Double($0.topK) / Double($0.expertCount) } ?? 1
+    switch metric {
+    case .load, .importance: return min(1, 4 / Double(max(1, spec?.expertCount ?? 1)))
+    case .entropy: return 1
+    case .margin: return max(0.05, chance)
+    }
+  }
+
+  /// Experts of a router by column.
+  func expertOrder(_ router: Int, _ loads: [RouterLoad]? = nil) -> [Int] {
+    guard routers.indices.contains(router) else { return [] }
+    let all = Array(0..<routers[router].spec.expertCount)
+    guard order == .load else { return all }
+    let given = loads ?? windowLoads()
+    guard given.indices.contains(router), given[router].experts == all.count else { return all }
+    let counts = given[router].counts
+    return all.sorted { (counts[$1], $0) < (counts[$0], $1) }
+  }
+
+  func heatText(_ value: Double) -> String {
+    guard value.isFinite else { return "–" }
+    switch metric {
+    case .load, .importance: return Show.fixed(value * 100, 1) + " %"
+    case .entropy: return Show.fixed(value, 2)
+    case .margin: return Show.fixed(value, 4)
+    }
+  }
+
+  var metricName: String {
+    switch metric {
+    case .load: "Load"
+    case .importance: "Importance"
+    case .entropy: "Mean Ĥ of tokens that picked the expert"
+    case .margin: "Mean margin of tokens that picked the expert"
+    }
+  }
+
+  var windowName: String {
+    let rows = windowRows
+    let span = window == nil || rows.count < (window ?? 0) ? "all \(Show.grouped(rows.count)) tokens" : "last \(Show.grouped(rows.count)) tokens"
+    return selected == nil ? span : span + " up to token \((row ?? 0) + 1)"
+  }
+
+  func heatMap(_ loads: [RouterLoad], width: Int) -> HeatMap {
+    let heat = heat(loads)
+    let limit = heatLimit
+    let columns = routers.map(\.spec.expertCount).max() ?? 0
+    let orders = routers.indices.map { expertOrder($0, loads) }
+    // Marks exclude half blocks, which tall maps need.
+    let isMarked = routers.count <= 20 && theme.depth != .mono
+    var map = HeatMap(rows: routers.count, columns: columns) { row, column in
+      guard heat.indices.contains(row), let values = heat[row], orders[row].indices.contains(column) else { return nil }
+      let value = values[orders[row][column]]
+      // Values over the scale get their mark below, once a cell however wide it is.
+      return value.isFinite ? (isMarked ? min(1, value / limit) : value / limit) : 0
+    }
+    if isMarked {
+      map.mark = { row, column in
+        guard let values = heat[row], orders[row].indices.contains(column), values[orders[row][column]] > limit else { return nil }
+        return theme.saturationMark
+      }
+    }
+    map.leading = [HeatMap.Side("", width: layerName(0).count) { StyledText(layerName($0), .dim) }]
+    map.trailing = [
+      HeatMap.Side("", width: 12) { row in
+        guard heat.indices.contains(row), let values = heat[row] else { return StyledText("–", .dim) }
+        let best = values.indices.filter { values[$0].isFinite }.max { values[$0] < values[$1] }
+        return best.map { StyledText(expertName($0), .dim) + StyledText("  " + heatText(values[$0])) } ?? StyledText("–", .dim)
+      }
+    ]
+    map.cursor = routers.isEmpty ? nil : (router, orders[router].firstIndex(of: expert) ?? 0)
+    map.tickEvery = columns <= 16 ? 2 : 8
+    map.tickLabel = { order == .index ? String($0) : "\($0 + 1)." }
+    let room = width - layerName(0).count - 15
+    map.columnWidth = max(1, min(columns <= 16 ? 4 : 2, room / max(1, columns)))
+    return map
+  }
+
+  // MARK: - Words
+
+  var liveStatus: StyledText {
+    guard let row, let buffer, routers.indices.contains(router) else { return StyledText(engineNote.isEmpty ? "waiting for the first token" : engineNote) }
+    if focused == 2 || (selected != nil && focused != 0) { return tokenWords(row, buffer) }
+    let loads = windowLoads()
+    guard loads.indices.contains(router) else { return "" }
+    let shape = loads[router].shape
+    var text = "layer \(routers[router].id.layer) expert \(expert)"
+    if let load = shape.load, load.indices.contains(expert), let ratio = shape.loadRatio {
+      text += "  load \(Show.fixed(load[expert] * 100, 1)) %  \(Show.fixed(ratio[expert], 1)) × uniform  \(shape.counts[expert]) of \(Show.grouped(shape.assignments)) picks"
+    }
+    if let importance = loads[router].importance, importance.indices.contains(expert) {
+      text += "  importance \(Show.fixed(importance[expert] * 100, 1)) %"
+    }
+    if metric == .entropy || metric == .margin, let values = heat(loads)[router], values.indices.contains(expert) {
+      text += "  mean \(metric == .entropy ? "Ĥ" : "margin") \(heatText(values[expert]))"
+    }
+    return StyledText(text)
+  }
+
+  func tokenWords(_ row: Int, _ buffer: RoutingBuffer) -> StyledText {
+    let over = layersOver(row, resolvedThreshold, buffer)
+    var text = StyledText("token \(row + 1) ") + StyledText("\"\(tokenText(row))\"", .strong)
+    text += StyledText("  id \(buffer.tokenID(row))  position \(buffer.position(row))")
+    if let label = buffer.label(row) {
+      text += StyledText("  " + ([label.name] + label.labels.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }).joined(separator: "  "), .dim)
+    }
+    return text + StyledText("  uncertain at \(over) of \(routers.count) layers", over > 0 ? .uncertain : nil)
+  }
+
+  var samplerName: String {
+    let temperature = sampling.temperature
+    return temperature == 0 ? "greedy" : "temperature \(Show.fixed(Double(temperature), 1))"
+  }
+
+  // MARK: - The strip
+
+  /// Mean normalised entropy over layers, as a digit; `!` where the token is over the threshold somewhere.
+  func stripTokens(_ rows: Range<Int>) -> [TokenStrip.Token] {
+    guard let buffer else { return [] }
+    let threshold = resolvedThreshold
+    return rows.map { row in
+      var sum = 0.0
+      var known = 0
+      for index in routers.indices {
+        let value = buffer.entropy(row, router: index)
+        if value.isFinite { (sum, known) = (sum + Double(value), known + 1) }
+      }
+      let over = layersOver(row, threshold, buffer)
+      let digit = known > 0 ? String(min(9, Int(sum / Double(known) * 10))) : ""
+      let isStart = buffer.position(row) == 0
+      let role: Role? = matches(row) ? .match : !isAdmitted(row) ? .disabled : buffer.phase(row) == .prefill ? .dim : nil
+      return TokenStrip.Token(
+        (isStart && row > buffer.first ? "│" : "") + tokenText(row), note: (isStart && row > buffer.first ? " " : "") + (over > 0 ? "!" : digit),
+        isAlert: over > 0, role: role)
+    }
+  }
+
+  /// The strip, and the row of its first token: as much text as fits around the token looked at.
+  func strip(_ area: Rect) -> (strip: TokenStrip, first: Int) {
+    guard let row else { return (TokenStrip([], hasCaret: isLive), 0) }
+    let lines = max(1, area.height / 2)
+    let rows = shownRows
+    // A token takes a column at least.
+    let room = max(8, area.width * lines)
+    let end = selected == nil ? rows.upperBound : min(rows.upperBound, row + room / 3)
+    let start = max(rows.lowerBound, row - room)
+    let tokens = stripTokens(start..<end)
+    return (
+      TokenStrip(
+        tokens, selection: selected == nil ? nil : row - start..<row - start + 1, hasCaret: isLive && end == rows.upperBound), start)
+  }
+}
+
+extension Painter {
+  mutating func drawLive() {
+    let loads = model.windowLoads()
+    drawHeat(loads)
+    drawNextToken()
+    drawStrip()
+    drawLayers()
+    drawBalance(loads)
+  }
+
+  private mutating func drawHeat(_ loads: [RouterLoad]) {
+    let orderName = model.order == .index ? "index" : "load, each layer by itself"
+    panel(
+      0, StyledText("\(model.metricName) · layer × expert"),
+      footer: StyledText("\(model.windowName) · ordered by \(orderName) (o)")
+    ) { painter, area in
+      guard !painter.model.routers.isEmpty else {
+        painter.explain("No model is open. :open FOLDER opens one, 5 shows recorded runs.", in: area)
+        return
+      }
+      guard painter.model.row != nil else {
+        painter.explain("\(painter.model.routers.count) routers wait for the first token.", in: area)
+        return
+      }
+      let map = painter.model.heatMap(loads, width: area.width)
+      painter.screen.fill(area)
+      map.draw(into: &painter.screen, area.dropping(bottom: 1), theme: painter.theme)
+      painter.drawScale(in: area)
+    }
+  }
+
+  private mutating func drawScale(in area: Rect) {
+    let limit = model.heatLimit
+    let uniform = 1 / Double(max(1, model.spec?.expertCount ?? 1))
+    let indent = model.layerName(0).count + 1
+    switch model.metric {
+    case .load, .importance:
+      HeatLegend(
+        low: "0", high: "\(Show.fixed(limit * 100, 0)) %", note: StyledText("uniform \(Show.fixed(uniform * 100, 1)) %, a quarter of the scale", .dim)
+      ).draw(into: &screen, area.row(area.height - 1).dropping(left: indent), theme: theme)
+    case .entropy:
+      HeatLegend(low: "0", high: "1", note: StyledText("1: the router cannot tell experts apart", .dim))
+        .draw(into: &screen, area.row(area.height - 1).dropping(left: indent), theme: theme)
+    case .margin:
+      HeatLegend(low: "0", high: Show.fixed(limit, 2), note: StyledText("0: another expert was as near", .dim))
+        .draw(into: &screen, area.row(area.height - 1).dropping(left: indent), theme: theme)
+    }
+  }
+
+  private mutating func drawStrip() {
+    let threshold = model.resolvedThreshold.share(experts: model.spec?.expertCount ?? 2) ?? 1
+    let asked = "\(model.threshold)"
+    panel(
+      2, StyledText("Tokens · below each: mean router uncertainty Ĥ × 10, ! over \(Show.fixed(threshold, 3)) (\(asked)) at a layer or more"),
+      footer: StyledText(
+        model.selected == nil ? (model.isLive ? "dim: given, bright: written by the model · following" : "dim: given, bright: generated · ⇧←→ selects") : "esc follows again")
+    ) { painter, area in
+      if painter.model.row == nil {
+        painter.explain(painter.model.isLive ? "The model is reading its first tokens." : "No tokens yet. p types a prompt.", in: area)
+        return
+      }
+      painter.model.strip(area).strip.draw(into: &painter.screen, area, theme: painter.theme)
+    }
+  }
+}

@@ -1,0 +1,216 @@
+// Does what `update` asks for, outside of it: opens models and runs, computes in the background, writes files, fills the clipboard.
+// Answers come back as actions. With a terminal the background is other threads; in a script it is "now", with the same code.
+
+import Analysis
+import Foundation
+import Model
+import Routing
+import Store
+import Synchronization
+import Terminal
+
+/// The engine as the runner sees it: a thread of its own, or driven by a script.
+protocol EngineDriver: AnyObject {
+  func send(_ request: EngineRequest)
+  func takeEvents() -> [EngineEvent]
+  /// Ends it and closes its recording.
+  func close()
+}
+
+/// What the user chose on the command line.
+struct SessionSettings: Sendable {
+  var engine: EngineOptions
+  var traces: TraceOptions
+  /// Whether live sessions are kept.
+  var records = true
+  /// Trace that live sessions are appended to; nil: the default one.
+  var traceFile: String?
+  var sampling = SamplingSettings(temperature: 0.8, seed: 1)
+}
+
+final class EffectRunner {
+  typealias Post = @Sendable (Action) -> Void
+  /// Runs a piece of work, later or at once.
+  typealias Background = (@escaping @Sendable () -> Void) -> Void
+
+  private let settings: SessionSettings
+  private let post: Post
+  private let background: Background
+  private let startEngine: (String, SessionRecorder.Plan?) -> any EngineDriver
+  private let now: () -> Double
+  private(set) var engine: (any EngineDriver)?
+  /// Numbers of the newest load and study; older ones stop when they see that they are not it.
+  private let load = Ticket()
+  private let study = Ticket()
+
+  init(
+    _ settings: SessionSettings, now: @escaping () -> Double, background: @escaping Background, post: @escaping Post,
+    startEngine: @escaping (String, SessionRecorder.Plan?) -> any EngineDriver
+  ) {
+    self.settings = settings
+    self.now = now
+    self.background = background
+    self.post = post
+    self.startEngine = startEngine
+  }
+
+  /// Effects that need neither terminal nor run loop; false for those that do.
+  func run(_ effect: Effect) -> Bool {
+    switch effect {
+    case .engine(let request): engine?.send(request)
+    case .open(let text): open(text)
+    case .startEngine(let path, let source): start(path, source: source)
+    case .closeEngine: closeEngine()
+    case .listRuns: listRuns()
+    case .readTexts(let path):
+      background { [post] in post(.texts(Self.attempt { try TextFile.read(path) }, path: path)) }
+    case .findUncertain(let query):
+      background { [post] in post(.uncertain(Self.find(query))) }
+    case .study(let query): begin(query)
+    case .cancelStudy: _ = study.next()
+    case .setTags(let tags, let file, let run):
+      edit { try TraceEditor(file: file).setTags(tags, of: .id(run)) }
+    case .deleteRun(let file, let run):
+      edit { try TraceEditor(file: file).delete(.id(run)) }
+    case .write(let text, let path):
+      background { [post] in
+        switch Self.attempt({ try Data(text.utf8).write(to: URL(fileURLWithPath: path)) }) {
+        case .success: post(.said("saved \(path), \(Show.bytes(text.utf8.count))", .good))
+        case .failure(let failure): post(.said(failure.message, .error))
+        }
+      }
+    case .copy, .setMouse, .redraw, .suspend, .quit, .fail: return false
+    }
+    return true
+  }
+
+  func closeEngine() {
+    engine?.close()
+    engine = nil
+  }
+
+  // MARK: - Opening
+
+  private func open(_ text: String) {
+    if FileManager.default.fileExists(atPath: text + "/config.json") {
+      background { [post, sampling = settings.sampling] in
+        let corpus = PromptFeed.corpus(besideModel: text)
+        let texts = corpus.flatMap { try? TextFile.read($0) } ?? []
+        post(.modelChosen(text, PromptFeed(texts, sampling: sampling), source: corpus ?? "prompt"))
+      }
+      return
+    }
+    let ticket = load.next()
+    let reference = Self.attempt { try settings.traces.reference(text) }
+    background { [post, load] in
+      do {
+        let reference = try reference.get()
+        let (reader, run) = try TraceReader.open(reference)
+        let names = try reader.sequences(run: run.id)
+        post(.loading(.opened(run, file: reader.file, sequences: names, pieces: try reader.pieces(run: run.id))))
+        let cursor = reader.passes(of: run)
+        let limit = RoutingBuffer(routers: run.description.routers).capacity
+        var read = 0
+        while load.isCurrent(ticket), read < limit, let pass = try cursor.next() {
+          read += pass.tokens.count
+          post(.loading(.pass(pass)))
+        }
+        guard load.isCurrent(ticket) else { return }
+        let note = read < run.tokenCount ? "the first \(Show.grouped(read)) of \(Show.grouped(run.tokenCount)) tokens are in memory" : nil
+        post(.loading(.finished(note: note)))
+      } catch {
+        post(.loading(.failed(Self.failure(error))))
+      }
+    }
+  }
+
+  private func start(_ path: String, source: String) {
+    closeEngine()
+    _ = load.next()
+    let plan = settings.records
+      ? SessionRecorder.Plan(
+        file: settings.traceFile ?? settings.traces.defaultTrace, createsDirectory: settings.traceFile == nil, source: source,
+        sampling: settings.sampling, startedAt: now()) : nil
+    engine = startEngine(path, plan)
+  }
+
+  // MARK: - The shelf
+
+  private func listRuns() {
+    let file = settings.traceFile ?? settings.traces.defaultTrace
+    background { [post] in
+      let runs = Self.attempt { () throws -> [RunSummary] in
+        guard FileManager.default.fileExists(atPath: file) else { return [] }
+        return try TraceReader(file: file).runs()
+      }
+      post(.runs(runs, file: file))
+    }
+  }
+
+  private func edit(_ body: @escaping @Sendable () throws -> Void) {
+    background { [post] in
+      if case .failure(let failure) = Self.attempt(body) { post(.said(failure.message, .error)) } else { post(.said("done", .good)) }
+    }
+    listRuns()
+  }
+
+  // MARK: - Analysis
+
+  private static func find(_ query: UncertainQuery) -> UncertainList {
+    var fold = UncertainTokens(threshold: query.threshold, capacity: 5000)
+    fold.add(query.pass)
+    return UncertainList(
+      tokens: fold.result(), threshold: query.threshold, uncertainTokens: fold.uncertainTokens, uncertainDecisions: fold.uncertainDecisions,
+      tokenCount: fold.tokens, end: query.end)
+  }
+
+  private func begin(_ query: StudyQuery) {
+    let ticket = study.next()
+    background { [post, study] in
+      do {
+        let settings = NullSettings(draws: query.draws, seed: 0)
+        let prepared =
+          switch query.facet {
+          case .label(let key):
+            try SpecializationStudy(label: key, counts: query.strata, sequences: query.sequences, settings: settings)
+          case .position: try SpecializationStudy(positions: query.routes, settings: settings)
+          }
+        var draws = prepared.draws(0..<0)
+        let step = max(1, query.draws / 20)
+        for start in stride(from: 0, to: query.draws, by: step) {
+          guard study.isCurrent(ticket) else { return }
+          let end = min(query.draws, start + step)
+          draws.merge(prepared.draws(start..<end))
+          post(.study(.drawn(end, of: query.draws, number: query.number)))
+        }
+        post(
+          .study(
+            .done(
+              prepared.result(draws), facet: query.facet, unlabelled: prepared.unlabelled, draws: query.draws, end: query.end,
+              number: query.number)))
+      } catch AnalysisError.invalidPlan(_, let expected, let found) {
+        post(.study(.impossible("expected \(expected), found \(found)", facet: query.facet, end: query.end, number: query.number)))
+      } catch {
+        post(.study(.impossible(Failure.message(of: error), facet: query.facet, end: query.end, number: query.number)))
+      }
+    }
+  }
+
+  // MARK: - Errors as values
+
+  private static func failure(_ error: any Error) -> Failure {
+    Failure(Failure.status(of: error) ?? .failed, Failure.message(of: error))
+  }
+
+  private static func attempt<Value>(_ body: () throws -> Value) -> Result<Value, Failure> {
+    do { return .success(try body()) } catch { return .failure(failure(error)) }
+  }
+}
+
+/// Numbers handed out in turn, to know whether a piece of work is still the newest of its kind.
+final class Ticket: Sendable {
+  private let last = Atomic<Int>(0)
+
+  func next() -> Int { last.add(1, ordering: .relaxed).newValue }
+  func isCurrent(_ number: Int) -> Bool { last.load(ordering: .relaxed) == number }
+}

@@ -1,0 +1,180 @@
+// The program on a real terminal: waits for keys, answers and frames, and for nothing else. At most 30 frames a second, none without a
+// change; the terminal is given back on every way out, and errors are told after that.
+
+import Foundation
+import Synchronization
+import Terminal
+
+/// Answers from other threads, for the loop to fetch.
+private final class Inbox: Sendable {
+  private let actions = Mutex<[Action]>([])
+  private let waker: Waker
+
+  init(waker: Waker) { self.waker = waker }
+
+  func post(_ action: Action) {
+    let isFirst = actions.withLock { box in
+      box.append(action)
+      return box.count == 1
+    }
+    if isFirst { waker.wake() }
+  }
+
+  func take() -> [Action] {
+    actions.withLock { box in
+      defer { box.removeAll() }
+      return box
+    }
+  }
+}
+
+final class TerminalLoop {
+  private let terminal: any TerminalDevice
+  private let inbox: Inbox
+  private let runner: EffectRunner
+  private var model: AppModel
+  private var pacer = FramePacer()
+  private var isDone = false
+  private var failure: Failure?
+
+  init(_ terminal: any TerminalDevice, mouse: Bool, settings: SessionSettings) {
+    self.terminal = terminal
+    let inbox = Inbox(waker: terminal.waker)
+    self.inbox = inbox
+    model = AppModel(size: terminal.size, theme: terminal.traits.theme())
+    model.mouse = mouse
+    let waker = terminal.waker
+    let queue = DispatchQueue(label: "moetop.background", qos: .userInitiated, attributes: .concurrent)
+    runner = EffectRunner(
+      settings, now: wallClock, background: { work in queue.async(execute: work) }, post: { inbox.post($0) },
+      startEngine: { path, recording in
+        let session = EngineSession(modelPath: path, options: settings.engine, recording: recording, waker: waker)
+        session.start()
+        return session
+      })
+  }
+
+  /// Runs until the user leaves or the terminal goes away.
+  ///
+  /// - Parameter start: what to open first.
+  /// - Throws: `Failure`, after the terminal was given back.
+  func run(_ start: [Effect]) throws {
+    defer { terminal.close() }
+    perform(start)
+    while !isDone {
+      let now = ContinuousClock.now
+      var wait = pacer.wait(now: now)
+      if let tick = model.nextTick {
+        let left = Duration.seconds(max(0, tick - steadyClock()))
+        wait = min(wait ?? left, left)
+      }
+      let event = wait == .zero ? try terminal.poll(timeout: .zero) : try terminal.poll(timeout: wait)
+      model.now = steadyClock()
+      if let event { take(event) }
+      while !isDone, let next = try terminal.poll(timeout: .zero) { take(next) }
+      for action in inbox.take() { apply(action) }
+      if let events = runner.engine?.takeEvents(), !events.isEmpty { apply(.engine(events)) }
+      if let tick = model.nextTick, tick <= model.now { apply(.tick) }
+      if !isDone, pacer.take(now: .now) { present() }
+    }
+    runner.closeEngine()
+    terminal.close()
+    if let failure { throw failure }
+  }
+
+  private func take(_ event: InputEvent) {
+    switch event {
+    case .key(let key): apply(.key(key))
+    case .mouse(let mouse): apply(.mouse(mouse))
+    case .paste(let text): apply(.paste(text))
+    case .resize(let size): apply(.resize(size))
+    case .resumed:
+      terminal.invalidate()
+      apply(.resize(terminal.size))
+    case .wake: break
+    case .terminated(let signal):
+      failure = Failure(ExitStatus(rawValue: 128 + signal) ?? .terminated, "stopped by a signal; the trace is whole up to here")
+      isDone = true
+    case .eof:
+      failure = Failure(.hangUp, "the terminal is gone; the trace is whole up to here")
+      isDone = true
+    }
+  }
+
+  private func apply(_ action: Action) {
+    let effects = model.update(action)
+    pacer.invalidate()
+    perform(effects)
+  }
+
+  private func perform(_ effects: [Effect]) {
+    for effect in effects where !runner.run(effect) {
+      switch effect {
+      case .copy(let text): copy(text)
+      case .setMouse(let on): try? terminal.setMouse(on)
+      case .redraw: terminal.invalidate()
+      case .suspend: suspend()
+      case .quit: isDone = true
+      case .fail(let reason):
+        failure = reason
+        isDone = true
+      default: break
+      }
+    }
+  }
+
+  private func present() {
+    let frame = Painter.draw(model)
+    do { try terminal.present(frame.screen, cursor: frame.cursor) } catch {
+      failure = Failure(.hangUp, "the terminal is gone; the trace is whole up to here")
+      isDone = true
+    }
+  }
+
+  /// The engine rests while the program is stopped.
+  private func suspend() {
+    if !model.isPaused { runner.engine?.send(.pause) }
+    do { try terminal.suspend() } catch { isDone = true }
+    if !model.isPaused { runner.engine?.send(.resume) }
+  }
+
+  private func copy(_ text: String) {
+    #if os(macOS)
+      let isMac = true
+    #else
+      let isMac = false
+    #endif
+    let environment = TerminalOptions.currentEnvironment()
+    let plan = ClipboardPlan(text: text, environment: environment, isMac: isMac) { Self.find($0) != nil }
+    switch plan {
+    case .terminal(let sequence): try? terminal.send(sequence)
+    case .command(let words): if let tool = words.first, let path = Self.find(tool) { Self.pipe(text, to: path, Array(words.dropFirst())) }
+    case .unavailable: break
+    }
+    let shown = Printable.cut(text.replacingOccurrences(of: "\t", with: "  "), to: 60)
+    model.say("copied by \(plan.description): \(shown)", .good)
+    pacer.invalidate()
+  }
+
+  private static func find(_ tool: String) -> String? {
+    let folders = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
+    return folders.map { "\($0)/\(tool)" }.first { FileManager.default.isExecutableFile(atPath: $0) }
+  }
+
+  private static func pipe(_ text: String, to path: String, _ arguments: [String]) {
+    let process = Process()
+    let input = Pipe()
+    process.executableURL = URL(fileURLWithPath: path)
+    process.arguments = arguments
+    process.standardInput = input
+    process.standardOutput = FileHandle.nullDevice
+    process.standardError = FileHandle.nullDevice
+    guard (try? process.run()) != nil else { return }
+    try? input.fileHandleForWriting.write(contentsOf: Data(text.utf8))
+    try? input.fileHandleForWriting.close()
+  }
+}
+
+extension EngineSession: EngineDriver {
+  func close() { close(timeout: 5) }
+}

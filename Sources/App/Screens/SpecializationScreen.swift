@@ -1,0 +1,218 @@
+// Specialization: do experts follow a domain, another label, or the place in the text? Each figure stands beside its null, since with
+// few texts a large mutual information is what chance yields.
+
+import Analysis
+import Routing
+import Terminal
+
+extension AppModel {
+  /// The result of the layer looked at.
+  var study: SpecializationResult? {
+    guard routers.indices.contains(router) else { return nil }
+    return special.results.first { $0.router == routers[router].id }
+  }
+
+  /// Choices of each expert in each cell, and experts in the order shown.
+  func cellCounts(_ result: SpecializationResult) -> (counts: [[Int]], order: [Int]) {
+    let experts = spec?.expertCount ?? 0
+    var counts = Array(repeating: Array(repeating: 0, count: result.cells.count), count: experts)
+    for entry in result.enrichment where entry.expert.rawValue < experts { counts[entry.expert.rawValue][entry.cell] = entry.observed }
+    let all = Array(0..<experts)
+    guard special.ordersByLoad else { return (counts, all) }
+    let sums = counts.map { $0.reduce(0, +) }
+    return (counts, all.sorted { (sums[$1], $0) < (sums[$0], $1) })
+  }
+
+  var specializationStatus: StyledText {
+    guard let buffer else { return "" }
+    var text = StyledText("layer \(routers.indices.contains(router) ? routers[router].id.layer.description : "–")")
+    if let study, special.cell < study.cells.count {
+      let cell = study.cells[special.cell]
+      text += StyledText("  expert \(expert) × \(cell.name)")
+      if let entry = study.enrichment.first(where: { $0.expert.rawValue == expert && $0.cell == special.cell }) {
+        text += StyledText("  \(Show.grouped(entry.observed)) choices, \(Show.fixed(entry.expected, 1)) expected, ratio \(Show.fixed(entry.ratio, 2)), z \(Show.fixed(entry.z, 1))")
+        if entry.isFaint { text += StyledText("  too few to trust", .warning) } else if let p = entry.adjustedP { text += StyledText(", p \(pText(p)) over all cells") }
+      }
+    }
+    if special.end > 0, special.end < buffer.end { text += StyledText("  from \(Show.grouped(special.end)) of \(Show.grouped(buffer.end)) tokens", .dim) }
+    return text
+  }
+
+  func pText(_ p: Double) -> String {
+    let least = special.draws > 0 ? 1 / Double(special.draws + 1) : 0
+    return p <= least * 1.0001 ? "≤ \(Show.fixed(least, 4))" : Show.fixed(p, p < 0.1 ? 4 : 2)
+  }
+}
+
+extension Painter {
+  mutating func drawSpecialization() {
+    guard let buffer = model.buffer, !buffer.isEmpty else {
+      panel(0, "Specialization") { painter, area in painter.explain("No tokens yet. 1 goes to Live, 5 shows recorded runs.", in: area) }
+      return
+    }
+    drawCells()
+    drawFigures()
+    drawEnrichment()
+    drawByLayer()
+  }
+
+  private var facetName: String { model.special.facet?.name ?? "axis" }
+
+  private var axes: StyledText {
+    var text = StyledText("axis (a) ", .dim)
+    for facet in model.facets {
+      text += facet == model.special.facet ? StyledText("[\(facet.name)]", .tabActive) : StyledText(" \(facet.name) ", .tab)
+    }
+    return text
+  }
+
+  private mutating func drawCells() {
+    let model = model
+    let result = model.special.resultFacet == model.special.facet ? model.study : nil
+    let what = model.special.scale == .share ? "share of a column's choices; each column sums to 1" : "lift: observed over expected; white as chance has it"
+    panel(0, StyledText("Expert × \(facetName) · layer \(model.routers[model.router].id.layer)"), footer: StyledText(what + " (m)")) { painter, area in
+      painter.line(0, painter.axes, in: area.dropping(left: 1))
+      let inner = area.dropping(top: 1)
+      guard let result else {
+        painter.explainStudy(in: inner)
+        return
+      }
+      let (counts, order) = model.cellCounts(result)
+      let limit = min(1, 4 / Double(max(1, counts.count)))
+      var lift: [Int: Double] = [:]
+      for entry in result.enrichment { lift[entry.expert.rawValue * result.cells.count + entry.cell] = entry.ratio }
+      var map = HeatMap(rows: counts.count, columns: result.cells.count) { row, cell in
+        guard order.indices.contains(row) else { return nil }
+        if model.special.scale == .lift { return lift[order[row] * result.cells.count + cell].map { $0 - 1 } }
+        let sum = result.cells[cell].assignments
+        return sum > 0 ? Double(counts[order[row]][cell]) / Double(sum) / limit : nil
+      }
+      map.isDiverging = model.special.scale == .lift
+      map.leading = [HeatMap.Side("", width: 4) { StyledText(model.expertName(order[$0]), .dim) }]
+      let all = max(1, result.assignments)
+      map.trailing = [
+        HeatMap.Side("share", width: 7, alignment: .right) { row in
+          StyledText(Show.fixed(Double(counts[order[row]].reduce(0, +)) / Double(all) * 100, 1) + " %")
+        }
+      ]
+      map.ticks = .top
+      map.tickEvery = 1
+      let room = area.width - 14
+      let wide = max(1, min(12, room / max(1, result.cells.count)))
+      map.columnWidth = wide
+      map.tickLabel = { Printable.cut(result.cells[$0].name, to: max(1, wide - 1)) }
+      map.cursor = (order.firstIndex(of: model.expert) ?? 0, min(model.special.cell, result.cells.count - 1))
+      map.draw(into: &painter.screen, inner.dropping(bottom: model.special.scale == .share ? 1 : 0), theme: painter.theme)
+      if model.special.scale == .share {
+        HeatLegend(low: "0", high: "\(Show.fixed(limit * 100, 0)) %", note: StyledText("uniform \(Show.fixed(100 / Double(max(1, counts.count)), 1)) %", .dim))
+          .draw(into: &painter.screen, inner.row(inner.height - 1).dropping(left: 5), theme: painter.theme)
+      }
+    }
+  }
+
+  /// Why there is no picture yet.
+  private mutating func explainStudy(in area: Rect) {
+    if let progress = model.special.progress {
+      line(0, StyledText("shuffling \(facetName): \(progress.done) of \(progress.of) draws, esc cancels"), in: area.dropping(left: 1))
+    } else if let problem = model.special.problem {
+      let names = Set(model.buffer?.sequences.compactMap { $0.labels[facetName] } ?? [])
+      explain(
+        "Not enough to compare yet: \(problem). \(model.isLive && names.count < 2 ? "Wait for another text to begin, or press a for another axis." : "a chooses another axis.")",
+        in: area)
+    } else {
+      line(0, "waiting for tokens", in: area.dropping(left: 1))
+    }
+  }
+
+  private mutating func drawFigures() {
+    let model = model
+    let progress = model.special.progress.map { " · \($0.done) of \($0.of) shuffles" } ?? ""
+    panel(1, StyledText("How specialised is layer \(model.routers[model.router].id.layer)?\(progress)"), footer: model.special.facet == .position ? "null: places shifted inside each text" : "null: labels dealt out anew over texts") { painter, area in
+      guard let result = model.study, model.special.resultFacet == model.special.facet else { return }
+      let facet = painter.facetName
+      var rows: [(String, StyledText)] = [
+        ("I(expert ; \(facet))", StyledText("\(Show.fixed(result.mutualInformation, 4)) nat", .strong) + StyledText(" plug-in", .dim)),
+        ("null, \(result.nullCount) shuffles", StyledText("\(Show.fixed(result.nullMean, 4)) ± \(Show.fixed(result.nullSD, 4)) nat")),
+        ("effect", StyledText("\(Show.fixed(result.effect, 4)) nat", .strong) + StyledText(result.interval.map { "  95 % [\(Show.fixed($0.low, 3)), \(Show.fixed($0.high, 3))]" } ?? "  too few texts for an interval", .dim)),
+        ("p", StyledText(model.pText(result.p), result.p < 0.05 ? .good : nil) + StyledText(result.p < 0.05 ? "  above its null" : "  as chance has it", .dim)),
+        ("of H(\(facet))", StyledText(result.normalizedEffect.map { Show.fixed($0, 3) } ?? "–") + StyledText("  H = \(Show.fixed(result.cellEntropy, 2)) nat", .dim)),
+        ("N", StyledText("\(Show.grouped(result.assignments)) choices, \(result.sequences) texts, \(result.cells.count) cells")),
+      ]
+      if model.special.unlabelled > 0 { rows.append(("left out", StyledText("\(model.special.unlabelled) texts without this label", .warning))) }
+      if let matched = result.matched {
+        rows.append(
+          ("equal lengths", StyledText("effect \(Show.fixed(matched.effect, 4)) nat, p \(model.pText(matched.p))") + StyledText("  first \(matched.positions) tokens", .dim)))
+      }
+      let spark = Sparkline(model.special.results.map { $0.effect > 1e-9 ? $0.effect : 0 }).text(painter.theme.glyphs)
+      rows.append(
+        ("effect by layer", StyledText("\(model.layerName(0)) ", .dim) + StyledText(spark, .bar) + StyledText(" \(model.layerName(model.routers.count - 1))", .dim)))
+      let divergence = result.expertDivergence.filter { $0.assignments >= 20 }
+      if let most = divergence.max(by: { $0.nats < $1.nats }), let least = divergence.min(by: { $0.nats < $1.nats }) {
+        rows.append(("most specific", StyledText("\(model.expertName(most.expert.rawValue))  D_KL \(Show.fixed(most.nats, 3)) nat, n \(Show.grouped(most.assignments))")))
+        rows.append(("least specific", StyledText("\(model.expertName(least.expert.rawValue))  D_KL \(Show.fixed(least.nats, 3)) nat, n \(Show.grouped(least.assignments))")))
+      }
+      painter.facts(rows, in: area.dropping(left: 1), label: 19)
+      let words = result.nullSD < 1e-9
+        ? "With one text to a cell every shuffle gives the same table: nothing can be said yet. More texts will tell."
+        : result.sequences < 8 * result.cells.count
+        ? "Few texts to a cell: the effect understates, and only large ones are found."
+        : "The null keeps texts whole, so what tokens of one text have in common does not count as evidence."
+      painter.explain(words, in: area.dropping(top: min(area.height, rows.count + 1)))
+    }
+  }
+
+  private mutating func drawEnrichment() {
+    let (model, facet) = (model, facetName)
+    panel(2, "Strongest cells of this layer", footer: "p for all cells of all layers together") { painter, area in
+      guard let result = model.study, model.special.resultFacet == model.special.facet else { return }
+      let entries = result.enrichment.filter { !$0.isFaint }
+      let table = Table(
+        columns: [
+          TableColumn("expert", width: .fixed(6)), TableColumn(facet, width: .flex(8)),
+          TableColumn("n", width: .fixed(6), alignment: .right), TableColumn("expected", width: .fixed(8), alignment: .right),
+          TableColumn("ratio", width: .fixed(5), alignment: .right), TableColumn("z", width: .fixed(6), alignment: .right),
+          TableColumn("p", width: .fixed(8), alignment: .right),
+        ], rowCount: entries.count, state: ListState(selected: -1), spacing: 1, emptyText: "no cell has enough choices"
+      ) { row, column in
+        let entry = entries[row]
+        switch column {
+        case 0: return StyledText(model.expertName(entry.expert.rawValue))
+        case 1: return StyledText(result.cells[entry.cell].name)
+        case 2: return StyledText(Show.grouped(entry.observed))
+        case 3: return StyledText(Show.fixed(entry.expected, 1))
+        case 4: return StyledText(Show.fixed(entry.ratio, 2))
+        case 5: return StyledText((entry.z > 0 ? "+" : "") + Show.fixed(entry.z, 1))
+        default: return StyledText(entry.adjustedP.map { model.pText($0) } ?? "–", entry.adjustedP.map { $0 < 0.05 ? .good : .dim } ?? .dim)
+        }
+      }
+      table.draw(into: &painter.screen, area, theme: painter.theme)
+    }
+  }
+
+  private mutating func drawByLayer() {
+    let (model, glyphs) = (model, theme.glyphs)
+    let results = model.special.resultFacet == model.special.facet ? model.special.results : []
+    panel(3, StyledText("By layer · \(facetName)"), footer: "effect = I − mean of its null, nat") { painter, area in
+      let most = results.map(\.effect).max() ?? 0
+      let state = ListState(selected: model.focused == 3 ? model.special.list.selected : model.router)
+      let table = Table(
+        columns: [
+          TableColumn("layer", width: .fixed(5)), TableColumn("I", width: .fixed(7), alignment: .right),
+          TableColumn("null ± sd", width: .fixed(15), alignment: .right), TableColumn("effect", width: .fixed(7), alignment: .right),
+          TableColumn("p", width: .fixed(8), alignment: .right), TableColumn("", width: .flex(4)),
+        ], rowCount: results.count, state: state, spacing: 1
+      ) { row, column in
+        let result = results[row]
+        switch column {
+        case 0: return StyledText(model.layerName(row))
+        case 1: return StyledText(Show.fixed(result.mutualInformation, 4))
+        case 2: return StyledText("\(Show.fixed(result.nullMean, 4)) ± \(Show.fixed(result.nullSD, 4))")
+        case 3: return StyledText(Show.fixed(result.effect, 4))
+        case 4: return StyledText(model.pText(result.p), result.p < 0.05 ? .good : .dim)
+        default: return StyledText(BarText.bar(most > 1e-9 ? result.effect / most : 0, width: 12, glyphs: glyphs), .bar)
+        }
+      }
+      table.draw(into: &painter.screen, area, theme: painter.theme)
+    }
+  }
+}

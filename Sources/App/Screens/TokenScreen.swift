@@ -1,0 +1,260 @@
+// Token: one token through all layers. Which experts took it, with which probability and rank, who just missed, where the same token
+// went elsewhere, and what it shares with the token before.
+
+import Analysis
+import Routing
+import Terminal
+
+extension AppModel {
+  /// Rows of the same token elsewhere in the run, nearest first.
+  var elsewhereRows: [Int] {
+    guard let buffer, let row else { return [] }
+    let id = buffer.tokenID(row)
+    return shownRows.filter { $0 != row && buffer.tokenID($0) == id && isAdmitted($0) }
+      .sorted { (abs($0 - row), $0) < (abs($1 - row), $1) }
+  }
+
+  /// Experts two tokens have in common at a router, of how many.
+  func shared(_ a: Int, _ b: Int, router: Int) -> (common: Int, of: Int) {
+    guard let buffer else { return (0, 0) }
+    let one = Set(buffer.selected(a, router: router).filter { $0 >= 0 })
+    let other = buffer.selected(b, router: router).filter { $0 >= 0 }
+    return (other.count { one.contains($0) }, max(one.count, other.count))
+  }
+
+  var tokenStatus: StyledText {
+    guard let row, let buffer else { return "waiting for the first token" }
+    return tokenWords(row, buffer)
+  }
+
+  /// One line of the layer's list.
+  struct RankedExpert {
+    var expert: Int
+    var logit: Double?
+    var probability: Double?
+    /// The factor applied; nil when it was not selected.
+    var weight: Double?
+  }
+
+  /// Experts of one router for one token: the selected by rank, then the best of the others where logits are known.
+  func ranking(_ row: Int, router: Int) -> [RankedExpert] {
+    guard let buffer else { return [] }
+    let logits = buffer.logits(row, router: router).map(Array.init)
+    let probabilities = buffer.probabilities(row, router: router)
+    func ranked(_ expert: Int, weight: Double?) -> RankedExpert {
+      RankedExpert(
+        expert: expert, logit: logits.map { Double($0[expert]) }, probability: probabilities.map { $0[expert] }, weight: weight)
+    }
+    let chosen = zip(buffer.selected(row, router: router), buffer.weights(row, router: router)).filter { $0.0 >= 0 }
+      .map { ranked(Int($0.0), weight: Double($0.1)) }
+    guard let probabilities else { return chosen }
+    let taken = Set(chosen.map(\.expert))
+    let rest = probabilities.indices.filter { !taken.contains($0) }.sorted { (probabilities[$1], $0) < (probabilities[$0], $1) }
+    return chosen + rest.map { ranked($0, weight: nil) }
+  }
+
+  private func value(_ expert: RankedExpert) -> Double? {
+    switch values {
+    case .probabilities: expert.probability ?? expert.weight
+    case .logits: expert.logit
+    case .weights: expert.weight
+    }
+  }
+
+  /// `[experts]` of what the map shows for a token at a router, and ranks of the selected.
+  func tokenRow(_ row: Int, router: Int) -> (values: [Double?], ranks: [Int: Int]) {
+    let list = ranking(row, router: router)
+    var values = [Double?](repeating: nil, count: routers[router].spec.expertCount)
+    var ranks: [Int: Int] = [:]
+    for (place, expert) in list.enumerated() {
+      values[expert.expert] = value(expert)
+      if expert.weight != nil { ranks[expert.expert] = place + 1 }
+    }
+    return (values, ranks)
+  }
+}
+
+extension Painter {
+  mutating func drawToken() {
+    guard let row = model.row, let buffer = model.buffer else {
+      panel(0, "Token") { painter, area in painter.explain("No tokens yet. 1 goes to Live, p types a prompt, 5 shows recorded runs.", in: area) }
+      return
+    }
+    drawProbabilities(row, buffer)
+    drawRanking(row, buffer)
+    drawElsewhere(row)
+    drawPath(row, buffer)
+  }
+
+  private mutating func drawProbabilities(_ row: Int, _ buffer: RoutingBuffer) {
+    let (model, mark) = (model, String(theme.glyphs.selectionMark))
+    let hasLogits = buffer.logits(row, router: model.router) != nil
+    let names: [AppModel.TokenValues: String] = [.probabilities: "Router probabilities", .logits: "Router logits", .weights: "Routing weights"]
+    let title = hasLogits || model.values == .weights ? names[model.values] ?? "" : "Routing weights (logits are not in this trace)"
+    let threshold = model.resolvedThreshold
+    panel(
+      0, StyledText("\(title) by layer · digits: rank of a selected expert"),
+      footer: StyledText("token \(row + 1) of \(Show.grouped(model.shownRows.count)) · v shows \(model.values.rawValue)")
+    ) { painter, area in
+      let next = row + 1 < buffer.end && buffer.sequence(row + 1) == buffer.sequence(row) ? "   next \"\(model.tokenText(row + 1))\"" : ""
+      var context = model.context(row, width: max(10, area.width - 2 - Printable.width(of: next)))
+      context += StyledText(next, .dim)
+      painter.line(0, context, in: area.dropping(left: 1))
+      let rows = model.routers.indices.map { model.tokenRow(row, router: $0) }
+      let most = model.values == .logits ? rows.map { $0.values.compactMap { $0 }.max() ?? 1 } : rows.map { _ in 1 }
+      let least = model.values == .logits ? rows.map { $0.values.compactMap { $0 }.min() ?? 0 } : rows.map { _ in 0 }
+      let limit = model.values == .logits ? 1 : min(1, 6 / Double(max(6, model.spec?.expertCount ?? 6)))
+      let columns = model.routers.map(\.spec.expertCount).max() ?? 0
+      var map = HeatMap(rows: rows.count, columns: columns) { layer, expert in
+        guard rows[layer].values.indices.contains(expert) else { return nil }
+        guard let value = rows[layer].values[expert] else { return 0 }
+        let span = most[layer] - least[layer]
+        return span > 0 ? (value - least[layer]) / span / limit : 0
+      }
+      map.mark = { layer, expert in
+        rows[layer].ranks[expert].map { $0 < 10 ? Character(String($0)) : "*" }
+      }
+      map.leading = [
+        HeatMap.Side("", width: model.layerName(0).count + 1) { layer in
+          StyledText(layer == model.router ? mark : " ", .accent) + StyledText(model.layerName(layer), .dim)
+        },
+        HeatMap.Side("Ĥ", width: 5) { layer in
+          let value = buffer.entropy(row, router: layer)
+          let over = threshold.isUncertain(nats: buffer.entropyNats(row, router: layer), normalized: value)
+          return StyledText(Show.fixed(Double(value), 2) + (over ? "!" : " "), over ? .uncertain : nil)
+        },
+        HeatMap.Side("margin", width: 7) { layer in StyledText(Show.fixed(Double(buffer.margin(row, router: layer)), 4)) },
+      ]
+      map.ticks = .top
+      map.tickEvery = columns <= 16 ? 2 : 8
+      let room = area.width - model.layerName(0).count - 18
+      map.columnWidth = max(1, min(columns <= 16 ? 4 : 2, room / max(1, columns)))
+      map.allowsHalfBlocks = false
+      map.firstRow = max(0, model.router - 6)
+      map.draw(into: &painter.screen, area.dropping(top: 1, bottom: 2), theme: painter.theme)
+      let topK = model.spec?.topK ?? 1
+      painter.line(
+        area.height - 1,
+        StyledText("! over the threshold.  A small margin: a small change would swap ranks \(topK) and \(topK + 1).", .dim), in: area.dropping(left: 1))
+    }
+  }
+
+  private mutating func drawRanking(_ row: Int, _ buffer: RoutingBuffer) {
+    let model = model
+    let list = model.ranking(row, router: model.router)
+    let chosen = list.prefix { $0.weight != nil }
+    let footer = model.spec.map { StyledText($0.summary) } ?? ""
+    panel(1, StyledText("Layer \(model.routers[model.router].id.layer)"), footer: footer) { painter, area in
+      let most = list.compactMap { $0.probability ?? $0.weight }.max() ?? 1
+      painter.line(0, StyledText(" rk exp   logit    prob  weight", .dim), in: area)
+      var place = 1
+      let facts = 4
+      let room = area.height - facts - 1
+      for (rank, expert) in list.enumerated() where place < room {
+        if rank == chosen.count, rank > 0 {
+          painter.line(place, StyledText(" ── not selected " + String(repeating: "─", count: max(0, area.width - 18)), .dim), in: area)
+          place += 1
+          guard place < room else { break }
+        }
+        func cell(_ value: Double?, _ digits: Int, _ width: Int) -> String {
+          let text = value.map { Show.fixed($0, digits) } ?? "–"
+          return String(repeating: " ", count: max(0, width - text.count)) + text
+        }
+        let name = (rank + 1 < 10 ? "  " : " ") + "\(rank + 1) \(model.expertName(expert.expert))"
+        let role: Role? = expert.weight == nil ? .dim : nil
+        let used = painter.line(
+          place, StyledText(name, role) + StyledText(cell(expert.logit, 2, 8) + cell(expert.probability, 3, 8) + cell(expert.weight, 3, 8), role), in: area)
+        let bar = area.row(place).dropping(left: used + 1)
+        painter.screen.draw(
+          BarText.bar((expert.probability ?? expert.weight ?? 0) / max(most, 1e-9), width: bar.width, glyphs: painter.theme.glyphs),
+          x: bar.x, y: bar.y, style: painter.theme[expert.weight == nil ? .barMuted : .bar], clip: bar)
+        place += 1
+      }
+      let mass = buffer.mass(row, router: model.router)
+      let topK = model.spec?.topK ?? 1
+      painter.facts(
+        [
+          ("selected mass", StyledText(Show.fixed(Double(mass), 2)) + StyledText("  even \(Show.fixed(Double(topK) / Double(model.spec?.expertCount ?? 1), 2))", .dim)),
+          ("margin \(topK) to \(topK + 1)", StyledText(Show.fixed(Double(buffer.margin(row, router: model.router)), 4)) + StyledText("  " + (model.spec?.selectionScoreUnit ?? ""), .dim)),
+          ("entropy Ĥ", StyledText(Show.fixed(Double(buffer.entropy(row, router: model.router)), 3)) + StyledText("  \(Show.fixed(Double(buffer.entropyNats(row, router: model.router)), 2)) nat", .dim)),
+        ], in: area.dropping(top: max(0, area.height - 3), left: 1), label: 13)
+    }
+  }
+
+  private mutating func drawElsewhere(_ row: Int) {
+    let model = model
+    let rows = model.elsewhereRows
+    panel(
+      2, StyledText("Same token elsewhere · \"\(model.tokenText(row))\""),
+      footer: StyledText("\(Show.grouped(rows.count)) other place\(rows.count == 1 ? "" : "s") · of the tokens in memory")
+    ) { painter, area in
+      guard !rows.isEmpty else {
+        painter.explain("This token occurs once so far.", in: area)
+        return
+      }
+      let list = area.dropping(bottom: 2)
+      let table = Table(
+        columns: [
+          TableColumn("token", width: .fixed(6), alignment: .right), TableColumn("context", width: .flex(20)),
+          TableColumn("same experts \(model.layerName(model.router))", width: .fixed(16), alignment: .right),
+        ], rowCount: rows.count, state: model.elsewhere
+      ) { place, column in
+        switch column {
+        case 0: return StyledText("\(rows[place] + 1)")
+        case 1: return model.context(rows[place], width: max(10, list.width - 30))
+        default:
+          let shared = model.shared(row, rows[place], router: model.router)
+          return StyledText("\(shared.common) of \(shared.of)")
+        }
+      }
+      table.draw(into: &painter.screen, list, theme: painter.theme)
+      let sample = rows.prefix(200)
+      let agreement = model.routers.indices.map { router -> Double in
+        let sums = sample.reduce((0, 0)) { sum, other in
+          let shared = model.shared(row, other, router: router)
+          return (sum.0 + shared.common, sum.1 + shared.of)
+        }
+        return sums.1 > 0 ? Double(sums.0) / Double(sums.1) : 0
+      }
+      let first = model.layerName(0)
+      let last = model.layerName(model.routers.count - 1)
+      let chance = model.spec.map { Chance(experts: $0.expertCount, topK: $0.topK).meanOverlap / Double($0.topK) } ?? 0
+      painter.line(
+        area.height - 1,
+        StyledText("agreement by layer \(first) ", .dim) + StyledText(Sparkline(agreement, range: 0...1).text(painter.theme.glyphs), .bar)
+          + StyledText(" \(last)   mean \(Show.fixed(agreement.reduce(0, +) / Double(max(1, agreement.count)), 2)), chance \(Show.fixed(chance, 2))", .dim),
+        in: area.dropping(left: 1))
+    }
+  }
+
+  private mutating func drawPath(_ row: Int, _ buffer: RoutingBuffer) {
+    let model = model
+    let hasPrevious = row > buffer.first && buffer.sequence(row - 1) == buffer.sequence(row)
+    panel(3, "Path through the layers", footer: hasPrevious ? "experts shared with the token before" : "") { painter, area in
+      let inner = area.dropping(left: 1)
+      let path = model.routers.indices.map { layer -> String in
+        buffer.selected(row, router: layer).first.map { $0 >= 0 ? "e" + model.padded(Int($0), 2) : "–" } ?? "–"
+      }
+      var lines = painter.wrapped("top-1 path " + path.joined(separator: " "), inner.width)
+      if path.count >= 3 {
+        let prefix = (0..<3).map { buffer.selected(row, router: $0).first ?? -1 }
+        let same = model.shownRows.count { other in (0..<3).allSatisfy { buffer.selected(other, router: $0).first == prefix[$0] } }
+        lines.append("tokens with the same first three: \(same) of \(Show.grouped(model.shownRows.count)) in memory")
+      }
+      for (index, text) in lines.enumerated() { painter.line(index, StyledText(text, index == lines.count - 1 && path.count >= 3 ? .dim : nil), in: inner) }
+      guard hasPrevious else {
+        painter.line(lines.count + 1, StyledText("the first token of its sequence: no token before it", .dim), in: inner)
+        return
+      }
+      let top = lines.count + 1
+      let room = max(1, area.height - top)
+      let columns = max(1, min(4, inner.width / 20))
+      for (index, _) in model.routers.enumerated() where index < room * columns {
+        let shared = model.shared(row, row - 1, router: index)
+        let place = inner.dropping(top: top + index % room, left: index / room * (inner.width / columns))
+        let bar = String(repeating: String(painter.theme.glyphs.fullBlock), count: shared.common)
+        painter.line(0, StyledText(model.layerName(index) + " ", .dim) + StyledText(bar, .bar) + StyledText(" \(shared.common) of \(shared.of)"), in: place)
+      }
+    }
+  }
+}

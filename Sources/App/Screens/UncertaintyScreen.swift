@@ -1,0 +1,159 @@
+// Uncertainty: how sure the routers are over the whole run, at which layers they hesitate, and at which tokens. The threshold is a
+// number the user owns; every panel says which one it is.
+
+import Analysis
+import Routing
+import Terminal
+
+extension AppModel {
+  /// Tokens of the list in the order shown, filtered.
+  var uncertainRows: [UncertainToken] {
+    guard let list = uncertain.list else { return [] }
+    let admitted = filter == nil ? list.tokens : list.tokens.filter { isAdmitted($0.token) }
+    switch uncertain.order {
+    case .layers: return admitted
+    case .entropy: return admitted.sorted { ($1.maxEntropy, $0.token) < ($0.maxEntropy, $1.token) }
+    case .surprise:
+      func key(_ token: UncertainToken) -> Float { token.surprisal.isFinite ? token.surprisal : -1 }
+      return admitted.sorted { (key($1), $0.token) < (key($0), $1.token) }
+    case .position: return admitted.sorted { $0.token < $1.token }
+    }
+  }
+
+  var thresholdWords: String {
+    let share = resolvedThreshold.share(experts: spec?.expertCount ?? 2) ?? 1
+    let nats = resolvedThreshold.nats(experts: spec?.expertCount ?? 2)
+    return "\(Show.fixed(share, 3)) = \(Show.fixed(nats, 2)) nat (\(threshold))"
+  }
+
+  var uncertaintyStatus: StyledText {
+    guard let buffer else { return "" }
+    let threshold = resolvedThreshold
+    let sums = buffer.uncertainty.folds.values.reduce((0, 0)) { ($0.0 + count($1, over: threshold), $0.1 + $1.entropy.moments.count) }
+    let share = sums.1 > 0 ? Show.fixed(Double(sums.0) / Double(sums.1) * 100, 1) : "–"
+    var text = "threshold \(thresholdWords)  uncertain: \(Show.grouped(sums.0)) of \(Show.grouped(sums.1)) decisions, \(share) %"
+    if let list = uncertain.list { text += "  \(Show.grouped(list.uncertainTokens)) tokens at a layer or more" }
+    return StyledText(text)
+  }
+
+  /// Decisions over the threshold, from the run's histogram.
+  func count(_ fold: RouterUncertainty, over threshold: ResolvedThreshold) -> Int {
+    threshold.share(experts: fold.experts).map { fold.entropy.histogram.count(atLeast: $0) } ?? 0
+  }
+}
+
+extension Painter {
+  mutating func drawUncertainty() {
+    guard let buffer = model.buffer, !buffer.isEmpty else {
+      panel(2, "Uncertain tokens") { painter, area in painter.explain("No tokens yet. 1 goes to Live, 5 shows recorded runs.", in: area) }
+      return
+    }
+    drawHistogram(buffer)
+    drawByLayer(buffer)
+    drawUncertainTokens(buffer)
+  }
+
+  private mutating func drawHistogram(_ buffer: RoutingBuffer) {
+    let model = model
+    let pooled = buffer.uncertainty.pooledEntropy
+    let share = model.resolvedThreshold.share(experts: model.spec?.expertCount ?? 2) ?? 1
+    panel(
+      0, StyledText("Router entropy Ĥ · all decisions · \(theme.glyphs.shadedBlock) from \(Show.fixed(share, 3))"), footer: StyledText("n = \(Show.grouped(pooled.count)) decisions · 0 certain, 1 cannot tell")
+    ) { painter, area in
+      let low = Double(pooled.minimum)
+      guard pooled.count > 0, area.height > 1, low.isFinite else { return }
+      let bins = max(2, min(area.height, 20))
+      // Bins of round width that reach 1, so that their edges can be read.
+      let width = [0.01, 0.02, 0.03, 0.05, 0.1].first { (1 - low) / $0 <= Double(bins) } ?? 0.1
+      let start = max(0, (low / width).rounded(.down) * width)
+      let count = max(1, Int(((1 - start) / width).rounded(.up)))
+      let counts = pooled.binned(count, over: start...(start + Double(count) * width))
+      let rows = counts.enumerated().map { index, value in
+        let edge = start + Double(index) * width
+        return Terminal.Histogram.Bin(
+          label: Show.fixed(edge, 2), count: value, countText: Show.grouped(value), isOver: edge + width / 2 >= share)
+      }
+      Terminal.Histogram(Array(rows.suffix(area.height)))
+        .draw(into: &painter.screen, area.dropping(left: 1), theme: painter.theme)
+    }
+  }
+
+  private mutating func drawByLayer(_ buffer: RoutingBuffer) {
+    let model = model
+    let threshold = model.resolvedThreshold
+    panel(1, "By layer", footer: "share uncertain · mean Ĥ · mean margin") { painter, area in
+      let folds = model.routers.map { buffer.uncertainty[$0.id] }
+      let shares = folds.map { fold -> Double? in
+        guard let fold, fold.entropy.moments.count > 0 else { return nil }
+        return Double(model.count(fold, over: threshold)) / Double(fold.entropy.moments.count)
+      }
+      let first = ListState.offset(0, showing: model.router, count: folds.count, page: area.height)
+      for (place, index) in folds.indices.dropFirst(first).prefix(area.height).enumerated() {
+        guard let fold = folds[index] else { continue }
+        let row = area.row(place)
+        let mark = index == model.router ? String(painter.theme.glyphs.selectionMark) : " "
+        let share = shares[index] ?? 0
+        let name = StyledText(mark, .accent) + StyledText(model.layerName(index), .dim)
+        painter.screen.draw(name, in: row, theme: painter.theme)
+        let percent = shares[index].map { Show.fixed($0 * 100, 0) + " %" } ?? "–"
+        let rest = row.dropping(left: 6)
+        painter.screen.draw(StyledText(percent), in: Rect(x: rest.x, y: rest.y, width: 5, height: 1), theme: painter.theme, alignment: .right)
+        let bar = rest.dropping(left: 6, right: 16)
+        painter.screen.draw(
+          BarText.bar(share, width: bar.width, glyphs: painter.theme.glyphs, shaded: true), x: bar.x, y: bar.y,
+          style: painter.theme[.uncertain], clip: bar)
+        let means = "\(fold.entropy.moments.mean.map { Show.fixed($0, 3) } ?? "–")  \(fold.selectionMargin.moments.mean.map { Show.fixed($0, 4) } ?? "–")"
+        painter.screen.draw(StyledText(means), in: row, theme: painter.theme, alignment: .right)
+      }
+    }
+  }
+
+  private mutating func drawUncertainTokens(_ buffer: RoutingBuffer) {
+    let model = model
+    let rows = model.uncertainRows
+    let area = model.panelAreas[2].map(Panel.inner) ?? .zero
+    let table = uncertainTable(rows, buffer, area)
+    var footer = "sorted by \(model.uncertain.order.rawValue) (o) · \(table.position(area))"
+    if let list = model.uncertain.list {
+      footer += " · n = \(Show.grouped(list.tokenCount)) tokens"
+      if list.end < buffer.end { footer += ", \(Show.grouped(buffer.end - list.end)) newer not counted yet" }
+      if list.uncertainTokens > list.tokens.count { footer += " · the first \(Show.grouped(list.tokens.count)) kept" }
+    }
+    if buffer.isTruncated { footer += " · older tokens dropped" }
+    panel(2, "Uncertain tokens", footer: StyledText(footer)) { painter, inner in
+      table.draw(into: &painter.screen, inner, theme: painter.theme)
+    }
+  }
+
+  private func uncertainTable(_ rows: [UncertainToken], _ buffer: RoutingBuffer, _ area: Rect) -> Table {
+    let model = model
+    let glyphs = theme.glyphs
+    let room = max(16, area.width - 74)
+    let layers = max(1, model.routers.count)
+    let empty = model.uncertain.list == nil ? "counting…" : model.filter == nil ? "no token is over the threshold" : "no token passes the filter"
+    return Table(
+      columns: [
+        TableColumn("token", width: .fixed(6), alignment: .right), TableColumn("text", width: .fixed(12)),
+        TableColumn("context", width: .flex(16)), TableColumn("layers over", width: .fixed(13)),
+        TableColumn("max Ĥ", width: .fixed(6), alignment: .right), TableColumn("at", width: .fixed(4)),
+        TableColumn("margin", width: .fixed(7), alignment: .right), TableColumn("next H", width: .fixed(6), alignment: .right),
+        TableColumn("loss", width: .fixed(5), alignment: .right),
+      ], rowCount: rows.count, state: model.uncertain.rows, emptyText: StyledText(empty)
+    ) { row, column in
+      let token = rows[row]
+      switch column {
+      case 0: return StyledText("\(token.token + 1)")
+      case 1: return StyledText(model.text(token.tokenID))
+      case 2: return model.context(token.token, width: room)
+      case 3:
+        let bar = BarText.bar(Double(token.routersOver) / Double(layers), width: 9, glyphs: glyphs, shaded: true)
+        return StyledText("\(token.routersOver) ") + StyledText(bar, .uncertain)
+      case 4: return StyledText(Show.fixed(Double(token.maxEntropy), 3))
+      case 5: return StyledText(model.routers.firstIndex { $0.id == token.maxEntropyRouter }.map(model.layerName) ?? "")
+      case 6: return StyledText(Show.fixed(Double(token.selectionMargin), 4))
+      case 7: return StyledText(Show.fixed(Double(token.nextTokenEntropy), 2))
+      default: return StyledText(Show.fixed(Double(token.surprisal), 2))
+      }
+    }
+  }
+}

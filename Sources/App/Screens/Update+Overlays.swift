@@ -1,0 +1,191 @@
+// Keys while something lies over the screen: a line being typed, the help, the log, a question. Esc always closes it.
+
+import Foundation
+import Terminal
+
+extension AppModel {
+  /// What a key does to the overlay; nil when there is none.
+  mutating func handleOverlay(_ key: KeyEvent) -> [Effect]? {
+    switch overlay {
+    case nil: return nil
+    case .entry(let kind, let field, let selected): return type(key, kind, field, selected: selected)
+    case .help(let field, let selected): return type(key, helpFilter: field, selected: selected)
+    case .log(var list):
+      if key == .escape || key == .char("q") { overlay = nil } else if let motion = ListMotion(key) {
+        list.move(motion, count: log.count, page: max(1, size.height - 6))
+        overlay = .log(list)
+      } else if key == .char("y"), log.indices.contains(list.selected) {
+        return [.copy(log[list.selected].twin)]
+      }
+      return []
+    case .confirm(_, let effect):
+      overlay = nil
+      return key == .char("y") || key == .char("Y") ? [effect] : []
+    }
+  }
+
+  /// Opens a line to type into.
+  @discardableResult
+  mutating func open(_ kind: Entry) -> [Effect] {
+    var start = ""
+    switch kind {
+    case .filter: start = filter?.text ?? ""
+    case .threshold: start = "\(threshold)"
+    case .export: start = "\(screen.title.lowercased()).csv"
+    case .tag:
+      if runs.runs.indices.contains(runs.list.selected) { start = runs.runs[runs.list.selected].description.tags.joined(separator: " ") }
+    case .palette, .find, .prompt: break
+    }
+    overlay = .entry(kind, TextField(start, history: histories[kind] ?? []), selected: 0)
+    return []
+  }
+
+  private mutating func type(_ key: KeyEvent, _ kind: Entry, _ field: TextField, selected: Int) -> [Effect] {
+    var field = field
+    if kind == .palette, key == .up || key == .down {
+      let count = paletteEntries(field.text).count
+      overlay = .entry(kind, field, selected: max(0, min(count - 1, selected + (key == .up ? -1 : 1))))
+      return []
+    }
+    // Backspace in an empty line leaves it, as everywhere.
+    if key == .backspace, field.text.isEmpty {
+      overlay = nil
+      return []
+    }
+    switch field.handle(key, complete: { kind == .palette ? completions($0) : [] }) {
+    case .changed, .ignored:
+      overlay = .entry(kind, field, selected: field.text.isEmpty ? selected : 0)
+      return []
+    case .cancelled:
+      overlay = nil
+      return []
+    case .submitted:
+      overlay = nil
+      field.remember()
+      histories[kind] = field.history
+      return submit(kind, field.text, selected: selected)
+    }
+  }
+
+  private mutating func submit(_ kind: Entry, _ text: String, selected: Int) -> [Effect] {
+    switch kind {
+    case .palette: return runCommand(text, selected: selected)
+    case .find: return text.isEmpty ? [] : perform(.find, text)
+    case .filter:
+      if text.isEmpty { return setFilter("") }
+      return perform(.filter, text)
+    case .prompt: return text.isEmpty ? [] : perform(.prompt, text)
+    case .threshold: return text.isEmpty ? [] : perform(.threshold, text)
+    case .export: return text.isEmpty ? [] : perform(.export, text)
+    case .tag: return setTags(text)
+    }
+  }
+
+  // MARK: - The palette
+
+  /// Actions whose name or help match what was typed, best first.
+  func paletteEntries(_ text: String) -> [ActionEntry] {
+    let word = text.split(separator: " ", maxSplits: 1).first.map(String.init) ?? ""
+    let hidden: Set<ActionID> = [.palette, .left, .right, .up, .down, .pageUp, .pageDown, .halfUp, .halfDown, .back, .interrupt]
+    let all = ActionTable.entries.filter { $0.applies(to: screen) && !hidden.contains($0.id) }
+    guard !word.isEmpty else { return all }
+    let scored = all.enumerated().compactMap { place, entry -> (score: Int, place: Int, entry: ActionEntry)? in
+      Self.score(word.lowercased(), entry).map { ($0, place, entry) }
+    }
+    return scored.sorted { ($0.score, $0.place) < ($1.score, $1.place) }.map(\.entry)
+  }
+
+  /// How well a word fits, lower is better; nil for not at all.
+  private static func score(_ word: String, _ entry: ActionEntry) -> Int? {
+    let name = entry.id.rawValue
+    if name == word { return 0 }
+    if name.hasPrefix(word) { return 1 }
+    if name.contains(word) { return 2 }
+    if entry.title.lowercased().contains(word) || entry.help.lowercased().contains(word) { return 3 }
+    var rest = word[...]
+    for letter in name where letter == rest.first { rest = rest.dropFirst() }
+    return rest.isEmpty ? 4 : nil
+  }
+
+  private func completions(_ text: String) -> [String] {
+    guard !text.contains(" ") else { return [] }
+    return ActionTable.entries.filter { $0.applies(to: screen) && $0.id.rawValue.hasPrefix(text) }
+      .map { $0.id.rawValue + ($0.argument.isEmpty ? "" : " ") }
+  }
+
+  private mutating func runCommand(_ text: String, selected: Int) -> [Effect] {
+    let parts = text.split(separator: " ", maxSplits: 1).map(String.init)
+    let argument = parts.count > 1 ? parts[1] : ""
+    if let word = parts.first, let id = ActionID(rawValue: word), let entry = ActionTable.entry(id), selected == 0 {
+      guard entry.applies(to: screen) else {
+        say("\(word) does nothing on this screen", .warning)
+        return []
+      }
+      return perform(id, argument)
+    }
+    let found = paletteEntries(text)
+    guard found.indices.contains(selected) else {
+      say("there is no command \"\(text)\"; ? lists all", .warning)
+      return []
+    }
+    return perform(found[selected].id, argument)
+  }
+
+  // MARK: - Help
+
+  private mutating func type(_ key: KeyEvent, helpFilter field: TextField, selected: Int) -> [Effect] {
+    let lines = helpLines(field.text)
+    switch key {
+    case .escape:
+      overlay = nil
+    case .up, .down, .pageUp, .pageDown:
+      let by = key == .up ? -1 : key == .down ? 1 : key == .pageUp ? -10 : 10
+      overlay = .help(field, selected: max(0, min(lines.count - 1, selected + by)))
+    case .enter:
+      overlay = nil
+      if lines.indices.contains(selected) { return perform(lines[selected].id, "") }
+    default:
+      var field = field
+      // After @ the next key is looked up, whichever it is.
+      if field.text == "@", let name = nameOfKey(key) { field.set("@" + name) } else { _ = field.handle(key) }
+      overlay = .help(field, selected: 0)
+    }
+    return []
+  }
+
+  private func nameOfKey(_ key: KeyEvent) -> String? { key == .backspace ? nil : key.name }
+
+  /// A line of the help: an action, or several that belong together.
+  struct HelpLine {
+    var id: ActionID
+    var keys: String
+    var help: String
+    var isHere: Bool
+  }
+
+  /// Lines of the help, this screen's first, that match the filter: words, or `@` and a key.
+  func helpLines(_ filter: String) -> [HelpLine] {
+    let here = ActionTable.entries.filter { !$0.screens.isEmpty && $0.applies(to: screen) }
+    let everywhere = ActionTable.entries.filter { $0.screens.isEmpty }
+    let found = (here + everywhere).filter { entry in
+      if filter.isEmpty { return true }
+      if filter.hasPrefix("@") {
+        let name = String(filter.dropFirst())
+        return name.isEmpty || entry.keys.contains { $0.name == name || $0.label(.utf8) == name }
+      }
+      return entry.help.localizedCaseInsensitiveContains(filter) || entry.id.rawValue.localizedCaseInsensitiveContains(filter)
+    }
+    var lines: [HelpLine] = []
+    var shown: Set<ActionID> = []
+    for entry in found where !shown.contains(entry.id) {
+      // A search finds single actions, so that the one found can be done.
+      if filter.isEmpty, let group = ActionTable.groups.first(where: { $0.members.contains(entry.id) }) {
+        shown.formUnion(group.members)
+        lines.append(HelpLine(id: entry.id, keys: theme.glyphs == .utf8 ? group.keys : group.ascii, help: group.help, isHere: !entry.screens.isEmpty))
+      } else {
+        lines.append(HelpLine(id: entry.id, keys: entry.keyLabel(theme.glyphs), help: entry.help, isHere: !entry.screens.isEmpty))
+      }
+    }
+    return lines
+  }
+}

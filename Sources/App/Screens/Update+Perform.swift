@@ -1,0 +1,370 @@
+// What each action does. The keys that lead here are in ActionTable; what is typed into lines and lists is in Update+Overlays.
+
+import Analysis
+import Routing
+import Terminal
+
+extension AppModel {
+  /// Does one action, or says why it cannot be done.
+  mutating func perform(_ id: ActionID, _ argument: String) -> [Effect] {
+    if let reason = whyNot(id, argument) {
+      say(reason, .warning)
+      return []
+    }
+    note(id, argument)
+    switch id {
+    case .left, .right, .up, .down, .pageUp, .pageDown, .halfUp, .halfDown, .first, .last: return move(id)
+    case .tokenLeft: return step(tokens: -1)
+    case .tokenRight: return step(tokens: 1)
+    case .nextPanel: focus[screen] = (focused + 1) % screen.panels
+    case .previousPanel: focus[screen] = (focused + screen.panels - 1) % screen.panels
+    case .enter: return enter()
+    case .back: return back()
+    case .pause, .step, .slower, .faster: return play(id)
+    case .notable: return nextUncertain()
+    case .layerDown: router = max(0, router - 1)
+    case .layerUp: router = max(0, min(routers.count - 1, router + 1))
+    case .metric:
+      if screen == .specialization { special.scale = next(special.scale) } else { metric = next(metric) }
+    case .values: values = next(values)
+    case .order: return reorder()
+    case .window: return setWindow(argument)
+    case .lower: return shiftThreshold(-0.01)
+    case .raise: return shiftThreshold(0.01)
+    case .threshold: return argument.isEmpty ? open(.threshold) : setThreshold(argument)
+    case .axis: return nextAxis()
+    case .nullTest:
+      say("testing against 1,000 shuffles; esc cancels")
+      return study(draws: 1000)
+    case .find: return argument.isEmpty ? open(.find) : search(argument)
+    case .findNext: return findAgain(forward: true)
+    case .findPrevious: return findAgain(forward: false)
+    case .filter: return argument.isEmpty ? open(.filter) : setFilter(argument)
+    case .palette: return open(.palette)
+    case .help: overlay = .help(TextField(), selected: 0)
+    case .log: overlay = .log(ListState(selected: max(0, log.count - 1)))
+    case .prompt: return argument.isEmpty ? open(.prompt) : generate(argument)
+    case .read: return argument.isEmpty ? missing("a file: read FILE") : [.readTexts(argument)]
+    case .open: return argument.isEmpty ? missing("a run or a model: open RUN") : [.open(argument)]
+    case .token: return number(argument) { model, value in model.select(value) }
+    case .layer:
+      return number(argument) { model, value in
+        if let place = model.routers.firstIndex(where: { $0.id.layer.rawValue == value }) { model.router = place }
+      }
+    case .expert: return number(argument) { model, value in model.expert = max(0, min((model.spec?.expertCount ?? 1) - 1, value)) }
+    case .colors:
+      theme.palette = theme.palette.next
+      say("colours: \(theme.palette.rawValue)")
+    case .theme: return setTheme(argument)
+    case .mouse: return setMouse(argument)
+    case .grow: isZoomed = true
+    case .shrink: isZoomed = false
+    case .copy: return copyRow()
+    case .export: return argument.isEmpty ? open(.export) : save(argument)
+    case .tag: return argument.isEmpty ? open(.tag) : setTags(argument)
+    case .delete: return askDelete()
+    case .redraw: return [.redraw]
+    case .suspend: return [.suspend]
+    case .quit: return [.quit]
+    case .interrupt: return interrupt()
+    case .screenLive: return go(.live)
+    case .screenToken: return go(.token)
+    case .screenUncertainty: return go(.uncertainty)
+    case .screenSpecialization: return go(.specialization)
+    case .screenRuns: return go(.runs)
+    }
+    return refresh()
+  }
+
+  /// Why an action cannot be done now; nil when it can.
+  func whyNot(_ id: ActionID, _ argument: String = "") -> String? {
+    let nothing = buffer?.isEmpty ?? true
+    switch id {
+    case .step where !(isLive || isTrace), .pause where !(isLive || isTrace): return "nothing runs: open a model or a run (:open)"
+    case .step where !isPaused && playhead == nil && isLive: return "space pauses first; then s goes token by token"
+    case .prompt, .read:
+      return isLive ? nil : "this is a recorded run; open its model to run it (:open FOLDER)"
+    case .notable, .findNext, .findPrevious, .token, .lower, .raise, .copy:
+      return nothing && screen != .runs ? "there is no token yet" : nil
+    case .filter: return nothing ? "there is no token yet" : nil
+    case .nullTest: return special.facet == nil ? "there is no axis yet" : nil
+    case .tag, .delete: return runs.runs.isEmpty ? "there is no run" : nil
+    case .metric where screen == .live && nothing: return "there is no token yet"
+    default: return nil
+    }
+  }
+
+  // MARK: - Moving
+
+  private mutating func go(_ next: Screen) -> [Effect] {
+    screen = next
+    isZoomed = false
+    return (next == .runs ? [.listRuns] : []) + refresh()
+  }
+
+  private mutating func move(_ id: ActionID) -> [Effect] {
+    let page = max(1, size.height / 2)
+    switch (screen, focused) {
+    case (.live, 2): moveTokens(id)
+    case (.live, _):
+      move(\.router, id, count: routers.count, across: { $0.moveExpert($1) })
+    case (.token, 2): moveList(\.elsewhere, id, count: elsewhereRows.count, page: page)
+    case (.token, _):
+      if id == .left || id == .right { return step(tokens: id == .left ? -1 : 1) }
+      move(\.router, id, count: routers.count, across: { _, _ in })
+    case (.uncertainty, 2): moveList(\.uncertain.rows, id, count: uncertainRows.count, page: page)
+    case (.uncertainty, _): move(\.router, id, count: routers.count, across: { _, _ in })
+    case (.specialization, 3): moveList(\.special.list, id, count: special.results.count, page: page)
+    case (.specialization, _):
+      move(\.expert, id, count: spec?.expertCount ?? 0, across: { model, by in
+        model.special.cell = max(0, min((model.special.results.first?.cells.count ?? 1) - 1, model.special.cell + by))
+      })
+    case (.runs, _): moveList(\.runs.list, id, count: runs.runs.count, page: page)
+    }
+    return refresh()
+  }
+
+  private mutating func moveExpert(_ by: Int) {
+    let count = spec?.expertCount ?? 1
+    guard order == .load, routers.indices.contains(router) else {
+      expert = max(0, min(count - 1, expert + by))
+      return
+    }
+    let columns = expertOrder(router)
+    let place = columns.firstIndex(of: expert) ?? 0
+    expert = columns.isEmpty ? 0 : columns[max(0, min(columns.count - 1, place + by))]
+  }
+
+  private mutating func move(
+    _ place: WritableKeyPath<AppModel, Int>, _ id: ActionID, count: Int, across: (inout AppModel, Int) -> Void
+  ) {
+    var moved = self[keyPath: place]
+    switch id {
+    case .up: moved -= 1
+    case .down: moved += 1
+    case .pageUp: moved -= max(1, count / 2)
+    case .pageDown: moved += max(1, count / 2)
+    case .halfUp: moved -= max(1, count / 4)
+    case .halfDown: moved += max(1, count / 4)
+    case .first: moved = 0
+    case .last: moved = count - 1
+    case .left: across(&self, -1)
+    case .right: across(&self, 1)
+    default: break
+    }
+    self[keyPath: place] = max(0, min(count - 1, moved))
+  }
+
+  private mutating func moveList(_ state: WritableKeyPath<AppModel, ListState>, _ id: ActionID, count: Int, page: Int) {
+    let motions: [ActionID: ListMotion] = [
+      .up: .up, .down: .down, .pageUp: .pageUp, .pageDown: .pageDown, .halfUp: .halfUp, .halfDown: .halfDown, .first: .first, .last: .last,
+    ]
+    guard let motion = motions[id] else { return }
+    self[keyPath: state].move(motion, count: count, page: page)
+  }
+
+  private mutating func moveTokens(_ id: ActionID) {
+    switch id {
+    case .left: _ = step(tokens: -1)
+    case .right: _ = step(tokens: 1)
+    case .up: _ = step(tokens: -12)
+    case .down: _ = step(tokens: 12)
+    case .pageUp, .halfUp: _ = step(tokens: -96)
+    case .pageDown, .halfDown: _ = step(tokens: 96)
+    case .first: select(shownRows.lowerBound)
+    default: selected = nil
+    }
+  }
+
+  mutating func select(_ row: Int) {
+    let rows = shownRows
+    guard !rows.isEmpty else { return }
+    if rows.contains(row) {
+      selected = row
+    } else {
+      say("token \(row) is not here: \(rows.lowerBound) to \(rows.upperBound - 1)", .warning)
+    }
+  }
+
+  /// Along the tokens; past the last one the newest is followed again.
+  private mutating func step(tokens: Int) -> [Effect] {
+    guard let row else { return [] }
+    let rows = shownRows
+    let wanted = row + tokens
+    selected = tokens > 0 && wanted >= rows.upperBound - 1 && isLive ? nil : max(rows.lowerBound, min(rows.upperBound - 1, wanted))
+    return []
+  }
+
+  private mutating func enter() -> [Effect] {
+    switch (screen, focused) {
+    case (.live, _): return go(.token)
+    case (.token, 2):
+      let rows = elsewhereRows
+      if rows.indices.contains(elsewhere.selected) { selected = rows[elsewhere.selected] }
+      elsewhere = ListState()
+    case (.uncertainty, _):
+      let rows = uncertainRows
+      guard rows.indices.contains(uncertain.rows.selected) else { return [] }
+      let token = rows[uncertain.rows.selected]
+      selected = token.token
+      if let place = routers.firstIndex(where: { $0.id == token.maxEntropyRouter }) { router = place }
+      return go(.token)
+    case (.specialization, 3): if special.results.indices.contains(special.list.selected) { router = special.list.selected }
+    case (.runs, _):
+      guard runs.runs.indices.contains(runs.list.selected) else { return [] }
+      return [.open("\(runs.file)#\(runs.runs[runs.list.selected].id)")]
+    default: break
+    }
+    return []
+  }
+
+  private mutating func back() -> [Effect] {
+    if special.progress != nil, screen == .specialization {
+      special.progress = nil
+      special.number += 1
+      // What was asked for is not asked again by itself.
+      (special.resultFacet, special.end) = (special.facet, buffer?.end ?? 0)
+      if special.results.isEmpty { special.problem = "cancelled; z starts again" }
+      say("cancelled")
+      return [.cancelStudy]
+    }
+    if isZoomed {
+      isZoomed = false
+    } else if filter != nil {
+      filter = nil
+      say("filter off")
+    } else if !find.isEmpty {
+      find = ""
+    } else if screen != .live {
+      screen = .live
+    } else if selected != nil {
+      selected = nil
+    } else {
+      say("q quits", .dim, seconds: 2)
+    }
+    return refresh()
+  }
+
+  private mutating func interrupt() -> [Effect] {
+    if let last = lastInterrupt, now - last < 1 { return [.quit] }
+    lastInterrupt = now
+    if overlay != nil {
+      overlay = nil
+      return []
+    }
+    return [.quit]
+  }
+
+  // MARK: - Time
+
+  private mutating func play(_ id: ActionID) -> [Effect] {
+    switch id {
+    case .pause where isTrace:
+      guard let buffer else { return [] }
+      if playhead == nil {
+        playhead = selected.map { $0 + 1 } ?? min(buffer.end, buffer.first + 1)
+        (selected, isPaused, lastPlay) = (nil, false, now)
+      } else {
+        isPaused.toggle()
+        lastPlay = now
+      }
+    case .pause:
+      isPaused.toggle()
+      return [.engine(isPaused ? .pause : .resume)]
+    case .step where isTrace:
+      guard let buffer else { return [] }
+      playhead = min(buffer.end, (playhead ?? selected.map { $0 + 1 } ?? buffer.first) + 1)
+      (selected, isPaused) = (nil, true)
+    case .step: return [.engine(.step)]
+    default:
+      let steps: [Double] = [1, 2, 4, 8, 12, 20, 40, 80, 200]
+      let place = rate.flatMap { now in steps.lastIndex { $0 <= now } } ?? steps.count
+      let moved = place + (id == .faster ? 1 : -1)
+      rate = moved >= steps.count ? nil : steps[max(0, moved)]
+      say("speed: " + (rate.map { "at most \(Show.fixed($0, 0)) tok/s" } ?? "as fast as it can"))
+      return isLive ? [.engine(.limitRate(rate))] : []
+    }
+    return []
+  }
+
+  // MARK: - What is shown how
+
+  private func next<Choice: CaseIterable & Equatable>(_ choice: Choice) -> Choice {
+    let all = Array(Choice.allCases)
+    let place = all.firstIndex(of: choice) ?? 0
+    return all[(place + 1) % all.count]
+  }
+
+  private mutating func reorder() -> [Effect] {
+    switch screen {
+    case .live: order = next(order)
+    case .specialization: special.ordersByLoad.toggle()
+    default:
+      uncertain.order = next(uncertain.order)
+      say("sorted by \(uncertain.order.rawValue)")
+    }
+    return []
+  }
+
+  private mutating func setWindow(_ argument: String) -> [Effect] {
+    let steps: [Int?] = [32, 128, 512, nil]
+    if argument == "all" {
+      window = nil
+    } else if let value = Int(argument), value > 0 {
+      window = value
+    } else if argument.isEmpty {
+      let place = steps.firstIndex(of: window) ?? 1
+      window = steps[(place + 1) % steps.count]
+    } else {
+      return missing("a number of tokens, or all")
+    }
+    return []
+  }
+
+  private mutating func shiftThreshold(_ by: Double) -> [Effect] {
+    let share = resolvedThreshold.share(experts: spec?.expertCount ?? 2) ?? 0.9
+    return setThreshold(Show.fixed(max(0.01, min(1, share + by)), 2))
+  }
+
+  private mutating func setThreshold(_ text: String) -> [Effect] {
+    do {
+      threshold = try EntropyThreshold(parsing: text)
+      say("uncertain from Ĥ \(Show.fixed(resolvedThreshold.share(experts: spec?.expertCount ?? 2) ?? 1, 3)) on (\(threshold))")
+    } catch {
+      say(Failure.message(of: error), .error)
+    }
+    return refresh()
+  }
+
+  private mutating func nextAxis() -> [Effect] {
+    let all = facets
+    guard !all.isEmpty else { return missing("a run with tokens") }
+    let place = special.facet.flatMap { all.firstIndex(of: $0) } ?? -1
+    special.facet = all[(place + 1) % all.count]
+    (special.progress, special.cell) = (nil, 0)
+    return [.cancelStudy] + refresh()
+  }
+
+  private mutating func setTheme(_ argument: String) -> [Effect] {
+    guard let appearance = Appearance(rawValue: argument) else { return missing("dark or light") }
+    theme.appearance = appearance
+    return []
+  }
+
+  private mutating func setMouse(_ argument: String) -> [Effect] {
+    mouse = argument.isEmpty ? !mouse : argument != "off"
+    say(mouse ? "mouse on" : "mouse off: the terminal selects text")
+    return [.setMouse(mouse)]
+  }
+
+  private mutating func number(_ argument: String, _ body: (inout AppModel, Int) -> Void) -> [Effect] {
+    guard let value = Int(argument) else { return missing("a number") }
+    body(&self, value)
+    return []
+  }
+
+  mutating func missing(_ what: String) -> [Effect] {
+    say("expected \(what)", .warning)
+    return []
+  }
+}

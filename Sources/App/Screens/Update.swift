@@ -1,0 +1,278 @@
+// How the model changes: one action in, effects out. Nothing here waits, draws or reads a clock; whatever takes time is an effect whose
+// answer comes back as another action. What single actions do is in Update+Perform.
+
+import Analysis
+import Routing
+import Store
+import Terminal
+
+extension AppModel {
+  /// Takes what happened and returns what is to be done about it.
+  mutating func update(_ action: Action) -> [Effect] {
+    switch action {
+    case .key(let key): return handle(key)
+    case .mouse(let event): return handle(event)
+    case .paste(let text): return paste(text)
+    case .resize(let size):
+      self.size = size
+      return []
+    case .tick: return tick()
+    case .engine(let events): return events.flatMap { handle($0) } + refresh()
+    case .loading(let event): return handle(event) + refresh()
+    case .runs(let result, let file): return show(result, file: file)
+    case .uncertain(let list):
+      uncertain.list = list
+      uncertain.isWorking = false
+      uncertain.rows.settle(count: uncertainRows.count, page: 1)
+      return refresh()
+    case .study(let progress):
+      take(progress)
+      return []
+    case .texts(let result, let path): return take(result, path: path)
+    case .modelChosen(let path, let feed, let origin):
+      (source, modelPath, self.feed, buffer) = (.opening(path), path, feed, nil)
+      if let feed { sampling = feed.sampling }
+      resetPlace()
+      if screen == .runs { screen = .live }
+      return [.startEngine(path, source: origin)]
+    case .said(let text, let role):
+      say(text, role)
+      return []
+    case .perform(let id, let argument): return perform(id, argument)
+    }
+  }
+
+  mutating func say(_ text: String, _ role: Role = .text, seconds: Double = 6) {
+    message = Message(text: text, role: role, until: now + seconds)
+  }
+
+  // MARK: - Keys
+
+  private mutating func handle(_ key: KeyEvent) -> [Effect] {
+    if message?.until == nil { message = nil }
+    if key == .ctrl("c") { return perform(.interrupt, "") }
+    if let effects = handleOverlay(key) { return effects }
+    guard let id = ActionTable.action(key, on: screen) else {
+      say("\(key.label(theme.glyphs)) does nothing here; ? shows all keys", .dim, seconds: 2)
+      return []
+    }
+    return perform(id, "")
+  }
+
+  private mutating func paste(_ text: String) -> [Effect] {
+    switch overlay {
+    case .entry(let kind, var field, let selected):
+      field.insert(text)
+      overlay = .entry(kind, field, selected: selected)
+    case .help(var field, _):
+      field.insert(text)
+      overlay = .help(field, selected: 0)
+    case .log, .confirm, nil: break
+    }
+    return []
+  }
+
+  // MARK: - Time
+
+  private mutating func tick() -> [Effect] {
+    if let until = message?.until, now >= until { message = nil }
+    if let head = playhead, !isPaused, let buffer {
+      let due = max(1, Int(((now - lastPlay) * (rate ?? 200)).rounded(.down)))
+      if now - lastPlay >= 1 / (rate ?? 200) {
+        lastPlay = now
+        playhead = min(buffer.end, head + due)
+        if playhead == buffer.end { (playhead, isPaused) = (nil, true) }
+      }
+    }
+    return refresh()
+  }
+
+  /// When something changes by itself: a message that goes, a replay that goes on.
+  var nextTick: Double? {
+    let play = playhead != nil && !isPaused ? lastPlay + 1 / (rate ?? 200) : nil
+    return [message?.until, play].compactMap { $0 }.min()
+  }
+
+  // MARK: - The engine
+
+  private mutating func handle(_ event: EngineEvent) -> [Effect] {
+    switch event {
+    case .opened(let summary):
+      source = .live(summary)
+      buffer = RoutingBuffer(routers: summary.routers)
+      resetPlace()
+      guard summary.readsText else {
+        say("this model has no tokenizer: it cannot read text here; try moetop run --tokens", .warning, seconds: 60)
+        return []
+      }
+      return [.engine(.limitRate(rate))] + nextPrompt()
+    case .recording(let status):
+      recording = status
+      if case .failed(let reason) = status {
+        say("not recorded: \(reason.split(separator: "\n").first.map(String.init) ?? reason)", .warning, seconds: 20)
+      }
+      return []
+    case .began(let description):
+      buffer?.begin(description)
+      engineNote = ""
+      return []
+    case .pass(let pass, let texts):
+      if buffer?.append(pass, texts: texts) == false { say("a pass did not continue the run and is not shown", .error, seconds: 20) }
+      if pass.tokens.count == 1 { pace.note(1, at: now) }
+      return []
+    case .drew(let draw, let texts):
+      buffer?.drew(draw, texts: texts)
+      return []
+    case .idle(let reason):
+      engineNote = reason
+      return nextPrompt()
+    case .refused(let text):
+      say(text, .error, seconds: 20)
+      return []
+    case .failed(let text, let status):
+      source = .nothing
+      return [.fail(Failure(ExitStatus(rawValue: status) ?? .failed, text))]
+    }
+  }
+
+  /// What a live session reads next by itself.
+  private mutating func nextPrompt() -> [Effect] {
+    guard isLive else { return [] }
+    if let request = feed?.next() { return [.engine(.generate(request))] }
+    if buffer?.isEmpty != false { open(.prompt) }
+    return []
+  }
+
+  mutating func resetPlace() {
+    (selected, router, expert, playhead, isPaused) = (nil, 0, 0, nil, false)
+    (uncertain.list, uncertain.isWorking) = (nil, false)
+    uncertain.rows = ListState()
+    elsewhere = ListState()
+    filter = nil
+    let number = special.number + 1
+    special = SpecialState()
+    special.number = number
+    pace = Pace()
+  }
+
+  // MARK: - Runs of a trace
+
+  private mutating func handle(_ event: LoadEvent) -> [Effect] {
+    switch event {
+    case .opened(let run, let file, let sequences, let pieces):
+      source = .trace(run, file: file, isLoading: true)
+      var fresh = RoutingBuffer(routers: run.description.routers)
+      fresh.describe(sequences)
+      fresh.name(pieces)
+      buffer = fresh
+      feed = nil
+      recording = .off
+      resetPlace()
+      isPaused = true
+      if screen == .runs { screen = .live }
+      return [.closeEngine]
+    case .pass(let pass):
+      if buffer?.append(pass) == false { return handle(.finished(note: "only the first \(Show.grouped(shownRows.count)) tokens: the capture has gaps")) }
+    case .finished(let note):
+      if case .trace(let run, let file, _) = source { source = .trace(run, file: file, isLoading: false) }
+      if let note { say(note, .warning, seconds: 20) }
+    case .failed(let failure):
+      if case .opening = source { source = .nothing }
+      if case .trace(let run, let file, _) = source { source = .trace(run, file: file, isLoading: false) }
+      say(failure.message, .error, seconds: 20)
+    }
+    return []
+  }
+
+  private mutating func show(_ result: Result<[RunSummary], Failure>, file: String) -> [Effect] {
+    runs.file = file
+    switch result {
+    case .success(let found):
+      runs.runs = found.reversed()
+      runs.problem = nil
+    case .failure(let failure):
+      runs.runs = []
+      runs.problem = failure.message
+    }
+    runs.list.settle(count: runs.runs.count, page: 1)
+    return []
+  }
+
+  private mutating func take(_ result: Result<[LabelledText], Failure>, path: String) -> [Effect] {
+    switch result {
+    case .success(let texts):
+      feed = nil
+      say("reading \(texts.count) text\(texts.count == 1 ? "" : "s") of \(path)")
+      return [.engine(.cancel), .engine(.read(texts))]
+    case .failure(let failure):
+      say(failure.message, .error, seconds: 20)
+      return []
+    }
+  }
+
+  // MARK: - What screens need in the background
+
+  /// Asks for what the present screen shows and nobody has computed yet.
+  mutating func refresh() -> [Effect] {
+    guard let buffer, !buffer.isEmpty else { return [] }
+    switch screen {
+    case .uncertainty:
+      guard !uncertain.isWorking else { return [] }
+      let threshold = resolvedThreshold
+      if let list = uncertain.list {
+        let grown = buffer.end - list.end
+        let moved = list.threshold.asked != threshold.asked
+        guard moved || grown > 8 && grown * 50 > list.end || (!isLoading && !isBusyLive && grown > 0) else { return [] }
+      }
+      uncertain.isWorking = true
+      var pass = buffer.pass
+      for index in pass.batches.indices { pass.batches[index].logits = nil }
+      return [.findUncertain(UncertainQuery(pass: pass, threshold: threshold, end: buffer.end))]
+    case .specialization:
+      if special.facet == nil { special.facet = facets.first }
+      guard let facet = special.facet, special.progress == nil, !isLoading else { return [] }
+      let isStale = special.resultFacet != facet || (special.end < buffer.end && (buffer.end - special.end) * 4 > special.end)
+      return isStale ? study(draws: max(200, special.resultFacet == facet ? special.draws : 200)) : []
+    case .live, .token, .runs: return []
+    }
+  }
+
+  var isLoading: Bool { if case .trace(_, _, true) = source { true } else { false } }
+  private var isBusyLive: Bool { isLive && engineNote.isEmpty && !isPaused }
+
+  /// Axes this run can be looked at along.
+  var facets: [Facet] {
+    guard let buffer else { return [] }
+    let keys = Set(buffer.sequences.flatMap(\.labels.keys)).sorted()
+    let ordered = keys.filter { $0 == "domain" } + keys.filter { $0 != "domain" }
+    return ordered.map { Facet.label($0) } + [Facet.position]
+  }
+
+  mutating func study(draws: Int) -> [Effect] {
+    guard let buffer, let facet = special.facet else { return [] }
+    special.number += 1
+    special.progress = (0, draws)
+    return [
+      .study(
+        StudyQuery(
+          facet: facet, strata: buffer.strata, routes: buffer.routes, sequences: buffer.sequences, draws: draws, end: buffer.end,
+          number: special.number))
+    ]
+  }
+
+  private mutating func take(_ progress: StudyProgress) {
+    switch progress {
+    case .drawn(let done, let all, let number):
+      if number == special.number, special.progress != nil { special.progress = (done, all) }
+    case .done(let results, let facet, let unlabelled, let draws, let end, let number):
+      guard number == special.number else { return }
+      (special.results, special.resultFacet, special.problem) = (results, facet, nil)
+      (special.unlabelled, special.draws, special.end, special.progress) = (unlabelled, draws, end, nil)
+      special.cell = max(0, min(special.cell, (results.first?.cells.count ?? 1) - 1))
+    case .impossible(let reason, let facet, let end, let number):
+      guard number == special.number else { return }
+      (special.results, special.resultFacet, special.problem) = ([], facet, reason)
+      (special.end, special.progress) = (end, nil)
+    }
+  }
+}

@@ -1,0 +1,72 @@
+// What the engine tells the screens, and what the screens may ask of it. Values only; neither side waits for the other.
+
+import Model
+import Routing
+
+/// Something that happened in the engine, in order.
+enum EngineEvent: Sendable {
+  case opened(EngineSummary)
+  /// A new sequence begins; its tokens follow in passes.
+  case began(SequenceDescription)
+  /// Decisions of one forward pass, with the text of its tokens.
+  case pass(RoutingPass, texts: [[UInt8]])
+  /// The distribution over the next token, best first, with texts.
+  case drew(TokenDraw, texts: [[UInt8]])
+  /// Where the session is recorded, or why it is not.
+  case recording(RecordingStatus)
+  /// Nothing more comes until something is asked for.
+  case idle(reason: String)
+  /// A request that could not be served; the engine goes on.
+  case refused(message: String)
+  /// The engine is gone.
+  case failed(message: String, status: Int32)
+}
+
+/// What the screens show of an opened model.
+struct EngineSummary: Sendable, Equatable {
+  var modelName: String
+  var family: String
+  var layerCount: Int
+  var quantization: String
+  var simd: String
+  var threads: Int
+  var routers: [RouterDescription]
+  var contextLength: Int
+  /// False: the model has no tokenizer, so there is nothing it could be given here.
+  var readsText: Bool
+}
+
+enum RecordingStatus: Sendable, Equatable {
+  case off
+  /// The weights are being hashed; what streams meanwhile is kept.
+  case starting
+  case active(file: String, run: Int64, tokens: Int, bytes: Int)
+  case failed(message: String)
+}
+
+/// A text to be continued.
+struct GenerationRequest: Sendable, Equatable {
+  var description: SequenceDescription
+  var text: String
+  /// Tokens of the text that are read; nil for all that fit.
+  var promptLimit: Int?
+  var maxTokens: Int
+  var sampling: SamplingSettings
+}
+
+/// What the screens may ask for.
+enum EngineRequest: Sendable, Equatable {
+  /// Continue a text until the token limit, an end token or the end of the context.
+  case generate(GenerationRequest)
+  /// Read texts as they are.
+  case read([LabelledText])
+  case pause
+  case resume
+  /// One token while paused.
+  case step
+  /// Tokens per second at most; nil: as fast as the engine can.
+  case limitRate(Double?)
+  /// Give up what is being generated or read, and whatever waits.
+  case cancel
+  case shutDown
+}

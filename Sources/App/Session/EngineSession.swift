@@ -1,0 +1,131 @@
+// The engine behind the screens: a thread of its own that drives an EngineCore at the pace that was asked for and leaves events in a
+// mailbox. It looks for requests between tokens, so pausing and cancelling take effect within one forward pass.
+
+import Foundation
+import Model
+import Synchronization
+import Terminal
+
+/// Runs a model on its own thread.
+///
+/// `@unchecked Sendable`: `mailbox` is guarded by its mutex, `wakeUp` and `ended` are semaphores; everything else is touched by the
+/// engine's thread only.
+final class EngineSession: @unchecked Sendable {
+  private struct Mailbox {
+    var events: [EngineEvent] = []
+    var requests: [EngineRequest] = []
+  }
+
+  private let mailbox = Mutex(Mailbox())
+  private let wakeUp = DispatchSemaphore(value: 0)
+  private let ended = DispatchSemaphore(value: 0)
+  private let modelPath: String
+  private let options: EngineOptions
+  private let recording: SessionRecorder.Plan?
+  private let waker: Waker
+
+  // The engine thread's own.
+  private var isPaused = false
+  private var steps = 0
+  private var rate: Double?
+  private var isShutDown = false
+
+  /// - Parameter waker: called when the mailbox gets its first event.
+  init(modelPath: String, options: EngineOptions, recording: SessionRecorder.Plan?, waker: Waker) {
+    self.modelPath = modelPath
+    self.options = options
+    self.recording = recording
+    self.waker = waker
+  }
+
+  func start() {
+    let thread = Thread { self.main() }
+    thread.stackSize = 8 << 20
+    thread.name = "engine"
+    thread.start()
+  }
+
+  func send(_ request: EngineRequest) {
+    mailbox.withLock { $0.requests.append(request) }
+    wakeUp.signal()
+  }
+
+  /// Everything that happened since the last call.
+  func takeEvents() -> [EngineEvent] {
+    mailbox.withLock { box in
+      defer { box.events.removeAll() }
+      return box.events
+    }
+  }
+
+  /// Ends the engine and closes its recording; waits so long at most.
+  func close(timeout seconds: Double) {
+    send(.shutDown)
+    _ = ended.wait(timeout: .now() + seconds)
+  }
+
+  // MARK: - The engine's thread
+
+  private func main() {
+    defer { ended.signal() }
+    let core: EngineCore
+    do {
+      core = try EngineCore(modelPath: modelPath, options: options, recording: recording) { [self] in post($0) }
+    } catch {
+      post(.failed(message: Failure.message(of: error), status: (Failure.status(of: error) ?? .failed).rawValue))
+      return
+    }
+    var due = steadyClock()
+    while waitForTurn(core, &due) { core.advance() }
+    core.shutDown()
+  }
+
+  /// Waits for work, while paused, and for the rate limit. False: the end.
+  private func waitForTurn(_ core: EngineCore, _ due: inout Double) -> Bool {
+    while true {
+      takeRequests(core)
+      if isShutDown { return false }
+      guard core.isBusy, !isPaused || steps > 0 else {
+        wakeUp.wait()
+        continue
+      }
+      if isPaused {
+        steps -= 1
+        return true
+      }
+      guard let rate else { return true }
+      let now = steadyClock()
+      if due > now {
+        _ = wakeUp.wait(timeout: .now() + min(due - now, 1 / rate))
+        continue
+      }
+      due = max(due, now - 1 / rate) + 1 / rate
+      return true
+    }
+  }
+
+  private func takeRequests(_ core: EngineCore) {
+    let requests = mailbox.withLock { box in
+      defer { box.requests.removeAll() }
+      return box.requests
+    }
+    for request in requests {
+      switch request {
+      case .pause: isPaused = true
+      case .resume: (isPaused, steps) = (false, 0)
+      case .step: steps += 1
+      case .limitRate(let limit): rate = limit
+      case .shutDown: isShutDown = true
+      case .generate, .read, .cancel: core.take(request)
+      }
+    }
+  }
+
+  private func post(_ event: EngineEvent) {
+    let isFirst = mailbox.withLock { box in
+      box.events.append(event)
+      return box.events.count == 1
+    }
+    if isFirst { waker.wake() }
+  }
+}

@@ -1,0 +1,179 @@
+// The run as the screens see it, live or opened from a trace: decisions, tokens with their text, sequences and draws, in memory and
+// bounded. Folds of the whole run grow with it, so that no screen starts over; windows are cut from what is kept.
+
+import Analysis
+import Model
+import Routing
+
+struct RoutingBuffer: Sendable {
+  /// What the model drew after a token, and from what.
+  struct Draw: Sendable {
+    var draw: TokenDraw
+    var texts: [[UInt8]]
+  }
+
+  let routers: [RouterDescription]
+  private(set) var sequences: [SequenceDescription] = []
+  /// The decisions kept; row i of its table is token `firstToken + i` of the run.
+  private(set) var pass: RoutingPass
+  /// Draws by the row of the last token before them; only of live sessions.
+  private(set) var draws: [Int: Draw] = [:]
+  private var texts: [Int32: [UInt8]] = [:]
+
+  // Folds of everything that ever came, dropped rows included.
+  private(set) var load = PerRouter(RouterLoad())
+  private(set) var uncertainty = PerRouter(RouterUncertainty())
+  private(set) var links = PerRouter(SequenceLinks())
+  private(set) var strata = PerRouter(StratumCounts())
+  private(set) var routes = PerRouter(RouteStore())
+
+  /// Rows kept at most; the oldest go first.
+  let capacity: Int
+
+  /// - Parameter memory: bytes of decisions to keep, roughly.
+  init(routers: [RouterDescription], memory: Int = 192 << 20) {
+    self.routers = routers
+    let row = routers.reduce(64) { $0 + 8 * $1.spec.topK + 16 + 4 * $1.spec.expertCount }
+    capacity = max(1024, memory / row)
+    pass = RoutingPass(
+      tokens: TokenTable(),
+      batches: routers.map { RoutingBatch(router: $0.id, expertCount: $0.spec.expertCount, topK: $0.spec.topK, firstToken: 0, count: 0) })
+  }
+
+  // MARK: - Growing
+
+  mutating func begin(_ sequence: SequenceDescription) { sequences.append(sequence) }
+  mutating func describe(_ all: [SequenceDescription]) { sequences = all }
+  mutating func name(_ pieces: [Int32: [UInt8]]) { texts.merge(pieces) { old, _ in old } }
+
+  /// Takes the pass that follows.
+  /// - Returns: false for a pass that does not continue this run: a capture that lost tokens of some router.
+  mutating func append(_ next: RoutingPass, texts pieces: [[UInt8]] = []) -> Bool {
+    guard next.tokens.firstToken == end, next.batches.map(\.router) == routers.map(\.id),
+      zip(next.batches, pass.batches).allSatisfy({ $0.count == next.tokens.count && $0.topK == $1.topK && $0.firstToken == end })
+    else { return false }
+    pass.append(next)
+    for (token, text) in zip(next.tokens.tokenID, pieces) where texts[token] == nil { texts[token] = text }
+    load.add(next)
+    uncertainty.add(next)
+    links.add(next)
+    strata.add(next)
+    routes.add(next)
+    // A quarter at a time, so that the cost of cutting is spread.
+    if pass.tokens.count > capacity + capacity / 4 {
+      let dropped = pass.tokens.count - capacity
+      pass = pass.slice(dropped..<pass.tokens.count)
+      draws = draws.filter { $0.key >= first }
+    }
+    return true
+  }
+
+  /// What was drawn after the last token.
+  mutating func drew(_ draw: TokenDraw, texts: [[UInt8]]) {
+    guard end > first else { return }
+    draws[end - 1] = Draw(draw: draw, texts: texts)
+  }
+
+  // MARK: - Rows
+
+  /// First row kept, and one past the last.
+  var first: Int { pass.tokens.firstToken }
+  var end: Int { first + pass.tokens.count }
+  var rows: Range<Int> { first..<end }
+  var isEmpty: Bool { pass.tokens.count == 0 }
+  var isTruncated: Bool { first > 0 }
+
+  func tokenID(_ row: Int) -> Int32 { pass.tokens.tokenID[row - first] }
+  func sequence(_ row: Int) -> Int { Int(pass.tokens.sequence[row - first]) }
+  func position(_ row: Int) -> Int { Int(pass.tokens.position[row - first]) }
+  func phase(_ row: Int) -> TokenPhase { pass.tokens.phase[row - first] }
+  func surprisal(_ row: Int) -> Float { pass.tokens.surprisal[row - first] }
+  func nextTokenEntropy(_ row: Int) -> Float { pass.tokens.nextTokenEntropy[row - first] }
+  func label(_ row: Int) -> SequenceDescription? {
+    let index = sequence(row)
+    return sequences.indices.contains(index) ? sequences[index] : nil
+  }
+
+  /// The bytes of a token; its id in angle brackets where nobody knows them.
+  func bytes(_ token: Int32) -> [UInt8] {
+    if let text = texts[token], !text.isEmpty { return text }
+    return Array("<\(token)>".utf8)
+  }
+
+  // MARK: - Decisions
+
+  func batch(_ router: Int) -> RoutingBatch { pass.batches[router] }
+
+  /// Experts of one token at one router, best first; -1 pads.
+  func selected(_ row: Int, router: Int) -> ArraySlice<Int32> {
+    let batch = pass.batches[router]
+    let start = (row - first) * batch.topK
+    return batch.selectedExperts[start..<start + batch.topK]
+  }
+
+  func weights(_ row: Int, router: Int) -> ArraySlice<Float> {
+    let batch = pass.batches[router]
+    let start = (row - first) * batch.topK
+    return batch.routingWeights[start..<start + batch.topK]
+  }
+
+  /// Router entropy over ln E; NaN where not defined.
+  func entropy(_ row: Int, router: Int) -> Float {
+    normalizedEntropy(entropyNats(row, router: router), experts: pass.batches[router].expertCount)
+  }
+
+  func entropyNats(_ row: Int, router: Int) -> Float { pass.batches[router].routerEntropy[row - first] }
+  func margin(_ row: Int, router: Int) -> Float { pass.batches[router].selectionMargin[row - first] }
+  func mass(_ row: Int, router: Int) -> Float { pass.batches[router].topKMass[row - first] }
+
+  /// `[experts]`: raw router logits of one token; nil where they were not recorded.
+  func logits(_ row: Int, router: Int) -> ArraySlice<Float>? {
+    let batch = pass.batches[router]
+    guard let logits = batch.logits else { return nil }
+    let wanted = Int32(row - first)
+    var (low, high) = (0, logits.rows.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if logits.rows[middle] < wanted { low = middle + 1 } else { high = middle }
+    }
+    guard low < logits.rows.count, logits.rows[low] == wanted else { return nil }
+    return logits.values[low * batch.expertCount..<(low + 1) * batch.expertCount]
+  }
+
+  /// `[experts]`: the router's distribution for one token, by the rule of its spec; nil without logits.
+  func probabilities(_ row: Int, router: Int) -> [Double]? {
+    guard let logits = logits(row, router: router) else { return nil }
+    return Self.importance(logits, count: 1, spec: routers[router].spec)
+  }
+
+  /// Sum over tokens of the router's distribution, from raw logits; the router itself computes it.
+  private static func importance(_ logits: ArraySlice<Float>, count: Int, spec: RouterSpec) -> [Double]? {
+    guard count > 0, logits.count == count * spec.expertCount, let router = try? Router(spec) else { return nil }
+    var batch = RoutingBatch(router: RouterID(layer: 0), expertCount: spec.expertCount, topK: spec.topK, firstToken: 0, count: count)
+    logits.withUnsafeBufferPointer { buffer in
+      if let base = buffer.baseAddress { router.decide(base, demand: RoutingDemand(), into: &batch) }
+    }
+    return batch.importanceSum
+  }
+
+  /// Some rows as a pass of their own.
+  ///
+  /// - Parameter withImportance: also the sums of router probabilities, which a part of a pass does not have: they are computed again
+  ///   from raw logits, where every row of the part has them.
+  func window(_ range: Range<Int>, withImportance: Bool = false) -> RoutingPass {
+    let range = range.clamped(to: rows)
+    let local = range.lowerBound - first..<range.upperBound - first
+    return RoutingPass(
+      tokens: pass.tokens.slice(local),
+      batches: pass.batches.enumerated().map { index, batch in
+        var batch = batch
+        if !withImportance { batch.logits = nil }
+        var part = batch.slice(local)
+        part.importanceSum = []
+        if let logits = part.logits, logits.rows.count == part.count {
+          part.importanceSum = Self.importance(logits.values[...], count: part.count, spec: routers[index].spec) ?? []
+        }
+        return part
+      })
+  }
+}

@@ -1,0 +1,106 @@
+// Keeps a live session as a run of a trace. Provenance needs the hash of every weight, which takes a while for a large model: so all
+// of this happens on a queue of its own, and what streams meanwhile waits in it. A disk that is full or a trace that is locked must not
+// end what one is looking at: the first failure ends the recording, is shown, and the session goes on without it.
+
+import Dispatch
+import Foundation
+import Model
+import Routing
+import Store
+import Synchronization
+
+final class SessionRecorder: RoutingSink, Sendable {
+  /// Where and as what to record.
+  struct Plan: Sendable {
+    var file: String
+    /// The default trace's directory is made when it is missing.
+    var createsDirectory: Bool
+    /// Where the texts come from, as the user named it.
+    var source: String
+    var sampling: SamplingSettings
+    var startedAt: Double
+  }
+
+  private struct State: Sendable {
+    var writer: TraceWriter?
+    var status = RecordingStatus.starting
+    var reported = RecordingStatus.starting
+  }
+
+  /// Raw logits go to the screens only; a trace keeps ids, weights and statistics.
+  let demand = RoutingDemand()
+  private let state = Mutex(State())
+  private let queue = DispatchQueue(label: "moetop.recorder")
+
+  init(_ plan: Plan, model: LanguageModel, threads: Int, pieces: @escaping @Sendable (Int32) -> [UInt8]?) {
+    queue.async { [self] in
+      do {
+        var options = TraceWriter.Options()
+        options.createsDirectory = plan.createsDirectory
+        let description = RunDescription(
+          name: "", model: try model.identity(), routers: model.routers, input: InputIdentity(source: plan.source, hash: ""),
+          recording: RecordingLevel(), sampling: plan.sampling.description, seed: plan.sampling.seed,
+          engine: EngineIdentity(version: Version.number, simd: Engine.simdLevel, threads: threads), startedAt: plan.startedAt,
+          tags: ["live"])
+        let writer = try TraceWriter(file: plan.file, description: description, pieces: pieces, options: options)
+        state.withLock { $0.writer = writer }
+        state.withLock { $0.status = .active(file: plan.file, run: writer.run, tokens: 0, bytes: 0) }
+      } catch {
+        fail(error)
+      }
+    }
+  }
+
+  func begin(_ description: SequenceDescription) {
+    guarded { try $0.append(sequences: [description]) }
+  }
+
+  func receive(_ pass: RoutingPass) {
+    guarded { try $0.receive(pass) }
+  }
+
+  /// Ends the run; waits so long at most for what is still on its way.
+  func finish(timeout seconds: Double) {
+    let ended = DispatchSemaphore(value: 0)
+    queue.async { [self] in
+      if let writer = state.withLock({ $0.writer }) { do { try writer.finish(.completed) } catch { fail(error) } }
+      state.withLock { $0.writer = nil }
+      ended.signal()
+    }
+    _ = ended.wait(timeout: .now() + seconds)
+  }
+
+  /// The status when it is another one than at the last call.
+  var changedStatus: RecordingStatus? {
+    let (now, writer) = state.withLock { ($0.status, $0.writer) }
+    var status = now
+    if case .active(let file, let run, let tokens, let bytes) = now, let writer, writer.committedTokens != tokens {
+      let size = Self.size(of: file) + Self.size(of: file + "-wal")
+      status = .active(file: file, run: run, tokens: writer.committedTokens, bytes: max(size, bytes))
+    }
+    return state.withLock { state in
+      if case .failed = state.status { status = state.status } else { state.status = status }
+      guard status != state.reported else { return nil }
+      state.reported = status
+      return status
+    }
+  }
+
+  private func guarded(_ body: @escaping @Sendable (TraceWriter) throws -> Void) {
+    queue.async { [self] in
+      guard let writer = state.withLock({ $0.writer }) else { return }
+      do { try body(writer) } catch { fail(error) }
+    }
+  }
+
+  private func fail(_ error: any Error) {
+    state.withLock { state in
+      state.writer = nil
+      state.status = .failed(message: Failure.message(of: error))
+    }
+  }
+
+  private static func size(of file: String) -> Int {
+    (try? FileManager.default.attributesOfItem(atPath: file)[.size] as? Int) ?? 0
+  }
+}

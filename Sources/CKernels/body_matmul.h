@@ -1,0 +1,229 @@
+// The product of a vector form. A tile is a few weight rows against a few tokens; each of its accumulators is one output,
+// its lanes partial sums over the depth. So every output has one chain of operations, whatever the tile, and weights are
+// read as they lie: there is no packing, only widening to f32 where many tokens share it.
+
+/// What a tile fetches into the second-level cache on its way: two lines, `step` bytes further with each step of the depth.
+typedef struct prefetch {
+  const char *at;
+  size_t step;
+} prefetch;
+
+/// sums[t * rows + r] = x[t] . w[r], for rows and tokens known when compiled.
+MT_INLINE void tile(const int rows, const int tokens, const mt_element_type type, const char *const *w,
+                    const float *const *x, size_t depth, prefetch ahead, float *sums) {
+  vf a[24];
+#pragma clang loop unroll(full)
+  for (int i = 0; i < rows * tokens; i++) { a[i] = v_set(0); }
+  size_t i = 0;
+#pragma clang loop unroll(disable)
+  for (; i + lanes <= depth; i += lanes) {
+    vf row[8];
+    if (tokens >= 3) {
+      __builtin_prefetch(ahead.at, 0, 2);
+      __builtin_prefetch(ahead.at + ahead.step / 2, 0, 2);
+      ahead.at += ahead.step;
+    }
+#pragma clang loop unroll(full)
+    for (int r = 0; r < rows; r++) { row[r] = v_load_element(w[r], type, i); }
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) {
+      vf value = v_load(x[t] + i);
+#pragma clang loop unroll(full)
+      for (int r = 0; r < rows; r++) { a[t * rows + r] = v_fma(row[r], value, a[t * rows + r]); }
+    }
+  }
+  if (i < depth) {
+    vf row[8];
+#pragma clang loop unroll(full)
+    for (int r = 0; r < rows; r++) { row[r] = v_load_element_n(w[r], type, i, depth - i); }
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) {
+      vf value = v_load_n(x[t] + i, depth - i, 0);
+#pragma clang loop unroll(full)
+      for (int r = 0; r < rows; r++) { a[t * rows + r] = v_fma(row[r], value, a[t * rows + r]); }
+    }
+  }
+  const int count = rows * tokens;
+  int done = 0;
+  for (; done + 16 <= count; done += 16) { v_sums(a + done, 16, sums + done); }
+  if (count - done >= 8) {
+    v_sums(a + done, 8, sums + done);
+    done += 8;
+  }
+  if (count - done >= 4) { v_sums(a + done, 4, sums + done); }
+}
+
+#define MT_TILE(name, rows, tokens, type)                                                                              \
+  static __attribute__((noinline)) void name(const char *const *w, const float *const *x, size_t depth, prefetch ahead, \
+                                             float *sums) {                                                            \
+    tile(rows, tokens, type, w, x, depth, ahead, sums);                                                                \
+  }
+#define MT_TILES(suffix, type)          \
+  MT_TILE(tile_81_##suffix, 8, 1, type) \
+  MT_TILE(tile_43_##suffix, 4, 3, type) \
+  MT_OTHER_TILES(suffix, type)
+
+#if MT_WIDE_TILES  // 32 registers: up to 24 accumulators
+#define MT_OTHER_TILES(suffix, type)    \
+  MT_TILE(tile_82_##suffix, 8, 2, type) \
+  MT_TILE(tile_44_##suffix, 4, 4, type) \
+  MT_TILE(tile_45_##suffix, 4, 5, type) \
+  MT_TILE(tile_46_##suffix, 4, 6, type)
+#define MT_TILE_ROW(s) {NULL, tile_81_##s, tile_82_##s, tile_43_##s, tile_44_##s, tile_45_##s, tile_46_##s}
+#else
+#define MT_OTHER_TILES(suffix, type) MT_TILE(tile_42_##suffix, 4, 2, type)
+#define MT_TILE_ROW(s) {NULL, tile_81_##s, tile_42_##s, tile_43_##s}
+#endif
+
+typedef void (*tile_function)(const char *const *w, const float *const *x, size_t depth, prefetch ahead, float *sums);
+
+MT_TILES(f32, MT_F32)
+MT_TILES(f16, MT_F16)
+MT_TILES(bf16, MT_BF16)
+
+static const tile_function tiles_f32[] = MT_TILE_ROW(f32);
+static const tile_function tiles_f16[] = MT_TILE_ROW(f16);
+static const tile_function tiles_bf16[] = MT_TILE_ROW(bf16);
+
+/// Weight rows of the tile for so many tokens.
+MT_INLINE size_t tile_rows(size_t tokens) { return tokens == 1 || (tokens == 2 && MT_WIDE_TILES) ? 8 : 4; }
+
+MT_INLINE const tile_function *tiles_of(mt_element_type type) {
+  return type == MT_F16 ? tiles_f16 : type == MT_BF16 ? tiles_bf16 : tiles_f32;
+}
+
+/// Height of the next token tile: as few tiles as possible, of nearly equal height.
+MT_INLINE size_t next_tile(size_t tokens) {
+  size_t count = (tokens + tile_tokens - 1) / tile_tokens;
+  return (tokens + count - 1) / count;
+}
+
+/// Four floats anywhere in memory.
+typedef float four __attribute__((vector_size(16), aligned(4)));
+
+/// Bias, scale, and the store of one token's piece of a tile: weight rows row, row + apart, ... Nothing is fused here, so
+/// that a value is the same by either branch.
+MT_INLINE void finish(const mt_matmul_job *job, size_t t, size_t row, size_t apart, size_t count, const float *sums) {
+#pragma STDC FP_CONTRACT OFF
+  float *out = job->out + (job->out_index ? job->out_index[t] : t) * job->out_stride + row;
+  const float factor = job->scale ? job->scale[t] : 1;
+  if (count == 4 && apart == 1) {
+    four y = *(const four *)sums;
+    if (job->bias) { y = y + *(const four *)(job->bias + row); }
+    if (job->scale) { y = y * factor; }
+    if (job->accumulate) { y = *(const four *)out + y; }
+    *(four *)out = y;
+    return;
+  }
+  for (size_t i = 0; i < count; i++) {
+    float y = sums[i];
+    if (job->bias) { y = y + job->bias[row + i * apart]; }
+    if (job->scale) { y = y * factor; }
+    if (job->accumulate) { y = out[i * apart] + y; }
+    out[i * apart] = y;
+  }
+}
+
+/// One tile: weight rows row, row + apart, ... against a few tokens. Missing rows repeat the last one.
+MT_INLINE void place_tile(const mt_matmul_job *job, tile_function tile, size_t t, size_t height, const float *const *x,
+                          const char *base, size_t stride, size_t row, size_t apart, size_t width, size_t count,
+                          prefetch ahead) {
+  const char *w[8];
+  float sums[24];
+  for (size_t i = 0; i < width; i++) { w[i] = base + (i < count ? i : count - 1) * apart * stride; }
+  tile(w, x, job->weights.depth, ahead, sums);
+  for (size_t i = 0; i < height; i++) { finish(job, t + i, row, apart, count, sums + i * width); }
+}
+
+MT_INLINE void gather_rows(const mt_matmul_job *job, size_t t, size_t height, const float **x) {
+  for (size_t i = 0; i < height; i++) { x[i] = job->x + (job->x_index ? job->x_index[t + i] : t + i) * job->x_stride; }
+}
+
+/// The tokens [first, end) against the weight rows [row, row + rows), found at `base`, `stride` bytes apart. Meanwhile the
+/// stretch [ahead, ahead_end) is fetched, a slice with every tile: fetching what comes next overlaps with the arithmetic,
+/// which matters where an expert has few tokens.
+static void panel(const mt_matmul_job *job, size_t first, size_t end, mt_element_type type, const char *base, size_t stride,
+                  size_t row, size_t rows, const char *ahead, const char *ahead_end) {
+  const tile_function *tiles = tiles_of(type);
+  const size_t steps = job->weights.depth / lanes;
+  const size_t all_steps = (rows + 3) / 4 * ((end - first + tile_tokens - 1) / tile_tokens) * steps;
+  prefetch fetch = {ahead, (size_t)(ahead_end - ahead) > all_steps * 64 ? 128 : 64};
+  for (size_t t = first, height; t < end; t += height) {
+    height = next_tile(end - t);
+    const float *x[tile_tokens];
+    gather_rows(job, t, height, x);
+    const size_t width = tile_rows(height);
+    for (size_t r = 0; r < rows; r += width) {
+      const char *w = base + r * stride;
+      if (fetch.step > 0 && fetch.at >= ahead_end) { fetch = (prefetch){base, 0}; }
+      if (width == 4 && r + 4 <= rows) {
+        place_tile(job, tiles[height], t, height, x, w, stride, row + r, 1, 4, 4, fetch);
+      } else {
+        const size_t count = rows - r < width ? rows - r : width;
+        place_tile(job, tiles[height], t, height, x, w, stride, row + r, 1, width, count, fetch);
+      }
+      fetch.at += fetch.step * steps;
+    }
+  }
+}
+
+/// One tile of tokens against all rows of the job. Every weight is read once, from memory: as many streams as a tile has
+/// rows. Hardware prefetchers follow one stream a page, so the rows of a tile are taken a page apart, which is 1.5 to 2
+/// times the speed where rows are short.
+static void few_tokens(const mt_matmul_job *job) {
+  const mt_matrix w = job->weights;
+  const size_t height = job->tokens, width = tile_rows(height);
+  const tile_function tile = tiles_of(w.type)[height];
+  const prefetch nothing = {(const char *)w.base, 0};
+  const float *x[tile_tokens];
+  gather_rows(job, 0, height, x);
+  const size_t spread = w.row_bytes > 0 && w.row_bytes < 4096 ? (4095 + w.row_bytes) / w.row_bytes : 1;
+  for (size_t row = job->row_begin; row < job->row_end; row += width * spread) {
+    const size_t left = job->row_end - row;
+    const char *base = (const char *)w.base + row * w.row_bytes;
+    if (left >= width * spread) {
+      for (size_t s = 0; s < spread; s++) {
+        place_tile(job, tile, 0, height, x, base + s * w.row_bytes, w.row_bytes, row + s, spread, width, width, nothing);
+      }
+    } else {
+      const size_t apart = (left + width - 1) / width;
+      for (size_t s = 0; s < apart; s++) {
+        const size_t fit = (left - s + apart - 1) / apart;
+        place_tile(job, tile, 0, height, x, base + s * w.row_bytes, w.row_bytes, row + s, apart, width, fit < width ? fit : width,
+                   nothing);
+      }
+    }
+  }
+}
+
+static void matmul(const mt_matmul_job *job, void *scratch) {
+  const mt_matrix w = job->weights;
+  const char *base = w.base;
+  const size_t begin = job->row_begin, end = job->row_end;
+  if (job->tokens <= tile_tokens) {
+    if (job->tokens > 0) { few_tokens(job); }
+    return;
+  }
+  // A panel of weight rows and a block of tokens, both at home in the second-level cache. For few tokens a panel is small,
+  // so that the next one is soon under way.
+  const size_t block = mt_token_block(w.depth), widened = mt_panel_stride(w.depth);
+  for (size_t first = 0; first < job->tokens; first += block) {
+    const size_t last = job->tokens - first < block ? job->tokens : first + block;
+    const bool widen = w.type != MT_F32 && last - first > widen_above;
+    const size_t step = last - first > widen_above ? mt_panel_rows(w.depth) : mt_small_panel_rows(w.row_bytes);
+    for (size_t row = begin; row < end; row += step) {
+      const size_t rows = end - row < step ? end - row : step, next = row + rows;
+      const size_t after = end - next < step ? end - next : step;
+      const char *source = base + row * w.row_bytes;
+      const char *ahead = base + next * w.row_bytes, *ahead_end = ahead + after * w.row_bytes;
+      if (widen) {
+        for (size_t r = 0; r < rows; r++) {
+          convert((float *)scratch + r * widened, source + r * w.row_bytes, w.type, w.depth);
+        }
+        panel(job, first, last, MT_F32, scratch, widened * sizeof(float), row, rows, ahead, ahead_end);
+      } else {
+        panel(job, first, last, w.type, source, w.row_bytes, row, rows, ahead, ahead_end);
+      }
+    }
+  }
+}

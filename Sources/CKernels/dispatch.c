@@ -1,0 +1,130 @@
+// Which form of the kernels runs: found once, kept in the one table pointer of this room.
+#include "forms.h"
+
+#include <stdatomic.h>
+
+static _Atomic(const mt_kernels *) table_in_use;
+
+const mt_kernels *mt_kernels_at(mt_level level) {
+  switch (level) {
+  case MT_SCALAR:
+    return &mt_scalar_kernels;
+#if defined(__x86_64__)
+  case MT_AVX2:
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")
+               ? &mt_avx2_kernels
+               : NULL;
+  case MT_AVX512:
+  case MT_AVX512VNNI:
+    if (!(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+          __builtin_cpu_supports("avx512dq") && mt_kernels_at(MT_AVX2))) {
+      return NULL;
+    }
+    if (level == MT_AVX512) { return &mt_avx512_kernels; }
+    return __builtin_cpu_supports("avx512vnni") ? &mt_avx512vnni_kernels : NULL;
+#elif defined(__aarch64__)
+  case MT_NEON:
+    return &mt_neon_kernels;
+#endif
+  default:
+    return NULL;
+  }
+}
+
+mt_level mt_best_level(void) {
+  for (int level = MT_AVX512VNNI; level > MT_SCALAR; level--) {
+    if (mt_kernels_at((mt_level)level)) { return (mt_level)level; }
+  }
+  return MT_SCALAR;
+}
+
+mt_level mt_kernels_init(mt_level level) {
+  const mt_kernels *table = mt_kernels_at(level);
+  if (!table) { table = mt_kernels_at(mt_best_level()); }
+  atomic_store_explicit(&table_in_use, table, memory_order_release);
+  return table->level;
+}
+
+static inline const mt_kernels *table(void) {
+  const mt_kernels *current = atomic_load_explicit(&table_in_use, memory_order_acquire);
+  if (__builtin_expect(!current, 0)) {
+    mt_kernels_init(mt_best_level());
+    current = atomic_load_explicit(&table_in_use, memory_order_acquire);
+  }
+  return current;
+}
+
+mt_level mt_simd_level(void) { return table()->level; }
+
+const char *mt_simd_level_name(mt_level level) {
+  switch (level) {
+  case MT_SCALAR: return "scalar";
+  case MT_NEON: return "neon";
+  case MT_AVX2: return "avx2";
+  case MT_AVX512: return "avx512";
+  case MT_AVX512VNNI: return "avx512vnni";
+  }
+  return "unknown";
+}
+
+size_t mt_row_bytes(mt_element_type type, size_t depth) {
+  switch (type) {
+  case MT_F32: return depth * 4;
+  case MT_F16:
+  case MT_BF16: return depth * 2;
+  }
+  return 0;
+}
+
+size_t mt_matmul_scratch_bytes(size_t depth) { return mt_panel_rows(depth) * mt_panel_stride(depth) * sizeof(float); }
+
+size_t mt_attention_scratch_bytes(size_t keys) { return mt_query_rows(keys) * mt_score_stride(keys) * sizeof(float); }
+
+void mt_matmul(const mt_matmul_job *job, void *scratch) { table()->matmul(job, scratch); }
+
+void mt_attention(const mt_attention_job *job, void *scratch) { table()->attention(job, scratch); }
+
+void mt_convert(float *restrict out, const void *restrict src, mt_element_type type, size_t n) {
+  table()->convert(out, src, type, n);
+}
+
+void mt_rms_norm(float *out, size_t out_stride, const float *x, size_t x_stride, size_t rows, size_t n,
+                 const float *weight, float weight_offset, float eps) {
+  table()->rms_norm(out, out_stride, x, x_stride, rows, n, weight, weight_offset, eps);
+}
+
+void mt_layer_norm(float *out, size_t out_stride, const float *x, size_t x_stride, size_t rows, size_t n,
+                   const float *weight, const float *bias, float eps) {
+  table()->layer_norm(out, out_stride, x, x_stride, rows, n, weight, bias, eps);
+}
+
+void mt_rope(float *x, size_t heads, size_t head_stride, size_t rotary_dim, const float *cosines, const float *sines,
+             bool interleaved) {
+  table()->rope(x, heads, head_stride, rotary_dim, cosines, sines, interleaved);
+}
+
+void mt_activate(float *out, const float *u, const float *v, size_t n, mt_activation kind, float limit) {
+  table()->activate(out, u, v, n, kind, limit);
+}
+
+void mt_softmax(float *x, size_t stride, size_t rows, size_t n) { table()->softmax(x, stride, rows, n); }
+
+void mt_logits_summary_of(mt_logits_summary *out, const float *logits, size_t n, size_t target) {
+  table()->logits_summary(out, logits, n, target);
+}
+
+void mt_exp(float *out, const float *x, size_t n) { table()->exp(out, x, n); }
+
+void mt_sigmoid(float *out, const float *x, size_t n) { table()->sigmoid(out, x, n); }
+
+void mt_add(float *out, const float *a, const float *b, size_t n) { table()->add(out, a, b, n); }
+
+void mt_multiply(float *out, const float *a, const float *b, size_t n) { table()->multiply(out, a, b, n); }
+
+void mt_scale(float *out, const float *x, float factor, size_t n) { table()->scale(out, x, factor, n); }
+
+void mt_axpy(float *out, const float *x, float factor, size_t n) { table()->axpy(out, x, factor, n); }
+
+void mt_modulate(float *out, const float *x, const float *scale, const float *shift, size_t n) {
+  table()->modulate(out, x, scale, shift, n);
+}

@@ -1,0 +1,33 @@
+// The form for AVX2 with FMA and F16C: Haswell and Zen onwards. The bodies are shared; only the words differ.
+#include "forms.h"
+
+#if defined(__x86_64__)
+
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+
+#define MT_WIDE_TILES 0
+/// Tokens above which weights are widened once to f32 instead of in each tile.
+enum { widen_above = 32 };
+
+#include "vector_avx2.h"
+
+#include "body_math.h"
+#include "body_rows.h"
+
+#include "body_matmul.h"
+
+#include "body_attention.h"
+
+#pragma clang attribute pop
+
+#define MT_TABLE(at)                                                                                                   \
+  {                                                                                                                    \
+    .level = at, .matmul = matmul, .attention = attention, .convert = convert, .rms_norm = rms_norm,                   \
+    .layer_norm = layer_norm, .rope = rope, .activate = activate, .softmax = softmax,                                  \
+    .logits_summary = logits_summary, .exp = exp_row, .sigmoid = sigmoid, .add = add, .multiply = multiply,            \
+    .scale = scale, .axpy = axpy, .modulate = modulate,                                                                \
+  }
+
+const mt_kernels mt_avx2_kernels = MT_TABLE(MT_AVX2);
+
+#endif

@@ -1,0 +1,35 @@
+// The form for AVX-512: F, BW, VL and DQ, which came together with Skylake servers. The bodies are shared; only the words differ.
+#include "forms.h"
+
+#if defined(__x86_64__)
+
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c"))), apply_to = function)
+
+#define MT_WIDE_TILES 1
+/// Tokens above which weights are widened once to f32 instead of in each tile.
+enum { widen_above = 32 };
+
+#include "vector_avx512.h"
+
+#include "body_math.h"
+#include "body_rows.h"
+
+#include "body_matmul.h"
+
+#include "body_attention.h"
+
+#pragma clang attribute pop
+
+#define MT_TABLE(at)                                                                                                   \
+  {                                                                                                                    \
+    .level = at, .matmul = matmul, .attention = attention, .convert = convert, .rms_norm = rms_norm,                   \
+    .layer_norm = layer_norm, .rope = rope, .activate = activate, .softmax = softmax,                                  \
+    .logits_summary = logits_summary, .exp = exp_row, .sigmoid = sigmoid, .add = add, .multiply = multiply,            \
+    .scale = scale, .axpy = axpy, .modulate = modulate,                                                                \
+  }
+
+const mt_kernels mt_avx512_kernels = MT_TABLE(MT_AVX512);
+/// The same kernels: VNNI serves quantised types, which have none yet; the name tells traces what the machine has.
+const mt_kernels mt_avx512vnni_kernels = MT_TABLE(MT_AVX512VNNI);
+
+#endif

@@ -1,0 +1,29 @@
+// The form for NEON: every arm64 machine. The bodies are shared; only the words differ.
+#include "forms.h"
+
+#if defined(__aarch64__)
+
+#define MT_WIDE_TILES 1
+/// Tokens above which weights are widened once to f32 instead of in each tile.
+enum { widen_above = 32 };
+
+#include "vector_neon.h"
+
+#include "body_math.h"
+#include "body_rows.h"
+
+#include "body_matmul.h"
+
+#include "body_attention.h"
+
+#define MT_TABLE(at)                                                                                                   \
+  {                                                                                                                    \
+    .level = at, .matmul = matmul, .attention = attention, .convert = convert, .rms_norm = rms_norm,                   \
+    .layer_norm = layer_norm, .rope = rope, .activate = activate, .softmax = softmax,                                  \
+    .logits_summary = logits_summary, .exp = exp_row, .sigmoid = sigmoid, .add = add, .multiply = multiply,            \
+    .scale = scale, .axpy = axpy, .modulate = modulate,                                                                \
+  }
+
+const mt_kernels mt_neon_kernels = MT_TABLE(MT_NEON);
+
+#endif

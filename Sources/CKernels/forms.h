@@ -1,0 +1,62 @@
+// Internal: the tables of the forms, and the sizes all forms share.
+#ifndef MOETOP_FORMS_H
+#define MOETOP_FORMS_H
+
+#include "include/kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+extern const mt_kernels mt_scalar_kernels;
+#if defined(__x86_64__)
+extern const mt_kernels mt_avx2_kernels;
+extern const mt_kernels mt_avx512_kernels;
+extern const mt_kernels mt_avx512vnni_kernels;
+#elif defined(__aarch64__)
+extern const mt_kernels mt_neon_kernels;
+#endif
+
+/// Floats from one widened weight row to the next: whole cache lines, and never a multiple of 4 KiB, so that the
+/// rows of a tile do not compete for the same cache sets.
+static inline size_t mt_panel_stride(size_t depth) {
+  size_t stride = (depth + 15) / 16 * 16;
+  return stride % 1024 == 0 ? stride + 16 : stride;
+}
+
+/// Weight rows of a panel for many tokens: 32 KiB of f32, the first-level cache, but 32 rows where these stay within
+/// 192 KiB, so that tokens need not be read again too often.
+static inline size_t mt_panel_rows(size_t depth) {
+  size_t row_bytes = mt_panel_stride(depth ? depth : 1) * sizeof(float);
+  size_t first_level = (size_t)32 * 1024 / row_bytes, second_level = (size_t)192 * 1024 / row_bytes;
+  size_t rows = (first_level > 32 ? first_level : second_level < 32 ? second_level : 32) / 8 * 8;
+  return rows < 8 ? 8 : rows > 256 ? 256 : rows;
+}
+
+/// Weight rows of a panel for few tokens: about 32 KiB as stored.
+static inline size_t mt_small_panel_rows(size_t row_bytes) {
+  size_t rows = (size_t)32 * 1024 / (row_bytes ? row_bytes : 1) / 8 * 8;
+  return rows < 8 ? 8 : rows > 256 ? 256 : rows;
+}
+
+/// Tokens against which a panel is used before the next: about 512 KiB of them.
+static inline size_t mt_token_block(size_t depth) {
+  size_t tokens = (size_t)512 * 1024 / sizeof(float) / (depth ? depth : 1) / 12 * 12;
+  return tokens < 48 ? 48 : tokens > 1008 ? 1008 : tokens;
+}
+
+/// Score columns of one query row: whole vectors, so that lane = key index modulo 16 for every query.
+static inline size_t mt_score_stride(size_t keys) { return (keys + 15) / 16 * 16 + 16; }
+
+/// Query rows whose scores are held at once: whole tiles of every form, and fewer where there are many keys.
+enum { mt_most_query_rows = 48 };
+static inline size_t mt_query_rows(size_t keys) { return keys <= 2560 ? mt_most_query_rows : 24; }
+
+/// The keys [begin, end) that token t of an attention job sees.
+static inline void mt_visible_keys(const mt_attention_job *job, size_t t, size_t *begin, size_t *end) {
+  size_t position = job->first_position + t;
+  *end = job->causal && position + 1 < job->keys ? position + 1 : job->keys;
+  *begin = job->window > 0 && position + 1 > job->window ? position + 1 - job->window : 0;
+  if (*begin > *end) { *begin = *end; }
+}
+
+#endif

@@ -1,0 +1,224 @@
+// CKernels: the arithmetic of a forward pass, as pure functions of pointers and sizes.
+//
+// Who may call what, in one page:
+//
+//   mt_matmul          out[t, r] (+)= scale[t] * (sum_i x[t, i] * W[r, i] + bias[r]) for a range of rows r;
+//                      token rows may be gathered (x_index) and results scattered (out_index), so that one
+//                      call serves a projection, an expert's tokens, and the weighted sum of expert outputs
+//   mt_attention       one KV head against a block of query rows: scores, softmax, weighted sum of values
+//   mt_rms_norm, mt_layer_norm, mt_rope, mt_activate, mt_softmax, mt_logits_stats, mt_convert, ...
+//                      row functions
+//
+// Every function exists in several forms (scalar, AVX2, AVX-512, NEON), gathered in one table a form, `mt_kernels`.
+// The free functions call the table chosen at start; tests call each table directly through `mt_kernels_at`.
+//
+// What holds within one form, and is tested:
+//   - An output element depends only on its own token row, its own weight row (and its own keys and values). It does
+//     not depend on the number of tokens in the call, on the row range, on gather or scatter lists, or on threads.
+//     Prefill and decode therefore agree bit for bit.
+//   - A dot product keeps one partial sum a lane (16 lanes in scalar and AVX-512, 8 in AVX2, 4 in NEON), adds to it once
+//     every `lanes` elements, in rising order (fused; scalar: multiply, then add), and folds the lanes in one fixed order.
+//   - bf16 and f16 weights are widened to f32 exactly; there is no rounding but that of f32 accumulation.
+// Between forms the last bits differ (fused or not, number of lanes).
+//
+// No function allocates, keeps state, or checks its arguments: sizes are the caller's promise. Pointers to f32 are
+// aligned to 4 bytes; weights may have any alignment. `scratch` is the caller's, aligned to 64 bytes, one a thread.
+
+#ifndef MOETOP_KERNELS_H
+#define MOETOP_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma clang assume_nonnull begin
+
+// ---------------------------------------------------------------------------------------------------------------
+// Types
+
+/// How a weight is stored. The ids are those of GGUF, so that quantised types take their known numbers later.
+typedef enum mt_element_type {
+  MT_F32 = 0,
+  MT_F16 = 1,
+  MT_BF16 = 30,
+} mt_element_type;
+
+/// A form of the kernels. Higher is preferred where the machine has it.
+typedef enum mt_level {
+  MT_SCALAR = 0,
+  MT_NEON = 1,
+  MT_AVX2 = 2,
+  MT_AVX512 = 3,
+  MT_AVX512VNNI = 4,
+} mt_level;
+
+/// Weights as they lie in the mapped file: [rows, depth], row r at `base + r * row_bytes`.
+typedef struct mt_matrix {
+  const void *base;
+  size_t row_bytes;
+  size_t rows;
+  size_t depth;
+  mt_element_type type;
+} mt_matrix;
+
+/// One product; all pointers but `out`, `x` and `weights.base` may be NULL.
+typedef struct mt_matmul_job {
+  float *out;                             // [tokens or more, out_stride]; column r belongs to weight row r
+  size_t out_stride;                      // in floats
+  const uint32_t *_Nullable out_index;    // [tokens] row of `out` for each token; NULL: token t writes row t
+  const float *x;                         // [tokens or more, x_stride]
+  size_t x_stride;                        // in floats
+  const uint32_t *_Nullable x_index;      // [tokens] row of `x` for each token; NULL: token t reads row t
+  size_t tokens;
+  mt_matrix weights;
+  size_t row_begin, row_end;              // weight rows to compute: the split over threads
+  const float *_Nullable bias;            // [weights.rows], added before the scale
+  const float *_Nullable scale;           // [tokens], multiplies the result
+  bool accumulate;                        // out += instead of out =; an out row may appear once in a call
+} mt_matmul_job;
+
+/// One KV head against the query heads that share it. Query row (t, h) sits at q + t * q_token_stride + h * q_head_stride.
+///
+/// Token t sees key j when j < keys, and, if causal, j <= first_position + t, and, if window > 0,
+/// j + window > first_position + t. A token that sees no key gets zeros.
+typedef struct mt_attention_job {
+  float *out;                             // [tokens, group, value_dim] by the two strides
+  size_t out_token_stride, out_head_stride;
+  const float *q;                         // [tokens, group, head_dim] by the two strides
+  size_t q_token_stride, q_head_stride;
+  const float *k;                         // [keys, head_dim], stride k_stride
+  size_t k_stride;
+  const float *v;                         // [keys, value_dim], stride v_stride
+  size_t v_stride;
+  size_t head_dim, value_dim;
+  size_t tokens, group, keys;
+  size_t first_position;                  // index among the keys of the first token's own key
+  bool causal;
+  size_t window;                          // 0: unlimited
+  float scale;                            // usually 1 / sqrt(head_dim)
+  float softcap;                          // 0: none; otherwise s = softcap * tanh(s / softcap) after scaling
+  const float *_Nullable sinks;           // [group] extra logit a query head in the denominator, or NULL
+} mt_attention_job;
+
+/// Activation of a gated or plain MLP. `u` is the gate projection, `v` the up projection (1 where there is none).
+typedef enum mt_activation {
+  MT_SILU = 0,          // u * sigmoid(u) * v
+  MT_GELU_TANH = 1,     // 0.5 u (1 + tanh(sqrt(2/pi) (u + 0.044715 u^3))) * v
+  MT_GELU_ERF = 2,      // 0.5 u (1 + erf(u / sqrt 2)) * v
+  MT_RELU = 3,          // max(u, 0) * v
+  MT_RELU_SQUARED = 4,  // max(u, 0)^2 * v
+  MT_SWIGLU_CLAMPED = 5 // gpt-oss: u = min(u, limit), v = clamp(v, +-limit): u * sigmoid(1.702 u) * (v + 1)
+} mt_activation;
+
+/// What a row of logits says. `surprisal` is lse - logits[target], NaN when the target is out of range.
+typedef struct mt_logits_summary {
+  float max, log_sum_exp, entropy, surprisal;
+  size_t argmax;        // lowest index among equals; NaN never wins
+} mt_logits_summary;
+
+/// Scratch for mt_matmul at this depth, in bytes (multiple of 64).
+size_t mt_matmul_scratch_bytes(size_t depth);
+/// Scratch for mt_attention over so many keys, in bytes (multiple of 64).
+size_t mt_attention_scratch_bytes(size_t keys);
+/// Bytes of one stored row of `depth` elements; 0 for a type unknown here.
+size_t mt_row_bytes(mt_element_type type, size_t depth);
+
+// ---------------------------------------------------------------------------------------------------------------
+// The table of one form
+
+typedef struct mt_kernels {
+  mt_level level;
+  void (*matmul)(const mt_matmul_job *job, void *scratch);
+  void (*attention)(const mt_attention_job *job, void *scratch);
+  void (*convert)(float *restrict out, const void *restrict src, mt_element_type type, size_t n);
+  void (*rms_norm)(float *out, size_t out_stride, const float *x, size_t x_stride, size_t rows, size_t n,
+                   const float *_Nullable weight, float weight_offset, float eps);
+  void (*layer_norm)(float *out, size_t out_stride, const float *x, size_t x_stride, size_t rows, size_t n,
+                     const float *_Nullable weight, const float *_Nullable bias, float eps);
+  void (*rope)(float *x, size_t heads, size_t head_stride, size_t rotary_dim, const float *cosines, const float *sines,
+               bool interleaved);
+  void (*activate)(float *out, const float *u, const float *_Nullable v, size_t n, mt_activation kind, float limit);
+  void (*softmax)(float *x, size_t stride, size_t rows, size_t n);
+  void (*logits_summary)(mt_logits_summary *out, const float *logits, size_t n, size_t target);
+  void (*exp)(float *out, const float *x, size_t n);
+  void (*sigmoid)(float *out, const float *x, size_t n);
+  void (*add)(float *out, const float *a, const float *b, size_t n);
+  void (*multiply)(float *out, const float *a, const float *b, size_t n);
+  void (*scale)(float *out, const float *x, float factor, size_t n);
+  void (*axpy)(float *out, const float *x, float factor, size_t n);
+  void (*modulate)(float *out, const float *x, const float *scale, const float *shift, size_t n);
+} mt_kernels;
+
+/// The best level this machine has.
+mt_level mt_best_level(void);
+/// The table of a level, or NULL where this machine cannot run it.
+const mt_kernels *_Nullable mt_kernels_at(mt_level level);
+/// Makes `level` the one the free functions below use, or the best one if the machine lacks it; answers the one taken.
+/// Idempotent. To be called before work starts; without a call the best level is used.
+mt_level mt_kernels_init(mt_level level);
+/// The level in use, and its name: "scalar", "neon", "avx2", "avx512", "avx512vnni".
+mt_level mt_simd_level(void);
+const char *mt_simd_level_name(mt_level level);
+
+// ---------------------------------------------------------------------------------------------------------------
+// The free functions: the table in use
+
+/// The product described by the job; `scratch` holds mt_matmul_scratch_bytes(job->weights.depth).
+void mt_matmul(const mt_matmul_job *job, void *scratch);
+
+/// The attention described by the job; `scratch` holds mt_attention_scratch_bytes(job->keys).
+void mt_attention(const mt_attention_job *job, void *scratch);
+
+/// out[n] = src[n] widened to f32: an embedding row, a norm weight.
+void mt_convert(float *restrict out, const void *restrict src, mt_element_type type, size_t n);
+
+/// out = x / sqrt(mean(x^2) + eps) * (weight + weight_offset), a row at a time; weight NULL: no weight. May be in place.
+void mt_rms_norm(float *out, size_t out_stride, const float *x, size_t x_stride, size_t rows, size_t n,
+                 const float *_Nullable weight, float weight_offset, float eps);
+
+/// out = (x - mean) / sqrt(variance + eps) * weight + bias, a row at a time; weight and bias may be NULL. May be in place.
+void mt_layer_norm(float *out, size_t out_stride, const float *x, size_t x_stride, size_t rows, size_t n,
+                   const float *_Nullable weight, const float *_Nullable bias, float eps);
+
+/// Rotates the first rotary_dim values of each head of one token in place. cosines and sines are [rotary_dim / 2].
+/// Half-split ("neox"): pairs (i, i + rotary_dim / 2); interleaved: pairs (2i, 2i + 1).
+void mt_rope(float *x, size_t heads, size_t head_stride, size_t rotary_dim, const float *cosines, const float *sines,
+             bool interleaved);
+
+/// out = activation(u) * v over n values; v NULL: 1. May be in place on u or v. `limit` only for MT_SWIGLU_CLAMPED.
+void mt_activate(float *out, const float *u, const float *_Nullable v, size_t n, mt_activation kind, float limit);
+
+/// Softmax of each row in place. A row of -inf only becomes NaN, as in the reference.
+void mt_softmax(float *x, size_t stride, size_t rows, size_t n);
+
+/// Maximum, log-sum-exp, entropy in nats and surprisal of one row of logits; pass SIZE_MAX for no target.
+void mt_logits_summary_of(mt_logits_summary *out, const float *logits, size_t n, size_t target);
+
+/// out = e^x within 2 ulp; out = 1 / (1 + e^-x).
+void mt_exp(float *out, const float *x, size_t n);
+void mt_sigmoid(float *out, const float *x, size_t n);
+
+/// out = a + b; out = a * b; out = factor * x; out += factor * x; out = x * (1 + scale) + shift.
+void mt_add(float *out, const float *a, const float *b, size_t n);
+void mt_multiply(float *out, const float *a, const float *b, size_t n);
+void mt_scale(float *out, const float *x, float factor, size_t n);
+void mt_axpy(float *out, const float *x, float factor, size_t n);
+void mt_modulate(float *out, const float *x, const float *scale, const float *shift, size_t n);
+
+/// Tells the core that the caller is spinning.
+static inline void mt_spin_hint(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+#pragma clang assume_nonnull end
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,169 @@
+// Gives the terminal back however the program ends. Handlers only touch what is prepared here and only call functions that
+// are async-signal-safe: one prebuilt byte string, termios, then the signal again.
+//
+// The state is `static`, so one copy lives in each object file that uses it: ExitGuard.swift must stay the only one.
+#ifndef MOETOP_CNCURSES_GUARD_H
+#define MOETOP_CNCURSES_GUARD_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#define MOETOP_GUARD_SIGNALS 65
+
+static struct {
+  volatile sig_atomic_t armed;   /* the modes are entered, a restore is due */
+  volatile sig_atomic_t pending; /* the signal that asked for the end */
+  int tty;                       /* where the bytes go */
+  int wake[2];                   /* read end, write end; created once, never closed */
+  struct termios modes;          /* as they were before us */
+  size_t length;
+  char bytes[512];
+  struct sigaction before[MOETOP_GUARD_SIGNALS];
+} moetop_guard = {.tty = -1, .wake = {-1, -1}};
+
+static inline void moetop_guard_restore(void) {
+  if (!moetop_guard.armed) return;
+  moetop_guard.armed = 0;
+  int kept = errno;
+  size_t done = 0;
+  struct pollfd out = {moetop_guard.tty, POLLOUT, 0};
+  while (done < moetop_guard.length && poll(&out, 1, 200) > 0 && (out.revents & POLLOUT)) {
+    ssize_t count = write(moetop_guard.tty, moetop_guard.bytes + done, moetop_guard.length - done);
+    if (count > 0) done += (size_t)count;
+    else if (errno != EINTR && errno != EAGAIN) break;
+  }
+  tcsetattr(moetop_guard.tty, TCSANOW, &moetop_guard.modes);
+  tcflush(moetop_guard.tty, TCIFLUSH);
+  errno = kept;
+}
+
+static inline void moetop_guard_note(char what) {
+  int kept = errno;
+  if (moetop_guard.wake[1] >= 0 && write(moetop_guard.wake[1], &what, 1) < 0) errno = kept;
+  errno = kept;
+}
+
+/* Ends by the signal, with whoever handled it before us: a core dump, a backtrace, or the default. */
+static inline void moetop_guard_again(int sig) {
+  sigaction(sig, &moetop_guard.before[sig], NULL);
+  raise(sig);
+}
+
+static inline void moetop_guard_fatal(int sig) {
+  moetop_guard_restore();
+  moetop_guard_again(sig);
+}
+
+/* The first request to end restores the screen and lets the program flush; a second one, or three seconds, end it. */
+static inline void moetop_guard_ask(int sig) {
+  moetop_guard_restore();
+  if (moetop_guard.pending) {
+    moetop_guard_again(sig);
+    return;
+  }
+  moetop_guard.pending = sig;
+  moetop_guard_note('T');
+  alarm(3);
+}
+
+static inline void moetop_guard_late(int sig) {
+  (void)sig;
+  moetop_guard_restore();
+  if (moetop_guard.pending) moetop_guard_again((int)moetop_guard.pending);
+}
+
+static inline void moetop_guard_resized(int sig) { (void)sig; moetop_guard_note('W'); }
+static inline void moetop_guard_stopped(int sig) { (void)sig; moetop_guard_note('Z'); }
+static inline void moetop_guard_continued(int sig) { (void)sig; moetop_guard_note('C'); }
+
+static inline void moetop_guard_install(int sig, void (*handler)(int), int flags) {
+  struct sigaction action, before;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = handler;
+  sigfillset(&action.sa_mask);
+  action.sa_flags = flags;
+  if (sigaction(sig, NULL, &before) != 0) return;
+  if (before.sa_handler == SIG_IGN && (sig == SIGHUP || sig == SIGINT)) return; /* nohup */
+  moetop_guard.before[sig] = before;
+  sigaction(sig, &action, NULL);
+}
+
+/* The pipe on which handlers and other threads call; 1 when it exists. */
+static inline int moetop_guard_open_pipe(void) {
+  if (moetop_guard.wake[0] >= 0) return 1;
+  int ends[2];
+  if (pipe(ends) != 0) return 0;
+  for (int i = 0; i < 2; i++) {
+    fcntl(ends[i], F_SETFL, fcntl(ends[i], F_GETFL) | O_NONBLOCK);
+    fcntl(ends[i], F_SETFD, FD_CLOEXEC);
+  }
+  moetop_guard.wake[0] = ends[0];
+  moetop_guard.wake[1] = ends[1];
+  return 1;
+}
+
+/* Installs every handler, before any mode is entered. A stack of its own lets a stack overflow be handled too. */
+static inline void moetop_guard_start(void) {
+  static char stack[32768];
+  stack_t other = {.ss_sp = stack, .ss_size = sizeof stack, .ss_flags = 0};
+  sigaltstack(&other, NULL);
+  static const int fatal[] = {SIGQUIT, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
+  static const int ask[] = {SIGTERM, SIGHUP, SIGINT};
+  for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++) moetop_guard_install(fatal[i], moetop_guard_fatal, SA_ONSTACK);
+  for (size_t i = 0; i < sizeof ask / sizeof *ask; i++) moetop_guard_install(ask[i], moetop_guard_ask, SA_ONSTACK | SA_RESTART);
+  moetop_guard_install(SIGALRM, moetop_guard_late, SA_ONSTACK);
+  moetop_guard_install(SIGWINCH, moetop_guard_resized, SA_ONSTACK | SA_RESTART);
+  moetop_guard_install(SIGTSTP, moetop_guard_stopped, SA_ONSTACK | SA_RESTART);
+  moetop_guard_install(SIGCONT, moetop_guard_continued, SA_ONSTACK | SA_RESTART);
+  static int registered;
+  if (!registered) registered = atexit(moetop_guard_restore) == 0;
+}
+
+/* Puts the handlers back as they were before. */
+static inline void moetop_guard_finish(void) {
+  static const int all[] = {SIGQUIT, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGTERM,
+                            SIGHUP,  SIGINT,  SIGALRM, SIGWINCH, SIGTSTP, SIGCONT};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) sigaction(all[i], &moetop_guard.before[all[i]], NULL);
+}
+
+/* Remembers the modes of the terminal as they are now; 1 when it is one. */
+static inline int moetop_guard_remember(int tty) { return tcgetattr(tty, &moetop_guard.modes) == 0; }
+
+/* From here on every end writes the bytes to the terminal. */
+static inline void moetop_guard_arm(int tty, const char *bytes, size_t length) {
+  moetop_guard.armed = 0;
+  moetop_guard.tty = tty;
+  moetop_guard.length = length < sizeof moetop_guard.bytes ? length : sizeof moetop_guard.bytes;
+  memcpy(moetop_guard.bytes, bytes, moetop_guard.length);
+  moetop_guard.armed = 1;
+}
+
+static inline void moetop_guard_disarm(void) { moetop_guard.armed = 0; }
+static inline int moetop_guard_is_armed(void) { return (int)moetop_guard.armed; }
+static inline int moetop_guard_pending(void) { return (int)moetop_guard.pending; }
+static inline void moetop_guard_answered(void) { alarm(0); }
+static inline int moetop_guard_wake_read(void) { return moetop_guard.wake[0]; }
+static inline int moetop_guard_wake_write(void) { return moetop_guard.wake[1]; }
+
+/* Stops the whole job as ^Z would and returns when it goes on. The others of the group stop first; our own stop is synchronous.
+   Where nobody could continue us (an orphaned group) the kernel ignores the stop. */
+static inline void moetop_guard_stop(void) {
+  struct sigaction plain, ours;
+  memset(&plain, 0, sizeof plain);
+  sigemptyset(&plain.sa_mask);
+  plain.sa_handler = SIG_IGN;
+  sigaction(SIGTSTP, &plain, &ours);
+  kill(0, SIGTSTP);
+  plain.sa_handler = SIG_DFL;
+  sigaction(SIGTSTP, &plain, NULL);
+  raise(SIGTSTP);
+  sigaction(SIGTSTP, &ours, NULL);
+}
+
+#endif

@@ -1,0 +1,121 @@
+// The one door to ncursesw: every macro, variadic and cchar_t trick stays behind this header. Swift sees plain functions.
+#ifndef MOETOP_CNCURSES_SHIM_H
+#define MOETOP_CNCURSES_SHIM_H
+
+#ifndef NCURSES_WIDECHAR
+#define NCURSES_WIDECHAR 1
+#endif
+#include <errno.h>
+#include <langinfo.h>
+#include <locale.h>
+#include <ncurses.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <wchar.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
+
+#include "guard.h"
+
+/* Attributes are macros with casts, which Swift does not import. */
+static const attr_t moetop_bold = A_BOLD;
+static const attr_t moetop_dim = A_DIM;
+static const attr_t moetop_underline = A_UNDERLINE;
+static const attr_t moetop_reverse = A_REVERSE;
+
+/* Global variables of ncurses are not safe to name from Swift 6. */
+static inline WINDOW *moetop_stdscr(void) { return stdscr; }
+static inline WINDOW *moetop_curscr(void) { return curscr; }
+static inline int moetop_lines(void) { return LINES; }
+static inline int moetop_columns(void) { return COLS; }
+static inline int moetop_colors(void) { return COLORS; }
+static inline const char *moetop_version(void) { return curses_version(); }
+
+/* The character set of the user's locale. Only LC_CTYPE is taken over: numbers keep their point. */
+static inline const char *moetop_codeset(void) {
+  setlocale(LC_CTYPE, "");
+  return nl_langinfo(CODESET);
+}
+
+/* A string capability of the current terminal; NULL when it has none. */
+static inline const char *moetop_capability(const char *name) {
+  char *found = tigetstr(name);
+  return found == (char *)-1 ? NULL : found;
+}
+
+/* Addresses the cursor absolutely, around ncurses, which would take a relative way from where it believes the cursor is.
+   mvcur() is no help: it writes through stdio, after the frame. */
+static inline void moetop_address(int fd, int row, int column) {
+  char *text = tparm((char *)moetop_capability("cup"), (long)row, (long)column, 0L, 0L, 0L, 0L, 0L, 0L, 0L);
+  while (text && *text) {
+    char *delay = strstr(text, "$<");
+    size_t length = delay ? (size_t)(delay - text) : strlen(text);
+    if (length && write(fd, text, length) < 0) return;
+    char *end = delay ? strchr(delay, '>') : NULL;
+    text = end ? end + 1 : NULL;
+  }
+}
+
+/* Opens the terminal on copies of two descriptors. *out receives the descriptor ncurses writes to. */
+static inline SCREEN *moetop_newterm(const char *term, int out_fd, int in_fd, int *out) {
+  int out_copy = dup(out_fd), in_copy = dup(in_fd);
+  FILE *out_file = out_copy < 0 ? NULL : fdopen(out_copy, "w");
+  FILE *in_file = in_copy < 0 ? NULL : fdopen(in_copy, "r");
+  SCREEN *screen = out_file && in_file ? newterm(term, out_file, in_file) : NULL;
+  if (screen) {
+    *out = out_copy;
+    return screen;
+  }
+  if (out_file) fclose(out_file);
+  else if (out_copy >= 0) close(out_copy);
+  if (in_file) fclose(in_file);
+  else if (in_copy >= 0) close(in_copy);
+  return NULL;
+}
+
+/* Memory with a descriptor, to catch what ncurses writes during one frame. */
+static inline int moetop_scratch(void) {
+#if defined(__linux__) && defined(SYS_memfd_create)
+  return (int)syscall(SYS_memfd_create, "moetop-frame", 1u);
+#else
+  FILE *file = tmpfile();
+  int copy = file ? dup(fileno(file)) : -1;
+  if (file) fclose(file);
+  return copy;
+#endif
+}
+
+/* One cell: a base with up to two marks. `width` is ours; where the C library thinks otherwise, ncurses and we would
+   disagree about the row, so `?` is shown instead. The pair goes through `opts`, as it may not fit a short. */
+static inline void moetop_cell(cchar_t *cell, uint32_t base, uint32_t mark1, uint32_t mark2, int width, attr_t attributes, int pair) {
+  wchar_t text[4] = {(wchar_t)base, (wchar_t)mark1, (wchar_t)mark2, 0};
+  if (base > 0x7E && wcwidth((wchar_t)base) != width) text[0] = L'?', text[1] = 0;
+  if (mark1 && wcwidth((wchar_t)mark1) != 0) text[1] = 0;
+  if (mark2 && wcwidth((wchar_t)mark2) != 0) text[2] = 0;
+  memset(cell, 0, sizeof *cell);
+  setcchar(cell, text, attributes, (short)0, &pair);
+}
+
+/* True when `?` stood in for a wide character above, so that its second column must be filled too. */
+static inline int moetop_disagrees(uint32_t base, int width) { return base > 0x7E && wcwidth((wchar_t)base) != width; }
+
+/* Rows and columns of the terminal behind a descriptor; 0 when it does not say. */
+static inline int moetop_size(int fd, int *rows, int *columns) {
+  struct winsize size;
+  if (ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_row == 0 || size.ws_col == 0) return 0;
+  *rows = size.ws_row;
+  *columns = size.ws_col;
+  return 1;
+}
+
+/* Bytes that can be read now; -1 on error. */
+static inline int moetop_readable(int fd) {
+  int count = 0;
+  return ioctl(fd, FIONREAD, &count) == 0 ? count : -1;
+}
+
+#endif

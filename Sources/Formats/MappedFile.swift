@@ -1,0 +1,62 @@
+// How do bytes of a file reach us without being copied? A `MappedFile` is one regular file mapped read-only from start to end;
+// weights stay in the page cache and are never loaded. It knows nothing of formats. Should another process shorten the file while
+// it is mapped, touching the lost pages kills this one (SIGBUS): checkpoints are written once, so that risk is accepted.
+
+#if canImport(Darwin)
+  import Darwin
+#elseif canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+/// A regular file mapped read-only as a whole.
+///
+/// `@unchecked Sendable`: all stored properties are constants, the pages are read-only for us, and the mapping ends only in `deinit`,
+/// when no thread holds a reference any more. Whoever keeps `bytes` must keep the `MappedFile`.
+public final class MappedFile: @unchecked Sendable {
+  /// The path as the opener gave it; errors name it so.
+  public let path: String
+  /// Every byte of the file; empty for an empty file. Valid while this object lives.
+  public let bytes: UnsafeRawBufferPointer
+
+  public var byteCount: Int { bytes.count }
+
+  /// Opens and maps `path`; the descriptor is closed again at once, only the mapping stays.
+  ///
+  /// - Throws: `FormatError.system` when the file cannot be opened or mapped, `.notAFile` for directories, pipes and devices.
+  public init(path: String) throws(FormatError) {
+    // O_NONBLOCK: opening a pipe must fail below, not wait for a writer.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    guard descriptor >= 0 else { throw .system(file: path, operation: "open", code: errno) }
+    defer { close(descriptor) }
+
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw .system(file: path, operation: "examine", code: errno) }
+    switch status.st_mode & S_IFMT {
+    case S_IFREG: break
+    case S_IFDIR: throw .notAFile(file: path, found: "a directory")
+    default: throw .notAFile(file: path, found: "a pipe or device")
+    }
+    guard let count = Int(exactly: status.st_size), count >= 0 else {
+      throw .system(file: path, operation: "map", code: EFBIG)
+    }
+
+    self.path = path
+    if count == 0 {
+      bytes = UnsafeRawBufferPointer(start: nil, count: 0)  // mmap refuses length 0
+      return
+    }
+    guard let start = mmap(nil, count, PROT_READ, MAP_SHARED, descriptor, 0), start != MAP_FAILED else {
+      throw .system(file: path, operation: "map", code: errno)
+    }
+    bytes = UnsafeRawBufferPointer(start: start, count: count)
+  }
+
+  /// Whether something that can be read is at `path`: for files that may or may not come with a model.
+  public static func exists(_ path: String) -> Bool { access(path, R_OK) == 0 }
+
+  deinit {
+    if let start = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: start), bytes.count) }
+  }
+}

@@ -1,0 +1,160 @@
+// Which tensors does one safetensors file hold, and where are their bytes? The header is read and every claim in it checked against
+// the size of the file before anybody sees it: lengths, offsets, types, shapes, gaps and overlaps. Several files of one checkpoint
+// are SafetensorsIndex.swift's; what the tensors mean is Model's.
+
+/// One safetensors file, mapped. The format: 8 bytes little-endian header length, the header (JSON), the data.
+public final class SafetensorsFile: Sendable {
+  public let path: String
+  /// The tensors in the order of their data.
+  public let tensors: [TensorView]
+  /// The string members of `__metadata__`, in the order of the file.
+  public let metadata: [(key: String, value: String)]
+
+  private let indexByName: [String: Int]
+
+  /// Headers above this are refused, as the reference does (safetensors 0.5: MAX_HEADER_SIZE).
+  public static let headerLimit = 100_000_000
+  static let rankLimit = 32
+
+  /// - Throws: `FormatError`; a file that is accepted has no gap, no overlap and nothing beyond its last tensor.
+  public init(path: String) throws(FormatError) {
+    let file = try MappedFile(path: path)
+    let header = try SafetensorsHeader(file)
+    self.path = path
+    tensors = header.tensors
+    metadata = header.metadata
+    indexByName = header.indexByName
+  }
+
+  /// The tensor called `name`, or nil.
+  public subscript(name: String) -> TensorView? {
+    indexByName[name].map { tensors[$0] }
+  }
+
+  /// The tensor called `name`.
+  public func tensor(_ name: String) throws(FormatError) -> TensorView {
+    guard let tensor = self[name] else {
+      throw .malformed(
+        file: path, place: "tensor \(quoted(name, limit: 200))", problem: "not in this file (\(tensors.count) tensors)", hint: nil)
+    }
+    return tensor
+  }
+}
+
+/// A tensor where it lies in a mapped file.
+public struct TensorView: Sendable {
+  public let name: String
+  public let elementType: ElementType
+  /// Row-major, outermost first; empty for a single number.
+  public let shape: [Int]
+  /// Where the data begin in the file, and their length; checked to lie inside.
+  public let byteOffset: Int
+  public let byteCount: Int
+  /// Keeps the bytes alive.
+  public let file: MappedFile
+
+  public var elementCount: Int { byteCount / elementType.byteCount }
+
+  /// The raw little-endian elements, `shape` row-major. Valid while `file` lives; **not** necessarily aligned to the element's size
+  /// (old writers did not pad the header): check `isAligned` or load unaligned.
+  public var bytes: UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(rebasing: file.bytes[byteOffset..<(byteOffset + byteCount)])
+  }
+
+  /// Whether the data begin at a multiple of the element's size in memory.
+  public var isAligned: Bool { byteOffset % elementType.byteCount == 0 }
+}
+
+/// The parsed header, before it becomes a file.
+private struct SafetensorsHeader {
+  var tensors: [TensorView] = []
+  var metadata: [(key: String, value: String)] = []
+  var indexByName: [String: Int] = [:]
+
+  init(_ file: MappedFile) throws(FormatError) {
+    let bytes = file.bytes
+    func malformed(_ problem: String, _ hint: String? = nil) -> FormatError {
+      .malformed(file: file.path, place: "header", problem: problem, hint: hint)
+    }
+    guard bytes.count >= 8 else {
+      throw malformed("the file has \(bytes.count) bytes, at least 8 are needed", "is the download complete?")
+    }
+    let claimed = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
+    guard claimed <= UInt64(SafetensorsFile.headerLimit) else {
+      throw malformed("claims \(claimed) bytes, at most \(SafetensorsFile.headerLimit) are allowed", "is this a safetensors file?")
+    }
+    let length = Int(claimed)
+    guard length <= bytes.count - 8 else {
+      throw malformed("claims \(length) bytes, the file has \(bytes.count - 8) after the length", "is the download complete?")
+    }
+    let dataStart = 8 + length
+    let text = UnsafeRawBufferPointer(rebasing: bytes[8..<dataStart])
+    let root = try JSON.parse(text, name: file.path, offset: 8)
+
+    tensors.reserveCapacity(root.count)
+    for (key, value) in try root.requireObject() {
+      let name = try key.requireString()
+      if name == "__metadata__" {
+        for (key, value) in try value.requireObject() { metadata.append((try key.requireString(), try value.requireString())) }
+      } else {
+        tensors.append(try Self.tensor(name, value, file, dataStart: dataStart))
+      }
+    }
+    tensors.sort { ($0.byteOffset, $0.byteCount) < ($1.byteOffset, $1.byteCount) }
+    try checkCoverage(file, dataStart: dataStart)
+    indexByName.reserveCapacity(tensors.count)
+    for (index, tensor) in tensors.enumerated() { indexByName[tensor.name] = index }
+  }
+
+  private static func tensor(
+    _ name: String, _ value: JSONValue, _ file: MappedFile, dataStart: Int
+  ) throws(FormatError) -> TensorView {
+    let place = "tensor \(quoted(name, limit: 200))"
+    let dataCount = file.byteCount - dataStart
+    let typeName = try value.string("dtype")
+    guard let type = ElementType(safetensorsName: typeName) else {
+      throw .unsupported(file: file.path, place: place, found: "dtype \(quoted(typeName))", hint: nil)
+    }
+    func malformed(_ problem: String) -> FormatError {
+      .malformed(file: file.path, place: place, problem: problem, hint: nil)
+    }
+    let dimensions = try value.member("shape", expected: "an array")
+    guard dimensions.count <= SafetensorsFile.rankLimit else {
+      throw malformed("has \(dimensions.count) dimensions, at most \(SafetensorsFile.rankLimit) are allowed")
+    }
+    let shape = try value.integers("shape", in: 0 ... .max)
+    let offsets = try value.integers("data_offsets", in: 0 ... .max)
+    guard offsets.count == 2, offsets[0] <= offsets[1] else {
+      throw malformed("data_offsets \(offsets) are not a begin and an end")
+    }
+    guard offsets[1] <= dataCount else {
+      throw malformed("data_offsets \(offsets) reach beyond the data section (\(dataCount) bytes)")
+    }
+    let byteCount = offsets[1] - offsets[0]
+    let needed = elementCount(of: shape).map { $0.multipliedReportingOverflow(by: type.byteCount) }
+    guard let needed, !needed.overflow, needed.partialValue == byteCount else {
+      let size = needed.flatMap { $0.overflow ? nil : "\($0.partialValue)" } ?? "more than 2^63"
+      throw malformed("\(type.safetensorsName) \(shape) takes \(size) bytes, data_offsets \(offsets) give \(byteCount)")
+    }
+    return TensorView(
+      name: name, elementType: type, shape: shape, byteOffset: dataStart + offsets[0], byteCount: byteCount, file: file)
+  }
+
+  /// The data must be covered exactly once, as the format asks: no gap to hide anything in, no two tensors in one place.
+  private func checkCoverage(_ file: MappedFile, dataStart: Int) throws(FormatError) {
+    var end = dataStart
+    for tensor in tensors {
+      if tensor.byteOffset != end {
+        let problem = tensor.byteOffset < end ? "overlaps the tensor before it" : "leaves a gap before it"
+        throw .malformed(
+          file: file.path, place: "tensor \(quoted(tensor.name, limit: 200))",
+          problem: "\(problem): begins at byte \(tensor.byteOffset - dataStart) of the data, expected \(end - dataStart)", hint: nil)
+      }
+      end = tensor.byteOffset + tensor.byteCount
+    }
+    guard end == file.byteCount else {
+      throw .malformed(
+        file: file.path, place: "data", problem: "\(file.byteCount - end) bytes after the last tensor belong to none", hint: nil)
+    }
+  }
+}

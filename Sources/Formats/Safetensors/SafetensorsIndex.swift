@@ -1,0 +1,57 @@
+// Which file of a sharded checkpoint holds which tensor? `model.safetensors.index.json` says so; this reader checks that shard names
+// stay inside the directory, and `openShards` that every promised tensor is really there. One checkpoint as a whole is Model's.
+
+/// The table of a sharded checkpoint.
+public struct SafetensorsIndex: Sendable {
+  public let path: String
+  /// File names of the shards, sorted, relative to `directory`.
+  public let shardNames: [String]
+  /// Tensor name to the position of its shard in `shardNames`.
+  public let shardIndexByTensor: [String: Int]
+  /// `metadata.total_size` in bytes, when given.
+  public let totalByteCount: Int?
+
+  /// The directory the index lies in, and its shards with it.
+  public var directory: String {
+    guard let slash = path.utf8.lastIndex(of: ascii("/")) else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
+  }
+
+  /// - Throws: `FormatError` for text that is not such a table, and for shard names that are not plain file names.
+  public init(path: String) throws(FormatError) {
+    let root = try JSON.read(path)
+    let map = try root.member("weight_map", expected: "an object")
+    var shardOf: [(tensor: String, shard: String)] = []
+    shardOf.reserveCapacity(map.count)
+    for (key, value) in try map.requireObject() {
+      let shard = try value.requireString()
+      guard Self.isPlainFileName(shard) else { throw value.unexpected("a file name in the same directory") }
+      shardOf.append((try key.requireString(), shard))
+    }
+    self.path = path
+    shardNames = Set(shardOf.map(\.shard)).sorted()
+    let position = Dictionary(uniqueKeysWithValues: zip(shardNames, 0...))
+    shardIndexByTensor = Dictionary(shardOf.map { ($0.tensor, position[$0.shard] ?? 0) }, uniquingKeysWith: { first, _ in first })
+    // Some writers put a float here; the number is informative only.
+    let total = try root.memberIfPresent("metadata")?["total_size"]?.double
+    totalByteCount = total.flatMap { Int(exactly: $0) }
+  }
+
+  /// Opens every shard, in the order of `shardNames`, and checks that each holds the tensors the table places there.
+  public func openShards() throws(FormatError) -> [SafetensorsFile] {
+    var shards: [SafetensorsFile] = []
+    for name in shardNames { shards.append(try SafetensorsFile(path: "\(directory)/\(name)")) }
+    for (tensor, shard) in shardIndexByTensor where shards[shard][tensor] == nil {
+      throw .malformed(
+        file: path, place: "weight_map", problem: "tensor \(quoted(tensor, limit: 200)) is not in \(shardNames[shard])",
+        hint: "the shards and the index may be of different downloads")
+    }
+    return shards
+  }
+
+  /// A name that cannot leave the directory: no separator, not "." or "..", nothing invisible. Links are followed (hub caches use them).
+  static func isPlainFileName(_ name: String) -> Bool {
+    !name.isEmpty && name != "." && name != ".." && name.utf8.count <= 255
+      && name.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F && $0 != ascii("/") && $0 != ascii("\\") }
+  }
+}

@@ -1,0 +1,171 @@
+// Reads config.json for a family's declaration: typed, with older and newer spellings, and keeping account of what was read. A field
+// that no one read and that is not known to be irrelevant is refused by name, because it may change what the model computes.
+
+import Formats
+
+/// A checkpoint's configuration while a declaration reads it.
+final class Configuration {
+  let file: String
+  private var values: [String: JSONValue]
+  private var unread: Set<String>
+
+  /// - Parameter overrides: `key=value` settings of the user, values as JSON; they replace what the file says.
+  /// - Throws: `FormatError` for damaged JSON, `ModelError.badOption` for an override that is not JSON.
+  init(path: String, overrides: [String: String]) throws {
+    file = path.split(separator: "/").last.map(String.init) ?? path
+    let root = try JSON.read(path, options: .python)
+    guard root.kind == .object else {
+      throw ModelError.configuration(file: file, key: "the file", expected: "an object", found: "\(root.kind)")
+    }
+    values = [:]
+    for (key, value) in root.objectMembers where !value.isNull { values[key] = value }
+    for (key, text) in overrides {
+      guard let value = try? JSON.parse(text: text, name: "--set \(key)") else {
+        throw ModelError.badOption(name: "--set \(key)", expected: "a JSON value", found: text)
+      }
+      values[key] = value.isNull ? nil : value
+    }
+    unread = Set(values.keys)
+  }
+
+  /// The first of these spellings that is there.
+  func value(_ keys: String...) -> JSONValue? { value(among: keys) }
+
+  private func value(among keys: [String]) -> JSONValue? {
+    var found: JSONValue?
+    for key in keys where values[key] != nil {
+      unread.remove(key)
+      if found == nil { found = values[key] }
+    }
+    return found
+  }
+
+  func count(_ keys: String..., default fallback: Int? = nil) throws -> Int {
+    guard let value = value(among: keys) else {
+      if let fallback { return fallback }
+      throw missing(keys, "a positive integer")
+    }
+    guard let number = value.int64, number > 0, number <= 1 << 31 else { throw wrong(keys, "a positive integer", value) }
+    return Int(number)
+  }
+
+  func optionalCount(_ keys: String...) throws -> Int? {
+    guard let value = value(among: keys) else { return nil }
+    guard let number = value.int64, number > 0, number <= 1 << 31 else { throw wrong(keys, "a positive integer", value) }
+    return Int(number)
+  }
+
+  func number(_ keys: String..., default fallback: Double? = nil) throws -> Double {
+    guard let value = value(among: keys) else {
+      if let fallback { return fallback }
+      throw missing(keys, "a number")
+    }
+    guard let number = value.double, number.isFinite else { throw wrong(keys, "a finite number", value) }
+    return number
+  }
+
+  func optionalNumber(_ keys: String...) throws -> Double? {
+    guard let value = value(among: keys) else { return nil }
+    guard let number = value.double, number.isFinite else { throw wrong(keys, "a finite number", value) }
+    return number
+  }
+
+  func flag(_ keys: String..., default fallback: Bool) throws -> Bool {
+    guard let value = value(among: keys) else { return fallback }
+    guard let flag = value.bool else { throw wrong(keys, "true or false", value) }
+    return flag
+  }
+
+  func counts(_ keys: String...) throws -> [Int] {
+    guard let value = value(among: keys) else { return [] }
+    guard value.kind == .array else { throw wrong(keys, "a list of layer indices", value) }
+    return try value.elements.map {
+      guard let number = $0.int64, number >= 0, number < 1 << 31 else { throw wrong(keys, "layer indices", $0) }
+      return Int(number)
+    }
+  }
+
+  /// One integer or a list of them; anything else counts as absent. For fields that do not touch the computation.
+  func integers(_ key: String) -> [Int32] {
+    guard let value = values[key] else { return [] }
+    return ([value] + value.elements).compactMap { $0.int64.flatMap { Int32(exactly: $0) } }
+  }
+
+  func text(_ keys: String..., default fallback: String? = nil) throws -> String {
+    guard let value = value(among: keys) else {
+      if let fallback { return fallback }
+      throw missing(keys, "a text")
+    }
+    guard let text = value.string else { throw wrong(keys, "a text", value) }
+    return text
+  }
+
+  /// Reads a setting of which one value is implemented.
+  func require(_ key: String, _ supported: String, default fallback: String) throws {
+    let found = try text(key, default: fallback)
+    if found != supported { throw refused(key, found: "\"\(found)\"", supported: "\"\(supported)\"") }
+  }
+
+  func refused(_ key: String, found: String, supported: String) -> ModelError {
+    .unsupportedSetting(file: file, key: key, found: found, supported: supported)
+  }
+
+  /// Rotary base and rotated share, from `rope_parameters` (transformers 5) or `rope_theta` and `rope_scaling` (before).
+  func rotary(headSize: Int, defaultBase: Double) throws -> RotaryPlan {
+    var base = try number("rope_theta", default: defaultBase)
+    for key in ["rope_parameters", "rope_scaling"] {
+      guard let scaling = value(key) else { continue }
+      for (name, entry) in scaling.objectMembers where !entry.isNull {
+        switch name {
+        case "rope_theta":
+          guard let theta = entry.double, theta.isFinite, theta > 0 else { throw wrong(["\(key).\(name)"], "a positive number", entry) }
+          base = theta
+        case "rope_type", "type":
+          let type = entry.string ?? ""
+          if type != "default" { throw refused("\(key).\(name)", found: "\"\(type)\"", supported: "\"default\"") }
+        default:
+          throw refused("\(key).\(name)", found: entry.string ?? "set", supported: "only rope_theta and rope_type")
+        }
+      }
+    }
+    return RotaryPlan(base: base, rotatedSize: headSize)
+  }
+
+  /// - Throws: `ModelError.unsupportedSetting` for a field that nobody read and that may matter.
+  func finish() throws {
+    for key in unread.sorted() where !Configuration.irrelevantToInference.contains(key) {
+      throw refused(key, found: "a field this family's declaration does not know", supported: "--set \(key)=null if it does not matter")
+    }
+  }
+
+  /// Fields about training, bookkeeping or other programs.
+  private static let irrelevantToInference: Set<String> = [
+    "architectures", "attention_dropout", "auto_map", "bos_token_id", "dtype", "eos_token_id", "initializer_range", "model_type",
+    "name_or_path", "_name_or_path", "output_router_logits", "pad_token_id", "pretraining_tp", "router_aux_loss_coef",
+    "router_jitter_noise", "torch_dtype", "transformers_version", "use_cache", "max_window_layers", "router_z_loss_coef",
+    "_attn_implementation",
+  ]
+
+  private func missing(_ keys: [String], _ expected: String) -> ModelError {
+    .configuration(file: file, key: keys.joined(separator: " or "), expected: expected, found: "nothing")
+  }
+
+  private func wrong(_ keys: [String], _ expected: String, _ value: JSONValue) -> ModelError {
+    .configuration(file: file, key: keys.joined(separator: " or "), expected: expected, found: value.spelling)
+  }
+}
+
+extension JSONValue {
+  fileprivate var objectMembers: [(String, JSONValue)] { kind == .object ? members.map { ($0.key.string ?? "", $0.value) } : [] }
+
+  fileprivate var spelling: String {
+    switch kind {
+    case .string: "\"\(string ?? "")\""
+    case .number: double.map { "\($0)" } ?? "a number"
+    case .bool: bool == true ? "true" : "false"
+    case .null: "null"
+    case .array: "a list"
+    case .object: "an object"
+    }
+  }
+}

@@ -1,0 +1,22 @@
+// The list of families: one line each. Adding one means writing its declaration in a file beside this one and naming it here.
+
+/// A family's declaration: configuration in, plan out.
+struct Family: Sendable {
+  /// `model_type` of config.json.
+  let modelType: String
+  /// - Throws: `ModelError` for a value that is missing, wrong or not supported.
+  let plan: @Sendable (Configuration) throws -> ModelPlan
+
+  static let all: [Family] = [.mixtral, .olmoe, .qwen3MoE]
+
+  /// - Throws: `ModelError.unsupportedFamily`, or what the declaration throws.
+  static func plan(for configuration: Configuration) throws -> ModelPlan {
+    let type = try configuration.text("model_type")
+    guard let family = all.first(where: { $0.modelType == type }) else {
+      throw ModelError.unsupportedFamily(file: configuration.file, found: type, known: all.map(\.modelType).sorted())
+    }
+    let plan = try family.plan(configuration)
+    try configuration.finish()
+    return plan
+  }
+}

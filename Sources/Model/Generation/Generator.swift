@@ -1,0 +1,89 @@
+// Text continuation, one pull at a time: the caller decides when the next token is computed, so pausing and stepping cost nothing.
+
+import Routing
+
+/// Continues one prompt.
+public final class Generator {
+  private let forward: ForwardPass
+  private var sampler: Sampler
+  private let sink: (any RoutingSink)?
+  private let sequence: Int
+  private var fed: Int
+  /// Drawn and not yet fed.
+  private var pending: TokenDraw?
+
+  /// Prefills the prompt.
+  ///
+  /// - Parameters:
+  ///   - sequence: index of the sequence in the run.
+  ///   - firstToken: row of the prompt's first token in the run.
+  /// - Throws: `ModelError` for a bad prompt; what the sink throws.
+  public init(
+    _ forward: ForwardPass, prompt: TokenSequence, sampling: SamplingSettings, sink: (any RoutingSink)?, sequence: Int = 0,
+    firstToken: Int = 0
+  ) throws {
+    try sampling.validate()
+    try forward.model.check(prompt.tokens, sequence: prompt.description.name)
+    guard !prompt.tokens.isEmpty else {
+      throw ModelError.badOption(name: prompt.description.name, expected: "at least one token", found: "an empty prompt")
+    }
+    self.forward = forward
+    self.sink = sink
+    self.sequence = sequence
+    sampler = Sampler(sampling)
+    fed = firstToken
+    forward.reset()
+    var scorer = TokenScorer()
+    for start in stride(from: 0, to: prompt.tokens.count, by: forward.passLimit) {
+      let end = min(start + forward.passLimit, prompt.tokens.count)
+      let tokens = prompt.tokens[start..<end]
+      let batches = forward.advance(tokens, demand: sink?.demand, firstToken: fed)
+      if sink != nil {
+        var table = TokenTable(firstToken: fed)
+        scorer.score(
+          forward, tokens: tokens, following: end < prompt.tokens.count ? prompt.tokens[end] : nil, surprisal: &table.surprisal,
+          nextTokenEntropy: &table.nextTokenEntropy)
+        try deliver(&table, tokens, firstPosition: start, phase: .prefill, batches)
+      }
+      fed += tokens.count
+    }
+    let last = (prompt.tokens.count - 1) % forward.passLimit
+    pending = sampler.draw(forward.logits(last..<last + 1))
+  }
+
+  /// The token that comes next; it is fed to the model by the following call.
+  public var next: TokenDraw? { pending }
+
+  /// Whether the context has room for the pending token.
+  public var canAdvance: Bool { forward.position < forward.model.contextLength }
+
+  /// Rows of the run used so far.
+  public var tokenCount: Int { fed }
+
+  /// Feeds the pending token and draws the one after it.
+  ///
+  /// - Returns: the new pending token, or nil when the context is full.
+  /// - Throws: what the sink throws.
+  public func advance() throws -> TokenDraw? {
+    guard let draw = pending, canAdvance else { return nil }
+    let position = forward.position
+    let batches = forward.advance([draw.token], demand: sink?.demand, firstToken: fed)
+    let following = sampler.draw(forward.logits(0..<1))
+    if sink != nil {
+      var table = TokenTable(firstToken: fed)
+      table.surprisal = [draw.surprisal]
+      table.nextTokenEntropy = [following.entropy]
+      try deliver(&table, [draw.token], firstPosition: position, phase: .decode, batches)
+    }
+    fed += 1
+    pending = following
+    return following
+  }
+
+  private func deliver(
+    _ table: inout TokenTable, _ tokens: ArraySlice<Int32>, firstPosition: Int, phase: TokenPhase, _ batches: [RoutingBatch]
+  ) throws {
+    table.describe(tokens, sequence: sequence, firstPosition: firstPosition, phase: phase)
+    try sink?.receive(RoutingPass(tokens: table, batches: batches))
+  }
+}

@@ -1,0 +1,91 @@
+// Teacher forcing: feeds given sequences through the model, each on its own from position 0, and hands the routing of every pass to a
+// sink. Nothing is generated.
+
+import Routing
+
+/// What a reading run has done so far.
+public struct ReadingProgress: Sendable {
+  public var tokens: Int
+  public var totalTokens: Int
+  public var sequences: Int
+}
+
+/// Result of reading one sequence.
+public struct SequenceScore: Sendable {
+  public var tokens: Int
+  /// Tokens that have a surprisal: all but the first of the sequence.
+  public var scoredTokens: Int
+  /// Sum of their surprisals, nats; NaN when the output head was not computed.
+  public var nats: Double
+
+  public init(tokens: Int, scoredTokens: Int, nats: Double) {
+    self.tokens = tokens
+    self.scoredTokens = scoredTokens
+    self.nats = nats
+  }
+}
+
+public struct Reader {
+  private let forward: ForwardPass
+  /// Whether the output head is computed: surprisal and next-token entropy. Without it a pass is up to a third cheaper.
+  public var scoresTokens = true
+  /// Row of the first token, and index of the first sequence, in the run.
+  public var firstToken = 0
+  public var firstSequence = 0
+  /// Called after every pass; return false to stop.
+  public var onProgress: ((ReadingProgress) -> Bool)?
+
+  public init(_ forward: ForwardPass) { self.forward = forward }
+
+  /// Feeds all sequences.
+  ///
+  /// - Returns: one score per sequence that was read whole; fewer than given when stopped by `onProgress`.
+  /// - Throws: `ModelError` for a bad sequence (before anything runs); what the sink throws.
+  public func read(_ sequences: [TokenSequence], sink: (any RoutingSink)?) throws -> [SequenceScore] {
+    for sequence in sequences { try forward.model.check(sequence.tokens, sequence: sequence.description.name) }
+    let demand = sink?.demand
+    var progress = ReadingProgress(tokens: 0, totalTokens: sequences.reduce(0) { $0 + $1.tokens.count }, sequences: 0)
+    var scores: [SequenceScore] = []
+    var scorer = TokenScorer()
+    for (index, sequence) in sequences.enumerated() {
+      forward.reset()
+      scorer.reset()
+      var nats = 0.0
+      for start in stride(from: 0, to: sequence.tokens.count, by: forward.passLimit) {
+        let end = min(start + forward.passLimit, sequence.tokens.count)
+        let tokens = sequence.tokens[start..<end]
+        let batches = forward.advance(tokens, demand: demand, firstToken: firstToken + progress.tokens)
+        var table = TokenTable(firstToken: firstToken + progress.tokens)
+        if scoresTokens {
+          scorer.score(
+            forward, tokens: tokens, following: end < sequence.tokens.count ? sequence.tokens[end] : nil,
+            surprisal: &table.surprisal, nextTokenEntropy: &table.nextTokenEntropy)
+          for surprisal in table.surprisal where !surprisal.isNaN { nats += Double(surprisal) }
+        }
+        if let sink {
+          table.describe(tokens, sequence: firstSequence + index, firstPosition: start, phase: .prefill)
+          try sink.receive(RoutingPass(tokens: table, batches: batches))
+        }
+        progress.tokens += tokens.count
+        if let onProgress, !onProgress(progress) { return scores }
+      }
+      progress.sequences += 1
+      scores.append(
+        SequenceScore(
+          tokens: sequence.tokens.count, scoredTokens: max(0, sequence.tokens.count - 1), nats: scoresTokens ? nats : .nan))
+    }
+    return scores
+  }
+}
+
+extension TokenTable {
+  /// Fills the identity columns of consecutive tokens of one sequence; the score columns keep what they have, or become NaN.
+  mutating func describe(_ tokens: ArraySlice<Int32>, sequence: Int, firstPosition: Int, phase: TokenPhase) {
+    self.sequence = Array(repeating: Int32(sequence), count: tokens.count)
+    position = (0..<tokens.count).map { Int32(firstPosition + $0) }
+    tokenID = Array(tokens)
+    self.phase = Array(repeating: phase, count: tokens.count)
+    if surprisal.isEmpty { surprisal = Array(repeating: .nan, count: tokens.count) }
+    if nextTokenEntropy.isEmpty { nextTokenEntropy = Array(repeating: .nan, count: tokens.count) }
+  }
+}

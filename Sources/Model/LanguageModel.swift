@@ -1,0 +1,67 @@
+// A checkpoint that is ready to run: its plan, its bound weights and what there is to know about it. Opening reads headers and maps
+// files; no weight is touched before it is needed.
+
+import Formats
+import Routing
+
+/// A decoder-only Mixture-of-Experts language model. Immutable; several decoders may share it.
+public final class LanguageModel: Sendable {
+  /// Folder of the checkpoint as the caller named it.
+  public let path: String
+  /// Tokens that end a text, as config.json names them.
+  public let endTokens: [Int32]
+  let plan: ModelPlan
+  let weights: ModelWeights
+
+  /// - Parameters:
+  ///   - path: folder with config.json and safetensors weights.
+  ///   - overrides: `key=value` replacements for fields of config.json, values as JSON.
+  /// - Throws: `ModelError` for what is missing, unsupported or of the wrong shape, `FormatError` for damaged files.
+  public init(path: String, overrides: [String: String] = [:]) throws {
+    self.path = path
+    let configuration = path + "/config.json"
+    guard FileStatus.exists(path) else { throw ModelError.noCheckpoint(path: path, why: "there is no such folder") }
+    guard FileStatus.exists(configuration) else { throw ModelError.noCheckpoint(path: path, why: "there is no config.json") }
+    let settings = try Configuration(path: configuration, overrides: overrides)
+    plan = try Family.plan(for: settings)
+    endTokens = settings.integers("eos_token_id")
+    weights = try ModelWeights(plan: plan, checkpoint: Checkpoint(directory: path))
+  }
+
+  public var family: String { plan.family }
+  public var layerCount: Int { plan.blocks.count }
+  public var hiddenSize: Int { plan.hiddenSize }
+  public var vocabularySize: Int { plan.vocabularySize }
+  /// Positions a sequence may have.
+  public var contextLength: Int { plan.contextLength }
+
+  /// Every router, in layer order.
+  public var routers: [RouterDescription] {
+    weights.blocks.compactMap { block in
+      block.feedForward.routing.map { RouterDescription(id: $0.id, spec: $0.router.spec) }
+    }
+  }
+
+  /// The last component of the folder's name.
+  public var name: String { path.split(separator: "/").last.map(String.init) ?? path }
+
+  /// Opens the tokenizer beside the weights.
+  ///
+  /// - Throws: `ModelError.noTokenizer` when there is none, `FormatError.unsupported` when it asks for something unsupported.
+  public func openTokenizer() throws -> Tokenizer {
+    let file = path + "/tokenizer.json"
+    let configuration = path + "/tokenizer_config.json"
+    guard FileStatus.exists(file) else { throw ModelError.noTokenizer(path: path) }
+    return try Tokenizer(file: file, configuration: FileStatus.exists(configuration) ? configuration : nil)
+  }
+
+  /// - Throws: `ModelError` when a token is outside the vocabulary or the sequence is longer than the context.
+  public func check(_ tokens: [Int32], sequence: String) throws {
+    if tokens.count > contextLength {
+      throw ModelError.sequenceTooLong(sequence: sequence, tokens: tokens.count, limit: contextLength)
+    }
+    for token in tokens where token < 0 || Int(token) >= vocabularySize {
+      throw ModelError.unknownToken(id: Int(token), vocabularySize: vocabularySize, sequence: sequence)
+    }
+  }
+}

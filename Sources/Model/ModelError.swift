@@ -1,0 +1,56 @@
+// What can be wrong with a checkpoint or a request to run it. Cases carry facts; the sentences are in `description`.
+
+public enum ModelError: Error, Sendable, Equatable {
+  /// The kind decides the exit code.
+  public enum Kind: Sendable { case missing, damaged, unsupported, invalidRequest }
+
+  case noCheckpoint(path: String, why: String)
+  case unsupportedFamily(file: String, found: String, known: [String])
+  case unsupportedSetting(file: String, key: String, found: String, supported: String)
+  case configuration(file: String, key: String, expected: String, found: String)
+  case missingTensor(file: String, name: String)
+  case tensorShape(file: String, name: String, expected: [Int], found: [Int], because: String)
+  case tensorType(file: String, name: String, found: String, supported: String)
+  case unknownToken(id: Int, vocabularySize: Int, sequence: String)
+  case sequenceTooLong(sequence: String, tokens: Int, limit: Int)
+  case noTokenizer(path: String)
+  case badOption(name: String, expected: String, found: String)
+
+  public var kind: Kind {
+    switch self {
+    case .noCheckpoint, .noTokenizer: .missing
+    case .unsupportedFamily, .unsupportedSetting, .tensorType: .unsupported
+    case .configuration, .missingTensor, .tensorShape: .damaged
+    case .unknownToken, .sequenceTooLong, .badOption: .invalidRequest
+    }
+  }
+}
+
+extension ModelError: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .noCheckpoint(let path, let why):
+      "\(path): \(why)\n  try: a folder with config.json and model.safetensors"
+    case .unsupportedFamily(let file, let found, let known):
+      "\(file): model_type \"\(found)\" is not supported\n  supported: \(known.joined(separator: ", "))"
+    case .unsupportedSetting(let file, let key, let found, let supported):
+      "\(file): \(key) = \(found) is not supported, so the model is not run approximately\n  supported: \(supported)"
+    case .configuration(let file, let key, let expected, let found):
+      "\(file): \(key): expected \(expected), found \(found)"
+    case .missingTensor(let file, let name):
+      "\(file): tensor \"\(name)\" is missing\n  try: check that the download is complete"
+    case .tensorShape(let file, let name, let expected, let found, let because):
+      "\(file): tensor \"\(name)\" is \(found), expected \(expected) (\(because))"
+    case .tensorType(let file, let name, let found, let supported):
+      "\(file): tensor \"\(name)\" is stored as \(found), which is not supported\n  supported: \(supported)"
+    case .unknownToken(let id, let vocabularySize, let sequence):
+      "\(sequence): token id \(id) is outside the vocabulary of \(vocabularySize)"
+    case .sequenceTooLong(let sequence, let tokens, let limit):
+      "\(sequence): \(tokens) tokens, the model was made for \(limit)\n  try: a shorter text"
+    case .noTokenizer(let path):
+      "\(path): there is no tokenizer.json, so text cannot be read\n  try: --tokens FILE with token ids"
+    case .badOption(let name, let expected, let found):
+      "\(name): expected \(expected), found \(found)"
+    }
+  }
+}

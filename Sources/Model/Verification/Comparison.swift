@@ -1,0 +1,150 @@
+// The comparison itself: numbers within tolerance, expert sets equal except at near ties, weights per expert id.
+
+import Formats
+import Routing
+
+struct Comparison {
+  private let expected: SafetensorsFile
+  private let capture: VerificationCapture
+  private let routers: [RouterDescription]
+  private var compared: Set<String> = []
+  private(set) var report = VerificationReport()
+
+  init(expected: SafetensorsFile, capture: VerificationCapture, routers: [RouterDescription]) {
+    self.expected = expected
+    self.capture = capture
+    self.routers = routers
+  }
+
+  /// The tokens fed must be those the file was made from.
+  mutating func compareInput(_ sequences: [TokenSequence]) throws {
+    guard expected["input_ids"] != nil else { return }
+    compared.insert("input_ids")
+    let ids = try integers("input_ids")
+    let fed = sequences.flatMap(\.tokens)
+    let same = ids == fed
+    report.entries.append(
+      .init(
+        tensor: "input_ids", outcome: same ? .equal : .differs, error: same ? 0 : 1, tolerance: 0,
+        detail: same ? "\(fed.count) tokens" : "\(fed.count) tokens fed, \(ids.count) expected, not the same"))
+  }
+
+  /// Expert sets by the near-tie rule, then weights per expert.
+  mutating func compareRouting() throws {
+    for description in routers {
+      let prefix = "\(description.id)."
+      guard expected[prefix + "expert_ids"] != nil, let got = capture.ids[description.id] else { continue }
+      compared.formUnion([prefix + "expert_ids", prefix + "weights"])
+      let spec = description.spec
+      let router = try Router(spec)
+      let wanted = try integers(prefix + "expert_ids")
+      let logits = expected[prefix + "router_logits"] != nil ? try floats(prefix + "router_logits") : nil
+      guard wanted.count == got.count else {
+        add(prefix + "expert_ids", .differs, error: 1, tolerance: 0, detail: "\(got.count) ids, expected \(wanted.count)")
+        continue
+      }
+      let rows = got.count / spec.topK
+      var differing = 0
+      var nearTies = 0
+      var equalRows: [Int] = []
+      for row in 0..<rows {
+        let slots = row * spec.topK..<(row + 1) * spec.topK
+        if Set(got[slots]) == Set(wanted[slots]) {
+          equalRows.append(row)
+        } else {
+          let source = logits ?? capture.floats[prefix + "router_logits"] ?? []
+          let margin = source.withUnsafeBufferPointer {
+            router.decisionMargin(UnsafeBufferPointer(rebasing: $0[row * spec.expertCount..<(row + 1) * spec.expertCount]))
+          }
+          if margin > Verifier.Tolerance.nearTie { differing += 1 } else { nearTies += 1 }
+        }
+      }
+      report.decisions += rows
+      report.equalDecisions += equalRows.count
+      report.nearTies += nearTies
+      let what = "\(equalRows.count) of \(rows) decisions equal" + (nearTies > 0 ? ", \(nearTies) near ties" : "")
+      add(
+        prefix + "expert_ids", differing == 0 ? (nearTies == 0 ? .equal : .within) : .differs, error: Float(differing) / Float(max(1, rows)),
+        tolerance: 0, detail: what)
+      if expected[prefix + "weights"] != nil { try compareWeights(prefix, spec.topK, rows: equalRows, got: got, wanted: wanted) }
+    }
+  }
+
+  private mutating func compareWeights(_ prefix: String, _ topK: Int, rows: [Int], got: [Int32], wanted: [Int32]) throws {
+    let expectedWeights = try floats(prefix + "weights")
+    let gotWeights = capture.floats[prefix + "weights"] ?? []
+    guard expectedWeights.count == gotWeights.count else {
+      add(prefix + "weights", .differs, error: .infinity, tolerance: Verifier.Tolerance.weights, detail: "wrong size")
+      return
+    }
+    var worst: Float = 0
+    for row in rows {
+      let slots = row * topK..<(row + 1) * topK
+      for slot in slots {
+        guard let match = slots.first(where: { wanted[$0] == got[slot] }) else { continue }
+        worst = larger(worst, abs(gotWeights[slot] - expectedWeights[match]))
+      }
+    }
+    let scale = max(1, expectedWeights.reduce(0) { max($0, abs($1)) })
+    judge(prefix + "weights", error: worst / scale, tolerance: Verifier.Tolerance.weights, detail: "per expert id")
+  }
+
+  /// Every other tensor, by its name.
+  mutating func compareActivations() throws {
+    for view in expected.tensors where !compared.contains(view.name) {
+      guard let got = capture.floats[view.name] else {
+        add(view.name, .notProduced, error: 0, tolerance: 0, detail: "\(view.shape)")
+        continue
+      }
+      let wanted = try floats(view.name)
+      let suffix = view.name.split(separator: ".").last ?? ""
+      let isRouter = ["router_logits", "entropy", "selection_margin", "top1_margin", "top_k_mass"].contains(suffix)
+      let tolerance = isRouter ? Verifier.Tolerance.routerLogits : Verifier.Tolerance.activations
+      guard got.count == wanted.count else {
+        add(view.name, .differs, error: .infinity, tolerance: tolerance, detail: "\(got.count) values, expected \(wanted.count)")
+        continue
+      }
+      var worst: Float = 0
+      var scale: Float = 1
+      for index in got.indices where !(got[index].isNaN && wanted[index].isNaN) {
+        worst = larger(worst, abs(got[index] - wanted[index]))
+        scale = max(scale, abs(wanted[index]))
+      }
+      judge(view.name, error: worst / scale, tolerance: tolerance, detail: "\(view.shape)")
+    }
+  }
+
+  /// The larger error; anything that is not a number is infinitely wrong.
+  private func larger(_ a: Float, _ b: Float) -> Float { b.isNaN ? .infinity : max(a, b) }
+
+  private mutating func judge(_ name: String, error: Float, tolerance: Float, detail: String) {
+    add(name, error == 0 ? .equal : error <= tolerance ? .within : .differs, error: error, tolerance: tolerance, detail: detail)
+  }
+
+  private mutating func add(
+    _ name: String, _ outcome: VerificationReport.Entry.Outcome, error: Float, tolerance: Float, detail: String
+  ) {
+    report.entries.append(.init(tensor: name, outcome: outcome, error: error, tolerance: tolerance, detail: detail))
+  }
+
+  private func floats(_ name: String) throws -> [Float] {
+    let view = try expected.tensor(name)
+    guard view.elementType == .f32 else {
+      throw ModelError.tensorType(file: expected.path, name: name, found: view.elementType.safetensorsName, supported: "F32")
+    }
+    return (0..<view.elementCount).map { Float(bitPattern: view.bytes.loadUnaligned(fromByteOffset: 4 * $0, as: UInt32.self).littleEndian) }
+  }
+
+  private func integers(_ name: String) throws -> [Int32] {
+    let view = try expected.tensor(name)
+    switch view.elementType {
+    case .i32: return (0..<view.elementCount).map { Int32(littleEndian: view.bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Int32.self)) }
+    case .i64:
+      return (0..<view.elementCount).map {
+        Int32(truncatingIfNeeded: Int64(littleEndian: view.bytes.loadUnaligned(fromByteOffset: 8 * $0, as: Int64.self)))
+      }
+    default:
+      throw ModelError.tensorType(file: expected.path, name: name, found: view.elementType.safetensorsName, supported: "I32, I64")
+    }
+  }
+}

@@ -1,0 +1,115 @@
+// Does this engine compute what the reference computed? Runs given sequences with every observer on and compares with a file of
+// expected tensors, name by name. The rules (tolerances, near ties) are those of docs/verify: nothing here is looser for any family.
+
+import Formats
+import Routing
+
+/// Compares a model's run with expected tensors.
+public struct Verifier {
+  /// Relative to the larger of 1 and the tensor's largest magnitude.
+  public enum Tolerance {
+    public static let routerLogits: Float = 1e-4
+    public static let weights: Float = 1e-4
+    public static let activations: Float = 1e-3
+    /// Decisions whose margin in the expected logits is no larger are near ties: their experts may differ.
+    public static let nearTie: Float = 1e-5
+  }
+
+  private let model: LanguageModel
+  private let forward: ForwardPass
+
+  public init(_ model: LanguageModel, threads: Int? = nil, passLimit: Int = 512) {
+    self.model = model
+    forward = ForwardPass(model, threads: threads, passLimit: passLimit)
+  }
+
+  /// Runs `sequences` and compares.
+  ///
+  /// - Throws: `ModelError` for a bad sequence, `FormatError` for a damaged file or a tensor of the wrong type.
+  public func verify(_ sequences: [TokenSequence], against expected: SafetensorsFile) throws -> VerificationReport {
+    for sequence in sequences { try model.check(sequence.tokens, sequence: sequence.description.name) }
+    let names = Set(expected.tensors.map(\.name))
+    let capture = VerificationCapture(wanted: names, hiddenSize: model.hiddenSize)
+    forward.probe = capture
+    defer { forward.probe = nil }
+    for sequence in sequences {
+      forward.reset()
+      for start in stride(from: 0, to: sequence.tokens.count, by: forward.passLimit) {
+        let tokens = sequence.tokens[start..<min(start + forward.passLimit, sequence.tokens.count)]
+        capture.add(forward.advance(tokens, demand: RoutingDemand(logitsEvery: 1)))
+        if names.contains("logits") { capture.append("logits", forward.logits(0..<tokens.count)) }
+      }
+    }
+    var comparison = Comparison(expected: expected, capture: capture, routers: model.routers)
+    try comparison.compareInput(sequences)
+    try comparison.compareRouting()
+    try comparison.compareActivations()
+    return comparison.report
+  }
+}
+
+/// What was compared and how it came out.
+public struct VerificationReport: Sendable {
+  public struct Entry: Sendable {
+    public enum Outcome: String, Sendable {
+      case equal, within, differs
+      /// The expected file has a tensor that a run of this model does not produce.
+      case notProduced = "not produced"
+    }
+    public var tensor: String
+    public var outcome: Outcome
+    /// Largest difference relative to max(1, largest expected magnitude); for expert ids the share of decisions that differ.
+    public var error: Float
+    public var tolerance: Float
+    public var detail: String
+  }
+  public var entries: [Entry] = []
+  public var decisions = 0
+  public var equalDecisions = 0
+  /// Decisions that differ, all with a margin of at most `Verifier.Tolerance.nearTie`.
+  public var nearTies = 0
+
+  public var holds: Bool { entries.contains { $0.outcome != .notProduced } && !entries.contains { $0.outcome == .differs } }
+
+  /// Largest error among tensors whose name ends so.
+  public func worst(_ suffix: String) -> Float? {
+    entries.filter { $0.tensor.hasSuffix(suffix) && $0.outcome != .notProduced }.map(\.error).max()
+  }
+}
+
+/// Everything a run produced, by the names of the expected file.
+final class VerificationCapture: ActivationProbe {
+  private let wanted: Set<String>
+  private let hiddenSize: Int
+  private(set) var floats: [String: [Float]] = [:]
+  private(set) var ids: [RouterID: [Int32]] = [:]
+
+  init(wanted: Set<String>, hiddenSize: Int) {
+    self.wanted = wanted
+    self.hiddenSize = hiddenSize
+  }
+
+  func append(_ name: String, _ values: UnsafeBufferPointer<Float>) {
+    if wanted.contains(name) { floats[name, default: []].append(contentsOf: values) }
+  }
+
+  func hidden(_ index: Int, _ values: UnsafeBufferPointer<Float>) { append("hidden.\(index)", values) }
+
+  func block(_ router: RouterID, input: UnsafeBufferPointer<Float>, output: UnsafeBufferPointer<Float>) {
+    append("\(router).block_in", input)
+    append("\(router).block_out", output)
+  }
+
+  func add(_ batches: [RoutingBatch]) {
+    for batch in batches {
+      func keep(_ name: String, _ values: [Float]) { floats["\(batch.router).\(name)", default: []] += values }
+      ids[batch.router, default: []] += batch.selectedExperts
+      keep("router_logits", batch.logits?.values ?? [])
+      keep("weights", batch.routingWeights)
+      keep("entropy", batch.routerEntropy)
+      keep("selection_margin", batch.selectionMargin)
+      keep("top1_margin", batch.top1Margin)
+      keep("top_k_mass", batch.topKMass)
+    }
+  }
+}

@@ -1,0 +1,226 @@
+// Is this trace a faithful record of a router, or one of the known ways to get it wrong? The audit folds over the passes of a run
+// while they are written and says so with the trace; each check was prompted by a fault seen in published captures.
+
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+/// The verdict of one capture check over a whole run.
+public struct CaptureCheck: Sendable, Codable, Equatable {
+  public enum Outcome: String, Sendable, Codable { case held, failed, notApplicable }
+
+  public var name: String
+  public var outcome: Outcome
+  /// What was compared, or why the check does not apply.
+  public var detail: String
+
+  public init(name: String, outcome: Outcome, detail: String) {
+    self.name = name
+    self.outcome = outcome
+    self.detail = detail
+  }
+}
+
+/// Folds passes into capture checks. Memory: O(experts) per router.
+public struct CaptureAudit: Sendable {
+  private var routers: [RouterID: RouterAudit] = [:]
+  private var tokenCount = 0
+
+  /// - Throws: `RoutingError.invalidSpec` when a description cannot be a router.
+  public init(routers descriptions: [RouterDescription]) throws {
+    for description in descriptions { routers[description.id] = try RouterAudit(Router(description.spec)) }
+  }
+
+  public mutating func add(_ pass: RoutingPass) {
+    tokenCount += pass.tokens.count
+    for batch in pass.batches { routers[batch.router]?.add(batch) }
+  }
+
+  public func result() -> [CaptureCheck] {
+    CheckKind.allCases.map { kind in
+      var held = 0
+      var reason = "no token was recorded"
+      var failures: [String] = []
+      for id in routers.keys.sorted() {
+        guard let audit = routers[id] else { continue }
+        switch audit.verdict(kind, tokenCount: tokenCount) {
+        case .held: held += 1
+        case .failed(let what): failures.append("router \(id): \(what)")
+        case .notApplicable(let why): reason = why
+        }
+      }
+      if !failures.isEmpty {
+        return CaptureCheck(name: kind.rawValue, outcome: .failed, detail: failures.joined(separator: "; "))
+      }
+      if held == 0 { return CaptureCheck(name: kind.rawValue, outcome: .notApplicable, detail: reason) }
+      return CaptureCheck(name: kind.rawValue, outcome: .held, detail: "\(kind.meaning), \(held) of \(routers.count) routers")
+    }
+  }
+}
+
+private enum CheckKind: String, CaseIterable {
+  case assignmentSum = "assignment_sum"
+  case scoreSum = "score_sum"
+  case selectionRecomputed = "selection_recomputed"
+  case equalTokens = "equal_tokens"
+  case distinctRows = "distinct_rows"
+  case loadVariance = "load_variance"
+  case noPartition = "no_partition"
+  case finite = "finite_logits"
+
+  var meaning: String {
+    switch self {
+    case .assignmentSum: "assignments = tokens x topK - drops"
+    case .scoreSum: "router probabilities of a token sum to 1"
+    case .selectionRecomputed: "experts = top-k recomputed from the stored logits"
+    case .equalTokens: "every router saw every token"
+    case .distinctRows: "not all tokens take the same experts"
+    case .loadVariance: "expert counts scatter at least as chance makes them"
+    case .noPartition: "consecutive tokens do not deal out the experts like cards"
+    case .finite: "every router logit is finite"
+    }
+  }
+}
+
+private enum Verdict {
+  case held
+  case failed(String)
+  case notApplicable(String)
+}
+
+private struct RouterAudit {
+  let router: Router
+  private var tokens = 0
+  private var assignments = 0
+  private var drops = 0
+  private var padding = 0
+  private var counts: [Int]
+  private var importance = 0.0
+  private var importanceTokens = 0
+  private var nonFinite = 0
+  private var recomputed = 0
+  private var recomputedDiffers = 0
+  private var firstRow: [Int32] = []
+  private var sawOtherRow = false
+  private var window: [Bool]
+  private var windowTokens = 0
+  private var windowRepeats = false
+  private var windows = 0
+  private var partitions = 0
+
+  init(_ router: Router) {
+    self.router = router
+    counts = Array(repeating: 0, count: router.spec.expertCount)
+    window = Array(repeating: false, count: router.spec.expertCount)
+  }
+
+  mutating func add(_ batch: RoutingBatch) {
+    tokens += batch.count
+    if !batch.importanceSum.isEmpty {
+      importance += batch.importanceSum.reduce(0, +)
+      importanceTokens += batch.count
+    }
+    for token in 0..<batch.count {
+      let row = batch.selectedExperts[token * batch.topK..<(token + 1) * batch.topK]
+      for slot in row.indices {
+        if batch.selectedExperts[slot] < 0 {
+          padding += 1
+        } else {
+          assignments += 1
+          counts[Int(batch.selectedExperts[slot])] += 1
+          if batch.dropped?[slot] == true { drops += 1 }
+        }
+      }
+      if firstRow.isEmpty { firstRow = Array(row) } else if !sawOtherRow && !row.elementsEqual(firstRow) { sawOtherRow = true }
+      if !batch.importanceSum.isEmpty && batch.routerEntropy[token].isNaN { nonFinite += 1 }
+      addToWindow(row)
+    }
+    recompute(batch)
+  }
+
+  private var windowLength: Int {
+    let spec = router.spec
+    return spec.expertCount % spec.topK == 0 ? spec.expertCount / spec.topK : 1
+  }
+
+  private mutating func addToWindow(_ row: ArraySlice<Int32>) {
+    guard windowLength > 1 else { return }
+    for expert in row where expert >= 0 {
+      if window[Int(expert)] { windowRepeats = true }
+      window[Int(expert)] = true
+    }
+    windowTokens += 1
+    guard windowTokens == windowLength else { return }
+    windows += 1
+    if !windowRepeats { partitions += 1 }
+    windowTokens = 0
+    windowRepeats = false
+    for expert in window.indices { window[expert] = false }
+  }
+
+  private mutating func recompute(_ batch: RoutingBatch) {
+    guard let logits = batch.logits, !logits.rows.isEmpty else { return }
+    var again = RoutingBatch(
+      router: batch.router, expertCount: batch.expertCount, topK: batch.topK, firstToken: 0, count: logits.rows.count)
+    logits.values.withUnsafeBufferPointer {
+      guard let base = $0.baseAddress else { return }
+      router.decide(base, demand: RoutingDemand(statistics: false), into: &again)
+    }
+    for (index, row) in logits.rows.enumerated() {
+      let stored = batch.selectedExperts[Int(row) * batch.topK..<(Int(row) + 1) * batch.topK]
+      recomputed += 1
+      if !stored.elementsEqual(again.selectedExperts[index * batch.topK..<(index + 1) * batch.topK]) { recomputedDiffers += 1 }
+    }
+  }
+
+  func verdict(_ kind: CheckKind, tokenCount: Int) -> Verdict {
+    let spec = router.spec
+    let topK = spec.topK
+    if tokens == 0 && kind != .equalTokens { return .notApplicable("no token was recorded") }
+    switch kind {
+    case .assignmentSum:
+      let expected = tokens * topK - padding
+      return assignments == expected && padding == 0
+        ? .held : .failed("\(assignments) assignments (\(drops) dropped), expected \(tokens) x \(topK)")
+    case .scoreSum:
+      if spec.usesSigmoidScores { return .notApplicable("sigmoid scores need not sum to 1") }
+      if importanceTokens == 0 { return .notApplicable("router probabilities were not recorded") }
+      let mean = importance / Double(importanceTokens - nonFinite)
+      return abs(mean - 1) < 1e-4 ? .held : .failed("router probabilities sum to \(mean)")
+    case .selectionRecomputed:
+      if recomputed == 0 { return .notApplicable("raw logits were not recorded") }
+      return recomputedDiffers == 0 ? .held : .failed("\(recomputedDiffers) of \(recomputed) decisions differ from their logits")
+    case .equalTokens:
+      return tokens == tokenCount ? .held : .failed("\(tokens) tokens, the run has \(tokenCount)")
+    case .distinctRows:
+      if topK >= spec.expertCount { return .notApplicable("every expert is always selected") }
+      if tokens <= 32 { return .notApplicable("32 tokens or fewer") }
+      return sawOtherRow ? .held : .failed("all \(tokens) tokens have the same experts")
+    case .loadVariance: return loadVariance()
+    case .noPartition:
+      if windowLength < 2 { return .notApplicable("topK does not divide the expert count") }
+      if windows < 32 { return .notApplicable("fewer than 32 windows of \(windowLength) tokens") }
+      return Double(partitions) < 0.99 * Double(windows)
+        ? .held : .failed("\(partitions) of \(windows) windows of \(windowLength) tokens use each expert once: a strided copy?")
+    case .finite:
+      if importanceTokens == 0 { return .notApplicable("router statistics were not recorded") }
+      return nonFinite == 0 ? .held : .failed("\(nonFinite) of \(tokens) tokens have a logit that is not finite")
+    }
+  }
+
+  /// Counts that scatter far less than independent choices would are not choices. Lower tail of the chi-square distribution by the
+  /// Wilson-Hilferty cube root, which errs towards silence for few degrees of freedom.
+  private func loadVariance() -> Verdict {
+    let spec = router.spec
+    if spec.topK >= spec.expertCount { return .notApplicable("every expert is always selected") }
+    if tokens < 64 { return .notApplicable("fewer than 64 tokens") }
+    let expected = Double(assignments) / Double(spec.expertCount)
+    let chiSquare = counts.reduce(0.0) { $0 + (Double($1) - expected) * (Double($1) - expected) / expected }
+    let freedom = Double(spec.expertCount - spec.topK)
+    let spread = (2 / (9 * freedom)).squareRoot()
+    let z = (cbrt(chiSquare / freedom) - (1 - 2 / (9 * freedom))) / spread
+    return z > -4.5 ? .held : .failed("counts are more even than chance allows (z = \(z))")
+  }
+}

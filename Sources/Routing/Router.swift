@@ -1,0 +1,297 @@
+// Logits in, decision out: the one place in the product where experts are chosen and weighed, for every family, every re-check of a
+// stored trace and every verification. Each step reads one field of `RouterSpec`; none knows which model it serves.
+
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+/// Applies a `RouterSpec` to router logits.
+///
+/// Ties go to the lower expert id. A non-finite logit is never selected before a finite one; the statistics of such a token are NaN
+/// and the capture checks report it.
+///
+/// - Test: `RouterTableTests` compares every published family with its reference.
+public struct Router: Sendable {
+  public let spec: RouterSpec
+
+  /// - Throws: `RoutingError.invalidSpec`.
+  public init(_ spec: RouterSpec) throws {
+    try spec.validate()
+    self.spec = spec
+  }
+
+  /// Decides for all tokens of `batch`.
+  ///
+  /// - Parameters:
+  ///   - logits: `[batch.count, expertCount]`, contiguous, raw router output.
+  ///   - demand: what to fill in beside ids and weights.
+  ///   - batch: made for this router (`expertCount`, `topK`); its columns are overwritten.
+  public func decide(_ logits: UnsafePointer<Float>, demand: RoutingDemand, into batch: inout RoutingBatch) {
+    precondition(batch.expertCount == spec.expertCount && batch.topK == spec.topK, "batch of another router")
+    let experts = spec.expertCount
+    let topK = spec.topK
+    if demand.statistics {
+      batch.importanceSum = Array(repeating: 0, count: experts)
+      batch.squaredLogSumExpSum = 0
+    }
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: 3 * experts) { scratch in
+      var row = RouterRow(experts: experts, scratch: scratch, best: TopList(capacity: min(topK + 1, experts)))
+      for token in 0..<batch.count {
+        row.logits = UnsafeBufferPointer(start: logits + token * experts, count: experts)
+        score(&row)
+        adjust(&row)
+        select(&row)
+        batch.selectedExperts.withUnsafeMutableBufferPointer { ids in
+          for slot in 0..<topK { ids[token * topK + slot] = row.best.ids[slot] }
+        }
+        batch.routingWeights.withUnsafeMutableBufferPointer { weights in
+          let mine = UnsafeMutableBufferPointer(rebasing: weights[token * topK..<(token + 1) * topK])
+          weigh(row, into: mine)
+          normalize(mine)
+          if spec.routedScale != 1 { for slot in 0..<topK { mine[slot] *= spec.routedScale } }
+        }
+        if demand.statistics { measure(&row, token: token, into: &batch) }
+      }
+    }
+    if let every = demand.logitsEvery { batch.logits = keep(logits, every: every, of: batch) }
+  }
+
+  /// How far a token is from another decision: the smaller of the gap between the last selected and the first rejected expert and,
+  /// where groups are limited, between the last kept and the first dropped group. Infinite when nothing else could be chosen.
+  public func decisionMargin(_ logits: UnsafeBufferPointer<Float>) -> Float {
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: 3 * spec.expertCount) { scratch in
+      var row = RouterRow(
+        experts: spec.expertCount, scratch: scratch, best: TopList(capacity: min(spec.topK + 1, spec.expertCount)))
+      row.logits = logits
+      score(&row)
+      adjust(&row)
+      select(&row)
+      let gap = row.best.gap(after: spec.topK)
+      return min(gap.isNaN ? .infinity : gap, row.groupGap)
+    }
+  }
+}
+
+/// One token on its way through the six steps.
+private struct RouterRow {
+  var logits = UnsafeBufferPointer<Float>(start: nil, count: 0)
+  /// `[experts]`: what the weights are read from.
+  let scores: UnsafeMutableBufferPointer<Float>
+  /// `[experts]`: what top-k compares.
+  let selectionScores: UnsafeMutableBufferPointer<Float>
+  /// `[experts]`: the router's distribution, for statistics.
+  let probs: UnsafeMutableBufferPointer<Float>
+  var best: TopList
+  var groupGap = Float.infinity
+
+  init(experts: Int, scratch: UnsafeMutableBufferPointer<Float>, best: TopList) {
+    scores = UnsafeMutableBufferPointer(rebasing: scratch[0..<experts])
+    selectionScores = UnsafeMutableBufferPointer(rebasing: scratch[experts..<2 * experts])
+    probs = UnsafeMutableBufferPointer(rebasing: scratch[2 * experts..<3 * experts])
+    self.best = best
+  }
+}
+
+/// The best few of a list of scores, by falling score, ties to the lower index.
+struct TopList {
+  private(set) var ids: [Int32]
+  private(set) var values: [Float]
+  private(set) var count = 0
+
+  init(capacity: Int) {
+    ids = Array(repeating: -1, count: capacity)
+    values = Array(repeating: -.infinity, count: capacity)
+  }
+
+  /// - Complexity: O(n + n capacity) at worst; one comparison per entry that does not make the list.
+  mutating func fill(from scores: UnsafeMutableBufferPointer<Float>) {
+    count = 0
+    let capacity = ids.count
+    for index in scores.indices {
+      let value = scores[index].isNaN ? -.infinity : scores[index]
+      if count == capacity && value <= values[capacity - 1] { continue }
+      var place = count < capacity ? count : capacity - 1
+      while place > 0 && values[place - 1] < value {
+        values[place] = values[place - 1]
+        ids[place] = ids[place - 1]
+        place -= 1
+      }
+      values[place] = value
+      ids[place] = Int32(index)
+      if count < capacity { count += 1 }
+    }
+  }
+
+  /// Value at rank `k` minus the one after it; NaN when there is no one after it that could have been chosen.
+  func gap(after k: Int) -> Float {
+    guard k < count, values[k] > -.infinity else { return .nan }
+    return values[k - 1] - values[k]
+  }
+}
+
+// MARK: - The six steps
+
+extension Router {
+  /// Step 1. Scores from logits.
+  private func score(_ row: inout RouterRow) {
+    switch spec.scoring {
+    case .softmax: softmax(row.logits, into: row.scores)
+    case .sigmoid: for e in row.logits.indices { row.scores[e] = 1 / (1 + exp(-row.logits[e])) }
+    case .logits, .sparsemixer: for e in row.logits.indices { row.scores[e] = row.logits[e] }
+    }
+  }
+
+  /// Step 2. What top-k compares: scores plus bias, with the experts of dropped groups masked.
+  private func adjust(_ row: inout RouterRow) {
+    if let bias = spec.correctionBias {
+      bias.withUnsafeBufferPointer { for e in $0.indices { row.selectionScores[e] = row.scores[e] + $0[e] } }
+    } else {
+      for e in row.scores.indices { row.selectionScores[e] = row.scores[e] }
+    }
+    row.groupGap = .infinity
+    guard let limit = spec.groupLimit, limit.topKGroups < limit.groupCount else { return }
+    let size = spec.expertCount / limit.groupCount
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: limit.groupCount) { groupScores in
+      for group in 0..<limit.groupCount {
+        var first = -Float.infinity
+        var second = -Float.infinity
+        for e in group * size..<(group + 1) * size {
+          let value = row.selectionScores[e]
+          if value > first {
+            second = first
+            first = value
+          } else if value > second {
+            second = value
+          }
+        }
+        groupScores[group] = limit.groupScore == .maximum ? first : first + second
+      }
+      var kept = TopList(capacity: limit.topKGroups + 1)
+      kept.fill(from: groupScores)
+      row.groupGap = kept.gap(after: limit.topKGroups)
+      let fill: Float = limit.fill == .zero ? 0 : -.infinity
+      for group in 0..<limit.groupCount where !kept.ids[0..<limit.topKGroups].contains(Int32(group)) {
+        for e in group * size..<(group + 1) * size { row.selectionScores[e] = fill }
+      }
+    }
+  }
+
+  /// Step 3. The picked experts and the first rejected one.
+  private func select(_ row: inout RouterRow) {
+    switch spec.selection {
+    case .tokenChoice: row.best.fill(from: row.selectionScores)
+    }
+  }
+
+  /// Step 4. Weights before normalisation; `weights` is `[topK]`.
+  private func weigh(_ row: RouterRow, into weights: UnsafeMutableBufferPointer<Float>) {
+    switch spec.weighting {
+    case .scores:
+      if case .sparsemixer(let epsilon) = spec.scoring {
+        for slot in weights.indices { weights[slot] = sparsemixerWeight(row, rank: slot, epsilon: epsilon) }
+      } else {
+        for slot in weights.indices { weights[slot] = row.scores[Int(row.best.ids[slot])] }
+      }
+    case .softmaxOfSelectedLogits:
+      for slot in weights.indices { weights[slot] = row.logits[Int(row.best.ids[slot])] }
+      softmax(UnsafeBufferPointer(weights), into: weights)
+    case .sigmoidOfSelectedLogits:
+      for slot in weights.indices { weights[slot] = 1 / (1 + exp(-row.logits[Int(row.best.ids[slot])])) }
+    case .ones:
+      for slot in weights.indices { weights[slot] = 1 }
+    }
+  }
+
+  /// The multiplier of the expert at `rank`: a softmax over those experts that are still there and not far below it.
+  private func sparsemixerWeight(_ row: RouterRow, rank: Int, epsilon: Float) -> Float {
+    let chosen = Int(row.best.ids[rank])
+    let best = row.logits[chosen]
+    var sum: Float = 0
+    for e in row.logits.indices where !row.best.ids[0..<rank].contains(Int32(e)) {
+      let distance = (best - row.logits[e]) / max(abs(row.logits[e]), best)
+      if !(distance > 2 * epsilon) { sum += exp(row.logits[e] - best) }
+    }
+    return 1 / sum
+  }
+
+  /// Step 5.
+  private func normalize(_ weights: UnsafeMutableBufferPointer<Float>) {
+    let divisor: Float
+    switch spec.normalization {
+    case .none: return
+    case .sum(let epsilon): divisor = weights.reduce(0, +) + epsilon
+    case .sumClamped(let minimum): divisor = max(weights.reduce(0, +), minimum)
+    case .pNorm(let p): divisor = p == 1 ? weights.reduce(0) { $0 + abs($1) } : pow(weights.reduce(0) { $0 + pow(abs($1), p) }, 1 / p)
+    }
+    for slot in weights.indices { weights[slot] /= divisor }
+  }
+}
+
+// MARK: - Statistics
+
+extension Router {
+  /// Entropy, margins and mass of one token, and its share in the batch's sums.
+  private func measure(_ row: inout RouterRow, token: Int, into batch: inout RoutingBatch) {
+    let logits = row.logits
+    let peak = logits.max() ?? 0
+    guard peak.isFinite, logits.allSatisfy({ !$0.isNaN }) else { return }
+    var sum: Float = 0
+    for e in logits.indices { sum += exp(logits[e] - peak) }
+    let logSumExp = peak + log(sum)
+    batch.squaredLogSumExpSum += Double(logSumExp) * Double(logSumExp)
+
+    if spec.usesSigmoidScores {
+      var total: Float = 0
+      for e in logits.indices {
+        row.probs[e] = 1 / (1 + exp(-logits[e]))
+        total += row.probs[e]
+      }
+      for e in logits.indices { row.probs[e] /= total }
+    } else {
+      for e in logits.indices { row.probs[e] = exp(logits[e] - peak) / sum }
+    }
+    var entropy: Float = 0
+    var first: Float = 0
+    var second: Float = 0
+    for e in logits.indices {
+      let p = row.probs[e]
+      if p > 0 { entropy -= p * log(p) }
+      if p > first {
+        second = first
+        first = p
+      } else if p > second {
+        second = p
+      }
+      batch.importanceSum[e] += Double(p)
+    }
+    batch.routerEntropy[token] = max(0, entropy)
+    batch.top1Margin[token] = logits.count > 1 ? first - second : .nan
+    batch.selectionMargin[token] = row.best.gap(after: spec.topK)
+    var mass: Float = 0
+    for slot in 0..<spec.topK { mass += row.probs[Int(row.best.ids[slot])] }
+    batch.topKMass[token] = mass
+  }
+
+  /// The rows of `logits` whose place in the run is a multiple of `every`.
+  private func keep(_ logits: UnsafePointer<Float>, every: Int, of batch: RoutingBatch) -> RouterLogits {
+    let experts = spec.expertCount
+    let rows = (0..<batch.count).filter { (batch.firstToken + $0) % every == 0 }
+    var values: [Float] = []
+    values.reserveCapacity(rows.count * experts)
+    for row in rows { values.append(contentsOf: UnsafeBufferPointer(start: logits + row * experts, count: experts)) }
+    return RouterLogits(rows: rows.map(Int32.init), values: values)
+  }
+}
+
+/// Softmax of `input` into `output`, which may be the same memory. A row whose maximum is not finite stays NaN.
+private func softmax(_ input: UnsafeBufferPointer<Float>, into output: UnsafeMutableBufferPointer<Float>) {
+  let peak = input.max() ?? 0
+  var sum: Float = 0
+  for index in input.indices {
+    output[index] = exp(input[index] - peak)
+    sum += output[index]
+  }
+  for index in input.indices { output[index] /= sum }
+}

@@ -1,0 +1,177 @@
+// What a router is, as a value: six named steps, each driven by one field. `Router` reads this value and nothing else, so a new
+// gating rule is a case here and its step there. The value is stored with every trace, which is how a trace can be re-checked.
+
+/// Everything that turns router logits into a routing decision.
+///
+/// - Source: the table of known routers is pinned by `RouterTableTests`, one row per published family.
+public struct RouterSpec: Hashable, Sendable, Codable {
+  /// Scores the router gives out for one token, identity experts included.
+  public var expertCount: Int
+  /// How many of the last ids are identity experts: they cost nothing and return their input (LongCat).
+  public var identityExperts: Int
+  public var scoring: Scoring
+  /// Added to the scores for selection only; the weights never see it. Shape: `[expertCount]`.
+  public var correctionBias: [Float]?
+  public var groupLimit: GroupLimit?
+  public var selection: Selection
+  public var weighting: Weighting
+  public var normalization: Normalization
+  /// Factor on the normalised weights.
+  public var routedScale: Float
+  public var appliesTo: Application
+
+  public init(
+    expertCount: Int, identityExperts: Int = 0, scoring: Scoring, correctionBias: [Float]? = nil, groupLimit: GroupLimit? = nil,
+    selection: Selection, weighting: Weighting = .scores, normalization: Normalization = .none, routedScale: Float = 1,
+    appliesTo: Application = .output
+  ) {
+    self.expertCount = expertCount
+    self.identityExperts = identityExperts
+    self.scoring = scoring
+    self.correctionBias = correctionBias
+    self.groupLimit = groupLimit
+    self.selection = selection
+    self.weighting = weighting
+    self.normalization = normalization
+    self.routedScale = routedScale
+    self.appliesTo = appliesTo
+  }
+
+  /// Step 1: logits to scores.
+  public enum Scoring: Hashable, Sendable, Codable {
+    /// Softmax over all experts.
+    case softmax
+    /// Each expert for itself; the scores do not sum to 1.
+    case sigmoid
+    /// The logits themselves.
+    case logits
+    /// Experts are drawn one after the other, each by a softmax over those within `2 * epsilon` of the best one left
+    /// (relative distance). Source: Liu et al. 2023, arXiv:2310.00811, as released with PhiMoE (inference form).
+    case sparsemixer(epsilon: Float)
+  }
+
+  /// Step 2: only the experts of the best groups may be selected.
+  public struct GroupLimit: Hashable, Sendable, Codable {
+    public enum GroupScore: String, Hashable, Sendable, Codable { case maximum, sumOfTopTwo }
+    public enum Fill: String, Hashable, Sendable, Codable { case zero, negativeInfinity }
+    public var groupCount: Int
+    public var topKGroups: Int
+    public var groupScore: GroupScore
+    public var fill: Fill
+
+    public init(groupCount: Int, topKGroups: Int, groupScore: GroupScore, fill: Fill) {
+      self.groupCount = groupCount
+      self.topKGroups = topKGroups
+      self.groupScore = groupScore
+      self.fill = fill
+    }
+  }
+
+  /// Step 3: who is picked.
+  public enum Selection: Hashable, Sendable, Codable {
+    /// Every token takes its `topK` best experts.
+    case tokenChoice(topK: Int)
+  }
+
+  /// Step 4: what the picked experts weigh before normalisation.
+  public enum Weighting: String, Hashable, Sendable, Codable {
+    case scores, softmaxOfSelectedLogits, sigmoidOfSelectedLogits, ones
+  }
+
+  /// Step 5: how the weights of one token are brought to a common sum.
+  public enum Normalization: Hashable, Sendable, Codable {
+    case none
+    case sum(epsilon: Float)
+    case sumClamped(minimum: Float)
+    case pNorm(Float)
+  }
+
+  /// Step 6: what the weight multiplies.
+  public enum Application: String, Hashable, Sendable, Codable { case input, output }
+
+  /// Experts a token takes.
+  public var topK: Int {
+    switch selection {
+    case .tokenChoice(let topK): topK
+    }
+  }
+
+  /// Whether uncertainty is read off sigmoid scores divided by their sum, instead of a softmax over all logits.
+  public var usesSigmoidScores: Bool { scoring == .sigmoid || weighting == .sigmoidOfSelectedLogits }
+}
+
+extension RouterSpec {
+  /// The unit of `selectionMargin`: what the family's top-k compares. Margins of different units must not share an axis.
+  public var selectionScoreUnit: String {
+    let base =
+      switch scoring {
+      case .softmax: "probability"
+      case .sigmoid: "sigmoid score"
+      case .logits, .sparsemixer: "logit"
+      }
+    return correctionBias == nil ? base : "biased " + base
+  }
+
+  /// The policy in one line, e.g. `softmax, top-8 of 64, weights not renormalised`.
+  public var summary: String {
+    var parts: [String] = []
+    switch scoring {
+    case .softmax: parts.append("softmax")
+    case .sigmoid: parts.append("sigmoid")
+    case .logits: parts.append(weighting == .sigmoidOfSelectedLogits ? "sigmoid of the chosen" : "softmax over the chosen")
+    case .sparsemixer(let epsilon): parts.append("sparsemixer (epsilon \(epsilon))")
+    }
+    if correctionBias != nil { parts.append("selection bias") }
+    if let groupLimit { parts.append("best \(groupLimit.topKGroups) of \(groupLimit.groupCount) groups") }
+    parts.append("top-\(topK) of \(expertCount)")
+    if identityExperts > 0 { parts.append("\(identityExperts) of them identity") }
+    switch normalization {
+    case .none where weighting == .scores: parts.append("weights not renormalised")
+    case .none: break
+    case .sum: parts.append("weights renormalised")
+    case .sumClamped(let minimum): parts.append("weights renormalised (sum at least \(minimum))")
+    case .pNorm(let p): parts.append("weights divided by their \(p)-norm")
+    }
+    if routedScale != 1 { parts.append("scaled by \(routedScale)") }
+    if appliesTo == .input { parts.append("weight on the expert's input") }
+    return parts.joined(separator: ", ")
+  }
+
+  /// - Throws: `RoutingError.invalidSpec` when the fields contradict each other; a valid spec never makes `Router` fail.
+  public func validate() throws {
+    func require(_ holds: Bool, _ expected: String, _ found: String) throws {
+      if !holds { throw RoutingError.invalidSpec(expected: expected, found: found) }
+    }
+    try require(expertCount > 0, "at least one expert", "\(expertCount)")
+    try require(topK > 0 && topK <= expertCount, "1 <= topK <= \(expertCount)", "topK \(topK)")
+    try require((0...expertCount).contains(identityExperts), "0...\(expertCount) identity experts", "\(identityExperts)")
+    if let correctionBias {
+      try require(correctionBias.count == expertCount, "\(expertCount) selection biases", "\(correctionBias.count)")
+    }
+    if let limit = groupLimit {
+      try require(
+        limit.groupCount > 0 && expertCount % limit.groupCount == 0, "a group count that divides \(expertCount)", "\(limit.groupCount)")
+      try require((1...limit.groupCount).contains(limit.topKGroups), "1...\(limit.groupCount) kept groups", "\(limit.topKGroups)")
+      let reachable = limit.topKGroups * (expertCount / limit.groupCount)
+      try require(limit.fill == .zero || topK <= reachable, "topK within the \(reachable) experts of the kept groups", "topK \(topK)")
+      let perGroup = expertCount / limit.groupCount
+      try require(limit.groupScore == .maximum || perGroup >= 2, "groups of two experts or more", "groups of \(perGroup)")
+    }
+    if case .sparsemixer(let epsilon) = scoring { try require(epsilon >= 0, "epsilon >= 0", "\(epsilon)") }
+    try require(routedScale.isFinite, "a finite routed scale", "\(routedScale)")
+  }
+}
+
+public enum RoutingError: Error, Hashable, Sendable, CustomStringConvertible {
+  case invalidSpec(expected: String, found: String)
+  /// Columns of one batch disagree about the number of tokens.
+  case malformedBatch(router: RouterID, column: String, expected: Int, found: Int)
+
+  public var description: String {
+    switch self {
+    case .invalidSpec(let expected, let found): "router: expected \(expected), found \(found)"
+    case .malformedBatch(let router, let column, let expected, let found):
+      "router \(router): column \(column) has \(found) entries, expected \(expected)"
+    }
+  }
+}

@@ -1,0 +1,99 @@
+// Joining and cutting batches: pages are joined passes, windows are cut from what was kept, and every cut folds to the same metrics.
+
+extension RoutingBatch {
+  /// Appends the batch that follows this one in the run.
+  ///
+  /// - Precondition: same router and shape, and `other` begins where this batch ends.
+  public mutating func append(_ other: RoutingBatch) {
+    precondition(
+      other.router == router && other.expertCount == expertCount && other.topK == topK && other.firstToken == firstToken + count,
+      "the next batch of the same router")
+    if dropped != nil || other.dropped != nil {
+      dropped = (dropped ?? Array(repeating: false, count: count * topK)) + (other.dropped ?? Array(repeating: false, count: other.count * topK))
+    }
+    selectedExperts += other.selectedExperts
+    routingWeights += other.routingWeights
+    routerEntropy += other.routerEntropy
+    selectionMargin += other.selectionMargin
+    top1Margin += other.top1Margin
+    topKMass += other.topKMass
+    if importanceSum.count == other.importanceSum.count {
+      for expert in importanceSum.indices { importanceSum[expert] += other.importanceSum[expert] }
+    } else {
+      importanceSum = []
+    }
+    squaredLogSumExpSum += other.squaredLogSumExpSum
+    if let more = other.logits {
+      var kept = logits ?? RouterLogits(rows: [], values: [])
+      kept.rows += more.rows.map { $0 + Int32(count) }
+      kept.values += more.values
+      logits = kept
+    }
+    count += other.count
+  }
+
+  /// The decisions of some of the tokens; `range` counts from the batch's first token. Sums over tokens are unknown in a part, so
+  /// `importanceSum` is empty and `squaredLogSumExpSum` is NaN, unless the part is the whole.
+  public func slice(_ range: Range<Int>) -> RoutingBatch {
+    if range == 0..<count { return self }
+    var part = RoutingBatch(router: router, expertCount: expertCount, topK: topK, firstToken: firstToken + range.lowerBound, count: 0)
+    let slots = range.lowerBound * topK..<range.upperBound * topK
+    part.count = range.count
+    part.selectedExperts = Array(selectedExperts[slots])
+    part.routingWeights = Array(routingWeights[slots])
+    if let dropped, dropped[slots].contains(true) { part.dropped = Array(dropped[slots]) }
+    part.routerEntropy = Array(routerEntropy[range])
+    part.selectionMargin = Array(selectionMargin[range])
+    part.top1Margin = Array(top1Margin[range])
+    part.topKMass = Array(topKMass[range])
+    if let logits {
+      let first = logits.rows.partitioningIndex { $0 >= range.lowerBound }
+      let end = logits.rows.partitioningIndex { $0 >= range.upperBound }
+      part.logits = RouterLogits(
+        rows: logits.rows[first..<end].map { $0 - Int32(range.lowerBound) },
+        values: Array(logits.values[first * expertCount..<end * expertCount]))
+    }
+    return part
+  }
+}
+
+extension TokenTable {
+  /// Some of the rows; `range` counts from the table's first row.
+  public func slice(_ range: Range<Int>) -> TokenTable {
+    var part = TokenTable(firstToken: firstToken + range.lowerBound)
+    part.sequence = Array(sequence[range])
+    part.position = Array(position[range])
+    part.tokenID = Array(tokenID[range])
+    part.phase = Array(phase[range])
+    part.surprisal = Array(surprisal[range])
+    part.nextTokenEntropy = Array(nextTokenEntropy[range])
+    return part
+  }
+}
+
+extension RoutingPass {
+  /// Appends the pass that follows this one in the run.
+  public mutating func append(_ other: RoutingPass) {
+    precondition(batches.map(\.router) == other.batches.map(\.router), "passes of the same routers")
+    tokens.append(contentsOf: other.tokens)
+    for index in batches.indices { batches[index].append(other.batches[index]) }
+  }
+
+  /// Some of the tokens; `range` counts from the pass's first token.
+  public func slice(_ range: Range<Int>) -> RoutingPass {
+    RoutingPass(tokens: tokens.slice(range), batches: batches.map { $0.slice(range) })
+  }
+}
+
+extension Array {
+  /// The first index at which a rising condition holds.
+  fileprivate func partitioningIndex(where holds: (Element) -> Bool) -> Int {
+    var low = 0
+    var high = count
+    while low < high {
+      let middle = (low + high) / 2
+      if holds(self[middle]) { high = middle } else { low = middle + 1 }
+    }
+    return low
+  }
+}

@@ -1,0 +1,149 @@
+// Provenance: everything one must know to repeat a run or to doubt it. Written when the run begins, completed when it ends.
+
+/// One execution with fixed inputs.
+public struct RunDescription: Sendable, Codable, Equatable {
+  public var name: String
+  public var model: ModelIdentity
+  public var routers: [RouterDescription]
+  public var input: InputIdentity
+  public var recording: RecordingLevel
+  /// Sampling as the user asked for it, e.g. `greedy` or `temperature 0.8 top-p 0.95 seed 7`; nil when nothing is generated.
+  public var sampling: String?
+  public var seed: UInt64
+  public var engine: EngineIdentity
+  /// Seconds since 1970, handed in by the caller.
+  public var startedAt: Double
+  public var tags: [String]
+
+  public init(
+    name: String, model: ModelIdentity, routers: [RouterDescription], input: InputIdentity, recording: RecordingLevel,
+    sampling: String? = nil, seed: UInt64 = 0, engine: EngineIdentity, startedAt: Double, tags: [String] = []
+  ) {
+    self.name = name
+    self.model = model
+    self.routers = routers
+    self.input = input
+    self.recording = recording
+    self.sampling = sampling
+    self.seed = seed
+    self.engine = engine
+    self.startedAt = startedAt
+    self.tags = tags
+  }
+}
+
+/// A router and the rule it follows in this run.
+public struct RouterDescription: Sendable, Codable, Equatable {
+  public var id: RouterID
+  public var spec: RouterSpec
+
+  public init(id: RouterID, spec: RouterSpec) {
+    self.id = id
+    self.spec = spec
+  }
+}
+
+public struct ModelIdentity: Sendable, Codable, Equatable {
+  public var name: String
+  public var family: String
+  /// Absolute path at the time of the run; empty for imported dumps.
+  public var path: String
+  /// SHA-256 over the weight files' names, sizes and contents, hex; empty when unknown.
+  public var filesHash: String
+  /// Element types of the weights, e.g. `bf16`.
+  public var quantization: String
+  /// Element type the router's weights are stored in; its arithmetic is f32.
+  public var routerPrecision: String
+  /// SHA-256 of the tokenizer file, hex; empty when ids were given.
+  public var tokenizerHash: String
+  public var layerCount: Int
+  public var vocabularySize: Int
+
+  public init(
+    name: String, family: String, path: String, filesHash: String, quantization: String, routerPrecision: String,
+    tokenizerHash: String, layerCount: Int, vocabularySize: Int
+  ) {
+    self.name = name
+    self.family = family
+    self.path = path
+    self.filesHash = filesHash
+    self.quantization = quantization
+    self.routerPrecision = routerPrecision
+    self.tokenizerHash = tokenizerHash
+    self.layerCount = layerCount
+    self.vocabularySize = vocabularySize
+  }
+}
+
+public struct InputIdentity: Sendable, Codable, Equatable {
+  /// Where the input came from as the user named it: a path, `-`, or `prompt`.
+  public var source: String
+  /// SHA-256 over the token ids fed, little-endian i32, each sequence preceded by its length; hex.
+  public var hash: String
+
+  public init(source: String, hash: String) {
+    self.source = source
+    self.hash = hash
+  }
+}
+
+public struct EngineIdentity: Sendable, Codable, Equatable {
+  public var version: String
+  /// Instruction set of the kernels, e.g. `avx512`.
+  public var simd: String
+  public var threads: Int
+
+  public init(version: String, simd: String, threads: Int) {
+    self.version = version
+    self.simd = simd
+    self.threads = threads
+  }
+}
+
+/// How much of each decision is stored.
+public struct RecordingLevel: Sendable, Codable, Equatable, CustomStringConvertible {
+  public enum Content: String, Sendable, Codable, Comparable {
+    /// Ids and statistics.
+    case ids
+    /// Ids, weights, statistics.
+    case weights
+    /// All of it and the raw router logits of every n-th token.
+    case full
+
+    public static func < (a: Content, b: Content) -> Bool { a.order < b.order }
+    private var order: Int {
+      switch self {
+      case .ids: 0
+      case .weights: 1
+      case .full: 2
+      }
+    }
+  }
+
+  public enum Precision: String, Sendable, Codable { case f32, f16 }
+
+  public var content: Content
+  /// Raw logits of each token whose row in the run is a multiple of this; only read when `content` is `.full`.
+  public var logitsEvery: Int
+  /// Of weights and logits; statistics are always f32.
+  public var precision: Precision
+
+  public init(content: Content = .weights, logitsEvery: Int = 1, precision: Precision = .f32) {
+    self.content = content
+    self.logitsEvery = logitsEvery
+    self.precision = precision
+  }
+
+  /// Reads `ids`, `weights`, `full` or `full:every=N`.
+  public init?(parsing text: String, precision: Precision = .f32) {
+    let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+    guard let head = parts.first, let content = Content(rawValue: String(head)) else { return nil }
+    self.init(content: content, precision: precision)
+    guard parts.count == 2 else { return }
+    let option = parts[1].split(separator: "=", omittingEmptySubsequences: false)
+    guard content == .full, option.count == 2, option[0] == "every", let every = Int(option[1]), every > 0 else { return nil }
+    logitsEvery = every
+  }
+
+  public var description: String { content == .full && logitsEvery > 1 ? "full:every=\(logitsEvery)" : content.rawValue }
+}

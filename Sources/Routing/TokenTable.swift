@@ -1,0 +1,71 @@
+// Who the rows of a batch are: the tokens of a run in the order they were fed, and the sequences they belong to.
+
+/// When a token was fed to the model.
+public enum TokenPhase: UInt8, Sendable, Codable, CaseIterable {
+  /// Given by the user: part of a prompt or of teacher-forced text.
+  case prefill = 0
+  /// Sampled by the model and fed back.
+  case decode = 1
+}
+
+/// Consecutive tokens of a run as columns. Row i of the table is token `firstToken + i` of the run.
+public struct TokenTable: Sendable, Equatable {
+  public var firstToken: Int
+  /// `[count]`: index into the run's sequences.
+  public var sequence: [Int32]
+  /// `[count]`: 0-based place in the sequence.
+  public var position: [Int32]
+  /// `[count]`: vocabulary id fed to the model.
+  public var tokenID: [Int32]
+  /// `[count]`
+  public var phase: [TokenPhase]
+  /// `[count]`: -ln of the probability the model gave this token before it saw it, nats; NaN for the first of a sequence or when
+  /// the output head was not computed.
+  public var surprisal: [Float]
+  /// `[count]`: entropy of the model's distribution over the token that follows this one, nats; NaN when not computed.
+  public var nextTokenEntropy: [Float]
+
+  public init(firstToken: Int = 0) {
+    self.firstToken = firstToken
+    sequence = []
+    position = []
+    tokenID = []
+    phase = []
+    surprisal = []
+    nextTokenEntropy = []
+  }
+
+  public var count: Int { tokenID.count }
+
+  public mutating func append(
+    sequence: Int, position: Int, tokenID: Int32, phase: TokenPhase, surprisal: Float = .nan, nextTokenEntropy: Float = .nan
+  ) {
+    self.sequence.append(Int32(sequence))
+    self.position.append(Int32(position))
+    self.tokenID.append(tokenID)
+    self.phase.append(phase)
+    self.surprisal.append(surprisal)
+    self.nextTokenEntropy.append(nextTokenEntropy)
+  }
+
+  public mutating func append(contentsOf other: TokenTable) {
+    sequence += other.sequence
+    position += other.position
+    tokenID += other.tokenID
+    phase += other.phase
+    surprisal += other.surprisal
+    nextTokenEntropy += other.nextTokenEntropy
+  }
+}
+
+/// One input of a run: a document, a prompt, a list of ids.
+public struct SequenceDescription: Sendable, Codable, Hashable {
+  public var name: String
+  /// Labels of the whole sequence, e.g. `domain: code`. An axis of every specialization metric.
+  public var labels: [String: String]
+
+  public init(name: String, labels: [String: String] = [:]) {
+    self.name = name
+    self.labels = labels
+  }
+}

@@ -1,0 +1,50 @@
+// Routing as comma-separated values: one line per assignment, with the token's place and the decision's statistics on each, so that a
+// spreadsheet needs no join. A cell is empty where a number is not recorded or not defined.
+
+import Routing
+
+extension TraceExport {
+  static let routingColumns = [
+    "run", "stack", "layer", "token", "sequence", "position", "token_id", "rank", "expert", "weight", "dropped", "entropy",
+    "selection_margin", "top1_margin", "top_k_mass",
+  ]
+
+  func writeRoutingCSV(to output: TextOutput) throws {
+    output.append(Self.routingColumns.joined(separator: ","))
+    try output.endLine()
+    let order = try TokenOrder(trace: trace, run: run)
+    try visit(order, withLogits: false) { pass, rows in
+      for row in rows {
+        let tokens = pass.tokens
+        let place = "\(tokens.firstToken + row),\(tokens.sequence[row]),\(tokens.position[row]),\(tokens.tokenID[row])"
+        for batch in pass.batches {
+          guard let mine = batch.row(row, of: pass) else { continue }
+          let statistics = [batch.routerEntropy[mine], batch.selectionMargin[mine], batch.top1Margin[mine], batch.topKMass[mine]]
+          let tail = statistics.map(CSV.cell).joined(separator: ",")
+          for rank in 0..<batch.topK {
+            let slot = mine * batch.topK + rank
+            let expert = batch.selectedExperts[slot]
+            if expert < 0 { continue }
+            let isDropped = batch.dropped?[slot] == true
+            output.append("\(run.id),\(batch.router.stack.rawValue),\(batch.router.layer),\(place),\(rank),\(expert),")
+            output.append("\(CSV.cell(isDropped ? 0 : batch.routingWeights[slot])),\(isDropped ? 1 : 0),\(tail)")
+            try output.endLine()
+          }
+        }
+      }
+    }
+  }
+}
+
+enum CSV {
+  static func cell(_ value: Float) -> String { value.isNaN ? "" : value.description }
+
+  static func cell(_ value: Double) -> String { value.isNaN ? "" : value.description }
+
+  /// Text, in quotes when it has to be (RFC 4180).
+  static func cell(_ text: String) -> String {
+    let special: Set<UInt8> = [0x22, 0x2c, 0x0a, 0x0d]
+    if !text.utf8.contains(where: special.contains) { return text }
+    return "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+  }
+}

@@ -1,0 +1,49 @@
+// Routing as JSON lines: one object per decision. A key is left out where nothing was recorded or defined.
+
+import Formats
+import Routing
+
+extension TraceExport {
+  func writeRoutingJSONLines(to output: TextOutput) throws {
+    let order = try TokenOrder(trace: trace, run: run)
+    let recording = run.description.recording
+    try visit(order, withLogits: recording.content == .full) { pass, rows in
+      for row in rows {
+        for batch in pass.batches {
+          guard let mine = batch.row(row, of: pass) else { continue }
+          output.append(decision(pass, row: row, batch, mine: mine))
+          try output.endLine()
+        }
+      }
+    }
+  }
+
+  private func decision(_ pass: RoutingPass, row: Int, _ batch: RoutingBatch, mine: Int) -> [UInt8] {
+    let tokens = pass.tokens
+    let slots = (mine * batch.topK..<(mine + 1) * batch.topK).filter { batch.selectedExperts[$0] >= 0 }
+    var json = JSONWriter()
+    json.object {
+      $0.member("run", run.id)
+      $0.member("stack", batch.router.stack.rawValue)
+      $0.member("layer", batch.router.layer.rawValue)
+      $0.member("token", tokens.firstToken + row)
+      $0.member("sequence", tokens.sequence[row])
+      $0.member("position", tokens.position[row])
+      $0.member("token_id", tokens.tokenID[row])
+      $0.member("experts", slots.map { batch.selectedExperts[$0] })
+      if run.description.recording.content >= .weights {
+        $0.member("weights", slots.map { batch.dropped?[$0] == true ? 0 : batch.routingWeights[$0] })
+      }
+      if let dropped = batch.dropped, slots.contains(where: { dropped[$0] }) { $0.member("dropped", slots.map { dropped[$0] }) }
+      let statistics = [
+        ("entropy", batch.routerEntropy[mine]), ("selection_margin", batch.selectionMargin[mine]), ("top1_margin", batch.top1Margin[mine]),
+        ("top_k_mass", batch.topKMass[mine]),
+      ]
+      for (name, value) in statistics where !value.isNaN { $0.member(name, value) }
+      if let logits = batch.logits, let index = logits.rows.firstIndex(rising: Int32(mine)) {
+        $0.member("router_logits", Array(logits.values[index * batch.expertCount..<(index + 1) * batch.expertCount]))
+      }
+    }
+    return json.bytes
+  }
+}

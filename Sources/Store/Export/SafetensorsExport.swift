@@ -1,0 +1,195 @@
+// Routing as safetensors, exactly as contracts.md (export of routing) says: rows by sequence, then position; a tensor per router and
+// column. All sizes are known from the trace before the first byte is written, so the file is streamed.
+
+import Formats
+import GRDB
+import Routing
+
+extension TraceExport {
+  func writeSafetensors(to path: String) throws {
+    do {
+      let sides = try RowSide.all(of: run, in: trace)
+      let plan = try sides.map { try SafetensorsPlan($0, export: self) }
+      let metadata = [
+        ("moetop.export", "routing/1"), ("moetop.run", String(run.id)), ("moetop.model", run.description.model.name),
+        ("moetop.model_hash", run.description.model.filesHash), ("moetop.recording", "\(run.description.recording)"),
+      ]
+      let writer = try SafetensorsWriter(path: path, tensors: plan.flatMap(\.tensors), metadata: metadata.map { (key: $0.0, value: $0.1) })
+      for side in plan { try side.write(to: writer, from: self) }
+      try writer.finish()
+      progress(1)
+    } catch let error as FormatError {
+      guard case .system(let file, let operation, let code) = error else { throw error }
+      throw StoreError.system(code, file: file, creating: operation == "create")
+    }
+  }
+}
+
+/// Rows that belong together: all tokens of a decoder-only run; the encoder's and the decoder's tokens of the others.
+private struct RowSide {
+  /// Of the tensors `..ids` and `..lengths`.
+  let idsName: String
+  let lengthsName: String
+  /// Whether `phase` has these rows.
+  let hasPhase: Bool
+  let routers: [RouterID]
+  let order: TokenOrder
+
+  static func all(of run: RunSummary, in trace: TraceReader) throws -> [RowSide] {
+    let routers = run.description.routers.map(\.id).sorted()
+    let encoder = routers.filter { $0.stack == .encoder }
+    let decoder = routers.filter { $0.stack == .decoder }
+    guard !encoder.isEmpty || !decoder.isEmpty else {
+      let order = try TokenOrder(trace: trace, run: run)
+      return [RowSide(idsName: "input_ids", lengthsName: "sequence_lengths", hasPhase: true, routers: routers, order: order)]
+    }
+    // The tokens that a stack's routers decided on are that stack's.
+    let known = encoder.first ?? decoder[0]
+    let spans = try trace.read { db in
+      try Row.fetchAll(
+        db,
+        sql: """
+          SELECT p.first_token, p.token_count FROM page AS p JOIN router AS r ON r.id = p.router
+          WHERE r.run = ? AND r.stack = ? AND r.layer = ? ORDER BY p.first_token
+          """, arguments: [run.id, known.stack.rawValue, known.layer.rawValue]
+      ).map { row in
+        let first = try row.count(0)
+        return first..<first + (try row.count(1))
+      }
+    }
+    func isKnown(_ token: Int) -> Bool {
+      var low = 0
+      var high = spans.count
+      while low < high {
+        let middle = (low + high) / 2
+        if spans[middle].upperBound <= token { low = middle + 1 } else { high = middle }
+      }
+      return low < spans.count && spans[low].contains(token)
+    }
+    let isEncoder = encoder.isEmpty ? { !isKnown($0) } : isKnown
+    let encoderOrder = try TokenOrder(trace: trace, run: run, where: isEncoder)
+    let decoderOrder = try TokenOrder(trace: trace, run: run) { !isEncoder($0) }
+    return [
+      RowSide(idsName: "encoder_ids", lengthsName: "encoder_lengths", hasPhase: false, routers: encoder, order: encoderOrder),
+      RowSide(idsName: "decoder_ids", lengthsName: "decoder_lengths", hasPhase: true, routers: decoder, order: decoderOrder),
+    ]
+  }
+}
+
+/// The tensors of one side, declared and then filled.
+private struct SafetensorsPlan {
+  let side: RowSide
+  let tensors: [SafetensorsWriter.Declaration]
+  private let hasWeights: Bool
+  /// Rows of raw logits per router; absent where none were recorded.
+  private let logitRows: [RouterID: Int]
+
+  init(_ side: RowSide, export: TraceExport) throws {
+    self.side = side
+    let run = export.run
+    let count = side.order.tokens.count
+    hasWeights = run.description.recording.content >= .weights
+    var logitRows: [RouterID: Int] = [:]
+    var tensors: [SafetensorsWriter.Declaration] = [
+      .init(side.idsName, .i32, [count]), .init(side.lengthsName, .i32, [side.order.lengths.count]),
+    ]
+    if side.hasPhase { tensors.append(.init("phase", .u8, [count])) }
+    let specs = Dictionary(run.description.routers.map { ($0.id, $0.spec) }, uniquingKeysWith: { first, _ in first })
+    for id in side.routers {
+      guard let spec = specs[id] else { continue }
+      let rows = try Self.countLogitRows(of: id, run: run.id, in: export.trace)
+      if rows > 0 {
+        logitRows[id] = rows
+        tensors.append(.init("\(id).router_logits", .f32, [rows, spec.expertCount]))
+        if rows != count { tensors.append(.init("\(id).rows", .i32, [rows])) }
+      }
+      tensors.append(.init("\(id).expert_ids", .i32, [count, spec.topK]))
+      if hasWeights { tensors.append(.init("\(id).weights", .f32, [count, spec.topK])) }
+      for name in ["entropy", "selection_margin", "top1_margin", "top_k_mass"] { tensors.append(.init("\(id).\(name)", .f32, [count])) }
+    }
+    self.tensors = tensors
+    self.logitRows = logitRows
+  }
+
+  private static func countLogitRows(of id: RouterID, run: Int64, in trace: TraceReader) throws -> Int {
+    try trace.read { db in
+      try Int.fetchOne(
+        db,
+        sql: """
+          SELECT coalesce(sum(CASE WHEN p.logits IS NULL THEN 0 WHEN p.logit_rows IS NULL THEN p.token_count
+            ELSE length(p.logit_rows) / 4 END), 0)
+          FROM page AS p JOIN router AS r ON r.id = p.router WHERE r.run = ? AND r.stack = ? AND r.layer = ?
+          """, arguments: [run, id.stack.rawValue, id.layer.rawValue]) ?? 0
+    }
+  }
+
+  func write(to writer: SafetensorsWriter, from export: TraceExport) throws {
+    try writer.append(side.order.lengths, to: side.lengthsName)
+    var row: Int32 = 0
+    try export.visit(side.order, routers: Set(side.routers), withLogits: !logitRows.isEmpty) { pass, rows in
+      try writer.append(rows.map { pass.tokens.tokenID[$0] }, to: side.idsName)
+      if side.hasPhase { try writer.append(rows.map { pass.tokens.phase[$0].rawValue }, to: "phase") }
+      for id in side.routers {
+        try write(id, rows, of: pass, first: row, to: writer, shape: export.run)
+      }
+      row += Int32(rows.count)
+    }
+  }
+
+  /// The rows of one router; a token that the router did not see has no experts and statistics that are not numbers.
+  private func write(_ id: RouterID, _ rows: [Int], of pass: RoutingPass, first: Int32, to writer: SafetensorsWriter, shape run: RunSummary)
+    throws
+  {
+    guard let topK = run.description.routers.first(where: { $0.id == id })?.spec.topK else { return }
+    let batches = pass.batches.filter { $0.router == id }
+    var ids: [Int32] = []
+    var weights: [Float] = []
+    var statistics: [[Float]] = [[], [], [], []]
+    var logitRows: [Int32] = []
+    var logits: [Float] = []
+    for (place, row) in rows.enumerated() {
+      var found: (batch: RoutingBatch, row: Int)?
+      for batch in batches { if let mine = batch.row(row, of: pass) { found = (batch, mine) } }
+      guard let (batch, mine) = found, batch.topK == topK else {
+        ids += Array(repeating: -1, count: topK)
+        weights += Array(repeating: 0, count: topK)
+        for index in statistics.indices { statistics[index].append(.nan) }
+        continue
+      }
+      for slot in mine * topK..<(mine + 1) * topK {
+        ids.append(batch.selectedExperts[slot])
+        let isEmpty = batch.selectedExperts[slot] < 0 || batch.dropped?[slot] == true
+        weights.append(isEmpty ? 0 : batch.routingWeights[slot])
+      }
+      statistics[0].append(batch.routerEntropy[mine])
+      statistics[1].append(batch.selectionMargin[mine])
+      statistics[2].append(batch.top1Margin[mine])
+      statistics[3].append(batch.topKMass[mine])
+      if let kept = batch.logits, let index = kept.rows.firstIndex(rising: Int32(mine)) {
+        logitRows.append(first + Int32(place))
+        logits += kept.values[index * batch.expertCount..<(index + 1) * batch.expertCount]
+      }
+    }
+    try writer.append(ids, to: "\(id).expert_ids")
+    if hasWeights { try writer.append(weights, to: "\(id).weights") }
+    for (name, values) in zip(["entropy", "selection_margin", "top1_margin", "top_k_mass"], statistics) {
+      try writer.append(values, to: "\(id).\(name)")
+    }
+    guard let count = self.logitRows[id] else { return }
+    try writer.append(logits, to: "\(id).router_logits")
+    if count != side.order.tokens.count { try writer.append(logitRows, to: "\(id).rows") }
+  }
+}
+
+extension [Int32] {
+  /// Index of `value` in an array that rises; nil when it is not there. O(log n).
+  func firstIndex(rising value: Int32) -> Int? {
+    var low = 0
+    var high = count
+    while low < high {
+      let middle = (low + high) / 2
+      if self[middle] < value { low = middle + 1 } else { high = middle }
+    }
+    return low < count && self[low] == value ? low : nil
+  }
+}

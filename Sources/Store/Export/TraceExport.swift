@@ -1,0 +1,63 @@
+// A run as a file that other programs read: what can be exported, in which format, and where it goes. One file per format does the work.
+
+import Formats
+import Routing
+
+/// Exports one run of a trace.
+///
+///     try TraceExport(trace: trace, run: run).write(.routing, as: .safetensors, to: .file("routing.safetensors"))
+public struct TraceExport {
+  public enum Content: String, Sendable, CaseIterable {
+    /// Every decision.
+    case routing
+    /// Load and importance of every expert.
+    case load
+    /// Every token with its text.
+    case tokens
+  }
+
+  public enum Format: String, Sendable, CaseIterable { case csv, jsonl, safetensors }
+
+  let trace: TraceReader
+  let run: RunSummary
+  /// Told the share that is done, 0...1, now and then.
+  public var progress: (Double) -> Void = { _ in }
+
+  public init(trace: TraceReader, run: RunSummary) {
+    self.trace = trace
+    self.run = run
+  }
+
+  /// Formats in which `content` can be had.
+  public static func formats(of content: Content) -> [Format] {
+    content == .routing ? Format.allCases : [.csv, .jsonl]
+  }
+
+  /// Writes the export. Memory: a page per router and eight bytes a token, whatever the size of the run.
+  ///
+  /// A file appears under its name only when it is complete.
+  /// - Throws: `StoreError`: `.impossibleExport` for a combination that does not exist, `.cannotCreate`, `.diskFull`,
+  ///   `.inputOutput`, `.permission` for the output, and what reading the trace throws. Errors of a stream are passed on.
+  public func write(_ content: Content, as format: Format, to output: ExportOutput) throws {
+    guard Self.formats(of: content).contains(format) else {
+      let forms = Self.formats(of: content).map(\.rawValue).joined(separator: ", ")
+      throw StoreError.impossibleExport(problem: "\(content.rawValue) has no \(format.rawValue) form; it has \(forms)")
+    }
+    if format == .safetensors {
+      guard case .file(let path) = output else {
+        throw StoreError.impossibleExport(problem: "safetensors cannot go to a stream; name a file with -o FILE")
+      }
+      try writeSafetensors(to: path)
+      return
+    }
+    let text = try TextOutput(output)
+    switch (content, format) {
+    case (.routing, .csv): try writeRoutingCSV(to: text)
+    case (.routing, _): try writeRoutingJSONLines(to: text)
+    case (.load, _): try writeTable(.load(of: run), as: format, to: text)
+    case (.tokens, _): try writeTable(.tokens(of: run), as: format, to: text)
+    }
+    try text.finish()
+    progress(1)
+  }
+}

@@ -1,0 +1,34 @@
+// Where do traces live when the user does not say? A pure function of the environment, so that tests and `--data-dir` can ask too.
+
+/// The default data directory and trace file.
+public enum TraceLocation {
+  public enum Platform: Sendable {
+    case linux, macOS
+
+    public static var current: Platform {
+      #if os(macOS)
+        .macOS
+      #else
+        .linux
+      #endif
+    }
+  }
+
+  /// Directory of moetop's data: `$XDG_DATA_HOME/moetop`, else the platform's place below `home`.
+  ///
+  /// A relative `XDG_DATA_HOME` is ignored, as the XDG base directory specification demands.
+  public static func dataDirectory(environment: [String: String], home: String, platform: Platform = .current) -> String {
+    if let base = environment["XDG_DATA_HOME"], base.hasPrefix("/") { return joined(base, "moetop") }
+    switch platform {
+    case .linux: return joined(home, ".local/share/moetop")
+    case .macOS: return joined(home, "Library/Application Support/moetop")
+    }
+  }
+
+  /// The trace file in a data directory.
+  public static func traceFile(inDataDirectory directory: String) -> String { joined(directory, "traces.db") }
+
+  private static func joined(_ directory: String, _ name: String) -> String {
+    directory.hasSuffix("/") ? directory + name : directory + "/" + name
+  }
+}

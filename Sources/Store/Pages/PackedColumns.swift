@@ -1,0 +1,131 @@
+// Numbers to bytes and back: the packed columns of a page. Everything is little-endian whatever the machine; f16 is converted here, as
+// Swift's Float16 does not exist on every machine we run on. Lengths are the caller's to check before decoding.
+
+enum PackedColumns {
+  // MARK: Floats
+
+  static func append(_ values: ArraySlice<Float>, as byteCount: Int, to bytes: inout [UInt8]) {
+    values.withUnsafeBufferPointer { values in
+      if byteCount == 4 {
+        #if _endian(little)
+          bytes.append(contentsOf: UnsafeRawBufferPointer(values))
+        #else
+          for value in values { withUnsafeBytes(of: value.bitPattern.littleEndian) { bytes.append(contentsOf: $0) } }
+        #endif
+      } else {
+        bytes.reserveCapacity(bytes.count + 2 * values.count)
+        for value in values {
+          let half = halfBits(value)
+          bytes.append(UInt8(truncatingIfNeeded: half))
+          bytes.append(UInt8(truncatingIfNeeded: half >> 8))
+        }
+      }
+    }
+  }
+
+  /// - Precondition: `bytes` holds `byteCount` bytes a value.
+  static func floats(_ bytes: UnsafeRawBufferPointer, as byteCount: Int) -> [Float] {
+    let count = bytes.count / byteCount
+    return [Float](unsafeUninitializedCapacity: count) { output, initialized in
+      if byteCount == 4 {
+        for index in 0..<count {
+          output[index] = Float(bitPattern: UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 4 * index, as: UInt32.self)))
+        }
+      } else {
+        for index in 0..<count {
+          output[index] = float(half: UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)))
+        }
+      }
+      initialized = count
+    }
+  }
+
+  static func append(_ values: [Double], to bytes: inout [UInt8]) {
+    for value in values { withUnsafeBytes(of: value.bitPattern.littleEndian) { bytes.append(contentsOf: $0) } }
+  }
+
+  static func doubles(_ bytes: UnsafeRawBufferPointer) -> [Double] {
+    (0..<bytes.count / 8).map {
+      Double(bitPattern: UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8 * $0, as: UInt64.self)))
+    }
+  }
+
+  // MARK: Ids
+
+  /// Appends ids of `byteCount` bytes each; an absent slot (-1) is stored as 0 and told apart by the page's `absent` bitmap.
+  static func append(ids: [Int32], as byteCount: Int, to bytes: inout [UInt8]) {
+    bytes.reserveCapacity(bytes.count + ids.count * byteCount)
+    for id in ids {
+      let value = UInt32(bitPattern: max(id, 0))
+      bytes.append(UInt8(truncatingIfNeeded: value))
+      if byteCount >= 2 { bytes.append(UInt8(truncatingIfNeeded: value >> 8)) }
+      if byteCount == 4 {
+        bytes.append(UInt8(truncatingIfNeeded: value >> 16))
+        bytes.append(UInt8(truncatingIfNeeded: value >> 24))
+      }
+    }
+  }
+
+  /// Unsigned integers of 1, 2 or 4 bytes; values beyond `Int32` come out negative, which no caller accepts.
+  static func integers(_ bytes: UnsafeRawBufferPointer, as byteCount: Int) -> [Int32] {
+    let count = bytes.count / byteCount
+    return [Int32](unsafeUninitializedCapacity: count) { output, initialized in
+      switch byteCount {
+      case 1: for index in 0..<count { output[index] = Int32(bytes[index]) }
+      case 2:
+        for index in 0..<count {
+          output[index] = Int32(UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)))
+        }
+      default:
+        for index in 0..<count {
+          output[index] = Int32(littleEndian: bytes.loadUnaligned(fromByteOffset: 4 * index, as: Int32.self))
+        }
+      }
+      initialized = count
+    }
+  }
+
+  // MARK: Bitmaps
+
+  /// One bit a flag, least significant first.
+  static func bitmap(_ flags: ArraySlice<Bool>) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: (flags.count + 7) / 8)
+    for (index, flag) in flags.enumerated() where flag { bytes[index >> 3] |= 1 << (index & 7) }
+    return bytes
+  }
+
+  /// - Precondition: `bytes` holds `count` bits.
+  static func flags(_ bytes: UnsafeRawBufferPointer, count: Int) -> [Bool] {
+    (0..<count).map { bytes[$0 >> 3] >> ($0 & 7) & 1 == 1 }
+  }
+
+  // MARK: Half precision
+
+  /// The f16 nearest to `value`, ties to even; too large becomes infinite, NaN stays NaN.
+  static func halfBits(_ value: Float) -> UInt16 {
+    let bits = value.bitPattern
+    let sign = UInt16(truncatingIfNeeded: bits >> 16) & 0x8000
+    let magnitude = bits & 0x7fff_ffff
+    if magnitude > 0x7f80_0000 { return sign | 0x7e00 }
+    if magnitude >= 0x477f_f000 { return sign | 0x7c00 }  // 65520 and above round to infinity
+    if magnitude < 0x3880_0000 {  // below 2^-14: subnormal, in units of 2^-24
+      let scaled = Float(bitPattern: magnitude) * 0x1p24
+      return sign | UInt16(scaled.rounded(.toNearestOrEven))
+    }
+    let rounded = magnitude + 0xfff + (magnitude >> 13 & 1)
+    return sign | UInt16(truncatingIfNeeded: (rounded - 0x3800_0000) >> 13)
+  }
+
+  static func float(half: UInt16) -> Float {
+    let sign = UInt32(half & 0x8000) << 16
+    let exponent = UInt32(half >> 10 & 0x1f)
+    let mantissa = UInt32(half & 0x3ff)
+    switch exponent {
+    case 0:
+      let magnitude = Float(mantissa) * 0x1p-24
+      return Float(bitPattern: magnitude.bitPattern | sign)
+    case 0x1f: return Float(bitPattern: sign | 0x7f80_0000 | mantissa << 13)
+    default: return Float(bitPattern: sign | (exponent + 112) << 23 | mantissa << 13)
+    }
+  }
+}

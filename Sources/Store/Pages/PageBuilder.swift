@@ -1,0 +1,183 @@
+// A page in the making: decisions of one router over consecutive tokens, packed as they arrive. The builder also remembers which of
+// its tokens are already on disk, in rows ("parts") that shrink like the digits of a binary counter: a slow stream that commits every
+// second rewrites each token only log2(page) times and never leaves more than log2(page) rows behind, and the finished page is one row.
+
+import Foundation
+import GRDB
+import Routing
+
+/// Tokens of a page that already have a row.
+struct StoredPart: Equatable {
+  var row: Int64
+  /// Counted from the page's first token.
+  var tokens: Range<Int>
+  /// Payload bytes of the row.
+  var bytes: Int
+  var sums: TokenSums
+}
+
+/// What a page knows of its tokens only together.
+struct TokenSums: Equatable {
+  /// `[expertCount]`: summed router distribution; empty when unknown.
+  var importance: [Double] = []
+  /// Summed squared log-sum-exp of the logits; NaN when unknown.
+  var squaredLogSumExp = 0.0
+
+  mutating func add(_ other: TokenSums) {
+    squaredLogSumExp += other.squaredLogSumExp
+    if importance.isEmpty {
+      importance = other.importance
+    } else if importance.count == other.importance.count {
+      for expert in importance.indices { importance[expert] += other.importance[expert] }
+    }
+  }
+}
+
+/// A row that a page needs now: its tokens, and how many of the page's last parts it replaces.
+struct PendingRow: Equatable {
+  var tokens: Range<Int>
+  var replaces: Int
+}
+
+struct PageBuilder {
+  let layout: PageLayout
+  let firstToken: Int
+  private(set) var count = 0
+  private(set) var parts: [StoredPart] = []
+  /// Over the tokens that have no row yet; rows begin and end where commits do, so nothing finer is needed.
+  private var freshSums = TokenSums()
+
+  private var ids: [UInt8] = []
+  private var weights: [UInt8] = []
+  private var entropy: [Float] = []
+  private var selectionMargin: [Float] = []
+  private var top1Margin: [Float] = []
+  private var topKMass: [Float] = []
+  /// `[count * topK]`, or empty when no slot was absent (dropped) so far.
+  private var absent: [Bool] = []
+  private var dropped: [Bool] = []
+  /// Counted from the page's first token.
+  private var logitRows: [Int32] = []
+  private var logits: [UInt8] = []
+  private let knowsImportance: Bool
+  private let knowsSquares: Bool
+
+  init(layout: PageLayout, first batch: RoutingBatch) {
+    self.layout = layout
+    firstToken = batch.firstToken
+    knowsImportance = !batch.importanceSum.isEmpty
+    knowsSquares = !batch.squaredLogSumExpSum.isNaN
+    append(batch)
+  }
+
+  /// Whether `batch` continues this page: the next token, and sums known for both or for neither.
+  func continues(with batch: RoutingBatch) -> Bool {
+    batch.firstToken == firstToken + count && knowsImportance == !batch.importanceSum.isEmpty
+      && knowsSquares == !batch.squaredLogSumExpSum.isNaN
+  }
+
+  mutating func append(_ batch: RoutingBatch) {
+    let slots = count * layout.topK
+    PackedColumns.append(ids: batch.selectedExperts, as: layout.idBytes, to: &ids)
+    if layout.weightBytes > 0 { PackedColumns.append(batch.routingWeights[...], as: layout.weightBytes, to: &weights) }
+    entropy += batch.routerEntropy
+    selectionMargin += batch.selectionMargin
+    top1Margin += batch.top1Margin
+    topKMass += batch.topKMass
+    let hasAbsent = batch.selectedExperts.contains { $0 < 0 }
+    if hasAbsent || !absent.isEmpty {
+      if absent.isEmpty { absent = Array(repeating: false, count: slots) }
+      absent += batch.selectedExperts.map { $0 < 0 }
+    }
+    if batch.dropped != nil || !dropped.isEmpty {
+      if dropped.isEmpty { dropped = Array(repeating: false, count: slots) }
+      dropped += batch.dropped ?? Array(repeating: false, count: batch.count * layout.topK)
+    }
+    if layout.logitBytes > 0, let some = batch.logits {
+      logitRows += some.rows.map { $0 + Int32(count) }
+      PackedColumns.append(some.values[...], as: layout.logitBytes, to: &logits)
+    }
+    count += batch.count
+    freshSums.add(TokenSums(importance: batch.importanceSum, squaredLogSumExp: batch.squaredLogSumExpSum))
+  }
+
+  // MARK: Rows
+
+  /// The row that is due now; nil when all tokens have one.
+  ///
+  /// - Parameter whole: the page is complete: one row for all of it.
+  func pendingRow(whole: Bool) -> PendingRow? {
+    let stored = parts.last?.tokens.upperBound ?? 0
+    if whole && (stored < count || parts.count > 1) { return PendingRow(tokens: 0..<count, replaces: parts.count) }
+    if stored == count { return nil }
+    var row = PendingRow(tokens: stored..<count, replaces: 0)
+    while row.replaces < parts.count {
+      let part = parts[parts.count - 1 - row.replaces]
+      if part.tokens.count > row.tokens.count { break }
+      row.tokens = part.tokens.lowerBound..<count
+      row.replaces += 1
+    }
+    return row
+  }
+
+  /// Rows of the parts that `pending` replaces.
+  func replacedRows(_ pending: PendingRow) -> ArraySlice<StoredPart> { parts.suffix(pending.replaces) }
+
+  /// Notes that `pending` is on disk.
+  mutating func stored(_ pending: PendingRow, row: Int64, bytes: Int) {
+    let sums = sums(of: pending)
+    parts.removeLast(pending.replaces)
+    parts.append(StoredPart(row: row, tokens: pending.tokens, bytes: bytes, sums: sums))
+    freshSums = TokenSums()
+  }
+
+  private func sums(of pending: PendingRow) -> TokenSums {
+    var total = TokenSums()
+    for part in replacedRows(pending) { total.add(part.sums) }
+    total.add(freshSums)
+    return total
+  }
+
+  /// The values of the columns of `PageRow.insertSQL`, with their payload size.
+  func values(of pending: PendingRow, router: Int64) -> (arguments: StatementArguments, bytes: Int) {
+    let tokens = pending.tokens
+    let slots = tokens.lowerBound * layout.topK..<tokens.upperBound * layout.topK
+    let sums = sums(of: pending)
+    var importanceBytes: [UInt8] = []
+    PackedColumns.append(sums.importance, to: &importanceBytes)
+
+    let firstRow = logitRows.firstIndex { $0 >= Int32(tokens.lowerBound) } ?? logitRows.count
+    let endRow = logitRows[firstRow...].firstIndex { $0 >= Int32(tokens.upperBound) } ?? logitRows.count
+    let rows = logitRows[firstRow..<endRow].map { $0 - Int32(tokens.lowerBound) }
+    let everyRow = rows.count == tokens.count
+    var rowBytes: [UInt8] = []
+    if !everyRow { PackedColumns.append(ids: rows, as: 4, to: &rowBytes) }
+
+    var bytes = 0
+    func blob(_ values: ArraySlice<UInt8>) -> Data? {
+      if values.isEmpty { return nil }
+      bytes += values.count
+      return Data(values)
+    }
+    func statistic(_ values: [Float]) -> Data? {
+      let mine = values[tokens]
+      if mine.allSatisfy(\.isNaN) { return nil }
+      var packed: [UInt8] = []
+      PackedColumns.append(mine, as: 4, to: &packed)
+      return blob(packed[...])
+    }
+    func bitmap(_ flags: [Bool]) -> Data? {
+      if flags.isEmpty || !flags[slots].contains(true) { return nil }
+      return blob(PackedColumns.bitmap(flags[slots])[...])
+    }
+    let arguments: StatementArguments = [
+      router, firstToken + tokens.lowerBound, tokens.count, knowsSquares ? sums.squaredLogSumExp : nil, bitmap(absent), bitmap(dropped),
+      blob(ids[slots.lowerBound * layout.idBytes..<slots.upperBound * layout.idBytes]) ?? Data(),
+      layout.weightBytes == 0 ? nil : blob(weights[slots.lowerBound * layout.weightBytes..<slots.upperBound * layout.weightBytes]),
+      statistic(entropy), statistic(selectionMargin), statistic(top1Margin), statistic(topKMass),
+      blob(importanceBytes[...]), blob(rowBytes[...]),
+      blob(logits[firstRow * layout.logitRowBytes..<endRow * layout.logitRowBytes]),
+    ]
+    return (arguments, bytes)
+  }
+}

@@ -1,0 +1,88 @@
+// Is a trace whole? SQLite's own check first, then ours: every page has the length its shape says, pages of a router do not overlap,
+// and counts agree with what is there.
+
+import GRDB
+import Routing
+
+/// Something that is not as it should be in a trace.
+public struct IntegrityFinding: Sendable, Equatable, CustomStringConvertible {
+  /// nil when it concerns the whole file.
+  public var run: Int64?
+  public var problem: String
+
+  public var description: String { run.map { "run \($0): \(problem)" } ?? problem }
+}
+
+extension TraceReader {
+  /// Looks at every byte of the trace (of one run, when given) and returns what is wrong; empty when all is well.
+  ///
+  /// - Throws: `StoreError` only when the file cannot be read on; damage that still lets us read is a finding.
+  public func checkIntegrity(run only: Int64? = nil) throws -> [IntegrityFinding] {
+    var findings = try read { db in
+      try String.fetchAll(db, sql: "PRAGMA integrity_check(100)").filter { $0 != "ok" }.map { IntegrityFinding(run: nil, problem: $0) }
+    }
+    if !findings.isEmpty { return findings }
+    findings += try read { db in
+      try Row.fetchAll(db, sql: "PRAGMA foreign_key_check").map { row in
+        IntegrityFinding(run: nil, problem: "a row of \(try row.value(0) as String) belongs to no \(try row.value(2) as String)")
+      }
+    }
+    let ids = try read { try Int64.fetchAll($0, sql: "SELECT id FROM run ORDER BY id") }
+    for id in ids where only == nil || only == id {
+      var problems: [String] = []
+      try noting(&problems) { try checkCounts(of: id, &$0) }
+      var routers: [StoredRouter] = []
+      try noting(&problems) { _ in routers = try read { try RouterRows.fetch($0, run: id, file: file) } }
+      for router in routers { try noting(&problems) { try check(router, &$0) } }
+      findings += problems.map { IntegrityFinding(run: id, problem: $0) }
+    }
+    return findings
+  }
+
+  /// Turns damage into a finding, and lets every other error through.
+  private func noting(_ problems: inout [String], _ body: (inout [String]) throws -> Void) throws {
+    do { try StoreError.translating(file) { try body(&problems) } } catch StoreError.damaged(_, let place, let problem) {
+      problems.append("\(place): \(problem)")
+    }
+  }
+
+  private func require(_ what: String, _ found: Int, _ expected: Int, _ problems: inout [String]) {
+    if found != expected { problems.append("\(what): found \(found), expected \(expected)") }
+  }
+
+  private func number(_ sql: String, _ id: Int64) throws -> Int {
+    try read { try Int.fetchOne($0, sql: sql, arguments: [id]) ?? 0 }
+  }
+
+  private func checkCounts(of run: Int64, _ problems: inout [String]) throws {
+    let tokens = try number("SELECT token_count FROM run WHERE id = ?", run)
+    require("rows of the token table", try number("SELECT count(*) FROM token WHERE run = ?", run), tokens, &problems)
+    let inSequences = try number("SELECT coalesce(sum(token_count), 0) FROM sequence WHERE run = ?", run)
+    require("tokens of all sequences", inSequences, tokens, &problems)
+    _ = try self.run(.id(run))
+    _ = try sequences(run: run)
+  }
+
+  private func check(_ router: StoredRouter, _ problems: inout [String]) throws {
+    let spans = try read { db in
+      try Row.fetchAll(
+        db, sql: "SELECT id, first_token, token_count FROM page WHERE router = ? ORDER BY first_token", arguments: [router.row])
+    }
+    var tokens = 0
+    var end = 0
+    for row in spans {
+      let first = try row.count(1)
+      let count = try row.count(2)
+      guard first >= end, (1...max(router.pageTokens, 1)).contains(count) else {
+        problems.append("router \(router.id): page \(try row.value(0) as Int64) holds \(count) tokens at \(first), expected some at \(end)")
+        break
+      }
+      let span = PageSpan(row: try row.value(0), tokens: first..<first + count)
+      _ = try read { try PageRow.batch($0, span, of: router, withLogits: true, file: file) }
+      tokens += count
+      end = first + count
+    }
+    let expected = try number("SELECT token_count FROM router WHERE id = ?", router.row)
+    require("router \(router.id): tokens in pages", tokens, expected, &problems)
+  }
+}

@@ -1,0 +1,147 @@
+// The tables of a trace and the named steps that lead to them. Tables are private: programs read the views of `TraceViews`. A step,
+// once released, is never edited; a new need is a new step at the end, and a dump of every released schema stays in the fixtures of
+// the tests so that each step is tried on real old files.
+
+import Foundation
+import GRDB
+
+enum TraceMigrations {
+  /// Marks a SQLite file as a trace (`PRAGMA application_id`): "moet".
+  static let applicationID: Int32 = 0x6d6f_6574
+
+  /// Names of the steps, oldest first.
+  static var names: [String] { migrator.migrations }
+
+  static var migrator: DatabaseMigrator {
+    var migrator = DatabaseMigrator()
+    migrator.registerMigration("trace-1") { db in
+      try db.execute(sql: tables1)
+      try db.execute(sql: "PRAGMA application_id = \(applicationID)")
+      try db.execute(literal: "INSERT INTO decoder VALUES (\(Data((0...255).map { UInt8($0) })))")
+      for exponent in 0...255 {
+        let scale = exponent == 255 ? Double.infinity : scalbn(1.0, max(exponent, 1) - 150)
+        try db.execute(literal: "INSERT INTO float_scale VALUES (\(exponent), \(exponent == 0 ? 0 : 1 << 23), \(scale))")
+      }
+    }
+    return migrator
+  }
+
+  // Why packed pages over a rowid table, with a page size of 4 KiB:
+  // - One row per activation would cost 13.5 kB a token at 48 layers, top-8. A row here is one router over some hundred consecutive
+  //   tokens, so keys and headers (about 40 bytes) vanish beside its tens of kilobytes.
+  // - SQLite keeps a large row as full overflow pages and leaves only the remainder (0.5 to 4 kB with 4 KiB pages) in the tree, so the
+  //   waste is at most a few kB per row; with 16 KiB pages it would be four times that, and each of the dozen small tables would take
+  //   16 KiB in a trace of a few hundred tokens. In a WITHOUT ROWID tree the last overflow page of each row would be half empty.
+  // - Small columns stand first: SQLite follows the overflow chain only as far as the column that is asked for, so a view that reads
+  //   ids and weights never touches the raw logits.
+  // - Rows get rising ids in the order of writing: the tree grows at its right edge, and its leaves are full.
+  private static let tables1 = """
+    CREATE TABLE run (
+      id INTEGER PRIMARY KEY AUTOINCREMENT,
+      name TEXT NOT NULL,
+      tags TEXT NOT NULL,
+      description TEXT NOT NULL,
+      state TEXT NOT NULL,
+      reason TEXT,
+      started_at REAL NOT NULL,
+      ended_at REAL,
+      heartbeat REAL NOT NULL,
+      process INTEGER NOT NULL,
+      host TEXT NOT NULL,
+      token_count INTEGER NOT NULL DEFAULT 0,
+      stored_bytes INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE TABLE sequence (
+      run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
+      sequence INTEGER NOT NULL,
+      name TEXT NOT NULL,
+      labels TEXT NOT NULL,
+      token_count INTEGER NOT NULL DEFAULT 0,
+      PRIMARY KEY (run, sequence)
+    ) WITHOUT ROWID;
+    CREATE TABLE token (
+      run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
+      token INTEGER NOT NULL,
+      sequence INTEGER NOT NULL,
+      position INTEGER NOT NULL,
+      token_id INTEGER NOT NULL,
+      phase INTEGER NOT NULL,
+      surprisal REAL,
+      next_token_entropy REAL,
+      PRIMARY KEY (run, token)
+    ) WITHOUT ROWID;
+    CREATE TABLE piece (
+      run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
+      token_id INTEGER NOT NULL,
+      piece BLOB NOT NULL,
+      PRIMARY KEY (run, token_id)
+    ) WITHOUT ROWID;
+    CREATE TABLE router (
+      id INTEGER PRIMARY KEY,
+      run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
+      layer INTEGER NOT NULL,
+      stack TEXT NOT NULL,
+      expert_count INTEGER NOT NULL,
+      top_k INTEGER NOT NULL,
+      id_bytes INTEGER NOT NULL,
+      weight_bytes INTEGER NOT NULL,
+      logit_bytes INTEGER NOT NULL,
+      page_tokens INTEGER NOT NULL DEFAULT 0,
+      log_expert_count REAL NOT NULL,
+      selection_unit TEXT NOT NULL,
+      policy TEXT NOT NULL,
+      spec TEXT NOT NULL,
+      token_count INTEGER NOT NULL DEFAULT 0,
+      assignments INTEGER NOT NULL DEFAULT 0,
+      dropped INTEGER NOT NULL DEFAULT 0,
+      importance_tokens INTEGER NOT NULL DEFAULT 0,
+      entropy_sum REAL NOT NULL DEFAULT 0,
+      entropy_tokens INTEGER NOT NULL DEFAULT 0,
+      selection_margin_sum REAL NOT NULL DEFAULT 0,
+      selection_margin_tokens INTEGER NOT NULL DEFAULT 0,
+      top1_margin_sum REAL NOT NULL DEFAULT 0,
+      top1_margin_tokens INTEGER NOT NULL DEFAULT 0,
+      top_k_mass_sum REAL NOT NULL DEFAULT 0,
+      top_k_mass_tokens INTEGER NOT NULL DEFAULT 0,
+      UNIQUE (run, layer, stack)
+    );
+    CREATE TABLE page (
+      id INTEGER PRIMARY KEY,
+      router INTEGER NOT NULL REFERENCES router ON DELETE CASCADE,
+      first_token INTEGER NOT NULL,
+      token_count INTEGER NOT NULL,
+      squared_lse REAL,
+      absent BLOB,
+      dropped BLOB,
+      ids BLOB NOT NULL,
+      weights BLOB,
+      entropy BLOB,
+      selection_margin BLOB,
+      top1_margin BLOB,
+      top_k_mass BLOB,
+      importance BLOB,
+      logit_rows BLOB,
+      logits BLOB
+    );
+    CREATE UNIQUE INDEX page_by_token ON page (router, first_token);
+    CREATE TABLE expert_total (
+      router INTEGER NOT NULL REFERENCES router ON DELETE CASCADE,
+      expert INTEGER NOT NULL,
+      assignments INTEGER NOT NULL,
+      weight_sum REAL,
+      importance_sum REAL,
+      PRIMARY KEY (router, expert)
+    ) WITHOUT ROWID;
+    CREATE TABLE capture_check (
+      run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
+      name TEXT NOT NULL,
+      outcome TEXT NOT NULL,
+      detail TEXT NOT NULL,
+      PRIMARY KEY (run, name)
+    ) WITHOUT ROWID;
+    -- Helpers of the views: 0...n-1; the 256 byte values in order; 2^(exponent - 150) and the leading bit of an f32.
+    CREATE TABLE number (number INTEGER PRIMARY KEY);
+    CREATE TABLE decoder (bytes BLOB NOT NULL);
+    CREATE TABLE float_scale (exponent INTEGER PRIMARY KEY, leading INTEGER NOT NULL, scale REAL NOT NULL);
+    """
+}

@@ -1,0 +1,210 @@
+// The views of a trace, one entry each: meaning, columns, and the SELECT behind it. The SELECTs walk from the token to its router to its
+// page with CROSS JOIN, which SQLite never reorders: a constraint on run, layer and token then costs three index look-ups, whatever
+// the size of the trace.
+
+extension TraceSchema {
+  public static let views: [View] = [
+    View(
+      name: "runs", meaning: "One row per run.",
+      columns: [
+        Column("run", .integer, "Id of the run; never given twice in one file."),
+        Column("name", .text, "Name given by the user, or made from model and time."),
+        Column("state", .text, "running, completed, stopped (by the user), failed, or interrupted (its process is gone)."),
+        Column("reason", .text, "Why the run failed; NULL otherwise."),
+        Column("started_at", .real, unit: "seconds since 1970", "When the run began."),
+        Column("ended_at", .real, unit: "seconds since 1970", "When it ended; NULL while it runs and when it was interrupted."),
+        Column("tokens", .integer, "Tokens recorded so far."),
+        Column("sequences", .integer, "Sequences with at least one token."),
+        Column("tags", .text, "JSON array of tags."),
+        Column("model", .text, "Name of the model."),
+        Column("family", .text, "Architecture, as its configuration spells it."),
+        Column("model_hash", .text, "SHA-256 over the weight files; empty when unknown."),
+        Column("quantization", .text, "Element types of the weights."),
+        Column("input", .text, "Where the input came from."),
+        Column("recording", .text, "What is stored of each decision: ids, weights, full."),
+        Column("description", .text, "All provenance as JSON."),
+      ],
+      example: "SELECT run, name, state, tokens FROM runs ORDER BY run DESC",
+      select: """
+        SELECT r.id, r.name,
+          CASE WHEN r.state = 'running' AND r.heartbeat < (julianday('now') - 2440587.5) * 86400 - 60 THEN 'interrupted' ELSE r.state END,
+          r.reason, r.started_at, r.ended_at, r.token_count,
+          (SELECT count(*) FROM sequence AS s WHERE s.run = r.id AND s.token_count > 0),
+          r.tags, json_extract(r.description, '$.model.name'), json_extract(r.description, '$.model.family'),
+          json_extract(r.description, '$.model.filesHash'), json_extract(r.description, '$.model.quantization'),
+          json_extract(r.description, '$.input.source'), json_extract(r.description, '$.recording.content'), r.description
+        FROM run AS r
+        """),
+    View(
+      name: "sequences", meaning: "One row per sequence of a run: a document, a prompt, a list of ids.",
+      columns: [
+        run,
+        Column("sequence", .integer, "0-based number in the run."),
+        Column("name", .text, "Name of the sequence."),
+        Column("labels", .text, "JSON object of its labels."),
+        Column("tokens", .integer, "Tokens recorded so far."),
+      ],
+      example: "SELECT sequence, name, tokens FROM sequences WHERE run = 1",
+      select: "SELECT run, sequence, name, labels, token_count FROM sequence"),
+    View(
+      name: "sequence_labels", meaning: "One row per label of a sequence.",
+      columns: [
+        run,
+        Column("sequence", .integer, "0-based number in the run."),
+        Column("label", .text, "The axis, e.g. domain."),
+        Column("value", .text, "Where the sequence stands on it, e.g. code."),
+      ],
+      example: "SELECT value, count(*) FROM sequence_labels WHERE run = 1 AND label = 'domain' GROUP BY value",
+      select: "SELECT s.run, s.sequence, j.key, j.value FROM sequence AS s CROSS JOIN json_each(s.labels) AS j"),
+    View(
+      name: "tokens", meaning: "One row per token fed to the model.",
+      columns: [
+        run, token,
+        Column("sequence", .integer, "The sequence it belongs to."),
+        Column("position", .integer, "0-based place in the sequence."),
+        Column("token_id", .integer, "Vocabulary id."),
+        Column("phase", .text, "prefill (given by the user) or decode (sampled and fed back)."),
+        Column("surprisal", .real, unit: "nat", "-ln of the probability the model gave this token before it saw it."),
+        Column("next_token_entropy", .real, unit: "nat", "Entropy of the model's distribution over the following token."),
+        Column("text", .text, "The token as text; may be a part of a character."),
+      ],
+      example: "SELECT token, text, surprisal FROM tokens WHERE run = 1 ORDER BY surprisal DESC LIMIT 10",
+      select: """
+        SELECT t.run, t.token, t.sequence, t.position, t.token_id, CASE t.phase WHEN 0 THEN 'prefill' ELSE 'decode' END,
+          t.surprisal, t.next_token_entropy, CAST(p.piece AS TEXT)
+        FROM token AS t LEFT JOIN piece AS p ON p.run = t.run AND p.token_id = t.token_id
+        """),
+    View(
+      name: "routers", meaning: "One row per router of a run and the rule it follows.",
+      columns: [
+        run, stack, layer,
+        Column("experts", .integer, "Routed experts the router chooses from."),
+        Column("top_k", .integer, "Experts a token takes."),
+        Column("tokens", .integer, "Tokens this router has decided on so far."),
+        Column("policy", .text, "The rule in one line."),
+        Column("selection_unit", .text, "Unit of selection_margin: what the router's top-k compares."),
+        Column("spec", .text, "The rule as JSON, enough to repeat every decision from its logits."),
+      ],
+      example: "SELECT layer, policy FROM routers WHERE run = 1",
+      select: "SELECT run, stack, layer, expert_count, top_k, token_count, policy, selection_unit, spec FROM router"),
+    View(
+      name: "routing", meaning: "One row per assignment: a token, a router, one of the experts it took.",
+      columns: [
+        run, stack, layer, token,
+        Column("rank", .integer, "0-based place by falling selection score, ties to the lower expert."),
+        Column("expert", .integer, "0-based index of the expert within its layer."),
+        Column("weight", .real, "The factor really applied to the expert, exactly as stored; NULL when only ids were recorded."),
+        Column("dropped", .integer, "1 when the expert was chosen but had no capacity left, else 0."),
+      ],
+      example: "SELECT expert, weight FROM routing WHERE run = 1 AND layer = 3 AND token = 17 ORDER BY rank",
+      select: """
+        SELECT t.run, r.stack, r.layer, t.token, n.number,
+          CASE r.id_bytes WHEN 1 THEN \(SQLDecoding.unsigned("p.ids", offset: slot, byteCount: 1))
+            WHEN 2 THEN \(SQLDecoding.unsigned("p.ids", offset: "(\(slot)) * 2", byteCount: 2))
+            ELSE \(SQLDecoding.unsigned("p.ids", offset: "(\(slot)) * 4", byteCount: 4)) END,
+          CASE r.weight_bytes WHEN 4 THEN \(SQLDecoding.float32("p.weights", offset: "(\(slot)) * 4"))
+            WHEN 2 THEN \(SQLDecoding.float16("p.weights", offset: "(\(slot)) * 2")) END,
+          CASE WHEN p.dropped IS NULL THEN 0 ELSE \(SQLDecoding.bit("p.dropped", slot)) END
+        \(decisions)
+        CROSS JOIN number AS n ON n.number < r.top_k
+        CROSS JOIN decoder AS d
+        WHERE p.absent IS NULL OR NOT \(SQLDecoding.bit("p.absent", slot))
+        """),
+    View(
+      name: "routing_stats", meaning: "One row per decision: a token at a router.",
+      columns: [
+        run, stack, layer, token,
+        Column("entropy", .real, unit: "nat", "Shannon entropy of the router's distribution over all experts."),
+        Column(
+          "selection_margin", .real, unit: "routers.selection_unit", "k-th minus (k+1)-th selection score; NULL when k is all experts."),
+        Column("top1_margin", .real, unit: "probability", "Largest minus second largest router probability."),
+        Column("top_k_mass", .real, unit: "probability", "Router probability that falls on the selected experts."),
+      ],
+      example: "SELECT token, entropy FROM routing_stats WHERE run = 1 AND layer = 3 AND token BETWEEN 10 AND 20",
+      select: """
+        SELECT t.run, r.stack, r.layer, t.token,
+          \(SQLDecoding.float32("p.entropy", offset: "(\(row)) * 4")),
+          \(SQLDecoding.float32("p.selection_margin", offset: "(\(row)) * 4")),
+          \(SQLDecoding.float32("p.top1_margin", offset: "(\(row)) * 4")),
+          \(SQLDecoding.float32("p.top_k_mass", offset: "(\(row)) * 4"))
+        \(decisions)
+        CROSS JOIN decoder AS d
+        """),
+    View(
+      name: "layer_load", meaning: "One row per expert of a router, over all tokens of the run.",
+      columns: [
+        run, stack, layer,
+        Column("expert", .integer, "0-based index of the expert within its layer."),
+        Column("assignments", .integer, "Tokens that took the expert and were not dropped."),
+        Column("load", .real, "Share of the router's assignments; sums to 1 over the experts."),
+        Column("importance", .real, unit: "probability", "Mean router probability of the expert; NULL when unknown."),
+        Column("mean_weight", .real, "Mean factor applied when the expert was taken; NULL when it never was."),
+      ],
+      example: "SELECT expert, load FROM layer_load WHERE run = 1 AND layer = 3 ORDER BY load DESC",
+      select: """
+        SELECT r.run, r.stack, r.layer, e.expert, e.assignments,
+          CASE WHEN r.assignments > 0 THEN CAST(e.assignments AS REAL) / r.assignments END,
+          CASE WHEN r.importance_tokens > 0 THEN e.importance_sum / r.importance_tokens END,
+          CASE WHEN e.assignments > 0 THEN e.weight_sum / e.assignments END
+        FROM router AS r CROSS JOIN expert_total AS e ON e.router = r.id
+        """),
+    View(
+      name: "layer_summary", meaning: "One row per router: its run in a few numbers.",
+      columns: [
+        run, stack, layer,
+        Column("experts", .integer, "Routed experts the router chooses from."),
+        Column("top_k", .integer, "Experts a token takes."),
+        Column("tokens", .integer, "Tokens decided on."),
+        Column("assignments", .integer, "Experts taken by tokens, drops not counted."),
+        Column("dropped", .integer, "Assignments dropped for want of capacity."),
+        Column("idle_experts", .integer, "Experts that no token took."),
+        Column("max_load", .real, "Largest load of an expert."),
+        Column("max_over_mean_load", .real, "Largest load divided by the mean load; 1 is perfect balance."),
+        Column("mean_entropy", .real, unit: "nat", "Mean router entropy."),
+        Column("mean_normalized_entropy", .real, "Mean router entropy divided by ln(experts): 0 certain, 1 cannot tell."),
+        Column("mean_selection_margin", .real, unit: "routers.selection_unit", "Mean selection margin."),
+        Column("mean_top1_margin", .real, unit: "probability", "Mean top-1 margin."),
+        Column("mean_top_k_mass", .real, unit: "probability", "Mean router probability on the selected experts."),
+      ],
+      example: "SELECT layer, idle_experts, mean_normalized_entropy FROM layer_summary WHERE run = 1",
+      select: """
+        SELECT r.run, r.stack, r.layer, r.expert_count, r.top_k, r.token_count, r.assignments, r.dropped,
+          (SELECT count(*) FROM expert_total AS e WHERE e.router = r.id AND e.assignments = 0),
+          (SELECT CAST(max(e.assignments) AS REAL) / nullif(r.assignments, 0) FROM expert_total AS e WHERE e.router = r.id),
+          (SELECT CAST(max(e.assignments) AS REAL) * r.expert_count / nullif(r.assignments, 0) FROM expert_total AS e WHERE e.router = r.id),
+          r.entropy_sum / nullif(r.entropy_tokens, 0),
+          r.entropy_sum / nullif(r.entropy_tokens * r.log_expert_count, 0),
+          r.selection_margin_sum / nullif(r.selection_margin_tokens, 0),
+          r.top1_margin_sum / nullif(r.top1_margin_tokens, 0),
+          r.top_k_mass_sum / nullif(r.top_k_mass_tokens, 0)
+        FROM router AS r
+        """),
+    View(
+      name: "capture_checks", meaning: "One row per check of whether the run is a faithful record of its routers.",
+      columns: [
+        run,
+        Column("name", .text, "The check."),
+        Column("outcome", .text, "held, failed or notApplicable."),
+        Column("detail", .text, "What was compared, or why the check does not apply."),
+      ],
+      example: "SELECT name, outcome, detail FROM capture_checks WHERE run = 1",
+      select: "SELECT run, name, outcome, detail FROM capture_check"),
+  ]
+
+  private static let run = Column("run", .integer, "Id of the run.")
+  private static let stack = Column("stack", .text, "ffn, attn (attention experts), enc or dec (encoder-decoder models).")
+  private static let layer = Column("layer", .integer, "Absolute index of the transformer block; dense blocks are counted, not listed.")
+  private static let token = Column("token", .integer, "0-based row of the token in the run, in the order of feeding.")
+
+  /// Every decision: t the token, r the router, p the page that holds them. A page is never longer than its router's `page_tokens`,
+  /// which bounds the range of the index that is searched.
+  private static let decisions = """
+    FROM token AS t
+    CROSS JOIN router AS r ON r.run = t.run
+    CROSS JOIN page AS p ON p.router = r.id AND p.first_token > t.token - r.page_tokens AND p.first_token <= t.token
+      AND p.first_token + p.token_count > t.token
+    """
+  /// Row of the token within its page, and slot of the assignment: SQL expressions over `decisions`.
+  private static let row = "t.token - p.first_token"
+  private static let slot = "(t.token - p.first_token) * r.top_k + n.number"
+}

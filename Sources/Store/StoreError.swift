@@ -1,0 +1,162 @@
+// What can be wrong with a trace file, and how we say so. Every public entrance of this room throws `StoreError` (exports may also
+// pass on `FormatError`); cases carry the facts, `kind` says which exit code they deserve, and the wording lives in `description`.
+// SQLite's result codes are translated here and nowhere else.
+
+import GRDB
+
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+/// A trace that cannot be found, read, written or believed.
+public enum StoreError: Error, Sendable, Equatable {
+  /// No file at that path.
+  case missingFile(file: String)
+  /// The file exists and is not a trace ("a directory", "a SQLite database of another program", "not a SQLite database").
+  case notATrace(file: String, found: String)
+  /// The trace contradicts itself or SQLite finds it damaged; `place` names the part.
+  case damaged(file: String, place: String, problem: String)
+  /// The trace was written by a newer moetop: it carries schema steps that this one does not know.
+  case newerSchema(file: String, found: [String], known: String)
+  /// The trace has an older schema and cannot be brought up to date here, because it cannot be written.
+  case olderSchema(file: String, found: String, known: String)
+  /// Another process held the trace longer than we waited.
+  case locked(file: String)
+  /// The system does not let us create the file; `reason` is its own words.
+  case cannotCreate(file: String, reason: String)
+  /// Reading or writing failed half way; `reason` is the system's or SQLite's own words.
+  case inputOutput(file: String, reason: String)
+  case diskFull(file: String)
+  /// We may not read or write the file or its directory.
+  case permission(file: String, reason: String)
+  /// The trace has no such run; `known` describes what it has ("runs 1-4, 9", "no run").
+  case noSuchRun(file: String, run: String, known: String)
+  /// The text does not name a run.
+  case badSelector(text: String, problem: String)
+  /// A pass contradicts the run it is said to belong to. Our bug or a bad dump, never the user's.
+  case malformedPass(file: String, problem: String, expected: String, found: String)
+  /// The statement is not one that reads.
+  case refusedStatement(sql: String, reason: String)
+  /// SQLite does not understand the statement.
+  case badStatement(sql: String, reason: String)
+  /// There is no such export.
+  case impossibleExport(problem: String)
+  /// The run was already finished, or abandoned after an error.
+  case writerClosed(file: String)
+
+  /// The sort of failure, as scripts know it.
+  public enum Kind: Sendable, CaseIterable {
+    case usage, damaged, missing, unsupported, ourFault, cannotCreate, inputOutput, locked, permission
+  }
+
+  public var kind: Kind {
+    switch self {
+    case .missingFile, .noSuchRun: .missing
+    case .notATrace, .damaged: .damaged
+    case .newerSchema, .olderSchema: .unsupported
+    case .locked: .locked
+    case .cannotCreate: .cannotCreate
+    case .inputOutput, .diskFull: .inputOutput
+    case .permission: .permission
+    case .badSelector, .refusedStatement, .badStatement, .impossibleExport: .usage
+    case .malformedPass, .writerClosed: .ourFault
+    }
+  }
+}
+
+extension StoreError: CustomStringConvertible {
+  /// What happened and where, in one line; `advice` says what to try.
+  public var description: String {
+    switch self {
+    case .missingFile(let file): "\(file): no such trace"
+    case .notATrace(let file, let found): "\(file): expected a moetop trace, found \(found)"
+    case .damaged(let file, let place, let problem): "\(file): damaged: \(place): \(problem)"
+    case .newerSchema(let file, let found, let known):
+      "\(file): written by a newer moetop: schema \(found.joined(separator: ", ")), expected at most \(known)"
+    case .olderSchema(let file, let found, let known):
+      "\(file): schema \(found) is older than \(known), and the file cannot be written to bring it up to date"
+    case .locked(let file): "\(file): another process is writing to this trace"
+    case .cannotCreate(let file, let reason): "\(file): cannot create the file: \(reason)"
+    case .inputOutput(let file, let reason): "\(file): \(reason)"
+    case .diskFull(let file): "\(file): no space is left on the device"
+    case .permission(let file, let reason): "\(file): \(reason)"
+    case .noSuchRun(let file, let run, let known): "\(file): no run \(run); the trace has \(known)"
+    case .badSelector(let text, let problem): "\"\(text)\" does not name a run: \(problem)"
+    case .malformedPass(let file, let problem, let expected, let found): "\(file): \(problem): expected \(expected), found \(found)"
+    case .refusedStatement(_, let reason): "only statements that read are run here: \(reason)"
+    case .badStatement(_, let reason): "SQL: \(reason)"
+    case .impossibleExport(let problem): "export: \(problem)"
+    case .writerClosed(let file): "\(file): the run is closed"
+    }
+  }
+
+  /// What to try, in one line; nil when there is nothing but the message itself.
+  public var advice: String? {
+    switch self {
+    case .missingFile: "moetop runs lists the traces in the default file; moetop run MODEL --trace FILE makes one"
+    case .notATrace: "foreign routing data is read by moetop import"
+    case .damaged(let file, _, _): "moetop runs check \(file) says which runs are whole"
+    case .newerSchema: "update moetop"
+    case .olderSchema: "copy the file to a place where it can be written, and open the copy"
+    case .locked: "try again when the other run has ended, or write to another file with --trace FILE"
+    case .cannotCreate: "choose another place with --trace FILE"
+    case .inputOutput: "what was committed before is whole; moetop runs check tells"
+    case .diskFull: "free some space, or choose another place with --trace FILE; what was committed is whole"
+    case .permission: "choose another place with --trace FILE or --data-dir DIR"
+    case .noSuchRun(let file, _, _): "moetop runs list \(file)"
+    case .badSelector: "write FILE.db, FILE.db#12, 12, a run's name, or latest"
+    case .refusedStatement: "begin with SELECT, WITH, VALUES or EXPLAIN"
+    case .badStatement: "moetop schema prints the views and their columns"
+    case .impossibleExport, .malformedPass, .writerClosed: nil
+    }
+  }
+}
+
+// MARK: - From SQLite
+
+extension StoreError {
+  /// Translates whatever a call into GRDB threw; a `StoreError` passes through.
+  static func from(_ error: any Error, file: String) -> any Error {
+    if error is RowDecodingError {
+      return StoreError.damaged(file: file, place: "database", problem: "a column holds another type than it should")
+    }
+    if let error = error as? CountOutOfRange {
+      return StoreError.damaged(file: file, place: "database", problem: "\(error.number) where a count belongs")
+    }
+    guard let error = error as? DatabaseError else { return error }
+    let message = error.message ?? "SQLite error \(error.extendedResultCode.rawValue)"
+    switch error.resultCode {
+    case .SQLITE_BUSY, .SQLITE_LOCKED: return StoreError.locked(file: file)
+    case .SQLITE_FULL: return StoreError.diskFull(file: file)
+    case .SQLITE_NOTADB: return StoreError.notATrace(file: file, found: "a file that is not a SQLite database")
+    case .SQLITE_CORRUPT, .SQLITE_FORMAT: return StoreError.damaged(file: file, place: "database", problem: message)
+    case .SQLITE_READONLY, .SQLITE_PERM, .SQLITE_AUTH: return StoreError.permission(file: file, reason: message)
+    default: return StoreError.inputOutput(file: file, reason: message)
+    }
+  }
+
+  /// Runs `body`, translating what SQLite throws.
+  static func translating<Result>(_ file: String, _ body: () throws -> Result) throws -> Result {
+    do { return try body() } catch { throw from(error, file: file) }
+  }
+
+  /// The error for the errno that a file operation left behind.
+  static func system(_ code: Int32, file: String, creating: Bool) -> StoreError {
+    let reason = systemMessage(code)
+    switch code {
+    case ENOENT where !creating: return .missingFile(file: file)
+    case EACCES, EPERM: return creating ? .cannotCreate(file: file, reason: reason) : .permission(file: file, reason: reason)
+    case EROFS: return creating ? .cannotCreate(file: file, reason: reason) : .permission(file: file, reason: reason)
+    case ENOSPC, EDQUOT: return .diskFull(file: file)
+    default: return creating ? .cannotCreate(file: file, reason: reason) : .inputOutput(file: file, reason: reason)
+    }
+  }
+}
+
+/// The system's own words for an `errno`.
+func systemMessage(_ code: Int32) -> String {
+  guard let text = strerror(code) else { return "error \(code)" }
+  return String(cString: text)
+}

@@ -1,0 +1,106 @@
+// One router of the run being written: its pages that are not yet complete on disk, and its totals.
+
+import Foundation
+import GRDB
+import Routing
+
+/// A row of the page table that a transaction has written; becomes true when the transaction commits.
+struct PageWrite {
+  var page: Int
+  var pending: PendingRow
+  var row: Int64
+  var bytes: Int
+  var replacedBytes: Int
+}
+
+struct RouterRecord {
+  let row: Int64
+  let layout: PageLayout
+  /// In order; all but the last are complete.
+  private var pages: [PageBuilder] = []
+  private var lastPageIsComplete = false
+  private var totals: RouterTotals
+  private var longestPage = 0
+  /// Tokens before this one are taken: a batch may leave some out, never come back to them.
+  private(set) var nextToken = 0
+
+  init(row: Int64, layout: PageLayout) {
+    self.row = row
+    self.layout = layout
+    totals = RouterTotals(expertCount: layout.expertCount)
+  }
+
+  mutating func add(_ batch: RoutingBatch) {
+    let last = pages.count - 1
+    if last >= 0 && !lastPageIsComplete && pages[last].continues(with: batch) {
+      pages[last].append(batch)
+    } else {
+      pages.append(PageBuilder(layout: layout, first: batch))
+      lastPageIsComplete = false
+    }
+    longestPage = max(longestPage, pages.last?.count ?? 0)
+    nextToken = batch.firstToken + batch.count
+    totals.add(batch)
+  }
+
+  mutating func closePage() {
+    if !pages.isEmpty { lastPageIsComplete = true }
+  }
+
+  private func isComplete(_ page: Int) -> Bool { page < pages.count - 1 || lastPageIsComplete }
+
+  func storePages(_ db: Database) throws -> [PageWrite] {
+    var writes: [PageWrite] = []
+    let delete = try db.cachedStatement(sql: "DELETE FROM page WHERE id = ?")
+    let insert = try db.cachedStatement(sql: PageRow.insertSQL)
+    for (index, page) in pages.enumerated() {
+      guard let pending = page.pendingRow(whole: isComplete(index)) else { continue }
+      var replacedBytes = 0
+      // First, so that the new row takes the space of the old ones.
+      for part in page.replacedRows(pending) {
+        try delete.execute(arguments: [part.row])
+        replacedBytes += part.bytes
+      }
+      let (arguments, bytes) = page.values(of: pending, router: row)
+      insert.setUncheckedArguments(arguments)
+      try insert.execute()
+      writes.append(PageWrite(page: index, pending: pending, row: db.lastInsertedRowID, bytes: bytes, replacedBytes: replacedBytes))
+    }
+    return writes
+  }
+
+  func storeTotals(_ db: Database) throws {
+    try db.cachedStatement(
+      sql: """
+        UPDATE router SET page_tokens = ?, token_count = ?, assignments = ?, dropped = ?, importance_tokens = ?,
+          entropy_sum = ?, entropy_tokens = ?, selection_margin_sum = ?, selection_margin_tokens = ?,
+          top1_margin_sum = ?, top1_margin_tokens = ?, top_k_mass_sum = ?, top_k_mass_tokens = ?
+        WHERE id = ?
+        """
+    ).execute(arguments: [
+      longestPage, totals.tokens, totals.assignments, totals.dropped, totals.importanceTokens,
+      totals.entropy.total, totals.entropy.count, totals.selectionMargin.total, totals.selectionMargin.count,
+      totals.top1Margin.total, totals.top1Margin.count, totals.topKMass.total, totals.topKMass.count, row,
+    ])
+    let statement = try db.cachedStatement(sql: "INSERT OR REPLACE INTO expert_total VALUES (?, ?, ?, ?, ?)")
+    for expert in totals.counts.indices where totals.isDirty[expert] {
+      statement.setUncheckedArguments([
+        row, expert, totals.counts[expert], layout.weightBytes == 0 ? nil : totals.weights[expert],
+        totals.importanceTokens == 0 ? nil : totals.importance[expert],
+      ])
+      try statement.execute()
+    }
+  }
+
+  /// The transaction of `writes` is on disk: complete pages are forgotten.
+  mutating func committed(_ writes: [PageWrite]) {
+    for write in writes { pages[write.page].stored(write.pending, row: write.row, bytes: write.bytes) }
+    if lastPageIsComplete {
+      pages.removeAll(keepingCapacity: true)
+      lastPageIsComplete = false
+    } else if pages.count > 1 {
+      pages.removeFirst(pages.count - 1)
+    }
+    totals.settle()
+  }
+}

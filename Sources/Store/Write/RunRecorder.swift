@@ -1,0 +1,238 @@
+// The run being written: packs passes into pages, keeps totals and audit, and commits. Knows nothing of threads and time: `TraceWriter`
+// confines it to one queue and decides when to commit. Memory changes only after a commit has succeeded, so a failed one can be
+// repeated.
+
+import Foundation
+import GRDB
+import Routing
+
+final class RunRecorder {
+  let file: String
+  let run: Int64
+  private let database: DatabaseQueue
+  private let description: RunDescription
+  private let pieces: (Int32) -> [UInt8]?
+  private let pageTokens: Int
+
+  private var audit: CaptureAudit
+  private var routers: [RouterID: RouterRecord] = [:]
+  private let routerOrder: [RouterID]
+  private var sequences: [SequenceDescription]
+  /// Tokens per sequence, and which of them the disk does not know yet.
+  private var sequenceTokens: [Int: Int] = [:]
+  private var dirtySequences: Set<Int> = []
+  private var seenTokenIDs: Set<Int32> = []
+  private var freshTokenIDs: [Int32] = []
+
+  private(set) var tokenCount = 0
+  private var tokensInPage = 0
+  private var fresh = TokenTable()
+  private var storedBytes = 0
+
+  /// Tokens received and not yet committed.
+  var uncommittedTokens: Int { fresh.count }
+
+  /// Begins a run in the trace: run, routers and known sequences are on disk when this returns.
+  init(
+    database: DatabaseQueue, file: String, description: RunDescription, sequences: [SequenceDescription],
+    process: ProcessIdentity, now: Double, pieces: @escaping (Int32) -> [UInt8]?
+  ) throws {
+    self.database = database
+    self.file = file
+    self.description = description
+    self.sequences = sequences
+    self.pieces = pieces
+    audit = try CaptureAudit(routers: description.routers)
+    let recording = description.recording
+    let layouts = description.routers.map {
+      PageLayout(expertCount: $0.spec.expertCount, topK: $0.spec.topK, recording: recording)
+    }
+    pageTokens = PageLayout.pageTokens(for: layouts, logitsEvery: recording.content == .full ? recording.logitsEvery : nil)
+    routerOrder = description.routers.map(\.id).sorted()
+    var routers: [RouterID: RouterRecord] = [:]
+    run = try StoreError.translating(file) {
+      try database.write { db in
+        let run = try RunRecorder.insertRun(db, description, process: process, now: now)
+        for (router, layout) in zip(description.routers, layouts) {
+          let row = try RunRecorder.insertRouter(db, router, layout: layout, run: run)
+          routers[router.id] = RouterRecord(row: row, layout: layout)
+        }
+        return run
+      }
+    }
+    self.routers = routers
+    dirtySequences = Set(sequences.indices)
+    try commit(now: now)
+  }
+
+  /// Sequences that will come, in the order of their numbers; may be called while the run goes on.
+  func append(sequences more: [SequenceDescription]) {
+    dirtySequences.formUnion(sequences.count..<sequences.count + more.count)
+    sequences += more
+  }
+
+  // MARK: Receiving
+
+  /// Takes a pass into memory.
+  ///
+  /// - Throws: `StoreError.malformedPass`, before anything of the pass was taken.
+  func add(_ pass: RoutingPass) throws {
+    try check(pass)
+    let tokens = pass.tokens
+    for index in 0..<tokens.count {
+      let sequence = Int(tokens.sequence[index])
+      sequenceTokens[sequence, default: 0] += 1
+      dirtySequences.insert(sequence)
+      if seenTokenIDs.insert(tokens.tokenID[index]).inserted { freshTokenIDs.append(tokens.tokenID[index]) }
+    }
+    if fresh.count == 0 { fresh.firstToken = tokens.firstToken }
+    fresh.append(contentsOf: tokens)
+    tokenCount += tokens.count
+    tokensInPage += tokens.count
+    let pageIsFull = tokensInPage >= pageTokens
+    for batch in pass.batches where batch.count > 0 { routers[batch.router]?.add(batch) }
+    if pageIsFull {
+      for id in routerOrder { routers[id]?.closePage() }
+      tokensInPage = 0
+    }
+    audit.add(pass)
+  }
+
+  private func check(_ pass: RoutingPass) throws {
+    func require(_ what: String, _ found: Int, _ expected: Int) throws {
+      if found == expected { return }
+      throw StoreError.malformedPass(file: file, problem: what, expected: "\(expected)", found: "\(found)")
+    }
+    let tokens = pass.tokens
+    try require("first token of the pass", tokens.firstToken, tokenCount)
+    for (name, found) in [
+      ("sequence", tokens.sequence.count), ("position", tokens.position.count), ("phase", tokens.phase.count),
+      ("surprisal", tokens.surprisal.count), ("nextTokenEntropy", tokens.nextTokenEntropy.count),
+    ] { try require("length of the token column \(name)", found, tokens.count) }
+    let span = tokens.firstToken..<tokens.firstToken + tokens.count
+    if let wrong = tokens.sequence.first(where: { $0 < 0 || Int($0) >= TraceReader.sequenceLimit }) {
+      throw StoreError.malformedPass(
+        file: file, problem: "sequence of a token", expected: "0..<\(TraceReader.sequenceLimit)", found: "\(wrong)")
+    }
+    var seen: Set<RouterID> = []
+    for batch in pass.batches {
+      guard let record = routers[batch.router], seen.insert(batch.router).inserted else {
+        throw StoreError.malformedPass(
+          file: file, problem: "router of a batch", expected: "one of the run's \(routers.count), once", found: "\(batch.router)")
+      }
+      try require("experts of router \(batch.router)", batch.expertCount, record.layout.expertCount)
+      try require("topK of router \(batch.router)", batch.topK, record.layout.topK)
+      if batch.firstToken < span.lowerBound || batch.firstToken + batch.count > span.upperBound {
+        throw StoreError.malformedPass(
+          file: file, problem: "tokens of router \(batch.router)", expected: "tokens within \(span)",
+          found: "\(batch.firstToken)..<\(batch.firstToken + batch.count)")
+      }
+      if let rows = batch.logits?.rows, !rows.isRising(within: batch.count) {
+        throw StoreError.malformedPass(
+          file: file, problem: "logit rows of router \(batch.router)", expected: "rising within 0..<\(batch.count)",
+          found: "\(rows.prefix(8))")
+      }
+      do { try batch.validate() } catch {
+        throw StoreError.malformedPass(file: file, problem: "batch", expected: "columns of one shape", found: "\(error)")
+      }
+    }
+  }
+
+  // MARK: Committing
+
+  /// Puts everything received on disk, in one transaction.
+  ///
+  /// - Parameter outcome: how the run ended, when it did: all pages are then made whole.
+  func commit(now: Double, outcome: RunOutcome? = nil) throws {
+    if outcome != nil { for id in routerOrder { routers[id]?.closePage() } }
+    var written: [RouterID: [PageWrite]] = [:]
+    var bytes = storedBytes
+    try StoreError.translating(file) {
+      try database.write { db in
+        try insertTokens(db)
+        for id in routerOrder {
+          guard let record = routers[id] else { continue }
+          let writes = try record.storePages(db)
+          for write in writes { bytes += write.bytes - write.replacedBytes }
+          try record.storeTotals(db)
+          written[id] = writes
+        }
+        for check in audit.result() {
+          try db.cachedStatement(sql: "INSERT OR REPLACE INTO capture_check VALUES (?, ?, ?, ?)")
+            .execute(arguments: [run, check.name, check.outcome.rawValue, check.detail])
+        }
+        try db.cachedStatement(
+          sql: "UPDATE run SET token_count = ?, stored_bytes = ?, heartbeat = ?, state = ?, reason = ?, ended_at = ? WHERE id = ?"
+        ).execute(arguments: [tokenCount, bytes, now, outcome?.state ?? "running", outcome?.reason, outcome == nil ? nil : now, run])
+      }
+    }
+    for (id, writes) in written { routers[id]?.committed(writes) }
+    storedBytes = bytes
+    fresh = TokenTable(firstToken: tokenCount)
+    dirtySequences.removeAll(keepingCapacity: true)
+    freshTokenIDs.removeAll(keepingCapacity: true)
+  }
+
+  /// Tells readers that the process is alive, when there is nothing else to write.
+  func beat(now: Double) throws {
+    try StoreError.translating(file) {
+      try database.write { try $0.execute(sql: "UPDATE run SET heartbeat = ? WHERE id = ?", arguments: [now, run]) }
+    }
+  }
+
+  private func insertTokens(_ db: Database) throws {
+    for sequence in dirtySequences {
+      let known = sequence < sequences.count ? sequences[sequence] : SequenceDescription(name: "sequence \(sequence)")
+      try db.cachedStatement(sql: "INSERT OR REPLACE INTO sequence VALUES (?, ?, ?, ?, ?)")
+        .execute(arguments: [run, sequence, known.name, try TraceCoding.json(known.labels), sequenceTokens[sequence] ?? 0])
+    }
+    let insertToken = try db.cachedStatement(sql: "INSERT INTO token VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+    for index in 0..<fresh.count {
+      insertToken.setUncheckedArguments([
+        run, fresh.firstToken + index, fresh.sequence[index], fresh.position[index], fresh.tokenID[index], fresh.phase[index].rawValue,
+        // SQLite stores NaN as NULL.
+        Double(fresh.surprisal[index]), Double(fresh.nextTokenEntropy[index]),
+      ])
+      try insertToken.execute()
+    }
+    let insertPiece = try db.cachedStatement(sql: "INSERT OR IGNORE INTO piece VALUES (?, ?, ?)")
+    for id in freshTokenIDs {
+      if let piece = pieces(id) { try insertPiece.execute(arguments: [run, id, Data(piece)]) }
+    }
+  }
+
+  // MARK: Beginning
+
+  private static func insertRun(_ db: Database, _ description: RunDescription, process: ProcessIdentity, now: Double) throws -> Int64 {
+    var stored = description
+    stored.routers = []  // each has its own row
+    try db.execute(
+      sql: """
+        INSERT INTO run (name, tags, description, state, started_at, heartbeat, process, host) VALUES (?, ?, ?, 'running', ?, ?, ?, ?)
+        """,
+      arguments: [
+        description.name, try TraceCoding.json(description.tags), try TraceCoding.json(stored), description.startedAt, now,
+        process.id, process.host,
+      ])
+    return db.lastInsertedRowID
+  }
+
+  private static func insertRouter(_ db: Database, _ router: RouterDescription, layout: PageLayout, run: Int64) throws -> Int64 {
+    try db.execute(
+      sql: """
+        INSERT INTO router (run, layer, stack, expert_count, top_k, id_bytes, weight_bytes, logit_bytes, log_expert_count,
+          selection_unit, policy, spec)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        """,
+      arguments: [
+        run, router.id.layer.rawValue, router.id.stack.rawValue, layout.expertCount, layout.topK, layout.idBytes, layout.weightBytes,
+        layout.logitBytes, log(Double(layout.expertCount)), router.spec.selectionScoreUnit, router.spec.summary,
+        try TraceCoding.json(router.spec),
+      ])
+    let row = db.lastInsertedRowID
+    // One row of `number` for every slot a token can have: the views count with it.
+    let slots = try Int.fetchOne(db, sql: "SELECT count(*) FROM number") ?? 0
+    for number in slots..<max(slots, layout.topK) { try db.execute(sql: "INSERT INTO number VALUES (?)", arguments: [number]) }
+    return row
+  }
+}

@@ -1,0 +1,60 @@
+// Changes to runs that are already there: names, tags, deletion. Routing itself is never edited.
+
+import GRDB
+
+/// Edits the shelf of runs of a trace.
+public final class TraceEditor {
+  public let file: String
+  private let database: DatabaseQueue
+
+  /// - Throws: `StoreError`; the file must exist.
+  public init(file: String, busyTimeout: Double = 5) throws {
+    self.file = file
+    database = try TraceFile.openForWriting(file, busyTimeout: busyTimeout, mustExist: true)
+  }
+
+  public func rename(_ run: RunSelector, to name: String) throws {
+    try update(run) { db, id in
+      try db.execute(sql: "UPDATE run SET name = ? WHERE id = ?", arguments: [name, id])
+    }
+  }
+
+  /// Replaces the tags of a run.
+  public func setTags(_ tags: [String], of run: RunSelector) throws {
+    try update(run) { db, id in
+      try db.execute(sql: "UPDATE run SET tags = ? WHERE id = ?", arguments: [try TraceCoding.json(tags), id])
+    }
+  }
+
+  /// Deletes a run with all it holds, and gives its space back to the file system.
+  ///
+  /// - Throws: `StoreError.locked` when a living process is still writing it.
+  public func delete(_ run: RunSelector) throws {
+    try update(run) { db, id in
+      let row = try Row.fetchOne(db, sql: "SELECT state, process, host FROM run WHERE id = ?", arguments: [id])
+      if let row, try row.value("state") == "running",
+        ProcessIdentity(id: Int32(truncatingIfNeeded: try row.value("process") as Int64), host: try row.value("host")).isAlive == true
+      {
+        throw StoreError.locked(file: file)
+      }
+      try db.execute(sql: "DELETE FROM run WHERE id = ?", arguments: [id])
+    }
+    try StoreError.translating(file) {
+      try database.inDatabase { db in _ = try Row.fetchAll(db, sql: "PRAGMA incremental_vacuum") }
+    }
+  }
+
+  /// Folds the log into the file and closes it.
+  public func close() throws {
+    try StoreError.translating(file) {
+      try TraceFile.settle(database)
+      try database.close()
+    }
+  }
+
+  private func update(_ run: RunSelector, _ body: (Database, Int64) throws -> Void) throws {
+    try StoreError.translating(file) {
+      try database.write { db in try body(db, try RunLookup.id(db, run, file: file)) }
+    }
+  }
+}

@@ -1,0 +1,136 @@
+import Routing
+import Testing
+
+@testable import Analysis
+
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+@Suite struct LoadTests {
+  private func fold(_ passes: [RoutingPass]) -> RouterLoad {
+    var load = PerRouter(RouterLoad())
+    for pass in passes { load.add(pass) }
+    return load[RouterID(layer: 0)] ?? RouterLoad()
+  }
+
+  /// 4 experts, top-2, counts 3 2 1 0 by hand.
+  @Test func handComputed() {
+    let load = fold([handMade(experts: 4, [[0, 1], [0, 1], [0, 2]])])
+    let shape = load.shape
+    #expect(shape.counts == [3, 2, 1, 0])
+    #expect(shape.tokens == 3 && shape.assignments == 6)
+    #expect(near(shape.load?[0], 0.5) && near(shape.activationRate?[0], 1) && near(shape.loadRatio?[0], 2))
+    #expect(near(shape.cv, 1.25.squareRoot() / 1.5))
+    #expect(near(shape.maxOverMean, 2) && near(shape.maxViolation, 1))
+    // ascending 0 1 2 3: (-3*0 - 1*1 + 1*2 + 3*3) / (4 * 6)
+    #expect(near(shape.gini, 10.0 / 24))
+    #expect(near(shape.coverage(busiest: 1), 0.5) && near(shape.coverage(busiest: 2), 5.0 / 6))
+    #expect(shape.idle == 1)
+    let entropy = -(0.5 * log(0.5) + 1.0 / 3 * log(1.0 / 3) + 1.0 / 6 * log(1.0 / 6))
+    #expect(near(shape.entropy, entropy) && near(shape.effectiveExperts, exp(entropy)))
+  }
+
+  @Test func uniformAndOneHot() {
+    let even = LoadShape(counts: [5, 5, 5, 5], tokens: 20, topK: 1)
+    #expect(near(even.cv, 0) && near(even.gini, 0) && near(even.maxOverMean, 1) && near(even.entropy, log(4)))
+    let single = LoadShape(counts: [20, 0, 0, 0], tokens: 20, topK: 1)
+    #expect(near(single.cv, 3.0.squareRoot()) && near(single.gini, 0.75) && near(single.maxOverMean, 4))
+    #expect(near(single.effectiveExperts, 1) && single.idle == 3)
+    let empty = LoadShape(counts: [0, 0], tokens: 0, topK: 1)
+    #expect(empty.cv == nil && empty.gini == nil && empty.load == nil && empty.entropy == nil)
+  }
+
+  @Test func relabellingExpertsChangesNoScalar() {
+    let counts = [9, 0, 4, 4, 1, 30, 2, 2]
+    let a = LoadShape(counts: counts, tokens: 26, topK: 2)
+    let b = LoadShape(counts: [4, 30, 2, 0, 9, 1, 2, 4], tokens: 26, topK: 2)
+    for metric in MetricKey.allCases where metric.isLoadShape {
+      #expect(near(ReportBuilder.scalar(metric, a), ReportBuilder.scalar(metric, b)), "\(metric)")
+    }
+  }
+
+  /// Under uniform choice the mean squared CV is (E-k)/(kT).
+  @Test func chanceOfTheCoefficientOfVariation() throws {
+    var squares = 0.0
+    let repeats = 60
+    for seed in 0..<repeats {
+      let run = try SyntheticRouting(documents: 4, length: 50...50, experts: 16, topK: 4, seed: UInt64(seed)).run()
+      let cv = fold(run.passes).shape.cv ?? 0
+      squares += cv * cv
+    }
+    let chance = Chance(experts: 16, topK: 4).loadCV(tokens: 200)
+    #expect(abs((squares / Double(repeats)).squareRoot() / chance - 1) < 0.1)
+  }
+
+  @Test func droppedChoicesAreNotLoad() {
+    var pass = handMade(experts: 4, [[0, 1], [0, 2]])
+    pass.batches[0].dropped = [false, false, true, false]
+    let load = fold([pass])
+    #expect(load.counts == [1, 1, 1, 0] && load.chosen == [2, 1, 1, 0])
+    #expect(near(load.droppedShare, 0.25))
+    #expect(load.weightedLoad.map { near($0[0], 1.0 / 3) } == true)
+  }
+
+  @Test func tokensThatTakeFewerExpertsPad() {
+    let load = fold([handMade(experts: 4, [[0, 1], [3]])])
+    #expect(load.counts == [1, 1, 0, 1] && load.shape.assignments == 3)
+  }
+
+  @Test func balanceLosses() throws {
+    let uniform = fold([handMadeWithImportance([[0, 1], [2, 3]], importance: [0.5, 0.5, 0.5, 0.5])])
+    #expect(near(uniform.balanceLoss, 1) && near(uniform.balanceLossHF, 2))
+    let oneHot = fold([handMadeWithImportance([[0], [0]], importance: [2, 0, 0, 0])])
+    #expect(near(oneHot.balanceLoss, 4))
+    // f = (.5, .25, .25, 0), P = (.4, .3, .2, .1): 4 (.2 + .075 + .05)
+    let mixed = fold([handMadeWithImportance([[0, 1], [0, 2]], importance: [0.8, 0.6, 0.4, 0.2])])
+    #expect(near(mixed.balanceLoss, 1.3) && near(mixed.balanceLossHF, 2.6))
+    #expect(fold([handMade(experts: 4, [[0]])]).balanceLoss == nil)
+
+    let zero = fold([try routed(logits: Array(repeating: [0, 0, 0, 0], count: 3), topK: 1)])
+    #expect(near(zero.zLoss, log(4) * log(4), 1e-6))
+    #expect(fold([handMade(experts: 4, [[0]])]).zLoss == nil)
+  }
+
+  private func handMadeWithImportance(_ choices: [[Int32]], importance: [Double]) -> RoutingPass {
+    var pass = handMade(experts: 4, choices)
+    pass.batches[0].importanceSum = importance
+    return pass
+  }
+
+  @Test func informationOfAToken() throws {
+    let same = fold([try routed(logits: Array(repeating: [1, 2, 3, 0], count: 5), topK: 1)])
+    #expect(near(same.tokenInformation, 0, 1e-6))
+    let far: Float = 60
+    let certain = fold([try routed(logits: [[far, 0, 0, 0], [0, far, 0, 0], [0, 0, far, 0], [0, 0, 0, far]], topK: 1)])
+    #expect(near(certain.tokenInformation, log(4), 1e-6))
+  }
+}
+
+@Suite struct ChanceTests {
+  /// metrics.md B7, to the digits printed there.
+  @Test(arguments: [
+    (8, 2, 0.250, 0.464, 0.500, 0.179, 0.143), (16, 2, 0.125, 0.242, 0.250, 0.086, 0.067), (32, 4, 0.125, 0.431, 0.500, 0.075, 0.097),
+    (60, 4, 0.067, 0.247, 0.267, 0.039, 0.051), (64, 6, 0.094, 0.460, 0.563, 0.053, 0.079), (64, 8, 0.125, 0.679, 1.000, 0.071, 0.111),
+    (128, 8, 0.063, 0.412, 0.500, 0.034, 0.055), (256, 8, 0.031, 0.227, 0.250, 0.017, 0.028), (512, 10, 0.020, 0.181, 0.195, 0.010, 0.018),
+  ])
+  func table(experts: Int, topK: Int, rate: Double, any: Double, overlap: Double, jaccard: Double, coActivation: Double) {
+    let chance = Chance(experts: experts, topK: topK)
+    // The table was simulated: two of its last digits are off by one (256,8 P(j|i) is .0275; 512,10 any is .1805).
+    let close = { (a: Double, b: Double) in abs(a - b) <= 0.000_6 }
+    #expect(close(chance.activationRate, rate))
+    #expect(close(chance.anyOverlap, any))
+    #expect(close(chance.meanOverlap, overlap))
+    #expect(close(chance.meanJaccard, jaccard))
+    #expect(close(chance.coActivation, coActivation))
+  }
+
+  @Test func edges() {
+    #expect(Chance(experts: 4, topK: 4).anyOverlap == 1)
+    #expect(near(Chance(experts: 4, topK: 4).meanJaccard, 1))
+    #expect(Chance(experts: 5, topK: 3).anyOverlap == 1)
+    #expect(near(Chance(experts: 8, topK: 2).idleExperts(tokens: 1), 6))
+  }
+}

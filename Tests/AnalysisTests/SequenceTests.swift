@@ -1,0 +1,148 @@
+import Routing
+import Testing
+
+@testable import Analysis
+
+@Suite struct SequenceLinkTests {
+  private func fold(_ passes: [RoutingPass]) -> SequenceLinks {
+    var links = SequenceLinks()
+    for pass in passes { for batch in pass.batches { links.add(batch, tokens: pass.tokens) } }
+    return links
+  }
+
+  @Test func handComputed() {
+    // Pairs: (01,02) same first, one shared; (02,31) none; (31,13) both, first differs.
+    let total = fold([handMade(experts: 4, [[0, 1], [0, 2], [3, 1], [1, 3]])]).total
+    #expect(total.pairs == 3 && total.sameFirst == 1 && total.anyShared == 2 && total.shared == 3)
+    #expect(near(total.repeatFirst, 1.0 / 3) && near(total.repeatAny, 2.0 / 3) && near(total.overlap, 1))
+    #expect(near(total.meanJaccard, (1.0 / 3 + 0 + 1) / 3))
+  }
+
+  @Test func pairsNeverCrossSequencesOrGaps() {
+    let a = handMade(experts: 4, [[0], [0]], sequence: 0)
+    let b = handMade(experts: 4, [[0], [0]], sequence: 1, firstToken: 2)
+    let gap = handMade(experts: 4, [[0]], sequence: 1, position: 5, firstToken: 4)
+    #expect(fold([a, b, gap]).total.pairs == 2)
+  }
+
+  @Test func pairAcrossABatchBorderCountsOnce() {
+    let whole = fold([handMade(experts: 4, [[0, 1], [1, 2], [2, 0]])])
+    let first = handMade(experts: 4, [[0, 1]])
+    let rest = handMade(experts: 4, [[1, 2], [2, 0]], position: 1, firstToken: 1)
+    #expect(fold([first, rest]).total == whole.total)
+    #expect(fold([rest, first]).total == whole.total)
+    var merged = fold([rest])
+    merged.merge(fold([first]))
+    #expect(merged.total == whole.total)
+  }
+
+  /// Single tokens of several sequences, shuffled over parts that are merged in random order.
+  @Test func anySplitGivesTheWhole() throws {
+    let run = try SyntheticRouting(documents: 5, length: 7...15, experts: 8, topK: 3, stickiness: 0.5).run(tokensPerPass: 9)
+    let whole = fold(run.passes)
+    var random = SplitMix64(seed: 3)
+    for _ in 0..<20 {
+      var singles = run.passes.flatMap { pass in
+        (0..<pass.tokens.count).map { token in
+          RoutingPass(tokens: pass.tokens.slice(token..<token + 1), batches: pass.batches.map { $0.slice(token..<token + 1) })
+        }
+      }
+      random.shuffle(&singles)
+      var parts = Array(repeating: SequenceLinks(), count: 4)
+      for pass in singles { parts[random.below(4)].add(pass.batches[0], tokens: pass.tokens) }
+      random.shuffle(&parts)
+      var merged = SequenceLinks()
+      for part in parts { merged.merge(part) }
+      #expect(merged.total.pairs == whole.total.pairs && merged.total.sameFirst == whole.total.sameFirst)
+      #expect(merged.total.anyShared == whole.total.anyShared && merged.total.shared == whole.total.shared)
+      #expect(near(merged.total.jaccard, whole.total.jaccard))
+      #expect(merged.repeatFirstUnderOwnLoad == whole.repeatFirstUnderOwnLoad)
+    }
+  }
+
+  @Test func chanceValuesHoldForRandomRouting() throws {
+    let run = try SyntheticRouting(documents: 60, length: 100...100, experts: 8, topK: 2).run()
+    let links = fold(run.passes)
+    let chance = Chance(experts: 8, topK: 2)
+    #expect(abs((links.total.repeatFirst ?? 0) - chance.share) < 0.02)
+    #expect(abs((links.total.repeatAny ?? 0) - chance.anyOverlap) < 0.02)
+    #expect(abs((links.total.overlap ?? 0) - chance.meanOverlap) < 0.03)
+    #expect(abs((links.total.meanJaccard ?? 0) - chance.meanJaccard) < 0.02)
+  }
+
+  /// One expert is wanted by all: repeats rise, and the own-load chance explains them.
+  @Test func ownLoadExplainsSkew() {
+    var random = SplitMix64(seed: 11)
+    let choices = (0..<4000).map { _ in [Int32(random.unit() < 0.7 ? 0 : 1 + random.below(7))] }
+    let links = fold([handMade(experts: 8, choices)])
+    let expected = 0.49 + 7 * (0.3 / 7) * (0.3 / 7)
+    #expect(abs((links.total.repeatFirst ?? 0) - expected) < 0.03)
+    #expect(abs((links.repeatFirstUnderOwnLoad ?? 0) - expected) < 0.03)
+    #expect(near(links.repeatFirstUnderOwnLoad, links.overlapUnderOwnLoad))
+  }
+}
+
+@Suite struct StrataTests {
+  @Test func binsDouble() {
+    #expect([0, 1, 2, 3, 4, 7, 8, 399].map { PositionBin(position: $0).rawValue } == [0, 1, 2, 2, 3, 3, 4, 9])
+    #expect(PositionBin(position: 5).name == "4-7" && PositionBin(position: 0).name == "0" && PositionBin(position: -4).rawValue == 0)
+    for position in 0..<300 { #expect(PositionBin(position: position).positions.contains(position)) }
+  }
+
+  @Test func packedIDs() {
+    for experts in [4, 255, 256, 65_535, 65_536, 262_144] {
+      var ids = PackedIDs(experts: experts)
+      let values = [0, -1, experts - 1, experts / 2]
+      for value in values { ids.append(Int32(value)) }
+      #expect((0..<4).map { ids[$0] } == values, "\(experts)")
+    }
+  }
+
+  @Test func sparseAndDenseTalliesAgree() {
+    var random = SplitMix64(seed: 5)
+    var tally = ExpertTally(experts: 1000)
+    var other = ExpertTally(experts: 1000)
+    var counts = Array(repeating: UInt32(0), count: 1000)
+    for index in 0..<900 {
+      let expert = random.below(1000)
+      counts[expert] += 1
+      if index % 3 == 0 { other.add(Int32(expert)) } else { tally.add(Int32(expert)) }
+    }
+    tally.merge(other)
+    var found = Array(repeating: UInt32(0), count: 1000)
+    tally.forEach { found[$0] += $1 }
+    #expect(found == counts)
+  }
+
+  @Test func routesComeBackInOrder() throws {
+    let run = try SyntheticRouting(documents: 4, length: 5...30, experts: 300, topK: 2).run(tokensPerPass: 7)
+    var whole = RouteStore()
+    var parts = [RouteStore(), RouteStore()]
+    for (index, pass) in run.passes.enumerated() {
+      whole.add(pass.batches[0], tokens: pass.tokens)
+      parts[(index + 1) % 2].add(pass.batches[0], tokens: pass.tokens)
+    }
+    parts[0].merge(parts[1])
+    #expect(parts[0].sequences().map(\.experts) == whole.sequences().map(\.experts))
+    #expect(whole.sequences().map(\.sequence) == [0, 1, 2, 3])
+  }
+}
+
+@Suite struct RandomnessTests {
+  /// First numbers of seed 1234567 in the reference implementation.
+  @Test func knownNumbers() {
+    var random = SplitMix64(seed: 1_234_567)
+    let first = (0..<3).map { _ in random.next() }
+    #expect(first == [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423])
+  }
+
+  @Test func boundedDrawsAreEven() {
+    var random = SplitMix64(seed: 1, stream: 9)
+    var counts = Array(repeating: 0, count: 7)
+    for _ in 0..<7000 { counts[random.below(7)] += 1 }
+    #expect(counts.allSatisfy { abs($0 - 1000) < 150 })
+    var order = Array(0..<50)
+    random.shuffle(&order)
+    #expect(order != Array(0..<50) && order.sorted() == Array(0..<50))
+  }
+}

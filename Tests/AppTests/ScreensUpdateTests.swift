@@ -1,0 +1,211 @@
+// The state machine of the screens: what keys do, what they may never do, and that every action can be found.
+
+import Analysis
+import Model
+import Routing
+import Support
+import Terminal
+import Testing
+
+@testable import App
+
+struct ScreensUpdateTests {
+  private func effects(_ model: inout AppModel, _ keys: String) -> [Effect] {
+    keys.split(separator: " ").compactMap { KeyEvent(String($0)) }.flatMap { model.update(.key($0)) }
+  }
+
+  private func quits(_ effects: [Effect]) -> Bool { effects.contains { if case .quit = $0 { true } else { false } } }
+
+  @Test func everyActionIsDescribedAndReachable() {
+    for id in ActionID.allCases {
+      guard let entry = ActionTable.entry(id) else {
+        Issue.record("\(id) is not in the table")
+        continue
+      }
+      #expect(!entry.help.isEmpty && !entry.title.isEmpty)
+      #expect(!entry.keyLabel(.utf8).isEmpty)
+      for key in entry.keys {
+        for screen in Screen.allCases where entry.applies(to: screen) { #expect(ActionTable.action(key, on: screen) == id) }
+      }
+    }
+    #expect(ActionTable.entries.count == ActionID.allCases.count)
+  }
+
+  @Test func oneMeaningAKey() {
+    let keys = ActionTable.entries.flatMap(\.keys)
+    #expect(Set(keys).count == keys.count)
+  }
+
+  @Test(arguments: Screen.allCases) func barActionsApply(_ screen: Screen) {
+    for id in ActionTable.bar(screen) + ActionTable.fixedBar { #expect(ActionTable.entry(id)?.applies(to: screen) == true) }
+  }
+
+  @Test(arguments: Screen.allCases) func escapeNeverQuits(_ screen: Screen) throws {
+    var model = try SyntheticSession.model(texts: 2)
+    #expect(!quits(effects(&model, "\(screen.rawValue) + ? esc : esc / esc f esc")))
+    for _ in 0..<20 { #expect(!quits(effects(&model, "esc"))) }
+    #expect(model.screen == .live && model.selected == nil && !model.isZoomed && model.overlay == nil)
+    #expect(quits(effects(&model, "q")))
+  }
+
+  @Test func interruptClosesFirstAndQuitsSecond() throws {
+    var model = try SyntheticSession.model(texts: 1)
+    _ = effects(&model, ":")
+    #expect(!quits(effects(&model, "ctrl-c")) && model.overlay == nil)
+    model.now += 0.5
+    #expect(quits(effects(&model, "ctrl-c")))
+  }
+
+  @Test func lettersAreTextWhileTyping() throws {
+    var model = try SyntheticSession.model(texts: 1)
+    #expect(!quits(effects(&model, "/ q q")))
+    guard case .entry(.find, let field, _)? = model.overlay else { Issue.record("no field"); return }
+    #expect(field.text == "qq")
+  }
+
+  @Test func pausingReachesTheEngine() throws {
+    var model = try SyntheticSession.model(texts: 1)
+    guard case .engine(.pause)? = effects(&model, "space").first else { Issue.record("no pause"); return }
+    guard case .engine(.step)? = effects(&model, "s").first else { Issue.record("no step"); return }
+    guard case .engine(.resume)? = effects(&model, "space").first else { Issue.record("no resume"); return }
+    #expect(effects(&model, "s").isEmpty && model.message?.role == .warning)
+  }
+
+  @Test func scrubbingStopsFollowing() throws {
+    var model = try SyntheticSession.model(texts: 2)
+    _ = effects(&model, "shift-left shift-left")
+    #expect(model.row == 77 && model.selected == 77)
+    _ = model.update(.engine(try SyntheticSession.events(texts: 1).suffix(0)))
+    _ = effects(&model, "shift-right shift-right")
+    #expect(model.selected == nil && model.row == 79)
+  }
+
+  @Test func paletteTakesArguments() throws {
+    var model = try SyntheticSession.model(texts: 2)
+    func run(_ text: String) {
+      model.play(.key(.char(":")))
+      for character in text { model.play(.key(.char(character))) }
+      model.play(.key(.enter))
+    }
+    run("token 18")
+    #expect(model.selected == 18)
+    run("layer 3")
+    #expect(model.router == 3)
+    run("window 32")
+    #expect(model.windowRows.count == 19)
+    run("threshold 0.9")
+    #expect(model.threshold == .share(0.9))
+    run("threshold nonsense")
+    #expect(model.threshold == .share(0.9) && model.message?.role == .error)
+    run("nosuchthing")
+    #expect(model.message?.role == .warning)
+    run("uncert")
+    #expect(model.screen == .uncertainty)
+  }
+
+  @Test func findAndFilter() throws {
+    var model = try SyntheticSession.model(texts: 2)
+    model.play(.perform(.find, "paris"))
+    #expect(model.row.map { model.tokenText($0) } == "·Paris")
+    model.play(.perform(.filter, "domain=law expert=1,5"))
+    #expect(model.filter != nil)
+    #expect(model.shownRows.filter { model.isAdmitted($0) }.allSatisfy { $0 >= 40 })
+    model.play(.perform(.filter, "entropy=banana"))
+    #expect(model.message?.role == .error)
+  }
+
+  @Test(arguments: [
+    ("layer=1,2", true), ("expert=3", true), ("entropy>0.9", true), ("!domain=code", true), ("token~bank layer=2", true), ("layer", false),
+    ("expert>3", false), ("entropy~1", false), ("=3", false), ("entropy>x", false),
+  ]) func filterGrammar(_ text: String, _ isValid: Bool) {
+    let parsed = try? RowFilter(parsing: text)
+    #expect((parsed != nil) == isValid)
+  }
+
+  @Test func recordedRunIsReplayed() throws {
+    var model = AppModel(size: Size(width: 120, height: 40), theme: Theme())
+    let run = try #require(SyntheticSession.runs().first)
+    let passes = try SyntheticSession.events(texts: 2).compactMap { if case .pass(let pass, _) = $0 { pass } else { nil } }
+    _ = model.update(.loading(.opened(run, file: "a.db", sequences: [], pieces: [:])))
+    for pass in passes { _ = model.update(.loading(.pass(pass))) }
+    _ = model.update(.loading(.finished(note: nil)))
+    #expect(model.isTrace && model.shownRows.count == 80)
+    #expect(model.whyNot(.prompt) != nil)
+    _ = effects(&model, "space")
+    #expect(model.shownRows.count == 1)
+    model.now += 1
+    _ = model.update(.tick)
+    #expect(model.shownRows.count == 13)
+    for _ in 0..<10 {
+      model.now += 1
+      _ = model.update(.tick)
+    }
+    #expect(model.shownRows.count == 80 && model.playhead == nil && model.isPaused)
+  }
+
+  @Test func studyRunsInTheBackgroundAndIsCancelled() throws {
+    var model = try SyntheticSession.model()
+    let started = effects(&model, "4")
+    guard case .study(let query)? = started.last else { Issue.record("no study"); return }
+    _ = model.update(.study(.drawn(20, of: 200, number: query.number)))
+    #expect(model.special.progress?.done == 20)
+    guard case .cancelStudy? = effects(&model, "esc").first else { Issue.record("not cancelled"); return }
+    _ = model.update(.study(.drawn(40, of: 200, number: query.number)))
+    #expect(model.special.progress == nil && model.screen == .specialization)
+  }
+
+  @Test func specializationFindsThePlantedDomain() throws {
+    var model = try SyntheticSession.model()
+    model.press("4")
+    let result = try #require(model.study)
+    #expect(result.cells.map(\.name) == SyntheticSession.domains && result.effect > 0.02)
+    model.press("a")
+    #expect(model.special.resultFacet == .position)
+  }
+
+  @Test func uncertainListFollowsTheThreshold() throws {
+    var model = try SyntheticSession.model()
+    model.press("3")
+    let before = try #require(model.uncertain.list).uncertainTokens
+    model.play(.perform(.threshold, "0.99"))
+    #expect(try #require(model.uncertain.list).uncertainTokens < before)
+    model.play(.perform(.threshold, "0.5"))
+    #expect(!model.uncertainRows.isEmpty)
+    model.press("down down enter")
+    #expect(model.screen == .token && model.selected != nil)
+  }
+
+  @Test func failedRecordingIsAWarning() throws {
+    var model = try SyntheticSession.model(texts: 1)
+    _ = model.update(.engine([.recording(.failed(message: "disk full\n  try: less"))]))
+    #expect(model.message?.role == .warning)
+    #expect(!Painter.draw(model).screen.plainText.contains("● rec"))
+  }
+
+  @Test func mouseClicksAndWheel() throws {
+    var model = try SyntheticSession.model()
+    model.play(.mouse(MouseEvent(.press, at: Point(x: 12, y: 4))))
+    #expect(model.router == 2 && model.expert == 1)
+    model.play(.mouse(MouseEvent(.wheelDown, at: Point(x: 12, y: 4))))
+    #expect(model.router == 3)
+    model.play(.mouse(MouseEvent(.press, at: Point(x: 12, y: 0))))
+    #expect(model.screen == .token)
+    model.play(.mouse(MouseEvent(.press, at: Point(x: 20, y: 0))))
+    #expect(model.screen == .uncertainty)
+  }
+
+  @Test func bufferIsBounded() throws {
+    let summary = SyntheticSession.summary()
+    var buffer = RoutingBuffer(routers: summary.routers, memory: 0)
+    var count = 0
+    for event in try SyntheticSession.events(texts: 40) {
+      if case .pass(let pass, let texts) = event {
+        let isTaken = buffer.append(pass, texts: texts)
+        #expect(isTaken)
+        count += 1
+      }
+    }
+    #expect(count == 1600 && buffer.end == 1600 && buffer.pass.tokens.count <= buffer.capacity * 5 / 4 && buffer.isTruncated)
+    #expect(buffer.load[RouterID(layer: 0)]?.tokens == 1600)
+  }
+}

@@ -1,0 +1,113 @@
+// Whole commands, as a script sees them: what is on standard output, what is on standard error, which exit code.
+
+import Foundation
+import Support
+import Testing
+
+struct CommandTests {
+  private func model(_ family: String = "olmoe") throws -> String { try #require(Fixtures.own("models/\(family)")) }
+
+  /// A trace with one full run of the OLMoE fixture.
+  private func trace(in folder: TemporaryDirectory, record: String = "full") throws -> String {
+    let path = folder.file("t.db")
+    let model = try model()
+    let result = try Binary.run(["run", model, "--tokens", model + "/input.json", "--trace", path, "--record", record, "--name", "first"])
+    #expect(result.status == 0, "\(result.errors)")
+    return path
+  }
+
+  @Test(arguments: ["olmoe", "mixtral", "qwen3_moe"])
+  func verifyHolds(_ family: String) throws {
+    let model = try model(family)
+    let result = try Binary.run(["verify", model, "--tokens", model + "/input.json", "--expected", model + "/expected.safetensors"])
+    #expect(result.status == 0)
+    #expect(result.output.contains("96 of 96 decisions equal"))
+    #expect(result.errors.isEmpty)
+  }
+
+  @Test func verifyFindsAnotherModel() throws {
+    let olmoe = try model()
+    let qwen = try model("qwen3_moe")
+    let result = try Binary.run(["verify", qwen, "--tokens", qwen + "/input.json", "--expected", olmoe + "/expected.safetensors"])
+    #expect(result.status == 2)
+    #expect(result.output.contains("DIFFERS"))
+  }
+
+  @Test func verifyFindsAnotherRoutingRule() throws {
+    let model = try model()
+    let result = try Binary.run([
+      "verify", model, "--tokens", model + "/input.json", "--expected", model + "/expected.safetensors", "--set", "norm_topk_prob=true",
+    ])
+    #expect(result.status == 2)
+    #expect(result.output.contains("ffn.0.weights"))
+  }
+
+  @Test func everyErrorHasItsCode() throws {
+    let folder = try TemporaryDirectory()
+    let model = try model()
+    let damaged = try folder.write(Array("not a trace".utf8), to: "damaged.db")
+    let cases: [([String], Int32, String)] = [
+      (["nonsense"], 64, "nonsense"),
+      (["run", model], 64, "--prompt"),
+      (["run", model, "-p", "hi", "--no-trace"], 66, "tokenizer.json"),
+      (["run", model + "/nowhere", "-p", "hi"], 66, "no such folder"),
+      (["run", model, "--tokens", folder.file("missing.json")], 66, "missing.json"),
+      (["run", model, "--tokens", model + "/input.json", "--trace", "/proc/none/t.db"], 73, "/proc/none"),
+      (["verify", model, "--tokens", model + "/config.json", "--expected", model + "/expected.safetensors"], 65, "sequences"),
+      (["inspect", model, "--set", "model_type=\"unheard_of\""], 69, "unheard_of"),
+      (["inspect", model, "--set", "rope_scaling={\"rope_type\":\"yarn\"}"], 69, "yarn"),
+      (["inspect", model, "--set", "num_experts=13"], 65, "model.layers.0.mlp.gate.weight"),
+      (["inspect", model, "--set", "new_field=1"], 69, "new_field"),
+      (["analyze", folder.file("missing.db")], 66, "missing.db"),
+      (["analyze", damaged], 65, "damaged.db"),
+      (["sql", try trace(in: folder), "DELETE FROM runs"], 64, "read"),
+      (["analyze", folder.file("t.db") + "#9"], 66, "run 9"),
+      (["analyze", folder.file("t.db"), "--metric", "lod_cv"], 64, "load_cv"),
+    ]
+    for (arguments, status, word) in cases {
+      let result = try Binary.run(arguments)
+      #expect(result.status == status, "\(arguments.joined(separator: " ")): \(result.errors)")
+      #expect(result.errors.contains(word), "\(arguments.joined(separator: " ")): \(result.errors)")
+      #expect(result.output.isEmpty)
+    }
+  }
+
+  @Test func aRunCanBeAskedInStockSQL() throws {
+    let folder = try TemporaryDirectory()
+    let path = try trace(in: folder)
+    let result = try Binary.run([
+      "sql", path, "SELECT rank, expert FROM routing WHERE token = 17 AND layer = 1 ORDER BY rank", "--format", "csv",
+    ])
+    #expect(result.output == "rank,expert\n0,1\n1,6\n2,8\n3,5\n")
+  }
+
+  @Test func failIfTellsByItsCode() throws {
+    let folder = try TemporaryDirectory()
+    let path = try trace(in: folder)
+    let met = try Binary.run(["analyze", path, "--metric", "load_cv", "--fail-if", "load_cv>0.3"])
+    #expect(met.status == 2)
+    #expect(met.errors.hasPrefix("layer 1: load_cv 0.4"))
+    #expect(try Binary.run(["analyze", path, "--metric", "load_cv", "--fail-if", "load_cv>3"]).status == 0)
+  }
+
+  @Test func numbersDoNotDependOnTheLocale() throws {
+    let folder = try TemporaryDirectory()
+    let path = try trace(in: folder)
+    let plain = try Binary.run(["analyze", path])
+    let german = try Binary.run(["analyze", path], environment: ["LANG": "de_DE.UTF-8", "LC_ALL": "de_DE.UTF-8"])
+    #expect(plain.output == german.output)
+  }
+
+  @Test func threadsAndPassesDoNotChangeARun() throws {
+    let folder = try TemporaryDirectory()
+    let model = try model()
+    var outputs: Set<String> = []
+    for threads in ["1", "2"] {
+      let path = folder.file("threads-\(threads).db")
+      let run = try Binary.run(["run", model, "--tokens", model + "/input.json", "--trace", path, "--threads", threads])
+      #expect(run.status == 0)
+      outputs.insert(try Binary.run(["sql", path, "SELECT * FROM routing", "--format", "csv"]).output)
+    }
+    #expect(outputs.count == 1)
+  }
+}

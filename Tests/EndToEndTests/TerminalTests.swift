@@ -1,0 +1,91 @@
+// The real program in a real terminal: it streams, survives resizing and suspension, and gives the terminal back however it ends.
+
+import Foundation
+import Support
+import Testing
+
+@Suite(.serialized, .enabled(if: TmuxSession.isAvailable))
+struct TerminalTests {
+  private let folder: TemporaryDirectory
+
+  init() throws { folder = try TemporaryDirectory() }
+
+  private func start(columns: Int = 120, rows: Int = 40, before: String = "true", after: String = "true") throws -> TmuxSession {
+    try TmuxSession(
+      columns: columns, rows: rows,
+      command: "\(before); \(Binary.path) ui \(Fixtures.root)/samples/olmoe-tiny --no-record --data-dir \(folder.path); echo left with $?; \(after)",
+      environment: ["LANG": "C.UTF-8", "TERM": "xterm-256color"])
+  }
+
+  /// The rows of the heat map with their colours: what changes while tokens stream.
+  private func heatMap(_ session: TmuxSession) throws -> [Substring] {
+    try session.screen(styled: true).split(separator: "\n").filter { $0.contains("L00") || $0.contains("L03") || $0.contains("L05") }
+  }
+
+  @Test func streamsAndRestoresTheTerminal() throws {
+    let session = try start(before: "stty -a >\(folder.file("before"))", after: "stty -a >\(folder.file("after"))")
+    #expect(try session.wait { $0.contains("Load") && $0.contains("Next token") && $0.contains("tok/s") })
+    let early = try heatMap(session)
+    #expect(!early.isEmpty)
+    var changed = false
+    for _ in 0..<100 where !changed {
+      Thread.sleep(forTimeInterval: 0.1)
+      changed = try heatMap(session) != early
+    }
+    #expect(changed, "the heat map changes as tokens stream")
+    try session.send("q")
+    #expect(try session.wait { $0.contains("left with 0") })
+    Thread.sleep(forTimeInterval: 0.3)
+    let before = try String(contentsOfFile: folder.file("before"), encoding: .utf8)
+    #expect(try before == String(contentsOfFile: folder.file("after"), encoding: .utf8))
+  }
+
+  @Test func survivesAResizeStorm() throws {
+    let session = try start()
+    #expect(try session.wait { $0.contains("tok/s") })
+    for step in 0..<30 { try session.resize(columns: 20 + step * 7 % 180, rows: 5 + step * 5 % 60) }
+    try session.resize(columns: 40, rows: 10)
+    #expect(try session.wait { $0.contains("60x16") && $0.contains("40x10") }, "says the size it needs and the one it has")
+    try session.resize(columns: 80, rows: 24)
+    #expect(try session.wait { $0.contains("tok/s") })
+    try session.send("q")
+    #expect(try session.wait { $0.contains("left with 0") })
+  }
+
+  @Test(arguments: [(SIGTERM, 143), (SIGHUP, 129)])
+  func leavesCleanlyWhenKilled(_ signal: Int32, _ status: Int) throws {
+    let session = try start(before: "echo shell")
+    #expect(try session.wait { $0.contains("tok/s") })
+    let find = Process()
+    find.executableURL = URL(fileURLWithPath: "/usr/bin/pkill")
+    find.arguments = ["-\(signal)", "-f", "^[^ ]*moetop ui .*\(folder.path)"]
+    try find.run()
+    find.waitUntilExit()
+    #expect(try session.wait { $0.contains("left with \(status)") && $0.contains("shell") })
+  }
+
+  @Test func stopsAndComesBack() throws {
+    let session = try TmuxSession(
+      columns: 100, rows: 30, command: "exec bash --norc -i",
+      environment: ["XDG_DATA_HOME": folder.path, "LANG": "C.UTF-8", "TERM": "xterm-256color", "PS1": "shell-is-here "])
+    #expect(try session.wait { $0.contains("shell-is-here") })
+    try session.send("\(Binary.path) ui \(Fixtures.root)/samples/olmoe-tiny --no-record", "Enter")
+    #expect(try session.wait { $0.contains("tok/s") })
+    try session.send("C-z")
+    #expect(try session.wait { $0.contains("Stopped") })
+    try session.send("fg", "Enter")
+    #expect(try session.wait { $0.contains("Load") && $0.contains("tok/s") })
+    try session.send("q")
+    #expect(try session.wait { $0.contains("shell-is-here") && !$0.contains("tok/s") })
+  }
+
+  @Test func needsATerminal() throws {
+    let piped = try Binary.run(["ui", Fixtures.root + "/samples/olmoe-tiny", "--no-record"])
+    #expect(piped.status == 64)
+    #expect(piped.output.isEmpty)
+    #expect(piped.errors.contains("terminal"))
+    let dumb = try TmuxSession(
+      columns: 80, rows: 24, command: "TERM=dumb \(Binary.path) ui \(Fixtures.root)/samples/olmoe-tiny --no-record; echo left with $?")
+    #expect(try dumb.wait { $0.contains("left with 64") })
+  }
+}

@@ -1,0 +1,83 @@
+// The audit must hold on honest routing and cry out on each of the known ways to capture it wrongly.
+
+import Routing
+import Testing
+
+struct CaptureAuditTests {
+  private let spec = RouterSpec(expertCount: 8, scoring: .softmax, selection: .tokenChoice(topK: 2))
+  private let id = RouterID(layer: 0)
+
+  /// Decisions of `tokens` pseudo-random tokens.
+  private func honest(tokens: Int, logitsEvery: Int? = 1) throws -> RoutingPass {
+    var state: UInt64 = 42
+    let logits = (0..<tokens * spec.expertCount).map { _ -> Float in
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return Float(state >> 40) / Float(1 << 22) - 2
+    }
+    var batch = RoutingBatch(router: id, expertCount: 8, topK: 2, firstToken: 0, count: tokens)
+    try Router(spec).decide(logits, demand: RoutingDemand(logitsEvery: logitsEvery), into: &batch)
+    return pass(batch)
+  }
+
+  private func pass(_ batch: RoutingBatch, tokens: Int? = nil) -> RoutingPass {
+    var table = TokenTable()
+    for position in 0..<(tokens ?? batch.count) { table.append(sequence: 0, position: position, tokenID: 0, phase: .prefill) }
+    return RoutingPass(tokens: table, batches: [batch])
+  }
+
+  private func audit(_ passes: [RoutingPass]) throws -> [String: CaptureCheck] {
+    var audit = try CaptureAudit(routers: [RouterDescription(id: id, spec: spec)])
+    for pass in passes { audit.add(pass) }
+    return Dictionary(uniqueKeysWithValues: audit.result().map { ($0.name, $0) })
+  }
+
+  @Test func honestRoutingHolds() throws {
+    let checks = try audit([honest(tokens: 300)])
+    for check in checks.values { #expect(check.outcome == .held, "\(check.name): \(check.detail)") }
+  }
+
+  @Test func withoutLogitsTheRecheckDoesNotApply() throws {
+    #expect(try audit([honest(tokens: 40, logitsEvery: nil)])["selection_recomputed"]?.outcome == .notApplicable)
+    #expect(try audit([])["assignment_sum"]?.outcome == .notApplicable)
+  }
+
+  @Test func aStridedCopyOfTheArgsortIsFound() throws {
+    var pass = try honest(tokens: 256, logitsEvery: nil)
+    // Read flat, an argsort of 8 experts looks like four tokens that deal out all experts.
+    for token in 0..<256 {
+      for slot in 0..<2 { pass.batches[0].selectedExperts[token * 2 + slot] = Int32((token % 4) * 2 + slot) }
+    }
+    let checks = try audit([pass])
+    #expect(checks["no_partition"]?.outcome == .failed)
+    #expect(checks["load_variance"]?.outcome == .failed)
+  }
+
+  @Test func anAllZeroDumpIsFound() throws {
+    var pass = try honest(tokens: 64, logitsEvery: nil)
+    for slot in pass.batches[0].selectedExperts.indices { pass.batches[0].selectedExperts[slot] = Int32(slot % 2) }
+    #expect(try audit([pass])["distinct_rows"]?.outcome == .failed)
+  }
+
+  @Test func aShortLayerIsFound() throws {
+    var pass = try honest(tokens: 64)
+    pass.tokens.append(sequence: 0, position: 64, tokenID: 0, phase: .prefill)
+    #expect(try audit([pass])["equal_tokens"]?.outcome == .failed)
+  }
+
+  @Test func swappedIdsAreFound() throws {
+    var pass = try honest(tokens: 64)
+    pass.batches[0].selectedExperts.swapAt(0, 1)
+    let check = try audit([pass])["selection_recomputed"]
+    #expect(check?.outcome == .failed)
+    #expect(check?.detail == "router ffn.0: 1 of 64 decisions differ from their logits")
+  }
+
+  @Test func missingAssignmentsAndBadNumbersAreFound() throws {
+    var pass = try honest(tokens: 64)
+    pass.batches[0].selectedExperts[5] = -1
+    pass.batches[0].routerEntropy[3] = .nan
+    let checks = try audit([pass])
+    #expect(checks["assignment_sum"]?.outcome == .failed)
+    #expect(checks["finite_logits"]?.outcome == .failed)
+  }
+}

@@ -1,0 +1,102 @@
+// Properties of the router that no reference table pins: statistics, groups, ties, bad numbers, refused specs.
+
+import Routing
+import Testing
+
+struct RouterTests {
+  private func decide(_ spec: RouterSpec, _ logits: [Float], every: Int? = nil, firstToken: Int = 0) throws -> RoutingBatch {
+    var batch = RoutingBatch(
+      router: RouterID(layer: 0), expertCount: spec.expertCount, topK: spec.topK, firstToken: firstToken,
+      count: logits.count / spec.expertCount)
+    try Router(spec).decide(logits, demand: RoutingDemand(logitsEvery: every), into: &batch)
+    return batch
+  }
+
+  private func softmax(_ topK: Int, _ experts: Int) -> RouterSpec {
+    RouterSpec(expertCount: experts, scoring: .softmax, selection: .tokenChoice(topK: topK))
+  }
+
+  @Test func uniformLogitsAreMaximallyUncertain() throws {
+    let batch = try decide(softmax(2, 8), Array(repeating: 1, count: 8))
+    #expect(abs(batch.routerEntropy[0] - 2.0794415) < 1e-5)
+    #expect(batch.selectionMargin[0] == 0)
+    #expect(batch.top1Margin[0] == 0)
+    #expect(abs(batch.topKMass[0] - 0.25) < 1e-6)
+    #expect(batch.selectedExperts == [0, 1], "ties go to the lower id")
+    #expect(abs(batch.squaredLogSumExpSum - (1 + 2.0794415) * (1 + 2.0794415)) < 1e-4)
+    #expect(abs(batch.importanceSum.reduce(0, +) - 1) < 1e-6)
+  }
+
+  @Test func oneHotLogitsAreCertain() throws {
+    let batch = try decide(softmax(1, 4), [0, 0, 200, 0])
+    #expect(batch.routerEntropy[0] < 1e-6)
+    #expect(batch.top1Margin[0] == 1)
+    #expect(batch.topKMass[0] == 1)
+    #expect(batch.selectedExperts == [2])
+  }
+
+  @Test func sigmoidUncertaintyUsesScoresDividedByTheirSum() throws {
+    let spec = RouterSpec(expertCount: 2, scoring: .sigmoid, selection: .tokenChoice(topK: 1))
+    let batch = try decide(spec, [0, -1.0986123])  // sigmoids 0.5 and 0.25: shares 2/3 and 1/3
+    #expect(abs(batch.routerEntropy[0] - 0.6365142) < 1e-5)
+    #expect(abs(batch.topKMass[0] - 2.0 / 3) < 1e-5)
+    #expect(abs(batch.selectionMargin[0] - 0.25) < 1e-6)
+  }
+
+  @Test func marginsAreUndefinedWithoutAnotherExpert() throws {
+    let batch = try decide(softmax(2, 2), [1, 0])
+    #expect(batch.selectionMargin[0].isNaN)
+    #expect(try decide(softmax(1, 1), [3]).top1Margin[0].isNaN)
+  }
+
+  @Test func groupsByTheirMaximumWithZeroFill() throws {
+    var spec = softmax(2, 6)
+    spec.groupLimit = .init(groupCount: 3, topKGroups: 1, groupScore: .maximum, fill: .zero)
+    // Expert 4 is the best; its group holds expert 5, the worst: both are taken.
+    let batch = try decide(spec, [2, 2, 1, 1, 3, -3])
+    #expect(batch.selectedExperts == [4, 5])
+  }
+
+  @Test func groupsByTheSumOfTheirTopTwo() throws {
+    var spec = RouterSpec(expertCount: 6, scoring: .logits, selection: .tokenChoice(topK: 2), weighting: .ones)
+    spec.groupLimit = .init(groupCount: 2, topKGroups: 1, groupScore: .sumOfTopTwo, fill: .negativeInfinity)
+    let batch = try decide(spec, [5, -4, -4, 2, 2, 2])
+    #expect(batch.selectedExperts == [3, 4])
+    let margin = try [Float]([5, -4, -4, 2, 2, 2]).withUnsafeBufferPointer { try Router(spec).decisionMargin($0) }
+    #expect(margin == 0, "experts 3, 4 and 5 tie")
+  }
+
+  @Test func biasSelectsButDoesNotWeigh() throws {
+    let spec = RouterSpec(
+      expertCount: 3, scoring: .sigmoid, correctionBias: [0, 0, 1], selection: .tokenChoice(topK: 1))
+    let batch = try decide(spec, [2, 0, 0])
+    #expect(batch.selectedExperts == [2])
+    #expect(batch.routingWeights == [0.5])
+  }
+
+  @Test func nonFiniteLogitsAreReportedAndNeverPreferred() throws {
+    let batch = try decide(softmax(1, 3), [.nan, 1, 0, 1, .infinity, 0])
+    #expect(batch.routerEntropy[0].isNaN)
+    #expect(batch.routerEntropy[1].isNaN)
+    try batch.validate()
+  }
+
+  @Test func keepsLogitsOfEveryNthTokenOfTheRun() throws {
+    let logits = (0..<10).map(Float.init)
+    let batch = try decide(softmax(1, 2), logits, every: 2, firstToken: 3)
+    #expect(batch.logits == RouterLogits(rows: [1, 3], values: [2, 3, 6, 7]))
+  }
+
+  @Test func refusesContradictorySpecs() {
+    #expect(throws: RoutingError.self) { try Router(softmax(9, 8)) }
+    #expect(throws: RoutingError.self) { try Router(softmax(0, 8)) }
+    var grouped = softmax(4, 8)
+    grouped.groupLimit = .init(groupCount: 3, topKGroups: 1, groupScore: .maximum, fill: .zero)
+    #expect(throws: RoutingError.self) { try Router(grouped) }
+    grouped.groupLimit = .init(groupCount: 4, topKGroups: 1, groupScore: .maximum, fill: .negativeInfinity)
+    #expect(throws: RoutingError.self) { try Router(grouped) }
+    var biased = softmax(1, 8)
+    biased.correctionBias = [1]
+    #expect(throws: RoutingError.self) { try Router(biased) }
+  }
+}

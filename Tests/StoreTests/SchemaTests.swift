@@ -1,0 +1,151 @@
+// Are the documented views the views that are there? And does a trace of every schema that was ever shipped still open?
+
+import Formats
+import Foundation
+import GRDB
+import Routing
+import Support
+import Testing
+
+@testable import Store
+
+@Suite struct SchemaTests {
+  let directory: TemporaryDirectory
+  var file: String { directory.file("trace.db") }
+
+  init() throws { directory = try TemporaryDirectory() }
+
+  static let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .appendingPathComponent("Fixtures/store")
+
+  @Test func catalogueIsWhatTheFileHas() throws {
+    try SampleShape(name: "x", expertCount: 8, topK: 2, passes: [120], hasDrops: true).record(in: file)
+    try DatabaseQueue(path: file).read { db in
+      let present = try String.fetchSet(db, sql: "SELECT name FROM sqlite_schema WHERE type = 'view'")
+      #expect(present == Set(TraceSchema.views.map(\.name)))
+      for view in TraceSchema.views {
+        #expect(try db.columns(in: view.name).map(\.name) == view.columns.map(\.name), "\(view.name)")
+        #expect(!view.meaning.isEmpty && view.columns.allSatisfy { $0.meaning.hasSuffix(".") })
+        // Each column holds values of the type it declares, or NULL.
+        for column in view.columns {
+          let types = try String.fetchSet(db, sql: "SELECT DISTINCT typeof(\(column.name)) FROM \(view.name) LIMIT 2000")
+          #expect(types.isSubset(of: ["null", column.kind.rawValue.lowercased()]), "\(view.name).\(column.name): \(types)")
+        }
+        _ = try Row.fetchAll(db, sql: view.example)
+      }
+    }
+  }
+
+  @Test func renderings() throws {
+    for view in TraceSchema.views {
+      for format in TraceSchema.Format.allCases {
+        let text = TraceSchema.rendered(as: format)
+        #expect(text.hasSuffix("\n"))
+        for column in view.columns { #expect(text.contains(column.name) && text.contains(view.name)) }
+      }
+    }
+    let json = try JSON.parse(text: TraceSchema.rendered(as: .json), name: "schema")
+    #expect(json["schema"]?.string == "moetop.schema/1")
+    #expect(json["views"]?.count == TraceSchema.views.count)
+  }
+
+  /// Traces as each released version left them, as SQL dumps. A new migration must read them all; a fixture is never edited.
+  @Test(arguments: ["trace-1"]) func everyShippedSchemaOpens(_ name: String) throws {
+    let dump = try String(contentsOf: Self.fixtures.appendingPathComponent("\(name).sql"), encoding: .utf8)
+    try DatabaseQueue(path: file).inDatabase { try $0.execute(sql: dump) }
+    let trace = try TraceReader(file: file)
+    let run = try trace.run(.latest)
+    #expect(run.name == "fixture" && run.tokenCount == 9 && run.state == .completed)
+    let whole = WholeRun(Self.fixtureShape.makePasses(seed: 7))
+    #expect(try trace.wholeRun().differences(from: whole) == [])
+    #expect(try trace.checkIntegrity() == [])
+    let sql = "SELECT expert, weight FROM routing WHERE run = 1 AND layer = 3 AND token = 4 ORDER BY rank"
+    let rows = try TraceQuery(trace: trace).all(sql).rows
+    let batch = try #require(whole.routers[RouterID(layer: 3)])
+    #expect(rows == (8..<10).map { [.integer(Int64(batch.selectedExperts[$0])), .real(Double(batch.routingWeights[$0]))] })
+    // Old traces go on: another run fits in.
+    trace.close()
+    try SampleShape(name: "next", passes: [10]).record(in: file)
+    #expect(try TraceReader(file: file).runs().map(\.name) == ["fixture", "next"])
+  }
+
+  static let fixtureShape = SampleShape(
+    name: "fixture", expertCount: 4, topK: 2, recording: RecordingLevel(content: .full, logitsEvery: 4), passes: [6, 1, 2],
+    sequenceLength: 5, hasNaN: true, hasDrops: true)
+
+  /// Makes the fixture of the present schema when there is none yet, and fails, so that a person looks at it.
+  @Test func presentSchemaHasAFixture() throws {
+    let name = try #require(TraceMigrations.names.last)
+    let fixture = Self.fixtures.appendingPathComponent("\(name).sql")
+    if FileManager.default.fileExists(atPath: fixture.path) { return }
+    var options = TraceWriter.Options()
+    options.clock = { 1_700_000_100 }
+    options.process = ProcessIdentity(id: 1, host: "fixture")
+    try Self.fixtureShape.record(in: file, seed: 7, options: options)
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/sqlite3")
+    process.arguments = [file, ".dump"]
+    let pipe = Pipe()
+    process.standardOutput = pipe
+    try process.run()
+    let dump = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    try FileManager.default.createDirectory(at: Self.fixtures, withIntermediateDirectories: true)
+    try ("PRAGMA application_id=\(TraceMigrations.applicationID);\n" + dump).write(to: fixture, atomically: true, encoding: .utf8)
+    Issue.record("made \(fixture.path); look at it and commit it")
+  }
+
+  @Test func aNewerSchemaIsRefused() throws {
+    try SampleShape(name: "x", passes: [1]).record(in: file)
+    try DatabaseQueue(path: file).write { try $0.execute(sql: "INSERT INTO grdb_migrations VALUES ('trace-999')") }
+    let error = StoreError.newerSchema(file: file, found: ["trace-999"], known: "trace-1")
+    #expect(throws: error) { try TraceReader(file: file) }
+    #expect(throws: error) { try SampleShape(name: "y", passes: [1]).record(in: file) }
+    #expect(error.advice == "update moetop")
+  }
+
+  /// Views of an older version are replaced when a newer one writes to the trace.
+  @Test func viewsAreBroughtUpToDate() throws {
+    try SampleShape(name: "x", passes: [1]).record(in: file)
+    try DatabaseQueue(path: file).write { try $0.execute(sql: "DROP VIEW tokens; CREATE VIEW tokens AS SELECT 1 AS old") }
+    try SampleShape(name: "y", passes: [1]).record(in: file)
+    #expect(try TraceQuery(trace: TraceReader(file: file)).all("SELECT run, token FROM tokens").rows.count == 2)
+  }
+
+  // MARK: SQL
+
+  @Test(arguments: [
+    "DELETE FROM run", "INSERT INTO run DEFAULT VALUES", "DROP VIEW runs", "PRAGMA user_version = 3", "PRAGMA journal_mode",
+    "ATTACH 'x' AS y",
+    "BEGIN", "VACUUM", "", " -- nothing", "/* open", "CREATE TEMP TABLE x (a)", "REINDEX",
+    "WITH x AS (SELECT 1) DELETE FROM run", "UPDATE run SET name = 'x'",
+  ])
+  func refusesToWrite(_ sql: String) throws {
+    try SampleShape(name: "x", passes: [1]).record(in: file)
+    let trace = try TraceReader(file: file)
+    #expect { try TraceQuery(trace: trace).all(sql) } throws: { error in
+      if case StoreError.refusedStatement = error { true } else { false }
+    }
+    #expect(try trace.runs().map(\.name) == ["x"])
+  }
+
+  @Test func answersQuestions() throws {
+    try SampleShape(name: "one", passes: [3]).record(in: file)
+    try SampleShape(name: "two", passes: [4]).record(in: file)
+    let trace = try TraceReader(file: file)
+    let query = TraceQuery(trace: trace)
+    let sql = " -- which runs?\n /* all */ SELECT run AS number, 1.5 AS x, NULL AS y, 'é' AS z, x'00ff' AS b FROM runs ORDER BY 1"
+    let answer = try query.all(sql)
+    #expect(answer.columns == ["number", "x", "y", "z", "b"])
+    #expect(answer.rows == [1, 2].map { [.integer($0), .real(1.5), .null, .text("é"), .blob([0, 255])] })
+    #expect(try query.all("WITH t AS (SELECT count(*) AS n FROM tokens) SELECT n FROM t").rows == [[.integer(7)]])
+    #expect(try TraceQuery(trace: trace, run: 2).all("SELECT count(*), min(run) FROM tokens").rows == [[.integer(4), .integer(2)]])
+    #expect(try TraceQuery(trace: trace, run: 1).all("SELECT count(*) FROM tokens, layer_summary").rows == [[.integer(9)]])
+    #expect(try query.all("SELECT count(*) FROM tokens").rows == [[.integer(7)]])
+    #expect(try !query.all("EXPLAIN QUERY PLAN SELECT * FROM tokens").rows.isEmpty)
+    for wrong in ["SELECT nothing FROM runs", "SELECT", "SELECT 1; SELECT 2", "SELECT * FROM nowhere"] {
+      #expect { try query.all(wrong) } throws: { error in
+        if case StoreError.badStatement = error { true } else { false }
+      }
+    }
+  }
+}

@@ -1,0 +1,67 @@
+// The real program, run as a user runs it: for tests of whole commands.
+
+import Foundation
+
+/// What a finished command left behind.
+public struct CommandResult: Sendable {
+  public var status: Int32
+  public var output: String
+  public var errors: String
+}
+
+public enum Binary {
+  /// The built `moetop` beside the test bundle.
+  public static let path: String = {
+    var folder = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath().deletingLastPathComponent()
+    for _ in 0..<5 {
+      let candidate = folder.appendingPathComponent("moetop").path
+      if FileManager.default.isExecutableFile(atPath: candidate) { return candidate }
+      folder.deleteLastPathComponent()
+    }
+    return Fixtures.root + "/.build/debug/moetop"
+  }()
+
+  /// Runs to the end. The environment is empty but for what is given, so that no setting of the machine leaks in.
+  public static func run(_ arguments: [String], environment: [String: String] = [:]) throws -> CommandResult {
+    let process = start(arguments, environment: environment)
+    let output = Pipe()
+    let errors = Pipe()
+    process.standardOutput = output
+    process.standardError = errors
+    try process.run()
+    // Both pipes are drained at once, so that neither can fill up and block the command.
+    let collected = Collector(errors.fileHandleForReading)
+    let text = output.fileHandleForReading.readDataToEndOfFile()
+    process.waitUntilExit()
+    return CommandResult(
+      status: process.terminationStatus, output: String(decoding: text, as: UTF8.self), errors: collected.text())
+  }
+
+  /// A process ready to be started.
+  public static func start(_ arguments: [String], environment: [String: String] = [:]) -> Process {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: path)
+    process.arguments = arguments
+    process.standardInput = FileHandle.nullDevice
+    process.environment = ["LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "HOME": NSTemporaryDirectory()].merging(environment) { $1 }
+    return process
+  }
+}
+
+/// Reads a pipe to its end on another thread.
+private final class Collector: @unchecked Sendable {
+  private let done = DispatchSemaphore(value: 0)
+  private var data = Data()  // written before the signal, read after it
+
+  init(_ handle: FileHandle) {
+    DispatchQueue.global().async {
+      self.data = handle.readDataToEndOfFile()
+      self.done.signal()
+    }
+  }
+
+  func text() -> String {
+    done.wait()
+    return String(decoding: data, as: UTF8.self)
+  }
+}
