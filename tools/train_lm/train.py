@@ -26,10 +26,11 @@ from muon import Muon
 from ops import CrossEntropy
 from windows import load_domains, rows
 
-# Shares of the domains in training, from a row on: the later mix favours what then lay furthest above its goal.
+# Shares of the domains in training, from a row on: the later mixes favour what then lay furthest above its goal.
 MIXES = {
     0: {"python": 1.3, "c": 1.3, "manual": 1.4, "story": 1.2, "german": 1.3, "russian": 1.2, "json": 0.4, "arithmetic": 0.8},
     3280: {"python": 1.8, "c": 1.8, "manual": 1.2, "story": 0.7, "german": 1.6, "russian": 1.2, "json": 0.9, "arithmetic": 0.4},
+    9600: {"python": 2.2, "c": 2.8, "manual": 1.1, "story": 0.6, "german": 1.3, "russian": 1.2, "json": 0.5, "arithmetic": 0.4},
 }
 BALANCE, Z = 0.01, 0.001
 PIECE = 4           # rows that go through the model at once, on one thread: their activations still fit its cache
