@@ -27,13 +27,15 @@ def byte_lengths(tokenizer):
 
 
 def load_documents(folder, tokenizer, limit=None):
-    """{domain: [(token ids, the bytes they stand for)]}, each document cut to what is scored."""
+    """{domain: [(token ids, the bytes they stand for)]}, each document cut to what is scored; `limit` of them, spread out."""
     lengths = byte_lengths(tokenizer)
     bos = tokenizer.token_to_id("<|bos|>")
     out = {}
     for path in sorted(Path(folder).glob("*.jsonl")):
         with open(path) as lines:
-            texts = [json.loads(line)["text"] for line in lines][:limit]
+            texts = [json.loads(line)["text"] for line in lines]
+        if limit:
+            texts = texts[::max(1, len(texts) // limit)][:limit]
         out[path.stem] = []
         for text in texts:
             ids = tokenizer.encode(text, add_special_tokens=False).ids[:SCORED]

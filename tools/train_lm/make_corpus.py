@@ -6,8 +6,9 @@ DATA/train/<domain>.jsonl    whole files: {"text", "source"}; training cuts its 
 DATA/heldout/<domain>.jsonl  sections of a few hundred tokens: {"text", "source"}, from files that training never sees
 DATA/stats.json              what was kept, in documents and bytes, per domain and package
 
-A file goes to one side of the split by a hash of its path. A held-out section that shares more than a fifth of its
-eight-word runs with the training text (a copied licence, a repeated paragraph) is dropped.
+A file goes to one side of the split by a hash of its path; files beyond what training takes are held out too. A held-out
+section that shares more than a fifth of its eight-word runs with training text or with another held-out section (a
+copied licence, a repeated paragraph) is dropped.
 """
 import argparse
 import hashlib
@@ -104,15 +105,23 @@ def real(domain, raw):
             train.append(f)
             taken += bytes_
             known |= runs(f["text"])
-    kept, held_bytes = [], 0
-    for f in held:
-        for section in sections(f["text"])[:limit]:
-            r = runs(section)
-            if wanted(domain, section) and r and len(r & known) <= SHARED * len(r) and held_bytes < HELDOUT_BYTES:
+        else:
+            held.append(f)
+    return train, heldout(domain, held, limit, known)
+
+
+def heldout(domain, files, limit, known):
+    """One section of every file, then a second of every file, and so on, until there are HELDOUT_BYTES."""
+    cut = [(f["source"], sorted(sections(f["text"]), key=fraction)[:limit]) for f in files]
+    kept, size = [], 0
+    for turn in range(max(len(found) for _, found in cut)):
+        for source, found in cut:
+            r = runs(found[turn]) if turn < len(found) else set()
+            if r and size < HELDOUT_BYTES and wanted(domain, found[turn]) and len(r & known) <= SHARED * len(r):
                 known |= r
-                kept.append({"text": section, "source": f["source"]})
-                held_bytes += len(section.encode())
-    return train, kept
+                kept.append({"text": found[turn], "source": source})
+                size += len(found[turn].encode())
+    return kept
 
 
 def generated(domain, seed):

@@ -26,8 +26,14 @@ from muon import Muon
 from ops import CrossEntropy
 from windows import load_domains, rows
 
-WEIGHTS = {"python": 1.3, "c": 1.3, "manual": 1.4, "story": 1.2, "german": 1.3, "russian": 1.2, "json": 0.4, "arithmetic": 0.8}
+# Shares of the domains in training, from a row on: the later mixes favour what then lay furthest above its goal.
+MIXES = {
+    0: {"python": 1.3, "c": 1.3, "manual": 1.4, "story": 1.2, "german": 1.3, "russian": 1.2, "json": 0.4, "arithmetic": 0.8},
+    3280: {"python": 1.8, "c": 1.8, "manual": 1.2, "story": 0.7, "german": 1.6, "russian": 1.2, "json": 0.9, "arithmetic": 0.4},
+    9600: {"python": 2.2, "c": 2.8, "manual": 1.1, "story": 0.6, "german": 1.3, "russian": 1.2, "json": 0.5, "arithmetic": 0.4},
+}
 BALANCE, Z = 0.01, 0.001
+EVALUATE_EVERY = 500_000
 PIECE = 4           # rows that go through the model at once, on one thread: their activations still fit its cache
 
 
@@ -95,13 +101,13 @@ def open_log(path, step):
     return open(path, "a")
 
 
-def main():
+def arguments():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("data", type=Path)
     ap.add_argument("tokenizer", type=Path)
     ap.add_argument("run", type=Path)
-    ap.add_argument("--tokens", type=int, default=20_000_000)
-    ap.add_argument("--rows", type=int, default=8, help="rows of 512 tokens a step; may differ from one --resume to the next")
+    ap.add_argument("--tokens", type=int, default=9_000_000)
+    ap.add_argument("--rows", type=int, default=16, help="rows of 512 tokens a step; may differ from one --resume to the next")
     ap.add_argument("--lr", type=float, default=2e-3, help="of AdamW")
     ap.add_argument("--muon-lr", type=float, default=0.02)
     ap.add_argument("--warmup", type=int, default=80_000, help="tokens")
@@ -112,15 +118,35 @@ def main():
     ap.add_argument("--save-every", type=float, default=180.0, help="seconds")
     ap.add_argument("--stop-at", type=int, help="save and end at the first step after so many tokens")
     ap.add_argument("--resume", action="store_true")
-    args = ap.parse_args()
+    return ap.parse_args()
+
+
+def step_of(model, opts, batch, share, args, pool):
+    """One optimiser step on a batch of rows; returns its tokens, mean losses and gradient norm."""
+    parts = pool.map(lambda at: gradients(model, batch[at:at + PIECE]), range(0, len(batch), PIECE))
+    tokens, losses = accumulate(model, parts)
+    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0))
+    if not math.isfinite(norm):
+        raise SystemExit("the gradient is not finite")
+    for opt, peak in zip(opts, (args.muon_lr, args.lr)):
+        for group in opt.param_groups:
+            group["lr"] = peak * share
+    muon, adam = opts
+    muon.step(pool)
+    adam.step()
+    return tokens, losses, norm
+
+
+def main():
+    args = arguments()
     torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
     tokenizer = Tokenizer.from_file(str(args.tokenizer / "tokenizer.json"))
     config = Config(vocab_size=tokenizer.get_vocab_size())
     model = LanguageModel(config)
     model.initialise(args.seed)
-    opts = muon, adam = optimisers(model, args)
+    opts = optimisers(model, args)
     args.run.mkdir(parents=True, exist_ok=True)
+    config.save(args.run / "config.json")
     step = tokens = used = 0
     if args.resume:
         state = torch.load(args.run / "state.pt", weights_only=True)
@@ -128,49 +154,31 @@ def main():
         for opt, stored in zip(opts, state["optimisers"]):
             opt.load_state_dict(stored)
         step, tokens, used = state["step"], state["tokens"], state["rows"]
-    config.save(args.run / "config.json")
     domains = load_domains(args.data / "train", tokenizer, args.seed)
-    print("parameters", sum(p.numel() for p in model.parameters()), {d.name: d.tokens for d in domains}, flush=True)
-    stream = rows(domains, WEIGHTS, tokenizer.token_to_id("<|bos|>"))
+    stream = rows(domains, MIXES, tokenizer.token_to_id("<|bos|>"))
     for _ in islice(stream, used):
         pass
     held = load_documents(args.data / "heldout", tokenizer, limit=12)
     log = open_log(args.run / "log.jsonl", step)
     pool = ThreadPoolExecutor(args.threads, initializer=torch.set_num_threads, initargs=(1,))
     saved = began = time.time()
-    first, last_eval = tokens, tokens // 500_000
-    while tokens < args.tokens:
-        batch = list(islice(stream, args.rows))
-        parts = pool.map(lambda at: gradients(model, batch[at:at + PIECE]), range(0, args.rows, PIECE))
-        seen, (loss, balance, z) = accumulate(model, parts)
-        share = rate(args, tokens + 1)
-        for opt, peak in zip(opts, (args.muon_lr, args.lr)):
-            for group in opt.param_groups:
-                group["lr"] = peak * share
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        if not math.isfinite(float(norm)):
-            raise SystemExit(f"step {step}: the gradient is not finite")
-        muon.step(pool)
-        adam.step()
-        step += 1
-        used += args.rows
-        tokens += seen
+    first = tokens
+    while tokens < (args.stop_at or args.tokens):
+        share, before = rate(args, tokens + 1), tokens
+        seen, (loss, balance, z), norm = step_of(model, opts, list(islice(stream, args.rows)), share, args, pool)
+        step, used, tokens = step + 1, used + args.rows, tokens + seen
         row = {"step": step, "tokens": tokens, "loss": round(loss, 4), "balance": round(balance, 4), "z": round(z, 4),
-               "share": round(share, 4), "norm": round(float(norm), 3), "rate": round((tokens - first) / (time.time() - began))}
-        if tokens // 500_000 > last_eval:
-            last_eval = tokens // 500_000
+               "share": round(share, 4), "norm": round(norm, 3), "rate": round((tokens - first) / (time.time() - began))}
+        if tokens // EVALUATE_EVERY > before // EVALUATE_EVERY:
             row["heldout_bpb"] = {name: round(r["bits_per_byte"], 4) for name, r in bits_per_byte(model, held, torch.bfloat16).items()}
             row["rounds"] = {d.name: d.round for d in domains}
         log.write(json.dumps(row) + "\n")
         if step % 20 == 0 or "heldout_bpb" in row:
             print(json.dumps(row), flush=True)
             log.flush()
-        stop = args.stop_at is not None and tokens >= args.stop_at
-        if time.time() - saved > args.save_every or stop:
+        if time.time() - saved > args.save_every:
             save(args.run / "state.pt", model, opts, step=step, tokens=tokens, rows=used)
             saved = time.time()
-        if stop:
-            return
     save(args.run / "state.pt", model, opts, step=step, tokens=tokens, rows=used)
 
 

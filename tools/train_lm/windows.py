@@ -4,6 +4,7 @@ A piece is BOS plus at most 511 tokens of one document, what the bits-per-byte p
 domain cuts the documents at other places. Several short pieces share a row; `segment` keeps them apart in attention.
 """
 import json
+from itertools import count
 
 import numpy as np
 
@@ -52,27 +53,30 @@ def load_domains(folder, tokenizer, seed):
     return out
 
 
-def rows(domains, weights, bos):
+def rows(domains, mixes, bos):
     """Packed rows (inputs, targets, segment), each [ROW]; padding has segment -1 and target -100.
 
-    The next piece comes from the domain furthest behind its share, so the mix holds at every moment of the run.
+    `mixes` is {first row: {domain: weight}}. The next piece comes from the domain furthest behind its share since the
+    mix began, so a mix holds at every moment of its time.
     """
     streams = {d.name: d.pieces() for d in domains}
-    given = dict.fromkeys(streams, 0)
     open_rows = []
-    while True:
-        name = min(streams, key=lambda n: given[n] / weights[n])
-        piece = next(streams[name])
-        given[name] += len(piece)
-        fit = next((r for r in open_rows if sum(map(len, r)) + len(piece) <= ROW), None)
-        if fit is None:
-            fit = []
-            open_rows.append(fit)
-        fit.append(piece)
-        full = next((r for r in open_rows if sum(map(len, r)) > ROW - 8), open_rows[0] if len(open_rows) > OPEN_ROWS else None)
-        if full is not None:
-            open_rows = [r for r in open_rows if r is not full]
-            yield _pack(full, bos)
+    for number in count():
+        if number in mixes:
+            weights, given = mixes[number], dict.fromkeys(streams, 0)
+        full = None
+        while full is None:
+            name = min(streams, key=lambda n: given[n] / weights[n])
+            piece = next(streams[name])
+            given[name] += len(piece)
+            fit = next((r for r in open_rows if sum(map(len, r)) + len(piece) <= ROW), None)
+            if fit is None:
+                fit = []
+                open_rows.append(fit)
+            fit.append(piece)
+            full = next((r for r in open_rows if sum(map(len, r)) > ROW - 8), open_rows[0] if len(open_rows) > OPEN_ROWS else None)
+        open_rows = [r for r in open_rows if r is not full]
+        yield _pack(full, bos)
 
 
 def _pack(pieces, bos):
