@@ -1,12 +1,13 @@
 // ^C and its relatives while a run is going: the first asks the run to stop after the current pass, so that the trace is whole; a
 // second one ends the process at once.
 
+import Synchronization
+
 #if canImport(Darwin)
   import Darwin
 #else
   import Glibc
 #endif
-import Synchronization
 
 /// The signal that asked this process to stop, if one did.
 enum Interruption {

@@ -9,7 +9,8 @@ extension RoutingBatch {
       other.router == router && other.expertCount == expertCount && other.topK == topK && other.firstToken == firstToken + count,
       "the next batch of the same router")
     if dropped != nil || other.dropped != nil {
-      dropped = (dropped ?? Array(repeating: false, count: count * topK)) + (other.dropped ?? Array(repeating: false, count: other.count * topK))
+      dropped =
+        (dropped ?? Array(repeating: false, count: count * topK)) + (other.dropped ?? Array(repeating: false, count: other.count * topK))
     }
     selectedExperts += other.selectedExperts
     routingWeights += other.routingWeights

@@ -1,7 +1,7 @@
 // Every family against running reference models: router logits, experts, weights, hidden states and logits, by the rules of `verify`.
 
-import Foundation
 import Formats
+import Foundation
 import Model
 import Routing
 import Support

@@ -20,7 +20,8 @@ struct Analyze: AsyncParsableCommand {
   enum Format: String, ExpressibleByArgument, CaseIterable { case table, csv, json, md }
 
   @Argument(help: "Run: FILE.db, FILE.db#12, 12, a name, or latest.") var trace = "latest"
-  @Option(help: ArgumentHelp("Metrics, separated by commas.", valueName: "names")) var metric = "load_cv,max_over_mean,idle,entropy,uncertain,repeat_first"
+  @Option(help: ArgumentHelp("Metrics, separated by commas.", valueName: "names")) var metric =
+    "load_cv,max_over_mean,idle,entropy,uncertain,repeat_first"
   @Option(help: ArgumentHelp("layer, expert, token, position, or a label such as domain.", valueName: "axis")) var by = "layer"
   @Option(help: ArgumentHelp("Layers, for instance 0-3,7.", valueName: "ranges")) var layer: String?
   @Option(help: "Uncertain from here: 1.6nat, 0.92 (share of ln E) or q0.95 (quantile of the run).") var threshold = "q0.95"
@@ -80,9 +81,10 @@ struct Analyze: AsyncParsableCommand {
       StandardOutput.write(String(decoding: try encoder.encode(report), as: UTF8.self) + "\n")
     case .table:
       for table in report.tables() {
-        var text = TextTable(table.columns.enumerated().map { index, title in
-          table.rows.contains { Self.isNumber($0[index]) } ? .right(title) : .left(title)
-        })
+        var text = TextTable(
+          table.columns.enumerated().map { index, title in
+            table.rows.contains { Self.isNumber($0[index]) } ? .right(title) : .left(title)
+          })
         text.rows = table.rows.map { $0.map(\.display) }
         StandardOutput.write(text.text)
         if !table.notes.isEmpty { StandardOutput.write(table.notes.joined(separator: " · ") + "\n") }

@@ -95,7 +95,8 @@ struct GenerationOptions: ParsableArguments {
 }
 
 struct RecordingOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("What to keep of each decision: ids, weights, full or full:every=N.", valueName: "level")) var record = "weights"
+  @Option(help: ArgumentHelp("What to keep of each decision: ids, weights, full or full:every=N.", valueName: "level")) var record =
+    "weights"
   @Option(help: "Precision of stored weights and logits: f32 or f16.") var precision = "f32"
   @Option(help: ArgumentHelp("Trace file to append to (default: the default trace).", valueName: "file")) var trace: String?
   @Flag(help: "Record nothing.") var noTrace = false

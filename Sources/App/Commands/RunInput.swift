@@ -6,7 +6,8 @@ import Routing
 
 struct RunInputOptions: ParsableArguments {
   @Option(name: [.customShort("p"), .long], help: ArgumentHelp("A prompt, continued by generation.", valueName: "text")) var prompt: String?
-  @Option(name: [.customShort("f"), .long], help: ArgumentHelp("Text, or JSON lines with \"text\" and labels; read as it is.", valueName: "file"))
+  @Option(
+    name: [.customShort("f"), .long], help: ArgumentHelp("Text, or JSON lines with \"text\" and labels; read as it is.", valueName: "file"))
   var file: String?
   @Option(help: ArgumentHelp("Token ids as JSON; used verbatim.", valueName: "file")) var tokens: String?
   @Option(name: .customLong("domain"), help: ArgumentHelp("A text file with the label domain=NAME; repeatable.", valueName: "name=file"))
@@ -15,7 +16,9 @@ struct RunInputOptions: ParsableArguments {
 
   func validate() throws {
     let given = [prompt != nil, file != nil, tokens != nil, !domains.isEmpty].filter { $0 }.count
-    if given != 1 { throw ValidationError("expected one of --prompt, --file, --tokens or --domain, found \(given == 0 ? "none" : "\(given)")") }
+    if given != 1 {
+      throw ValidationError("expected one of --prompt, --file, --tokens or --domain, found \(given == 0 ? "none" : "\(given)")")
+    }
     if let length, length < 1 { throw ValidationError("--length: expected at least 1, found \(length)") }
     for domain in domains where !domain.contains("=") { throw ValidationError("--domain: expected NAME=FILE, found \(domain)") }
   }

@@ -96,7 +96,8 @@ struct RunResult {
     speed("read     ", prefill)
     speed("decoded  ", decode)
     if let loss {
-      lines.append("loss     \(Show.fixed(loss, 4)) nat per token, \(Show.grouped(sequences.reduce(0) { $0 + $1.score.scoredTokens })) tokens")
+      lines.append(
+        "loss     \(Show.fixed(loss, 4)) nat per token, \(Show.grouped(sequences.reduce(0) { $0 + $1.score.scoredTokens })) tokens")
     }
     if let trace {
       lines.append("run \(trace.run)    \(trace.file)#\(trace.run)  \(trace.sizeText)")

@@ -1,6 +1,6 @@
 import ArgumentParser
-import Foundation
 import Formats
+import Foundation
 import Store
 
 /// The shelf of runs in a trace.
@@ -130,7 +130,8 @@ extension Runs {
       let runs = try reader.runs().filter { only == nil || $0.id == only }
       for run in runs {
         let checks = run.checks.filter { $0.outcome != .notApplicable }.map { "\($0.name) \($0.outcome.rawValue)" }
-        StandardOutput.write("run \(run.id)  \(Show.grouped(run.tokenCount)) tokens  \(run.state.name)  \(checks.joined(separator: ", "))\n")
+        StandardOutput.write(
+          "run \(run.id)  \(Show.grouped(run.tokenCount)) tokens  \(run.state.name)  \(checks.joined(separator: ", "))\n")
       }
       if !findings.isEmpty { throw Failure(.damaged, findings.map(\.description).joined(separator: "\n")) }
       if let failed = runs.flatMap(\.failedChecks).first { throw Failure(.failed, "capture check \(failed.name): \(failed.detail)") }

@@ -81,6 +81,7 @@ extension SQLValue {
 enum CSV {
   /// A field, quoted where RFC 4180 asks for it.
   static func field(_ text: String) -> String {
-    text.contains { $0 == "," || $0 == "\"" || $0.isNewline } ? "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\"" : text
+    text.contains { $0 == "," || $0 == "\"" || $0.isNewline }
+      ? "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\"" : text
   }
 }

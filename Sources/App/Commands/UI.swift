@@ -83,8 +83,8 @@ struct UI: ParsableCommand {
       _ = try engine.open(target)
     } else {
       let reference = try traces.reference(target)
-      if target.contains("/"), !FileManager.default.fileExists(atPath: reference.file) {
-        throw Failure(.missing, "\(target): there is no such model folder or trace\n  try: moetop runs        moetop inspect FOLDER")
+      if what != nil, !FileManager.default.fileExists(atPath: reference.file) {
+        throw Failure(.missing, "\(target): there is no such command, model folder or trace\n  try: moetop --help        moetop runs")
       }
       _ = try TraceReader.open(reference)
     }

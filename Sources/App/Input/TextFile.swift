@@ -17,9 +17,12 @@ enum TextFile {
       throw Failure(.damaged, "\(path): the text is not valid UTF-8\n  try: convert it first, for instance with iconv")
     }
     let name = path.split(separator: "/").last.map(String.init) ?? path
-    guard path.hasSuffix(".jsonl") || path.hasSuffix(".ndjson") else { return [LabelledText(description: SequenceDescription(name: name), text: text)] }
+    guard path.hasSuffix(".jsonl") || path.hasSuffix(".ndjson") else {
+      return [LabelledText(description: SequenceDescription(name: name), text: text)]
+    }
     var texts: [LabelledText] = []
-    for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() where !line.allSatisfy(\.isWhitespace) {
+    for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() where !line.allSatisfy(\.isWhitespace)
+    {
       let value = try JSON.parse(text: String(line), name: "\(path):\(number + 1)")
       var description = SequenceDescription(name: "\(name):\(number + 1)")
       for (key, field) in try value.requireObject() {

@@ -30,6 +30,7 @@ struct Progress {
     let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: 24 - filled)
     let rate = seconds > 0 ? Double(done) / seconds : 0
     let left = rate > 0 ? Int((Double(total - done) / rate).rounded(.up)) : 0
-    return "\(label) \(bar) \(Show.grouped(done)) of \(Show.grouped(total)) \(unit)  \(Show.fixed(rate, 1))/s  \(left / 60):\(left % 60 < 10 ? "0" : "")\(left % 60) left"
+    return
+      "\(label) \(bar) \(Show.grouped(done)) of \(Show.grouped(total)) \(unit)  \(Show.fixed(rate, 1))/s  \(left / 60):\(left % 60 < 10 ? "0" : "")\(left % 60) left"
   }
 }

@@ -30,7 +30,8 @@ struct RunDetails {
     row("recorded", description.recording.description)
     row("tokens", "\(Show.grouped(run.tokenCount)) in \(run.sequenceCount) sequences")
     row(
-      "routing", "\(Show.fixed(footprint.routingBytesPerToken, 1)) B per token, floor \(Show.fixed(footprint.floorBytesPerToken, 1)) "
+      "routing",
+      "\(Show.fixed(footprint.routingBytesPerToken, 1)) B per token, floor \(Show.fixed(footprint.floorBytesPerToken, 1)) "
         + "(x \(Show.fixed(footprint.overhead, 3)))")
     row("token table", "\(Show.fixed(footprint.tokenBytesPerToken, 1)) B per token")
     row("tags", description.tags.joined(separator: ", "))

@@ -189,7 +189,8 @@ public final class ForwardPass {
     if let probe {
       if let routing = half.routing {
         probe.block(
-          routing.id, input: UnsafeBufferPointer(start: buffers.normed, count: width), output: UnsafeBufferPointer(start: out, count: width))
+          routing.id, input: UnsafeBufferPointer(start: buffers.normed, count: width), output: UnsafeBufferPointer(start: out, count: width)
+        )
       }
       mt_add(buffers.hidden, buffers.hidden, out, width)
     }

@@ -64,7 +64,8 @@ struct Comparison {
       report.nearTies += nearTies
       let what = "\(equalRows.count) of \(rows) decisions equal" + (nearTies > 0 ? ", \(nearTies) near ties" : "")
       add(
-        prefix + "expert_ids", differing == 0 ? (nearTies == 0 ? .equal : .within) : .differs, error: Float(differing) / Float(max(1, rows)),
+        prefix + "expert_ids", differing == 0 ? (nearTies == 0 ? .equal : .within) : .differs,
+        error: Float(differing) / Float(max(1, rows)),
         tolerance: 0, detail: what)
       if expected[prefix + "weights"] != nil { try compareWeights(prefix, spec.topK, rows: equalRows, got: got, wanted: wanted) }
     }
