@@ -48,7 +48,7 @@ struct CommandTests {
     let damaged = try folder.write(Array("not a trace".utf8), to: "damaged.db")
     let cases: [([String], Int32, String)] = [
       (["nonsense", "--data-dir", folder.path], 66, "nonsense"),
-      (["run", model, "--nonsense"], 64, "--nonsense"),
+      (["inspect", model, "--nonsense"], 64, "--nonsense"),
       (["run", model], 64, "--prompt"),
       (["run", model, "-p", "hi", "--no-trace"], 66, "tokenizer.json"),
       (["run", model + "/nowhere", "-p", "hi"], 66, "no such folder"),
