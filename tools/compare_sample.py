@@ -56,9 +56,10 @@ def pick_prompts(documents, count):
     return order[:count]
 
 
-def compare_continuation(theirs, gaps, ours):
-    """Agreement up to the first near tie of the reference: (tokens that had to agree, tokens that did)."""
+def compare_continuation(theirs, gaps, ours, end):
+    """Agreement up to the reference's first near tie or the end of its text: (tokens that had to agree, tokens that did)."""
     binding = next((i for i, gap in enumerate(gaps) if gap < TIE), len(theirs))
+    binding = min(binding, next((i + 1 for i, token in enumerate(theirs) if token == end), binding))
     agreed = next((i for i, (a, b) in enumerate(zip(theirs, ours)) if a != b), min(len(theirs), len(ours)))
     return binding, min(agreed, binding)
 
@@ -85,7 +86,8 @@ def main():
                                                "ok": abs(ours[domain] - bits) <= BITS_TOLERANCE}
         for ids in pick_prompts(documents, args.prompts):
             expected, gaps = reference.greedy(model, ids, args.count)
-            binding, agreed = compare_continuation(expected, gaps, moetop_greedy(args.moetop, args.model, ids, args.count, folder))
+            binding, agreed = compare_continuation(expected, gaps, moetop_greedy(args.moetop, args.model, ids, args.count, folder),
+                                                   model.config.eos_token_id)
             report["greedy"].append({"prompt": ids, "transformers": expected, "must_agree": binding, "agreed": agreed, "ok": agreed >= binding})
     for domain, row in report["bits_per_byte"].items():
         print(f"{'ok  ' if row['ok'] else 'FAIL'} {domain}: transformers {row['transformers']:.5f}, moetop {row['moetop']:.5f} bits per byte")
