@@ -139,9 +139,10 @@ plug-in estimate over {sum(r['tokens'] for r in found['domains'].values()):,} to
 ## Training
 
 `tools/train_lm/` holds every step from package names to this folder; its README gives the commands. {last['tokens']:,} tokens in
-{last['step']:,} steps on two CPU cores, AdamW, bfloat16 matrix products with float32 weights, dropless routing,
-load-balancing loss (0.01) and router z-loss (0.001). Mean training loss of the last 100 steps: {sum(tail) / len(tail):.3f} nats a token
-(domains mixed by weight, see `train.py`).
+{last['step']:,} steps on two CPU cores, Muon for the matrices of attention and experts and AdamW for the rest, bfloat16 matrix
+products with float32 weights, dropless routing, load-balancing loss (0.01) and router z-loss (0.001); level learning rate,
+then a linear fall to zero over the last 30 % of the tokens. Mean training loss of the last 100 steps: {sum(tail) / len(tail):.3f} nats a token
+(domains mixed by the weights in `train.py`). The held-out losses were still falling when it ended.
 
 | domain | training documents | bytes | full rounds seen |
 |---|---|---|---|
