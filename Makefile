@@ -16,6 +16,8 @@ build: deps
 test: deps
 	@$(SWIFT) build --build-tests
 	@$(SWIFT) test --skip-build --parallel
+	@$(SWIFT) build -c release --product moetop
+	@MOETOP_TEST_BINARY=$(CURDIR)/$(RELEASE) $(SWIFT) test --skip-build --filter EndToEndTests
 
 lint:
 	@$(SWIFT) format lint --strict --recursive Package.swift Sources Tests

@@ -31,6 +31,7 @@ let package = Package(
   ],
   targets: [
     .target(name: "CKernels", cSettings: strictC),
+    .target(name: "CExitGuard", cSettings: strictC),
     .systemLibrary(
       name: "CNcurses", providers: [.apt(["libncurses-dev"]), .brew(["ncurses"])]),
     .systemLibrary(
@@ -40,7 +41,7 @@ let package = Package(
     room("Model", ["CKernels", "CPCRE2", "Routing", "Formats"]),
     room("Analysis", ["Routing"]),
     room("Store", ["Routing", "Formats", grdb]),
-    room("Terminal", ["CNcurses"]),
+    room("Terminal", ["CNcurses", "CExitGuard"]),
     .executableTarget(
       name: "App", dependencies: ["Model", "Analysis", "Store", "Terminal", "Routing", "Formats", argumentParser],
       swiftSettings: strictSwift),

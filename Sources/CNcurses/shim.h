@@ -19,8 +19,6 @@
 #include <sys/syscall.h>
 #endif
 
-#include "guard.h"
-
 /* Attributes are macros with casts, which Swift does not import. */
 static const attr_t moetop_bold = A_BOLD;
 static const attr_t moetop_dim = A_DIM;

@@ -11,7 +11,7 @@ struct ArchitectureTests {
     "Model": ["CKernels", "CPCRE2", "Routing", "Formats"],
     "Analysis": ["Routing"],
     "Store": ["Routing", "Formats", "GRDB"],
-    "Terminal": ["CNcurses"],
+    "Terminal": ["CNcurses", "CExitGuard"],
     "App": ["Model", "Analysis", "Store", "Terminal", "Routing", "Formats", "ArgumentParser"],
   ]
 

@@ -10,8 +10,9 @@ public struct CommandResult: Sendable {
 }
 
 public enum Binary {
-  /// The built `moetop` beside the test bundle.
+  /// The program that MOETOP_TEST_BINARY names (the release build, say), else the built `moetop` beside the test bundle.
   public static let path: String = {
+    if let named = ProcessInfo.processInfo.environment["MOETOP_TEST_BINARY"] { return named }
     var folder = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath().deletingLastPathComponent()
     for _ in 0..<5 {
       let candidate = folder.appendingPathComponent("moetop").path

@@ -1,7 +1,7 @@
-// Gives the terminal back however the program ends; the handlers are in CNcurses/guard.h. Their state lives in this file's
-// object alone, so this is the only file that may name `moetop_guard_…`.
+// Gives the terminal back however the program ends; the handlers and their state are in CExitGuard, whose functions only this file
+// names.
 
-import CNcurses
+import CExitGuard
 
 #if canImport(Glibc)
   import Glibc

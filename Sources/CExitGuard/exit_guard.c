@@ -1,9 +1,7 @@
-// Gives the terminal back however the program ends. Handlers only touch what is prepared here and only call functions that
-// are async-signal-safe: one prebuilt byte string, termios, then the signal again.
-//
-// The state is `static`, so one copy lives in each object file that uses it: ExitGuard.swift must stay the only one.
-#ifndef MOETOP_CNCURSES_GUARD_H
-#define MOETOP_CNCURSES_GUARD_H
+// Handlers only touch what is prepared here and only call functions that are async-signal-safe: one prebuilt byte string,
+// termios, then the signal again. One copy of this state exists in a process, which is why it is an object file of its own.
+#define _DEFAULT_SOURCE 1
+#include "exit_guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +25,7 @@ static struct {
   struct sigaction before[MOETOP_GUARD_SIGNALS];
 } moetop_guard = {.tty = -1, .wake = {-1, -1}};
 
-static inline void moetop_guard_restore(void) {
+void moetop_guard_restore(void) {
   if (!moetop_guard.armed) return;
   moetop_guard.armed = 0;
   int kept = errno;
@@ -43,25 +41,25 @@ static inline void moetop_guard_restore(void) {
   errno = kept;
 }
 
-static inline void moetop_guard_note(char what) {
+static void moetop_guard_note(char what) {
   int kept = errno;
   if (moetop_guard.wake[1] >= 0 && write(moetop_guard.wake[1], &what, 1) < 0) errno = kept;
   errno = kept;
 }
 
 /* Ends by the signal, with whoever handled it before us: a core dump, a backtrace, or the default. */
-static inline void moetop_guard_again(int sig) {
+static void moetop_guard_again(int sig) {
   sigaction(sig, &moetop_guard.before[sig], NULL);
   raise(sig);
 }
 
-static inline void moetop_guard_fatal(int sig) {
+static void moetop_guard_fatal(int sig) {
   moetop_guard_restore();
   moetop_guard_again(sig);
 }
 
 /* The first request to end restores the screen and lets the program flush; a second one, or three seconds, end it. */
-static inline void moetop_guard_ask(int sig) {
+static void moetop_guard_ask(int sig) {
   moetop_guard_restore();
   if (moetop_guard.pending) {
     moetop_guard_again(sig);
@@ -72,17 +70,17 @@ static inline void moetop_guard_ask(int sig) {
   alarm(3);
 }
 
-static inline void moetop_guard_late(int sig) {
+static void moetop_guard_late(int sig) {
   (void)sig;
   moetop_guard_restore();
   if (moetop_guard.pending) moetop_guard_again((int)moetop_guard.pending);
 }
 
-static inline void moetop_guard_resized(int sig) { (void)sig; moetop_guard_note('W'); }
-static inline void moetop_guard_stopped(int sig) { (void)sig; moetop_guard_note('Z'); }
-static inline void moetop_guard_continued(int sig) { (void)sig; moetop_guard_note('C'); }
+static void moetop_guard_resized(int sig) { (void)sig; moetop_guard_note('W'); }
+static void moetop_guard_stopped(int sig) { (void)sig; moetop_guard_note('Z'); }
+static void moetop_guard_continued(int sig) { (void)sig; moetop_guard_note('C'); }
 
-static inline void moetop_guard_install(int sig, void (*handler)(int), int flags) {
+static void moetop_guard_install(int sig, void (*handler)(int), int flags) {
   struct sigaction action, before;
   memset(&action, 0, sizeof action);
   action.sa_handler = handler;
@@ -94,8 +92,7 @@ static inline void moetop_guard_install(int sig, void (*handler)(int), int flags
   sigaction(sig, &action, NULL);
 }
 
-/* The pipe on which handlers and other threads call; 1 when it exists. */
-static inline int moetop_guard_open_pipe(void) {
+int moetop_guard_open_pipe(void) {
   if (moetop_guard.wake[0] >= 0) return 1;
   int ends[2];
   if (pipe(ends) != 0) return 0;
@@ -108,8 +105,7 @@ static inline int moetop_guard_open_pipe(void) {
   return 1;
 }
 
-/* Installs every handler, before any mode is entered. A stack of its own lets a stack overflow be handled too. */
-static inline void moetop_guard_start(void) {
+void moetop_guard_start(void) {
   static char stack[32768];
   stack_t other = {.ss_sp = stack, .ss_size = sizeof stack, .ss_flags = 0};
   sigaltstack(&other, NULL);
@@ -125,18 +121,15 @@ static inline void moetop_guard_start(void) {
   if (!registered) registered = atexit(moetop_guard_restore) == 0;
 }
 
-/* Puts the handlers back as they were before. */
-static inline void moetop_guard_finish(void) {
+void moetop_guard_finish(void) {
   static const int all[] = {SIGQUIT, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGTERM,
                             SIGHUP,  SIGINT,  SIGALRM, SIGWINCH, SIGTSTP, SIGCONT};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) sigaction(all[i], &moetop_guard.before[all[i]], NULL);
 }
 
-/* Remembers the modes of the terminal as they are now; 1 when it is one. */
-static inline int moetop_guard_remember(int tty) { return tcgetattr(tty, &moetop_guard.modes) == 0; }
+int moetop_guard_remember(int tty) { return tcgetattr(tty, &moetop_guard.modes) == 0; }
 
-/* From here on every end writes the bytes to the terminal. */
-static inline void moetop_guard_arm(int tty, const char *bytes, size_t length) {
+void moetop_guard_arm(int tty, const char *bytes, size_t length) {
   moetop_guard.armed = 0;
   moetop_guard.tty = tty;
   moetop_guard.length = length < sizeof moetop_guard.bytes ? length : sizeof moetop_guard.bytes;
@@ -144,16 +137,13 @@ static inline void moetop_guard_arm(int tty, const char *bytes, size_t length) {
   moetop_guard.armed = 1;
 }
 
-static inline void moetop_guard_disarm(void) { moetop_guard.armed = 0; }
-static inline int moetop_guard_is_armed(void) { return (int)moetop_guard.armed; }
-static inline int moetop_guard_pending(void) { return (int)moetop_guard.pending; }
-static inline void moetop_guard_answered(void) { alarm(0); }
-static inline int moetop_guard_wake_read(void) { return moetop_guard.wake[0]; }
-static inline int moetop_guard_wake_write(void) { return moetop_guard.wake[1]; }
+void moetop_guard_disarm(void) { moetop_guard.armed = 0; }
+int moetop_guard_is_armed(void) { return (int)moetop_guard.armed; }
+int moetop_guard_pending(void) { return (int)moetop_guard.pending; }
+int moetop_guard_wake_read(void) { return moetop_guard.wake[0]; }
+int moetop_guard_wake_write(void) { return moetop_guard.wake[1]; }
 
-/* Stops the whole job as ^Z would and returns when it goes on. The others of the group stop first; our own stop is synchronous.
-   Where nobody could continue us (an orphaned group) the kernel ignores the stop. */
-static inline void moetop_guard_stop(void) {
+void moetop_guard_stop(void) {
   struct sigaction plain, ours;
   memset(&plain, 0, sizeof plain);
   sigemptyset(&plain.sa_mask);
@@ -165,5 +155,3 @@ static inline void moetop_guard_stop(void) {
   raise(SIGTSTP);
   sigaction(SIGTSTP, &ours, NULL);
 }
-
-#endif

@@ -1,0 +1,34 @@
+// Gives the terminal back however the program ends: the modes and the bytes that restore it, the handlers that use them, and the
+// pipe on which handlers and other threads call the run loop.
+#ifndef MOETOP_EXIT_GUARD_H
+#define MOETOP_EXIT_GUARD_H
+
+#include <stddef.h>
+
+void moetop_guard_restore(void);
+
+/* The pipe on which handlers and other threads call; 1 when it exists. */
+int moetop_guard_open_pipe(void);
+
+/* Installs every handler, before any mode is entered. A stack of its own lets a stack overflow be handled too. */
+void moetop_guard_start(void);
+
+/* Puts the handlers back as they were before. */
+void moetop_guard_finish(void);
+
+/* Remembers the modes of the terminal as they are now; 1 when it is one. */
+int moetop_guard_remember(int tty);
+
+/* From here on every end writes the bytes to the terminal. */
+void moetop_guard_arm(int tty, const char *bytes, size_t length);
+void moetop_guard_disarm(void);
+int moetop_guard_is_armed(void);
+int moetop_guard_pending(void);
+int moetop_guard_wake_read(void);
+int moetop_guard_wake_write(void);
+
+/* Stops the whole job as ^Z would and returns when it goes on. The others of the group stop first; our own stop is synchronous.
+   Where nobody could continue us (an orphaned group) the kernel ignores the stop. */
+void moetop_guard_stop(void);
+
+#endif
