@@ -9,8 +9,8 @@ extension RoutingBatch {
       other.router == router && other.expertCount == expertCount && other.topK == topK && other.firstToken == firstToken + count,
       "the next batch of the same router")
     if dropped != nil || other.dropped != nil {
-      dropped =
-        (dropped ?? Array(repeating: false, count: count * topK)) + (other.dropped ?? Array(repeating: false, count: other.count * topK))
+      if dropped == nil { dropped = Array(repeating: false, count: count * topK) }
+      dropped? += other.dropped ?? Array(repeating: false, count: other.count * topK)
     }
     selectedExperts += other.selectedExperts
     routingWeights += other.routingWeights
@@ -25,10 +25,10 @@ extension RoutingBatch {
     }
     squaredLogSumExpSum += other.squaredLogSumExpSum
     if let more = other.logits {
-      var kept = logits ?? RouterLogits(rows: [], values: [])
-      kept.rows += more.rows.map { $0 + Int32(count) }
-      kept.values += more.values
-      logits = kept
+      // In place: a copy of what is kept at each token would cost more than the model.
+      if logits == nil { logits = RouterLogits(rows: [], values: []) }
+      logits?.rows += more.rows.lazy.map { $0 + Int32(count) }
+      logits?.values += more.values
     }
     count += other.count
   }

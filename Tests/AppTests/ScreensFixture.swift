@@ -141,6 +141,7 @@ extension AppModel {
 final class NoEngine: EngineDriver {
   func send(_ request: EngineRequest) {}
   func takeEvents() -> [EngineEvent] { [] }
+  var hasEvents: Bool { false }
   func close() {}
 }
 

@@ -21,6 +21,14 @@ enum Action: Sendable {
   case modelChosen(String, PromptFeed?, source: String)
   case said(String, Role)
   case perform(ActionID, String)
+
+  /// Whether a person did it and waits to see what comes of it.
+  var isOfUser: Bool {
+    switch self {
+    case .key, .mouse, .paste, .resize, .perform: true
+    default: false
+    }
+  }
 }
 
 /// What opening a run tells, step by step.

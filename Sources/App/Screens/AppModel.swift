@@ -144,7 +144,8 @@ struct Pace: Sendable {
   private var marks: [(time: Double, tokens: Int)] = []
 
   mutating func note(_ tokens: Int, at time: Double) {
-    marks.append((time, tokens))
+    // Tokens arrive a frame at a time, under one time.
+    if let last = marks.last, last.time == time { marks[marks.count - 1].tokens += tokens } else { marks.append((time, tokens)) }
     if marks.count > 256 { marks.removeFirst(128) }
   }
 

@@ -205,10 +205,16 @@ extension AppModel {
     guard let row else { return (TokenStrip([], hasCaret: isLive), 0) }
     let lines = max(1, area.height / 2)
     let rows = shownRows
-    // A token takes a column at least.
     let room = max(8, area.width * lines)
     let end = selected == nil ? rows.upperBound : min(rows.upperBound, row + room / 3)
-    let start = max(rows.lowerBound, row - room)
+    // Back until the panel is full, and on to a round row: the lines wrap anew only when that row moves, not at every token.
+    var start = row
+    var columns = 0
+    while start > rows.lowerBound, columns < room {
+      start -= 1
+      columns += Printable.width(of: tokenText(start))
+    }
+    start = max(rows.lowerBound, start - start % 64)
     let tokens = stripTokens(start..<end)
     return (
       TokenStrip(

@@ -10,7 +10,6 @@ extension AppModel {
   // MARK: - Prompts
 
   mutating func generate(_ text: String) -> [Effect] {
-    feed = nil
     isPaused = false
     (selected, screen) = (nil, .live)
     let request = GenerationRequest(

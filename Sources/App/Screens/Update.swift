@@ -23,7 +23,7 @@ extension AppModel {
       self.size = size
       return []
     case .tick: return tick()
-    case .engine(let events): return events.flatMap { handle($0) } + refresh()
+    case .engine(let events): return handle(events) + refresh()
     case .loading(let event): return handle(event) + refresh()
     case .runs(let result, let file): return show(result, file: file)
     case .uncertain(let list):
@@ -101,6 +101,36 @@ extension AppModel {
 
   // MARK: - The engine
 
+  /// Events since the last frame. Passes that follow each other are joined first: folding once for a hundred tokens costs what folding
+  /// once for one does.
+  private mutating func handle(_ events: [EngineEvent]) -> [Effect] {
+    var effects: [Effect] = []
+    var joined: (pass: RoutingPass, texts: [[UInt8]])?
+    var draws: [(row: Int, draw: RoutingBuffer.Draw)] = []
+    for event in events {
+      switch event {
+      case .pass(let pass, let texts):
+        if joined == nil {
+          joined = (pass, texts)
+        } else {
+          joined?.pass.append(pass)
+          joined?.texts += texts
+        }
+        if pass.tokens.count == 1 { pace.note(1, at: now) }
+      case .drew(let draw, let texts):
+        let end = joined.map { $0.pass.tokens.firstToken + $0.pass.tokens.count } ?? buffer?.end ?? 0
+        draws.append((end - 1, RoutingBuffer.Draw(draw: draw, texts: texts)))
+      case .began, .opened, .recording, .idle, .refused, .failed:
+        effects += handle(event)
+      }
+    }
+    if let joined, buffer?.append(joined.pass, texts: joined.texts) == false {
+      say("a pass did not continue the run and is not shown", .error, seconds: 20)
+    }
+    for (row, draw) in draws { buffer?.note(draw, after: row) }
+    return effects
+  }
+
   private mutating func handle(_ event: EngineEvent) -> [Effect] {
     switch event {
     case .opened(let summary):
@@ -111,7 +141,7 @@ extension AppModel {
         say("this model has no tokenizer: it cannot read text here; try moetop run --tokens", .warning, seconds: 60)
         return []
       }
-      return [.engine(.limitRate(rate))] + nextPrompt()
+      return [.engine(.limitRate(rate))] + firstRequest()
     case .recording(let status):
       recording = status
       if case .failed(let reason) = status {
@@ -122,16 +152,10 @@ extension AppModel {
       buffer?.begin(description)
       engineNote = ""
       return []
-    case .pass(let pass, let texts):
-      if buffer?.append(pass, texts: texts) == false { say("a pass did not continue the run and is not shown", .error, seconds: 20) }
-      if pass.tokens.count == 1 { pace.note(1, at: now) }
-      return []
-    case .drew(let draw, let texts):
-      buffer?.drew(draw, texts: texts)
-      return []
+    case .pass, .drew: return []  // joined above
     case .idle(let reason):
       engineNote = reason
-      return nextPrompt()
+      return []
     case .refused(let text):
       say(text, .error, seconds: 20)
       return []
@@ -141,11 +165,10 @@ extension AppModel {
     }
   }
 
-  /// What a live session reads next by itself.
-  private mutating func nextPrompt() -> [Effect] {
-    guard isLive else { return [] }
-    if let request = feed?.next() { return [.engine(.generate(request))] }
-    if buffer?.isEmpty != false { open(.prompt) }
+  /// What a live session begins with: the texts beside the model, or a question to the user.
+  private mutating func firstRequest() -> [Effect] {
+    if let feed { return [.engine(.feed(feed))] }
+    open(.prompt)
     return []
   }
 
@@ -209,7 +232,6 @@ extension AppModel {
   private mutating func take(_ result: Result<[LabelledText], Failure>, path: String) -> [Effect] {
     switch result {
     case .success(let texts):
-      feed = nil
       say("reading \(texts.count) text\(texts.count == 1 ? "" : "s") of \(path)")
       return [.engine(.cancel), .engine(.read(texts))]
     case .failure(let failure):

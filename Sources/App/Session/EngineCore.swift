@@ -19,7 +19,10 @@ final class EngineCore {
   private let emit: (EngineEvent) -> Void
   private var job: Job?
   private var waiting: [EngineRequest] = []
+  private var feed: PromptFeed?
   private var tokenCount = 0
+  /// What tokens spell, by id: asked for again at every draw.
+  private let pieces: TokenPieces
   private var sequenceCount = 0
 
   /// Opens the model; says so by `.opened` and the state of the recording.
@@ -29,6 +32,7 @@ final class EngineCore {
     model = try options.open(modelPath)
     do { tokenizer = try model.openTokenizer() } catch ModelError.noTokenizer { tokenizer = nil }
     forward = ForwardPass(model, threads: options.threads)
+    pieces = TokenPieces(tokenizer)
     self.emit = emit
     summary = EngineSummary(
       modelName: model.name, family: model.family, layerCount: model.layerCount, quantization: model.facts().quantization,
@@ -43,15 +47,16 @@ final class EngineCore {
   }
 
   /// Whether `advance` has something to do.
-  var isBusy: Bool { job != nil || !waiting.isEmpty }
+  var isBusy: Bool { job != nil || !waiting.isEmpty || feed != nil }
 
   /// Puts work in line, or gives it up; pace and pausing are the driver's business.
   func take(_ request: EngineRequest) {
     switch request {
     case .generate, .read: waiting.append(request)
+    case .feed(let texts): feed = texts
     case .cancel:
       let wasBusy = isBusy
-      (job, waiting) = (nil, [])
+      (job, waiting, feed) = (nil, [], nil)
       if wasBusy { emit(.idle(reason: "cancelled")) }
     case .pause, .resume, .step, .limitRate, .shutDown: break
     }
@@ -59,18 +64,16 @@ final class EngineCore {
 
   /// One piece of work.
   func advance() {
-    if job == nil, !waiting.isEmpty { begin(waiting.removeFirst()) }
+    if job == nil {
+      if !waiting.isEmpty { begin(waiting.removeFirst()) } else if let request = feed?.next() { begin(.generate(request)) }
+    }
     guard let current = job else { return }
     do {
       switch current {
       case .generation(let generator, let left): try generate(generator, left: left)
       case .reading(let texts): try read(texts)
       }
-    } catch {
-      job = nil
-      emit(.refused(message: Failure.message(of: error)))
-      emit(.idle(reason: "stopped"))
-    }
+    } catch { refuse(error) }
     if let status = recorder?.changedStatus { emit(.recording(status)) }
   }
 
@@ -86,10 +89,14 @@ final class EngineCore {
       case .read(let texts): job = .reading(texts)
       default: break
       }
-    } catch {
-      emit(.refused(message: Failure.message(of: error)))
-      emit(.idle(reason: "stopped"))
-    }
+    } catch { refuse(error) }
+  }
+
+  /// Says what failed and rests: a feed whose text failed is not tried again.
+  private func refuse(_ error: any Error) {
+    (job, feed) = (nil, nil)
+    emit(.refused(message: Failure.message(of: error)))
+    emit(.idle(reason: "stopped"))
   }
 
   private func begin(_ request: GenerationRequest) throws {
@@ -142,14 +149,27 @@ final class EngineCore {
   }
 
   private var listener: RoutingFanOut {
-    let poster = PassPoster { [tokenizer, emit] pass in
-      emit(.pass(pass, texts: pass.tokens.tokenID.map { tokenizer?.tokenBytes($0) ?? [] }))
-    }
+    let poster = PassPoster { [pieces, emit] pass in emit(.pass(pass, texts: pass.tokens.tokenID.map { pieces[$0] })) }
     return RoutingFanOut([poster] + (recorder.map { [$0] } ?? []))
   }
 
   private func post(_ draw: TokenDraw) {
-    emit(.drew(draw, texts: draw.candidates.map { tokenizer?.tokenBytes($0.token) ?? [] }))
+    emit(.drew(draw, texts: draw.candidates.map { pieces[$0.token] }))
+  }
+}
+
+/// What tokens spell; empty without a tokenizer. Each id is decoded once.
+private final class TokenPieces {
+  private let tokenizer: Tokenizer?
+  private var known: [Int32: [UInt8]] = [:]
+
+  init(_ tokenizer: Tokenizer?) { self.tokenizer = tokenizer }
+
+  subscript(id: Int32) -> [UInt8] {
+    if let bytes = known[id] { return bytes }
+    let bytes = tokenizer?.tokenBytes(id) ?? []
+    known[id] = bytes
+    return bytes
   }
 }
 

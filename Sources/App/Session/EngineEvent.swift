@@ -60,13 +60,15 @@ enum EngineRequest: Sendable, Equatable {
   case generate(GenerationRequest)
   /// Read texts as they are.
   case read([LabelledText])
+  /// Continue one text after the other whenever nothing else is asked for.
+  case feed(PromptFeed)
   case pause
   case resume
   /// One token while paused.
   case step
   /// Tokens per second at most; nil: as fast as the engine can.
   case limitRate(Double?)
-  /// Give up what is being generated or read, and whatever waits.
+  /// Give up what is being generated or read, whatever waits, and the feed.
   case cancel
   case shutDown
 }

@@ -50,6 +50,8 @@ final class EngineSession: @unchecked Sendable {
     wakeUp.signal()
   }
 
+  var hasEvents: Bool { mailbox.withLock { !$0.events.isEmpty } }
+
   /// Everything that happened since the last call.
   func takeEvents() -> [EngineEvent] {
     mailbox.withLock { box in
@@ -116,7 +118,7 @@ final class EngineSession: @unchecked Sendable {
       case .step: steps += 1
       case .limitRate(let limit): rate = limit
       case .shutDown: isShutDown = true
-      case .generate, .read, .cancel: core.take(request)
+      case .generate, .read, .feed, .cancel: core.take(request)
       }
     }
   }

@@ -68,10 +68,9 @@ struct RoutingBuffer: Sendable {
     return true
   }
 
-  /// What was drawn after the last token.
-  mutating func drew(_ draw: TokenDraw, texts: [[UInt8]]) {
-    guard end > first else { return }
-    draws[end - 1] = Draw(draw: draw, texts: texts)
+  /// What was drawn after a token.
+  mutating func note(_ draw: Draw, after row: Int) {
+    if rows.contains(row) { draws[row] = draw }
   }
 
   // MARK: - Rows

@@ -1,6 +1,7 @@
 // Chooses the next token from logits. Deterministic for a given seed on every machine: the generator is seeded, and candidates are
 // ordered by falling logit with ties to the lower id.
 
+import CKernels
 import Routing
 
 #if canImport(Darwin)
@@ -77,51 +78,49 @@ public struct Sampler: Sendable {
 
   /// - Parameter logits: `[vocabularySize]`, finite.
   public mutating func draw(_ logits: UnsafeBufferPointer<Float>) -> TokenDraw {
-    let order = Self.best(logits, count: settings.temperature == 0 ? Self.reported : logits.count)
-    let peak = logits[order[0]]
-    var sum = 0.0
-    var weighted = 0.0
-    for logit in logits {
-      let e = exp(Double(logit - peak))
-      sum += e
-      weighted += e * Double(logit - peak)
-    }
-    let logSum = log(sum)
-    let choice = settings.temperature == 0 ? 0 : pick(logits, order)
-    let token = order[choice]
+    guard let base = logits.baseAddress else { preconditionFailure("a vocabulary has tokens") }
+    var summary = mt_logits_summary()
+    mt_logits_summary_of(&summary, base, logits.count, .max)
+    let best = Self.best(logits, count: Self.reported)
+    let token = settings.temperature == 0 ? best[0] : pick(logits, peak: summary.max)
+    let surprisal = { (id: Int) in Float(Double(summary.log_sum_exp) - Double(logits[id])) }
     return TokenDraw(
-      token: Int32(token), surprisal: Float(logSum - Double(logits[token] - peak)), rank: choice + 1,
-      entropy: Float(logSum - weighted / sum),
-      candidates: order.prefix(Self.reported).map {
-        TokenCandidate(token: Int32($0), probability: Float(exp(Double(logits[$0] - peak) - logSum)))
-      })
+      token: Int32(token), surprisal: surprisal(token), rank: 1 + logits.indices.count { Self.precedes(logits, $0, token) },
+      entropy: summary.entropy, candidates: best.map { TokenCandidate(token: Int32($0), probability: exp(-surprisal($0))) })
   }
 
-  /// Index into `order` of a token drawn at the set temperature from what top-k and top-p leave.
-  private mutating func pick(_ logits: UnsafeBufferPointer<Float>, _ order: [Int]) -> Int {
-    let kept = order.prefix(settings.topK ?? order.count)
-    let peak = logits[order[0]]
-    var cumulative: [Double] = []
-    cumulative.reserveCapacity(kept.count)
-    var sum = 0.0
-    for token in kept {
-      sum += exp(Double((logits[token] - peak) / settings.temperature))
-      cumulative.append(sum)
+  /// A token drawn at the set temperature from what top-k and top-p leave. Only a cut needs the tokens in order.
+  private mutating func pick(_ logits: UnsafeBufferPointer<Float>, peak: Float) -> Int {
+    let ids: [Int]? = settings.topK != nil || settings.topP < 1 ? Self.best(logits, count: settings.topK ?? logits.count) : nil
+    let exponents = (ids ?? Array(logits.indices)).map { (logits[$0] - peak) / settings.temperature }
+    let weights = [Float](unsafeUninitializedCapacity: exponents.count) { buffer, count in
+      if let out = buffer.baseAddress { mt_exp(out, exponents, exponents.count) }
+      count = exponents.count
     }
-    let limit = Double(settings.topP) * sum
-    let nucleus = (cumulative.firstIndex { $0 >= limit } ?? cumulative.count - 1) + 1
-    let point = generator.unit() * cumulative[nucleus - 1]
-    return cumulative[..<nucleus].firstIndex { $0 > point } ?? nucleus - 1
+    var total = 0.0
+    var cumulative = weights.map { weight in
+      total += Double(weight)
+      return total
+    }
+    if settings.topP < 1, let end = cumulative.firstIndex(where: { $0 >= Double(settings.topP) * total }) {
+      cumulative.removeLast(cumulative.count - 1 - end)
+    }
+    let point = generator.unit() * (cumulative.last ?? 0)
+    let place = cumulative.firstIndex { $0 > point } ?? cumulative.count - 1
+    return ids.map { $0[place] } ?? place
+  }
+
+  private static func precedes(_ logits: UnsafeBufferPointer<Float>, _ a: Int, _ b: Int) -> Bool {
+    logits[a] != logits[b] ? logits[a] > logits[b] : a < b
   }
 
   /// Ids of the best `count` logits, falling, ties to the lower id.
   private static func best(_ logits: UnsafeBufferPointer<Float>, count: Int) -> [Int] {
-    func precedes(_ a: Int, _ b: Int) -> Bool { logits[a] != logits[b] ? logits[a] > logits[b] : a < b }
-    if count >= logits.count { return logits.indices.sorted(by: precedes) }
+    if count > 64 { return Array(logits.indices.sorted { precedes(logits, $0, $1) }.prefix(count)) }
     var best: [Int] = []
     for id in logits.indices {
-      if best.count == count, let last = best.last, !precedes(id, last) { continue }
-      let place = best.firstIndex { precedes(id, $0) } ?? best.count
+      if best.count == count, let last = best.last, logits[id] <= logits[last] { continue }
+      let place = best.firstIndex { precedes(logits, id, $0) } ?? best.count
       best.insert(id, at: place)
       if best.count > count { best.removeLast() }
     }

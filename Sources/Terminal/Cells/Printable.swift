@@ -22,20 +22,26 @@ public struct Printable: Hashable, Sendable {
   }
 
   /// The written form of bytes that should be UTF-8: valid parts as text, every other byte as `\xHH`.
-  public func bytes(_ bytes: some Collection<UInt8>) -> String {
+  public func bytes(_ bytes: [UInt8]) -> String {
     var written = ""
     var marks = -1
-    var rest = bytes[...]
-    while let first = rest.first {
+    var place = 0
+    while place < bytes.count {
+      let first = bytes[place]
+      if first < 0x80 {
+        append(Unicode.Scalar(first), to: &written, marks: &marks)
+        place += 1
+        continue
+      }
       let length = Printable.sequenceLength(first)
-      let candidate = rest.prefix(max(1, length))
-      if length > 0, let decoded = String(validating: Array(candidate), as: UTF8.self) {
+      let end = min(bytes.count, place + max(1, length))
+      if length > 0, let decoded = String(validating: bytes[place..<end], as: UTF8.self) {
         for scalar in decoded.unicodeScalars { append(scalar, to: &written, marks: &marks) }
-        rest = rest.dropFirst(candidate.count)
+        place = end
       } else {
         written += "\\x" + Printable.hex(UInt32(first), digits: 2)
         marks = -1
-        rest = rest.dropFirst()
+        place += 1
       }
     }
     return written

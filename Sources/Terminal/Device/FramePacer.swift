@@ -1,10 +1,18 @@
-// When to draw: never without a change, never more often than the frame rate. Time is injected, so tests need none.
+// When to draw: never without a change, never more often than the frame rate, and never so often that drawing takes a noticeable share
+// of the time: the model works on the same cores. Time is injected, so tests need none.
 
 /// Decides for each turn of a run loop whether to draw now or how long to wait.
 public struct FramePacer: Hashable, Sendable {
+  /// Share of the time that frames may take while nobody presses a key.
+  public static let budget = 0.04
+  /// However dear frames are, two a second are drawn.
+  public static let longestInterval = Duration.milliseconds(500)
+
   public let interval: Duration
   private var isDirty = true
+  private var isUrgent = false
   private var last: ContinuousClock.Instant?
+  private var cost = Duration.zero
 
   /// - Parameter framesPerSecond: the most frames a second.
   public init(framesPerSecond: Int = 30) {
@@ -12,20 +20,32 @@ public struct FramePacer: Hashable, Sendable {
   }
 
   /// Something to show has changed.
-  public mutating func invalidate() { isDirty = true }
+  /// - Parameter isUrgent: a person waits for it: the next frame comes at the full rate whatever frames cost.
+  public mutating func invalidate(isUrgent: Bool = false) {
+    isDirty = true
+    self.isUrgent = self.isUrgent || isUrgent
+  }
 
   /// How long a caller may wait for events: nil when there is nothing to draw, zero when a frame is due.
   public func wait(now: ContinuousClock.Instant) -> Duration? {
     guard isDirty else { return nil }
     guard let last else { return .zero }
-    return max(.zero, last + interval - now)
+    return max(.zero, last + (isUrgent ? interval : pause) - now)
   }
 
-  /// True when a frame is due now; the caller then draws it.
+  /// True when a frame is due now; the caller then draws it and reports its cost.
   public mutating func take(now: ContinuousClock.Instant) -> Bool {
     guard isDirty, wait(now: now) == .zero else { return false }
-    isDirty = false
+    (isDirty, isUrgent) = (false, false)
     last = now
     return true
   }
+
+  /// What the work for the last frame took, events included; smoothed, so that one slow frame does not stop the picture.
+  public mutating func spent(_ duration: Duration) {
+    cost = cost == .zero ? duration : (cost * 3 + duration) / 4
+  }
+
+  /// Between frames that nobody asked for.
+  private var pause: Duration { min(max(interval, cost / Self.budget), Self.longestInterval) }
 }

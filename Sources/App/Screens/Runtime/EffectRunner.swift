@@ -13,6 +13,8 @@ import Terminal
 protocol EngineDriver: AnyObject {
   func send(_ request: EngineRequest)
   func takeEvents() -> [EngineEvent]
+  /// Whether something happened that was not taken yet.
+  var hasEvents: Bool { get }
   /// Ends it and closes its recording.
   func close()
 }

@@ -175,6 +175,8 @@ private final class DrivenEngine: EngineDriver {
     if request == .step { core?.advance() }
   }
 
+  var hasEvents: Bool { !events.list.isEmpty }
+
   func takeEvents() -> [EngineEvent] {
     defer { events.list.removeAll() }
     return events.list

@@ -62,8 +62,7 @@ final class TerminalLoop {
     defer { terminal.close() }
     perform(start)
     while !isDone {
-      let now = ContinuousClock.now
-      var wait = pacer.wait(now: now)
+      var wait = pacer.wait(now: .now)
       if let tick = model.nextTick {
         let left = Duration.seconds(max(0, tick - steadyClock()))
         wait = min(wait ?? left, left)
@@ -73,13 +72,21 @@ final class TerminalLoop {
       if let event { take(event) }
       while !isDone, let next = try terminal.poll(timeout: .zero) { take(next) }
       for action in inbox.take() { apply(action) }
-      if let events = runner.engine?.takeEvents(), !events.isEmpty { apply(.engine(events)) }
       if let tick = model.nextTick, tick <= model.now { apply(.tick) }
-      if !isDone, pacer.take(now: .now) { present() }
+      if runner.engine?.hasEvents == true { pacer.invalidate() }
+      if !isDone, pacer.take(now: .now) { showFrame() }
     }
     runner.closeEngine()
     terminal.close()
     if let failure { throw failure }
+  }
+
+  /// What the engine did since the last frame, and the frame: together the screen's share of the machine.
+  private func showFrame() {
+    let start = ContinuousClock.now
+    if let events = runner.engine?.takeEvents(), !events.isEmpty { perform(model.update(.engine(events))) }
+    present()
+    pacer.spent(.now - start)
   }
 
   private func take(_ event: InputEvent) {
@@ -103,7 +110,7 @@ final class TerminalLoop {
 
   private func apply(_ action: Action) {
     let effects = model.update(action)
-    pacer.invalidate()
+    pacer.invalidate(isUrgent: action.isOfUser)
     perform(effects)
   }
 
