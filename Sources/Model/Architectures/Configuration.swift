@@ -110,27 +110,6 @@ final class Configuration {
     .unsupportedSetting(file: file, key: key, found: found, supported: supported)
   }
 
-  /// Rotary base and rotated share, from `rope_parameters` (transformers 5) or `rope_theta` and `rope_scaling` (before).
-  func rotary(headSize: Int, defaultBase: Double) throws -> RotaryPlan {
-    var base = try number("rope_theta", default: defaultBase)
-    for key in ["rope_parameters", "rope_scaling"] {
-      guard let scaling = value(key) else { continue }
-      for (name, entry) in scaling.objectMembers where !entry.isNull {
-        switch name {
-        case "rope_theta":
-          guard let theta = entry.double, theta.isFinite, theta > 0 else { throw wrong(["\(key).\(name)"], "a positive number", entry) }
-          base = theta
-        case "rope_type", "type":
-          let type = entry.string ?? ""
-          if type != "default" { throw refused("\(key).\(name)", found: "\"\(type)\"", supported: "\"default\"") }
-        default:
-          throw refused("\(key).\(name)", found: entry.string ?? "set", supported: "only rope_theta and rope_type")
-        }
-      }
-    }
-    return RotaryPlan(base: base, rotatedSize: headSize)
-  }
-
   /// - Throws: `ModelError.unsupportedSetting` for a field that nobody read and that may matter.
   func finish() throws {
     for key in unread.sorted() where !Configuration.irrelevantToInference.contains(key) {
@@ -156,7 +135,7 @@ final class Configuration {
 }
 
 extension JSONValue {
-  fileprivate var objectMembers: [(String, JSONValue)] { kind == .object ? members.map { ($0.key.string ?? "", $0.value) } : [] }
+  var objectMembers: [(String, JSONValue)] { kind == .object ? members.map { ($0.key.string ?? "", $0.value) } : [] }
 
   fileprivate var spelling: String {
     switch kind {

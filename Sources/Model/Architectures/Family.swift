@@ -7,7 +7,7 @@ struct Family: Sendable {
   /// - Throws: `ModelError` for a value that is missing, wrong or not supported.
   let plan: @Sendable (Configuration) throws -> ModelPlan
 
-  static let all: [Family] = [.mixtral, .olmoe, .qwen3MoE]
+  static let all: [Family] = [.flexOlmo, .mixtral, .olmoe, .qwen2MoE, .qwen3MoE]
 
   /// - Throws: `ModelError.unsupportedFamily`, or what the declaration throws.
   static func plan(for configuration: Configuration) throws -> ModelPlan {
