@@ -16,8 +16,12 @@ struct DecoderSizes {
   let epsilon: Double
   let isTied: Bool
 
+  /// - Parameters:
+  ///   - epsilon: of the norms, where the configuration does not say.
+  ///   - tied: whether the head is the embedding, where the configuration does not say.
+  ///   - ownHeadSize: the size of a head where `head_dim` is not what says it.
   /// - Throws: `ModelError` when a size is missing or the head counts do not divide.
-  init(_ configuration: Configuration, epsilon defaultEpsilon: Double = 1e-6, tied: Bool = false) throws {
+  init(_ configuration: Configuration, epsilon defaultEpsilon: Double = 1e-6, tied: Bool = false, headSize ownHeadSize: Int? = nil) throws {
     self.configuration = configuration
     hiddenSize = try configuration.count("hidden_size")
     vocabularySize = try configuration.count("vocab_size")
@@ -27,7 +31,7 @@ struct DecoderSizes {
     contextLength = try configuration.count("max_position_embeddings")
     epsilon = try configuration.number("rms_norm_eps", "norm_eps", "layer_norm_eps", default: defaultEpsilon)
     isTied = try configuration.flag("tie_word_embeddings", default: tied)
-    let head = try configuration.optionalCount("head_dim")
+    let head = try ownHeadSize ?? configuration.optionalCount("head_dim")
     headSize = head ?? hiddenSize / headCount
     if head == nil && hiddenSize % headCount != 0 {
       throw ModelError.configuration(
