@@ -25,7 +25,7 @@ struct DecoderSizes {
     self.configuration = configuration
     hiddenSize = try configuration.count("hidden_size")
     vocabularySize = try configuration.count("vocab_size")
-    layerCount = try configuration.count("num_hidden_layers")
+    layerCount = try configuration.count("num_hidden_layers", "num_layers")
     headCount = try configuration.count("num_attention_heads")
     keyValueHeadCount = try configuration.count("num_key_value_heads", default: headCount)
     contextLength = try configuration.count("max_position_embeddings")
@@ -87,7 +87,7 @@ struct DecoderSizes {
     return ModelPlan(
       family: family, hiddenSize: hiddenSize, vocabularySize: vocabularySize, contextLength: contextLength, embedding: embedding,
       decoder: StackPlan(blocks: try (0..<layerCount).map(blocks), finalNorm: finalNorm ?? rms("model.norm")),
-      outputHead: isTied ? LinearPlan(embedding) : LinearPlan(prefix: "lm_head", bias: headBias))
+      outputHead: LinearPlan(isTied ? embedding : "lm_head.weight", bias: headBias ? "lm_head.bias" : nil))
   }
 }
 

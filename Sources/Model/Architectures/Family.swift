@@ -9,7 +9,8 @@ struct Family: Sendable {
 
   static let all: [Family] = [
     .afmoe, .cohere2MoE, .dbrx, .deepSeekV2, .deepSeekV3, .dots1, .ernie45MoE, .exaoneMoE, .flexOlmo, .glm4MoE, .glm4MoELite, .gptOss,
-    .graniteMoE, .graniteMoEShared, .hunYuanMoE, .kimiK2, .llama4Text, .miniMaxM2, .mixtral, .olmoe, .phiMoE, .qwen2MoE, .qwen3MoE,
+    .graniteMoE, .graniteMoEShared, .hunYuanMoE, .hunYuanV3, .kimiK2, .llama4Text, .longCatFlash, .mellum, .miniMaxM2, .mixtral, .olmoe,
+    .phiMoE, .qwen2MoE, .qwen3MoE,
     .solarOpen,
   ]
 

@@ -46,6 +46,8 @@ struct ExpertsPlan: OperationPlan {
   /// The weights of one expert that has any.
   var expert: @Sendable (Int) -> GatedPlan
   var shared: [Shared] = []
+  /// Factor on the sum of all experts.
+  var outputScale: Float = 1
   /// `[hidden]`: added to every token's output.
   var outputBias: VectorPlan?
 
@@ -86,6 +88,7 @@ struct BoundExperts: BoundOperation, @unchecked Sendable {
   let activation: ExpertActivation
   /// Gates of the shared experts; nil: always 1.
   let sharedGates: [Linear?]
+  let outputScale: Float
   let outputBias: UnsafePointer<Float>?
 
   init(_ plan: ExpertsPlan, _ binder: WeightBinder) throws {
@@ -104,6 +107,7 @@ struct BoundExperts: BoundOperation, @unchecked Sendable {
     sharedGates = try plan.shared.map { shared in
       try shared.gate.map { try binder.linear($0, rows: 1, columns: binder.hiddenSize, because: "hidden_size in config.json") }
     }
+    outputScale = plan.outputScale
     outputBias = try plan.outputBias.map { try binder.vector($0, count: binder.hiddenSize, because: "hidden_size in config.json") }
   }
 
@@ -129,12 +133,14 @@ final class RunningExperts: RunningOperation {
 
   func run(_ pass: Pass) {
     let decisions = decide(pass)
-    // A probe wants the block's output by itself.
+    // A probe wants the block's output by itself, and so does a scale.
     let width = pass.count * pass.hiddenSize
-    let out = pass.probe == nil ? pass.out : pass.arena.zeros(width)
+    let isApart = pass.probe != nil || bound.outputScale != 1
+    let out = isApart ? pass.arena.zeros(width) : pass.out
     carryOut(decisions, pass, into: out)
-    if let probe = pass.probe {
-      probe.block(
+    if isApart {
+      if bound.outputScale != 1 { mt_scale(out, out, bound.outputScale, width) }
+      pass.probe?.block(
         bound.id, input: UnsafeBufferPointer(start: pass.x, count: width), output: UnsafeBufferPointer(start: out, count: width))
       mt_add(pass.out, pass.out, out, width)
     }
