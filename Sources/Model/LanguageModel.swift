@@ -29,7 +29,7 @@ public final class LanguageModel: Sendable {
   }
 
   public var family: String { plan.family }
-  public var layerCount: Int { plan.blocks.count }
+  public var layerCount: Int { plan.decoder.blocks.count }
   public var hiddenSize: Int { plan.hiddenSize }
   public var vocabularySize: Int { plan.vocabularySize }
   /// Positions a sequence may have.
@@ -37,9 +37,7 @@ public final class LanguageModel: Sendable {
 
   /// Every router, in layer order.
   public var routers: [RouterDescription] {
-    weights.blocks.compactMap { block in
-      block.feedForward.routing.map { RouterDescription(id: $0.id, spec: $0.router.spec) }
-    }
+    weights.decoder.operations.flatMap(\.routers)
   }
 
   /// The last component of the folder's name.

@@ -28,6 +28,23 @@ final class Configuration {
     unread = Set(values.keys)
   }
 
+  /// The settings of a nested object, as a configuration of its own: whoever reads it finishes it.
+  ///
+  /// - Parameter irrelevant: fields that do not touch the computation, beside the general ones.
+  func section(_ key: String, irrelevant: Set<String>) throws -> Configuration {
+    guard let value = value(key), value.kind == .object else {
+      throw ModelError.configuration(file: file, key: key, expected: "an object", found: "something else")
+    }
+    return Configuration(file: "\(file): \(key)", members: value.objectMembers.filter { !irrelevant.contains($0.0) })
+  }
+
+  private init(file: String, members: [(String, JSONValue)]) {
+    self.file = file
+    values = [:]
+    for (key, value) in members where !value.isNull { values[key] = value }
+    unread = Set(values.keys)
+  }
+
   /// The first of these spellings that is there.
   func value(_ keys: String...) -> JSONValue? { value(among: keys) }
 
@@ -46,6 +63,13 @@ final class Configuration {
       throw missing(keys, "a positive integer")
     }
     guard let number = value.int64, number > 0, number <= 1 << 31 else { throw wrong(keys, "a positive integer", value) }
+    return Int(number)
+  }
+
+  /// An integer that may be zero.
+  func wholeNumber(_ keys: String..., default fallback: Int) throws -> Int {
+    guard let value = value(among: keys) else { return fallback }
+    guard let number = value.int64, number >= 0, number <= 1 << 31 else { throw wrong(keys, "a whole number", value) }
     return Int(number)
   }
 
@@ -110,27 +134,6 @@ final class Configuration {
     .unsupportedSetting(file: file, key: key, found: found, supported: supported)
   }
 
-  /// Rotary base and rotated share, from `rope_parameters` (transformers 5) or `rope_theta` and `rope_scaling` (before).
-  func rotary(headSize: Int, defaultBase: Double) throws -> RotaryPlan {
-    var base = try number("rope_theta", default: defaultBase)
-    for key in ["rope_parameters", "rope_scaling"] {
-      guard let scaling = value(key) else { continue }
-      for (name, entry) in scaling.objectMembers where !entry.isNull {
-        switch name {
-        case "rope_theta":
-          guard let theta = entry.double, theta.isFinite, theta > 0 else { throw wrong(["\(key).\(name)"], "a positive number", entry) }
-          base = theta
-        case "rope_type", "type":
-          let type = entry.string ?? ""
-          if type != "default" { throw refused("\(key).\(name)", found: "\"\(type)\"", supported: "\"default\"") }
-        default:
-          throw refused("\(key).\(name)", found: entry.string ?? "set", supported: "only rope_theta and rope_type")
-        }
-      }
-    }
-    return RotaryPlan(base: base, rotatedSize: headSize)
-  }
-
   /// - Throws: `ModelError.unsupportedSetting` for a field that nobody read and that may matter.
   func finish() throws {
     for key in unread.sorted() where !Configuration.irrelevantToInference.contains(key) {
@@ -143,7 +146,8 @@ final class Configuration {
     "architectures", "attention_dropout", "auto_map", "bos_token_id", "dtype", "eos_token_id", "initializer_range", "model_type",
     "name_or_path", "_name_or_path", "output_router_logits", "pad_token_id", "pretraining_tp", "router_aux_loss_coef",
     "router_jitter_noise", "torch_dtype", "transformers_version", "use_cache", "max_window_layers", "router_z_loss_coef",
-    "_attn_implementation",
+    "_attn_implementation", "chunk_size_feed_forward", "id2label", "label2id", "is_encoder_decoder", "output_attentions",
+    "output_hidden_states", "problem_type", "return_dict", "use_return_dict", "ep_size", "aux_loss_alpha", "seq_aux", "sep_token_id",
   ]
 
   private func missing(_ keys: [String], _ expected: String) -> ModelError {
@@ -156,7 +160,7 @@ final class Configuration {
 }
 
 extension JSONValue {
-  fileprivate var objectMembers: [(String, JSONValue)] { kind == .object ? members.map { ($0.key.string ?? "", $0.value) } : [] }
+  var objectMembers: [(String, JSONValue)] { kind == .object ? members.map { ($0.key.string ?? "", $0.value) } : [] }
 
   fileprivate var spelling: String {
     switch kind {

@@ -213,6 +213,19 @@ extension WorkerPool {
   }
 }
 
+extension WorkerPool {
+  /// `out = (x - mean) / deviation * weight + bias` for each of `rows` contiguous rows; in place is allowed.
+  public func layerNorm(
+    out: UnsafeMutablePointer<Float>, x: UnsafePointer<Float>, rows: Int, columns: Int, weight: UnsafePointer<Float>?,
+    bias: UnsafePointer<Float>?, eps: Float
+  ) {
+    forEachRow(of: rows, cost: columns * 3) { range in
+      let start = range.lowerBound * columns
+      mt_layer_norm(out + start, columns, x + start, columns, range.count, columns, weight, bias, eps)
+    }
+  }
+}
+
 /// How one product is cut: blocks of weight rows, and blocks of tokens where the rows alone are too few.
 struct MatmulCut {
   let rowsPerChunk: Int

@@ -44,28 +44,52 @@ final class Checkpoint: @unchecked Sendable {
     return try files[file].tensor(name)
   }
 
-  /// A weight matrix in place, `[rows, columns]`.
-  func matrix(_ name: String, rows: Int, columns: Int, because: String) throws -> WeightMatrix {
+  /// A weight in place: all axes but the last are rows.
+  func matrix(_ name: String, shape: [Int], because: String) throws -> WeightMatrix {
     let view = try tensor(name)
-    guard view.shape == [rows, columns] else {
-      throw ModelError.tensorShape(
-        file: view.file.path, name: name, expected: [rows, columns], found: view.shape, because: because)
+    guard view.shape == shape, let columns = shape.last else {
+      throw ModelError.tensorShape(file: view.file.path, name: name, expected: shape, found: view.shape, because: because)
     }
     guard let base = view.bytes.baseAddress else { throw ModelError.missingTensor(file: directory, name: name) }
-    return WeightMatrix(base: base, type: try elementType(of: view), rows: rows, columns: columns)
+    return WeightMatrix(base: base, type: try elementType(of: view), rows: shape.dropLast().reduce(1, *), columns: columns)
   }
 
-  /// A small vector, widened to f32; valid while this checkpoint lives.
-  func vector(_ name: String, count: Int, because: String) throws -> UnsafePointer<Float> {
-    let view = try tensor(name)
-    guard view.shape == [count] else {
-      throw ModelError.tensorShape(file: view.file.path, name: name, expected: [count], found: view.shape, because: because)
+  /// Elements `first`, `first + step`, ... of a tensor, widened to f32; valid while this checkpoint lives.
+  func vector(_ name: String, shape: [Int], first: Int, step: Int, count: Int, because: String) throws -> UnsafePointer<Float> {
+    let stored = try matrix(name, shape: shape, because: because)
+    let columns = stored.columns
+    return try own(count, name: name) { values in
+      var row = [Float](repeating: 0, count: columns)
+      var known = -1
+      for i in 0..<count {
+        let element = first + i * step
+        if element / columns != known {
+          known = element / columns
+          row.withUnsafeMutableBufferPointer { buffer in if let start = buffer.baseAddress { stored.read(row: known, into: start) } }
+        }
+        values[i] = row[element % columns]
+      }
     }
-    guard let base = view.bytes.baseAddress else { throw ModelError.missingTensor(file: directory, name: name) }
-    let values = UnsafeMutableBufferPointer<Float>.allocate(capacity: count)
+  }
+
+  /// A matrix whose row r is column `first + r * step` of the stored one, as f32; valid while this checkpoint lives.
+  func transposed(_ stored: WeightMatrix, first: Int, step: Int, count: Int, name: String) throws -> WeightMatrix {
+    let columns = stored.rows
+    let base = try own(count * columns, name: name) { values in
+      var row = [Float](repeating: 0, count: stored.columns)
+      for column in 0..<columns {
+        row.withUnsafeMutableBufferPointer { buffer in if let start = buffer.baseAddress { stored.read(row: column, into: start) } }
+        for r in 0..<count { values[r * columns + column] = row[first + r * step] }
+      }
+    }
+    return WeightMatrix(base: UnsafeRawPointer(base), type: .f32, rows: count, columns: columns)
+  }
+
+  private func own(_ count: Int, name: String, _ fill: (UnsafeMutablePointer<Float>) -> Void) throws -> UnsafePointer<Float> {
+    let values = UnsafeMutableBufferPointer<Float>.allocate(capacity: max(1, count))
     vectors.append(values)
     guard let start = values.baseAddress else { throw ModelError.missingTensor(file: directory, name: name) }
-    WeightMatrix(base: base, type: try elementType(of: view), rows: 1, columns: count).read(row: 0, into: start)
+    fill(start)
     return UnsafePointer(start)
   }
 
