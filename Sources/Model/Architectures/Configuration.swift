@@ -180,7 +180,8 @@ final class Configuration {
     "name_or_path", "_name_or_path", "output_router_logits", "pad_token_id", "pretraining_tp", "router_aux_loss_coef",
     "router_jitter_noise", "torch_dtype", "transformers_version", "use_cache", "max_window_layers", "router_z_loss_coef",
     "_attn_implementation", "chunk_size_feed_forward", "id2label", "label2id", "is_encoder_decoder", "output_attentions",
-    "output_hidden_states", "problem_type", "return_dict", "use_return_dict", "ep_size", "aux_loss_alpha", "seq_aux", "sep_token_id",
+    "output_hidden_states", "problem_type", "return_dict", "use_return_dict", "ep_size", "aux_loss_alpha", "aux_loss_coef", "init_method",
+    "seq_aux", "sep_token_id",
   ]
 
   private func missing(_ keys: [String], _ expected: String) -> ModelError {

@@ -132,7 +132,7 @@ final class RunningExperts: RunningOperation {
   init(_ bound: BoundExperts) { self.bound = bound }
 
   func run(_ pass: Pass) {
-    let decisions = decide(pass)
+    let decisions = pass.decide(bound.router, bound.id, bound.routerLinear)
     // A probe wants the block's output by itself, and so does a scale.
     let width = pass.count * pass.hiddenSize
     let isApart = pass.probe != nil || bound.outputScale != 1
@@ -145,15 +145,6 @@ final class RunningExperts: RunningOperation {
       mt_add(pass.out, pass.out, out, width)
     }
     if pass.demand != nil { pass.batches.append(decisions) }
-  }
-
-  private func decide(_ pass: Pass) -> RoutingBatch {
-    let spec = bound.router.spec
-    let logits = pass.project(bound.routerLinear, from: pass.x)
-    var decisions = RoutingBatch(
-      router: bound.id, expertCount: spec.expertCount, topK: spec.topK, firstToken: pass.firstToken, count: pass.count)
-    bound.router.decide(logits, demand: pass.demand ?? RoutingDemand(statistics: false), into: &decisions)
-    return decisions
   }
 
   private func carryOut(_ decisions: RoutingBatch, _ pass: Pass, into out: UnsafeMutablePointer<Float>) {
@@ -185,6 +176,15 @@ final class RunningExperts: RunningOperation {
 }
 
 extension Pass {
+  /// What a router decides about the tokens of the pass; whether anyone listens is in `demand`.
+  func decide(_ router: Router, _ id: RouterID, _ linear: Linear) -> RoutingBatch {
+    let logits = project(linear, from: x)
+    var decisions = RoutingBatch(
+      router: id, expertCount: router.spec.expertCount, topK: router.spec.topK, firstToken: firstToken, count: count)
+    router.decide(logits, demand: demand ?? RoutingDemand(statistics: false), into: &decisions)
+    return decisions
+  }
+
   /// Adds every expert's weighted output to the rows of its tokens.
   func runExperts(
     _ experts: [ExpertWeights], _ assignments: borrowing ExpertAssignments, out: UnsafeMutablePointer<Float>,
