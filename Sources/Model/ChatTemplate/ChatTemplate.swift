@@ -52,8 +52,9 @@ public struct ChatTemplate: Sendable {
     let specialTokens = try json.map { try Self.specialTokens($0) } ?? []
     let file = "\(directory)/chat_template.jinja"
     if MappedFile.exists(file) {
-      let bytes = try MappedFile(path: file).bytes
-      guard let text = String(validating: bytes, as: UTF8.self) else {
+      let mapped = try MappedFile(path: file)
+      let text = withExtendedLifetime(mapped) { String(validating: mapped.bytes, as: UTF8.self) }
+      guard let text else {
         throw FormatError.malformed(file: file, place: "the file", problem: "not UTF-8", hint: nil)
       }
       try self.init(text, path: file, specialTokens: specialTokens)

@@ -27,6 +27,9 @@ enum PythonText {
         parts.append(part)
       }
       return "[\(parts.joined(separator: ", "))]"
+    case .tuple(let values):
+      guard let text = representation(of: .list(values)) else { return nil }
+      return "(\(text.dropFirst().dropLast())\(values.count == 1 ? "," : ""))"
     case .map(let map):
       var parts: [String] = []
       for entry in map.entries {
@@ -103,7 +106,7 @@ enum PythonText {
     case .integer(let value): text += String(value)
     case .number(let value): text += value.isNaN ? "NaN" : value.isInfinite ? (value < 0 ? "-Infinity" : "Infinity") : value.description
     case .string(let string): write(string, asciiOnly: style.asciiOnly, to: &text)
-    case .list(let values):
+    case .list(let values), .tuple(let values):
       return write(values.map { (nil, $0) }, "[", "]", style, level, to: &text)
     case .map(let map):
       var entries = map.entries

@@ -13,6 +13,7 @@ extension TemplateRenderer {
     case .string(let value): return .string(value)
     case .name(let name): return try self.name(name, scope, line)
     case .list(let elements): return .list(try evaluate(elements, scope))
+    case .tuple(let elements): return .tuple(try evaluate(elements, scope))
     case .map(let entries):
       var map = TemplateMap()
       for (key, value) in entries {
@@ -97,7 +98,7 @@ extension TemplateRenderer {
       return map[name] ?? .undefined(name)
     case .namespace(let namespace): return namespace.members[name] ?? .undefined(name)
     case .string: return Self.textMethods.contains(name) ? .method(of: value, name: name) : .undefined(name)
-    case .list: return Self.listMethods.contains(name) ? .method(of: value, name: name) : .undefined(name)
+    case .list, .tuple: return Self.listMethods.contains(name) ? .method(of: value, name: name) : .undefined(name)
     case .loop(let index, let values): return try loopMember(name, index, values, value, line)
     case .none, .bool, .integer, .number, .macro, .method, .function: return .undefined(name)
     }
@@ -133,7 +134,7 @@ extension TemplateRenderer {
       throw failure(.value, line, "\(key.kindName) as an index")
     }
     switch value {
-    case .list(let values):
+    case .list(let values), .tuple(let values):
       let place = index < 0 ? index + values.count : index
       return values.indices.contains(place) ? values[place] : .undefined("item \(index)")
     case .string(let text):
@@ -166,6 +167,7 @@ extension TemplateRenderer {
     }
     switch value {
     case .list(let values): return .list(indices(values.count).map { values[$0] })
+    case .tuple(let values): return .tuple(indices(values.count).map { values[$0] })
     case .string(let text):
       let scalars = Array(text.unicodeScalars)
       return .string(String(String.UnicodeScalarView(indices(scalars.count).map { scalars[$0] })))
@@ -245,7 +247,7 @@ extension TemplateRenderer {
   private func contains(_ container: TemplateValue, _ value: TemplateValue, _ line: Int) throws(TemplateError) -> Bool {
     switch (container, value) {
     case (.string(let text), .string(let part)): return TextSearch.first(of: part, in: text) != nil
-    case (.list(let values), _): return values.contains { $0.equals(value) }
+    case (.list(let values), _), (.tuple(let values), _): return values.contains { $0.equals(value) }
     case (.map(let map), .string(let key)): return map[key] != nil
     case (.map, _), (.undefined, _): return false
     default: throw failure(.value, line, "\(value.kindName) in \(container.kindName)")

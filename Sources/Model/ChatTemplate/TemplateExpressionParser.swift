@@ -84,7 +84,7 @@ struct TemplateExpressionParser {
 
   // MARK: Expressions
 
-  /// An expression, or several with commas between: a tuple, which behaves as a list here.
+  /// An expression, or several with commas between: a tuple.
   mutating func expressionOrTuple() throws(TemplateError) -> TemplateExpression {
     let line = line
     let first = try expression()
@@ -94,7 +94,7 @@ struct TemplateExpressionParser {
       guard current != nil, !isSymbol(")") else { break }
       values.append(try expression())
     }
-    return TemplateExpression(line: line, kind: .list(values))
+    return TemplateExpression(line: line, kind: .tuple(values))
   }
 
   mutating func expression() throws(TemplateError) -> TemplateExpression {
@@ -117,7 +117,7 @@ struct TemplateExpressionParser {
     guard isSymbol(",") else { return first }
     var values = [first]
     while take(symbol: ",") { values.append(try alternatives()) }
-    return TemplateExpression(line: line, kind: .list(values))
+    return TemplateExpression(line: line, kind: .tuple(values))
   }
 
   private mutating func alternatives() throws(TemplateError) -> TemplateExpression {
@@ -249,7 +249,7 @@ struct TemplateExpressionParser {
     case .symbol:
       switch token.text {
       case "(":
-        if take(symbol: ")") { return made(.list([])) }
+        if take(symbol: ")") { return made(.tuple([])) }
         let value = try expressionOrTuple()
         try symbol(")")
         return value

@@ -70,7 +70,7 @@ extension TemplateRenderer {
       var style = PythonText.JSONStyle()
       if let given = arguments.take("ensure_ascii") { style.asciiOnly = given.isTrue }
       if let indent = arguments.take("indent")?.asInteger { style.indent = min(max(0, indent), 100) }
-      if case .list(let separators) = arguments.take("separators"), separators.count == 2 {
+      if let separators = arguments.take("separators")?.iterated, separators.count == 2 {
         style.itemSeparator = try text(of: separators[0], line)
         style.keySeparator = try text(of: separators[1], line)
       }
@@ -114,14 +114,14 @@ extension TemplateRenderer {
     case "items":
       switch value {
       case .undefined: return .list([])
-      case .map(let map): return .list(map.entries.map { .list([.string($0.key), $0.value]) })
+      case .map(let map): return .list(map.entries.map { .tuple([.string($0.key), $0.value]) })
       default: throw failure(.value, line, "items of \(value.kindName)")
       }
     case "dictsort":
       guard case .map(let map) = value else { throw failure(.value, line, "dictsort of \(value.kindName)") }
       let keyed = map.entries.map { (folded: TextSearch.lower($0.key), entry: $0) }
       let sorted = keyed.sorted { $0.folded.unicodeScalars.lexicographicallyPrecedes($1.folded.unicodeScalars) }
-      return .list(sorted.map { .list([.string($0.entry.key), $0.entry.value]) })
+      return .list(sorted.map { .tuple([.string($0.entry.key), $0.entry.value]) })
     default: return nil
     }
   }
@@ -251,7 +251,7 @@ extension TemplateRenderer {
     case "iterable": result = value.iterated != nil
     case "sequence":
       switch value {
-      case .string, .list, .map, .undefined: result = true
+      case .string, .list, .tuple, .map, .undefined: result = true
       default: result = false
       }
     case "callable":

@@ -155,7 +155,7 @@ extension TemplateRenderer {
       let fallback = arguments.take("default") ?? .none
       guard case .string(let key) = key else { return fallback }
       return map[key] ?? fallback
-    case "items": return .list(map.entries.map { .list([.string($0.key), $0.value]) })
+    case "items": return .list(map.entries.map { .tuple([.string($0.key), $0.value]) })
     case "keys": return .list(map.entries.map { .string($0.key) })
     case "values": return .list(map.entries.map(\.value))
     default: return nil
@@ -190,7 +190,7 @@ extension TemplateRenderer {
     case "startswith", "endswith":
       let given = arguments.take("prefix")
       let wanted: [TemplateValue]
-      if case .list(let several) = given { wanted = several } else { wanted = [given].compactMap { $0 } }
+      if case .tuple(let several) = given { wanted = several } else { wanted = [given].compactMap { $0 } }
       for part in wanted {
         let part = Array(try string(part).utf8)
         if name == "startswith" ? text.utf8.starts(with: part) : text.utf8.reversed().starts(with: part.reversed()) { return .bool(true) }

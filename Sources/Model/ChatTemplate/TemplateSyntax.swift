@@ -49,6 +49,7 @@ struct TemplateExpression: Sendable {
     case number(Double)
     case string(String)
     case list([TemplateExpression])
+    case tuple([TemplateExpression])
     case map([(key: TemplateExpression, value: TemplateExpression)])
     case member(TemplateExpression, String)
     case item(TemplateExpression, TemplateExpression)

@@ -13,6 +13,8 @@ indirect enum TemplateValue {
   case number(Double)
   case string(String)
   case list([TemplateValue])
+  /// As a list, but printed and compared as what it is.
+  case tuple([TemplateValue])
   case map(TemplateMap)
   case namespace(TemplateNamespace)
   case macro(TemplateMacro, TemplateScope)
@@ -95,7 +97,7 @@ extension TemplateValue {
     case .integer(let value): return value != 0
     case .number(let value): return value != 0
     case .string(let value): return !value.isEmpty
-    case .list(let values): return !values.isEmpty
+    case .list(let values), .tuple(let values): return !values.isEmpty
     case .map(let map): return !map.entries.isEmpty
     case .namespace, .macro, .method, .function, .loop: return true
     }
@@ -124,7 +126,7 @@ extension TemplateValue {
     switch (self, other) {
     case (.undefined, .undefined), (.none, .none): return true
     case (.string(let a), .string(let b)): return isSame(a, b)
-    case (.list(let a), .list(let b)): return a.count == b.count && zip(a, b).allSatisfy { $0.equals($1) }
+    case (.list(let a), .list(let b)), (.tuple(let a), .tuple(let b)): return a.count == b.count && zip(a, b).allSatisfy { $0.equals($1) }
     case (.map(let a), .map(let b)):
       return a.entries.count == b.entries.count && a.entries.allSatisfy { entry in b[entry.key].map { entry.value.equals($0) } ?? false }
     case (.namespace(let a), .namespace(let b)): return a === b
@@ -139,7 +141,7 @@ extension TemplateValue {
   func isLess(than other: TemplateValue) -> Bool? {
     switch (self, other) {
     case (.string(let a), .string(let b)): return a.unicodeScalars.lexicographicallyPrecedes(b.unicodeScalars)
-    case (.list(let a), .list(let b)):
+    case (.list(let a), .list(let b)), (.tuple(let a), .tuple(let b)):
       for (x, y) in zip(a, b) where !x.equals(y) { return x.isLess(than: y) }
       return a.count < b.count
     default:
@@ -153,7 +155,7 @@ extension TemplateValue {
   var iterated: [TemplateValue]? {
     switch self {
     case .undefined: return []
-    case .list(let values): return values
+    case .list(let values), .tuple(let values): return values
     case .string(let text): return text.unicodeScalars.map { .string(String($0)) }
     case .map(let map): return map.entries.map { .string($0.key) }
     default: return nil
@@ -169,6 +171,7 @@ extension TemplateValue {
     case .integer, .number: return "a number"
     case .string: return "a text"
     case .list: return "a list"
+    case .tuple: return "a tuple"
     case .map: return "a mapping"
     case .namespace: return "a namespace"
     case .macro, .method, .function: return "a function"
