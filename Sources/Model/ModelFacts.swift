@@ -39,27 +39,17 @@ extension LanguageModel {
         default: .init(type: tensor.elementType.safetensorsName, tensors: 0, parameters: 0, bytes: 0)
       ].add(tensor)
     }
-    var idle = 0
-    var routed = 0
-    for block in weights.blocks {
-      guard let routing = block.feedForward.routing else { continue }
-      routed += 1
-      let expert = 3 * block.feedForward.intermediateSize * hiddenSize
-      idle += (routing.router.spec.expertCount - routing.router.spec.topK) * expert
-    }
-    let used = plan.tensorNames
     let total = tensors.reduce(0) { $0 + $1.elementCount }
-    let embeddingIdle = (vocabularySize - 1) * hiddenSize
-    let tied = plan.outputHead == plan.embedding
-    let router = weights.blocks.compactMap { $0.feedForward.routing?.weight.type }.first
+    let operations = weights.decoder.operations
+    let routedLayers = Set(routers.map { [$0.id.stack == .encoder ? 1 : 0, $0.id.layer.rawValue] }).count
+    let isTied = plan.outputHead.weight == plan.embedding
+    let embeddingIdle = isTied ? 0 : (vocabularySize - 1) * hiddenSize
     return ModelFacts(
       stored: byType.values.sorted { $0.bytes > $1.bytes }, parameters: total,
-      activeParameters: total - idle - (tied ? 0 : embeddingIdle),
-      weightBytes: tensors.reduce(0) { $0 + $1.byteCount },
-      unusedTensors: tensors.map(\.name).filter { !used.contains($0) }.sorted(), routedLayers: routed,
-      denseLayers: layerCount - routed,
-      cacheBytesPerToken: plan.blocks.reduce(0) { $0 + 2 * 4 * $1.attention.keyValueHeadCount * $1.attention.headSize },
-      routerPrecision: router.map { "\($0)" } ?? "none")
+      activeParameters: total - operations.reduce(0) { $0 + $1.idleParameters } - embeddingIdle,
+      weightBytes: tensors.reduce(0) { $0 + $1.byteCount }, unusedTensors: weights.unusedTensors, routedLayers: routedLayers,
+      denseLayers: layerCount - routedLayers, cacheBytesPerToken: 4 * operations.reduce(0) { $0 + $1.cacheFloatsPerToken },
+      routerPrecision: operations.compactMap(\.routerPrecision).first.map { "\($0)" } ?? "none")
   }
 
   /// Who this model is, for a trace: hashes are computed here, so this reads every weight once.
@@ -87,33 +77,5 @@ extension ModelFacts.Stored {
     tensors += 1
     parameters += tensor.elementCount
     bytes += tensor.byteCount
-  }
-}
-
-extension ModelPlan {
-  /// Every tensor the plan binds.
-  var tensorNames: Set<String> {
-    var names: Set<String> = [embedding, finalNorm, outputHead]
-    func add(_ linear: LinearPlan) {
-      names.insert(linear.weight)
-      if let bias = linear.bias { names.insert(bias) }
-    }
-    func add(_ gated: GatedPlan, experts: Int) {
-      for expert in 0..<experts {
-        for template in [gated.gate, gated.up, gated.down] { names.insert(template.naming(expert: expert)) }
-      }
-    }
-    for block in blocks {
-      names.formUnion([block.attentionNorm, block.feedForwardNorm])
-      for linear in [block.attention.query, block.attention.key, block.attention.value, block.attention.output] { add(linear) }
-      for norm in [block.attention.queryNorm, block.attention.keyNorm] { if let norm { names.insert(norm.weight) } }
-      switch block.feedForward {
-      case .dense(let dense): add(dense, experts: 1)
-      case .experts(let experts):
-        names.insert(experts.routerWeight)
-        add(experts.expert, experts: experts.expertCount)
-      }
-    }
-    return names
   }
 }

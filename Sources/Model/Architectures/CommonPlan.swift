@@ -1,10 +1,11 @@
-// What most decoder-only families share, so that a declaration only says where it differs: the frame of names around the blocks, the
-// size fields, and the projections of grouped-query attention.
+// What most decoder-only families share, so that a declaration only says where it differs: size fields, the frame of names around the
+// blocks, projections, gated experts in the layouts that files use.
 
 import Routing
 
-/// The fields of config.json that every decoder-only family has.
+/// The fields of config.json that nearly every decoder-only family has, and the names they come with.
 struct DecoderSizes {
+  let configuration: Configuration
   let hiddenSize: Int
   let vocabularySize: Int
   let layerCount: Int
@@ -12,18 +13,25 @@ struct DecoderSizes {
   let keyValueHeadCount: Int
   let headSize: Int
   let contextLength: Int
-  let normEpsilon: Double
+  let epsilon: Double
+  let isTied: Bool
 
+  /// - Parameters:
+  ///   - epsilon: of the norms, where the configuration does not say.
+  ///   - tied: whether the head is the embedding, where the configuration does not say.
+  ///   - ownHeadSize: the size of a head where `head_dim` is not what says it.
   /// - Throws: `ModelError` when a size is missing or the head counts do not divide.
-  init(_ configuration: Configuration, normEpsilon defaultEpsilon: Double) throws {
+  init(_ configuration: Configuration, epsilon defaultEpsilon: Double = 1e-6, tied: Bool = false, headSize ownHeadSize: Int? = nil) throws {
+    self.configuration = configuration
     hiddenSize = try configuration.count("hidden_size")
     vocabularySize = try configuration.count("vocab_size")
-    layerCount = try configuration.count("num_hidden_layers")
+    layerCount = try configuration.count("num_hidden_layers", "num_layers")
     headCount = try configuration.count("num_attention_heads")
     keyValueHeadCount = try configuration.count("num_key_value_heads", default: headCount)
     contextLength = try configuration.count("max_position_embeddings")
-    normEpsilon = try configuration.number("rms_norm_eps", default: defaultEpsilon)
-    let head = try configuration.optionalCount("head_dim")
+    epsilon = try configuration.number("rms_norm_eps", "norm_eps", "layer_norm_eps", default: defaultEpsilon)
+    isTied = try configuration.flag("tie_word_embeddings", default: tied)
+    let head = try ownHeadSize ?? configuration.optionalCount("head_dim")
     headSize = head ?? hiddenSize / headCount
     if head == nil && hiddenSize % headCount != 0 {
       throw ModelError.configuration(
@@ -40,39 +48,73 @@ struct DecoderSizes {
     try configuration.require("hidden_act", "silu", default: "silu")
   }
 
-  /// Attention with the usual projection names under `model.layers.N.self_attn`.
-  func attention(layer: Int, bias: Bool = false) -> AttentionPlan {
-    let prefix = "model.layers.\(layer).self_attn."
-    func linear(_ name: String) -> LinearPlan {
-      LinearPlan(weight: prefix + name + ".weight", bias: bias ? prefix + name + ".bias" : nil)
-    }
+  func prefix(_ layer: Int) -> String { "model.layers.\(layer)." }
+
+  func rms(_ name: String, offset: Float = 0) -> NormPlan { .rms(VectorPlan("\(name).weight"), epsilon, offset: offset) }
+
+  /// Attention with the usual projection names.
+  func attention(layer: Int, rotary: RotaryPlan?, bias: Bool = false, outputBias: Bool? = nil, output: String = "o_proj") -> AttentionPlan {
+    let prefix = prefix(layer) + "self_attn."
+    func linear(_ name: String, _ bias: Bool) -> LinearPlan { LinearPlan(prefix: prefix + name, bias: bias) }
     return AttentionPlan(
-      headCount: headCount, keyValueHeadCount: keyValueHeadCount, headSize: headSize, query: linear("q_proj"), key: linear("k_proj"),
-      value: linear("v_proj"), output: linear("o_proj"))
+      headCount: headCount, keyValueHeadCount: keyValueHeadCount, headSize: headSize, query: linear("q_proj", bias),
+      key: linear("k_proj", bias), value: linear("v_proj", bias), output: linear(output, outputBias ?? bias), rotary: rotary)
   }
 
-  /// The whole model around the given blocks, with the usual names for embedding, final norm and head.
+  /// RMS norms on queries and keys, `q_norm` and `k_norm` unless named otherwise.
+  func normHeads(
+    _ attention: inout AttentionPlan, layer: Int, scope: HeadNormPlan.Scope, query: String = "q_norm", key: String = "k_norm",
+    offset: Float = 0
+  ) {
+    let prefix = prefix(layer) + "self_attn."
+    attention.queryNorm = HeadNormPlan(norm: rms(prefix + query, offset: offset), scope: scope)
+    attention.keyNorm = HeadNormPlan(norm: rms(prefix + key, offset: offset), scope: scope)
+  }
+
+  /// The usual block: norm, attention, norm, feed-forward half.
+  func block(layer: Int, _ mixer: any OperationPlan, _ feedForward: any OperationPlan, offset: Float = 0) -> BlockPlan {
+    BlockPlan([
+      SublayerPlan(rms(prefix(layer) + "input_layernorm", offset: offset), mixer),
+      SublayerPlan(rms(prefix(layer) + "post_attention_layernorm", offset: offset), feedForward),
+    ])
+  }
+
+  /// The whole model around its blocks, with the usual names for embedding, final norm and head.
   func model(
-    family: String, rotary: RotaryPlan, tiedHead: Bool, attention: (Int) -> AttentionPlan, feedForward: (Int) throws -> FeedForwardPlan
+    _ family: String, finalNorm: NormPlan? = nil, headBias: Bool = false, blocks: (Int) throws -> BlockPlan
   ) rethrows -> ModelPlan {
-    let blocks = try (0..<layerCount).map { layer in
-      BlockPlan(
-        attentionNorm: "model.layers.\(layer).input_layernorm.weight", attention: attention(layer),
-        feedForwardNorm: "model.layers.\(layer).post_attention_layernorm.weight", feedForward: try feedForward(layer))
-    }
+    let embedding: MatrixPlan = "model.embed_tokens.weight"
     return ModelPlan(
-      family: family, hiddenSize: hiddenSize, vocabularySize: vocabularySize, contextLength: contextLength,
-      normEpsilon: Float(normEpsilon), embedding: "model.embed_tokens.weight", finalNorm: "model.norm.weight",
-      outputHead: tiedHead ? "model.embed_tokens.weight" : "lm_head.weight", rotary: rotary, blocks: blocks)
+      family: family, hiddenSize: hiddenSize, vocabularySize: vocabularySize, contextLength: contextLength, embedding: embedding,
+      decoder: StackPlan(blocks: try (0..<layerCount).map(blocks), finalNorm: finalNorm ?? rms("model.norm")),
+      outputHead: LinearPlan(isTied ? embedding : "lm_head.weight", bias: headBias ? "lm_head.bias" : nil))
   }
 }
 
 extension GatedPlan {
-  /// `gate_proj`, `up_proj`, `down_proj` under a prefix.
-  static func projections(_ prefix: String, intermediateSize: Int) -> GatedPlan {
+  /// `gate_proj`, `up_proj`, `down_proj` under a prefix, or other names for them.
+  static func projections(
+    _ prefix: String, _ width: Int, names: (gate: String, up: String, down: String) = ("gate_proj", "up_proj", "down_proj"),
+    bias: Bool = false
+  ) -> GatedPlan {
     GatedPlan(
-      gate: prefix + "gate_proj.weight", up: prefix + "up_proj.weight", down: prefix + "down_proj.weight",
-      intermediateSize: intermediateSize)
+      gate: LinearPlan(prefix: prefix + names.gate, bias: bias), up: LinearPlan(prefix: prefix + names.up, bias: bias),
+      down: LinearPlan(prefix: prefix + names.down, bias: bias), intermediateSize: width)
+  }
+
+  /// The names of the Mixtral line: w1 gate, w3 up, w2 down.
+  static func numbered(_ prefix: String, _ width: Int) -> GatedPlan { projections(prefix, width, names: ("w1", "w3", "w2")) }
+
+  /// Gate rows and then up rows in one tensor, `[2 * width, hidden]` or, with `of`, `[experts, 2 * width, hidden]`.
+  static func fused(_ input: String, _ output: String, width: Int, hidden: Int, expert: (index: Int, of: Int)? = nil) -> GatedPlan {
+    let lead = expert.map { [$0.of] } ?? []
+    let place = expert?.index ?? 0
+    func rows(_ first: Int) -> LinearPlan {
+      LinearPlan(MatrixPlan(input, storedShape: lead + [2 * width, hidden], firstRow: 2 * width * place + first))
+    }
+    return GatedPlan(
+      gate: rows(0), up: rows(width),
+      down: LinearPlan(MatrixPlan(output, storedShape: lead + [hidden, width], firstRow: hidden * place)), intermediateSize: width)
   }
 }
 
@@ -82,5 +124,53 @@ extension RouterSpec {
     RouterSpec(
       expertCount: expertCount, scoring: .softmax, selection: .tokenChoice(topK: topK),
       normalization: renormalised ? .sum(epsilon: 0) : .none)
+  }
+
+  /// Top-k of the logits, softmax over the chosen.
+  static func topKSoftmax(_ topK: Int, of expertCount: Int) -> RouterSpec {
+    RouterSpec(
+      expertCount: expertCount, scoring: .logits, selection: .tokenChoice(topK: topK), weighting: .softmaxOfSelectedLogits)
+  }
+
+  /// Sigmoid scores, top-k of the (usually biased) scores, weights from the scores themselves.
+  static func sigmoidTopK(_ topK: Int, of expertCount: Int, normalization: Normalization, scale: Double = 1) -> RouterSpec {
+    RouterSpec(
+      expertCount: expertCount, scoring: .sigmoid, selection: .tokenChoice(topK: topK), normalization: normalization,
+      routedScale: Float(scale))
+  }
+}
+
+extension Configuration {
+  /// Which blocks are dense by the rule of the Qwen line: listed, or not at every n-th place.
+  func isDense() throws -> (Int) -> Bool {
+    let listed = Set(try counts("mlp_only_layers"))
+    let step = try count("decoder_sparse_step", default: 1)
+    return { listed.contains($0) || ($0 + 1) % step != 0 }
+  }
+
+  /// What each layer is, by its name in `layer_types` (or `layers_block_type`), or by a rule where the configuration has none.
+  ///
+  /// - Throws: `ModelError` for a name that is not among these, or for none and no rule.
+  func layerKinds(_ names: [String: Bool], count: Int, default rule: ((Int) -> Bool)? = nil) throws -> [Bool] {
+    guard let types = try layerTypes(count: count) ?? layerTypes("layers_block_type", count: count) else {
+      guard let rule else { throw ModelError.configuration(file: file, key: "layer_types", expected: "\(count) names", found: "nothing") }
+      return (0..<count).map(rule)
+    }
+    return try types.map { type in
+      guard let kind = names[type] else {
+        throw refused("layer_types", found: "\"\(type)\"", supported: names.keys.sorted().joined(separator: ", "))
+      }
+      return kind
+    }
+  }
+
+  /// One name for each layer, from `layer_types`; nil where the configuration has none.
+  func layerTypes(_ key: String = "layer_types", count: Int) throws -> [String]? {
+    guard let value = value(key) else { return nil }
+    let names = value.kind == .array ? value.elements.compactMap(\.string) : []
+    guard names.count == count else {
+      throw ModelError.configuration(file: file, key: key, expected: "\(count) names", found: "\(names.count)")
+    }
+    return names
   }
 }

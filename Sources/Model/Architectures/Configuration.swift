@@ -19,12 +19,62 @@ final class Configuration {
     }
     values = [:]
     for (key, value) in root.objectMembers where !value.isNull { values[key] = value }
+    unread = []
+    try replace(overrides)
+  }
+
+  /// A configuration that some other file stands for.
+  ///
+  /// - Parameter fields: fields of config.json and their values as JSON.
+  init(file: String, fields: [String: String], overrides: [String: String]) throws {
+    self.file = file
+    values = try fields.mapValues { try JSON.parse(text: $0, name: file) }.filter { !$0.value.isNull }
+    unread = []
+    try replace(overrides)
+  }
+
+  private func replace(_ overrides: [String: String]) throws {
     for (key, text) in overrides {
       guard let value = try? JSON.parse(text: text, name: "--set \(key)") else {
         throw ModelError.badOption(name: "--set \(key)", expected: "a JSON value", found: text)
       }
       values[key] = value.isNull ? nil : value
     }
+    unread = Set(values.keys)
+  }
+
+  /// Rows and columns of a weight that share a scale, from `quantization_config`. Layouts that tensors themselves show need no setting.
+  ///
+  /// - Throws: `ModelError.unsupportedSetting` for a method other than fp8 with block scales and mxfp4.
+  func scaleBlock() throws -> (rows: Int, columns: Int) {
+    let common = (128, 128)
+    guard let value = value("quantization_config"), value.kind == .object else { return common }
+    let method = value["quant_method"]?.string ?? "nothing"
+    guard method == "fp8" || method == "mxfp4" else {
+      throw refused("quantization_config.quant_method", found: "\"\(method)\"", supported: "\"fp8\", \"mxfp4\"")
+    }
+    guard let block = value["weight_block_size"], !block.isNull else { return common }
+    let sizes = block.elements.compactMap(\.int64)
+    guard sizes.count == 2, sizes.allSatisfy({ $0 > 0 && $0 <= 1 << 20 }) else {
+      throw wrong(["quantization_config.weight_block_size"], "two positive integers", block)
+    }
+    return (Int(sizes[0]), Int(sizes[1]))
+  }
+
+  /// The settings of a nested object, as a configuration of its own: whoever reads it finishes it.
+  ///
+  /// - Parameter irrelevant: fields that do not touch the computation, beside the general ones.
+  func section(_ key: String, irrelevant: Set<String>) throws -> Configuration {
+    guard let value = value(key), value.kind == .object else {
+      throw ModelError.configuration(file: file, key: key, expected: "an object", found: "something else")
+    }
+    return Configuration(file: "\(file): \(key)", members: value.objectMembers.filter { !irrelevant.contains($0.0) })
+  }
+
+  private init(file: String, members: [(String, JSONValue)]) {
+    self.file = file
+    values = [:]
+    for (key, value) in members where !value.isNull { values[key] = value }
     unread = Set(values.keys)
   }
 
@@ -46,6 +96,13 @@ final class Configuration {
       throw missing(keys, "a positive integer")
     }
     guard let number = value.int64, number > 0, number <= 1 << 31 else { throw wrong(keys, "a positive integer", value) }
+    return Int(number)
+  }
+
+  /// An integer that may be zero.
+  func wholeNumber(_ keys: String..., default fallback: Int) throws -> Int {
+    guard let value = value(among: keys) else { return fallback }
+    guard let number = value.int64, number >= 0, number <= 1 << 31 else { throw wrong(keys, "a whole number", value) }
     return Int(number)
   }
 
@@ -110,27 +167,6 @@ final class Configuration {
     .unsupportedSetting(file: file, key: key, found: found, supported: supported)
   }
 
-  /// Rotary base and rotated share, from `rope_parameters` (transformers 5) or `rope_theta` and `rope_scaling` (before).
-  func rotary(headSize: Int, defaultBase: Double) throws -> RotaryPlan {
-    var base = try number("rope_theta", default: defaultBase)
-    for key in ["rope_parameters", "rope_scaling"] {
-      guard let scaling = value(key) else { continue }
-      for (name, entry) in scaling.objectMembers where !entry.isNull {
-        switch name {
-        case "rope_theta":
-          guard let theta = entry.double, theta.isFinite, theta > 0 else { throw wrong(["\(key).\(name)"], "a positive number", entry) }
-          base = theta
-        case "rope_type", "type":
-          let type = entry.string ?? ""
-          if type != "default" { throw refused("\(key).\(name)", found: "\"\(type)\"", supported: "\"default\"") }
-        default:
-          throw refused("\(key).\(name)", found: entry.string ?? "set", supported: "only rope_theta and rope_type")
-        }
-      }
-    }
-    return RotaryPlan(base: base, rotatedSize: headSize)
-  }
-
   /// - Throws: `ModelError.unsupportedSetting` for a field that nobody read and that may matter.
   func finish() throws {
     for key in unread.sorted() where !Configuration.irrelevantToInference.contains(key) {
@@ -143,7 +179,9 @@ final class Configuration {
     "architectures", "attention_dropout", "auto_map", "bos_token_id", "dtype", "eos_token_id", "initializer_range", "model_type",
     "name_or_path", "_name_or_path", "output_router_logits", "pad_token_id", "pretraining_tp", "router_aux_loss_coef",
     "router_jitter_noise", "torch_dtype", "transformers_version", "use_cache", "max_window_layers", "router_z_loss_coef",
-    "_attn_implementation",
+    "_attn_implementation", "chunk_size_feed_forward", "id2label", "label2id", "is_encoder_decoder", "output_attentions",
+    "output_hidden_states", "problem_type", "return_dict", "use_return_dict", "ep_size", "aux_loss_alpha", "aux_loss_coef", "init_method",
+    "seq_aux", "sep_token_id",
   ]
 
   private func missing(_ keys: [String], _ expected: String) -> ModelError {
@@ -156,7 +194,7 @@ final class Configuration {
 }
 
 extension JSONValue {
-  fileprivate var objectMembers: [(String, JSONValue)] { kind == .object ? members.map { ($0.key.string ?? "", $0.value) } : [] }
+  var objectMembers: [(String, JSONValue)] { kind == .object ? members.map { ($0.key.string ?? "", $0.value) } : [] }
 
   fileprivate var spelling: String {
     switch kind {

@@ -7,7 +7,13 @@ struct Family: Sendable {
   /// - Throws: `ModelError` for a value that is missing, wrong or not supported.
   let plan: @Sendable (Configuration) throws -> ModelPlan
 
-  static let all: [Family] = [.mixtral, .olmoe, .qwen3MoE]
+  static let all: [Family] = [
+    .afmoe, .cohere2MoE, .dbrx, .deepSeekV2, .deepSeekV3, .dots1, .ernie45MoE, .exaoneMoE, .flexOlmo, .glm4MoE, .glm4MoELite, .gptOss,
+    .graniteMoE, .graniteMoEHybrid, .graniteMoEShared, .hunYuanMoE, .hunYuanV3, .jetMoE, .kimiK2, .lfm2MoE, .llama4Text, .longCatFlash,
+    .mellum, .miniMax, .miniMaxM2, .mixtral, .olmoe,
+    .phiMoE, .qwen2MoE, .qwen3MoE, .qwen3Next,
+    .solarOpen,
+  ]
 
   /// - Throws: `ModelError.unsupportedFamily`, or what the declaration throws.
   static func plan(for configuration: Configuration) throws -> ModelPlan {

@@ -1,121 +1,154 @@
-// What a checkpoint says about its own computation, as data. A family's declaration fills this value from its configuration; the
-// loader binds its names to tensors; the forward pass executes it without ever asking which family it came from.
+// What a checkpoint says about its own computation, as data. A family's declaration fills this value from its configuration; binding
+// turns names into tensors; the forward pass executes it without ever asking which family it came from.
 
 import Routing
 
-/// A decoder-only language model, block by block.
+/// A language model, block by block.
 struct ModelPlan: Sendable {
   var family: String
   var hiddenSize: Int
   var vocabularySize: Int
   /// Positions the checkpoint was made for.
   var contextLength: Int
-  var normEpsilon: Float
-  /// Tensor `[vocabularySize, hiddenSize]`.
-  var embedding: String
-  var finalNorm: String
-  /// Tensor `[vocabularySize, hiddenSize]`; the embedding itself when tied.
-  var outputHead: String
-  var rotary: RotaryPlan
+  /// `[vocabularySize, hiddenSize]`
+  var embedding: MatrixPlan
+  /// Factor on every embedding.
+  var embeddingScale: Float = 1
+  var decoder: StackPlan
+  /// `[vocabularySize, hiddenSize]`; the embedding itself when tied.
+  var outputHead: LinearPlan
+  /// Factor on every logit.
+  var logitScale: Float = 1
+}
+
+/// Blocks one after the other, and the norm behind the last.
+struct StackPlan: Sendable {
   var blocks: [BlockPlan]
+  var finalNorm: NormPlan
 }
 
-/// Rotary position encoding, half-split layout: element i turns together with element i + rotatedSize / 2.
-struct RotaryPlan: Sendable, Hashable {
-  var base: Double
-  /// Elements of each head that turn; the rest passes through.
-  var rotatedSize: Int
-}
-
+/// One block: usually attention, then a feed-forward half.
 struct BlockPlan: Sendable {
-  /// RMS norm before attention.
-  var attentionNorm: String
-  var attention: AttentionPlan
-  /// RMS norm before the feed-forward half.
-  var feedForwardNorm: String
-  var feedForward: FeedForwardPlan
+  var sublayers: [SublayerPlan]
+
+  init(_ sublayers: [SublayerPlan]) { self.sublayers = sublayers }
 }
 
-/// Grouped-query attention.
-struct AttentionPlan: Sendable {
-  var headCount: Int
-  var keyValueHeadCount: Int
-  var headSize: Int
-  var query: LinearPlan
-  var key: LinearPlan
-  var value: LinearPlan
-  var output: LinearPlan
-  var queryNorm: HeadNormPlan?
-  var keyNorm: HeadNormPlan?
-  /// Queries, keys and values are clamped to plus or minus this after their projection (and its norm).
-  var clip: Float?
-  /// A token sees itself and this many tokens minus one before it.
-  var window: Int?
+/// `stream += scale * outputNorm(operation(input))`, and the ways families vary it.
+struct SublayerPlan: Sendable {
+  /// What the operation reads.
+  enum Input: Sendable {
+    /// The residual stream, normalised.
+    case norm(NormPlan)
+    /// What the sublayer before this one read: blocks whose halves run in parallel.
+    case previous
+    /// The residual stream as it is: blocks that only normalise behind their operations.
+    case stream
+  }
+  /// Where the output goes.
+  enum Destination: Sendable {
+    case stream
+    /// Kept aside until a later sublayer of the block has `addsHeld`.
+    case held
+  }
+
+  var input: Input
+  var operation: any OperationPlan
+  var outputNorm: NormPlan?
+  var outputScale: Float = 1
+  /// The stream is replaced by this factor times the operation's input before the output is added; nil: the stream stays.
+  var inputAsResidual: Float?
+  var destination = Destination.stream
+  var addsHeld = false
+
+  init(_ input: Input, _ operation: any OperationPlan) {
+    self.input = input
+    self.operation = operation
+  }
+
+  init(_ norm: NormPlan, _ operation: any OperationPlan) { self.init(.norm(norm), operation) }
+}
+
+/// A normalisation over the last axis.
+struct NormPlan: Sendable, Hashable {
+  enum Kind: Sendable { case rms, layer }
+  var kind = Kind.rms
+  /// nil: no weight.
+  var weight: VectorPlan?
+  var bias: VectorPlan?
+  var epsilon: Float
+  /// Added to the weight: 1 where the file holds the difference from 1.
+  var weightOffset: Float = 0
+
+  static func rms(_ weight: VectorPlan?, _ epsilon: Double, offset: Float = 0) -> NormPlan {
+    NormPlan(weight: weight, epsilon: Float(epsilon), weightOffset: offset)
+  }
+
+  static func layer(_ weight: VectorPlan, bias: VectorPlan? = nil, _ epsilon: Double) -> NormPlan {
+    NormPlan(kind: .layer, weight: weight, bias: bias, epsilon: Float(epsilon))
+  }
 }
 
 /// `y = W x + b`.
-struct LinearPlan: Sendable {
-  var weight: String
-  var bias: String?
-}
+struct LinearPlan: Sendable, Hashable {
+  var weight: MatrixPlan
+  var bias: VectorPlan?
 
-/// RMS norm on queries or keys.
-struct HeadNormPlan: Sendable {
-  enum Scope: Sendable {
-    /// One weight of `headSize`, each head normalised for itself.
-    case head
-    /// One weight over the whole projection.
-    case projection
+  init(_ weight: MatrixPlan, bias: VectorPlan? = nil) {
+    self.weight = weight
+    self.bias = bias
   }
-  var weight: String
-  var scope: Scope
-}
 
-enum FeedForwardPlan: Sendable {
-  case dense(GatedPlan)
-  case experts(ExpertsPlan)
-}
-
-/// `down(silu(gate x) * up x)`.
-struct GatedPlan: Sendable {
-  var gate: String
-  var up: String
-  var down: String
-  var intermediateSize: Int
-}
-
-/// A router and its experts.
-struct ExpertsPlan: Sendable {
-  var router: RouterSpec
-  /// Tensor `[expertCount, hiddenSize]`.
-  var routerWeight: String
-  var expertCount: Int
-  /// Names with `{expert}` where the index goes.
-  var expert: GatedPlan
-}
-
-/// Tensor names of one family: templates in which `{layer}` and `{expert}` are filled in.
-struct TensorName: Sendable, ExpressibleByStringLiteral {
-  let template: String
-  init(stringLiteral value: String) { template = value }
-
-  func callAsFunction(layer: Int) -> String { fill("{layer}", layer) }
-
-  private func fill(_ mark: String, _ value: Int) -> String { TensorName.fill(template, mark, value) }
-
-  static func fill(_ template: String, _ mark: String, _ value: Int) -> String {
-    guard let range = template.firstRange(of: mark) else { return template }
-    return template.replacingCharacters(in: range, with: String(value))
+  /// `prefix.weight`, and `prefix.bias` where the family has biases.
+  init(prefix: String, bias: Bool = false) {
+    weight = "\(prefix).weight"
+    self.bias = bias ? "\(prefix).bias" : nil
   }
 }
 
-extension String {
-  /// The name of one expert's tensor.
-  func naming(expert: Int) -> String { TensorName.fill(self, "{expert}", expert) }
+/// Where a matrix `[rows, columns]` lies: a whole tensor, or some rows of one that holds several.
+struct MatrixPlan: Sendable, Hashable, ExpressibleByStringInterpolation {
+  /// A matrix that is stored with inputs as rows: columns of the stored tensor become rows.
+  struct Transposition: Sendable, Hashable {
+    var firstColumn = 0
+    var step = 1
+  }
+
+  var tensor: String
+  /// The tensor's own shape; nil: `[rows, columns]`. All axes but the last are counted as rows.
+  var storedShape: [Int]?
+  /// The first stored row, and the distance to the next one.
+  var firstRow = 0
+  var step = 1
+  var transposition: Transposition?
+
+  init(_ tensor: String) { self.tensor = tensor }
+  init(stringLiteral value: String) { tensor = value }
+
+  init(_ tensor: String, storedShape: [Int], firstRow: Int, step: Int = 1, transposition: Transposition? = nil) {
+    self.tensor = tensor
+    self.storedShape = storedShape
+    self.firstRow = firstRow
+    self.step = step
+    self.transposition = transposition
+  }
 }
 
-extension String {
-  fileprivate func replacingCharacters(in range: Range<String.Index>, with text: String) -> String {
-    self[..<range.lowerBound] + text + self[range.upperBound...]
+/// Where a vector lies: a whole tensor, or some elements of one.
+struct VectorPlan: Sendable, Hashable, ExpressibleByStringInterpolation {
+  var tensor: String
+  /// The tensor's own shape; nil: `[count]`.
+  var storedShape: [Int]?
+  var first = 0
+  var step = 1
+
+  init(_ tensor: String) { self.tensor = tensor }
+  init(stringLiteral value: String) { tensor = value }
+
+  init(_ tensor: String, storedShape: [Int], first: Int = 0, step: Int = 1) {
+    self.tensor = tensor
+    self.storedShape = storedShape
+    self.first = first
+    self.step = step
   }
 }

@@ -48,7 +48,7 @@ public struct Reader {
     var scores: [SequenceScore] = []
     var scorer = TokenScorer()
     for (index, sequence) in sequences.enumerated() {
-      forward.reset()
+      forward.reset(length: sequence.tokens.count)
       scorer.reset()
       var nats = 0.0
       for start in stride(from: 0, to: sequence.tokens.count, by: forward.passLimit) {

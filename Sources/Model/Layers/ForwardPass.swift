@@ -1,5 +1,5 @@
-// The forward pass of a decoder-only language model, once: tokens of one sequence in, hidden states and routing decisions out. It
-// executes a plan with bound weights and keeps the sequence's cache; which family the plan came from it never learns.
+// The forward pass of a language model, once: tokens of one sequence in, hidden states and routing decisions out. It executes a plan
+// with bound weights and keeps the sequence's state; which family the plan came from it never learns.
 
 import CKernels
 import Routing
@@ -12,18 +12,23 @@ public final class ForwardPass {
   public let model: LanguageModel
   /// Tokens a single pass may hold.
   public let passLimit: Int
-  /// Tokens of the sequence that the cache holds.
+  /// Tokens of the sequence that the state holds.
   public private(set) var position = 0
   public weak var probe: (any ActivationProbe)?
 
   let pool: WorkerPool
   private let plan: ModelPlan
   private let weights: ModelWeights
-  private let cache: KeyValueCache
-  private var rotary: RotaryTable
-  private var buffers: ForwardBuffers
-  private var assignments = ExpertAssignments()
-  /// Tokens of the last pass, whose final hidden states are in `buffers.normed`.
+  private let pass: Pass
+  private let operations: [[any RunningOperation]]
+  /// `[tokens, hiddenSize]` each: the residual stream; what a sublayer reads; what a block holds back; a sublayer's output where it
+  /// does not go to the stream as it is. After a pass `normed` holds the final hidden states.
+  private let hidden: GrowingBuffer
+  private let normed: GrowingBuffer
+  private let held: GrowingBuffer
+  private let aside: GrowingBuffer
+  private let logitBuffer: GrowingBuffer
+  /// Tokens of the last pass.
   private var lastCount = 0
 
   /// - Parameters:
@@ -35,17 +40,24 @@ public final class ForwardPass {
     pool = WorkerPool(threads: threads)
     plan = model.plan
     weights = model.weights
-    cache = KeyValueCache(rowSizes: plan.blocks.map { $0.attention.keyValueHeadCount * $0.attention.headSize })
-    rotary = RotaryTable(plan.rotary)
-    buffers = ForwardBuffers(plan: plan)
+    pass = Pass(pool: pool, hiddenSize: plan.hiddenSize)
+    operations = weights.decoder.blocks.map { $0.map { $0.operation.start() } }
+    (hidden, normed, held, aside, logitBuffer) = (
+      GrowingBuffer(), GrowingBuffer(), GrowingBuffer(), GrowingBuffer(), GrowingBuffer()
+    )
   }
 
   public var threadCount: Int { pool.threadCount }
 
   /// Forgets the sequence.
-  public func reset() {
+  ///
+  /// - Parameter length: tokens the next sequence is known to have. Few models look at it: their positions are encoded in another
+  ///   way beyond the context they were first trained for.
+  public func reset(length: Int = 0) {
     position = 0
     lastCount = 0
+    pass.rotary.begin(length: length)
+    for block in operations { for operation in block { operation.reset() } }
   }
 
   /// Feeds the next tokens of the sequence.
@@ -54,146 +66,92 @@ public final class ForwardPass {
   ///   - tokens: at most `passLimit`, ids inside the vocabulary.
   ///   - demand: what a sink wants to know; nil when nobody listens, and then nothing is recorded.
   ///   - firstToken: row of the first token in the run.
-  /// - Returns: one batch per router, in layer order; empty when nobody listens.
+  /// - Returns: one batch per router, in the order of `LanguageModel.routers`; empty when nobody listens.
   /// - Precondition: `position + tokens.count` within the model's context.
   public func advance(_ tokens: ArraySlice<Int32>, demand: RoutingDemand? = nil, firstToken: Int = 0) -> [RoutingBatch] {
     precondition(tokens.count <= passLimit && !tokens.isEmpty, "a pass holds 1 to \(passLimit) tokens")
     precondition(position + tokens.count <= plan.contextLength, "beyond the context")
     let count = tokens.count
-    let hiddenSize = plan.hiddenSize
-    buffers.reserve(count)
-    cache.reserve(position + count, keeping: position)
-    rotary.reserve(position + count)
-    for (row, token) in tokens.enumerated() { weights.embedding.read(row: Int(token), into: buffers.hidden + row * hiddenSize) }
-    probe?.hidden(0, UnsafeBufferPointer(start: buffers.hidden, count: count * hiddenSize))
-
-    var batches: [RoutingBatch] = []
-    for (layer, block) in weights.blocks.enumerated() {
-      attend(block, layer: layer, count: count)
-      if let batch = feedForward(block, count: count, demand: demand, firstToken: firstToken), demand != nil { batches.append(batch) }
-      if layer + 1 < weights.blocks.count {
-        probe?.hidden(layer + 1, UnsafeBufferPointer(start: buffers.hidden, count: count * hiddenSize))
-      }
+    let width = count * plan.hiddenSize
+    let stream = hidden.floats(width)
+    (pass.count, pass.position, pass.firstToken) = (count, position, firstToken)
+    (pass.demand, pass.probe, pass.batches) = (demand, probe, [])
+    for (row, token) in tokens.enumerated() { weights.embedding.read(row: Int(token), into: stream + row * plan.hiddenSize) }
+    if plan.embeddingScale != 1 { mt_scale(stream, stream, plan.embeddingScale, width) }
+    probe?.hidden(0, UnsafeBufferPointer(start: stream, count: width))
+    for (layer, block) in weights.decoder.blocks.enumerated() {
+      for (sublayer, operation) in zip(block, operations[layer]) { run(sublayer, operation, stream) }
+      if layer + 1 < operations.count { probe?.hidden(layer + 1, UnsafeBufferPointer(start: stream, count: width)) }
     }
-    pool.rmsNorm(
-      out: buffers.normed, x: buffers.hidden, rows: count, columns: hiddenSize, weight: weights.finalNorm, eps: plan.normEpsilon)
-    probe?.hidden(weights.blocks.count, UnsafeBufferPointer(start: buffers.normed, count: count * hiddenSize))
+    let final = normed.floats(width)
+    weights.decoder.finalNorm.apply(pool, out: final, x: stream, rows: count)
+    probe?.hidden(operations.count, UnsafeBufferPointer(start: final, count: width))
     position += count
     lastCount = count
-    return batches
+    return pass.batches
   }
 
   /// Logits of some rows of the last pass, `[rows.count, vocabularySize]`; valid until the next call.
   public func logits(_ rows: Range<Int>) -> UnsafeBufferPointer<Float> {
     precondition(rows.upperBound <= lastCount, "rows of the last pass")
-    buffers.reserveLogits(rows.count)
-    pool.matmul(
-      out: buffers.logits, x: buffers.normed + rows.lowerBound * plan.hiddenSize, tokens: rows.count, weight: weights.outputHead)
-    return UnsafeBufferPointer(start: buffers.logits, count: rows.count * plan.vocabularySize)
-  }
-
-  // MARK: - The two halves of a block
-
-  private func attend(_ block: BlockWeights, layer: Int, count: Int) {
-    let attention = block.attention
-    let shape = attention.plan
-    let queryWidth = shape.headCount * shape.headSize
-    let keyWidth = shape.keyValueHeadCount * shape.headSize
-    let keys = cache.keys(layer: layer, position: position)
-    let values = cache.values(layer: layer, position: position)
-    pool.rmsNorm(
-      out: buffers.normed, x: buffers.hidden, rows: count, columns: plan.hiddenSize, weight: block.attentionNorm, eps: plan.normEpsilon)
-    func product(_ out: UnsafeMutablePointer<Float>, _ linear: LinearWeights) -> Product {
-      Product(out: out, x: buffers.normed, tokens: count, weight: linear.weight, bias: linear.bias)
-    }
-    pool.multiply(product(buffers.queries, attention.query), product(keys, attention.key), product(values, attention.value))
-    normalize(buffers.queries, attention.queryNorm, heads: shape.headCount, headSize: shape.headSize, count: count)
-    normalize(keys, attention.keyNorm, heads: shape.keyValueHeadCount, headSize: shape.headSize, count: count)
-    if let clip = shape.clip {
-      clamp(buffers.queries, count * queryWidth, to: clip)
-      clamp(keys, count * keyWidth, to: clip)
-      clamp(values, count * keyWidth, to: clip)
-    }
-    rotate(shape, keys: keys, count: count)
-    var call = Attention(
-      out: buffers.mixed, queries: buffers.queries, keys: cache.keys(layer: layer), values: cache.values(layer: layer),
-      tokens: count, heads: shape.headCount, kvHeads: shape.keyValueHeadCount, headDim: shape.headSize, keyCount: position + count,
-      firstPosition: position, scale: 1 / Float(shape.headSize).squareRoot())
-    call.window = shape.window
-    pool.attend(call)
+    let count = rows.count * plan.vocabularySize
+    let logits = logitBuffer.floats(count)
+    let head = weights.outputHead
     pool.multiply(
       Product(
-        out: buffers.hidden, x: buffers.mixed, tokens: count, weight: attention.output.weight, bias: attention.output.bias,
-        accumulate: true))
+        out: logits, x: normed.floats(lastCount * plan.hiddenSize) + rows.lowerBound * plan.hiddenSize, tokens: rows.count,
+        weight: head.weight, bias: head.bias))
+    if plan.logitScale != 1 { mt_scale(logits, logits, plan.logitScale, count) }
+    return UnsafeBufferPointer(start: logits, count: count)
   }
 
-  private func normalize(_ x: UnsafeMutablePointer<Float>, _ norm: HeadNormWeights?, heads: Int, headSize: Int, count: Int) {
-    guard let norm else { return }
-    let (rows, columns) = norm.scope == .head ? (count * heads, headSize) : (count, heads * headSize)
-    pool.rmsNorm(out: x, x: x, rows: rows, columns: columns, weight: norm.weight, eps: plan.normEpsilon)
-  }
-
-  private func clamp(_ x: UnsafeMutablePointer<Float>, _ count: Int, to limit: Float) {
-    for i in 0..<count { x[i] = min(max(x[i], -limit), limit) }
-  }
-
-  /// Turns queries and keys by their positions.
-  private func rotate(_ shape: AttentionPlan, keys: UnsafeMutablePointer<Float>, count: Int) {
-    let queries = buffers.queries
-    let queryWidth = shape.headCount * shape.headSize
-    let keyWidth = shape.keyValueHeadCount * shape.headSize
-    let half = rotary.half
-    let first = position
-    rotary.cosines.withUnsafeBufferPointer { cosines in
-      rotary.sines.withUnsafeBufferPointer { sines in
-        guard let cosines = cosines.baseAddress, let sines = sines.baseAddress else { return }
-        pool.forEachRow(of: count, cost: queryWidth + keyWidth) { rows in
-          for row in rows {
-            let angles = (first + row) * half
-            mt_rope(queries + row * queryWidth, shape.headCount, shape.headSize, 2 * half, cosines + angles, sines + angles, false)
-            mt_rope(keys + row * keyWidth, shape.keyValueHeadCount, shape.headSize, 2 * half, cosines + angles, sines + angles, false)
-          }
-        }
+  private func run(_ sublayer: BoundSublayer, _ operation: any RunningOperation, _ stream: UnsafeMutablePointer<Float>) {
+    let plan = sublayer.plan
+    let width = pass.count * pass.hiddenSize
+    pass.arena.reset()
+    let input = normed.floats(width)
+    switch plan.input {
+    case .norm: sublayer.inputNorm?.apply(pool, out: input, x: stream, rows: pass.count)
+    case .stream: input.update(from: stream, count: width)
+    case .previous: break
+    }
+    pass.x = input
+    let isPlain = plan.outputNorm == nil && plan.outputScale == 1 && plan.inputAsResidual == nil && plan.destination == .stream
+    pass.out = isPlain ? stream : aside.zeros(width)
+    operation.run(pass)
+    guard !isPlain || plan.addsHeld else { return }
+    if !isPlain {
+      sublayer.outputNorm?.apply(pool, out: pass.out, x: pass.out, rows: pass.count)
+      if let factor = plan.inputAsResidual { mt_scale(stream, input, factor, width) }
+      switch plan.destination {
+      case .stream: mt_axpy(stream, pass.out, plan.outputScale, width)
+      case .held: mt_scale(held.floats(width), pass.out, plan.outputScale, width)
       }
     }
+    if plan.addsHeld { mt_add(stream, stream, held.floats(width), width) }
+  }
+}
+
+/// f32 memory that grows to the largest request and keeps its content between requests of one size.
+final class GrowingBuffer {
+  private var base = UnsafeMutablePointer<Float>.allocate(capacity: 1)
+  private var capacity = 1
+
+  deinit { base.deallocate() }
+
+  /// Room for `count` floats; what was there is lost when it has to grow.
+  func floats(_ count: Int) -> UnsafeMutablePointer<Float> {
+    if count > capacity {
+      base.deallocate()
+      base = .allocate(capacity: count)
+      capacity = count
+    }
+    return base
   }
 
-  /// - Returns: the decisions of the block's router; nil when it has none.
-  private func feedForward(_ block: BlockWeights, count: Int, demand: RoutingDemand?, firstToken: Int) -> RoutingBatch? {
-    let half = block.feedForward
-    pool.rmsNorm(
-      out: buffers.normed, x: buffers.hidden, rows: count, columns: plan.hiddenSize, weight: block.feedForwardNorm,
-      eps: plan.normEpsilon)
-    var batch: RoutingBatch?
-    if let routing = half.routing {
-      let spec = routing.router.spec
-      pool.matmul(out: buffers.routerLogits, x: buffers.normed, tokens: count, weight: routing.weight)
-      var decisions = RoutingBatch(
-        router: routing.id, expertCount: spec.expertCount, topK: spec.topK, firstToken: firstToken, count: count)
-      routing.router.decide(buffers.routerLogits, demand: demand ?? RoutingDemand(statistics: false), into: &decisions)
-      assignments.assign(
-        experts: decisions.selectedExperts, weights: decisions.routingWeights, tokens: count, topK: spec.topK,
-        expertCount: spec.expertCount)
-      batch = decisions
-    } else {
-      assignments.assignAll(tokens: count)
-    }
-    let width = count * plan.hiddenSize
-    let out = probe == nil ? buffers.hidden : buffers.zeroedMixed(width)
-    half.experts.withUnsafeBufferPointer { experts in
-      buffers.reserveExperts(ExpertCall.hiddenFloats(experts, assignments))
-      pool.runExperts(
-        ExpertCall(out: out, x: buffers.normed, hidden: buffers.expertHidden, activation: .silu), experts: experts,
-        assignments: assignments)
-    }
-    if let probe {
-      if let routing = half.routing {
-        probe.block(
-          routing.id, input: UnsafeBufferPointer(start: buffers.normed, count: width), output: UnsafeBufferPointer(start: out, count: width)
-        )
-      }
-      mt_add(buffers.hidden, buffers.hidden, out, width)
-    }
-    return batch
+  func zeros(_ count: Int) -> UnsafeMutablePointer<Float> {
+    let memory = floats(count)
+    memory.update(repeating: 0, count: count)
+    return memory
   }
 }

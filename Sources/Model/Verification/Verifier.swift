@@ -33,7 +33,7 @@ public struct Verifier {
     forward.probe = capture
     defer { forward.probe = nil }
     for sequence in sequences {
-      forward.reset()
+      forward.reset(length: sequence.tokens.count)
       for start in stride(from: 0, to: sequence.tokens.count, by: forward.passLimit) {
         let tokens = sequence.tokens[start..<min(start + forward.passLimit, sequence.tokens.count)]
         capture.add(forward.advance(tokens, demand: RoutingDemand(logitsEvery: 1)))

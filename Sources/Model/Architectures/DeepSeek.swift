@@ -1,0 +1,138 @@
+// DeepSeek-V2 (arXiv:2405.04434): latent attention, softmax router that may be limited to the best groups, shared experts.
+// DeepSeek-V3 (arXiv:2412.19437): sigmoid router with a bias that steers selection only and groups scored by their two best experts.
+// The same router serves GLM-4.5, dots.llm1, Solar Open, EXAONE-MoE and Kimi-K2; GLM-4.7-Flash has the latent attention too.
+//
+// | key                   | meaning                                                       | default        |
+// |-----------------------|---------------------------------------------------------------|----------------|
+// | n_routed_experts      | routed experts a layer                                        | required       |
+// | num_experts_per_tok   | topK                                                          | required       |
+// | n_shared_experts      | always-on experts, stored as one of their summed width        | none           |
+// | moe_intermediate_size | width of one expert                                           | required       |
+// | first_k_dense_replace | so many first blocks are dense, of width intermediate_size    | 0              |
+// | mlp_layer_types       | the same, layer by layer                                      | -              |
+// | topk_method           | V2: greedy or group_limited_greedy; V3: noaux_tc              | greedy         |
+// | n_group, topk_group   | groups of experts, and how many a token may choose from       | 1, 1           |
+// | norm_topk_prob        | V3: weights divided by their sum + 1e-20; V2 never            | true           |
+// | routed_scaling_factor | factor on the weights                                         | 1              |
+// | q_lora_rank, kv_lora_rank, qk_nope_head_dim, qk_rope_head_dim, v_head_dim | latent attention | required   |
+
+import Routing
+
+extension Family {
+  static let deepSeekV2 = Family(modelType: "deepseek_v2") { configuration in
+    let sizes = try DecoderSizes(latent: configuration)
+    let method = try configuration.text("topk_method", default: "greedy")
+    var router = try RouterSpec.softmaxTopK(
+      configuration.count("num_experts_per_tok"), of: configuration.count("n_routed_experts"), renormalised: false)
+    router.routedScale = Float(try configuration.number("routed_scaling_factor", default: 1))
+    let groups = try configuration.groups(score: .maximum, fill: .zero)
+    switch method {
+    case "greedy": break
+    case "group_limited_greedy": router.groupLimit = groups
+    default:
+      throw configuration.refused("topk_method", found: "\"\(method)\"", supported: "\"greedy\", \"group_limited_greedy\"")
+    }
+    try configuration.require("scoring_func", "softmax", default: "softmax")
+    // The reference never renormalises, whatever this says.
+    _ = try configuration.flag("norm_topk_prob", default: false)
+    let attention = try latentAttention(sizes, interleaved: true)
+    let feedForward = try sharedExperts(sizes, router: router, hasBias: false)
+    return sizes.model("deepseek_v2") { sizes.block(layer: $0, attention($0, "self_attn."), feedForward($0)) }
+  }
+
+  static let deepSeekV3 = Family(modelType: "deepseek_v3") { try latentSigmoid("deepseek_v3", $0) }
+  /// Kimi-K2 is published under this name.
+  static let kimiK2 = Family(modelType: "kimi_k2") { try latentSigmoid("kimi_k2", $0) }
+  static let glm4MoELite = Family(modelType: "glm4_moe_lite") { try latentSigmoid("glm4_moe_lite", $0) }
+
+  private static func latentSigmoid(_ family: String, _ configuration: Configuration) throws -> ModelPlan {
+    let sizes = try DecoderSizes(latent: configuration)
+    let isInterleaved = try configuration.flag("rope_interleave", default: true)
+    let attention = try latentAttention(sizes, interleaved: isInterleaved)
+    let feedForward = try sharedExperts(sizes, router: configuration.sigmoidRouter(), hasBias: true)
+    return sizes.model(family) { sizes.block(layer: $0, attention($0, "self_attn."), feedForward($0)) }
+  }
+
+  /// Latent attention by block and by the name it has there.
+  static func latentAttention(_ sizes: DecoderSizes, interleaved: Bool) throws -> (Int, String) -> LatentAttentionPlan {
+    let configuration = sizes.configuration
+    let plain = try configuration.count("qk_nope_head_dim")
+    let rotated = try configuration.count("qk_rope_head_dim")
+    let value = try configuration.count("v_head_dim")
+    let latent = try configuration.count("kv_lora_rank")
+    let queryRank = try configuration.optionalCount("q_lora_rank")
+    let bias = try configuration.flag("attention_bias", default: false)
+    let settings = try configuration.rotarySettings(headSize: rotated, isInterleaved: interleaved)
+    let magnitude = settings.attentionMagnitude
+    let scale = Float(magnitude * magnitude / Double(plain + rotated).squareRoot())
+    return { layer, name in
+      let prefix = sizes.prefix(layer) + name
+      return LatentAttentionPlan(
+        headCount: sizes.headCount, plainSize: plain, rotatedSize: rotated, valueSize: value, latentSize: latent,
+        queryDown: queryRank.map { _ in LinearPlan(prefix: prefix + "q_a_proj", bias: bias) },
+        queryNorm: queryRank.map { _ in .rms("\(prefix)q_a_layernorm.weight", 1e-6) }, queryDownSize: queryRank ?? 0,
+        query: LinearPlan(prefix: prefix + (queryRank == nil ? "q_proj" : "q_b_proj")),
+        latent: LinearPlan(prefix: prefix + "kv_a_proj_with_mqa", bias: bias), latentNorm: .rms("\(prefix)kv_a_layernorm.weight", 1e-6),
+        unfold: LinearPlan(prefix: prefix + "kv_b_proj"), output: LinearPlan(prefix: prefix + "o_proj", bias: bias),
+        rotary: settings.plan, scale: scale)
+    }
+  }
+
+  /// Dense blocks first, then routed ones with shared experts under `mlp.`.
+  static func sharedExperts(
+    _ sizes: DecoderSizes, router: RouterSpec, hasBias: Bool, bias: String = "gate.e_score_correction_bias", hasDenseBlocks: Bool = true
+  ) throws -> (Int) -> any OperationPlan {
+    let configuration = sizes.configuration
+    let width = try configuration.count("moe_intermediate_size")
+    let denseWidth = try configuration.count("intermediate_size", default: hasDenseBlocks ? nil : 1)
+    let sharedCount = try configuration.optionalCount("n_shared_experts", "num_shared_experts") ?? 0
+    let declaredBlocks = try configuration.wholeNumber("first_k_dense_replace", default: 0)
+    let denseBlocks = hasDenseBlocks ? declaredBlocks : 0
+    let types = try configuration.layerTypes("mlp_layer_types", count: sizes.layerCount)
+    let frequency = try configuration.count("moe_layer_freq", default: 1)
+    if frequency != 1 { throw configuration.refused("moe_layer_freq", found: "\(frequency)", supported: "1") }
+    if try configuration.flag("mlp_bias", default: false) { throw configuration.refused("mlp_bias", found: "true", supported: "false") }
+    return { layer in
+      let prefix = sizes.prefix(layer) + "mlp."
+      if types.map({ $0[layer] == "dense" }) ?? (layer < denseBlocks) { return GatedPlan.projections(prefix, denseWidth) }
+      var experts = ExpertsPlan(
+        router: router, routerLinear: LinearPlan(prefix: prefix + "gate"), expert: { .projections(prefix + "experts.\($0).", width) })
+      if hasBias { experts.correctionBias = VectorPlan(prefix + bias) }
+      if sharedCount > 0 {
+        experts.shared = [ExpertsPlan.Shared(expert: .projections(prefix + "shared_experts.", sharedCount * width))]
+      }
+      return experts
+    }
+  }
+}
+
+extension DecoderSizes {
+  /// Head sizes are those of the latent attention; `head_dim` only repeats one of them.
+  fileprivate init(latent configuration: Configuration) throws {
+    try self.init(configuration, headSize: configuration.count("qk_rope_head_dim"))
+    _ = configuration.value("head_dim", "qk_head_dim")
+    _ = configuration.value("num_nextn_predict_layers")
+  }
+}
+
+extension Configuration {
+  /// `n_group` and `topk_group`; nil when every group is kept.
+  func groups(score: RouterSpec.GroupLimit.GroupScore, fill: RouterSpec.GroupLimit.Fill) throws -> RouterSpec.GroupLimit? {
+    let groups = try optionalCount("n_group") ?? 1
+    let kept = try optionalCount("topk_group") ?? 1
+    return groups == kept ? nil : RouterSpec.GroupLimit(groupCount: groups, topKGroups: kept, groupScore: score, fill: fill)
+  }
+
+  /// The router of DeepSeek-V3 without its bias, which is a tensor.
+  func sigmoidRouter() throws -> RouterSpec {
+    let experts = try count("n_routed_experts", "num_experts", "num_local_experts")
+    let topK = try count("num_experts_per_tok")
+    let scale = try number("routed_scaling_factor", default: 1)
+    try require("scoring_func", "sigmoid", default: "sigmoid")
+    try require("topk_method", "noaux_tc", default: "noaux_tc")
+    let isNormalised = try flag("norm_topk_prob", default: true)
+    var router = RouterSpec.sigmoidTopK(topK, of: experts, normalization: isNormalised ? .sum(epsilon: 1e-20) : .none, scale: scale)
+    router.groupLimit = try groups(score: .sumOfTopTwo, fill: .negativeInfinity)
+    return router
+  }
+}

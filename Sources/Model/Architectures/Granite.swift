@@ -1,0 +1,84 @@
+// Granite-MoE (IBM 2024): softmax over the chosen logits, experts in one tensor, and multipliers on embeddings, attention, residuals
+// and logits; Granite-MoE-Shared adds an expert for every token beside the block.
+//
+// | key                      | meaning                                   | default  |
+// |--------------------------|-------------------------------------------|----------|
+// | num_local_experts        | experts a layer                           | required |
+// | num_experts_per_tok      | topK                                      | required |
+// | intermediate_size        | width of one expert                       | required |
+// | shared_intermediate_size | width of the shared expert                | none     |
+// | embedding_multiplier     | factor on embeddings                      | 1        |
+// | attention_multiplier     | factor on attention scores                | 1        |
+// | residual_multiplier      | factor on what each half adds             | 1        |
+// | logits_scaling           | divisor of logits                         | 1        |
+
+import Routing
+
+extension Family {
+  static let graniteMoE = Family(modelType: "granitemoe") { try granite("granitemoe", $0, shared: nil) }
+  static let graniteMoEShared = Family(modelType: "granitemoeshared") {
+    try granite("granitemoeshared", $0, shared: $0.wholeNumber("shared_intermediate_size", default: 1024))
+  }
+
+  private static func granite(_ family: String, _ configuration: Configuration, shared: Int?) throws -> ModelPlan {
+    let granite = try GraniteHalves(configuration, shared: shared)
+    let bias = try configuration.flag("attention_bias", default: false)
+    let rotary = try configuration.rotary(headSize: granite.sizes.headSize)
+    return granite.model(family) { layer in
+      var attention = granite.sizes.attention(layer: layer, rotary: rotary, bias: bias)
+      attention.scale = granite.attentionMultiplier
+      return attention
+    }
+  }
+}
+
+/// What the Granite families share: the multipliers and the routed half.
+struct GraniteHalves {
+  let sizes: DecoderSizes
+  let attentionMultiplier: Float
+  private let embeddingMultiplier: Float
+  private let residualMultiplier: Float
+  private let logitDivisor: Float
+  private let router: RouterSpec
+  private let width: Int
+  private let shared: Int?
+
+  init(_ configuration: Configuration, shared: Int?) throws {
+    sizes = try DecoderSizes(configuration)
+    router = try RouterSpec.topKSoftmax(configuration.count("num_experts_per_tok"), of: configuration.count("num_local_experts"))
+    width = try configuration.count("intermediate_size")
+    self.shared = shared == 0 ? nil : shared
+    embeddingMultiplier = Float(try configuration.number("embedding_multiplier", default: 1))
+    attentionMultiplier = Float(try configuration.number("attention_multiplier", default: 1))
+    residualMultiplier = Float(try configuration.number("residual_multiplier", default: 1))
+    logitDivisor = Float(try configuration.number("logits_scaling", default: 1))
+  }
+
+  func model(_ family: String, mixer: (Int) throws -> any OperationPlan) rethrows -> ModelPlan {
+    var model = try sizes.model(family) { try block($0, mixer($0)) }
+    model.embeddingScale = embeddingMultiplier
+    model.logitScale = 1 / logitDivisor
+    return model
+  }
+
+  private func block(_ layer: Int, _ mixer: any OperationPlan) -> BlockPlan {
+    let prefix = sizes.prefix(layer) + "block_sparse_moe."
+    let (router, width, hidden) = (router, width, sizes.hiddenSize)
+    let experts = ExpertsPlan(
+      router: router, routerLinear: LinearPlan(prefix: prefix + "router.layer"),
+      expert: {
+        .fused(
+          prefix + "input_linear.weight", prefix + "output_linear.weight", width: width, hidden: hidden, expert: ($0, router.expertCount))
+      })
+    var block = sizes.block(layer: layer, mixer, experts)
+    if let shared {
+      let prefix = sizes.prefix(layer) + "shared_mlp."
+      block.sublayers.append(
+        SublayerPlan(
+          .previous,
+          GatedPlan.fused(prefix + "input_linear.weight", prefix + "output_linear.weight", width: shared, hidden: sizes.hiddenSize)))
+    }
+    for index in block.sublayers.indices { block.sublayers[index].outputScale = residualMultiplier }
+    return block
+  }
+}

@@ -1,0 +1,100 @@
+// Hunyuan-A13B (Tencent 2025): RMS norm on heads behind the rotation, a shared expert, softmax router with renormalised weights.
+// Hy3 has the sigmoid router with a bias that steers selection only.
+//
+// | key                   | meaning                                             | default  |
+// |-----------------------|-----------------------------------------------------|----------|
+// | num_experts           | routed experts a layer                              | required |
+// | moe_topk              | topK, one number or one a layer                     | required |
+// | moe_intermediate_size | width of one expert, one number or one a layer      | intermediate_size |
+// | num_shared_expert     | 1 where a layer has the shared expert               | 1        |
+// | intermediate_size     | width of the shared expert                          | required |
+// | rope_scaling.alpha    | base times alpha^(d / (d - 2)), type dynamic        | none     |
+
+import Routing
+
+extension Family {
+  static let hunYuanMoE = Family(modelType: "hunyuan_v1_moe") { configuration in
+    let sizes = try DecoderSizes(configuration, epsilon: 1e-5)
+    let experts = try configuration.count("num_experts")
+    let topK = try configuration.perLayer("moe_topk", sizes.layerCount)
+    let declared = try configuration.optionalPerLayer("moe_intermediate_size", sizes.layerCount)
+    let sharedWidth = try configuration.count("intermediate_size")
+    let shared = try configuration.optionalPerLayer("num_shared_expert", sizes.layerCount)
+    if let shared, shared.contains(where: { $0 != 1 }) {
+      throw configuration.refused("num_shared_expert", found: "\(shared)", supported: "1 in every layer")
+    }
+    if !(try configuration.flag("use_qk_norm", default: true)) {
+      throw configuration.refused("use_qk_norm", found: "false", supported: "true")
+    }
+    let bias = try configuration.flag("attention_bias", default: false)
+    _ = configuration.value("eod_token_id", "sep_token_id", "use_mixed_mlp_moe", "use_cla", "moe_layer_num_skipped", "norm_topk_prob")
+    let rotary = try configuration.rotary(headSize: sizes.headSize)
+    // The reference gives routed experts the width of the shared one.
+    if let declared, declared.contains(where: { $0 != sharedWidth }) {
+      throw configuration.refused("moe_intermediate_size", found: "\(declared)", supported: "intermediate_size \(sharedWidth)")
+    }
+    return sizes.model("hunyuan_v1_moe") { layer in
+      var attention = sizes.attention(layer: layer, rotary: rotary, bias: bias)
+      sizes.normHeads(&attention, layer: layer, scope: .head, query: "query_layernorm", key: "key_layernorm")
+      attention.normsFollowRotary = true
+      let prefix = sizes.prefix(layer) + "mlp."
+      var routed = ExpertsPlan(
+        router: .softmaxTopK(topK[layer], of: experts, renormalised: true), routerLinear: LinearPlan(prefix: prefix + "gate.wg"),
+        expert: { .projections(prefix + "experts.\($0).", sharedWidth) })
+      routed.shared = [ExpertsPlan.Shared(expert: .projections(prefix + "shared_mlp.", sharedWidth))]
+      return sizes.block(layer: layer, attention, routed)
+    }
+  }
+}
+
+extension Family {
+  static let hunYuanV3 = Family(modelType: "hy_v3") { configuration in
+    let sizes = try DecoderSizes(configuration, epsilon: 1e-5)
+    let router = RouterSpec.sigmoidTopK(
+      try configuration.count("num_experts_per_tok"), of: try configuration.count("num_experts", "num_local_experts"),
+      normalization: .sum(epsilon: 1e-20), scale: try configuration.number("router_scaling_factor", default: 1))
+    let width = try configuration.count("moe_intermediate_size")
+    let denseWidth = try configuration.count("intermediate_size")
+    let shared = try configuration.count("num_shared_experts", default: 1)
+    let halves = try configuration.layerTypes("mlp_layer_types", count: sizes.layerCount)
+    let denseBlocks = try configuration.wholeNumber("first_k_dense_replace", default: 1)
+    let bias = try configuration.flag("attention_bias", default: false)
+    if try configuration.flag("mlp_bias", default: false) { throw configuration.refused("mlp_bias", found: "true", supported: "false") }
+    _ = configuration.value("enable_moe_fp32_combine", "enable_lm_head_fp32", "num_nextn_predict_layers", "route_norm", "qk_norm")
+    let rotary = try configuration.rotary(headSize: sizes.headSize)
+    return sizes.model("hy_v3") { layer in
+      var attention = sizes.attention(layer: layer, rotary: rotary, bias: bias)
+      sizes.normHeads(&attention, layer: layer, scope: .head)
+      let prefix = sizes.prefix(layer) + "mlp."
+      if halves.map({ $0[layer] == "dense" }) ?? (layer < denseBlocks) {
+        return sizes.block(layer: layer, attention, GatedPlan.projections(prefix, denseWidth))
+      }
+      var routed = ExpertsPlan(
+        router: router, routerLinear: LinearPlan(prefix: prefix + "router.gate"), correctionBias: VectorPlan(prefix + "expert_bias"),
+        expert: { .projections(prefix + "experts.\($0).", width) })
+      routed.shared = [ExpertsPlan.Shared(expert: .projections(prefix + "shared_mlp.", shared * width))]
+      return sizes.block(layer: layer, attention, routed)
+    }
+  }
+}
+
+extension Configuration {
+  /// One positive number for every layer, or one each.
+  func perLayer(_ key: String, _ layerCount: Int) throws -> [Int] {
+    guard let values = try optionalPerLayer(key, layerCount) else {
+      throw ModelError.configuration(file: file, key: key, expected: "a positive integer, or one for each layer", found: "nothing")
+    }
+    return values
+  }
+
+  func optionalPerLayer(_ key: String, _ layerCount: Int) throws -> [Int]? {
+    guard let value = value(key) else { return nil }
+    let values =
+      value.kind == .array ? value.elements.compactMap(\.int64) : value.int64.map { Array(repeating: $0, count: layerCount) } ?? []
+    guard values.count == layerCount, values.allSatisfy({ $0 > 0 && $0 < 1 << 31 }) else {
+      throw ModelError.configuration(
+        file: file, key: key, expected: "a positive integer, or \(layerCount) of them", found: "\(values.count) numbers")
+    }
+    return values.map { Int($0) }
+  }
+}

@@ -1,0 +1,93 @@
+// Qwen2-MoE (Yang et al. 2024, arXiv:2407.10671): a shared expert behind a sigmoid gate beside the routed ones.
+// Qwen3-MoE (Yang et al. 2025, arXiv:2505.09388): no shared expert; RMS norm on each query and key head.
+//
+// | key                   | meaning                                              | default        |
+// |-----------------------|------------------------------------------------------|----------------|
+// | num_experts           | routed experts a layer (num_local_experts likewise)  | required       |
+// | num_experts_per_tok   | topK                                                 | required       |
+// | norm_topk_prob        | weights divided by their sum                         | false          |
+// | moe_intermediate_size | width of one expert                                  | required       |
+// | shared_expert_intermediate_size | width of the shared expert                 | Qwen2-MoE only |
+// | intermediate_size     | width of a dense block                               | with dense     |
+// | mlp_only_layers       | dense blocks                                         | none           |
+// | decoder_sparse_step   | every n-th block is routed, counted from 1           | 1              |
+// | qkv_bias, attention_bias | biases on q, k, v (and o)                         | true, false    |
+// | use_sliding_window    | whether sliding_window holds, from max_window_layers on | false       |
+
+import Routing
+
+extension Family {
+  static let qwen2MoE = Family(modelType: "qwen2_moe") { configuration in
+    let sizes = try DecoderSizes(configuration)
+    let bias = try configuration.flag("qkv_bias", default: true)
+    let shared = try configuration.count("shared_expert_intermediate_size")
+    let rotary = try configuration.rotary(headSize: sizes.headSize, defaultBase: 10_000)
+    let windows = try slidingWindows(sizes)
+    let feedForward = try qwenFeedForward(sizes, shared: shared)
+    return try sizes.model("qwen2_moe") { layer in
+      var attention = sizes.attention(layer: layer, rotary: rotary, bias: bias, outputBias: false)
+      attention.window = windows(layer)
+      return sizes.block(layer: layer, attention, try feedForward(layer))
+    }
+  }
+
+  static let qwen3MoE = Family(modelType: "qwen3_moe") { configuration in
+    let sizes = try DecoderSizes(configuration)
+    let bias = try configuration.flag("attention_bias", default: false)
+    let rotary = try configuration.rotary(headSize: sizes.headSize, defaultBase: 10_000)
+    let declared = try configuration.optionalCount("sliding_window")
+    let window = try configuration.flag("use_sliding_window", default: false) ? declared : nil
+    let feedForward = try qwenFeedForward(sizes, shared: nil)
+    return try sizes.model("qwen3_moe") { layer in
+      var attention = sizes.attention(layer: layer, rotary: rotary, bias: bias)
+      sizes.normHeads(&attention, layer: layer, scope: .head)
+      attention.window = window
+      return sizes.block(layer: layer, attention, try feedForward(layer))
+    }
+  }
+
+  /// The window of each layer: by `layer_types`, or for the layers from `max_window_layers` on.
+  private static func slidingWindows(_ sizes: DecoderSizes) throws -> (Int) -> Int? {
+    let configuration = sizes.configuration
+    let isUsed = try configuration.flag("use_sliding_window", default: false)
+    let types = try configuration.layerTypes(count: sizes.layerCount)
+    let first = try configuration.optionalCount("max_window_layers") ?? 0
+    guard isUsed else {
+      _ = configuration.value("sliding_window")
+      return { _ in nil }
+    }
+    let window = try configuration.count("sliding_window")
+    return { layer in (types.map { $0[layer] == "sliding_attention" } ?? (layer >= first)) ? window : nil }
+  }
+
+  static func qwenFeedForward(
+    _ sizes: DecoderSizes, shared: Int?, isNormalizedByDefault: Bool = false
+  ) throws -> (Int) throws -> any OperationPlan {
+    let configuration = sizes.configuration
+    let router = try RouterSpec.softmaxTopK(
+      configuration.count("num_experts_per_tok"), of: configuration.count("num_experts", "num_local_experts"),
+      renormalised: configuration.flag("norm_topk_prob", default: isNormalizedByDefault))
+    let width = try configuration.count("moe_intermediate_size")
+    let denseWidth = try configuration.optionalCount("intermediate_size")
+    let isDense = try configuration.isDense()
+    return { layer in
+      let prefix = sizes.prefix(layer) + "mlp."
+      if isDense(layer) {
+        guard let denseWidth else {
+          throw ModelError.configuration(
+            file: configuration.file, key: "intermediate_size", expected: "a width for the dense layer \(layer)", found: "nothing")
+        }
+        return GatedPlan.projections(prefix, denseWidth)
+      }
+      var experts = ExpertsPlan(
+        router: router, routerLinear: LinearPlan(prefix: prefix + "gate"), expert: { .projections(prefix + "experts.\($0).", width) })
+      if let shared {
+        experts.shared = [
+          ExpertsPlan.Shared(
+            expert: .projections(prefix + "shared_expert.", shared), gate: LinearPlan(prefix: prefix + "shared_expert_gate"))
+        ]
+      }
+      return experts
+    }
+  }
+}

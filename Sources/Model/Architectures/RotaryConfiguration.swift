@@ -1,0 +1,172 @@
+// How a configuration states its rotary positions: `rope_parameters` (transformers 5) or `rope_theta`, `rope_scaling` and
+// `partial_rotary_factor` (before). What is not one of the known ways to stretch a context is refused.
+//
+// | rope_type | fields |
+// |-----------|--------|
+// | default   | rope_theta, partial_rotary_factor |
+// | linear    | factor |
+// | yarn      | factor, original_max_position_embeddings, beta_fast, beta_slow, truncate, attention_factor, mscale, mscale_all_dim |
+// | llama3    | factor, low_freq_factor, high_freq_factor, original_max_position_embeddings |
+// | longrope, su | short_factor, long_factor, original_max_position_embeddings, factor, attention_factor, short_mscale, long_mscale |
+
+import Formats
+
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+/// Rotary settings as read, with what else a declaration may need of them.
+struct RotarySettings {
+  var plan: RotaryPlan
+  /// yarn: `mscale_all_dim` and `factor`, which DeepSeek's attention scale depends on.
+  var attentionMagnitude: Double = 1
+}
+
+extension Configuration {
+  func rotary(
+    headSize: Int, defaultBase: Double = 10_000, defaultShare: Double = 1, layerType: String? = nil, isInterleaved: Bool = false
+  ) throws -> RotaryPlan {
+    try rotarySettings(
+      headSize: headSize, defaultBase: defaultBase, defaultShare: defaultShare, layerType: layerType, isInterleaved: isInterleaved
+    ).plan
+  }
+
+  /// - Parameters:
+  ///   - defaultShare: share of each head that turns, where the configuration does not say.
+  ///   - layerType: the entry to take where `rope_parameters` has one for each type of layer.
+  /// - Throws: `ModelError` for a way of scaling that is unknown or incomplete.
+  func rotarySettings(
+    headSize: Int, defaultBase: Double = 10_000, defaultShare: Double = 1, layerType: String? = nil, isInterleaved: Bool = false
+  ) throws -> RotarySettings {
+    var base = try number("rope_theta", default: defaultBase)
+    var share = try number("partial_rotary_factor", default: defaultShare)
+    var scaling: RotaryScalingReader?
+    for key in ["rope_parameters", "rope_scaling"] {
+      guard var value = value(key), value.kind == .object else { continue }
+      var place = key
+      if let layerType, let own = value.objectMembers.first(where: { $0.0 == layerType })?.1 {
+        (value, place) = (own, "\(key).\(layerType)")
+      }
+      let reader = RotaryScalingReader(configuration: self, place: place, fields: value.objectMembers)
+      base = try reader.number("rope_theta") ?? base
+      share = try reader.number("partial_rotary_factor") ?? share
+      scaling = reader
+    }
+    let rotated = Int(Double(headSize) * share)
+    guard rotated >= 0, rotated % 2 == 0, rotated <= headSize, base > 0 else {
+      throw ModelError.configuration(
+        file: file, key: "partial_rotary_factor", expected: "an even number of rotated elements in a head of \(headSize)", found: "\(share)"
+      )
+    }
+    var settings = RotarySettings(plan: RotaryPlan(base: base, rotatedSize: rotated, isInterleaved: isInterleaved))
+    try scaling?.apply(to: &settings)
+    return settings
+  }
+}
+
+/// One object of scaling fields.
+private struct RotaryScalingReader {
+  let configuration: Configuration
+  let place: String
+  let fields: [(String, JSONValue)]
+
+  func field(_ name: String) -> JSONValue? { fields.first { $0.0 == name && !$0.1.isNull }?.1 }
+
+  func number(_ name: String) throws -> Double? {
+    guard let value = field(name) else { return nil }
+    guard let number = value.double, number.isFinite else {
+      throw ModelError.configuration(
+        file: configuration.file, key: "\(place).\(name)", expected: "a finite number", found: "something else")
+    }
+    return number
+  }
+
+  func required(_ name: String) throws -> Double {
+    guard let number = try number(name) else {
+      throw ModelError.configuration(file: configuration.file, key: "\(place).\(name)", expected: "a number", found: "nothing")
+    }
+    return number
+  }
+
+  private func numbers(_ name: String, count: Int) throws -> [Double] {
+    let values = field(name)?.kind == .array ? field(name)?.elements.compactMap(\.double) ?? [] : []
+    guard values.count == count, values.allSatisfy({ $0 > 0 && $0.isFinite }) else {
+      throw ModelError.configuration(
+        file: configuration.file, key: "\(place).\(name)", expected: "\(count) positive numbers", found: "\(values.count)")
+    }
+    return values
+  }
+
+  private func originalContext() throws -> Int {
+    let context =
+      try number("original_max_position_embeddings").map { Int($0) }
+      ?? configuration.optionalCount("original_max_position_embeddings") ?? configuration.count("max_position_embeddings")
+    guard context > 0 else {
+      throw ModelError.configuration(
+        file: configuration.file, key: "\(place).original_max_position_embeddings", expected: "a positive integer", found: "\(context)")
+    }
+    return context
+  }
+
+  private static let common: Set<String> = ["rope_theta", "partial_rotary_factor", "rope_type", "type", "rope_dim"]
+
+  private func refuseOthers(_ known: Set<String>) throws {
+    for (name, value) in fields where !value.isNull && !known.contains(name) && !Self.common.contains(name) {
+      throw configuration.refused("\(place).\(name)", found: "set", supported: known.sorted().joined(separator: ", "))
+    }
+  }
+
+  func apply(to settings: inout RotarySettings) throws {
+    let type = field("rope_type")?.string ?? field("type")?.string ?? "default"
+    switch type {
+    case "default":
+      // Some configurations carry the fields of a scaling that they do not use.
+      return
+    case "linear":
+      try refuseOthers(["factor"])
+      settings.plan.scaling = .linear(factor: try required("factor"))
+    case "yarn", "deepseek_yarn": try applyYarn(&settings)
+    case "llama3":
+      try refuseOthers(["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"])
+      settings.plan.scaling = .llama3(
+        factor: try required("factor"), lowFactor: try required("low_freq_factor"), highFactor: try required("high_freq_factor"),
+        originalContext: try originalContext())
+    case "longrope", "su": try applyLongRope(&settings)
+    default:
+      throw configuration.refused("\(place).rope_type", found: "\"\(type)\"", supported: "default, linear, yarn, llama3, longrope")
+    }
+  }
+
+  private func applyYarn(_ settings: inout RotarySettings) throws {
+    try refuseOthers([
+      "factor", "original_max_position_embeddings", "beta_fast", "beta_slow", "truncate", "attention_factor", "mscale", "mscale_all_dim",
+    ])
+    let factor = try required("factor")
+    let mscale = try number("mscale") ?? 0
+    let allDimensions = try number("mscale_all_dim") ?? 0
+    func magnitude(_ weight: Double) -> Double { factor <= 1 ? 1 : 0.1 * weight * log(factor) + 1 }
+    let derived = mscale != 0 && allDimensions != 0 ? magnitude(mscale) / magnitude(allDimensions) : magnitude(1)
+    settings.plan.magnitude = Float(try number("attention_factor") ?? derived)
+    settings.attentionMagnitude = allDimensions != 0 ? magnitude(allDimensions) : 1
+    settings.plan.scaling = .yarn(
+      factor: factor, originalContext: try originalContext(), betaFast: try number("beta_fast") ?? 32,
+      betaSlow: try number("beta_slow") ?? 1, truncates: field("truncate")?.bool ?? true)
+  }
+
+  private func applyLongRope(_ settings: inout RotarySettings) throws {
+    try refuseOthers([
+      "short_factor", "long_factor", "original_max_position_embeddings", "factor", "attention_factor", "short_mscale", "long_mscale",
+    ])
+    let pairs = settings.plan.rotatedSize / 2
+    let original = try originalContext()
+    let stretch = try number("factor") ?? Double(configuration.count("max_position_embeddings")) / Double(original)
+    let derived = stretch <= 1 ? 1 : (1 + log(stretch) / log(Double(original))).squareRoot()
+    let magnitude = Float(try number("attention_factor") ?? derived)
+    settings.plan.magnitude = Float(try number("short_mscale") ?? Double(magnitude))
+    settings.plan.longMagnitude = Float(try number("long_mscale") ?? Double(magnitude))
+    settings.plan.scaling = .longRope(
+      short: try numbers("short_factor", count: pairs), long: try numbers("long_factor", count: pairs), originalContext: original)
+  }
+}

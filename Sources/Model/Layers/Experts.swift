@@ -1,0 +1,200 @@
+// The feed-forward half of a block: a router with its experts and those that are always on, or one gated projection for every token.
+// Who is chosen and with which weight is `Router`'s business; here the router's logits are computed and its decision is carried out.
+
+import CKernels
+import Routing
+
+/// `down(activation(gate x) * up x)`; without a gate `down(activation(up x))`.
+struct GatedPlan: OperationPlan {
+  var gate: LinearPlan?
+  var up: LinearPlan
+  var down: LinearPlan
+  var intermediateSize: Int
+  var activation = ExpertActivation.silu
+
+  func bind(_ binder: WeightBinder) throws -> any BoundOperation {
+    BoundDense(weights: try weights(binder), activation: activation)
+  }
+
+  func weights(_ binder: WeightBinder) throws -> ExpertWeights {
+    let because = "hidden_size and the intermediate sizes in config.json"
+    let hidden = binder.hiddenSize
+    let gate = try gate.map { try binder.linear($0, rows: intermediateSize, columns: hidden, because: because) }
+    let up = try binder.linear(up, rows: intermediateSize, columns: hidden, because: because)
+    let down = try binder.linear(down, rows: hidden, columns: intermediateSize, because: because)
+    return ExpertWeights(
+      gate: gate?.weight, up: up.weight, down: down.weight, gateBias: gate?.bias, upBias: up.bias, downBias: down.bias)
+  }
+}
+
+/// A router and its experts.
+struct ExpertsPlan: OperationPlan {
+  /// An expert that every token takes.
+  struct Shared: Sendable {
+    var expert: GatedPlan
+    /// `[1, hidden]`: the sigmoid of this score multiplies its output.
+    var gate: LinearPlan?
+  }
+
+  var stack = RouterStack.feedForward
+  /// Without its correction bias, which is a tensor.
+  var router: RouterSpec
+  /// `[expertCount, hidden]`, identity experts included.
+  var routerLinear: LinearPlan
+  /// `[expertCount]`
+  var correctionBias: VectorPlan?
+  /// The weights of one expert that has any.
+  var expert: @Sendable (Int) -> GatedPlan
+  var shared: [Shared] = []
+  /// Factor on the sum of all experts.
+  var outputScale: Float = 1
+  /// `[hidden]`: added to every token's output.
+  var outputBias: VectorPlan?
+
+  func bind(_ binder: WeightBinder) throws -> any BoundOperation { try BoundExperts(self, binder) }
+}
+
+/// `@unchecked Sendable`: read-only memory that the checkpoint keeps.
+struct BoundDense: BoundOperation, @unchecked Sendable {
+  let weights: ExpertWeights
+  let activation: ExpertActivation
+
+  func start() -> any RunningOperation { RunningDense(self) }
+}
+
+final class RunningDense: RunningOperation {
+  private let experts: [ExpertWeights]
+  private let activation: ExpertActivation
+  private var assignments = ExpertAssignments()
+
+  init(_ bound: BoundDense) {
+    experts = [bound.weights]
+    activation = bound.activation
+  }
+
+  func run(_ pass: Pass) {
+    assignments.assignAll(tokens: pass.count)
+    pass.runExperts(experts, assignments, out: pass.out, activation: activation)
+  }
+}
+
+/// `@unchecked Sendable`: read-only memory that the checkpoint keeps.
+struct BoundExperts: BoundOperation, @unchecked Sendable {
+  let id: RouterID
+  let router: Router
+  let routerLinear: Linear
+  /// Routed experts that have weights, then shared ones.
+  let experts: [ExpertWeights]
+  let activation: ExpertActivation
+  /// Gates of the shared experts; nil: always 1.
+  let sharedGates: [Linear?]
+  let outputScale: Float
+  let outputBias: UnsafePointer<Float>?
+
+  init(_ plan: ExpertsPlan, _ binder: WeightBinder) throws {
+    id = RouterID(stack: plan.stack, layer: binder.layer)
+    let because = "the expert count and hidden_size in config.json"
+    var spec = plan.router
+    routerLinear = try binder.linear(plan.routerLinear, rows: spec.expertCount, columns: binder.hiddenSize, because: because)
+    if let bias = plan.correctionBias {
+      let values = try binder.vector(bias, count: spec.expertCount, because: because)
+      spec.correctionBias = Array(UnsafeBufferPointer(start: values, count: spec.expertCount))
+    }
+    router = try Router(spec)
+    let real = spec.expertCount - spec.identityExperts
+    experts = try (0..<real).map { try plan.expert($0).weights(binder) } + plan.shared.map { try $0.expert.weights(binder) }
+    activation = plan.expert(0).activation
+    sharedGates = try plan.shared.map { shared in
+      try shared.gate.map { try binder.linear($0, rows: 1, columns: binder.hiddenSize, because: "hidden_size in config.json") }
+    }
+    outputScale = plan.outputScale
+    outputBias = try plan.outputBias.map { try binder.vector($0, count: binder.hiddenSize, because: "hidden_size in config.json") }
+  }
+
+  var routers: [RouterDescription] { [RouterDescription(id: id, spec: router.spec)] }
+
+  var routerPrecision: StoredType? { routerLinear.weight.type }
+
+  var idleParameters: Int {
+    let routed = experts.dropLast(sharedGates.count)
+    guard let expert = routed.first else { return 0 }
+    let size = expert.up.rows * expert.up.columns + expert.down.rows * expert.down.columns + (expert.gate.map { $0.rows * $0.columns } ?? 0)
+    return max(0, routed.count - router.spec.topK) * size
+  }
+
+  func start() -> any RunningOperation { RunningExperts(self) }
+}
+
+final class RunningExperts: RunningOperation {
+  private let bound: BoundExperts
+  private var assignments = ExpertAssignments()
+
+  init(_ bound: BoundExperts) { self.bound = bound }
+
+  func run(_ pass: Pass) {
+    let decisions = pass.decide(bound.router, bound.id, bound.routerLinear)
+    // A probe wants the block's output by itself, and so does a scale.
+    let width = pass.count * pass.hiddenSize
+    let isApart = pass.probe != nil || bound.outputScale != 1
+    let out = isApart ? pass.arena.zeros(width) : pass.out
+    carryOut(decisions, pass, into: out)
+    if isApart {
+      if bound.outputScale != 1 { mt_scale(out, out, bound.outputScale, width) }
+      pass.probe?.block(
+        bound.id, input: UnsafeBufferPointer(start: pass.x, count: width), output: UnsafeBufferPointer(start: out, count: width))
+      mt_add(pass.out, pass.out, out, width)
+    }
+    if pass.demand != nil { pass.batches.append(decisions) }
+  }
+
+  private func carryOut(_ decisions: RoutingBatch, _ pass: Pass, into out: UnsafeMutablePointer<Float>) {
+    let spec = bound.router.spec
+    let real = spec.expertCount - spec.identityExperts
+    var chosen = decisions.selectedExperts
+    if spec.identityExperts > 0 {
+      for slot in chosen.indices where Int(chosen[slot]) >= real {
+        let row = slot / spec.topK * pass.hiddenSize
+        mt_axpy(out + row, pass.x + row, decisions.routingWeights[slot], pass.hiddenSize)
+        chosen[slot] = -1
+      }
+    }
+    assignments.assign(
+      experts: chosen, weights: decisions.routingWeights, tokens: pass.count, topK: spec.topK, expertCount: real,
+      always: bound.sharedGates.count)
+    for (index, gate) in bound.sharedGates.enumerated() {
+      guard let gate else { continue }
+      let scores = pass.project(gate, from: pass.x)
+      mt_sigmoid(scores, scores, pass.count)
+      assignments.setWeights(of: real + index, from: scores)
+    }
+    pass.runExperts(
+      bound.experts, assignments, out: out, activation: bound.activation, weightsApplyToInput: spec.appliesTo == .input)
+    if let bias = bound.outputBias {
+      for t in 0..<pass.count { mt_add(out + t * pass.hiddenSize, out + t * pass.hiddenSize, bias, pass.hiddenSize) }
+    }
+  }
+}
+
+extension Pass {
+  /// What a router decides about the tokens of the pass; whether anyone listens is in `demand`.
+  func decide(_ router: Router, _ id: RouterID, _ linear: Linear) -> RoutingBatch {
+    let logits = project(linear, from: x)
+    var decisions = RoutingBatch(
+      router: id, expertCount: router.spec.expertCount, topK: router.spec.topK, firstToken: firstToken, count: count)
+    router.decide(logits, demand: demand ?? RoutingDemand(statistics: false), into: &decisions)
+    return decisions
+  }
+
+  /// Adds every expert's weighted output to the rows of its tokens.
+  func runExperts(
+    _ experts: [ExpertWeights], _ assignments: borrowing ExpertAssignments, out: UnsafeMutablePointer<Float>,
+    activation: ExpertActivation, weightsApplyToInput: Bool = false
+  ) {
+    experts.withUnsafeBufferPointer { experts in
+      var call = ExpertCall(
+        out: out, x: x, hidden: arena.floats(ExpertCall.hiddenFloats(experts, assignments)), activation: activation)
+      call.weightsApplyToInput = weightsApplyToInput
+      pool.runExperts(call, experts: experts, assignments: assignments)
+    }
+  }
+}

@@ -1,0 +1,132 @@
+// Attention whose keys and values come out of one small vector a token (multi-head latent attention). Keys have a part that positions
+// do not touch and a rotated part that all heads share. What is cached are the heads' keys and values, unfolded.
+// Source: DeepSeek-AI 2024, arXiv:2405.04434, section 2.1.
+
+import Routing
+
+struct LatentAttentionPlan: OperationPlan {
+  var headCount: Int
+  /// Elements of a head's query and key that positions do not touch, and those that turn.
+  var plainSize: Int
+  var rotatedSize: Int
+  var valueSize: Int
+  /// Width of the vector that keys and values come from.
+  var latentSize: Int
+  /// Queries through a narrow layer, or nil and `query` alone.
+  var queryDown: LinearPlan?
+  var queryNorm: NormPlan?
+  var queryDownSize = 0
+  /// `[headCount * (plainSize + rotatedSize), hidden or queryDownSize]`
+  var query: LinearPlan
+  /// `[latentSize + rotatedSize, hidden]`
+  var latent: LinearPlan
+  var latentNorm: NormPlan
+  /// `[headCount * (plainSize + valueSize), latentSize]`: per head its key, then its value.
+  var unfold: LinearPlan
+  var output: LinearPlan
+  var rotary: RotaryPlan
+  var scale: Float
+  /// Factors on the norms' outputs.
+  var queryFactor: Float = 1
+  var latentFactor: Float = 1
+
+  func bind(_ binder: WeightBinder) throws -> any BoundOperation { try BoundLatentAttention(self, binder) }
+}
+
+/// `@unchecked Sendable`: read-only memory that the checkpoint keeps.
+struct BoundLatentAttention: BoundOperation, @unchecked Sendable {
+  let plan: LatentAttentionPlan
+  let queryDown: Linear?
+  let queryNorm: Norm?
+  let query: Linear
+  let latent: Linear
+  let latentNorm: Norm
+  let unfold: Linear
+  let output: Linear
+
+  init(_ plan: LatentAttentionPlan, _ binder: WeightBinder) throws {
+    self.plan = plan
+    let because = "the latent attention sizes in config.json"
+    let hidden = binder.hiddenSize
+    queryDown = try plan.queryDown.map { try binder.linear($0, rows: plan.queryDownSize, columns: hidden, because: because) }
+    queryNorm = try plan.queryNorm.map { try binder.norm($0, size: plan.queryDownSize) }
+    query = try binder.linear(
+      plan.query, rows: plan.headCount * (plan.plainSize + plan.rotatedSize), columns: plan.queryDown == nil ? hidden : plan.queryDownSize,
+      because: because)
+    latent = try binder.linear(plan.latent, rows: plan.latentSize + plan.rotatedSize, columns: hidden, because: because)
+    latentNorm = try binder.norm(plan.latentNorm, size: plan.latentSize)
+    unfold = try binder.linear(
+      plan.unfold, rows: plan.headCount * (plan.plainSize + plan.valueSize), columns: plan.latentSize, because: because)
+    output = try binder.linear(plan.output, rows: hidden, columns: plan.headCount * plan.valueSize, because: because)
+  }
+
+  var cacheFloatsPerToken: Int { plan.headCount * (plan.plainSize + plan.rotatedSize + plan.valueSize) }
+  func start() -> any RunningOperation { RunningLatentAttention(self) }
+}
+
+final class RunningLatentAttention: RunningOperation {
+  private let bound: BoundLatentAttention
+  private let cache: HeadCache
+
+  init(_ bound: BoundLatentAttention) {
+    self.bound = bound
+    let plan = bound.plan
+    cache = HeadCache(heads: plan.headCount, keySize: plan.plainSize + plan.rotatedSize, valueSize: plan.valueSize)
+  }
+
+  func run(_ pass: Pass) {
+    let plan = bound.plan
+    let count = pass.count
+    let keySize = plan.plainSize + plan.rotatedSize
+    let table = pass.rotary.table(plan.rotary, positions: pass.position + count)
+
+    var source = UnsafePointer(pass.x)
+    if let down = bound.queryDown {
+      let narrow = pass.project(down, from: pass.x)
+      bound.queryNorm?.apply(pass.pool, out: narrow, x: narrow, rows: count)
+      scale(narrow, plan.queryFactor, count * plan.queryDownSize)
+      source = UnsafePointer(narrow)
+    }
+    let queries = pass.project(bound.query, from: source)
+    table.turn(
+      pass.pool, queries + plan.plainSize, tokenStride: plan.headCount * keySize, heads: plan.headCount, headStride: keySize,
+      position: pass.position, count: count)
+
+    let latentWidth = plan.latentSize + plan.rotatedSize
+    let latent = pass.project(bound.latent, from: pass.x)
+    table.turn(
+      pass.pool, latent + plan.latentSize, tokenStride: latentWidth, heads: 1, headStride: plan.rotatedSize, position: pass.position,
+      count: count)
+    let compact = pass.arena.floats(count * plan.latentSize)
+    for t in 0..<count { (compact + t * plan.latentSize).update(from: latent + t * latentWidth, count: plan.latentSize) }
+    bound.latentNorm.apply(pass.pool, out: compact, x: compact, rows: count)
+    scale(compact, plan.latentFactor, count * plan.latentSize)
+    let unfolded = pass.project(bound.unfold, from: compact)
+
+    let keys = pass.arena.floats(count * plan.headCount * keySize)
+    let values = pass.arena.floats(count * plan.headCount * plan.valueSize)
+    for t in 0..<count {
+      for head in 0..<plan.headCount {
+        let row = t * plan.headCount + head
+        let part = unfolded + row * (plan.plainSize + plan.valueSize)
+        (keys + row * keySize).update(from: part, count: plan.plainSize)
+        (keys + row * keySize + plan.plainSize).update(from: latent + t * latentWidth + plan.latentSize, count: plan.rotatedSize)
+        (values + row * plan.valueSize).update(from: part + plan.plainSize, count: plan.valueSize)
+      }
+    }
+    cache.store(
+      keys: keys, keyStride: plan.headCount * keySize, values: values, valueStride: plan.headCount * plan.valueSize,
+      position: pass.position, count: count)
+    let mixed = pass.arena.floats(count * plan.headCount * plan.valueSize)
+    pass.pool.attend(
+      Attention(
+        out: mixed, queries: queries, keys: cache.keys, values: cache.values, tokens: count, heads: plan.headCount,
+        kvHeads: plan.headCount, headDim: keySize, valueDim: plan.valueSize, keyCount: pass.position + count,
+        firstPosition: pass.position, scale: plan.scale, capacity: cache.capacity))
+    pass.pool.multiply(pass.product(pass.out, bound.output, from: mixed, accumulate: true))
+  }
+
+  private func scale(_ x: UnsafeMutablePointer<Float>, _ factor: Float, _ count: Int) {
+    if factor != 1 { for i in 0..<count { x[i] *= factor } }
+  }
+}

@@ -1,0 +1,90 @@
+// What can stand in a block. An operation has three lives: a plan (names and sizes, made by a declaration), a bound form (tensors,
+// shared by everyone who runs the model), and a running form (one sequence's state). A new kind of layer is a file with these three.
+
+import Routing
+
+/// Sizes and tensor names of an operation.
+protocol OperationPlan: Sendable {
+  /// - Throws: `ModelError` for a tensor that is missing or of the wrong shape, `RoutingError.invalidSpec`.
+  func bind(_ binder: WeightBinder) throws -> any BoundOperation
+}
+
+/// An operation with its tensors.
+protocol BoundOperation: Sendable {
+  /// Its routers, in the order of their batches.
+  var routers: [RouterDescription] { get }
+  /// Parameters that a token does not meet: those of the experts it does not take.
+  var idleParameters: Int { get }
+  /// How the router's weights are stored; nil without a router.
+  var routerPrecision: StoredType? { get }
+  /// Floats that one position adds to the state of a sequence.
+  var cacheFloatsPerToken: Int { get }
+  /// Floats of the state of a sequence, whatever its length.
+  var stateFloats: Int { get }
+  func start() -> any RunningOperation
+}
+
+extension BoundOperation {
+  var routers: [RouterDescription] { [] }
+  var idleParameters: Int { 0 }
+  var routerPrecision: StoredType? { nil }
+  var cacheFloatsPerToken: Int { 0 }
+  var stateFloats: Int { 0 }
+}
+
+/// An operation at work on one sequence.
+protocol RunningOperation: AnyObject {
+  /// Forgets the sequence.
+  func reset()
+  /// Adds the operation's output for the pass's tokens to `pass.out`.
+  func run(_ pass: Pass)
+}
+
+/// An operation without state runs itself.
+extension RunningOperation {
+  func reset() {}
+}
+
+/// What an operation sees of the pass at hand.
+final class Pass {
+  let pool: WorkerPool
+  /// Memory until the end of the sublayer.
+  let arena: Arena
+  let rotary: RotaryTables
+  let hiddenSize: Int
+  var probe: (any ActivationProbe)?
+  var demand: RoutingDemand?
+  /// Tokens of the pass, the position of the first in its sequence, and its row in the run.
+  var count = 0
+  var position = 0
+  var firstToken = 0
+  /// `[count, hiddenSize]`: what the operation reads.
+  var x: UnsafeMutablePointer<Float>
+  /// `[count, hiddenSize]`: what it adds to.
+  var out: UnsafeMutablePointer<Float>
+  /// Decisions so far, in the order of the model's routers.
+  var batches: [RoutingBatch] = []
+
+  init(pool: WorkerPool, hiddenSize: Int) {
+    self.pool = pool
+    self.hiddenSize = hiddenSize
+    arena = Arena()
+    rotary = RotaryTables()
+    x = arena.floats(1)
+    out = x
+  }
+
+  /// A product over the pass's tokens, rows contiguous.
+  func product(
+    _ out: UnsafeMutablePointer<Float>, _ linear: Linear, from x: UnsafePointer<Float>, accumulate: Bool = false
+  ) -> Product {
+    Product(out: out, x: x, tokens: count, weight: linear.weight, bias: linear.bias, accumulate: accumulate)
+  }
+
+  /// `W x + b` of the pass's tokens, in the arena.
+  func project(_ linear: Linear, from x: UnsafePointer<Float>) -> UnsafeMutablePointer<Float> {
+    let out = arena.floats(count * linear.weight.rows)
+    pool.multiply(product(out, linear, from: x))
+    return out
+  }
+}

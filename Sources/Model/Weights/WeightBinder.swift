@@ -1,0 +1,72 @@
+// Turns the parts of a plan into what can be computed with; nothing in it can be missing. Where tensors lie, in which format and under
+// which name, is Checkpoint's business.
+
+import Routing
+
+/// Binds the plans of one block.
+///
+/// `@unchecked Sendable` is not needed: a binder lives while a model is opened, on one thread.
+final class WeightBinder {
+  let checkpoint: Checkpoint
+  let hiddenSize: Int
+  /// Absolute index of the block being bound.
+  var layer = 0
+
+  init(_ checkpoint: Checkpoint, hiddenSize: Int) {
+    self.checkpoint = checkpoint
+    self.hiddenSize = hiddenSize
+  }
+
+  func linear(_ plan: LinearPlan, rows: Int, columns: Int, because: String) throws -> Linear {
+    Linear(
+      weight: try matrix(plan.weight, rows: rows, columns: columns, because: because),
+      bias: try plan.bias.map { try vector($0, count: rows, because: because) })
+  }
+
+  func matrix(_ plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> WeightMatrix {
+    try checkpoint.matrix(plan, rows: rows, columns: columns, because: because)
+  }
+
+  /// Widened to f32; valid while the checkpoint lives.
+  func vector(_ plan: VectorPlan, count: Int, because: String) throws -> UnsafePointer<Float> {
+    try checkpoint.vector(plan, count: count, because: because)
+  }
+
+  func norm(_ plan: NormPlan, size: Int) throws -> Norm {
+    let because = "the size of what it normalises, by config.json"
+    return Norm(
+      plan: plan, size: size, weight: try plan.weight.map { try vector($0, count: size, because: because) },
+      bias: try plan.bias.map { try vector($0, count: size, because: because) })
+  }
+}
+
+/// A linear map, bound.
+///
+/// `@unchecked Sendable`: read-only memory that the checkpoint keeps.
+struct Linear: @unchecked Sendable {
+  var weight: WeightMatrix
+  /// `[weight.rows]`
+  var bias: UnsafePointer<Float>?
+}
+
+/// A normalisation, bound.
+///
+/// `@unchecked Sendable`: read-only memory that the checkpoint keeps.
+struct Norm: @unchecked Sendable {
+  let plan: NormPlan
+  let size: Int
+  /// `[size]`
+  let weight: UnsafePointer<Float>?
+  let bias: UnsafePointer<Float>?
+
+  /// Normalises `rows` contiguous rows of `size`; in place is allowed.
+  func apply(_ pool: WorkerPool, out: UnsafeMutablePointer<Float>, x: UnsafePointer<Float>, rows: Int) {
+    switch plan.kind {
+    case .rms:
+      pool.rmsNorm(
+        out: out, x: x, rows: rows, columns: size, weight: weight, weightOffset: plan.weightOffset, eps: plan.epsilon)
+    case .layer:
+      pool.layerNorm(out: out, x: x, rows: rows, columns: size, weight: weight, bias: bias, eps: plan.epsilon)
+    }
+  }
+}
