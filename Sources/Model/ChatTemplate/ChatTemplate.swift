@@ -65,6 +65,18 @@ public struct ChatTemplate: Sendable {
     }
   }
 
+  /// The template in the metadata of a GGUF file; nil without one.
+  public init?(gguf file: GGUFFile) throws(TemplateError) {
+    guard let text = file["tokenizer.chat_template"]?.string else { return nil }
+    var specialTokens: [(name: String, spelling: String)] = []
+    let tokens = file["tokenizer.ggml.tokens"]?.array?.strings ?? []
+    for (name, key) in [("bos_token", "bos"), ("eos_token", "eos"), ("unk_token", "unknown"), ("pad_token", "padding")] {
+      guard let id = file["tokenizer.ggml.\(key)_token_id"]?.int64, id >= 0, id < tokens.count else { continue }
+      specialTokens.append((name, tokens[Int(id)]))
+    }
+    try self.init(text, path: file.path, specialTokens: specialTokens)
+  }
+
   /// A text, or a list of named texts of which the one called "default" is for conversations without tools.
   private static func text(_ json: JSONValue) throws(FormatError) -> String {
     guard json.kind == .array else { return try json.requireString() }
@@ -126,7 +138,8 @@ extension LanguageModel {
   ///
   /// - Throws: `ModelError.noChatTemplate` when there is none; `TemplateError`, `FormatError`.
   public func openChatTemplate() throws -> ChatTemplate {
-    guard let template = try ChatTemplate(directory: path) else { throw ModelError.noChatTemplate(path: path) }
+    let found = GGUFFile.isAt(path) ? try ChatTemplate(gguf: GGUFSplit(path: path).files[0]) : try ChatTemplate(directory: path)
+    guard let template = found else { throw ModelError.noChatTemplate(path: path) }
     return template
   }
 }
