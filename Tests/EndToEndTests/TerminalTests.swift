@@ -53,6 +53,45 @@ struct TerminalTests {
     #expect(try session.wait { $0.contains("left with 0") })
   }
 
+  /// Job control needs an interactive shell: `sh -c` leaves the program in the session leader's own group, which is orphaned, and the
+  /// kernel stops no process of such a group.
+  @Test func stopsAndComesBack() throws {
+    let session = try TmuxSession(
+      columns: 120, rows: 40, command: "bash --norc --noprofile -i", environment: ["LANG": "C.UTF-8", "TERM": "xterm-256color"])
+    func enter(_ line: String) throws { try session.send("-l", line + "\n") }
+    try enter("stty -a >\(folder.file("before")); echo ready$((1))")
+    #expect(try session.wait { $0.contains("ready1") })
+    try enter("\(Binary.path) ui \(Fixtures.root)/samples/olmoe-tiny --no-record --data-dir \(folder.path); echo left with $?")
+    #expect(try session.wait { $0.contains("Next token") && $0.contains("tok/s") })
+    try session.send("C-z")
+    #expect(try session.wait(seconds: 10) { $0.contains("Stopped") && !$0.contains("Next token") })
+    try enter("stty -a >\(folder.file("stopped")); echo usable$((1))")
+    #expect(try session.wait(seconds: 10) { $0.contains("usable1") })
+    let before = try String(contentsOfFile: folder.file("before"), encoding: .utf8)
+    #expect(try before == String(contentsOfFile: folder.file("stopped"), encoding: .utf8))
+    try enter("fg")
+    #expect(try session.wait(seconds: 10) { $0.contains("Next token") && $0.contains("q quit") }, "draws everything again")
+    let resumed = try heatMap(session)
+    #expect(try session.wait(seconds: 10) { _ in (try? heatMap(session)) != resumed }, "the stream goes on")
+    try session.send("q")
+    #expect(try session.wait(seconds: 10) { $0.contains("usable1") && !$0.contains("Next token") })
+    try enter("stty -a >\(folder.file("after")); echo back$((1))")
+    #expect(try session.wait(seconds: 10) { $0.contains("back1") })
+    #expect(try before == String(contentsOfFile: folder.file("after"), encoding: .utf8))
+  }
+
+  /// Where nobody could continue it, ^Z must not leave it half out of the screen.
+  @Test func withoutJobControlItGoesOn() throws {
+    let session = try start()
+    #expect(try session.wait { $0.contains("tok/s") })
+    try session.send("C-z")
+    Thread.sleep(forTimeInterval: 0.5)
+    let early = try heatMap(session)
+    #expect(try session.wait(seconds: 10) { $0.contains("Next token") && (try? heatMap(session)) != early })
+    try session.send("q")
+    #expect(try session.wait { $0.contains("left with 0") })
+  }
+
   @Test(arguments: [(SIGTERM, 143), (SIGHUP, 129)])
   func leavesCleanlyWhenKilled(_ signal: Int32, _ status: Int) throws {
     let session = try start(before: "echo shell")
