@@ -31,8 +31,8 @@ struct ScreensUpdateTests {
     #expect(ActionTable.entries.count == ActionID.allCases.count)
   }
 
-  @Test func oneMeaningAKey() {
-    let keys = ActionTable.entries.flatMap(\.keys)
+  @Test(arguments: Screen.allCases) func oneMeaningAKey(_ screen: Screen) {
+    let keys = ActionTable.entries.filter { $0.applies(to: screen) }.flatMap(\.keys)
     #expect(Set(keys).count == keys.count)
   }
 
@@ -125,7 +125,7 @@ struct ScreensUpdateTests {
   @Test func recordedRunIsReplayed() throws {
     var model = AppModel(size: Size(width: 120, height: 40), theme: Theme())
     let run = try #require(SyntheticSession.runs().first)
-    let passes = try SyntheticSession.events(texts: 2).compactMap { if case .pass(let pass, _) = $0 { pass } else { nil } }
+    let passes = try SyntheticSession.events(texts: 2).compactMap { if case .streamed(let part) = $0 { part.pass } else { nil } }
     _ = model.update(.loading(.opened(run, file: "a.db", sequences: [], pieces: [:])))
     for pass in passes { _ = model.update(.loading(.pass(pass))) }
     _ = model.update(.loading(.finished(note: nil)))
@@ -199,8 +199,8 @@ struct ScreensUpdateTests {
     var buffer = RoutingBuffer(routers: summary.routers, memory: 0)
     var count = 0
     for event in try SyntheticSession.events(texts: 40) {
-      if case .pass(let pass, let texts) = event {
-        let isTaken = buffer.append(pass, texts: texts)
+      if case .streamed(let part) = event {
+        let isTaken = buffer.append(part.pass)
         #expect(isTaken)
         count += 1
       }
