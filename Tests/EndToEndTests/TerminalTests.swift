@@ -1,6 +1,7 @@
 // The real program in a real terminal: it streams, survives resizing, and gives the terminal back however it ends.
 
 import Foundation
+import Store
 import Support
 import Testing
 
@@ -10,11 +11,13 @@ struct TerminalTests {
 
   init() throws { folder = try TemporaryDirectory() }
 
-  private func start(columns: Int = 120, rows: Int = 40, before: String = "true", after: String = "true") throws -> TmuxSession {
+  private func start(columns: Int = 120, rows: Int = 40, recording: String = "--no-record", before: String = "true", after: String = "true")
+    throws -> TmuxSession
+  {
     try TmuxSession(
       columns: columns, rows: rows,
       command:
-        "\(before); \(Binary.path) ui \(Fixtures.root)/samples/olmoe-tiny --no-record --data-dir \(folder.path); echo left with $?; \(after)",
+        "\(before); \(Binary.path) ui \(Fixtures.root)/samples/olmoe-tiny \(recording) --data-dir \(folder.path); echo left with $?; \(after)",
       environment: ["LANG": "C.UTF-8", "TERM": "xterm-256color"])
   }
 
@@ -96,12 +99,38 @@ struct TerminalTests {
   func leavesCleanlyWhenKilled(_ signal: Int32, _ status: Int) throws {
     let session = try start(before: "echo shell")
     #expect(try session.wait { $0.contains("tok/s") })
+    // As many frames as there can be, so that the signal meets one.
+    for _ in 0..<12 { try session.send(".") }
+    try kill(signal)
+    #expect(try session.wait { $0.contains("left with \(status)") && $0.contains("shell") })
+    #expect(try !session.screen().contains("│"), "no part of a frame is left")
+  }
+
+  private func kill(_ signal: Int32) throws {
     let find = Process()
     find.executableURL = URL(fileURLWithPath: "/usr/bin/pkill")
     find.arguments = ["-\(signal)", "-f", "^[^ ]*moetop ui .*\(folder.path)"]
     try find.run()
     find.waitUntilExit()
-    #expect(try session.wait { $0.contains("left with \(status)") && $0.contains("shell") })
+  }
+
+  /// A session is kept from its first token, says how it ended, and knows what it read.
+  @Test func keepsWhatItShowed() throws {
+    let trace = folder.file("live.db")
+    for signal in [nil, SIGTERM] {
+      let session = try start(recording: "--trace \(trace)")
+      #expect(try session.wait { $0.contains("rec") && $0.contains("tok/s") })
+      if let signal { try kill(signal) } else { try session.send("q") }
+      #expect(try session.wait { $0.contains("left with \(signal == nil ? 0 : 143)") })
+    }
+    let runs = try TraceReader(file: trace).runs()
+    #expect(runs.map(\.state) == [.completed, .stopped])
+    for run in runs {
+      #expect(run.tokenCount > 0 && run.sequenceCount > 0)
+      // A slow build may end before it has read the weights through, and says so.
+      #expect([0, 64].contains(run.description.model.filesHash.count) && run.description.input.hash.count == 64)
+      #expect(run.description.routers.count == 6)
+    }
   }
 
   @Test func needsATerminal() throws {
