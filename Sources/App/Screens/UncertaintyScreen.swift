@@ -65,8 +65,8 @@ extension Painter {
       0, StyledText("Router entropy Ĥ · all decisions · \(theme.glyphs.shadedBlock) from \(Show.fixed(share, 3))"),
       footer: StyledText("n = \(Show.grouped(pooled.count)) decisions · 0 certain, 1 cannot tell")
     ) { painter, area in
-      let low = Double(pooled.minimum)
-      guard pooled.count > 0, area.height > 1, low.isFinite else { return }
+      // A few far outliers share the first bin, so that the others stay narrow.
+      guard area.height > 1, let low = pooled.quantile(0.005) else { return }
       let bins = max(2, min(area.height, 20))
       // Bins of round width that reach 1, so that their edges can be read.
       let width = [0.01, 0.02, 0.03, 0.05, 0.1].first { (1 - low) / $0 <= Double(bins) } ?? 0.1
@@ -76,7 +76,8 @@ extension Painter {
       let rows = counts.enumerated().map { index, value in
         let edge = start + Double(index) * width
         return Terminal.Histogram.Bin(
-          label: Show.fixed(edge, 2), count: value, countText: Show.grouped(value), isOver: edge + width / 2 >= share)
+          label: index == 0 && Double(pooled.minimum) < start ? "<" + Show.fixed(edge + width, 2) : Show.fixed(edge, 2), count: value,
+          countText: Show.grouped(value), isOver: edge + width / 2 >= share)
       }
       Terminal.Histogram(Array(rows.suffix(area.height)))
         .draw(into: &painter.screen, area.dropping(left: 1), theme: painter.theme)
@@ -120,7 +121,9 @@ extension Painter {
     let rows = model.uncertainRows
     let area = model.panelAreas[2].map(Panel.inner) ?? .zero
     let table = uncertainTable(rows, buffer, area)
-    var footer = "sorted by \(model.uncertain.order.rawValue) (o) · \(table.position(area))"
+    // One layer alone: every decision is over at one.
+    let order = model.uncertain.list?.router != nil && model.uncertain.order == .layers ? .entropy : model.uncertain.order
+    var footer = "sorted by \(order.rawValue) (o) · \(table.position(area))"
     if let list = model.uncertain.list {
       footer += " · n = \(Show.grouped(list.tokenCount)) tokens"
       if list.end < buffer.end { footer += ", \(Show.grouped(buffer.end - list.end)) newer not counted yet" }
