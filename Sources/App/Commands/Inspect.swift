@@ -12,7 +12,7 @@ struct Inspect: ParsableCommand {
       moetop inspect ~/models/Mixtral-8x7B --json
       """)
 
-  @Argument(help: "Folder of the checkpoint.") var model: String
+  @Argument(help: "Folder or GGUF file of the checkpoint.") var model: String
   @Flag(help: "Print the result as JSON.") var json = false
   @OptionGroup var engine: EngineOptions
 
@@ -39,6 +39,7 @@ struct Inspect: ParsableCommand {
     }
     row("memory", "\(Show.bytes(facts.weightBytes)) mapped, \(Show.bytes(facts.cacheBytesPerToken)) of cache per token")
     row("tokenizer", tokenizer(model))
+    for (key, value) in model.assumed { row("assumed", "\(key) = \(value), which the file does not say  (--set \(key)=…)") }
     for name in facts.unusedTensors.prefix(5) { row("not used", name) }
     if facts.unusedTensors.count > 5 { row("", "and \(facts.unusedTensors.count - 5) more") }
     return table.text
@@ -92,6 +93,7 @@ struct Inspect: ParsableCommand {
         writer.member("bytes", stored.bytes)
       }
       writer.member("tokenizer", tokenizer(model))
+      writer.member("assumed") { writer in writer.object { for (key, value) in model.assumed { $0.member(key, value) } } }
       writer.member("unused_tensors", facts.unusedTensors)
     }
     return writer.text + "\n"

@@ -17,7 +17,7 @@ struct Run: ParsableCommand {
       every whole batch.
       """)
 
-  @Argument(help: "Folder of the checkpoint.") var model: String
+  @Argument(help: "Folder or GGUF file of the checkpoint.") var model: String
   @OptionGroup(title: "Input") var input: RunInputOptions
   @OptionGroup(title: "Generation") var generation: GenerationOptions
   @OptionGroup(title: "Recording") var recording: RecordingOptions

@@ -13,7 +13,7 @@ struct Verify: ParsableCommand {
       tools/make_expected.py writes such a file with transformers. Exit code 0: all holds; 2: something differs.
       """)
 
-  @Argument(help: "Folder of the checkpoint.") var model: String
+  @Argument(help: "Folder or GGUF file of the checkpoint.") var model: String
   @Option(help: "Token ids (JSON).") var tokens: String
   @Option(help: "Expected tensors (safetensors).") var expected: String
   @Flag(help: "Print the result as JSON.") var json = false

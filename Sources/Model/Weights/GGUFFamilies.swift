@@ -9,6 +9,8 @@ struct GGUFFamily: Sendable {
       /// nil: the file does not say, and the declaration's default holds.
       case metadata(@Sendable (GGUFMetadata) throws -> String?)
       case assumed(String)
+      /// Said by some files only: the key, and what is assumed where it is absent.
+      case key(String, otherwise: @Sendable (GGUFMetadata) -> String?)
     }
     let key: String
     let source: Source
@@ -55,6 +57,10 @@ struct GGUFFamily: Sendable {
   }
 
   private static func assume(_ key: String, _ value: String) -> Field { Field(key: key, source: .assumed(value)) }
+
+  private static func copy(_ key: String, _ source: String, otherwise: @escaping @Sendable (GGUFMetadata) -> String?) -> Field {
+    Field(key: key, source: .key(source, otherwise: otherwise))
+  }
 
   // MARK: What families share
 
@@ -117,10 +123,21 @@ struct GGUFFamily: Sendable {
 
   /// The router of DeepSeek-V3 and those that share it.
   private static let groupedRouter: [Field] = [
-    experts("n_routed_experts"), topK, copy("n_shared_experts", "expert_shared_count"), copy("n_group", "expert_group_count"),
-    copy("topk_group", "expert_group_used_count"), copy("routed_scaling_factor", "expert_weights_scale"),
+    experts("n_routed_experts"), topK, copy("n_shared_experts", "expert_shared_count"),
+    copy("n_group", "expert_group_count") { groups($0).map { "\($0.count)" } },
+    copy("topk_group", "expert_group_used_count") { groups($0).map { "\($0.kept)" } },
+    copy("routed_scaling_factor", "expert_weights_scale"),
     copy("norm_topk_prob", "expert_weights_norm"), copy("first_k_dense_replace", "leading_dense_block_count"), denseWidth, expertWidth,
   ]
+
+  /// Files converted before late 2025 do not say how experts are grouped: the published DeepSeek-V2 and V3 are known by their experts.
+  @Sendable private static func groups(_ metadata: GGUFMetadata) -> (count: Int, kept: Int)? {
+    switch metadata.integer("expert_count") {
+    case 160: (8, 3)
+    case 256 where metadata.architecture == "deepseek2": (8, 4)
+    default: nil
+    }
+  }
 
   /// Latent attention. The file counts one key head; the configuration has one for each query.
   private static let latent: [Field] = [
@@ -184,7 +201,10 @@ struct GGUFFamily: Sendable {
     GGUFFamily(
       architecture: "deepseek2", modelType: "deepseek_v2",
       fields: sizes + groupedRouter + latent + [
-        rms, text("topk_method") { ($0.integer("expert_group_count") ?? 1) > 1 ? "group_limited_greedy" : "greedy" },
+        rms,
+        text("topk_method") { metadata in
+          (metadata.integer("expert_group_count") ?? groups(metadata)?.count ?? 1) > 1 ? "group_limited_greedy" : "greedy"
+        },
       ]),
     GGUFFamily(
       architecture: "glm4moe", modelType: "glm4_moe",

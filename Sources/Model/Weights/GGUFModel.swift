@@ -25,6 +25,13 @@ struct GGUFModel: Sendable {
     for field in family.fields {
       switch field.source {
       case .metadata(let read): fields[field.key] = try read(metadata)
+      case .key(let key, let otherwise):
+        if let said = metadata.json(key) {
+          fields[field.key] = said
+        } else if let value = otherwise(metadata) {
+          fields[field.key] = value
+          assumed.append((field.key, value))
+        }
       case .assumed(let value):
         if !field.key.contains(".") { fields[field.key] = value }  // a part of a field is said with its whole
         assumed.append((field.key, value))
@@ -105,7 +112,7 @@ struct GGUFMetadata: Sendable {
   var headSize: Int { integer("attention.key_length") ?? (integer("embedding_length") ?? 0) / max(1, headCount) }
 
   var vocabularySize: Int? {
-    integer("vocab_size") ?? file["tokenizer.ggml.tokens"]?.array?.count ?? tensorShapes["token_embd.weight"]?.first
+    tensorShapes["token_embd.weight"]?.first ?? integer("vocab_size")
   }
 
   func names(_ habits: GGUFNames.Habits) throws -> GGUFNames {

@@ -68,6 +68,9 @@ struct GGUFNames: Sendable {
       return .stored(slice(name.tensor([base], has), expert, rows: rows, columns: columns))
     }
     if let expert = name.expert, let base = Self.modules[name.module] {
+      // Files of early 2024 have a tensor for each expert.
+      let alone = name.prefix + base[0].replacing("_exps", with: "") + ".\(expert).weight"
+      if has(alone) { return .stored(MatrixPlan(alone)) }
       return .stored(slice(name.tensor(base, has), expert, rows: rows, columns: columns))
     }
     let allRows = plan.storedShape?.first ?? rows
