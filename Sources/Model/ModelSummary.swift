@@ -47,16 +47,20 @@ public struct ModelSummary: Sendable {
     let index = folder + "/model.safetensors.index.json"
     let single = folder + "/model.safetensors"
     // The plan first: why a family is not supported says more than where its weights are.
-    let unsupported = Result { try Family.plan(for: Configuration(path: folder + "/config.json", overrides: [:])) }
+    let unsupported = Result {
+      let configuration = try Configuration(path: folder + "/config.json", overrides: [:])
+      _ = try configuration.scaleBlock()
+      _ = try Family.plan(for: configuration)
+    }
     if FileStatus.exists(index) {
       count(try SafetensorsIndex(path: index).openShards().flatMap(\.tensors))
     } else if FileStatus.exists(single) {
       count(try SafetensorsFile(path: single).tensors)
     } else {
-      _ = try unsupported.get()
+      try unsupported.get()
       throw ModelError.noCheckpoint(path: folder, why: "there is no model.safetensors and no model.safetensors.index.json")
     }
-    _ = try unsupported.get()
+    try unsupported.get()
   }
 
   private mutating func count(_ tensors: [TensorView]) {
