@@ -39,7 +39,11 @@ public final class LanguageModel: Sendable {
     }
     plan = try Family.plan(for: settings)
     endTokens = settings.integers("eos_token_id")
-    weights = try ModelWeights(plan: plan, checkpoint: checkpoint)
+    do {
+      weights = try ModelWeights(plan: plan, checkpoint: checkpoint)
+    } catch let error as RoutingError {
+      throw ModelError.configuration(file: settings.file, key: "the router's fields", expected: "a router", found: "\(error)")
+    }
   }
 
   public var family: String { plan.family }

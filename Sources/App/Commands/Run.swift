@@ -30,6 +30,10 @@ struct Run: ParsableCommand {
   func run() throws {
     Interruption.listen()
     let model = try engine.open(model)
+    let facts = model.facts()
+    if !quiet, let warning = FreeMemory.warning(weightBytes: facts.weightBytes, activeBytes: facts.activeBytes) {
+      StandardError.write(warning)
+    }
     let tokenizer = TokenizerSlot(model)
     let sequences = try input.sequences(tokenizer: { try tokenizer.open() }, template: { try model.openChatTemplate() })
     for sequence in sequences { try model.check(sequence.tokens, sequence: sequence.description.name) }
