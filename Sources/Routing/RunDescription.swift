@@ -78,7 +78,7 @@ public struct ModelIdentity: Sendable, Codable, Equatable {
 public struct InputIdentity: Sendable, Codable, Equatable {
   /// Where the input came from as the user named it: a path, `-`, or `prompt`.
   public var source: String
-  /// SHA-256 over the token ids fed, little-endian i32, each sequence preceded by its length; hex.
+  /// SHA-256 over the token ids fed, little-endian i32, each list preceded by its length; hex.
   public var hash: String
 
   public init(source: String, hash: String) {
