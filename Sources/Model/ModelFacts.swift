@@ -40,7 +40,7 @@ extension LanguageModel {
       ].add(tensor)
     }
     let total = tensors.reduce(0) { $0 + $1.elementCount }
-    let operations = weights.decoder.operations
+    let operations = weights.operations
     let routedLayers = Set(routers.map { [$0.id.stack == .encoder ? 1 : 0, $0.id.layer.rawValue] }).count
     let isTied = plan.outputHead.weight == plan.embedding
     let embeddingIdle = isTied ? 0 : (vocabularySize - 1) * hiddenSize

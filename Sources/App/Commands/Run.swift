@@ -31,7 +31,7 @@ struct Run: ParsableCommand {
     let model = try engine.open(model)
     let tokenizer = TokenizerSlot(model)
     let sequences = try input.sequences { try tokenizer.open() }
-    for sequence in sequences { try model.check(sequence.tokens, sequence: sequence.description.name) }
+    for sequence in sequences { try model.check(sequence) }
     let generates = input.prompt != nil || generation.generate
     let sampling = try generation.settings()
     let forward = ForwardPass(model, threads: engine.threads)

@@ -124,8 +124,11 @@ struct BoundExperts: BoundOperation, @unchecked Sendable {
 final class RunningExperts: RunningOperation {
   private let bound: BoundExperts
   private var assignments = ExpertAssignments()
+  private var ledger = CapacityLedger()
 
   init(_ bound: BoundExperts) { self.bound = bound }
+
+  func reset() { ledger = CapacityLedger() }
 
   func run(_ pass: Pass) {
     let decisions = decide(pass)
@@ -146,7 +149,7 @@ final class RunningExperts: RunningOperation {
     let logits = pass.project(bound.routerLinear, from: pass.x)
     var decisions = RoutingBatch(
       router: bound.id, expertCount: spec.expertCount, topK: spec.topK, firstToken: pass.firstToken, count: pass.count)
-    bound.router.decide(logits, demand: pass.demand ?? RoutingDemand(statistics: false), into: &decisions)
+    bound.router.decide(logits, demand: pass.demand ?? RoutingDemand(statistics: false), ledger: &ledger, into: &decisions)
     return decisions
   }
 
@@ -161,6 +164,7 @@ final class RunningExperts: RunningOperation {
         chosen[slot] = -1
       }
     }
+    if let dropped = decisions.dropped { for slot in chosen.indices where dropped[slot] { chosen[slot] = -1 } }
     assignments.assign(
       experts: chosen, weights: decisions.routingWeights, tokens: pass.count, topK: spec.topK, expertCount: real,
       always: bound.sharedGates.count)

@@ -26,14 +26,16 @@ final class WeightBinder {
   }
 
   func matrix(_ plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> WeightMatrix {
-    boundNames.insert(plan.tensor)
-    let stored = try checkpoint.matrix(plan.tensor, shape: plan.storedShape ?? [rows, columns], because: because)
+    var name = plan.tensor
+    if let alternative = plan.alternative, !checkpoint.has(name), checkpoint.has(alternative) { name = alternative }
+    boundNames.insert(name)
+    let stored = try checkpoint.matrix(name, shape: plan.storedShape ?? [rows, columns], because: because)
     if let transposition = plan.transposition {
       let last = transposition.firstColumn + (rows - 1) * transposition.step
       precondition(plan.firstRow + columns <= stored.rows && last < stored.columns, "a plan within its own stored shape")
       return try checkpoint.transposed(
         stored.rows(plan.firstRow..<plan.firstRow + columns), first: transposition.firstColumn, step: transposition.step, count: rows,
-        name: plan.tensor)
+        name: name)
     }
     precondition(plan.firstRow + (rows - 1) * plan.step < stored.rows && stored.columns == columns, "a plan within its own stored shape")
     return WeightMatrix(
