@@ -49,10 +49,8 @@ struct RoutingBuffer: Sendable {
   /// Takes the pass that follows.
   /// - Returns: false for a pass that does not continue this run: a capture that lost tokens of some router.
   mutating func append(_ next: RoutingPass, texts pieces: [[UInt8]] = []) -> Bool {
-    guard next.tokens.firstToken == end, next.batches.map(\.router) == routers.map(\.id),
-      zip(next.batches, pass.batches).allSatisfy({ $0.count == next.tokens.count && $0.topK == $1.topK && $0.firstToken == end })
-    else { return false }
-    pass.append(next)
+    guard next.tokens.firstToken == end, let whole = completed(next) else { return false }
+    pass.append(whole)
     for (token, text) in zip(next.tokens.tokenID, pieces) where texts[token] == nil { texts[token] = text }
     load.add(next)
     uncertainty.add(next)
@@ -66,6 +64,24 @@ struct RoutingBuffer: Sendable {
       draws = draws.filter { $0.key >= first }
     }
     return true
+  }
+
+  /// The pass with a batch for each router of the run, in the run's order. Routers of the stack that the tokens were not fed to get
+  /// rows without a decision. nil when a batch is missing or of another shape.
+  private func completed(_ next: RoutingPass) -> RoutingPass? {
+    let given = Dictionary(next.batches.map { ($0.router, $0) }, uniquingKeysWith: { first, _ in first })
+    let isEncoded = next.tokens.phase.first == .encode
+    var batches: [RoutingBatch] = []
+    for (router, kept) in zip(routers, pass.batches) {
+      let isElsewhere = routers.contains { $0.id.stack == .encoder } && (router.id.stack == .encoder) != isEncoded
+      let absent = RoutingBatch(
+        router: kept.router, expertCount: kept.expertCount, topK: kept.topK, firstToken: end, count: next.tokens.count)
+      guard let batch = given[router.id] ?? (isElsewhere ? absent : nil), batch.count == absent.count, batch.topK == absent.topK,
+        batch.firstToken == end
+      else { return nil }
+      batches.append(batch)
+    }
+    return RoutingPass(tokens: next.tokens, batches: batches)
   }
 
   /// What was drawn after a token.
