@@ -34,8 +34,8 @@ extension Family {
     let width = try configuration.count("intermediate_size")
     let shared = try configuration.wholeNumber("num_shared_experts", default: 0)
     let strategy = try configuration.text("shared_expert_combination_strategy", default: "average")
-    if shared > 0, strategy != "sum" {
-      throw configuration.refused("shared_expert_combination_strategy", found: "\"\(strategy)\"", supported: "\"sum\"")
+    guard ["sum", "average"].contains(strategy) else {
+      throw configuration.refused("shared_expert_combination_strategy", found: "\"\(strategy)\"", supported: "\"sum\", \"average\"")
     }
     let denseWidth = try configuration.optionalCount("prefix_dense_intermediate_size")
     let densePattern = try configuration.count("prefix_dense_sliding_window_pattern", default: 1)
@@ -62,7 +62,10 @@ extension Family {
         var experts = ExpertsPlan(
           router: router, routerLinear: LinearPlan(prefix: prefix + "mlp.gate"),
           expert: { .projections(prefix + "mlp.experts.\($0).", width) })
-        if shared > 0 { experts.shared = [ExpertsPlan.Shared(expert: .projections(prefix + "mlp.shared_experts.", shared * width))] }
+        if shared > 0 {
+          experts.shared = [ExpertsPlan.Shared(expert: .projections(prefix + "mlp.shared_experts.", shared * width))]
+          if strategy == "average" { experts.outputScale = 0.5 }
+        }
         half = experts
       }
       return BlockPlan([SublayerPlan(norm(prefix + "input_layernorm"), attention), SublayerPlan(.previous, half)])

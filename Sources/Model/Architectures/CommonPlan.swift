@@ -25,7 +25,7 @@ struct DecoderSizes {
     self.configuration = configuration
     hiddenSize = try configuration.count("hidden_size")
     vocabularySize = try configuration.count("vocab_size")
-    layerCount = try configuration.count("num_hidden_layers")
+    layerCount = try configuration.count("num_hidden_layers", "num_layers")
     headCount = try configuration.count("num_attention_heads")
     keyValueHeadCount = try configuration.count("num_key_value_heads", default: headCount)
     contextLength = try configuration.count("max_position_embeddings")
@@ -87,7 +87,7 @@ struct DecoderSizes {
     return ModelPlan(
       family: family, hiddenSize: hiddenSize, vocabularySize: vocabularySize, contextLength: contextLength, embedding: embedding,
       decoder: StackPlan(blocks: try (0..<layerCount).map(blocks), finalNorm: finalNorm ?? rms("model.norm")),
-      outputHead: isTied ? LinearPlan(embedding) : LinearPlan(prefix: "lm_head", bias: headBias))
+      outputHead: LinearPlan(isTied ? embedding : "lm_head.weight", bias: headBias ? "lm_head.bias" : nil))
   }
 }
 
@@ -146,6 +146,22 @@ extension Configuration {
     let listed = Set(try counts("mlp_only_layers"))
     let step = try count("decoder_sparse_step", default: 1)
     return { listed.contains($0) || ($0 + 1) % step != 0 }
+  }
+
+  /// What each layer is, by its name in `layer_types` (or `layers_block_type`), or by a rule where the configuration has none.
+  ///
+  /// - Throws: `ModelError` for a name that is not among these, or for none and no rule.
+  func layerKinds(_ names: [String: Bool], count: Int, default rule: ((Int) -> Bool)? = nil) throws -> [Bool] {
+    guard let types = try layerTypes(count: count) ?? layerTypes("layers_block_type", count: count) else {
+      guard let rule else { throw ModelError.configuration(file: file, key: "layer_types", expected: "\(count) names", found: "nothing") }
+      return (0..<count).map(rule)
+    }
+    return try types.map { type in
+      guard let kind = names[type] else {
+        throw refused("layer_types", found: "\"\(type)\"", supported: names.keys.sorted().joined(separator: ", "))
+      }
+      return kind
+    }
   }
 
   /// One name for each layer, from `layer_types`; nil where the configuration has none.

@@ -33,13 +33,11 @@ extension Family {
       throw configuration.refused("topk_method", found: "\"\(method)\"", supported: "\"greedy\", \"group_limited_greedy\"")
     }
     try configuration.require("scoring_func", "softmax", default: "softmax")
-    // The reference does not renormalise whatever this says; a file that asks for it was not trained with the reference.
-    if try configuration.flag("norm_topk_prob", default: false) {
-      throw configuration.refused("norm_topk_prob", found: "true", supported: "false")
-    }
+    // The reference never renormalises, whatever this says.
+    _ = try configuration.flag("norm_topk_prob", default: false)
     let attention = try latentAttention(sizes, interleaved: true)
     let feedForward = try sharedExperts(sizes, router: router, hasBias: false)
-    return sizes.model("deepseek_v2") { sizes.block(layer: $0, attention($0), feedForward($0)) }
+    return sizes.model("deepseek_v2") { sizes.block(layer: $0, attention($0, "self_attn."), feedForward($0)) }
   }
 
   static let deepSeekV3 = Family(modelType: "deepseek_v3") { try latentSigmoid("deepseek_v3", $0) }
@@ -52,10 +50,11 @@ extension Family {
     let isInterleaved = try configuration.flag("rope_interleave", default: true)
     let attention = try latentAttention(sizes, interleaved: isInterleaved)
     let feedForward = try sharedExperts(sizes, router: configuration.sigmoidRouter(), hasBias: true)
-    return sizes.model(family) { sizes.block(layer: $0, attention($0), feedForward($0)) }
+    return sizes.model(family) { sizes.block(layer: $0, attention($0, "self_attn."), feedForward($0)) }
   }
 
-  private static func latentAttention(_ sizes: DecoderSizes, interleaved: Bool) throws -> (Int) -> LatentAttentionPlan {
+  /// Latent attention by block and by the name it has there.
+  static func latentAttention(_ sizes: DecoderSizes, interleaved: Bool) throws -> (Int, String) -> LatentAttentionPlan {
     let configuration = sizes.configuration
     let plain = try configuration.count("qk_nope_head_dim")
     let rotated = try configuration.count("qk_rope_head_dim")
@@ -66,8 +65,8 @@ extension Family {
     let settings = try configuration.rotarySettings(headSize: rotated, isInterleaved: interleaved)
     let magnitude = settings.attentionMagnitude
     let scale = Float(magnitude * magnitude / Double(plain + rotated).squareRoot())
-    return { layer in
-      let prefix = sizes.prefix(layer) + "self_attn."
+    return { layer, name in
+      let prefix = sizes.prefix(layer) + name
       return LatentAttentionPlan(
         headCount: sizes.headCount, plainSize: plain, rotatedSize: rotated, valueSize: value, latentSize: latent,
         queryDown: queryRank.map { _ in LinearPlan(prefix: prefix + "q_a_proj", bias: bias) },
@@ -81,13 +80,14 @@ extension Family {
 
   /// Dense blocks first, then routed ones with shared experts under `mlp.`.
   static func sharedExperts(
-    _ sizes: DecoderSizes, router: RouterSpec, hasBias: Bool, bias: String = "gate.e_score_correction_bias"
+    _ sizes: DecoderSizes, router: RouterSpec, hasBias: Bool, bias: String = "gate.e_score_correction_bias", hasDenseBlocks: Bool = true
   ) throws -> (Int) -> any OperationPlan {
     let configuration = sizes.configuration
     let width = try configuration.count("moe_intermediate_size")
-    let denseWidth = try configuration.count("intermediate_size")
+    let denseWidth = try configuration.count("intermediate_size", default: hasDenseBlocks ? nil : 1)
     let sharedCount = try configuration.optionalCount("n_shared_experts", "num_shared_experts") ?? 0
-    let denseBlocks = try configuration.wholeNumber("first_k_dense_replace", default: 0)
+    let declaredBlocks = try configuration.wholeNumber("first_k_dense_replace", default: 0)
+    let denseBlocks = hasDenseBlocks ? declaredBlocks : 0
     let types = try configuration.layerTypes("mlp_layer_types", count: sizes.layerCount)
     let frequency = try configuration.count("moe_layer_freq", default: 1)
     if frequency != 1 { throw configuration.refused("moe_layer_freq", found: "\(frequency)", supported: "1") }

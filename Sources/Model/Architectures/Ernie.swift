@@ -9,7 +9,7 @@
 // | moe_intermediate_size   | width of one expert                       | required |
 // | moe_layer_start_index, moe_layer_end_index, moe_layer_interval | which blocks are routed | 0, last, 1 |
 // | moe_norm_min            | least divisor of the weights              | 1e-12    |
-// | use_bias                | biases on every projection                | false    |
+// | use_bias                | biases on every projection but the routed experts' | false |
 
 import Routing
 
@@ -30,7 +30,7 @@ extension Family {
     let bias = try configuration.flag("use_bias", default: false)
     _ = configuration.value("moe_capacity", "moe_use_aux_free", "moe_gate", "num_nextn_predict_layers")
     let rotary = try configuration.rotary(headSize: sizes.headSize, defaultBase: 500_000, isInterleaved: true)
-    return sizes.model("ernie4_5_moe") { layer in
+    return sizes.model("ernie4_5_moe", headBias: bias) { layer in
       let attention = sizes.attention(layer: layer, rotary: rotary, bias: bias)
       let prefix = sizes.prefix(layer) + "mlp."
       guard (layer + 1) % interval == 0, layer >= first, layer <= last else {
@@ -39,7 +39,7 @@ extension Family {
       var routed = ExpertsPlan(
         router: router, routerLinear: LinearPlan(prefix: prefix + "gate"),
         correctionBias: VectorPlan(prefix + "moe_statics.e_score_correction_bias", storedShape: [1, experts]),
-        expert: { .projections(prefix + "experts.\($0).", width, bias: bias) })
+        expert: { .projections(prefix + "experts.\($0).", width) })
       if shared > 0 { routed.shared = [ExpertsPlan.Shared(expert: .projections(prefix + "shared_experts.", shared * width, bias: bias))] }
       return sizes.block(layer: layer, attention, routed)
     }

@@ -44,7 +44,8 @@ extension Family {
     let bias = try configuration.flag("attention_bias", default: false)
     let hasNorms = try configuration.flag("use_qk_norm", default: false)
     let rotary = try configuration.rotary(headSize: sizes.headSize)
-    let feedForward = try sharedExperts(sizes, router: configuration.sigmoidRouter(), hasBias: true)
+    // The reference has no dense blocks, whatever first_k_dense_replace says.
+    let feedForward = try sharedExperts(sizes, router: configuration.sigmoidRouter(), hasBias: true, hasDenseBlocks: false)
     _ = configuration.value("num_nextn_predict_layers")
     return sizes.model("solar_open") { layer in
       var attention = sizes.attention(layer: layer, rotary: rotary, bias: bias, outputBias: false)

@@ -47,6 +47,37 @@ extension Family {
   }
 }
 
+extension Family {
+  static let hunYuanV3 = Family(modelType: "hy_v3") { configuration in
+    let sizes = try DecoderSizes(configuration, epsilon: 1e-5)
+    let router = RouterSpec.sigmoidTopK(
+      try configuration.count("num_experts_per_tok"), of: try configuration.count("num_experts", "num_local_experts"),
+      normalization: .sum(epsilon: 1e-20), scale: try configuration.number("router_scaling_factor", default: 1))
+    let width = try configuration.count("moe_intermediate_size")
+    let denseWidth = try configuration.count("intermediate_size")
+    let shared = try configuration.count("num_shared_experts", default: 1)
+    let halves = try configuration.layerTypes("mlp_layer_types", count: sizes.layerCount)
+    let denseBlocks = try configuration.wholeNumber("first_k_dense_replace", default: 1)
+    let bias = try configuration.flag("attention_bias", default: false)
+    if try configuration.flag("mlp_bias", default: false) { throw configuration.refused("mlp_bias", found: "true", supported: "false") }
+    _ = configuration.value("enable_moe_fp32_combine", "enable_lm_head_fp32", "num_nextn_predict_layers", "route_norm", "qk_norm")
+    let rotary = try configuration.rotary(headSize: sizes.headSize)
+    return sizes.model("hy_v3") { layer in
+      var attention = sizes.attention(layer: layer, rotary: rotary, bias: bias)
+      sizes.normHeads(&attention, layer: layer, scope: .head)
+      let prefix = sizes.prefix(layer) + "mlp."
+      if halves.map({ $0[layer] == "dense" }) ?? (layer < denseBlocks) {
+        return sizes.block(layer: layer, attention, GatedPlan.projections(prefix, denseWidth))
+      }
+      var routed = ExpertsPlan(
+        router: router, routerLinear: LinearPlan(prefix: prefix + "router.gate"), correctionBias: VectorPlan(prefix + "expert_bias"),
+        expert: { .projections(prefix + "experts.\($0).", width) })
+      routed.shared = [ExpertsPlan.Shared(expert: .projections(prefix + "shared_mlp.", shared * width))]
+      return sizes.block(layer: layer, attention, routed)
+    }
+  }
+}
+
 extension Configuration {
   /// One positive number for every layer, or one each.
   func perLayer(_ key: String, _ layerCount: Int) throws -> [Int] {

@@ -24,11 +24,16 @@ extension Family {
     let headBias = try configuration.flag("lm_head_bias", default: false)
     let window = try configuration.optionalCount("sliding_window")
     _ = try configuration.optionalNumber("input_jitter_noise")
-    let rotary = try configuration.rotary(headSize: sizes.headSize, defaultBase: 10_000)
+    var rotary = try configuration.rotary(headSize: sizes.headSize, defaultBase: 10_000)
+    // The reference keeps the short divisors for sequences of every length; only the magnitude changes.
+    if case .longRope(let short, _, let original) = rotary.scaling {
+      rotary.scaling = .longRope(short: short, long: short, originalContext: original)
+    }
+    let positions = rotary
     _ = try configuration.optionalCount("original_max_position_embeddings")
     func norm(_ name: String) -> NormPlan { .layer("\(name).weight", bias: "\(name).bias", sizes.epsilon) }
     return sizes.model("phimoe", finalNorm: norm("model.norm"), headBias: headBias) { layer in
-      var attention = sizes.attention(layer: layer, rotary: rotary, bias: bias)
+      var attention = sizes.attention(layer: layer, rotary: positions, bias: bias)
       attention.window = window
       let prefix = sizes.prefix(layer)
       let experts = ExpertsPlan(

@@ -33,7 +33,7 @@ public final class Generator {
     self.sequence = sequence
     sampler = Sampler(sampling)
     fed = firstToken
-    forward.reset()
+    forward.reset(length: prompt.tokens.count)
     var scorer = TokenScorer()
     for start in stride(from: 0, to: prompt.tokens.count, by: forward.passLimit) {
       let end = min(start + forward.passLimit, prompt.tokens.count)

@@ -49,7 +49,7 @@ public struct Reader {
     var scores: [SequenceScore] = []
     var scorer = TokenScorer()
     for (index, sequence) in sequences.enumerated() {
-      forward.reset()
+      forward.reset(length: sequence.tokens.count)
       scorer.reset()
       var nats = 0.0
       if let tokens = sequence.encoder {

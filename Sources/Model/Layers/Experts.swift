@@ -46,6 +46,8 @@ struct ExpertsPlan: OperationPlan {
   /// The weights of one expert that has any.
   var expert: @Sendable (Int) -> GatedPlan
   var shared: [Shared] = []
+  /// Factor on the sum of all experts.
+  var outputScale: Float = 1
   /// `[hidden]`: added to every token's output.
   var outputBias: VectorPlan?
 
@@ -86,6 +88,7 @@ struct BoundExperts: BoundOperation, @unchecked Sendable {
   let activation: ExpertActivation
   /// Gates of the shared experts; nil: always 1.
   let sharedGates: [Linear?]
+  let outputScale: Float
   let outputBias: UnsafePointer<Float>?
 
   init(_ plan: ExpertsPlan, _ binder: WeightBinder) throws {
@@ -104,6 +107,7 @@ struct BoundExperts: BoundOperation, @unchecked Sendable {
     sharedGates = try plan.shared.map { shared in
       try shared.gate.map { try binder.linear($0, rows: 1, columns: binder.hiddenSize, because: "hidden_size in config.json") }
     }
+    outputScale = plan.outputScale
     outputBias = try plan.outputBias.map { try binder.vector($0, count: binder.hiddenSize, because: "hidden_size in config.json") }
   }
 
@@ -131,26 +135,19 @@ final class RunningExperts: RunningOperation {
   func reset() { ledger = CapacityLedger() }
 
   func run(_ pass: Pass) {
-    let decisions = decide(pass)
-    // A probe wants the block's output by itself.
+    let decisions = pass.decide(bound.router, bound.id, bound.routerLinear, ledger: &ledger)
+    // A probe wants the block's output by itself, and so does a scale.
     let width = pass.count * pass.hiddenSize
-    let out = pass.probe == nil ? pass.out : pass.arena.zeros(width)
+    let isApart = pass.probe != nil || bound.outputScale != 1
+    let out = isApart ? pass.arena.zeros(width) : pass.out
     carryOut(decisions, pass, into: out)
-    if let probe = pass.probe {
-      probe.block(
+    if isApart {
+      if bound.outputScale != 1 { mt_scale(out, out, bound.outputScale, width) }
+      pass.probe?.block(
         bound.id, input: UnsafeBufferPointer(start: pass.x, count: width), output: UnsafeBufferPointer(start: out, count: width))
       mt_add(pass.out, pass.out, out, width)
     }
     if pass.demand != nil { pass.batches.append(decisions) }
-  }
-
-  private func decide(_ pass: Pass) -> RoutingBatch {
-    let spec = bound.router.spec
-    let logits = pass.project(bound.routerLinear, from: pass.x)
-    var decisions = RoutingBatch(
-      router: bound.id, expertCount: spec.expertCount, topK: spec.topK, firstToken: pass.firstToken, count: pass.count)
-    bound.router.decide(logits, demand: pass.demand ?? RoutingDemand(statistics: false), ledger: &ledger, into: &decisions)
-    return decisions
   }
 
   private func carryOut(_ decisions: RoutingBatch, _ pass: Pass, into out: UnsafeMutablePointer<Float>) {
@@ -183,6 +180,15 @@ final class RunningExperts: RunningOperation {
 }
 
 extension Pass {
+  /// What a router decides about the tokens of the pass; whether anyone listens is in `demand`.
+  func decide(_ router: Router, _ id: RouterID, _ linear: Linear, ledger: inout CapacityLedger) -> RoutingBatch {
+    let logits = project(linear, from: x)
+    var decisions = RoutingBatch(
+      router: id, expertCount: router.spec.expertCount, topK: router.spec.topK, firstToken: firstToken, count: count)
+    router.decide(logits, demand: demand ?? RoutingDemand(statistics: false), ledger: &ledger, into: &decisions)
+    return decisions
+  }
+
   /// Adds every expert's weighted output to the rows of its tokens.
   func runExperts(
     _ experts: [ExpertWeights], _ assignments: borrowing ExpertAssignments, out: UnsafeMutablePointer<Float>,

@@ -19,6 +19,8 @@ protocol BoundOperation: Sendable {
   var routerPrecision: StoredType? { get }
   /// Floats that one position adds to the state of a sequence.
   var cacheFloatsPerToken: Int { get }
+  /// Floats of the state of a sequence, whatever its length.
+  var stateFloats: Int { get }
   func start() -> any RunningOperation
 }
 
@@ -27,6 +29,7 @@ extension BoundOperation {
   var idleParameters: Int { 0 }
   var routerPrecision: StoredType? { nil }
   var cacheFloatsPerToken: Int { 0 }
+  var stateFloats: Int { 0 }
 }
 
 /// An operation at work on one sequence.

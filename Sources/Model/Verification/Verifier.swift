@@ -33,7 +33,7 @@ public struct Verifier {
     forward.probe = capture
     defer { forward.probe = nil }
     for sequence in sequences {
-      forward.reset()
+      forward.reset(length: sequence.tokens.count)
       let demand = RoutingDemand(logitsEvery: 1)
       if let tokens = sequence.encoder { capture.add(forward.encode(tokens, demand: demand)) }
       for start in stride(from: 0, to: sequence.tokens.count, by: forward.passLimit) {

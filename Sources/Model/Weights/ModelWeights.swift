@@ -30,7 +30,7 @@ struct ModelWeights: @unchecked Sendable {
     }
     decoder = try BoundStack(plan.decoder, binder)
     outputHead = try binder.linear(plan.outputHead, rows: plan.vocabularySize, columns: plan.hiddenSize, because: sizes)
-    unusedTensors = checkpoint.tensors.map(\.name).filter { !binder.boundNames.contains($0) }.sorted()
+    unusedTensors = checkpoint.unusedTensors
   }
 
   /// Of both stacks, the encoder's first.
