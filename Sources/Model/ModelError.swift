@@ -18,11 +18,12 @@ public enum ModelError: Error, Sendable, Equatable {
   /// Only decoder-only models continue a text.
   case cannotContinue(sequence: String)
   case noTokenizer(path: String)
+  case noChatTemplate(path: String)
   case badOption(name: String, expected: String, found: String)
 
   public var kind: Kind {
     switch self {
-    case .noCheckpoint, .noTokenizer: .missing
+    case .noCheckpoint, .noTokenizer, .noChatTemplate: .missing
     case .unsupportedFamily, .unsupportedSetting, .tensorType, .cannotContinue: .unsupported
     case .configuration, .missingTensor, .tensorShape: .damaged
     case .unknownToken, .sequenceTooLong, .sequenceKind, .badOption: .invalidRequest
@@ -60,6 +61,8 @@ extension ModelError: CustomStringConvertible {
       "\(sequence): a model with an encoder is only read along given tokens, it does not generate\n  try: without --generate"
     case .noTokenizer(let path):
       "\(path): there is no tokenizer.json, so text cannot be read\n  try: --tokens FILE with token ids"
+    case .noChatTemplate(let path):
+      "\(path): the model comes without a chat template\n  try: write the prompt out, without --chat"
     case .badOption(let name, let expected, let found):
       "\(name): expected \(expected), found \(found)"
     }

@@ -28,7 +28,7 @@ struct Inspect: ParsableCommand {
     row("model", model.name)
     row("family", "\(model.family), supported")
     row("layers", "\(model.layerCount): \(facts.routedLayers) routed, \(facts.denseLayers) dense")
-    for (policy, layers) in policies(of: model) { row("router", "\(policy)  (layers \(layers))") }
+    for (policy, layers) in policies(of: model) { row("router", "\(policy)  (\(layers))") }
     row("router dtype", "\(facts.routerPrecision) weights, f32 arithmetic")
     row("parameters", "\(Show.count(facts.parameters)), \(Show.count(facts.activeParameters)) active per token")
     row("hidden size", "\(model.hiddenSize)")
@@ -44,16 +44,17 @@ struct Inspect: ParsableCommand {
     return table.text
   }
 
-  /// Equal policies together: `softmax, top-2 of 16 …` with the layers that have it.
+  /// Equal policies of a stack together: `softmax, top-2 of 16 …` with the layers that have it.
   private static func policies(of model: LanguageModel) -> [(String, String)] {
-    var layers: [String: [Int]] = [:]
-    var order: [String] = []
+    var layers: [[String]: [Int]] = [:]
+    var order: [[String]] = []
+    let hasStacks = Set(model.routers.map(\.id.stack)).count > 1
     for router in model.routers {
-      let summary = router.spec.summary
-      if layers[summary] == nil { order.append(summary) }
-      layers[summary, default: []].append(router.id.layer.rawValue)
+      let key = [router.spec.summary, hasStacks ? router.id.stack.rawValue + " " : ""]
+      if layers[key] == nil { order.append(key) }
+      layers[key, default: []].append(router.id.layer.rawValue)
     }
-    return order.map { ($0, LayerRanges.text(layers[$0] ?? [])) }
+    return order.map { ($0[0], "\($0[1])layers \(LayerRanges.text(layers[$0] ?? []))") }
   }
 
   private static func tokenizer(_ model: LanguageModel) -> String {
@@ -84,30 +85,12 @@ struct Inspect: ParsableCommand {
       writer.member("weight_bytes", facts.weightBytes)
       writer.member("cache_bytes_per_token", facts.cacheBytesPerToken)
       writer.member("router_precision", facts.routerPrecision)
-      writer.member("routers") { writer in
-        writer.array { writer in
-          for router in model.routers {
-            writer.object { writer in
-              writer.member("router", router.id.description)
-              writer.member("experts", router.spec.expertCount)
-              writer.member("top_k", router.spec.topK)
-              writer.member("policy", router.spec.summary)
-              writer.member("selection_score", router.spec.selectionScoreUnit)
-            }
-          }
-        }
-      }
-      writer.member("stored") { writer in
-        writer.array { writer in
-          for stored in facts.stored {
-            writer.object { writer in
-              writer.member("type", stored.type)
-              writer.member("tensors", stored.tensors)
-              writer.member("parameters", stored.parameters)
-              writer.member("bytes", stored.bytes)
-            }
-          }
-        }
+      writer.routers(model.routers) { $0.member("selection_score", $1.spec.selectionScoreUnit) }
+      writer.objects("stored", facts.stored) { writer, stored in
+        writer.member("type", stored.type)
+        writer.member("tensors", stored.tensors)
+        writer.member("parameters", stored.parameters)
+        writer.member("bytes", stored.bytes)
       }
       writer.member("tokenizer", tokenizer(model))
       writer.member("unused_tensors", facts.unusedTensors)
