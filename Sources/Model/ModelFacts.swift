@@ -42,11 +42,14 @@ extension LanguageModel {
       ].add(tensor)
     }
     let total = tensors.reduce(0) { $0 + $1.elementCount }
-    let operations = weights.decoder.operations
+    let operations = weights.operations
     let routedLayers = Set(routers.map { [$0.id.stack == .encoder ? 1 : 0, $0.id.layer.rawValue] }).count
     let isTied = plan.outputHead.weight == plan.embedding
     let embedding = isTied ? WeightSize() : WeightSize(weights.embedding.rows(1..<vocabularySize))
-    let idle = operations.map(\.idle) + [embedding]
+    let encoderEmbedding = weights.encoder.flatMap { encoder in
+      encoder.embedding.base == weights.embedding.base ? nil : WeightSize(encoder.embedding.rows(1..<vocabularySize))
+    }
+    let idle = operations.map(\.idle) + [embedding, encoderEmbedding ?? WeightSize()]
     let weightBytes = tensors.reduce(0) { $0 + $1.byteCount }
     return ModelFacts(
       stored: byType.values.sorted { $0.bytes > $1.bytes }, parameters: total,

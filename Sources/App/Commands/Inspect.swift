@@ -41,7 +41,7 @@ struct Inspect: ParsableCommand {
     row("model", model.name)
     row("family", "\(model.family), supported")
     row("layers", "\(model.layerCount): \(facts.routedLayers) routed, \(facts.denseLayers) dense")
-    for (policy, layers) in policies(of: model) { row("router", "\(policy)  (layers \(layers))") }
+    for (policy, layers) in policies(of: model) { row("router", "\(policy)  (\(layers))") }
     row("router dtype", "\(facts.routerPrecision) weights, f32 arithmetic")
     row("parameters", "\(Show.count(facts.parameters)), \(Show.count(facts.activeParameters)) active per token")
     row("hidden size", "\(model.hiddenSize)")
@@ -58,16 +58,17 @@ struct Inspect: ParsableCommand {
     return table.text
   }
 
-  /// Equal policies together: `softmax, top-2 of 16 …` with the layers that have it.
+  /// Equal policies of a stack together: `softmax, top-2 of 16 …` with the layers that have it.
   private static func policies(of model: LanguageModel) -> [(String, String)] {
-    var layers: [String: [Int]] = [:]
-    var order: [String] = []
+    var layers: [[String]: [Int]] = [:]
+    var order: [[String]] = []
+    let hasStacks = Set(model.routers.map(\.id.stack)).count > 1
     for router in model.routers {
-      let summary = router.spec.summary
-      if layers[summary] == nil { order.append(summary) }
-      layers[summary, default: []].append(router.id.layer.rawValue)
+      let key = [router.spec.summary, hasStacks ? router.id.stack.rawValue + " " : ""]
+      if layers[key] == nil { order.append(key) }
+      layers[key, default: []].append(router.id.layer.rawValue)
     }
-    return order.map { ($0, LayerRanges.text(layers[$0] ?? [])) }
+    return order.map { ($0[0], "\($0[1])layers \(LayerRanges.text(layers[$0] ?? []))") }
   }
 
   private static func tokenizer(_ model: LanguageModel) -> String {

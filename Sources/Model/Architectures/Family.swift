@@ -10,9 +10,9 @@ struct Family: Sendable {
   static let all: [Family] = [
     .afmoe, .cohere2MoE, .dbrx, .deepSeekV2, .deepSeekV3, .dots1, .ernie45MoE, .exaoneMoE, .flexOlmo, .glm4MoE, .glm4MoELite, .gptOss,
     .graniteMoE, .graniteMoEHybrid, .graniteMoEShared, .hunYuanMoE, .hunYuanV3, .jetMoE, .kimiK2, .lfm2MoE, .llama4Text, .longCatFlash,
-    .mellum, .miniMax, .miniMaxM2, .mixtral, .olmoe,
+    .mellum, .miniMax, .miniMaxM2, .mixtral, .nllbMoE, .olmoe,
     .phiMoE, .qwen2MoE, .qwen3MoE, .qwen3Next,
-    .solarOpen,
+    .solarOpen, .switchTransformers,
   ]
 
   /// - Throws: `ModelError.unsupportedFamily`, or what the declaration throws.

@@ -24,7 +24,9 @@ final class WeightBinder {
   }
 
   func matrix(_ plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> WeightMatrix {
-    try checkpoint.matrix(plan, rows: rows, columns: columns, because: because)
+    var plan = plan
+    if let alternative = plan.alternative, !checkpoint.has(plan.tensor), checkpoint.has(alternative) { plan.tensor = alternative }
+    return try checkpoint.matrix(plan, rows: rows, columns: columns, because: because)
   }
 
   /// Widened to f32; valid while the checkpoint lives.
