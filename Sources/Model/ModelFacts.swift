@@ -23,6 +23,8 @@ public struct ModelFacts: Sendable {
   public var denseLayers: Int
   /// Bytes of keys and values a position takes.
   public var cacheBytesPerToken: Int
+  /// Bytes that layers with a recurrence keep of a sequence, whatever its length.
+  public var stateBytes: Int
   /// Element type of the routers' weights.
   public var routerPrecision: String
   /// Element type most weights have.
@@ -49,6 +51,7 @@ extension LanguageModel {
       activeParameters: total - operations.reduce(0) { $0 + $1.idleParameters } - embeddingIdle,
       weightBytes: tensors.reduce(0) { $0 + $1.byteCount }, unusedTensors: weights.unusedTensors, routedLayers: routedLayers,
       denseLayers: layerCount - routedLayers, cacheBytesPerToken: 4 * operations.reduce(0) { $0 + $1.cacheFloatsPerToken },
+      stateBytes: 4 * operations.reduce(0) { $0 + $1.stateFloats },
       routerPrecision: operations.compactMap(\.routerPrecision).first.map { "\($0)" } ?? "none")
   }
 

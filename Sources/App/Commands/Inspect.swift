@@ -37,7 +37,8 @@ struct Inspect: ParsableCommand {
     for stored in facts.stored {
       row("stored", "\(stored.type)  \(Show.bytes(stored.bytes)) in \(Show.grouped(stored.tensors)) tensors")
     }
-    row("memory", "\(Show.bytes(facts.weightBytes)) mapped, \(Show.bytes(facts.cacheBytesPerToken)) of cache per token")
+    let state = facts.stateBytes > 0 ? ", \(Show.bytes(facts.stateBytes)) of recurrent state" : ""
+    row("memory", "\(Show.bytes(facts.weightBytes)) mapped, \(Show.bytes(facts.cacheBytesPerToken)) of cache per token\(state)")
     row("tokenizer", tokenizer(model))
     for name in facts.unusedTensors.prefix(5) { row("not used", name) }
     if facts.unusedTensors.count > 5 { row("", "and \(facts.unusedTensors.count - 5) more") }
@@ -83,6 +84,7 @@ struct Inspect: ParsableCommand {
       writer.member("active_parameters", facts.activeParameters)
       writer.member("weight_bytes", facts.weightBytes)
       writer.member("cache_bytes_per_token", facts.cacheBytesPerToken)
+      writer.member("state_bytes", facts.stateBytes)
       writer.member("router_precision", facts.routerPrecision)
       writer.member("routers") { writer in
         writer.array { writer in
