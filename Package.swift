@@ -47,7 +47,7 @@ let package = Package(
       swiftSettings: strictSwift),
 
     .target(name: "Support", path: "Tests/Support", swiftSettings: strictSwift),
-    tests(of: "Kernel", ["CKernels", "Model"]),
+    tests(of: "Kernel", ["CKernels", "Model", "Formats"]),
     tests(of: "Routing", ["Routing"]),
     tests(of: "Formats", ["Formats"]),
     tests(of: "Model", ["Model", "Routing", "Formats"]),

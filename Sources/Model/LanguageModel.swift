@@ -6,26 +6,40 @@ import Routing
 
 /// A decoder-only Mixture-of-Experts language model. Immutable; several decoders may share it.
 public final class LanguageModel: Sendable {
-  /// Folder of the checkpoint as the caller named it.
+  /// Folder or file of the checkpoint as the caller named it.
   public let path: String
   /// Tokens that end a text, as config.json names them.
   public let endTokens: [Int32]
   let plan: ModelPlan
   let weights: ModelWeights
 
+  /// Settings that the file leaves out and the family's published checkpoints decide: field of config.json and value as JSON.
+  public let assumed: [(key: String, value: String)]
+
   /// - Parameters:
-  ///   - path: folder with config.json and safetensors weights.
+  ///   - path: folder with config.json and safetensors weights, or a GGUF file.
   ///   - overrides: `key=value` replacements for fields of config.json, values as JSON.
   /// - Throws: `ModelError` for what is missing, unsupported or of the wrong shape, `FormatError` for damaged files.
   public init(path: String, overrides: [String: String] = [:]) throws {
     self.path = path
-    let configuration = path + "/config.json"
-    guard FileStatus.exists(path) else { throw ModelError.noCheckpoint(path: path, why: "there is no such folder") }
-    guard FileStatus.exists(configuration) else { throw ModelError.noCheckpoint(path: path, why: "there is no config.json") }
-    let settings = try Configuration(path: configuration, overrides: overrides)
+    guard FileStatus.exists(path) else { throw ModelError.noCheckpoint(path: path, why: "there is no such file or folder") }
+    let settings: Configuration
+    let checkpoint: Checkpoint
+    if path.hasSuffix(".gguf") {
+      let model = try GGUFModel(path: path)
+      settings = try model.configuration(overrides: overrides)
+      checkpoint = Checkpoint(model)
+      assumed = model.assumed.filter { overrides[$0.key] == nil }
+    } else {
+      let configuration = path + "/config.json"
+      guard FileStatus.exists(configuration) else { throw ModelError.noCheckpoint(path: path, why: "there is no config.json") }
+      settings = try Configuration(path: configuration, overrides: overrides)
+      checkpoint = try Checkpoint(directory: path, scaleBlock: settings.scaleBlock())
+      assumed = []
+    }
     plan = try Family.plan(for: settings)
     endTokens = settings.integers("eos_token_id")
-    weights = try ModelWeights(plan: plan, checkpoint: Checkpoint(directory: path))
+    weights = try ModelWeights(plan: plan, checkpoint: checkpoint)
   }
 
   public var family: String { plan.family }

@@ -19,6 +19,21 @@ final class Configuration {
     }
     values = [:]
     for (key, value) in root.objectMembers where !value.isNull { values[key] = value }
+    unread = []
+    try replace(overrides)
+  }
+
+  /// A configuration that some other file stands for.
+  ///
+  /// - Parameter fields: fields of config.json and their values as JSON.
+  init(file: String, fields: [String: String], overrides: [String: String]) throws {
+    self.file = file
+    values = try fields.mapValues { try JSON.parse(text: $0, name: file) }.filter { !$0.value.isNull }
+    unread = []
+    try replace(overrides)
+  }
+
+  private func replace(_ overrides: [String: String]) throws {
     for (key, text) in overrides {
       guard let value = try? JSON.parse(text: text, name: "--set \(key)") else {
         throw ModelError.badOption(name: "--set \(key)", expected: "a JSON value", found: text)
@@ -26,6 +41,24 @@ final class Configuration {
       values[key] = value.isNull ? nil : value
     }
     unread = Set(values.keys)
+  }
+
+  /// Rows and columns of a weight that share a scale, from `quantization_config`. Layouts that tensors themselves show need no setting.
+  ///
+  /// - Throws: `ModelError.unsupportedSetting` for a method other than fp8 with block scales and mxfp4.
+  func scaleBlock() throws -> (rows: Int, columns: Int) {
+    let common = (128, 128)
+    guard let value = value("quantization_config"), value.kind == .object else { return common }
+    let method = value["quant_method"]?.string ?? "nothing"
+    guard method == "fp8" || method == "mxfp4" else {
+      throw refused("quantization_config.quant_method", found: "\"\(method)\"", supported: "\"fp8\", \"mxfp4\"")
+    }
+    guard let block = value["weight_block_size"], !block.isNull else { return common }
+    let sizes = block.elements.compactMap(\.int64)
+    guard sizes.count == 2, sizes.allSatisfy({ $0 > 0 && $0 <= 1 << 20 }) else {
+      throw wrong(["quantization_config.weight_block_size"], "two positive integers", block)
+    }
+    return (Int(sizes[0]), Int(sizes[1]))
   }
 
   /// The settings of a nested object, as a configuration of its own: whoever reads it finishes it.

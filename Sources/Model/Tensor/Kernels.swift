@@ -4,50 +4,6 @@
 
 import CKernels
 
-/// How the elements of a weight are stored.
-public enum StoredType: UInt32, Sendable, CaseIterable {
-  case f32 = 0
-  case f16 = 1
-  case bf16 = 30
-
-  var kernelType: mt_element_type { mt_element_type(rawValue) }
-  /// Bytes of one stored row of so many elements.
-  public func rowBytes(columns: Int) -> Int { mt_row_bytes(kernelType, columns) }
-}
-
-/// A weight as it lies in the mapped file: `[rows, columns]`, rows `rowBytes` apart, any alignment.
-///
-/// - Note: `@unchecked Sendable`: immutable bytes; whoever mapped them keeps them mapped.
-public struct WeightMatrix: @unchecked Sendable {
-  public var base: UnsafeRawPointer
-  public var type: StoredType
-  public var rows: Int
-  public var columns: Int
-  public var rowBytes: Int
-
-  public init(base: UnsafeRawPointer, type: StoredType, rows: Int, columns: Int, rowBytes: Int? = nil) {
-    self.base = base
-    self.type = type
-    self.rows = rows
-    self.columns = columns
-    self.rowBytes = rowBytes ?? type.rowBytes(columns: columns)
-  }
-
-  /// Some of the rows, as a matrix of its own.
-  public func rows(_ range: Range<Int>) -> WeightMatrix {
-    WeightMatrix(base: base + range.lowerBound * rowBytes, type: type, rows: range.count, columns: columns, rowBytes: rowBytes)
-  }
-
-  /// One row widened to f32: an embedding.
-  public func read(row: Int, into out: UnsafeMutablePointer<Float>) {
-    mt_convert(out, base + row * rowBytes, type.kernelType, columns)
-  }
-
-  var kernelMatrix: mt_matrix {
-    mt_matrix(base: base, row_bytes: rowBytes, rows: rows, depth: columns, type: type.kernelType)
-  }
-}
-
 /// One product `out[t, r] = x[t, :] . weight[r, :] + bias[r]`, or `+=` with `accumulate`.
 public struct Product {
   /// `[tokens, outStride]`, columns `0..<weight.rows` are written.

@@ -23,7 +23,7 @@ struct ModelWeights: @unchecked Sendable {
     embedding = try binder.matrix(plan.embedding, rows: plan.vocabularySize, columns: plan.hiddenSize, because: sizes)
     decoder = try BoundStack(plan.decoder, binder)
     outputHead = try binder.linear(plan.outputHead, rows: plan.vocabularySize, columns: plan.hiddenSize, because: sizes)
-    unusedTensors = checkpoint.tensors.map(\.name).filter { !binder.boundNames.contains($0) }.sorted()
+    unusedTensors = checkpoint.unusedTensors
   }
 }
 
