@@ -6,6 +6,9 @@
 
 #pragma STDC FP_CONTRACT OFF
 
+/// A short loop that stays one, so that it becomes vectors instead of many single steps.
+#define EACH(count) _Pragma("clang loop unroll(disable)") for (int j = 0; j < (count); j++)
+
 static inline float float_from_bits(uint32_t bits) {
   float value;
   memcpy(&value, &bits, sizeof value);
@@ -49,6 +52,23 @@ static const int8_t twice_e2m1[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4
 
 static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
 
+#ifndef MT_HAS_LOOKUP  // forms with a byte shuffle bring their own
+/// The entries of a table for the low and the high halves of 16 bytes.
+static inline void lookup_halves(int8_t *restrict low, int8_t *restrict high, const uint8_t *bytes, const int8_t *table) {
+  for (int j = 0; j < 16; j++) {
+    low[j] = table[bytes[j] & 15];
+    high[j] = table[bytes[j] >> 4];
+  }
+}
+#endif
+
+/// 32 numbers from 16 bytes whose halves are places in a table: elements j and j + 16 share byte j.
+static inline void dequant_table(float *restrict out, const uint8_t *bytes, const int8_t *table, float d) {
+  int8_t values[32];
+  lookup_halves(values, values + 16, bytes, table);
+  for (int j = 0; j < 32; j++) { out[j] = d * (float)values[j]; }
+}
+
 // Blocks of 32: elements j and j + 16 share byte j.
 
 /// d, 16 bytes: d * (q - 8)
@@ -56,8 +76,8 @@ static void dequant_q4_0(float *restrict out, const uint8_t *restrict src, size_
   for (size_t b = 0; b < blocks; b++, src += 18, out += 32) {
     const float d = half_at(src);
     const uint8_t *q = src + 2;
-    for (int j = 0; j < 16; j++) { out[j] = d * (float)((q[j] & 15) - 8); }
-    for (int j = 0; j < 16; j++) { out[j + 16] = d * (float)((q[j] >> 4) - 8); }
+    EACH(16) { out[j] = d * (float)((q[j] & 15) - 8); }
+    EACH(16) { out[j + 16] = d * (float)((q[j] >> 4) - 8); }
   }
 }
 
@@ -66,8 +86,8 @@ static void dequant_q4_1(float *restrict out, const uint8_t *restrict src, size_
   for (size_t b = 0; b < blocks; b++, src += 20, out += 32) {
     const float d = half_at(src), m = half_at(src + 2);
     const uint8_t *q = src + 4;
-    for (int j = 0; j < 16; j++) { out[j] = d * (float)(q[j] & 15) + m; }
-    for (int j = 0; j < 16; j++) { out[j + 16] = d * (float)(q[j] >> 4) + m; }
+    EACH(16) { out[j] = d * (float)(q[j] & 15) + m; }
+    EACH(16) { out[j + 16] = d * (float)(q[j] >> 4) + m; }
   }
 }
 
@@ -78,8 +98,8 @@ static void dequant_q5_0(float *restrict out, const uint8_t *restrict src, size_
     uint32_t fifth;
     memcpy(&fifth, src + 2, sizeof fifth);
     const uint8_t *q = src + 6;
-    for (int j = 0; j < 16; j++) { out[j] = d * (float)((int)((q[j] & 15) | (fifth >> j & 1) << 4) - 16); }
-    for (int j = 0; j < 16; j++) { out[j + 16] = d * (float)((int)((uint32_t)(q[j] >> 4) | (fifth >> (j + 16) & 1) << 4) - 16); }
+    EACH(16) { out[j] = d * (float)((int)((q[j] & 15) | (fifth >> j & 1) << 4) - 16); }
+    EACH(16) { out[j + 16] = d * (float)((int)((uint32_t)(q[j] >> 4) | (fifth >> (j + 16) & 1) << 4) - 16); }
   }
 }
 
@@ -90,8 +110,8 @@ static void dequant_q5_1(float *restrict out, const uint8_t *restrict src, size_
     uint32_t fifth;
     memcpy(&fifth, src + 4, sizeof fifth);
     const uint8_t *q = src + 8;
-    for (int j = 0; j < 16; j++) { out[j] = d * (float)(int)((q[j] & 15) | (fifth >> j & 1) << 4) + m; }
-    for (int j = 0; j < 16; j++) { out[j + 16] = d * (float)(int)((uint32_t)(q[j] >> 4) | (fifth >> (j + 16) & 1) << 4) + m; }
+    EACH(16) { out[j] = d * (float)(int)((q[j] & 15) | (fifth >> j & 1) << 4) + m; }
+    EACH(16) { out[j + 16] = d * (float)(int)((uint32_t)(q[j] >> 4) | (fifth >> (j + 16) & 1) << 4) + m; }
   }
 }
 
@@ -107,12 +127,7 @@ static void dequant_q8_0(float *restrict out, const uint8_t *restrict src, size_
 /// d, 16 bytes: d * value of a fixed table
 static void dequant_iq4_nl(float *restrict out, const uint8_t *restrict src, size_t blocks) {
   for (size_t b = 0; b < blocks; b++, src += 18, out += 32) {
-    const float d = half_at(src);
-    const uint8_t *q = src + 2;
-    for (int j = 0; j < 16; j++) {
-      out[j] = d * (float)iq4_values[q[j] & 15];
-      out[j + 16] = d * (float)iq4_values[q[j] >> 4];
-    }
+    dequant_table(out, src + 2, iq4_values, half_at(src));
   }
 }
 
@@ -121,11 +136,7 @@ static void dequant_mxfp4(float *restrict out, const uint8_t *restrict src, size
   for (size_t b = 0; b < blocks; b++, src += 17, out += 32) {
     // Half the power, as the table has doubles.
     const float d = float_from_bits(src[0] < 2 ? 0x00200000u << src[0] : (uint32_t)(src[0] - 1) << 23);
-    const uint8_t *q = src + 1;
-    for (int j = 0; j < 16; j++) {
-      out[j] = d * (float)twice_e2m1[q[j] & 15];
-      out[j + 16] = d * (float)twice_e2m1[q[j] >> 4];
-    }
+    dequant_table(out, src + 1, twice_e2m1, d);
   }
 }
 
@@ -136,7 +147,7 @@ static void dequant_nvfp4(float *restrict out, const uint8_t *restrict src, size
       const uint8_t scale = src[s];
       const float d = scale == 0x7f ? 0 : float_from_e4m3(scale & 0x7f) * 0.5f;
       const uint8_t *q = src + 4 + s * 8;
-      for (int j = 0; j < 8; j++) {
+      EACH(8) {
         out[j] = d * (float)twice_e2m1[q[j] & 15];
         out[j + 8] = d * (float)twice_e2m1[q[j] >> 4];
       }
@@ -170,7 +181,7 @@ static void dequant_q2_k(float *restrict out, const uint8_t *restrict src, size_
       const float scale = d * (float)(src[g] & 15), minimum = dmin * (float)(src[g] >> 4);
       const uint8_t *q = src + 16 + g / 8 * 32 + g % 2 * 16;
       const int shift = g % 8 / 2 * 2;
-      for (int j = 0; j < 16; j++) { out[j] = scale * (float)(q[j] >> shift & 3) - minimum; }
+      EACH(16) { out[j] = scale * (float)(q[j] >> shift & 3) - minimum; }
     }
   }
 }
@@ -185,7 +196,7 @@ static void dequant_q3_k(float *restrict out, const uint8_t *restrict src, size_
       const float scale = d * (float)((low | high << 4) - 32);
       const uint8_t *third = src + g % 2 * 16, *q = src + 32 + g / 8 * 32 + g % 2 * 16;
       const int shift = g % 8 / 2 * 2, bit = g / 2;
-      for (int j = 0; j < 16; j++) { out[j] = scale * (float)((q[j] >> shift & 3) + (third[j] >> bit & 1) * 4 - 4); }
+      EACH(16) { out[j] = scale * (float)((q[j] >> shift & 3) + (third[j] >> bit & 1) * 4 - 4); }
     }
   }
 }
@@ -241,7 +252,7 @@ static void dequant_q6_k(float *restrict out, const uint8_t *restrict src, size_
       const int half = g / 8, quarter = g % 8 / 2, piece = g % 2 * 16;
       const uint8_t *low = src + half * 64 + quarter % 2 * 32 + piece, *high = src + 128 + half * 32 + piece;
       const int shift = quarter / 2 * 4, high_shift = quarter * 2;
-      for (int j = 0; j < 16; j++) { out[j] = scale * (float)(((low[j] >> shift & 15) | (high[j] >> high_shift & 3) << 4) - 32); }
+      EACH(16) { out[j] = scale * (float)(((low[j] >> shift & 15) | (high[j] >> high_shift & 3) << 4) - 32); }
     }
   }
 }
@@ -253,12 +264,7 @@ static void dequant_iq4_xs(float *restrict out, const uint8_t *restrict src, siz
     const int high = src[2] | src[3] << 8;
     for (int g = 0; g < 8; g++, out += 32) {
       const int scale = (src[4 + g / 2] >> g % 2 * 4 & 15) | (high >> 2 * g & 3) << 4;
-      const float factor = d * (float)(scale - 32);
-      const uint8_t *q = src + 8 + g * 16;
-      for (int j = 0; j < 16; j++) {
-        out[j] = factor * (float)iq4_values[q[j] & 15];
-        out[j + 16] = factor * (float)iq4_values[q[j] >> 4];
-      }
+      dequant_table(out, src + 8 + g * 16, iq4_values, d * (float)(scale - 32));
     }
   }
 }
@@ -292,6 +298,20 @@ static void dequant_tq2_0(float *restrict out, const uint8_t *restrict src, size
       for (int j = 0; j < 32; j++) { out[j] = d * (float)((q[j] >> shift & 3) - 1); }
     }
   }
+}
+
+/// n 4-bit floats, two a byte, the first in the low half
+static void dequant_e2m1(float *restrict out, const uint8_t *restrict src, size_t n) {
+  for (; n >= 32; n -= 32, src += 16, out += 32) {
+    int8_t low[16], high[16], values[32];
+    lookup_halves(low, high, src, twice_e2m1);
+    EACH(16) {
+      values[2 * j] = low[j];
+      values[2 * j + 1] = high[j];
+    }
+    for (int j = 0; j < 32; j++) { out[j] = 0.5f * (float)values[j]; }
+  }
+  for (size_t i = 0; i < n; i++) { out[i] = 0.5f * (float)twice_e2m1[src[i / 2] >> i % 2 * 4 & 15]; }
 }
 
 /// n elements of any type but the three that the forms read themselves.
@@ -332,12 +352,7 @@ static void dequantize(float *restrict out, const void *restrict src, mt_element
   case MT_F8_E8M0:
     for (size_t i = 0; i < n; i++) { out[i] = float_from_e8m0(p[i]); }
     return;
-  case MT_F4_E2M1:
-    for (size_t i = 0; i < n / 2; i++) {
-      out[2 * i] = 0.5f * (float)twice_e2m1[p[i] & 15];
-      out[2 * i + 1] = 0.5f * (float)twice_e2m1[p[i] >> 4];
-    }
-    return;
+  case MT_F4_E2M1: dequant_e2m1(out, p, n); return;
   case MT_F32:
   case MT_F16:
   case MT_BF16: return;
@@ -378,4 +393,5 @@ static void read_row(float *restrict out, const mt_matrix *w, size_t row) {
   if (w->scales.base) { apply_scales(out, w, row); }
 }
 
+#undef EACH
 #pragma STDC FP_CONTRACT DEFAULT

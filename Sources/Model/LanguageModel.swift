@@ -25,7 +25,7 @@ public final class LanguageModel: Sendable {
     guard FileStatus.exists(path) else { throw ModelError.noCheckpoint(path: path, why: "there is no such file or folder") }
     let settings: Configuration
     let checkpoint: Checkpoint
-    if path.hasSuffix(".gguf") {
+    if GGUFFile.isAt(path) {
       let model = try GGUFModel(path: path)
       settings = try model.configuration(overrides: overrides)
       checkpoint = Checkpoint(model)
@@ -39,7 +39,11 @@ public final class LanguageModel: Sendable {
     }
     plan = try Family.plan(for: settings)
     endTokens = settings.integers("eos_token_id")
-    weights = try ModelWeights(plan: plan, checkpoint: checkpoint)
+    do {
+      weights = try ModelWeights(plan: plan, checkpoint: checkpoint)
+    } catch let error as RoutingError {
+      throw ModelError.configuration(file: settings.file, key: "the router's fields", expected: "a router", found: "\(error)")
+    }
   }
 
   public var family: String { plan.family }
@@ -57,10 +61,11 @@ public final class LanguageModel: Sendable {
   /// The last component of the folder's name.
   public var name: String { path.split(separator: "/").last.map(String.init) ?? path }
 
-  /// Opens the tokenizer beside the weights.
+  /// Opens the tokenizer beside the weights, or the one in a GGUF file.
   ///
   /// - Throws: `ModelError.noTokenizer` when there is none, `FormatError.unsupported` when it asks for something unsupported.
   public func openTokenizer() throws -> Tokenizer {
+    if GGUFFile.isAt(path) { return try Tokenizer(gguf: GGUFSplit(path: path).files[0]) }
     let file = path + "/tokenizer.json"
     let configuration = path + "/tokenizer_config.json"
     guard FileStatus.exists(file) else { throw ModelError.noTokenizer(path: path) }

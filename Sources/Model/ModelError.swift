@@ -14,11 +14,12 @@ public enum ModelError: Error, Sendable, Equatable {
   case unknownToken(id: Int, vocabularySize: Int, sequence: String)
   case sequenceTooLong(sequence: String, tokens: Int, limit: Int)
   case noTokenizer(path: String)
+  case noChatTemplate(path: String)
   case badOption(name: String, expected: String, found: String)
 
   public var kind: Kind {
     switch self {
-    case .noCheckpoint, .noTokenizer: .missing
+    case .noCheckpoint, .noTokenizer, .noChatTemplate: .missing
     case .unsupportedFamily, .unsupportedSetting, .tensorType: .unsupported
     case .configuration, .missingTensor, .tensorShape: .damaged
     case .unknownToken, .sequenceTooLong, .badOption: .invalidRequest
@@ -49,6 +50,8 @@ extension ModelError: CustomStringConvertible {
       "\(sequence): \(tokens) tokens, the model was made for \(limit)\n  try: a shorter text"
     case .noTokenizer(let path):
       "\(path): there is no tokenizer.json, so text cannot be read\n  try: --tokens FILE with token ids"
+    case .noChatTemplate(let path):
+      "\(path): the model comes without a chat template\n  try: write the prompt out, without --chat"
     case .badOption(let name, let expected, let found):
       "\(name): expected \(expected), found \(found)"
     }

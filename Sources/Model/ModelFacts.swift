@@ -17,6 +17,8 @@ public struct ModelFacts: Sendable {
   /// Parameters that one token meets: everything but the experts it does not take; the embedding counts as one row.
   public var activeParameters: Int
   public var weightBytes: Int
+  /// Bytes of the weights that one token meets, a row of the embedding included.
+  public var activeBytes: Int
   /// Names of tensors that the declaration does not use.
   public var unusedTensors: [String]
   public var routedLayers: Int
@@ -45,11 +47,13 @@ extension LanguageModel {
     let operations = weights.decoder.operations
     let routedLayers = Set(routers.map { [$0.id.stack == .encoder ? 1 : 0, $0.id.layer.rawValue] }).count
     let isTied = plan.outputHead.weight == plan.embedding
-    let embeddingIdle = isTied ? 0 : (vocabularySize - 1) * hiddenSize
+    let embedding = isTied ? WeightSize() : WeightSize(weights.embedding.rows(1..<vocabularySize))
+    let idle = operations.map(\.idle) + [embedding]
+    let weightBytes = tensors.reduce(0) { $0 + $1.byteCount }
     return ModelFacts(
       stored: byType.values.sorted { $0.bytes > $1.bytes }, parameters: total,
-      activeParameters: total - operations.reduce(0) { $0 + $1.idleParameters } - embeddingIdle,
-      weightBytes: tensors.reduce(0) { $0 + $1.byteCount }, unusedTensors: weights.unusedTensors, routedLayers: routedLayers,
+      activeParameters: total - idle.reduce(0) { $0 + $1.parameters }, weightBytes: weightBytes,
+      activeBytes: weightBytes - idle.reduce(0) { $0 + $1.bytes }, unusedTensors: weights.unusedTensors, routedLayers: routedLayers,
       denseLayers: layerCount - routedLayers, cacheBytesPerToken: 4 * operations.reduce(0) { $0 + $1.cacheFloatsPerToken },
       stateBytes: 4 * operations.reduce(0) { $0 + $1.stateFloats },
       routerPrecision: operations.compactMap(\.routerPrecision).first.map { "\($0)" } ?? "none")

@@ -86,30 +86,12 @@ struct Inspect: ParsableCommand {
       writer.member("cache_bytes_per_token", facts.cacheBytesPerToken)
       writer.member("state_bytes", facts.stateBytes)
       writer.member("router_precision", facts.routerPrecision)
-      writer.member("routers") { writer in
-        writer.array { writer in
-          for router in model.routers {
-            writer.object { writer in
-              writer.member("router", router.id.description)
-              writer.member("experts", router.spec.expertCount)
-              writer.member("top_k", router.spec.topK)
-              writer.member("policy", router.spec.summary)
-              writer.member("selection_score", router.spec.selectionScoreUnit)
-            }
-          }
-        }
-      }
-      writer.member("stored") { writer in
-        writer.array { writer in
-          for stored in facts.stored {
-            writer.object { writer in
-              writer.member("type", stored.type)
-              writer.member("tensors", stored.tensors)
-              writer.member("parameters", stored.parameters)
-              writer.member("bytes", stored.bytes)
-            }
-          }
-        }
+      writer.routers(model.routers) { $0.member("selection_score", $1.spec.selectionScoreUnit) }
+      writer.objects("stored", facts.stored) { writer, stored in
+        writer.member("type", stored.type)
+        writer.member("tensors", stored.tensors)
+        writer.member("parameters", stored.parameters)
+        writer.member("bytes", stored.bytes)
       }
       writer.member("tokenizer", tokenizer(model))
       writer.member("unused_tensors", facts.unusedTensors)

@@ -55,7 +55,7 @@ struct BoundAttentionMixture: BoundOperation, @unchecked Sendable {
 
   var routers: [RouterDescription] { [RouterDescription(id: id, spec: router.spec)] }
   var routerPrecision: StoredType? { routerLinear.weight.type }
-  var idleParameters: Int { (router.spec.expertCount - router.spec.topK) * 2 * plan.width * outputs[0].weight.rows }
+  var idle: WeightSize { WeightSize(queries[0].weight, outputs[0].weight) * (router.spec.expertCount - router.spec.topK) }
   var cacheFloatsPerToken: Int { 2 * plan.width }
   func start() -> any RunningOperation { RunningAttentionMixture(self) }
 }

@@ -115,11 +115,10 @@ struct BoundExperts: BoundOperation, @unchecked Sendable {
 
   var routerPrecision: StoredType? { routerLinear.weight.type }
 
-  var idleParameters: Int {
+  var idle: WeightSize {
     let routed = experts.dropLast(sharedGates.count)
-    guard let expert = routed.first else { return 0 }
-    let size = expert.up.rows * expert.up.columns + expert.down.rows * expert.down.columns + (expert.gate.map { $0.rows * $0.columns } ?? 0)
-    return max(0, routed.count - router.spec.topK) * size
+    guard let expert = routed.first else { return WeightSize() }
+    return WeightSize(expert.gate, expert.up, expert.down) * max(0, routed.count - router.spec.topK)
   }
 
   func start() -> any RunningOperation { RunningExperts(self) }

@@ -13,8 +13,8 @@ protocol OperationPlan: Sendable {
 protocol BoundOperation: Sendable {
   /// Its routers, in the order of their batches.
   var routers: [RouterDescription] { get }
-  /// Parameters that a token does not meet: those of the experts it does not take.
-  var idleParameters: Int { get }
+  /// Weights that a token does not meet: those of the experts it does not take.
+  var idle: WeightSize { get }
   /// How the router's weights are stored; nil without a router.
   var routerPrecision: StoredType? { get }
   /// Floats that one position adds to the state of a sequence.
@@ -26,7 +26,7 @@ protocol BoundOperation: Sendable {
 
 extension BoundOperation {
   var routers: [RouterDescription] { [] }
-  var idleParameters: Int { 0 }
+  var idle: WeightSize { WeightSize() }
   var routerPrecision: StoredType? { nil }
   var cacheFloatsPerToken: Int { 0 }
   var stateFloats: Int { 0 }
@@ -86,5 +86,27 @@ final class Pass {
     let out = arena.floats(count * linear.weight.rows)
     pool.multiply(product(out, linear, from: x))
     return out
+  }
+}
+
+/// How much of a model something is.
+struct WeightSize: Sendable {
+  var parameters = 0
+  var bytes = 0
+
+  init() {}
+
+  init(_ matrices: WeightMatrix?...) {
+    for case let matrix? in matrices {
+      parameters += matrix.rows * matrix.columns
+      bytes += matrix.rows * matrix.type.rowBytes(columns: matrix.columns)
+    }
+  }
+
+  static func * (size: WeightSize, count: Int) -> WeightSize {
+    var size = size
+    size.parameters *= count
+    size.bytes *= count
+    return size
   }
 }

@@ -130,7 +130,9 @@ final class Checkpoint: @unchecked Sendable {
       throw ModelError.tensorType(
         file: view.file.path, name: name, found: view.elementType.safetensorsName, supported: StoredType.supportedNames)
     }
-    guard let base = view.bytes.baseAddress, columns > 0 else { throw ModelError.missingTensor(file: path, name: name) }
+    guard let base = view.bytes.baseAddress, columns > 0, columns % type.blockSize == 0 else {
+      throw ModelError.missingTensor(file: path, name: name)
+    }
     var matrix = WeightMatrix(base: base, type: type, rows: view.elementCount / columns, columns: columns)
     matrix.scales = try blockScales(of: name, rows: matrix.rows, columns: columns)
     return matrix
@@ -255,8 +257,9 @@ final class Checkpoint: @unchecked Sendable {
     _ names: [String], rows: Int, columns: Int, because: String, _ row: (Int) -> (tensor: Int, row: Int)
   ) throws -> WeightMatrix {
     let tensors = try names.map { try stored($0, shape: [-1, columns], because: because) }
-    let places = (0..<rows).map(row)
-    guard tensors.reduce(0, { $0 + $1.rows }) == rows, places.allSatisfy({ $0.row < tensors[$0.tensor].rows }) else {
+    // The count comes first: only what the file holds is worth a list.
+    let places = tensors.reduce(0, { $0 + $1.rows }) == rows ? (0..<rows).map(row) : []
+    guard !places.isEmpty, places.allSatisfy({ $0.row < tensors[$0.tensor].rows }) else {
       throw ModelError.tensorShape(
         file: path, name: names.joined(separator: ", "), expected: [rows, columns], found: [tensors.reduce(0) { $0 + $1.rows }, columns],
         because: because)

@@ -194,7 +194,7 @@ struct GGUFFamily: Sendable {
       architecture: "gpt-oss", modelType: "gpt_oss",
       fields: sizes + [
         rms, headSize, experts("num_local_experts"), topK, onlyWidth, attentionBias, copy("sliding_window", "attention.sliding_window"),
-        ropeScaling { _ in ["\"truncate\": false"] }, assume("swiglu_limit", "7.0"),
+        ropeScaling { _ in ["\"truncate\": false"] }, assume("rope_scaling.truncate", "false"), assume("swiglu_limit", "7.0"),
       ]),
     graniteMoE("granitemoeshared", applies: { $0.anyBlock(has: "ffn_gate_shexp.weight") }),
     graniteMoE("granitemoe", applies: { _ in true }),

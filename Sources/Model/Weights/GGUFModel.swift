@@ -26,7 +26,7 @@ struct GGUFModel: Sendable {
       switch field.source {
       case .metadata(let read): fields[field.key] = try read(metadata)
       case .assumed(let value):
-        fields[field.key] = value
+        if !field.key.contains(".") { fields[field.key] = value }  // a part of a field is said with its whole
         assumed.append((field.key, value))
       }
     }
@@ -45,6 +45,8 @@ struct GGUFModel: Sendable {
 struct GGUFMetadata: Sendable {
   let file: GGUFFile
   let architecture: String
+  /// Blocks that predict the next token; those that look further ahead are not run.
+  private(set) var blockCount = 0
   private let tensorShapes: [String: [Int]]
 
   init(_ split: GGUFSplit) throws {
@@ -55,6 +57,12 @@ struct GGUFMetadata: Sendable {
     architecture = name
     tensorShapes = Dictionary(
       split.files.flatMap(\.tensors).map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
+    let count = (integer("block_count") ?? 0) - (integer("nextn_predict_layers") ?? 0)
+    guard count > 0, count <= tensorShapes.count else {
+      throw ModelError.configuration(
+        file: file.path, key: "\(architecture).block_count", expected: "blocks for \(tensorShapes.count) tensors", found: "\(count)")
+    }
+    blockCount = count
   }
 
   func has(_ tensor: String) -> Bool { tensorShapes[tensor] != nil }
@@ -69,7 +77,7 @@ struct GGUFMetadata: Sendable {
   func integer(_ keys: String...) -> Int? {
     for key in keys {
       let value = self[key].flatMap { $0.int64 ?? $0.array?.integers?.max() }
-      if let value, let number = Int(exactly: value), abs(number) < 1 << 40 { return number }
+      if let value, (0..<1 << 31).contains(value) { return Int(value) }
     }
     return nil
   }
@@ -91,8 +99,6 @@ struct GGUFMetadata: Sendable {
     case .unsigned, .string, .array, nil: nil
     }
   }
-
-  var blockCount: Int { (integer("block_count") ?? 0) - (integer("nextn_predict_layers") ?? 0) }
 
   var headCount: Int { integer("attention.head_count") ?? 1 }
 
