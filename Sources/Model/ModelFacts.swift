@@ -25,6 +25,8 @@ public struct ModelFacts: Sendable {
   public var denseLayers: Int
   /// Bytes of keys and values a position takes.
   public var cacheBytesPerToken: Int
+  /// Bytes that layers with a recurrence keep of a sequence, whatever its length.
+  public var stateBytes: Int
   /// Element type of the routers' weights.
   public var routerPrecision: String
   /// Element type most weights have.
@@ -56,6 +58,7 @@ extension LanguageModel {
       activeParameters: total - idle.reduce(0) { $0 + $1.parameters }, weightBytes: weightBytes,
       activeBytes: weightBytes - idle.reduce(0) { $0 + $1.bytes }, unusedTensors: weights.unusedTensors, routedLayers: routedLayers,
       denseLayers: layerCount - routedLayers, cacheBytesPerToken: 4 * operations.reduce(0) { $0 + $1.cacheFloatsPerToken },
+      stateBytes: 4 * operations.reduce(0) { $0 + $1.stateFloats },
       routerPrecision: operations.compactMap(\.routerPrecision).first.map { "\($0)" } ?? "none")
   }
 

@@ -13,7 +13,10 @@ struct FamilyParityTests {
   }
 
   /// Tiny models that travel with the project.
-  static let families = ["olmoe", "mixtral", "qwen3_moe"]
+  static let families = [
+    "olmoe", "mixtral", "qwen3_moe", "lfm2_moe", "qwen3_next", "minimax", "minimax-factors", "jetmoe", "granitemoehybrid",
+    "granitemoehybrid-rope-groups",
+  ]
 
   private func sequences(_ folder: String) throws -> [TokenSequence] {
     try JSONDecoder().decode(Input.self, from: Data(contentsOf: URL(fileURLWithPath: folder + "/input.json"))).sequences.enumerated().map {
@@ -39,7 +42,7 @@ struct FamilyParityTests {
     let report = try report(family)
     for entry in report.entries { #expect(entry.outcome == .equal || entry.outcome == .within, "\(entry)") }
     #expect(report.holds)
-    #expect(report.decisions == 96 && report.equalDecisions == 96)
+    #expect(report.decisions >= 96 && report.equalDecisions == report.decisions)
   }
 
   @Test(arguments: families)

@@ -50,7 +50,8 @@ struct Inspect: ParsableCommand {
     for stored in facts.stored {
       row("stored", "\(stored.type)  \(Show.bytes(stored.bytes)) in \(Show.grouped(stored.tensors)) tensors")
     }
-    row("memory", "\(Show.bytes(facts.weightBytes)) mapped, \(Show.bytes(facts.cacheBytesPerToken)) of cache per token")
+    let state = facts.stateBytes > 0 ? ", \(Show.bytes(facts.stateBytes)) of recurrent state" : ""
+    row("memory", "\(Show.bytes(facts.weightBytes)) mapped, \(Show.bytes(facts.cacheBytesPerToken)) of cache per token\(state)")
     row("tokenizer", tokenizer(model))
     for (key, value) in model.assumed { row("assumed", "\(key) = \(value), which the file does not say  (--set \(key)=…)") }
     for name in facts.unusedTensors.prefix(5) { row("not used", name) }
@@ -99,6 +100,7 @@ struct Inspect: ParsableCommand {
       writer.member("active_parameters", facts.activeParameters)
       writer.member("weight_bytes", facts.weightBytes)
       writer.member("cache_bytes_per_token", facts.cacheBytesPerToken)
+      writer.member("state_bytes", facts.stateBytes)
       writer.member("router_precision", facts.routerPrecision)
       writer.routers(model.routers) { $0.member("selection_score", $1.spec.selectionScoreUnit) }
       writer.objects("stored", facts.stored) { writer, stored in

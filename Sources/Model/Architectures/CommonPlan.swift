@@ -152,7 +152,8 @@ extension Configuration {
   ///
   /// - Throws: `ModelError` for a name that is not among these, or for none and no rule.
   func layerKinds(_ names: [String: Bool], count: Int, default rule: ((Int) -> Bool)? = nil) throws -> [Bool] {
-    guard let types = try layerTypes(count: count) ?? layerTypes("layers_block_type", count: count) else {
+    let older = try layerTypes("layers_block_type", count: count)
+    guard let types = try layerTypes(count: count) ?? older else {
       guard let rule else { throw ModelError.configuration(file: file, key: "layer_types", expected: "\(count) names", found: "nothing") }
       return (0..<count).map(rule)
     }
