@@ -68,10 +68,12 @@ extension LanguageModel {
       hash.update(bytes.bytes)
     }
     let tokenizer = path + "/tokenizer.json"
+    let metadataHash = GGUFFile.isAt(path) ? try? openTokenizer().contentHash : nil
     let facts = facts()
     return ModelIdentity(
       name: name, family: family, path: path, filesHash: hash.hexDigest(), quantization: facts.quantization,
-      routerPrecision: facts.routerPrecision, tokenizerHash: FileStatus.exists(tokenizer) ? try SHA256.hexDigest(ofFile: tokenizer) : "",
+      routerPrecision: facts.routerPrecision,
+      tokenizerHash: try metadataHash ?? (FileStatus.exists(tokenizer) ? SHA256.hexDigest(ofFile: tokenizer) : ""),
       layerCount: layerCount, vocabularySize: vocabularySize)
   }
 }

@@ -10,8 +10,7 @@ import Testing
 
 @Suite struct ChatTemplateTests {
   @Test func everyCase() throws {
-    let path = try #require(Fixtures.own("chat/cases.json"))
-    let json = try JSON.read(path)
+    let json = try JSON.read(try #require(Fixtures.own("chat/cases.json")))
     let templates = try json.strings("templates")
     var count = 0
     for entry in try json.array("cases") {

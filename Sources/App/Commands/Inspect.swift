@@ -1,5 +1,6 @@
 import ArgumentParser
 import Formats
+import Foundation
 import Model
 import Routing
 
@@ -10,16 +11,32 @@ struct Inspect: ParsableCommand {
     discussion: """
       moetop inspect samples/olmoe-tiny
       moetop inspect ~/models/Mixtral-8x7B --json
+      moetop inspect ~/models
       """)
 
+<<<<<<< HEAD
   @Argument(help: "Folder or GGUF file of the checkpoint.") var model: String
+=======
+  @Argument(help: "Folder or GGUF file of the checkpoint, or a folder of such.") var model: String
+>>>>>>> tok
   @Flag(help: "Print the result as JSON.") var json = false
   @OptionGroup var engine: EngineOptions
 
   func run() throws {
+    if let listing = listing() { return StandardOutput.write(json ? listing.json : listing.text) }
     let model = try engine.open(model)
     let facts = model.facts()
     StandardOutput.write(json ? Self.json(model, facts) : Self.text(model, facts))
+  }
+
+  /// What lies below a folder that is no checkpoint itself; nil for anything else.
+  private func listing() -> ModelListing? {
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: model, isDirectory: &isFolder), isFolder.boolValue,
+      !FileManager.default.fileExists(atPath: model + "/config.json")
+    else { return nil }
+    let found = ModelPlaces(environment: [:], home: "/").models(in: model)
+    return found.isEmpty ? nil : ModelListing(found)
   }
 
   static func text(_ model: LanguageModel, _ facts: ModelFacts) -> String {
@@ -60,7 +77,8 @@ struct Inspect: ParsableCommand {
   private static func tokenizer(_ model: LanguageModel) -> String {
     do {
       let tokenizer = try model.openTokenizer()
-      return "tokenizer.json, \(Show.grouped(tokenizer.vocabularySize)) entries"
+      let kind = GGUFFile.isAt(tokenizer.path) ? "of the file's metadata" : "tokenizer.json"
+      return ([kind + ", \(Show.grouped(tokenizer.vocabularySize)) entries"] + tokenizer.notes).joined(separator: "; ")
     } catch ModelError.noTokenizer {
       return "none: text cannot be read, token ids can"
     } catch {

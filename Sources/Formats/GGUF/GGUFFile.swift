@@ -34,7 +34,7 @@ public final class GGUFFile: Sendable {
   public static func isAt(_ path: String) -> Bool {
     if path.hasSuffix(".gguf") { return true }
     guard let file = try? MappedFile(path: path) else { return false }
-    return file.bytes.starts(with: "GGUF".utf8)
+    return withExtendedLifetime(file) { file.bytes.starts(with: "GGUF".utf8) }
   }
 
   /// The metadata value called `key`, or nil.

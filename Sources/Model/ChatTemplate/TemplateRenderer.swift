@@ -11,7 +11,7 @@ struct TemplateRenderer {
   private var steps = 0
   private var callDepth = 0
 
-  static let stepLimit = 5_000_000
+  static let stepLimit = 1_000_000
   static let textLimit = 64 << 20
   static let elementLimit = 1 << 20
   private static let callLimit = 64

@@ -191,6 +191,9 @@ private struct GGUFTokenizerReader {
           """)))
   }
 
+  /// Longer tokens than these are not SentencePiece's; their ways to be made grow with the square of their length.
+  private static let longestMerged = 256
+
   /// Every way to make a token of two others, best score first. The order among equals is that of the converter of transformers, which
   /// made the merges of tokenizer.json from the same scores.
   private func mergesByScore() throws(FormatError) -> MergeTable {
@@ -204,6 +207,11 @@ private struct GGUFTokenizerReader {
     let scores = try scores()
     var merges: [Merge] = []
     for (id, piece) in pieces.enumerated() where kinds[id] == .normal || kinds[id] == .userDefined {
+      guard piece.count <= Self.longestMerged else {
+        throw .value(
+          file: file.path, path: "tokenizer.ggml.tokens[\(id)]", expected: "at most \(Self.longestMerged) bytes in a token",
+          found: "\(piece.count)")
+      }
       var local: [(left: Int32, right: Int32, merge: Merge)] = []
       let length = piece.count { $0 & 0xC0 != 0x80 }
       var leftLength = 0
