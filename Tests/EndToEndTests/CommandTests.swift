@@ -52,13 +52,9 @@ struct CommandTests {
       (["inspect", model, "--nonsense"], 64, "--nonsense"),
       (["run", model], 64, "--prompt"),
       (["run", model, "-p", "hi", "--no-trace"], 66, "tokenizer.json"),
-<<<<<<< HEAD
-      (["run", model + "/nowhere", "-p", "hi"], 66, "no such file or folder"),
-=======
       (["run", model, "-p", "hi", "--chat", "--no-trace"], 66, "chat template"),
       (["run", model, "-p", "hi", "--system", "x", "--no-trace"], 64, "--chat"),
-      (["run", model + "/nowhere", "-p", "hi"], 66, "no such folder"),
->>>>>>> tok
+      (["run", model + "/nowhere", "-p", "hi"], 66, "no such file or folder"),
       (["run", model, "--tokens", folder.file("missing.json")], 66, "missing.json"),
       (["run", model, "--tokens", model + "/input.json", "--trace", "/proc/none/t.db"], 73, "/proc/none"),
       (["verify", model, "--tokens", model + "/config.json", "--expected", model + "/expected.safetensors"], 65, "sequences"),
@@ -113,8 +109,7 @@ struct CommandTests {
     ])
     let plain = try Binary.run(["run", folder.path, "-p", "<system>S<user>hi", "--max-tokens", "1", "--json", "--no-trace"])
     #expect(chat.status == 0)
-    #expect(
-      try JSON.parse(text: chat.output, name: "chat").integer("tokens") == JSON.parse(text: plain.output, name: "plain").integer("tokens"))
+    #expect(try prefilled(chat.output) == prefilled(plain.output))
     try folder.write(Array("a\n{% include 'b' %}".utf8), to: "chat_template.jinja")
     let refused = try Binary.run(["run", folder.path, "--chat", "-p", "hi", "--no-trace"])
     #expect(refused.status == 69 && refused.errors.contains("line 2") && refused.errors.contains("include"))
