@@ -14,11 +14,7 @@ struct Inspect: ParsableCommand {
       moetop inspect ~/models
       """)
 
-<<<<<<< HEAD
-  @Argument(help: "Folder or GGUF file of the checkpoint.") var model: String
-=======
   @Argument(help: "Folder or GGUF file of the checkpoint, or a folder of such.") var model: String
->>>>>>> tok
   @Flag(help: "Print the result as JSON.") var json = false
   @OptionGroup var engine: EngineOptions
 
