@@ -109,8 +109,7 @@ struct CommandTests {
     ])
     let plain = try Binary.run(["run", folder.path, "-p", "<system>S<user>hi", "--max-tokens", "1", "--json", "--no-trace"])
     #expect(chat.status == 0)
-    #expect(
-      try JSON.parse(text: chat.output, name: "chat").integer("tokens") == JSON.parse(text: plain.output, name: "plain").integer("tokens"))
+    #expect(try prefilled(chat.output) == prefilled(plain.output))
     try folder.write(Array("a\n{% include 'b' %}".utf8), to: "chat_template.jinja")
     let refused = try Binary.run(["run", folder.path, "--chat", "-p", "hi", "--no-trace"])
     #expect(refused.status == 69 && refused.errors.contains("line 2") && refused.errors.contains("include"))
