@@ -23,8 +23,8 @@ def load_model(folder, experts="eager", attention="eager", threads=2):
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     settings = json.loads((Path(folder) / "config.json").read_text())
-    kind = settings.pop("model_type")
-    config = transformers.AutoConfig.for_model(PUBLISHED_AS.get(kind, kind), **settings)
+    code = PUBLISHED_AS.get(settings.pop("model_type"))
+    config = transformers.AutoConfig.for_model(code, **settings) if code else transformers.AutoConfig.from_pretrained(folder)
     return transformers.AutoModelForCausalLM.from_pretrained(
         folder, config=config, dtype=torch.float32, attn_implementation=attention, experts_implementation=experts).eval()
 

@@ -17,13 +17,18 @@ public final class LanguageModel: Sendable {
   ///   - path: folder with config.json and safetensors weights.
   ///   - overrides: `key=value` replacements for fields of config.json, values as JSON.
   /// - Throws: `ModelError` for what is missing, unsupported or of the wrong shape, `FormatError` for damaged files.
-  public init(path: String, overrides: [String: String] = [:]) throws {
+  public convenience init(path: String, overrides: [String: String] = [:]) throws {
+    try self.init(path: path, overrides: overrides, families: Family.all)
+  }
+
+  /// - Parameter families: the declarations to choose from.
+  init(path: String, overrides: [String: String] = [:], families: [Family]) throws {
     self.path = path
     let configuration = path + "/config.json"
     guard FileStatus.exists(path) else { throw ModelError.noCheckpoint(path: path, why: "there is no such folder") }
     guard FileStatus.exists(configuration) else { throw ModelError.noCheckpoint(path: path, why: "there is no config.json") }
     let settings = try Configuration(path: configuration, overrides: overrides)
-    plan = try Family.plan(for: settings)
+    plan = try Family.plan(for: settings, among: families)
     endTokens = settings.integers("eos_token_id")
     weights = try ModelWeights(plan: plan, checkpoint: Checkpoint(directory: path))
   }
