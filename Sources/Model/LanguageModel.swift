@@ -20,7 +20,12 @@ public final class LanguageModel: Sendable {
   ///   - path: folder with config.json and safetensors weights, or a GGUF file.
   ///   - overrides: `key=value` replacements for fields of config.json, values as JSON.
   /// - Throws: `ModelError` for what is missing, unsupported or of the wrong shape, `FormatError` for damaged files.
-  public init(path: String, overrides: [String: String] = [:]) throws {
+  public convenience init(path: String, overrides: [String: String] = [:]) throws {
+    try self.init(path: path, overrides: overrides, families: Family.all)
+  }
+
+  /// - Parameter families: the declarations to choose from.
+  init(path: String, overrides: [String: String] = [:], families: [Family]) throws {
     self.path = path
     guard FileStatus.exists(path) else { throw ModelError.noCheckpoint(path: path, why: "there is no such file or folder") }
     let settings: Configuration
@@ -37,7 +42,7 @@ public final class LanguageModel: Sendable {
       checkpoint = try Checkpoint(directory: path, scaleBlock: settings.scaleBlock())
       assumed = []
     }
-    plan = try Family.plan(for: settings)
+    plan = try Family.plan(for: settings, among: families)
     endTokens = settings.integers("eos_token_id")
     do {
       weights = try ModelWeights(plan: plan, checkpoint: checkpoint)

@@ -16,10 +16,10 @@ struct Family: Sendable {
   ]
 
   /// - Throws: `ModelError.unsupportedFamily`, or what the declaration throws.
-  static func plan(for configuration: Configuration) throws -> ModelPlan {
+  static func plan(for configuration: Configuration, among families: [Family] = all) throws -> ModelPlan {
     let type = try configuration.text("model_type")
-    guard let family = all.first(where: { $0.modelType == type }) else {
-      throw ModelError.unsupportedFamily(file: configuration.file, found: type, known: all.map(\.modelType).sorted())
+    guard let family = families.first(where: { $0.modelType == type }) else {
+      throw ModelError.unsupportedFamily(file: configuration.file, found: type, known: families.map(\.modelType).sorted())
     }
     let plan = try family.plan(configuration)
     try configuration.finish()
