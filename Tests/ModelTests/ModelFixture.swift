@@ -40,11 +40,30 @@ struct ModelFixture: CustomTestStringConvertible, Sendable {
   var configurations: [String] { ["config.json", "config_v4.json"].filter { FileManager.default.fileExists(atPath: file($0)) } }
 
   func sequences() throws -> [TokenSequence] {
-    struct Input: Decodable { var sequences: [[Int32]] }
-    return try JSONDecoder().decode(Input.self, from: Data(contentsOf: URL(fileURLWithPath: file("input.json")))).sequences.enumerated().map
-    {
-      TokenSequence(SequenceDescription(name: "sequence \($0)"), tokens: $1)
+    try JSONDecoder().decode(Input.self, from: Data(contentsOf: URL(fileURLWithPath: file("input.json")))).sequences.enumerated().map {
+      TokenSequence(SequenceDescription(name: "sequence \($0)"), encoder: $1.encoder, tokens: $1.decoder)
     }
+  }
+
+  /// A list of ids, or two for a model with an encoder.
+  private struct Input: Decodable {
+    struct Sequence: Decodable {
+      var encoder: [Int32]?
+      var decoder: [Int32]
+
+      private enum CodingKeys: CodingKey { case encoder, decoder }
+
+      init(from decoder: any Swift.Decoder) throws {
+        if let ids = try? decoder.singleValueContainer().decode([Int32].self) {
+          self.decoder = ids
+          return
+        }
+        let lists = try decoder.container(keyedBy: CodingKeys.self)
+        encoder = try lists.decode([Int32].self, forKey: .encoder)
+        self.decoder = try lists.decode([Int32].self, forKey: .decoder)
+      }
+    }
+    var sequences: [Sequence]
   }
 
   /// A folder with this model's files, some of them left out.
