@@ -25,6 +25,8 @@ public struct ModelFacts: Sendable {
   public var denseLayers: Int
   /// Bytes of keys and values a position takes.
   public var cacheBytesPerToken: Int
+  /// Bytes that layers with a recurrence keep of a sequence, whatever its length.
+  public var stateBytes: Int
   /// Element type of the routers' weights.
   public var routerPrecision: String
   /// Element type most weights have.
@@ -42,17 +44,21 @@ extension LanguageModel {
       ].add(tensor)
     }
     let total = tensors.reduce(0) { $0 + $1.elementCount }
-    let operations = weights.decoder.operations
+    let operations = weights.operations
     let routedLayers = Set(routers.map { [$0.id.stack == .encoder ? 1 : 0, $0.id.layer.rawValue] }).count
     let isTied = plan.outputHead.weight == plan.embedding
     let embedding = isTied ? WeightSize() : WeightSize(weights.embedding.rows(1..<vocabularySize))
-    let idle = operations.map(\.idle) + [embedding]
+    let encoderEmbedding = weights.encoder.flatMap { encoder in
+      encoder.embedding.base == weights.embedding.base ? nil : WeightSize(encoder.embedding.rows(1..<vocabularySize))
+    }
+    let idle = operations.map(\.idle) + [embedding, encoderEmbedding ?? WeightSize()]
     let weightBytes = tensors.reduce(0) { $0 + $1.byteCount }
     return ModelFacts(
       stored: byType.values.sorted { $0.bytes > $1.bytes }, parameters: total,
       activeParameters: total - idle.reduce(0) { $0 + $1.parameters }, weightBytes: weightBytes,
       activeBytes: weightBytes - idle.reduce(0) { $0 + $1.bytes }, unusedTensors: weights.unusedTensors, routedLayers: routedLayers,
       denseLayers: layerCount - routedLayers, cacheBytesPerToken: 4 * operations.reduce(0) { $0 + $1.cacheFloatsPerToken },
+      stateBytes: 4 * operations.reduce(0) { $0 + $1.stateFloats },
       routerPrecision: operations.compactMap(\.routerPrecision).first.map { "\($0)" } ?? "none")
   }
 

@@ -78,7 +78,7 @@ public struct ModelIdentity: Sendable, Codable, Equatable {
 public struct InputIdentity: Sendable, Codable, Equatable {
   /// Where the input came from as the user named it: a path, `-`, or `prompt`.
   public var source: String
-  /// SHA-256 over the token ids given, little-endian i32, each sequence preceded by its length; hex. Empty when unknown: a live
+  /// SHA-256 over the token ids given, little-endian i32, each list preceded by its length; hex. Empty when unknown: a live
   /// session learns its input while it goes on, and one that was killed did not get to say it.
   public var hash: String
 

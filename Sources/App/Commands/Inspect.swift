@@ -41,7 +41,7 @@ struct Inspect: ParsableCommand {
     row("model", model.name)
     row("family", "\(model.family), supported")
     row("layers", "\(model.layerCount): \(facts.routedLayers) routed, \(facts.denseLayers) dense")
-    for (policy, layers) in policies(of: model) { row("router", "\(policy)  (layers \(layers))") }
+    for (policy, layers) in policies(of: model) { row("router", "\(policy)  (\(layers))") }
     row("router dtype", "\(facts.routerPrecision) weights, f32 arithmetic")
     row("parameters", "\(Show.count(facts.parameters)), \(Show.count(facts.activeParameters)) active per token")
     row("hidden size", "\(model.hiddenSize)")
@@ -50,7 +50,8 @@ struct Inspect: ParsableCommand {
     for stored in facts.stored {
       row("stored", "\(stored.type)  \(Show.bytes(stored.bytes)) in \(Show.grouped(stored.tensors)) tensors")
     }
-    row("memory", "\(Show.bytes(facts.weightBytes)) mapped, \(Show.bytes(facts.cacheBytesPerToken)) of cache per token")
+    let state = facts.stateBytes > 0 ? ", \(Show.bytes(facts.stateBytes)) of recurrent state" : ""
+    row("memory", "\(Show.bytes(facts.weightBytes)) mapped, \(Show.bytes(facts.cacheBytesPerToken)) of cache per token\(state)")
     row("tokenizer", tokenizer(model))
     for (key, value) in model.assumed { row("assumed", "\(key) = \(value), which the file does not say  (--set \(key)=…)") }
     for name in facts.unusedTensors.prefix(5) { row("not used", name) }
@@ -58,16 +59,17 @@ struct Inspect: ParsableCommand {
     return table.text
   }
 
-  /// Equal policies together: `softmax, top-2 of 16 …` with the layers that have it.
+  /// Equal policies of a stack together: `softmax, top-2 of 16 …` with the layers that have it.
   private static func policies(of model: LanguageModel) -> [(String, String)] {
-    var layers: [String: [Int]] = [:]
-    var order: [String] = []
+    var layers: [[String]: [Int]] = [:]
+    var order: [[String]] = []
+    let hasStacks = Set(model.routers.map(\.id.stack)).count > 1
     for router in model.routers {
-      let summary = router.spec.summary
-      if layers[summary] == nil { order.append(summary) }
-      layers[summary, default: []].append(router.id.layer.rawValue)
+      let key = [router.spec.summary, hasStacks ? router.id.stack.rawValue + " " : ""]
+      if layers[key] == nil { order.append(key) }
+      layers[key, default: []].append(router.id.layer.rawValue)
     }
-    return order.map { ($0, LayerRanges.text(layers[$0] ?? [])) }
+    return order.map { ($0[0], "\($0[1])layers \(LayerRanges.text(layers[$0] ?? []))") }
   }
 
   private static func tokenizer(_ model: LanguageModel) -> String {
@@ -98,6 +100,7 @@ struct Inspect: ParsableCommand {
       writer.member("active_parameters", facts.activeParameters)
       writer.member("weight_bytes", facts.weightBytes)
       writer.member("cache_bytes_per_token", facts.cacheBytesPerToken)
+      writer.member("state_bytes", facts.stateBytes)
       writer.member("router_precision", facts.routerPrecision)
       writer.routers(model.routers) { $0.member("selection_score", $1.spec.selectionScoreUnit) }
       writer.objects("stored", facts.stored) { writer, stored in

@@ -36,7 +36,7 @@ struct Run: ParsableCommand {
     }
     let tokenizer = TokenizerSlot(model)
     let sequences = try input.sequences(tokenizer: { try tokenizer.open() }, template: { try model.openChatTemplate() })
-    for sequence in sequences { try model.check(sequence.tokens, sequence: sequence.description.name) }
+    for sequence in sequences { try model.check(sequence) }
     let generates = input.prompt != nil || generation.generate
     let sampling = try generation.settings()
     let forward = ForwardPass(model, threads: engine.threads)

@@ -56,7 +56,5 @@ struct RunInputOptions: ParsableArguments {
     return try texts.map { cut(TokenSequence($0.description, tokens: try tokenizer.encode($0.text, addSpecialTokens: true))) }
   }
 
-  private func cut(_ sequence: TokenSequence) -> TokenSequence {
-    TokenSequence(sequence.description, tokens: Array(sequence.tokens.prefix(length ?? .max)))
-  }
+  private func cut(_ sequence: TokenSequence) -> TokenSequence { sequence.prefix(length ?? .max) }
 }

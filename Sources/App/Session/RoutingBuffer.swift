@@ -42,10 +42,11 @@ struct RoutingBuffer: Sendable {
   /// Takes the pass that follows.
   /// - Returns: false for a pass that does not continue this run: a capture that lost tokens of some router.
   mutating func append(_ next: RoutingPass) -> Bool {
-    guard next.tokens.firstToken == end, next.batches.map(\.router) == routers.map(\.id),
-      zip(next.batches, pass.batches).allSatisfy({ $0.count == next.tokens.count && $0.topK == $1.topK && $0.firstToken == end })
+    let whole = next.batches.map(\.router) == routers.map(\.id) ? next : completed(next)
+    guard next.tokens.firstToken == end, whole.batches.map(\.router) == routers.map(\.id),
+      zip(whole.batches, pass.batches).allSatisfy({ $0.count == next.tokens.count && $0.topK == $1.topK && $0.firstToken == end })
     else { return false }
-    pass.append(next)
+    pass.append(whole)
     load.add(next)
     uncertainty.add(next)
     strata.add(next)
@@ -57,6 +58,21 @@ struct RoutingBuffer: Sendable {
       draws = draws.filter { $0.key >= first }
     }
     return true
+  }
+
+  /// The pass with its batches in the run's order. Routers of the stack that the tokens were not fed to get rows without a decision.
+  private func completed(_ next: RoutingPass) -> RoutingPass {
+    let given = Dictionary(next.batches.map { ($0.router, $0) }, uniquingKeysWith: { first, _ in first })
+    let hasTwoStacks = routers.contains { $0.id.stack == .encoder }
+    let isEncoded = next.tokens.phase.first == .encode
+    return RoutingPass(
+      tokens: next.tokens,
+      batches: routers.compactMap { router in
+        if let batch = given[router.id] { return batch }
+        guard hasTwoStacks, (router.id.stack == .encoder) != isEncoded else { return nil }
+        return RoutingBatch(
+          router: router.id, expertCount: router.spec.expertCount, topK: router.spec.topK, firstToken: end, count: next.tokens.count)
+      })
   }
 
   /// What was drawn after a token.

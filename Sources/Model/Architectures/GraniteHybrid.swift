@@ -80,7 +80,11 @@ extension Family {
   /// The reference limits steps while it reads a prompt and not while it continues it, so limits have no meaning to follow.
   private static func refuseStepLimits(_ configuration: Configuration) throws {
     guard let limits = configuration.value("time_step_limit") else { return }
-    let ends = limits.kind == .array ? limits.elements.compactMap(\.double) : []
-    if ends != [0, .infinity] { throw configuration.refused("time_step_limit", found: "\(ends)", supported: "[0, Infinity]") }
+    // Newer files spell the upper end {"__float__": "Infinity"}.
+    let ends = limits.kind == .array ? limits.elements.map { $0["__float__"]?.string.flatMap(Double.init) ?? $0.double } : []
+    if ends != [0, .infinity] {
+      let found = ends.map { $0.map { "\($0)" } ?? "?" }.joined(separator: ", ")
+      throw configuration.refused("time_step_limit", found: "[\(found)]", supported: "[0, Infinity]")
+    }
   }
 }

@@ -29,6 +29,7 @@ extension Family {
     let rotary = try configuration.rotary(headSize: sizes.headSize, defaultBase: 1_000_000)
     let window = try configuration.optionalCount("sliding_window")
     let blockSize = try configuration.count("block_size", default: 256)
+    if blockSize > 1024 { throw configuration.refused("block_size", found: "\(blockSize)", supported: "at most 1024") }
     let isLinear = try configuration.layerKinds(
       ["linear_attention": true, "full_attention": false], count: sizes.layerCount, default: { $0 % 2 == 1 })
     func factors(_ half: String) throws -> (alpha: Float, beta: Float) {
@@ -59,7 +60,7 @@ extension Family {
     let base = Float(1 / pow(2, 8 / Double(sizes.headCount)))
     return LightningAttentionPlan(
       headCount: sizes.headCount, headSize: sizes.headSize, blockSize: blockSize,
-      slopes: (1...sizes.headCount).map { pow(base, Float($0)) * depth }, tables: prefix,
+      slope: { pow(base, Float($0 + 1)) * depth }, tables: prefix,
       queryKeyValue: LinearPlan(prefix: prefix + "qkv_proj"), norm: .rms(VectorPlan(prefix + "norm.weight"), 1e-6),
       outputGate: LinearPlan(prefix: prefix + "output_gate"), output: LinearPlan(prefix: prefix + "out_proj"))
   }

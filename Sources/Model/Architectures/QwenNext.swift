@@ -20,6 +20,9 @@ extension Family {
     let sizes = try DecoderSizes(configuration, headSize: configuration.count("head_dim", default: 256))
     let rotary = try configuration.rotary(headSize: sizes.headSize, defaultShare: 0.25)
     let bias = try configuration.flag("attention_bias", default: false)
+    if try configuration.flag("use_sliding_window", default: false) {
+      throw configuration.refused("use_sliding_window", found: "true", supported: "false")
+    }
     let interval = try configuration.count("full_attention_interval", default: 4)
     let isLinear = try configuration.layerKinds(
       ["linear_attention": true, "full_attention": false], count: sizes.layerCount, default: { ($0 + 1) % interval != 0 })

@@ -64,6 +64,7 @@ final class RunningAttentionMixture: RunningOperation {
   private let bound: BoundAttentionMixture
   private let cache: HeadCache
   private var assignments = ExpertAssignments()
+  private var ledger = CapacityLedger()
   /// Of each assignment: its row among the queries, `token * topK + rank`, ranks by rising expert.
   private var rows: [Int] = []
   private var ranks: [Int] = []
@@ -73,8 +74,10 @@ final class RunningAttentionMixture: RunningOperation {
     cache = HeadCache(heads: bound.plan.headCount, keySize: bound.plan.headSize, valueSize: bound.plan.headSize)
   }
 
+  func reset() { ledger = CapacityLedger() }
+
   func run(_ pass: Pass) {
-    let decisions = pass.decide(bound.router, bound.id, bound.routerLinear)
+    let decisions = pass.decide(bound.router, bound.id, bound.routerLinear, ledger: &ledger)
     let out = pass.arena.zeros(pass.count * pass.hiddenSize)
     assign(decisions, pass)
     attend(pass, into: out)

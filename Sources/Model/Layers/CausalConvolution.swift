@@ -23,10 +23,13 @@ struct BoundConvolution: @unchecked Sendable {
 
   init(_ plan: ConvolutionPlan, _ binder: WeightBinder, because: String) throws {
     channels = plan.channels
-    taps = try (0..<plan.width).map { tap in
+    // One by one: the first shows whether the tensor has so many.
+    var taps: [UnsafePointer<Float>] = []
+    for tap in 0..<plan.width {
       let column = VectorPlan(plan.weight, storedShape: [plan.channels, 1, plan.width], first: tap, step: plan.width)
-      return try binder.vector(column, count: plan.channels, because: because)
+      taps.append(try binder.vector(column, count: plan.channels, because: because))
     }
+    self.taps = taps
     bias = try plan.bias.map { try binder.vector($0, count: plan.channels, because: because) }
   }
 

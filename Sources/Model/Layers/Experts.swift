@@ -100,7 +100,7 @@ struct BoundExperts: BoundOperation, @unchecked Sendable {
       let values = try binder.vector(bias, count: spec.expertCount, because: because)
       spec.correctionBias = Array(UnsafeBufferPointer(start: values, count: spec.expertCount))
     }
-    router = try Router(spec)
+    router = try binder.router(spec)
     let real = spec.expertCount - spec.identityExperts
     experts = try (0..<real).map { try plan.expert($0).weights(binder) } + plan.shared.map { try $0.expert.weights(binder) }
     activation = plan.expert(0).activation
@@ -127,11 +127,14 @@ struct BoundExperts: BoundOperation, @unchecked Sendable {
 final class RunningExperts: RunningOperation {
   private let bound: BoundExperts
   private var assignments = ExpertAssignments()
+  private var ledger = CapacityLedger()
 
   init(_ bound: BoundExperts) { self.bound = bound }
 
+  func reset() { ledger = CapacityLedger() }
+
   func run(_ pass: Pass) {
-    let decisions = pass.decide(bound.router, bound.id, bound.routerLinear)
+    let decisions = pass.decide(bound.router, bound.id, bound.routerLinear, ledger: &ledger)
     // A probe wants the block's output by itself, and so does a scale.
     let width = pass.count * pass.hiddenSize
     let isApart = pass.probe != nil || bound.outputScale != 1
@@ -157,6 +160,7 @@ final class RunningExperts: RunningOperation {
         chosen[slot] = -1
       }
     }
+    if let dropped = decisions.dropped { for slot in chosen.indices where dropped[slot] { chosen[slot] = -1 } }
     assignments.assign(
       experts: chosen, weights: decisions.routingWeights, tokens: pass.count, topK: spec.topK, expertCount: real,
       always: bound.sharedGates.count)
@@ -176,11 +180,11 @@ final class RunningExperts: RunningOperation {
 
 extension Pass {
   /// What a router decides about the tokens of the pass; whether anyone listens is in `demand`.
-  func decide(_ router: Router, _ id: RouterID, _ linear: Linear) -> RoutingBatch {
+  func decide(_ router: Router, _ id: RouterID, _ linear: Linear, ledger: inout CapacityLedger) -> RoutingBatch {
     let logits = project(linear, from: x)
     var decisions = RoutingBatch(
       router: id, expertCount: router.spec.expertCount, topK: router.spec.topK, firstToken: firstToken, count: count)
-    router.decide(logits, demand: demand ?? RoutingDemand(statistics: false), into: &decisions)
+    router.decide(logits, demand: demand ?? RoutingDemand(statistics: false), ledger: &ledger, into: &decisions)
     return decisions
   }
 

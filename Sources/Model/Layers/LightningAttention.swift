@@ -16,8 +16,8 @@ struct LightningAttentionPlan: OperationPlan {
   var headCount: Int
   var headSize: Int
   var blockSize: Int
-  /// `[headCount]`: fades by `e^-slope` a token, where the checkpoint has no tables.
-  var slopes: [Float]
+  /// A head fades by `e^-slope` a token, where the checkpoint has no tables.
+  var slope: @Sendable (Int) -> Float
   /// What the tables are called: prefix of `slope_rate`, `query_decay`, `key_decay`, `diagonal_decay`.
   var tables: String
   /// For each head its query, key and value, in rows one after the other.
@@ -70,11 +70,12 @@ struct FadingTables: Sendable {
 
   init(_ plan: LightningAttentionPlan, _ binder: WeightBinder) throws {
     let (heads, size) = (plan.headCount, plan.blockSize)
+    let slopes = (0..<heads).map(plan.slope)
     /// Of a tensor whose elements for one head are contiguous: the `count` of them from `first` on, or what `exponent` says.
     func table(_ name: String, _ shape: [Int], first: Int = 0, count: Int, exponent: (Int) -> Int) throws -> [Float] {
       let name = plan.tables + name
       guard binder.checkpoint.has(name) else {
-        return plan.slopes.flatMap { slope in (0..<count).map { exp(-slope * Float(exponent($0))) } }
+        return slopes.flatMap { slope in (0..<count).map { exp(-slope * Float(exponent($0))) } }
       }
       let perHead = shape.reduce(1, *) / heads
       return try (0..<heads).flatMap { head in
@@ -84,11 +85,11 @@ struct FadingTables: Sendable {
       }
     }
     if binder.checkpoint.has(plan.tables + "slope_rate") {
-      let slopes = VectorPlan(plan.tables + "slope_rate", storedShape: [heads, 1, 1])
-      let stored = try binder.vector(slopes, count: heads, because: "num_attention_heads in config.json")
+      let rates = VectorPlan(plan.tables + "slope_rate", storedShape: [heads, 1, 1])
+      let stored = try binder.vector(rates, count: heads, because: "num_attention_heads in config.json")
       block = (0..<heads).map { exp(-stored[$0] * Float(size)) }
     } else {
-      block = plan.slopes.map { exp(-$0 * Float(size)) }
+      block = slopes.map { exp(-$0 * Float(size)) }
     }
     queries = try table("query_decay", [heads, size, 1], count: size) { $0 + 1 }
     keys = try table("key_decay", [heads, size, 1], count: size) { size - 1 - $0 }

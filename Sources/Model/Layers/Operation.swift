@@ -64,6 +64,9 @@ final class Pass {
   var out: UnsafeMutablePointer<Float>
   /// Decisions so far, in the order of the model's routers.
   var batches: [RoutingBatch] = []
+  /// `[encodedCount, hiddenSize]`: what the encoder made of the sequence; only in a decoder that has one.
+  var encoded: UnsafeMutablePointer<Float>
+  var encodedCount = 0
 
   init(pool: WorkerPool, hiddenSize: Int) {
     self.pool = pool
@@ -72,6 +75,7 @@ final class Pass {
     rotary = RotaryTables()
     x = arena.floats(1)
     out = x
+    encoded = x
   }
 
   /// A product over the pass's tokens, rows contiguous.
