@@ -33,7 +33,7 @@ struct ModelRobustnessTests {
     do {
       let model = try LanguageModel(path: fixture.folder, overrides: [key: text])
       let tokens: [Int32] = [3, 4, 5]
-      try model.check(tokens, sequence: "three tokens")
+      try model.check(TokenSequence(SequenceDescription(name: "three tokens"), tokens: tokens))
       let forward = ForwardPass(model, threads: 1)
       for batch in forward.advance(tokens[...], demand: RoutingDemand(logitsEvery: 1)) { try batch.validate() }
       _ = forward.logits(0..<3)
