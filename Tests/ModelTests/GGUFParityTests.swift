@@ -94,6 +94,21 @@ struct GGUFParityTests {
     #expect(model.assumed.isEmpty && model.facts().quantization == "q4_0" && model.facts().routerPrecision == "f32")
   }
 
+  /// A key that matters and that the family does not read is refused by its name.
+  @Test func refusesWhatNobodyReads() throws {
+    let source = try #require(Fixtures.own("models/mixtral/gguf/q4_0.gguf"))
+    var bytes = Array(try Data(contentsOf: URL(fileURLWithPath: source)))
+    let (known, other) = (Array("llama.rope.freq_base".utf8), Array("llama.residual_scale".utf8))
+    let place = try #require(bytes.indices.first { bytes[$0...].starts(with: known) })
+    bytes.replaceSubrange(place..<place + known.count, with: other)
+    let directory = try TemporaryDirectory()
+    let path = try directory.write(bytes, to: "model.gguf")
+    do {
+      _ = try LanguageModel(path: path)
+      Issue.record("opened")
+    } catch { #expect("\(error)".contains("model.gguf: llama.residual_scale = 1000000.0 is not supported"), "\(error)") }
+  }
+
   /// One file of each architecture that the machine has.
   static let oneOfEach = Dictionary(grouping: cases, by: \.family).values.compactMap(\.first)
 
