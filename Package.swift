@@ -23,6 +23,7 @@ let package = Package(
   products: [
     .executable(name: "moetop", targets: ["App"]),
     .library(name: "Model", targets: ["Model"]),
+    .library(name: "Formats", targets: ["Formats"]),
     .library(name: "CKernels", targets: ["CKernels"]),
   ],
   dependencies: [

@@ -1,6 +1,6 @@
 """The reference engine: a Hugging Face model folder run by transformers in float32 on the CPU.
 
-compare_sample.py, make_expected.py and Benchmarks/peer_transformers.py all stand on these few functions, so that
+compare_sample.py, make_expected.py and Benchmarks/compare_speed.py all stand on these few functions, so that
 "what transformers says" means the same thing in each.
 """
 import json
@@ -13,14 +13,20 @@ import transformers
 
 SCORED_TOKENS = 512
 
+# Model types that are published with another's code.
+PUBLISHED_AS = {"kimi_k2": "deepseek_v3"}
+
 
 def load_model(folder, experts="eager", attention="eager", threads=2):
     """The causal language model of a folder, float32, in evaluation mode."""
     torch.set_num_threads(threads)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+    settings = json.loads((Path(folder) / "config.json").read_text())
+    code = PUBLISHED_AS.get(settings.pop("model_type"))
+    config = transformers.AutoConfig.for_model(code, **settings) if code else transformers.AutoConfig.from_pretrained(folder)
     return transformers.AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation=attention, experts_implementation=experts).eval()
+        folder, config=config, dtype=torch.float32, attn_implementation=attention, experts_implementation=experts).eval()
 
 
 def read_sequences(path):

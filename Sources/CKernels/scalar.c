@@ -62,9 +62,11 @@ static void attention(const mt_attention_job *job, void *scratch) {
       const float *q = job->q + t * job->q_token_stride + h * job->q_head_stride;
       float *out = job->out + t * job->out_token_stride + h * job->out_head_stride;
       float max = job->sinks ? job->sinks[h] : -INFINITY;
+      const float *bias = mt_bias_row(job, t, h);
       for (size_t j = begin; j < end; j++) {
         float s = dot(q, job->k + j * job->k_stride, job->head_dim) * job->scale;
         if (job->softcap > 0) { s = job->softcap * tanhf(s / job->softcap); }
+        if (bias) { s += bias[j]; }
         scores[j] = s;
         max = s > max ? s : max;
       }

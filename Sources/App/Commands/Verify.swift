@@ -69,18 +69,12 @@ struct Verify: ParsableCommand {
       writer.member("decisions", report.decisions)
       writer.member("equal_decisions", report.equalDecisions)
       writer.member("near_ties", report.nearTies)
-      writer.member("tensors") { writer in
-        writer.array { writer in
-          for entry in report.entries {
-            writer.object { writer in
-              writer.member("name", entry.tensor)
-              writer.member("result", entry.outcome.rawValue)
-              writer.member("error", Double(entry.error))
-              writer.member("tolerance", Double(entry.tolerance))
-              writer.member("detail", entry.detail)
-            }
-          }
-        }
+      writer.objects("tensors", report.entries) { writer, entry in
+        writer.member("name", entry.tensor)
+        writer.member("result", entry.outcome.rawValue)
+        writer.member("error", Double(entry.error))
+        writer.member("tolerance", Double(entry.tolerance))
+        writer.member("detail", entry.detail)
       }
     }
     return writer.text + "\n"

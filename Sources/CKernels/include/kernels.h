@@ -137,6 +137,10 @@ typedef struct mt_attention_job {
   float scale;                            // usually 1 / sqrt(head_dim)
   float softcap;                          // 0: none; otherwise s = softcap * tanh(s / softcap) after scaling
   const float *_Nullable sinks;           // [group] extra logit a query head in the denominator, or NULL
+  // Added to the score of key j by its distance from the token: distance_bias[h * bias_head_stride + j - (first_position + t)],
+  // distances below zero before the pointer; after softcap; NULL: nothing
+  const float *_Nullable distance_bias;
+  size_t bias_head_stride;
 } mt_attention_job;
 
 /// Activation of a gated or plain MLP. `u` is the gate projection, `v` the up projection (1 where there is none).

@@ -30,6 +30,13 @@ public final class GGUFFile: Sendable {
     tensorIndex = header.tensorIndex
   }
 
+  /// Whether the file at `path` says that it is GGUF, by its name or, as in caches that name files by their hash, by its first bytes.
+  public static func isAt(_ path: String) -> Bool {
+    if path.hasSuffix(".gguf") { return true }
+    guard let file = try? MappedFile(path: path) else { return false }
+    return withExtendedLifetime(file) { file.bytes.starts(with: "GGUF".utf8) }
+  }
+
   /// The metadata value called `key`, or nil.
   public subscript(key: String) -> GGUFValue? { metadataIndex[key].map { metadata[$0].value } }
 

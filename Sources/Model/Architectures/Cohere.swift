@@ -17,7 +17,7 @@ extension Family {
   static let cohere2MoE = Family(modelType: "cohere2_moe") { configuration in
     let epsilon = try configuration.optionalNumber("rms_norm_eps")
     let sizes = try DecoderSizes(configuration, epsilon: 1e-5, tied: true)
-    let layerEpsilon = try configuration.number("layer_norm_eps", default: 1e-5)
+    let layerEpsilon = try configuration.positive("layer_norm_eps", default: 1e-5)
     func norm(_ name: String) -> NormPlan {
       epsilon.map { .rms("\(name).weight", $0) } ?? .layer("\(name).weight", layerEpsilon)
     }

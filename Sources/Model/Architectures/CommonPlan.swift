@@ -25,11 +25,11 @@ struct DecoderSizes {
     self.configuration = configuration
     hiddenSize = try configuration.count("hidden_size")
     vocabularySize = try configuration.count("vocab_size")
-    layerCount = try configuration.count("num_hidden_layers", "num_layers")
+    layerCount = try configuration.layerCount("num_hidden_layers", "num_layers")
     headCount = try configuration.count("num_attention_heads")
     keyValueHeadCount = try configuration.count("num_key_value_heads", default: headCount)
     contextLength = try configuration.count("max_position_embeddings")
-    epsilon = try configuration.number("rms_norm_eps", "norm_eps", "layer_norm_eps", default: defaultEpsilon)
+    epsilon = try configuration.positive("rms_norm_eps", "norm_eps", "layer_norm_eps", default: defaultEpsilon)
     isTied = try configuration.flag("tie_word_embeddings", default: tied)
     let head = try ownHeadSize ?? configuration.optionalCount("head_dim")
     headSize = head ?? hiddenSize / headCount
@@ -146,6 +146,23 @@ extension Configuration {
     let listed = Set(try counts("mlp_only_layers"))
     let step = try count("decoder_sparse_step", default: 1)
     return { listed.contains($0) || ($0 + 1) % step != 0 }
+  }
+
+  /// What each layer is, by its name in `layer_types` (or `layers_block_type`), or by a rule where the configuration has none.
+  ///
+  /// - Throws: `ModelError` for a name that is not among these, or for none and no rule.
+  func layerKinds(_ names: [String: Bool], count: Int, default rule: ((Int) -> Bool)? = nil) throws -> [Bool] {
+    let older = try layerTypes("layers_block_type", count: count)
+    guard let types = try layerTypes(count: count) ?? older else {
+      guard let rule else { throw ModelError.configuration(file: file, key: "layer_types", expected: "\(count) names", found: "nothing") }
+      return (0..<count).map(rule)
+    }
+    return try types.map { type in
+      guard let kind = names[type] else {
+        throw refused("layer_types", found: "\"\(type)\"", supported: names.keys.sorted().joined(separator: ", "))
+      }
+      return kind
+    }
   }
 
   /// One name for each layer, from `layer_types`; nil where the configuration has none.

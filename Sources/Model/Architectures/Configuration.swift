@@ -93,26 +93,49 @@ final class Configuration {
     return found
   }
 
+  /// Sizes beyond this are refused: products of two of them and a few more stay within 64 bits.
+  static let largestCount = 1 << 28
+
   func count(_ keys: String..., default fallback: Int? = nil) throws -> Int {
     guard let value = value(among: keys) else {
       if let fallback { return fallback }
       throw missing(keys, "a positive integer")
     }
-    guard let number = value.int64, number > 0, number <= 1 << 31 else { throw wrong(keys, "a positive integer", value) }
+    guard let number = value.int64, number > 0, number <= Self.largestCount else {
+      throw wrong(keys, "a positive integer up to \(Self.largestCount)", value)
+    }
     return Int(number)
   }
 
   /// An integer that may be zero.
   func wholeNumber(_ keys: String..., default fallback: Int) throws -> Int {
     guard let value = value(among: keys) else { return fallback }
-    guard let number = value.int64, number >= 0, number <= 1 << 31 else { throw wrong(keys, "a whole number", value) }
+    guard let number = value.int64, number >= 0, number <= Self.largestCount else {
+      throw wrong(keys, "a whole number up to \(Self.largestCount)", value)
+    }
     return Int(number)
   }
 
   func optionalCount(_ keys: String...) throws -> Int? {
     guard let value = value(among: keys) else { return nil }
-    guard let number = value.int64, number > 0, number <= 1 << 31 else { throw wrong(keys, "a positive integer", value) }
+    guard let number = value.int64, number > 0, number <= Self.largestCount else {
+      throw wrong(keys, "a positive integer up to \(Self.largestCount)", value)
+    }
     return Int(number)
+  }
+
+  /// So many blocks: a plan has an entry for each, so the number is bounded before any tensor is looked for.
+  func layerCount(_ keys: String...) throws -> Int {
+    guard let value = value(among: keys) else { throw missing(keys, "a positive integer") }
+    guard let number = value.int64, number > 0, number <= 1 << 14 else { throw wrong(keys, "a positive integer up to 16384", value) }
+    return Int(number)
+  }
+
+  /// A factor, divisor or norm epsilon.
+  func positive(_ keys: String..., default fallback: Double) throws -> Double {
+    guard let value = value(among: keys) else { return fallback }
+    guard let number = value.double, number.isFinite, Float(number) > 0 else { throw wrong(keys, "a positive number", value) }
+    return number
   }
 
   func number(_ keys: String..., default fallback: Double? = nil) throws -> Double {
@@ -183,7 +206,8 @@ final class Configuration {
     "name_or_path", "_name_or_path", "output_router_logits", "pad_token_id", "pretraining_tp", "router_aux_loss_coef",
     "router_jitter_noise", "torch_dtype", "transformers_version", "use_cache", "max_window_layers", "router_z_loss_coef",
     "_attn_implementation", "chunk_size_feed_forward", "id2label", "label2id", "is_encoder_decoder", "output_attentions",
-    "output_hidden_states", "problem_type", "return_dict", "use_return_dict", "ep_size", "aux_loss_alpha", "seq_aux", "sep_token_id",
+    "output_hidden_states", "problem_type", "return_dict", "use_return_dict", "ep_size", "aux_loss_alpha", "aux_loss_coef", "init_method",
+    "seq_aux", "sep_token_id",
   ]
 
   private func missing(_ keys: [String], _ expected: String) -> ModelError {

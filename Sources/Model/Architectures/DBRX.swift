@@ -22,6 +22,11 @@ extension Family {
     let heads = try configuration.count("n_heads")
     let keyHeads = try attention.count("kv_n_heads", default: heads)
     let size = hidden / heads
+    guard hidden % (2 * heads) == 0, heads % keyHeads == 0 else {
+      throw ModelError.configuration(
+        file: configuration.file, key: "n_heads, attn_config.kv_n_heads",
+        expected: "head counts that divide, and heads of even size in d_model \(hidden)", found: "\(heads), \(keyHeads)")
+    }
     let clip = try attention.optionalNumber("clip_qkv").map { Float($0) }
     let base = try attention.number("rope_theta", default: 10_000)
     _ = configuration.value("num_key_value_heads", "resid_pdrop", "emb_pdrop")
@@ -42,7 +47,7 @@ extension Family {
     let isTied = try configuration.flag("tie_word_embeddings", default: false)
     let vocabulary = try configuration.count("vocab_size")
     let embedding: MatrixPlan = "transformer.wte.weight"
-    let blocks = (0..<(try configuration.count("n_layers"))).map { layer in
+    let blocks = (0..<(try configuration.layerCount("n_layers"))).map { layer in
       let prefix = "transformer.blocks.\(layer)."
       let mixer = prefix + "norm_attn_norm."
       let rows = hidden + 2 * keyHeads * size

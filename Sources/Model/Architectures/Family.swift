@@ -9,16 +9,17 @@ struct Family: Sendable {
 
   static let all: [Family] = [
     .afmoe, .cohere2MoE, .dbrx, .deepSeekV2, .deepSeekV3, .dots1, .ernie45MoE, .exaoneMoE, .flexOlmo, .glm4MoE, .glm4MoELite, .gptOss,
-    .graniteMoE, .graniteMoEShared, .hunYuanMoE, .hunYuanV3, .kimiK2, .llama4Text, .longCatFlash, .mellum, .miniMaxM2, .mixtral, .olmoe,
-    .phiMoE, .qwen2MoE, .qwen3MoE,
-    .solarOpen,
+    .graniteMoE, .graniteMoEHybrid, .graniteMoEShared, .hunYuanMoE, .hunYuanV3, .jetMoE, .kimiK2, .lfm2MoE, .llama4Text, .longCatFlash,
+    .mellum, .miniMax, .miniMaxM2, .mixtral, .nllbMoE, .olmoe,
+    .phiMoE, .qwen2MoE, .qwen3MoE, .qwen3Next,
+    .solarOpen, .switchTransformers,
   ]
 
   /// - Throws: `ModelError.unsupportedFamily`, or what the declaration throws.
-  static func plan(for configuration: Configuration) throws -> ModelPlan {
+  static func plan(for configuration: Configuration, among families: [Family] = all) throws -> ModelPlan {
     let type = try configuration.text("model_type")
-    guard let family = all.first(where: { $0.modelType == type }) else {
-      throw ModelError.unsupportedFamily(file: configuration.file, found: type, known: all.map(\.modelType).sorted())
+    guard let family = families.first(where: { $0.modelType == type }) else {
+      throw ModelError.unsupportedFamily(file: configuration.file, found: type, known: families.map(\.modelType).sorted())
     }
     let plan = try family.plan(configuration)
     try configuration.finish()

@@ -51,7 +51,7 @@ struct GraniteHalves {
     embeddingMultiplier = Float(try configuration.number("embedding_multiplier", default: 1))
     attentionMultiplier = Float(try configuration.number("attention_multiplier", default: 1))
     residualMultiplier = Float(try configuration.number("residual_multiplier", default: 1))
-    logitDivisor = Float(try configuration.number("logits_scaling", default: 1))
+    logitDivisor = Float(try configuration.positive("logits_scaling", default: 1))
   }
 
   func model(_ family: String, mixer: (Int) throws -> any OperationPlan) rethrows -> ModelPlan {

@@ -91,7 +91,7 @@ extension Configuration {
     guard let value = value(key) else { return nil }
     let values =
       value.kind == .array ? value.elements.compactMap(\.int64) : value.int64.map { Array(repeating: $0, count: layerCount) } ?? []
-    guard values.count == layerCount, values.allSatisfy({ $0 > 0 && $0 < 1 << 31 }) else {
+    guard values.count == layerCount, values.allSatisfy({ $0 > 0 && $0 <= Self.largestCount }) else {
       throw ModelError.configuration(
         file: file, key: key, expected: "a positive integer, or \(layerCount) of them", found: "\(values.count) numbers")
     }

@@ -35,7 +35,7 @@ extension Family {
     let bias = try configuration.flag("attention_bias", default: false)
     let isTuned = try configuration.flag("attn_temperature_tuning", default: true)
     let temperature = TemperaturePlan(
-      floor: Float(try configuration.number("floor_scale", default: 8192)),
+      floor: Float(try configuration.positive("floor_scale", default: 8192)),
       scale: Float(try configuration.number("attn_scale", default: 0.1)))
     let rotary = try configuration.rotary(headSize: sizes.headSize, defaultBase: 500_000, isInterleaved: true)
     let types = try configuration.layerTypes(count: sizes.layerCount)

@@ -54,8 +54,11 @@ extension Configuration {
       share = try reader.number("partial_rotary_factor") ?? share
       scaling = reader
     }
-    let rotated = Int(Double(headSize) * share)
-    guard rotated >= 0, rotated % 2 == 0, rotated <= headSize, base > 0 else {
+    guard base > 0, Float(base).isFinite else {
+      throw ModelError.configuration(file: file, key: "rope_theta", expected: "a positive number", found: "\(base)")
+    }
+    let rotated = (0...1).contains(share) ? Int(Double(headSize) * share) : -1
+    guard rotated >= 0, rotated % 2 == 0 else {
       throw ModelError.configuration(
         file: file, key: "partial_rotary_factor", expected: "an even number of rotated elements in a head of \(headSize)", found: "\(share)"
       )
@@ -83,9 +86,12 @@ private struct RotaryScalingReader {
     return number
   }
 
-  func required(_ name: String) throws -> Double {
-    guard let number = try number(name) else {
-      throw ModelError.configuration(file: configuration.file, key: "\(place).\(name)", expected: "a number", found: "nothing")
+  /// A positive number; without a fallback it must be there.
+  func positive(_ name: String, default fallback: Double? = nil) throws -> Double {
+    let number = try number(name) ?? fallback
+    guard let number, Float(number) > 0 else {
+      throw ModelError.configuration(
+        file: configuration.file, key: "\(place).\(name)", expected: "a positive number", found: number.map { "\($0)" } ?? "nothing")
     }
     return number
   }
@@ -100,14 +106,14 @@ private struct RotaryScalingReader {
   }
 
   private func originalContext() throws -> Int {
-    let context =
-      try number("original_max_position_embeddings").map { Int($0) }
-      ?? configuration.optionalCount("original_max_position_embeddings") ?? configuration.count("max_position_embeddings")
-    guard context > 0 else {
-      throw ModelError.configuration(
-        file: configuration.file, key: "\(place).original_max_position_embeddings", expected: "a positive integer", found: "\(context)")
+    guard let own = try number("original_max_position_embeddings") else {
+      return try configuration.optionalCount("original_max_position_embeddings") ?? configuration.count("max_position_embeddings")
     }
-    return context
+    guard own >= 1, own <= Double(Configuration.largestCount) else {
+      throw ModelError.configuration(
+        file: configuration.file, key: "\(place).original_max_position_embeddings", expected: "a positive integer", found: "\(own)")
+    }
+    return Int(own)
   }
 
   private static let common: Set<String> = ["rope_theta", "partial_rotary_factor", "rope_type", "type", "rope_dim"]
@@ -126,12 +132,12 @@ private struct RotaryScalingReader {
       return
     case "linear":
       try refuseOthers(["factor"])
-      settings.plan.scaling = .linear(factor: try required("factor"))
+      settings.plan.scaling = .linear(factor: try positive("factor"))
     case "yarn", "deepseek_yarn": try applyYarn(&settings)
     case "llama3":
       try refuseOthers(["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"])
       settings.plan.scaling = .llama3(
-        factor: try required("factor"), lowFactor: try required("low_freq_factor"), highFactor: try required("high_freq_factor"),
+        factor: try positive("factor"), lowFactor: try positive("low_freq_factor"), highFactor: try positive("high_freq_factor"),
         originalContext: try originalContext())
     case "longrope", "su": try applyLongRope(&settings)
     default:
@@ -143,7 +149,7 @@ private struct RotaryScalingReader {
     try refuseOthers([
       "factor", "original_max_position_embeddings", "beta_fast", "beta_slow", "truncate", "attention_factor", "mscale", "mscale_all_dim",
     ])
-    let factor = try required("factor")
+    let factor = try positive("factor")
     let mscale = try number("mscale") ?? 0
     let allDimensions = try number("mscale_all_dim") ?? 0
     func magnitude(_ weight: Double) -> Double { factor <= 1 ? 1 : 0.1 * weight * log(factor) + 1 }
@@ -151,8 +157,8 @@ private struct RotaryScalingReader {
     settings.plan.magnitude = Float(try number("attention_factor") ?? derived)
     settings.attentionMagnitude = allDimensions != 0 ? magnitude(allDimensions) : 1
     settings.plan.scaling = .yarn(
-      factor: factor, originalContext: try originalContext(), betaFast: try number("beta_fast") ?? 32,
-      betaSlow: try number("beta_slow") ?? 1, truncates: field("truncate")?.bool ?? true)
+      factor: factor, originalContext: try originalContext(), betaFast: try positive("beta_fast", default: 32),
+      betaSlow: try positive("beta_slow", default: 1), truncates: field("truncate")?.bool ?? true)
   }
 
   private func applyLongRope(_ settings: inout RotarySettings) throws {

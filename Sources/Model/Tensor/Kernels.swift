@@ -70,6 +70,10 @@ public struct Attention {
   public var softcap: Float?
   /// `[heads]` an extra logit in each head's denominator.
   public var sinks: UnsafePointer<Float>?
+  /// Added to the scores of head `h` by the key's distance `d` from the token: `distanceBias[h * biasHeadStride + d]`, d below zero for
+  /// keys before it.
+  public var distanceBias: UnsafePointer<Float>?
+  public var biasHeadStride = 0
 
   /// - Parameter capacity: positions of a cache `[kvHeads, capacity, dim]`, the faster layout (a head's keys lie together;
   ///   rows a multiple of 4 KiB apart compete for a few cache sets). nil: `[position, kvHeads, dim]`.
@@ -106,7 +110,8 @@ public struct Attention {
       q_token_stride: heads * headDim, q_head_stride: headDim, k: keys + kvHead * keyHeadStride, k_stride: keyStride,
       v: values + kvHead * valueHeadStride, v_stride: valueStride, head_dim: headDim, value_dim: valueDim, tokens: range.count,
       group: group, keys: keyCount, first_position: firstPosition + range.lowerBound, causal: causal, window: window ?? 0,
-      scale: scale, softcap: softcap ?? 0, sinks: sinks.map { $0 + kvHead * group })
+      scale: scale, softcap: softcap ?? 0, sinks: sinks.map { $0 + kvHead * group },
+      distance_bias: distanceBias.map { $0 + kvHead * group * biasHeadStride }, bias_head_stride: biasHeadStride)
   }
 }
 

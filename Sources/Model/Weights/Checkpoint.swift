@@ -80,6 +80,12 @@ final class Checkpoint: @unchecked Sendable {
 
   // MARK: What plans ask for
 
+  /// Whether the file holds a tensor of this published name; for tensors that some checkpoints leave out.
+  func has(_ name: String) -> Bool {
+    let place = names.map { $0.place(VectorPlan(name), count: 1).plan.tensor } ?? name
+    return tensorByName[place] != nil
+  }
+
   /// The matrix of a plan; in place where the file holds it so.
   ///
   /// - Throws: `ModelError.missingTensor`, `.tensorShape`, `.tensorType`.

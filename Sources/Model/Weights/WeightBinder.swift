@@ -24,12 +24,24 @@ final class WeightBinder {
   }
 
   func matrix(_ plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> WeightMatrix {
-    try checkpoint.matrix(plan, rows: rows, columns: columns, because: because)
+    var plan = plan
+    if let alternative = plan.alternative, !checkpoint.has(plan.tensor), checkpoint.has(alternative) { plan.tensor = alternative }
+    return try checkpoint.matrix(plan, rows: rows, columns: columns, because: because)
   }
 
   /// Widened to f32; valid while the checkpoint lives.
   func vector(_ plan: VectorPlan, count: Int, because: String) throws -> UnsafePointer<Float> {
     try checkpoint.vector(plan, count: count, because: because)
+  }
+
+  /// - Throws: `ModelError.configuration` when the fields of the router contradict each other.
+  func router(_ spec: RouterSpec) throws -> Router {
+    do {
+      return try Router(spec)
+    } catch RoutingError.invalidSpec(let expected, let found) {
+      throw ModelError.configuration(
+        file: "config.json", key: "the router's fields (block \(layer))", expected: expected, found: found)
+    }
   }
 
   func norm(_ plan: NormPlan, size: Int) throws -> Norm {

@@ -1,0 +1,141 @@
+// Files from outside are hostile: whatever a configuration or a checkpoint says, opening and running it ends in an error that names
+// the file and what is wrong there, never in a crash. Random damage is drawn by seed, so that every run draws the same.
+
+import Formats
+import Foundation
+import Routing
+import Support
+import Testing
+
+@testable import Model
+
+struct ModelRobustnessTests {
+  /// What takes the place of a value; null takes the field away.
+  private static let damage = [
+    "null", "\"text\"", "true", "false", "[]", "[1]", "[\"dense\", null]", "{}", "{\"factor\": -1}", "0", "-1", "1", "3", "7", "0.5",
+    "-0.5",
+    "1e-300", "1e300", "1000000", "268435456", "2147483647", "2147483648", "9223372036854775807", "1e400",
+  ]
+
+  @Test(arguments: ModelFixture.onePerFamily)
+  func anyFieldMayHoldAnything(_ fixture: ModelFixture) throws {
+    let root = try JSON.read(fixture.file("config.json"), options: .python)
+    for (key, value) in root.objectMembers {
+      for text in Self.damage { try check(fixture, key, text) }
+      for (inner, _) in value.objectMembers {
+        for text in Self.damage { try check(fixture, key, value.text(replacing: inner, with: text)) }
+      }
+    }
+  }
+
+  /// Opens with one field replaced and, where that succeeds, runs a few tokens.
+  private func check(_ fixture: ModelFixture, _ key: String, _ text: String) throws {
+    do {
+      let model = try LanguageModel(path: fixture.folder, overrides: [key: text])
+      let tokens: [Int32] = [3, 4, 5]
+      try model.check(tokens, sequence: "three tokens")
+      let forward = ForwardPass(model, threads: 1)
+      for batch in forward.advance(tokens[...], demand: RoutingDemand(logitsEvery: 1)) { try batch.validate() }
+      _ = forward.logits(0..<3)
+    } catch let error as ModelError {
+      switch error {
+      case .configuration(let file, let place, _, _), .unsupportedSetting(let file, let place, _, _):
+        #expect(file.hasPrefix("config.json") && !place.isEmpty, "\(error)")
+      case .unsupportedFamily(let file, _, _): #expect(file == "config.json")
+      case .tensorShape(let file, let name, _, _, let because):
+        #expect(file.hasPrefix(fixture.folder) && !name.isEmpty && because.contains("config.json"), "\(error)")
+      case .missingTensor(let file, let name): #expect(file.hasPrefix(fixture.folder) && !name.isEmpty, "\(error)")
+      case .badOption: #expect(text == "1e400" || text.contains("1e400"), "\(key): \(error)")
+      case .sequenceTooLong, .unknownToken: break
+      default: Issue.record("\(key) = \(text): \(error)")
+      }
+    }
+  }
+
+  @Test func anUnknownFieldIsRefusedByName() throws {
+    for fixture in ModelFixture.onePerFamily {
+      #expect(throws: ModelError.self, "\(fixture.name)") {
+        try LanguageModel(path: fixture.folder, overrides: ["expert_telepathy": "true"])
+      }
+    }
+  }
+
+  @Test(arguments: ModelFixture.named("mixtral", "gpt_oss", "dbrx", "deepseek_v3"))
+  func everyTensorIsNeededInItsShape(_ fixture: ModelFixture) throws {
+    let tensors = try StoredTensor.read(fixture.file("model.safetensors"))
+    let folder = try fixture.linked(without: ["model.safetensors"])
+    let path = folder.file("model.safetensors")
+    for index in tensors.indices {
+      let name = tensors[index].name
+      var rest = tensors
+      rest.remove(at: index)
+      try StoredTensor.write(rest, to: path)
+      #expect(throws: ModelError.missingTensor(file: folder.path, name: name)) { try LanguageModel(path: folder.path) }
+
+      var wrong = tensors
+      wrong[index].shape[0] += 1
+      wrong[index].bytes += Array(repeating: 0, count: wrong[index].bytes.count / tensors[index].shape[0])
+      try StoredTensor.write(wrong, to: path)
+      let error = #expect(throws: ModelError.self) { try LanguageModel(path: folder.path) }
+      guard case .tensorShape(path, name, let expected, _, _) = error else {
+        Issue.record("\(name): \(String(describing: error))")
+        continue
+      }
+      #expect(expected == tensors[index].shape)
+    }
+  }
+
+  @Test(arguments: ModelFixture.named("mixtral", "phimoe"))
+  func aDamagedFileIsRefused(_ fixture: ModelFixture) throws {
+    var random = SeededRandom(seed: 5)
+    let bytes = try Data(contentsOf: URL(fileURLWithPath: fixture.file("model.safetensors")))
+    let folder = try fixture.linked(without: ["model.safetensors"])
+    for _ in 0..<40 {
+      try folder.write(bytes.prefix(Int.random(in: 0..<bytes.count, using: &random)), to: "model.safetensors")
+      let error = #expect(throws: FormatError.self) { try LanguageModel(path: folder.path) }
+      #expect(error.map { "\($0)" }?.contains("model.safetensors") == true)
+    }
+    let headerSize = bytes.prefix(2).enumerated().reduce(8) { $0 + Int($1.element) << (8 * $1.offset) }
+    for _ in 0..<200 {
+      var damaged = bytes
+      damaged[Int.random(in: 0..<headerSize, using: &random)] ^= 1 << UInt8.random(in: 0..<8, using: &random)
+      try folder.write(damaged, to: "model.safetensors")
+      do { _ = try LanguageModel(path: folder.path) } catch is FormatError {} catch is ModelError {}
+    }
+  }
+
+  /// Weights that are no numbers give no numbers, and decisions that still name experts.
+  @Test(arguments: ModelFixture.onePerFamily)
+  func weightsMayBeAnything(_ fixture: ModelFixture) throws {
+    let tensors = try StoredTensor.read(fixture.file("model.safetensors"))
+    for (low, high) in [(UInt8(0xFF), UInt8(0xFF)), (0x80, 0x7F), (0, 0)] {
+      let folder = try fixture.linked(without: ["model.safetensors"])
+      let filled = tensors.map { tensor in
+        var copy = tensor
+        for i in copy.bytes.indices { copy.bytes[i] = i % 2 == 0 ? low : high }
+        return copy
+      }
+      try StoredTensor.write(filled, to: folder.file("model.safetensors"))
+      let forward = ForwardPass(try LanguageModel(path: folder.path), threads: 1)
+      for batch in forward.advance([3, 4, 5], demand: RoutingDemand(logitsEvery: 1)) {
+        try batch.validate()
+        #expect(batch.selectedExperts.allSatisfy { $0 >= 0 })
+      }
+    }
+  }
+}
+
+extension JSONValue {
+  /// This value as JSON, one member of an object replaced; null leaves it out of what a declaration sees.
+  fileprivate func text(replacing replaced: String? = nil, with text: String = "") -> String {
+    switch kind {
+    case .null: "null"
+    case .bool: bool == true ? "true" : "false"
+    case .number: int64.map { "\($0)" } ?? "\(double ?? 0)"
+    case .string: "\"\(string ?? "")\""
+    case .array: "[" + elements.map { $0.text() }.joined(separator: ", ") + "]"
+    case .object:
+      "{" + objectMembers.map { "\"\($0.0)\": " + ($0.0 == replaced ? text : $0.1.text()) }.joined(separator: ", ") + "}"
+    }
+  }
+}
