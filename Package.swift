@@ -23,6 +23,7 @@ let package = Package(
   products: [
     .executable(name: "moetop", targets: ["App"]),
     .library(name: "Model", targets: ["Model"]),
+    .library(name: "Formats", targets: ["Formats"]),
     .library(name: "CKernels", targets: ["CKernels"]),
   ],
   dependencies: [
@@ -47,7 +48,7 @@ let package = Package(
       swiftSettings: strictSwift),
 
     .target(name: "Support", path: "Tests/Support", swiftSettings: strictSwift),
-    tests(of: "Kernel", ["CKernels", "Model"]),
+    tests(of: "Kernel", ["CKernels", "Model", "Formats"]),
     tests(of: "Routing", ["Routing"]),
     tests(of: "Formats", ["Formats"]),
     tests(of: "Model", ["Model", "Routing", "Formats"]),

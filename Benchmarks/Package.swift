@@ -9,7 +9,10 @@ let package = Package(
   targets: [
     .executableTarget(
       name: "KernelBench",
-      dependencies: [.product(name: "Model", package: "moetop"), .product(name: "CKernels", package: "moetop")], path: "Kernels")
+      dependencies: [.product(name: "Model", package: "moetop"), .product(name: "CKernels", package: "moetop")], path: "Kernels"),
+    .executableTarget(
+      name: "TokenizerBench",
+      dependencies: [.product(name: "Model", package: "moetop"), .product(name: "Formats", package: "moetop")], path: "Tokenizers"),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <termios.h>
@@ -15,19 +16,19 @@
 #define MOETOP_GUARD_SIGNALS 65
 
 static struct {
-  volatile sig_atomic_t armed;   /* the modes are entered, a restore is due */
-  volatile sig_atomic_t pending; /* the signal that asked for the end */
-  int tty;                       /* where the bytes go */
-  int wake[2];                   /* read end, write end; created once, never closed */
-  struct termios modes;          /* as they were before us */
+  atomic_int armed;     /* the modes are entered, a restore is due */
+  atomic_int pending;   /* the signal that asked for the end */
+  atomic_int writing;   /* bytes are on their way to the terminal, by another thread or by the interrupted one */
+  int tty;              /* where the bytes go */
+  int wake[2];          /* read end, write end; created once, never closed */
+  struct termios modes; /* as they were before us */
   size_t length;
   char bytes[512];
   struct sigaction before[MOETOP_GUARD_SIGNALS];
 } moetop_guard = {.tty = -1, .wake = {-1, -1}};
 
 void moetop_guard_restore(void) {
-  if (!moetop_guard.armed) return;
-  moetop_guard.armed = 0;
+  if (!atomic_exchange(&moetop_guard.armed, 0)) return;
   int kept = errno;
   size_t done = 0;
   struct pollfd out = {moetop_guard.tty, POLLOUT, 0};
@@ -58,14 +59,29 @@ static void moetop_guard_fatal(int sig) {
   moetop_guard_again(sig);
 }
 
-/* The first request to end restores the screen and lets the program flush; a second one, or three seconds, end it. */
+int moetop_guard_begin_write(void) {
+  moetop_guard.writing = 1;
+  if (moetop_guard.armed && !moetop_guard.pending) return 1;
+  moetop_guard_end_write();
+  return 0;
+}
+
+/* Whoever notes the signal after us leaves the restore to us. */
+void moetop_guard_end_write(void) {
+  moetop_guard.writing = 0;
+  if (moetop_guard.pending) moetop_guard_restore();
+}
+
+/* The first request to end restores the screen, after a write that is under way, and lets the program flush; a second one, or three
+   seconds, end it. */
 static void moetop_guard_ask(int sig) {
-  moetop_guard_restore();
   if (moetop_guard.pending) {
+    moetop_guard_restore();
     moetop_guard_again(sig);
     return;
   }
   moetop_guard.pending = sig;
+  if (!moetop_guard.writing) moetop_guard_restore();
   moetop_guard_note('T');
   alarm(3);
 }
@@ -73,7 +89,7 @@ static void moetop_guard_ask(int sig) {
 static void moetop_guard_late(int sig) {
   (void)sig;
   moetop_guard_restore();
-  if (moetop_guard.pending) moetop_guard_again((int)moetop_guard.pending);
+  if (moetop_guard.pending) moetop_guard_again(moetop_guard.pending);
 }
 
 static void moetop_guard_resized(int sig) { (void)sig; moetop_guard_note('W'); }
@@ -138,8 +154,8 @@ void moetop_guard_arm(int tty, const char *bytes, size_t length) {
 }
 
 void moetop_guard_disarm(void) { moetop_guard.armed = 0; }
-int moetop_guard_is_armed(void) { return (int)moetop_guard.armed; }
-int moetop_guard_pending(void) { return (int)moetop_guard.pending; }
+int moetop_guard_is_armed(void) { return moetop_guard.armed; }
+int moetop_guard_pending(void) { return moetop_guard.pending; }
 int moetop_guard_wake_read(void) { return moetop_guard.wake[0]; }
 int moetop_guard_wake_write(void) { return moetop_guard.wake[1]; }
 

@@ -118,7 +118,7 @@ MT_INLINE void fill(float *x, size_t from, size_t to, float value) {
 
 /// Scores of one row into weights over the keys [begin, end), and 0 in the rest of [from, to); answers their sum.
 static float weights_of(const mt_attention_job *job, float *scores, size_t from, size_t to, size_t begin, size_t end,
-                        const float *sink) {
+                        const float *sink, const float *bias) {
   if (begin == end) {
     fill(scores, from, to, 0);
     return 1;
@@ -133,6 +133,9 @@ static float weights_of(const mt_attention_job *job, float *scores, size_t from,
     }
   } else {
     for (size_t j = first_vector; j < last_vector; j += lanes) { v_store(scores + j, v_mul(v_load(scores + j), factor)); }
+  }
+  if (bias) {
+    for (size_t j = begin; j < end; j++) { scores[j] += bias[j]; }
   }
   fill(scores, first_vector, begin, -INFINITY);
   fill(scores, end, last_vector, -INFINITY);
@@ -193,7 +196,8 @@ static void query_block(const mt_attention_job *job, size_t first, size_t last, 
       size_t begin, end;
       mt_visible_keys(job, row / job->group, &begin, &end);
       const float *sink = job->sinks ? job->sinks + row % job->group : NULL;
-      tile->sum[i] = weights_of(job, scores + (row - first) * stride, tile->from, tile->to, begin, end, sink);
+      tile->sum[i] = weights_of(job, scores + (row - first) * stride, tile->from, tile->to, begin, end, sink,
+                                mt_bias_row(job, row / job->group, row % job->group));
       fill(tile->out[i], 0, job->value_dim, 0);
     }
   }

@@ -196,11 +196,17 @@ static void few_tokens(const mt_matmul_job *job) {
   }
 }
 
+/// Types that a tile reads as they lie; all others become f32 first, a panel at a time.
+MT_INLINE bool is_direct(const mt_matrix *w) {
+  return (w->type == MT_F32 || w->type == MT_F16 || w->type == MT_BF16) && !w->scales.base;
+}
+
 static void matmul(const mt_matmul_job *job, void *scratch) {
   const mt_matrix w = job->weights;
   const char *base = w.base;
   const size_t begin = job->row_begin, end = job->row_end;
-  if (job->tokens <= tile_tokens) {
+  const bool direct = is_direct(&w);
+  if (job->tokens <= tile_tokens && direct) {
     if (job->tokens > 0) { few_tokens(job); }
     return;
   }
@@ -209,17 +215,15 @@ static void matmul(const mt_matmul_job *job, void *scratch) {
   const size_t block = mt_token_block(w.depth), widened = mt_panel_stride(w.depth);
   for (size_t first = 0; first < job->tokens; first += block) {
     const size_t last = job->tokens - first < block ? job->tokens : first + block;
-    const bool widen = w.type != MT_F32 && last - first > widen_above;
-    const size_t step = last - first > widen_above ? mt_panel_rows(w.depth) : mt_small_panel_rows(w.row_bytes);
+    const bool widen = !direct || (w.type != MT_F32 && last - first > widen_above);
+    const size_t step = widen || last - first > widen_above ? mt_panel_rows(w.depth) : mt_small_panel_rows(w.row_bytes);
     for (size_t row = begin; row < end; row += step) {
       const size_t rows = end - row < step ? end - row : step, next = row + rows;
       const size_t after = end - next < step ? end - next : step;
       const char *source = base + row * w.row_bytes;
       const char *ahead = base + next * w.row_bytes, *ahead_end = ahead + after * w.row_bytes;
       if (widen) {
-        for (size_t r = 0; r < rows; r++) {
-          convert((float *)scratch + r * widened, source + r * w.row_bytes, w.type, w.depth);
-        }
+        for (size_t r = 0; r < rows; r++) { read_row((float *)scratch + r * widened, &w, row + r); }
         panel(job, first, last, MT_F32, scratch, widened * sizeof(float), row, rows, ahead, ahead_end);
       } else {
         panel(job, first, last, w.type, source, w.row_bytes, row, rows, ahead, ahead_end);

@@ -28,6 +28,7 @@ static void convert(float *restrict out, const void *restrict src, mt_element_ty
   case MT_F32: memcpy(out, src, n * sizeof(float)); return;
   case MT_F16: convert_as(out, src, MT_F16, n); return;
   case MT_BF16: convert_as(out, src, MT_BF16, n); return;
+  default: dequantize(out, src, type, n); return;
   }
 }
 

@@ -67,13 +67,50 @@ const char *mt_simd_level_name(mt_level level) {
   return "unknown";
 }
 
-size_t mt_row_bytes(mt_element_type type, size_t depth) {
+/// Elements and bytes of a block.
+typedef struct block_size {
+  size_t elements, bytes;
+} block_size;
+
+static block_size block_of(mt_element_type type) {
   switch (type) {
-  case MT_F32: return depth * 4;
+  case MT_F64: return (block_size){1, 8};
+  case MT_F32: return (block_size){1, 4};
   case MT_F16:
-  case MT_BF16: return depth * 2;
+  case MT_BF16: return (block_size){1, 2};
+  case MT_F8_E4M3:
+  case MT_F8_E5M2:
+  case MT_F8_E8M0: return (block_size){1, 1};
+  case MT_F4_E2M1: return (block_size){2, 1};
+  case MT_Q4_0:
+  case MT_IQ4_NL: return (block_size){32, 18};
+  case MT_Q4_1: return (block_size){32, 20};
+  case MT_Q5_0: return (block_size){32, 22};
+  case MT_Q5_1: return (block_size){32, 24};
+  case MT_Q8_0: return (block_size){32, 34};
+  case MT_MXFP4: return (block_size){32, 17};
+  case MT_NVFP4: return (block_size){64, 36};
+  case MT_Q1_0: return (block_size){128, 18};
+  case MT_Q2_0: return (block_size){64, 18};
+  case MT_Q2_K: return (block_size){256, 84};
+  case MT_Q3_K: return (block_size){256, 110};
+  case MT_Q4_K: return (block_size){256, 144};
+  case MT_Q5_K: return (block_size){256, 176};
+  case MT_Q6_K: return (block_size){256, 210};
+  case MT_IQ4_XS: return (block_size){256, 136};
+  case MT_TQ1_0: return (block_size){256, 54};
+  case MT_TQ2_0: return (block_size){256, 66};
   }
-  return 0;
+  return (block_size){0, 0};
+}
+
+size_t mt_block_elements(mt_element_type type) { return block_of(type).elements; }
+
+size_t mt_block_bytes(mt_element_type type) { return block_of(type).bytes; }
+
+size_t mt_row_bytes(mt_element_type type, size_t depth) {
+  const block_size block = block_of(type);
+  return block.elements == 0 ? 0 : depth / block.elements * block.bytes;
 }
 
 size_t mt_matmul_scratch_bytes(size_t depth) { return mt_panel_rows(depth) * mt_panel_stride(depth) * sizeof(float); }
@@ -87,6 +124,8 @@ void mt_attention(const mt_attention_job *job, void *scratch) { table()->attenti
 void mt_convert(float *restrict out, const void *restrict src, mt_element_type type, size_t n) {
   table()->convert(out, src, type, n);
 }
+
+void mt_read_row(float *restrict out, const mt_matrix *w, size_t row) { table()->read_row(out, w, row); }
 
 void mt_rms_norm(float *out, size_t out_stride, const float *x, size_t x_stride, size_t rows, size_t n,
                  const float *weight, float weight_offset, float eps) {

@@ -10,6 +10,7 @@ enum { widen_above = 32 };
 #include "vector_neon.h"
 
 #include "body_math.h"
+#include "body_dequant.h"
 #include "body_rows.h"
 
 #include "body_matmul.h"
@@ -18,8 +19,8 @@ enum { widen_above = 32 };
 
 #define MT_TABLE(at)                                                                                                   \
   {                                                                                                                    \
-    .level = at, .matmul = matmul, .attention = attention, .convert = convert, .rms_norm = rms_norm,                   \
-    .layer_norm = layer_norm, .rope = rope, .activate = activate, .softmax = softmax,                                  \
+    .level = at, .matmul = matmul, .attention = attention, .convert = convert, .read_row = read_row,                   \
+    .rms_norm = rms_norm, .layer_norm = layer_norm, .rope = rope, .activate = activate, .softmax = softmax,            \
     .logits_summary = logits_summary, .exp = exp_row, .sigmoid = sigmoid, .add = add, .multiply = multiply,            \
     .scale = scale, .axpy = axpy, .modulate = modulate,                                                                \
   }

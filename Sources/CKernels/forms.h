@@ -59,4 +59,9 @@ static inline void mt_visible_keys(const mt_attention_job *job, size_t t, size_t
   if (*begin > *end) { *begin = *end; }
 }
 
+/// What is added to the scores of token t and query head h, by key; NULL where nothing is.
+static inline const float *mt_bias_row(const mt_attention_job *job, size_t t, size_t h) {
+  return job->distance_bias ? job->distance_bias + h * job->bias_head_stride - (job->first_position + t) : NULL;
+}
+
 #endif

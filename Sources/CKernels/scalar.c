@@ -2,40 +2,11 @@
 // one, over 16 partial sums folded by halves, so that the forms differ by rounding of single operations only.
 #include "forms.h"
 
+#include "body_dequant.h"
+
 #pragma STDC FP_CONTRACT OFF
 
 enum { lanes = 16 };
-
-static inline float from_bits(uint32_t bits) {
-  float value;
-  memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-static inline float from_f16(uint16_t half) {
-  uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = (half >> 10) & 31, fraction = half & 1023;
-  if (exponent == 31) { return from_bits(sign | 0x7f800000u | fraction << 13 | (fraction ? 0x400000u : 0)); }
-  if (exponent > 0) { return from_bits(sign | (exponent + 112) << 23 | fraction << 13); }
-  float magnitude = (float)fraction * 0x1p-24f;  // subnormal: exact in f32
-  return sign ? -magnitude : magnitude;
-}
-
-static inline float load_element(const void *row, mt_element_type type, size_t i) {
-  uint16_t half;
-  float value;
-  switch (type) {
-  case MT_F32:
-    memcpy(&value, (const char *)row + 4 * i, sizeof value);
-    return value;
-  case MT_F16:
-    memcpy(&half, (const char *)row + 2 * i, sizeof half);
-    return from_f16(half);
-  case MT_BF16:
-    memcpy(&half, (const char *)row + 2 * i, sizeof half);
-    return from_bits((uint32_t)half << 16);
-  }
-  return 0;
-}
 
 static float fold(float *sums) {
   for (size_t width = lanes / 2; width > 0; width /= 2) {
@@ -55,14 +26,22 @@ static float dot(const float *restrict a, const float *restrict b, size_t n) {
 }
 
 static void convert(float *restrict out, const void *restrict src, mt_element_type type, size_t n) {
-  for (size_t i = 0; i < n; i++) { out[i] = load_element(src, type, i); }
+  const uint8_t *p = src;
+  switch (type) {
+  case MT_F32: memcpy(out, p, 4 * n); return;
+  case MT_F16:
+  case MT_BF16:
+    for (size_t i = 0; i < n; i++) { out[i] = scale_at(p, type, i); }
+    return;
+  default: dequantize(out, p, type, n); return;
+  }
 }
 
 static void matmul(const mt_matmul_job *job, void *scratch) {
   mt_matrix w = job->weights;
   float *row = scratch;
   for (size_t r = job->row_begin; r < job->row_end; r++) {
-    convert(row, (const char *)w.base + r * w.row_bytes, w.type, w.depth);
+    read_row(row, &w, r);
     for (size_t t = 0; t < job->tokens; t++) {
       const float *x = job->x + (job->x_index ? job->x_index[t] : t) * job->x_stride;
       float *out = job->out + (job->out_index ? job->out_index[t] : t) * job->out_stride + r;
@@ -83,9 +62,11 @@ static void attention(const mt_attention_job *job, void *scratch) {
       const float *q = job->q + t * job->q_token_stride + h * job->q_head_stride;
       float *out = job->out + t * job->out_token_stride + h * job->out_head_stride;
       float max = job->sinks ? job->sinks[h] : -INFINITY;
+      const float *bias = mt_bias_row(job, t, h);
       for (size_t j = begin; j < end; j++) {
         float s = dot(q, job->k + j * job->k_stride, job->head_dim) * job->scale;
         if (job->softcap > 0) { s = job->softcap * tanhf(s / job->softcap); }
+        if (bias) { s += bias[j]; }
         scores[j] = s;
         max = s > max ? s : max;
       }
@@ -226,6 +207,7 @@ const mt_kernels mt_scalar_kernels = {
     .matmul = matmul,
     .attention = attention,
     .convert = convert,
+    .read_row = read_row,
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,
     .rope = rope,

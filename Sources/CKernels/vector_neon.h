@@ -64,3 +64,12 @@ MT_INLINE void v_sums(const vf *a, const int count, float *out) {
 }
 MT_INLINE float v_sum(vf a) { return vgetq_lane_f32(vpaddq_f32(vpaddq_f32(a, a), a), 0); }
 MT_INLINE float v_largest(vf a) { return vmaxnmvq_f32(a); }
+
+#define MT_HAS_LOOKUP 1
+/// The entries of a table for the low and the high halves of 16 bytes.
+MT_INLINE void lookup_halves(int8_t *low, int8_t *high, const uint8_t *bytes, const int8_t *table) {
+  const int8x16_t entries = vld1q_s8(table);
+  const uint8x16_t halves = vld1q_u8(bytes);
+  vst1q_s8(low, vqtbl1q_s8(entries, vandq_u8(halves, vdupq_n_u8(15))));
+  vst1q_s8(high, vqtbl1q_s8(entries, vshrq_n_u8(halves, 4)));
+}

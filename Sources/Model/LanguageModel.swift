@@ -4,17 +4,20 @@
 import Formats
 import Routing
 
-/// A decoder-only Mixture-of-Experts language model. Immutable; several decoders may share it.
+/// A Mixture-of-Experts language model, decoder-only or with an encoder. Immutable; several forward passes may share it.
 public final class LanguageModel: Sendable {
-  /// Folder of the checkpoint as the caller named it.
+  /// Folder or file of the checkpoint as the caller named it.
   public let path: String
   /// Tokens that end a text, as config.json names them.
   public let endTokens: [Int32]
   let plan: ModelPlan
   let weights: ModelWeights
 
+  /// Settings that the file leaves out and the family's published checkpoints decide: field of config.json and value as JSON.
+  public let assumed: [(key: String, value: String)]
+
   /// - Parameters:
-  ///   - path: folder with config.json and safetensors weights.
+  ///   - path: folder with config.json and safetensors weights, or a GGUF file.
   ///   - overrides: `key=value` replacements for fields of config.json, values as JSON.
   /// - Throws: `ModelError` for what is missing, unsupported or of the wrong shape, `FormatError` for damaged files.
   public convenience init(path: String, overrides: [String: String] = [:]) throws {
@@ -24,47 +27,72 @@ public final class LanguageModel: Sendable {
   /// - Parameter families: the declarations to choose from.
   init(path: String, overrides: [String: String] = [:], families: [Family]) throws {
     self.path = path
-    let configuration = path + "/config.json"
-    guard FileStatus.exists(path) else { throw ModelError.noCheckpoint(path: path, why: "there is no such folder") }
-    guard FileStatus.exists(configuration) else { throw ModelError.noCheckpoint(path: path, why: "there is no config.json") }
-    let settings = try Configuration(path: configuration, overrides: overrides)
+    guard FileStatus.exists(path) else { throw ModelError.noCheckpoint(path: path, why: "there is no such file or folder") }
+    let settings: Configuration
+    let checkpoint: Checkpoint
+    if GGUFFile.isAt(path) {
+      let model = try GGUFModel(path: path)
+      settings = try model.configuration(overrides: overrides)
+      checkpoint = Checkpoint(model)
+      assumed = model.assumed.filter { overrides[$0.key] == nil }
+    } else {
+      let configuration = path + "/config.json"
+      guard FileStatus.exists(configuration) else { throw ModelError.noCheckpoint(path: path, why: "there is no config.json") }
+      settings = try Configuration(path: configuration, overrides: overrides)
+      checkpoint = try Checkpoint(directory: path, scaleBlock: settings.scaleBlock())
+      assumed = []
+    }
     plan = try Family.plan(for: settings, among: families)
     endTokens = settings.integers("eos_token_id")
-    weights = try ModelWeights(plan: plan, checkpoint: Checkpoint(directory: path))
+    do {
+      weights = try ModelWeights(plan: plan, checkpoint: checkpoint)
+    } catch RoutingError.invalidSpec(let expected, let found) {
+      throw ModelError.configuration(file: settings.file, key: "the router's fields", expected: expected, found: found)
+    }
   }
 
   public var family: String { plan.family }
-  public var layerCount: Int { plan.decoder.blocks.count }
+  /// Blocks, the encoder's included.
+  public var layerCount: Int { (plan.encoder?.stack.blocks.count ?? 0) + plan.decoder.blocks.count }
+  var decoderLayerCount: Int { plan.decoder.blocks.count }
+  public var hasEncoder: Bool { plan.encoder != nil }
   public var hiddenSize: Int { plan.hiddenSize }
   public var vocabularySize: Int { plan.vocabularySize }
   /// Positions a sequence may have.
   public var contextLength: Int { plan.contextLength }
 
-  /// Every router, in layer order.
-  public var routers: [RouterDescription] {
-    weights.decoder.operations.flatMap(\.routers)
-  }
+  /// Every router, in layer order; those of the encoder first.
+  public var routers: [RouterDescription] { weights.operations.flatMap(\.routers) }
+
+  /// Whether a router of the decoder can only decide about a whole sequence: its capacity looks ahead.
+  var takesWholeSequences: Bool { weights.decoder.operations.flatMap(\.routers).contains { $0.spec.takesWholeSequences } }
 
   /// The last component of the folder's name.
   public var name: String { path.split(separator: "/").last.map(String.init) ?? path }
 
-  /// Opens the tokenizer beside the weights.
+  /// Opens the tokenizer beside the weights, or the one in a GGUF file.
   ///
   /// - Throws: `ModelError.noTokenizer` when there is none, `FormatError.unsupported` when it asks for something unsupported.
   public func openTokenizer() throws -> Tokenizer {
+    if GGUFFile.isAt(path) { return try Tokenizer(gguf: GGUFSplit(path: path).files[0]) }
     let file = path + "/tokenizer.json"
     let configuration = path + "/tokenizer_config.json"
     guard FileStatus.exists(file) else { throw ModelError.noTokenizer(path: path) }
     return try Tokenizer(file: file, configuration: FileStatus.exists(configuration) ? configuration : nil)
   }
 
-  /// - Throws: `ModelError` when a token is outside the vocabulary or the sequence is longer than the context.
-  public func check(_ tokens: [Int32], sequence: String) throws {
-    if tokens.count > contextLength {
-      throw ModelError.sequenceTooLong(sequence: sequence, tokens: tokens.count, limit: contextLength)
+  /// - Throws: `ModelError` when a token is outside the vocabulary, the sequence is longer than the context, or it is not of the
+  ///   kind that the model reads.
+  public func check(_ sequence: TokenSequence) throws {
+    let name = sequence.description.name
+    guard (sequence.encoder != nil) == hasEncoder, sequence.encoder?.isEmpty != true else {
+      throw ModelError.sequenceKind(sequence: name, modelHasEncoder: hasEncoder)
     }
-    for token in tokens where token < 0 || Int(token) >= vocabularySize {
-      throw ModelError.unknownToken(id: Int(token), vocabularySize: vocabularySize, sequence: sequence)
+    for tokens in [sequence.encoder, sequence.tokens].compactMap(\.self) {
+      if tokens.count > contextLength { throw ModelError.sequenceTooLong(sequence: name, tokens: tokens.count, limit: contextLength) }
+      for token in tokens where token < 0 || Int(token) >= vocabularySize {
+        throw ModelError.unknownToken(id: Int(token), vocabularySize: vocabularySize, sequence: name)
+      }
     }
   }
 }

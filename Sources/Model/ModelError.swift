@@ -13,15 +13,20 @@ public enum ModelError: Error, Sendable, Equatable {
   case tensorType(file: String, name: String, found: String, supported: String)
   case unknownToken(id: Int, vocabularySize: Int, sequence: String)
   case sequenceTooLong(sequence: String, tokens: Int, limit: Int)
+  /// An encoder's tokens are missing, or given to a model without an encoder.
+  case sequenceKind(sequence: String, modelHasEncoder: Bool)
+  /// Only decoder-only models continue a text.
+  case cannotContinue(sequence: String)
   case noTokenizer(path: String)
+  case noChatTemplate(path: String)
   case badOption(name: String, expected: String, found: String)
 
   public var kind: Kind {
     switch self {
-    case .noCheckpoint, .noTokenizer: .missing
-    case .unsupportedFamily, .unsupportedSetting, .tensorType: .unsupported
+    case .noCheckpoint, .noTokenizer, .noChatTemplate: .missing
+    case .unsupportedFamily, .unsupportedSetting, .tensorType, .cannotContinue: .unsupported
     case .configuration, .missingTensor, .tensorShape: .damaged
-    case .unknownToken, .sequenceTooLong, .badOption: .invalidRequest
+    case .unknownToken, .sequenceTooLong, .sequenceKind, .badOption: .invalidRequest
     }
   }
 }
@@ -47,8 +52,17 @@ extension ModelError: CustomStringConvertible {
       "\(sequence): token id \(id) is outside the vocabulary of \(vocabularySize)"
     case .sequenceTooLong(let sequence, let tokens, let limit):
       "\(sequence): \(tokens) tokens, the model was made for \(limit)\n  try: a shorter text"
+    case .sequenceKind(let sequence, true):
+      "\(sequence): the model has an encoder and a decoder, and reads pairs of token lists\n"
+        + "  try: --tokens FILE with {\"sequences\": [{\"encoder\": [ids...], \"decoder\": [ids...]}]}"
+    case .sequenceKind(let sequence, false):
+      "\(sequence): the model has no encoder\n  try: --tokens FILE with {\"sequences\": [[ids...], ...]}"
+    case .cannotContinue(let sequence):
+      "\(sequence): a model with an encoder is only read along given tokens, it does not generate\n  try: without --generate"
     case .noTokenizer(let path):
       "\(path): there is no tokenizer.json, so text cannot be read\n  try: --tokens FILE with token ids"
+    case .noChatTemplate(let path):
+      "\(path): the model comes without a chat template\n  try: write the prompt out, without --chat"
     case .badOption(let name, let expected, let found):
       "\(name): expected \(expected), found \(found)"
     }

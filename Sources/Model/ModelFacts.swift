@@ -17,12 +17,16 @@ public struct ModelFacts: Sendable {
   /// Parameters that one token meets: everything but the experts it does not take; the embedding counts as one row.
   public var activeParameters: Int
   public var weightBytes: Int
+  /// Bytes of the weights that one token meets, a row of the embedding included.
+  public var activeBytes: Int
   /// Names of tensors that the declaration does not use.
   public var unusedTensors: [String]
   public var routedLayers: Int
   public var denseLayers: Int
   /// Bytes of keys and values a position takes.
   public var cacheBytesPerToken: Int
+  /// Bytes that layers with a recurrence keep of a sequence, whatever its length.
+  public var stateBytes: Int
   /// Element type of the routers' weights.
   public var routerPrecision: String
   /// Element type most weights have.
@@ -40,15 +44,21 @@ extension LanguageModel {
       ].add(tensor)
     }
     let total = tensors.reduce(0) { $0 + $1.elementCount }
-    let operations = weights.decoder.operations
+    let operations = weights.operations
     let routedLayers = Set(routers.map { [$0.id.stack == .encoder ? 1 : 0, $0.id.layer.rawValue] }).count
     let isTied = plan.outputHead.weight == plan.embedding
-    let embeddingIdle = isTied ? 0 : (vocabularySize - 1) * hiddenSize
+    let embedding = isTied ? WeightSize() : WeightSize(weights.embedding.rows(1..<vocabularySize))
+    let encoderEmbedding = weights.encoder.flatMap { encoder in
+      encoder.embedding.base == weights.embedding.base ? nil : WeightSize(encoder.embedding.rows(1..<vocabularySize))
+    }
+    let idle = operations.map(\.idle) + [embedding, encoderEmbedding ?? WeightSize()]
+    let weightBytes = tensors.reduce(0) { $0 + $1.byteCount }
     return ModelFacts(
       stored: byType.values.sorted { $0.bytes > $1.bytes }, parameters: total,
-      activeParameters: total - operations.reduce(0) { $0 + $1.idleParameters } - embeddingIdle,
-      weightBytes: tensors.reduce(0) { $0 + $1.byteCount }, unusedTensors: weights.unusedTensors, routedLayers: routedLayers,
+      activeParameters: total - idle.reduce(0) { $0 + $1.parameters }, weightBytes: weightBytes,
+      activeBytes: weightBytes - idle.reduce(0) { $0 + $1.bytes }, unusedTensors: weights.unusedTensors, routedLayers: routedLayers,
       denseLayers: layerCount - routedLayers, cacheBytesPerToken: 4 * operations.reduce(0) { $0 + $1.cacheFloatsPerToken },
+      stateBytes: 4 * operations.reduce(0) { $0 + $1.stateFloats },
       routerPrecision: operations.compactMap(\.routerPrecision).first.map { "\($0)" } ?? "none")
   }
 
@@ -64,10 +74,12 @@ extension LanguageModel {
       hash.update(bytes.bytes)
     }
     let tokenizer = path + "/tokenizer.json"
+    let metadataHash = GGUFFile.isAt(path) ? try? openTokenizer().contentHash : nil
     let facts = facts()
     return ModelIdentity(
       name: name, family: family, path: path, filesHash: hash.hexDigest(), quantization: facts.quantization,
-      routerPrecision: facts.routerPrecision, tokenizerHash: FileStatus.exists(tokenizer) ? try SHA256.hexDigest(ofFile: tokenizer) : "",
+      routerPrecision: facts.routerPrecision,
+      tokenizerHash: try metadataHash ?? (FileStatus.exists(tokenizer) ? SHA256.hexDigest(ofFile: tokenizer) : ""),
       layerCount: layerCount, vocabularySize: vocabularySize)
   }
 }

@@ -26,7 +26,8 @@ public struct CaptureCheck: Sendable, Codable, Equatable {
 /// Folds passes into capture checks. Memory: O(experts) per router.
 public struct CaptureAudit: Sendable {
   private var routers: [RouterID: RouterAudit] = [:]
-  private var tokenCount = 0
+  private var encoderTokens = 0
+  private var otherTokens = 0
 
   /// - Throws: `RoutingError.invalidSpec` when a description cannot be a router.
   public init(routers descriptions: [RouterDescription]) throws {
@@ -34,7 +35,9 @@ public struct CaptureAudit: Sendable {
   }
 
   public mutating func add(_ pass: RoutingPass) {
-    tokenCount += pass.tokens.count
+    let encoded = pass.tokens.phase.count { $0 == .encode }
+    encoderTokens += encoded
+    otherTokens += pass.tokens.count - encoded
     for batch in pass.batches { routers[batch.router]?.add(batch) }
   }
 
@@ -45,7 +48,7 @@ public struct CaptureAudit: Sendable {
       var failures: [String] = []
       for id in routers.keys.sorted() {
         guard let audit = routers[id] else { continue }
-        switch audit.verdict(kind, tokenCount: tokenCount) {
+        switch audit.verdict(kind, tokenCount: id.stack == .encoder ? encoderTokens : otherTokens) {
         case .held: held += 1
         case .failed(let what): failures.append("router \(id): \(what)")
         case .notApplicable(let why): reason = why
@@ -75,7 +78,7 @@ private enum CheckKind: String, CaseIterable {
     case .assignmentSum: "assignments = tokens x topK - drops"
     case .scoreSum: "router probabilities of a token sum to 1"
     case .selectionRecomputed: "experts = top-k recomputed from the stored logits"
-    case .equalTokens: "every router saw every token"
+    case .equalTokens: "every router saw every token of its stack"
     case .distinctRows: "not all tokens take the same experts"
     case .loadVariance: "expert counts scatter at least as chance makes them"
     case .noPartition: "consecutive tokens do not deal out the experts like cards"
@@ -193,7 +196,7 @@ private struct RouterAudit {
       if recomputed == 0 { return .notApplicable("raw logits were not recorded") }
       return recomputedDiffers == 0 ? .held : .failed("\(recomputedDiffers) of \(recomputed) decisions differ from their logits")
     case .equalTokens:
-      return tokens == tokenCount ? .held : .failed("\(tokens) tokens, the run has \(tokenCount)")
+      return tokens == tokenCount ? .held : .failed("\(tokens) tokens, its stack has \(tokenCount)")
     case .distinctRows:
       if topK >= spec.expertCount { return .notApplicable("every expert is always selected") }
       if tokens <= 32 { return .notApplicable("32 tokens or fewer") }

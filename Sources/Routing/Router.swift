@@ -22,13 +22,33 @@ public struct Router: Sendable {
     self.spec = spec
   }
 
-  /// Decides for all tokens of `batch`.
+  /// Decides for all tokens of `batch` as if every expert had room for all of them.
   ///
   /// - Parameters:
   ///   - logits: `[batch.count, expertCount]`, contiguous, raw router output.
   ///   - demand: what to fill in beside ids and weights.
   ///   - batch: made for this router (`expertCount`, `topK`); its columns are overwritten.
   public func decide(_ logits: UnsafePointer<Float>, demand: RoutingDemand, into batch: inout RoutingBatch) {
+    decide(logits, demand: demand, into: &batch) { _, _ in }
+  }
+
+  /// Decides for the next tokens of a sequence and drops what exceeds the capacity of `spec`.
+  ///
+  /// - Parameter ledger: of the sequence; a fresh one for its first batch.
+  /// - Precondition: a rule that looks ahead (`CapacityRule.looksAhead`) gets the whole sequence in one batch.
+  public func decide(
+    _ logits: UnsafePointer<Float>, demand: RoutingDemand, ledger: inout CapacityLedger, into batch: inout RoutingBatch
+  ) {
+    decide(logits, demand: demand, into: &batch) { batch, firstProbability in
+      spec.capacity?.apply(to: &batch, firstProbability: firstProbability, ledger: &ledger)
+    }
+  }
+
+  /// - Parameter drop: takes the weights of what does not fit; given the batch and `[count]` the probability of each first choice.
+  private func decide(
+    _ logits: UnsafePointer<Float>, demand: RoutingDemand, into batch: inout RoutingBatch,
+    drop: (inout RoutingBatch, [Float]) -> Void
+  ) {
     precondition(batch.expertCount == spec.expertCount && batch.topK == spec.topK, "batch of another router")
     let experts = spec.expertCount
     let topK = spec.topK
@@ -36,6 +56,7 @@ public struct Router: Sendable {
       batch.importanceSum = Array(repeating: 0, count: experts)
       batch.squaredLogSumExpSum = 0
     }
+    var firstProbability: [Float] = []
     withUnsafeTemporaryAllocation(of: Float.self, capacity: 3 * experts) { scratch in
       var row = RouterRow(experts: experts, scratch: scratch, best: TopList(capacity: min(topK + 1, experts)))
       for token in 0..<batch.count {
@@ -47,14 +68,22 @@ public struct Router: Sendable {
           for slot in 0..<topK { ids[token * topK + slot] = row.best.ids[slot] }
         }
         batch.routingWeights.withUnsafeMutableBufferPointer { weights in
-          let mine = UnsafeMutableBufferPointer(rebasing: weights[token * topK..<(token + 1) * topK])
-          weigh(row, into: mine)
-          normalize(mine)
-          if spec.routedScale != 1 { for slot in 0..<topK { mine[slot] *= spec.routedScale } }
+          weigh(row, into: UnsafeMutableBufferPointer(rebasing: weights[token * topK..<(token + 1) * topK]))
         }
+        if spec.capacity?.order == .probability { firstProbability.append(row.scores[Int(row.best.ids[0])]) }
         if demand.statistics { measure(&row, token: token, into: &batch) }
       }
     }
+    batch.dropped = nil
+    if spec.capacity?.renormalizes == true { drop(&batch, firstProbability) }
+    for token in 0..<batch.count {
+      batch.routingWeights.withUnsafeMutableBufferPointer { weights in
+        let mine = UnsafeMutableBufferPointer(rebasing: weights[token * topK..<(token + 1) * topK])
+        normalize(mine)
+        if spec.routedScale != 1 { for slot in 0..<topK { mine[slot] *= spec.routedScale } }
+      }
+    }
+    if spec.capacity?.renormalizes == false { drop(&batch, firstProbability) }
     if let every = demand.logitsEvery { batch.logits = keep(logits, every: every, of: batch) }
   }
 

@@ -19,11 +19,13 @@ public struct RouterSpec: Hashable, Sendable, Codable {
   /// Factor on the normalised weights.
   public var routedScale: Float
   public var appliesTo: Application
+  /// nil: every token is computed by every expert it chose.
+  public var capacity: CapacityRule?
 
   public init(
     expertCount: Int, identityExperts: Int = 0, scoring: Scoring, correctionBias: [Float]? = nil, groupLimit: GroupLimit? = nil,
     selection: Selection, weighting: Weighting = .scores, normalization: Normalization = .none, routedScale: Float = 1,
-    appliesTo: Application = .output
+    appliesTo: Application = .output, capacity: CapacityRule? = nil
   ) {
     self.expertCount = expertCount
     self.identityExperts = identityExperts
@@ -35,6 +37,7 @@ public struct RouterSpec: Hashable, Sendable, Codable {
     self.normalization = normalization
     self.routedScale = routedScale
     self.appliesTo = appliesTo
+    self.capacity = capacity
   }
 
   /// Step 1: logits to scores.
@@ -96,6 +99,9 @@ public struct RouterSpec: Hashable, Sendable, Codable {
     }
   }
 
+  /// Whether a token's assignments may depend on tokens behind it, so that a sequence has to be decided in one batch.
+  public var takesWholeSequences: Bool { capacity?.looksAhead(topK: topK) ?? false }
+
   /// Whether uncertainty is read off sigmoid scores divided by their sum, instead of a softmax over all logits.
   public var usesSigmoidScores: Bool { scoring == .sigmoid || weighting == .sigmoidOfSelectedLogits }
 }
@@ -134,6 +140,11 @@ extension RouterSpec {
     }
     if routedScale != 1 { parts.append("scaled by \(routedScale)") }
     if appliesTo == .input { parts.append("weight on the expert's input") }
+    switch capacity?.limit {
+    case .tokens(let count): parts.append("at most \(count) tokens of a sequence an expert")
+    case .share(let share): parts.append("at most \(share) of a sequence's tokens an expert")
+    case nil: break
+    }
     return parts.joined(separator: ", ")
   }
 
@@ -159,6 +170,21 @@ extension RouterSpec {
     }
     if case .sparsemixer(let epsilon) = scoring { try require(epsilon >= 0, "epsilon >= 0", "\(epsilon)") }
     try require(routedScale.isFinite, "a finite routed scale", "\(routedScale)")
+    switch capacity?.limit {
+    case .tokens(let count): try require(count >= 0, "a capacity of 0 tokens or more", "\(count)")
+    case .share(let share): try require((0...1).contains(share), "a share of 0...1 as capacity", "\(share)")
+    case nil: break
+    }
+    if capacity?.renormalizes == true {
+      // A token may lose all its experts, and then there is nothing to divide by.
+      let isSafe: Bool
+      switch normalization {
+      case .none: isSafe = true
+      case .sum(let bound), .sumClamped(let bound): isSafe = bound > 0
+      case .pNorm: isSafe = false
+      }
+      try require(isSafe, "a sum bounded from below where weights are renormalised after drops", "\(normalization)")
+    }
   }
 }
 

@@ -48,7 +48,7 @@ public struct ModelIdentity: Sendable, Codable, Equatable {
   public var family: String
   /// Absolute path at the time of the run; empty for imported dumps.
   public var path: String
-  /// SHA-256 over the weight files' names, sizes and contents, hex; empty when unknown.
+  /// SHA-256 over the weight files' names, sizes and contents, hex; empty when unknown: a session that ended before they were read.
   public var filesHash: String
   /// Element types of the weights, e.g. `bf16`.
   public var quantization: String
@@ -78,7 +78,8 @@ public struct ModelIdentity: Sendable, Codable, Equatable {
 public struct InputIdentity: Sendable, Codable, Equatable {
   /// Where the input came from as the user named it: a path, `-`, or `prompt`.
   public var source: String
-  /// SHA-256 over the token ids fed, little-endian i32, each sequence preceded by its length; hex.
+  /// SHA-256 over the token ids given, little-endian i32, each list preceded by its length; hex. Empty when unknown: a live
+  /// session learns its input while it goes on, and one that was killed did not get to say it.
   public var hash: String
 
   public init(source: String, hash: String) {

@@ -6,6 +6,9 @@ public enum TokenPhase: UInt8, Sendable, Codable, CaseIterable {
   case prefill = 0
   /// Sampled by the model and fed back.
   case decode = 1
+  /// Fed to the encoder of an encoder-decoder model: all of a sequence's at once, before its decoder's tokens, with positions of
+  /// their own.
+  case encode = 2
 }
 
 /// Consecutive tokens of a run as columns. Row i of the table is token `firstToken + i` of the run.

@@ -61,12 +61,10 @@ enum SyntheticSession {
           }
           return batch
         }
-        events.append(.pass(RoutingPass(tokens: tokens, batches: batches), texts: [Array(words[Int(id)].utf8)]))
         let candidates = (0..<10).map { TokenCandidate(token: Int32($0), probability: 0.4 / Float($0 + 1)) }
-        events.append(
-          .drew(
-            TokenDraw(token: 1, surprisal: 1.6, rank: 2, entropy: 2.31, candidates: candidates),
-            texts: candidates.map { Array(words[Int($0.token)].utf8) }))
+        let draw = TokenDraw(token: 1, surprisal: 1.6, rank: 2, entropy: 2.31, candidates: candidates)
+        let pieces = Dictionary(uniqueKeysWithValues: words.enumerated().map { (Int32($0), Array($1.utf8)) })
+        events.append(.streamed(StreamPart(pass: RoutingPass(tokens: tokens, batches: batches), draws: [(row, draw)], pieces: pieces)))
       }
     }
     return events
@@ -142,7 +140,7 @@ final class NoEngine: EngineDriver {
   func send(_ request: EngineRequest) {}
   func takeEvents() -> [EngineEvent] { [] }
   var hasEvents: Bool { false }
-  func close() {}
+  func close(_ outcome: RunOutcome) {}
 }
 
 final class Answers: @unchecked Sendable {

@@ -31,9 +31,50 @@ struct ScreensUpdateTests {
     #expect(ActionTable.entries.count == ActionID.allCases.count)
   }
 
-  @Test func oneMeaningAKey() {
-    let keys = ActionTable.entries.flatMap(\.keys)
+  @Test(arguments: Screen.allCases) func oneMeaningAKey(_ screen: Screen) {
+    let keys = ActionTable.entries.filter { $0.applies(to: screen) }.flatMap(\.keys)
     #expect(Set(keys).count == keys.count)
+  }
+
+  @Test func decisionsOfALayer() throws {
+    var model = try SyntheticSession.model()
+    model.press("3 = q 0 . 9 enter t ] [")
+    let list = try #require(model.uncertain.list)
+    #expect(model.uncertain.showsDecisions && list.router == 0)
+    let router = model.routers[0].id
+    let buffer = try #require(model.buffer)
+    let over = buffer.rows.count { row in
+      list.threshold.isUncertain(nats: buffer.entropyNats(row, router: 0), normalized: buffer.entropy(row, router: 0))
+    }
+    #expect(list.uncertainTokens == over && over > 0)
+    #expect(list.tokens.allSatisfy { $0.maxEntropyRouter == router && $0.routersOver == 1 })
+    model.press("t")
+    #expect(model.uncertain.list?.router == nil)
+  }
+
+  /// A hand-over of many tokens is shown as as many hand-overs of one.
+  @Test func joinedPartsShowTheSame() throws {
+    let events = try SyntheticSession.events(texts: 1)
+    var single = AppModel(size: Size(width: 120, height: 40), theme: Theme())
+    var joined = single
+    var whole: StreamPart?
+    for event in events {
+      _ = single.update(.engine([event]))
+      guard case .streamed(let part) = event else {
+        _ = joined.update(.engine([event]))
+        continue
+      }
+      if whole == nil {
+        whole = part
+      } else {
+        whole?.pass.append(part.pass)
+        whole?.draws += part.draws
+      }
+    }
+    _ = joined.update(.engine([.streamed(try #require(whole))]))
+    #expect(single.buffer?.pass.tokens.tokenID == joined.buffer?.pass.tokens.tokenID)
+    #expect(single.buffer?.draws.keys.sorted() == joined.buffer?.draws.keys.sorted())
+    #expect(Painter.draw(single).screen.plainText == Painter.draw(joined).screen.plainText)
   }
 
   @Test(arguments: Screen.allCases) func barActionsApply(_ screen: Screen) {
@@ -125,7 +166,7 @@ struct ScreensUpdateTests {
   @Test func recordedRunIsReplayed() throws {
     var model = AppModel(size: Size(width: 120, height: 40), theme: Theme())
     let run = try #require(SyntheticSession.runs().first)
-    let passes = try SyntheticSession.events(texts: 2).compactMap { if case .pass(let pass, _) = $0 { pass } else { nil } }
+    let passes = try SyntheticSession.events(texts: 2).compactMap { if case .streamed(let part) = $0 { part.pass } else { nil } }
     _ = model.update(.loading(.opened(run, file: "a.db", sequences: [], pieces: [:])))
     for pass in passes { _ = model.update(.loading(.pass(pass))) }
     _ = model.update(.loading(.finished(note: nil)))
@@ -199,8 +240,8 @@ struct ScreensUpdateTests {
     var buffer = RoutingBuffer(routers: summary.routers, memory: 0)
     var count = 0
     for event in try SyntheticSession.events(texts: 40) {
-      if case .pass(let pass, let texts) = event {
-        let isTaken = buffer.append(pass, texts: texts)
+      if case .streamed(let part) = event {
+        let isTaken = buffer.append(part.pass)
         #expect(isTaken)
         count += 1
       }

@@ -1,5 +1,6 @@
 // Whole commands, as a script sees them: what is on standard output, what is on standard error, which exit code.
 
+import Formats
 import Foundation
 import Support
 import Testing
@@ -51,12 +52,15 @@ struct CommandTests {
       (["inspect", model, "--nonsense"], 64, "--nonsense"),
       (["run", model], 64, "--prompt"),
       (["run", model, "-p", "hi", "--no-trace"], 66, "tokenizer.json"),
-      (["run", model + "/nowhere", "-p", "hi"], 66, "no such folder"),
+      (["run", model, "-p", "hi", "--chat", "--no-trace"], 66, "chat template"),
+      (["run", model, "-p", "hi", "--system", "x", "--no-trace"], 64, "--chat"),
+      (["run", model + "/nowhere", "-p", "hi"], 66, "no such file or folder"),
       (["run", model, "--tokens", folder.file("missing.json")], 66, "missing.json"),
       (["run", model, "--tokens", model + "/input.json", "--trace", "/proc/none/t.db"], 73, "/proc/none"),
       (["verify", model, "--tokens", model + "/config.json", "--expected", model + "/expected.safetensors"], 65, "sequences"),
       (["inspect", model, "--set", "model_type=\"unheard_of\""], 69, "unheard_of"),
-      (["inspect", model, "--set", "rope_scaling={\"rope_type\":\"yarn\"}"], 69, "yarn"),
+      (["inspect", model, "--set", "rope_scaling={\"rope_type\":\"yarn\"}"], 65, "rope_scaling.factor"),
+      (["inspect", model, "--set", "rope_scaling={\"rope_type\":\"spiral\"}"], 69, "spiral"),
       (["inspect", model, "--set", "num_experts=13"], 65, "model.layers.0.mlp.gate.weight"),
       (["inspect", model, "--set", "new_field=1"], 69, "new_field"),
       (["analyze", folder.file("missing.db")], 66, "missing.db"),
@@ -80,6 +84,36 @@ struct CommandTests {
       "sql", path, "SELECT rank, expert FROM routing WHERE token = 17 AND layer = 1 ORDER BY rank", "--format", "csv",
     ])
     #expect(result.output == "rank,expert\n0,1\n1,6\n2,8\n3,5\n")
+  }
+
+  @Test func modelsOfAFolderAreListed() throws {
+    let folder = try #require(Fixtures.own("models"))
+    let listed = try Binary.run(["models", folder])
+    #expect(listed.status == 0 && listed.output.contains("qwen3_moe") && listed.output.contains(" can be opened"))
+    #expect(try Binary.run(["inspect", folder]).output == listed.output)
+    #expect(try Binary.run(["models", folder, "--json"]).output.hasPrefix("{\"schema\":\"moetop.models/1\""))
+  }
+
+  /// Tokens of the prompt, of a run's JSON.
+  private func prefilled(_ json: String) throws -> Int { try JSON.parse(text: json, name: "run").member("prefill").integer("tokens") }
+
+  @Test func aChatTemplateWritesThePrompt() throws {
+    let folder = try TemporaryDirectory()
+    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+      try FileManager.default.createSymbolicLink(
+        atPath: folder.file(name), withDestinationPath: "\(Fixtures.root)/samples/olmoe-tiny/\(name)")
+    }
+    try folder.write(Array("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}".utf8), to: "chat_template.jinja")
+    let chat = try Binary.run([
+      "run", folder.path, "--chat", "--system", "S", "-p", "hi", "--max-tokens", "1", "--json", "--no-trace",
+    ])
+    let plain = try Binary.run(["run", folder.path, "-p", "<system>S<user>hi", "--max-tokens", "1", "--json", "--no-trace"])
+    #expect(chat.status == 0)
+    #expect(
+      try JSON.parse(text: chat.output, name: "chat").integer("tokens") == JSON.parse(text: plain.output, name: "plain").integer("tokens"))
+    try folder.write(Array("a\n{% include 'b' %}".utf8), to: "chat_template.jinja")
+    let refused = try Binary.run(["run", folder.path, "--chat", "-p", "hi", "--no-trace"])
+    #expect(refused.status == 69 && refused.errors.contains("line 2") && refused.errors.contains("include"))
   }
 
   @Test func failIfTellsByItsCode() throws {

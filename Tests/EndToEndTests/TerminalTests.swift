@@ -1,6 +1,7 @@
 // The real program in a real terminal: it streams, survives resizing, and gives the terminal back however it ends.
 
 import Foundation
+import Store
 import Support
 import Testing
 
@@ -10,11 +11,13 @@ struct TerminalTests {
 
   init() throws { folder = try TemporaryDirectory() }
 
-  private func start(columns: Int = 120, rows: Int = 40, before: String = "true", after: String = "true") throws -> TmuxSession {
+  private func start(columns: Int = 120, rows: Int = 40, recording: String = "--no-record", before: String = "true", after: String = "true")
+    throws -> TmuxSession
+  {
     try TmuxSession(
       columns: columns, rows: rows,
       command:
-        "\(before); \(Binary.path) ui \(Fixtures.root)/samples/olmoe-tiny --no-record --data-dir \(folder.path); echo left with $?; \(after)",
+        "\(before); \(Binary.path) ui \(Fixtures.root)/samples/olmoe-tiny \(recording) --data-dir \(folder.path); echo left with $?; \(after)",
       environment: ["LANG": "C.UTF-8", "TERM": "xterm-256color"])
   }
 
@@ -53,16 +56,81 @@ struct TerminalTests {
     #expect(try session.wait { $0.contains("left with 0") })
   }
 
+  /// Job control needs an interactive shell: `sh -c` leaves the program in the session leader's own group, which is orphaned, and the
+  /// kernel stops no process of such a group.
+  @Test func stopsAndComesBack() throws {
+    let session = try TmuxSession(
+      columns: 120, rows: 40, command: "bash --norc --noprofile -i", environment: ["LANG": "C.UTF-8", "TERM": "xterm-256color"])
+    func enter(_ line: String) throws { try session.send("-l", line + "\n") }
+    try enter("stty -a >\(folder.file("before")); echo ready$((1))")
+    #expect(try session.wait { $0.contains("ready1") })
+    try enter("\(Binary.path) ui \(Fixtures.root)/samples/olmoe-tiny --no-record --data-dir \(folder.path); echo left with $?")
+    #expect(try session.wait { $0.contains("Next token") && $0.contains("tok/s") })
+    try session.send("C-z")
+    #expect(try session.wait(seconds: 10) { $0.contains("Stopped") && !$0.contains("Next token") })
+    try enter("stty -a >\(folder.file("stopped")); echo usable$((1))")
+    #expect(try session.wait(seconds: 10) { $0.contains("usable1") })
+    let before = try String(contentsOfFile: folder.file("before"), encoding: .utf8)
+    #expect(try before == String(contentsOfFile: folder.file("stopped"), encoding: .utf8))
+    try enter("fg")
+    #expect(try session.wait(seconds: 10) { $0.contains("Next token") && $0.contains("q quit") }, "draws everything again")
+    let resumed = try heatMap(session)
+    #expect(try session.wait(seconds: 10) { _ in (try? heatMap(session)) != resumed }, "the stream goes on")
+    try session.send("q")
+    #expect(try session.wait(seconds: 10) { $0.contains("usable1") && !$0.contains("Next token") })
+    try enter("stty -a >\(folder.file("after")); echo back$((1))")
+    #expect(try session.wait(seconds: 10) { $0.contains("back1") })
+    #expect(try before == String(contentsOfFile: folder.file("after"), encoding: .utf8))
+  }
+
+  /// Where nobody could continue it, ^Z must not leave it half out of the screen.
+  @Test func withoutJobControlItGoesOn() throws {
+    let session = try start()
+    #expect(try session.wait { $0.contains("tok/s") })
+    try session.send("C-z")
+    Thread.sleep(forTimeInterval: 0.5)
+    let early = try heatMap(session)
+    #expect(try session.wait(seconds: 10) { $0.contains("Next token") && (try? heatMap(session)) != early })
+    try session.send("q")
+    #expect(try session.wait { $0.contains("left with 0") })
+  }
+
   @Test(arguments: [(SIGTERM, 143), (SIGHUP, 129)])
   func leavesCleanlyWhenKilled(_ signal: Int32, _ status: Int) throws {
     let session = try start(before: "echo shell")
     #expect(try session.wait { $0.contains("tok/s") })
+    // As many frames as there can be, so that the signal meets one.
+    for _ in 0..<12 { try session.send(".") }
+    try kill(signal)
+    #expect(try session.wait { $0.contains("left with \(status)") && $0.contains("shell") })
+    #expect(try !session.screen().contains("│"), "no part of a frame is left")
+  }
+
+  private func kill(_ signal: Int32) throws {
     let find = Process()
     find.executableURL = URL(fileURLWithPath: "/usr/bin/pkill")
     find.arguments = ["-\(signal)", "-f", "^[^ ]*moetop ui .*\(folder.path)"]
     try find.run()
     find.waitUntilExit()
-    #expect(try session.wait { $0.contains("left with \(status)") && $0.contains("shell") })
+  }
+
+  /// A session is kept from its first token, says how it ended, and knows what it read.
+  @Test func keepsWhatItShowed() throws {
+    let trace = folder.file("live.db")
+    for signal in [nil, SIGTERM] {
+      let session = try start(recording: "--trace \(trace)")
+      #expect(try session.wait { $0.contains("rec") && $0.contains("tok/s") })
+      if let signal { try kill(signal) } else { try session.send("q") }
+      #expect(try session.wait { $0.contains("left with \(signal == nil ? 0 : 143)") })
+    }
+    let runs = try TraceReader(file: trace).runs()
+    #expect(runs.map(\.state) == [.completed, .stopped])
+    for run in runs {
+      #expect(run.tokenCount > 0 && run.sequenceCount > 0)
+      // A slow build may end before it has read the weights through, and says so.
+      #expect([0, 64].contains(run.description.model.filesHash.count) && run.description.input.hash.count == 64)
+      #expect(run.description.routers.count == 6)
+    }
   }
 
   @Test func needsATerminal() throws {

@@ -21,9 +21,12 @@ private struct Problem: Sendable, CustomTestStringConvertible {
   var window = 0
   var softcap: Float = 0
   var sinks = false
+  var bias = false
+  /// More than any distance from a key to a token.
+  static let reach = 1024
 
   var testDescription: String {
-    "\(tokens)x\(group) on \(keys) from \(first), \(headDim)/\(valueDim), causal \(causal), window \(window), cap \(softcap), sinks \(sinks)"
+    "\(tokens)x\(group) on \(keys) from \(first), \(headDim)/\(valueDim), causal \(causal), window \(window), cap \(softcap), sinks \(sinks), bias \(bias)"
   }
 
   static let all = [
@@ -36,19 +39,26 @@ private struct Problem: Sendable, CustomTestStringConvertible {
     Problem(tokens: 20, keys: 40, first: 20, headDim: 16, valueDim: 100, softcap: 2, sinks: true),
     Problem(tokens: 7, keys: 23, first: 16, headDim: 19, valueDim: 33, window: 18, softcap: 5),
     Problem(tokens: 3, keys: 700, first: 697, headDim: 64, valueDim: 64),
+    Problem(tokens: 21, group: 2, keys: 21, headDim: 16, valueDim: 16, causal: false, bias: true),
+    Problem(tokens: 13, group: 3, keys: 50, first: 37, headDim: 24, valueDim: 24, window: 11, sinks: true, bias: true),
   ]
 }
 
 @Suite struct AttentionTests {
-  private func run(_ form: Form, _ p: Problem, tokens: Range<Int>, out: Floats, q: Floats, k: Floats, v: Floats, sinks: [Float]) {
+  private func run(
+    _ form: Form, _ p: Problem, tokens: Range<Int>, out: Floats, q: Floats, k: Floats, v: Floats, sinks: [Float], bias: [Float] = []
+  ) {
     sinks.withUnsafeBufferPointer { sinks in
-      var job = mt_attention_job(
-        out: out.pointer + tokens.lowerBound * p.group * p.valueDim, out_token_stride: p.group * p.valueDim, out_head_stride: p.valueDim,
-        q: q.pointer + tokens.lowerBound * p.group * p.headDim, q_token_stride: p.group * p.headDim, q_head_stride: p.headDim,
-        k: k.pointer, k_stride: p.headDim + 1, v: v.pointer, v_stride: p.valueDim + 2, head_dim: p.headDim, value_dim: p.valueDim,
-        tokens: tokens.count, group: p.group, keys: p.keys, first_position: p.first + tokens.lowerBound, causal: p.causal,
-        window: p.window, scale: 0.3, softcap: p.softcap, sinks: p.sinks ? sinks.baseAddress : nil)
-      withScratch(mt_attention_scratch_bytes(p.keys)) { form.kernels.attention(&job, $0) }
+      bias.withUnsafeBufferPointer { bias in
+        var job = mt_attention_job(
+          out: out.pointer + tokens.lowerBound * p.group * p.valueDim, out_token_stride: p.group * p.valueDim, out_head_stride: p.valueDim,
+          q: q.pointer + tokens.lowerBound * p.group * p.headDim, q_token_stride: p.group * p.headDim, q_head_stride: p.headDim,
+          k: k.pointer, k_stride: p.headDim + 1, v: v.pointer, v_stride: p.valueDim + 2, head_dim: p.headDim, value_dim: p.valueDim,
+          tokens: tokens.count, group: p.group, keys: p.keys, first_position: p.first + tokens.lowerBound, causal: p.causal,
+          window: p.window, scale: 0.3, softcap: p.softcap, sinks: p.sinks ? sinks.baseAddress : nil,
+          distance_bias: p.bias ? bias.baseAddress.map { $0 + Problem.reach } : nil, bias_head_stride: 2 * Problem.reach)
+        withScratch(mt_attention_scratch_bytes(p.keys)) { form.kernels.attention(&job, $0) }
+      }
     }
   }
 
@@ -59,8 +69,9 @@ private struct Problem: Sendable, CustomTestStringConvertible {
     let k = Floats(numbers.floats(p.keys * (p.headDim + 1), -2...2))
     let v = Floats(numbers.floats(p.keys * (p.valueDim + 2), -2...2))
     let sinks = numbers.floats(p.group, -2...2)
+    let bias = numbers.floats(p.group * 2 * Problem.reach, -2...2)
     let out = Floats(count: p.tokens * p.group * p.valueDim)
-    run(form, p, tokens: 0..<p.tokens, out: out, q: q, k: k, v: v, sinks: sinks)
+    run(form, p, tokens: 0..<p.tokens, out: out, q: q, k: k, v: v, sinks: sinks, bias: bias)
     #expect(out.isIntact)
     let (y, qs, ks, vs) = (out.values, q.values, k.values, v.values)
     var worst = 0.0
@@ -71,7 +82,8 @@ private struct Problem: Sendable, CustomTestStringConvertible {
         let row = t * p.group + h
         let scores = (begin..<end).map { j in
           let s = (0..<p.headDim).reduce(0.0) { $0 + Double(qs[row * p.headDim + $1]) * Double(ks[j * (p.headDim + 1) + $1]) } * 0.3
-          return p.softcap > 0 ? Double(p.softcap) * tanh(s / Double(p.softcap)) : s
+          let capped = p.softcap > 0 ? Double(p.softcap) * tanh(s / Double(p.softcap)) : s
+          return p.bias ? capped + Double(bias[(2 * h + 1) * Problem.reach + j - p.first - t]) : capped
         }
         let max = Swift.max(scores.max() ?? 0, p.sinks ? Double(sinks[h]) : -.infinity)
         let z = scores.reduce(0) { $0 + exp($1 - max) } + (p.sinks ? exp(Double(sinks[h]) - max) : 0)
@@ -92,13 +104,14 @@ private struct Problem: Sendable, CustomTestStringConvertible {
     let k = Floats(numbers.floats(p.keys * (p.headDim + 1), -2...2))
     let v = Floats(numbers.floats(p.keys * (p.valueDim + 2), -2...2))
     let sinks = numbers.floats(p.group, -2...2)
+    let bias = numbers.floats(p.group * 2 * Problem.reach, -2...2)
     let together = Floats(count: p.tokens * p.group * p.valueDim)
     let apart = Floats(count: p.tokens * p.group * p.valueDim)
-    run(form, p, tokens: 0..<p.tokens, out: together, q: q, k: k, v: v, sinks: sinks)
+    run(form, p, tokens: 0..<p.tokens, out: together, q: q, k: k, v: v, sinks: sinks, bias: bias)
     for t in 0..<p.tokens {
       var p = p
       if p.causal { p.keys = min(p.keys, p.first + t + 1) }  // decode has not seen what comes later
-      run(form, p, tokens: t..<t + 1, out: apart, q: q, k: k, v: v, sinks: sinks)
+      run(form, p, tokens: t..<t + 1, out: apart, q: q, k: k, v: v, sinks: sinks, bias: bias)
     }
     #expect(together.bits == apart.bits)
   }

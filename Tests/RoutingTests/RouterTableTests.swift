@@ -7,7 +7,7 @@ import Support
 import Testing
 
 struct RouterTableTests {
-  /// Families whose token capacity drops assignments are compared by id only where the reference kept them.
+  /// Cases of families with a capacity are whole sequences.
   private static let specs: [String: RouterSpec] = {
     func softmax(_ topK: Int, _ experts: Int, _ normalization: RouterSpec.Normalization) -> RouterSpec {
       RouterSpec(expertCount: experts, scoring: .softmax, selection: .tokenChoice(topK: topK), normalization: normalization)
@@ -35,7 +35,11 @@ struct RouterTableTests {
       "minimax": softmax(2, 4, .sum(epsilon: 0)),
       "ernie4_5_moe": softmax(3, 8, .sumClamped(minimum: 1e-12)),
       "dbrx": softmax(3, 8, .pNorm(1)),
-      "switch_transformers": softmax(1, 8, .none),
+      "switch_transformers": RouterSpec(
+        expertCount: 8, scoring: .softmax, selection: .tokenChoice(topK: 1), capacity: CapacityRule(limit: .tokens(5))),
+      "nllb_moe": RouterSpec(
+        expertCount: 6, scoring: .softmax, selection: .tokenChoice(topK: 2), normalization: .sumClamped(minimum: .ulpOfOne),
+        routedScale: 0.8, capacity: CapacityRule(limit: .share(0.34), renormalizes: true)),
       "gpt_oss": topKSoftmax(4, 8),
       "gpt_oss-mxfp4": topKSoftmax(4, 8),
       "granitemoe": topKSoftmax(2, 8),
@@ -82,14 +86,16 @@ struct RouterTableTests {
     spec.correctionBias = row.bias
     let tokens = row.logits.count / row.expertCount
     var batch = RoutingBatch(router: RouterID(layer: 0), expertCount: row.expertCount, topK: spec.topK, firstToken: 0, count: tokens)
-    try Router(spec).decide(row.logits, demand: RoutingDemand(), into: &batch)
+    var ledger = CapacityLedger()
+    try Router(spec).decide(row.logits, demand: RoutingDemand(), ledger: &ledger, into: &batch)
 
     for token in 0..<tokens {
       let slots = token * spec.topK..<(token + 1) * spec.topK
       let expected = Dictionary(uniqueKeysWithValues: zip(row.ids[slots], row.weights[slots]))
       #expect(Set(batch.selectedExperts[slots]) == Set(expected.keys), "token \(token)")
       for slot in slots {
-        guard let weight = expected[batch.selectedExperts[slot]], weight != 0 else { continue }  // 0: dropped by capacity
+        guard let weight = expected[batch.selectedExperts[slot]] else { continue }
+        #expect((batch.dropped?[slot] == true) == (weight == 0), "token \(token): a drop is weight 0, and nothing else is")
         #expect(abs(batch.routingWeights[slot] - weight) < 1e-5, "token \(token) expert \(batch.selectedExperts[slot])")
       }
     }

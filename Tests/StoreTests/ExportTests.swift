@@ -206,6 +206,7 @@ import Testing
       for row in 0..<passes[index].tokens.count {
         passes[index].tokens.sequence[row] = index < 4 ? 0 : 1
         passes[index].tokens.position[row] = Int32(row + (index == 2 ? 2 : index == 3 ? 3 : 0))
+        passes[index].tokens.phase[row] = isEncoder[index] ? .encode : .prefill
       }
     }
     let writer = try TraceWriter(file: file, description: shape.run)

@@ -175,4 +175,26 @@ import Testing
       }
     }
   }
+
+  /// What becomes known only while a run goes on: the hash of large weights, say.
+  @Test func descriptionsAreRevised() throws {
+    let shape = SampleShape(name: "revised", passes: [10, 10])
+    var expected = shape.run
+    expected.model.filesHash = ""
+    let writer = try TraceWriter(file: file, description: expected)
+    let passes = shape.makePasses()
+    try writer.receive(passes[0])
+    try writer.flush()
+    #expect(try TraceReader(file: file).runs().first?.description == expected)
+    writer.revise { $0.model.filesHash = "12ab" }
+    expected.model.filesHash = "12ab"
+    try writer.flush()
+    #expect(try TraceReader(file: file).runs().first?.description == expected)
+    try writer.receive(passes[1])
+    writer.revise { $0.input.hash = "34cd" }
+    expected.input.hash = "34cd"
+    try writer.finish(.stopped)
+    let run = try #require(try TraceReader(file: file).runs().first)
+    #expect(run.description == expected && run.state == .stopped && run.tokenCount == 20)
+  }
 }

@@ -17,6 +17,7 @@ public final class TmuxSession {
 
   deinit { _ = try? tmux(["kill-server"]) }
 
+  /// Keys by their names; after `-l`, text as it is.
   public func send(_ keys: String...) throws { try tmux(["send-keys"] + keys) }
   public func resize(columns: Int, rows: Int) throws { try tmux(["resize-window", "-x", "\(columns)", "-y", "\(rows)"]) }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Formats
+import Foundation
 import Model
 import Routing
 
@@ -10,16 +11,28 @@ struct Inspect: ParsableCommand {
     discussion: """
       moetop inspect samples/olmoe-tiny
       moetop inspect ~/models/Mixtral-8x7B --json
+      moetop inspect ~/models
       """)
 
-  @Argument(help: "Folder of the checkpoint.") var model: String
+  @Argument(help: "Folder or GGUF file of the checkpoint, or a folder of such.") var model: String
   @Flag(help: "Print the result as JSON.") var json = false
   @OptionGroup var engine: EngineOptions
 
   func run() throws {
+    if let listing = listing() { return StandardOutput.write(json ? listing.json : listing.text) }
     let model = try engine.open(model)
     let facts = model.facts()
     StandardOutput.write(json ? Self.json(model, facts) : Self.text(model, facts))
+  }
+
+  /// What lies below a folder that is no checkpoint itself; nil for anything else.
+  private func listing() -> ModelListing? {
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: model, isDirectory: &isFolder), isFolder.boolValue,
+      !FileManager.default.fileExists(atPath: model + "/config.json")
+    else { return nil }
+    let found = ModelPlaces(environment: [:], home: "/").models(in: model)
+    return found.isEmpty ? nil : ModelListing(found)
   }
 
   static func text(_ model: LanguageModel, _ facts: ModelFacts) -> String {
@@ -28,7 +41,7 @@ struct Inspect: ParsableCommand {
     row("model", model.name)
     row("family", "\(model.family), supported")
     row("layers", "\(model.layerCount): \(facts.routedLayers) routed, \(facts.denseLayers) dense")
-    for (policy, layers) in policies(of: model) { row("router", "\(policy)  (layers \(layers))") }
+    for (policy, layers) in policies(of: model) { row("router", "\(policy)  (\(layers))") }
     row("router dtype", "\(facts.routerPrecision) weights, f32 arithmetic")
     row("parameters", "\(Show.count(facts.parameters)), \(Show.count(facts.activeParameters)) active per token")
     row("hidden size", "\(model.hiddenSize)")
@@ -37,29 +50,33 @@ struct Inspect: ParsableCommand {
     for stored in facts.stored {
       row("stored", "\(stored.type)  \(Show.bytes(stored.bytes)) in \(Show.grouped(stored.tensors)) tensors")
     }
-    row("memory", "\(Show.bytes(facts.weightBytes)) mapped, \(Show.bytes(facts.cacheBytesPerToken)) of cache per token")
+    let state = facts.stateBytes > 0 ? ", \(Show.bytes(facts.stateBytes)) of recurrent state" : ""
+    row("memory", "\(Show.bytes(facts.weightBytes)) mapped, \(Show.bytes(facts.cacheBytesPerToken)) of cache per token\(state)")
     row("tokenizer", tokenizer(model))
+    for (key, value) in model.assumed { row("assumed", "\(key) = \(value), which the file does not say  (--set \(key)=…)") }
     for name in facts.unusedTensors.prefix(5) { row("not used", name) }
     if facts.unusedTensors.count > 5 { row("", "and \(facts.unusedTensors.count - 5) more") }
     return table.text
   }
 
-  /// Equal policies together: `softmax, top-2 of 16 …` with the layers that have it.
+  /// Equal policies of a stack together: `softmax, top-2 of 16 …` with the layers that have it.
   private static func policies(of model: LanguageModel) -> [(String, String)] {
-    var layers: [String: [Int]] = [:]
-    var order: [String] = []
+    var layers: [[String]: [Int]] = [:]
+    var order: [[String]] = []
+    let hasStacks = Set(model.routers.map(\.id.stack)).count > 1
     for router in model.routers {
-      let summary = router.spec.summary
-      if layers[summary] == nil { order.append(summary) }
-      layers[summary, default: []].append(router.id.layer.rawValue)
+      let key = [router.spec.summary, hasStacks ? router.id.stack.rawValue + " " : ""]
+      if layers[key] == nil { order.append(key) }
+      layers[key, default: []].append(router.id.layer.rawValue)
     }
-    return order.map { ($0, LayerRanges.text(layers[$0] ?? [])) }
+    return order.map { ($0[0], "\($0[1])layers \(LayerRanges.text(layers[$0] ?? []))") }
   }
 
   private static func tokenizer(_ model: LanguageModel) -> String {
     do {
       let tokenizer = try model.openTokenizer()
-      return "tokenizer.json, \(Show.grouped(tokenizer.vocabularySize)) entries"
+      let kind = GGUFFile.isAt(tokenizer.path) ? "of the file's metadata" : "tokenizer.json"
+      return ([kind + ", \(Show.grouped(tokenizer.vocabularySize)) entries"] + tokenizer.notes).joined(separator: "; ")
     } catch ModelError.noTokenizer {
       return "none: text cannot be read, token ids can"
     } catch {
@@ -83,33 +100,17 @@ struct Inspect: ParsableCommand {
       writer.member("active_parameters", facts.activeParameters)
       writer.member("weight_bytes", facts.weightBytes)
       writer.member("cache_bytes_per_token", facts.cacheBytesPerToken)
+      writer.member("state_bytes", facts.stateBytes)
       writer.member("router_precision", facts.routerPrecision)
-      writer.member("routers") { writer in
-        writer.array { writer in
-          for router in model.routers {
-            writer.object { writer in
-              writer.member("router", router.id.description)
-              writer.member("experts", router.spec.expertCount)
-              writer.member("top_k", router.spec.topK)
-              writer.member("policy", router.spec.summary)
-              writer.member("selection_score", router.spec.selectionScoreUnit)
-            }
-          }
-        }
-      }
-      writer.member("stored") { writer in
-        writer.array { writer in
-          for stored in facts.stored {
-            writer.object { writer in
-              writer.member("type", stored.type)
-              writer.member("tensors", stored.tensors)
-              writer.member("parameters", stored.parameters)
-              writer.member("bytes", stored.bytes)
-            }
-          }
-        }
+      writer.routers(model.routers) { $0.member("selection_score", $1.spec.selectionScoreUnit) }
+      writer.objects("stored", facts.stored) { writer, stored in
+        writer.member("type", stored.type)
+        writer.member("tensors", stored.tensors)
+        writer.member("parameters", stored.parameters)
+        writer.member("bytes", stored.bytes)
       }
       writer.member("tokenizer", tokenizer(model))
+      writer.member("assumed") { writer in writer.object { for (key, value) in model.assumed { $0.member(key, value) } } }
       writer.member("unused_tensors", facts.unusedTensors)
     }
     return writer.text + "\n"

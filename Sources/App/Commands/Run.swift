@@ -11,12 +11,13 @@ struct Run: ParsableCommand {
     discussion: """
       moetop run samples/olmoe-tiny -p "def main():" --max-tokens 64
       moetop run samples/olmoe-tiny -f samples/corpus.jsonl --name baseline --trace corpus.db
+      moetop run ~/models/Qwen3-30B-A3B-Q4_K_M.gguf --chat -p "Why is the sky blue?" --system "Be brief."
 
       A prompt is continued; a file is read as it is (teacher-forced) unless --generate is given. A run that is interrupted keeps
       every whole batch.
       """)
 
-  @Argument(help: "Folder of the checkpoint.") var model: String
+  @Argument(help: "Folder or GGUF file of the checkpoint.") var model: String
   @OptionGroup(title: "Input") var input: RunInputOptions
   @OptionGroup(title: "Generation") var generation: GenerationOptions
   @OptionGroup(title: "Recording") var recording: RecordingOptions
@@ -29,9 +30,13 @@ struct Run: ParsableCommand {
   func run() throws {
     Interruption.listen()
     let model = try engine.open(model)
+    let facts = model.facts()
+    if !quiet, let warning = FreeMemory.warning(weightBytes: facts.weightBytes, activeBytes: facts.activeBytes) {
+      StandardError.write(warning)
+    }
     let tokenizer = TokenizerSlot(model)
-    let sequences = try input.sequences { try tokenizer.open() }
-    for sequence in sequences { try model.check(sequence.tokens, sequence: sequence.description.name) }
+    let sequences = try input.sequences(tokenizer: { try tokenizer.open() }, template: { try model.openChatTemplate() })
+    for sequence in sequences { try model.check(sequence) }
     let generates = input.prompt != nil || generation.generate
     let sampling = try generation.settings()
     let forward = ForwardPass(model, threads: engine.threads)

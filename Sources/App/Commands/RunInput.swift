@@ -13,12 +13,16 @@ struct RunInputOptions: ParsableArguments {
   @Option(name: .customLong("domain"), help: ArgumentHelp("A text file with the label domain=NAME; repeatable.", valueName: "name=file"))
   var domains: [String] = []
   @Option(help: ArgumentHelp("Take at most this many tokens of each text.", valueName: "n")) var length: Int?
+  @Flag(help: "Hand the prompt to the model as a user's message, written out by its chat template.") var chat = false
+  @Option(help: ArgumentHelp("With --chat: a system message before the prompt.", valueName: "text")) var system: String?
 
   func validate() throws {
     let given = [prompt != nil, file != nil, tokens != nil, !domains.isEmpty].filter { $0 }.count
     if given != 1 {
       throw ValidationError("expected one of --prompt, --file, --tokens or --domain, found \(given == 0 ? "none" : "\(given)")")
     }
+    if chat && prompt == nil { throw ValidationError("--chat needs --prompt: other texts are read as they are") }
+    if system != nil && !chat { throw ValidationError("--system needs --chat") }
     if let length, length < 1 { throw ValidationError("--length: expected at least 1, found \(length)") }
     for domain in domains where !domain.contains("=") { throw ValidationError("--domain: expected NAME=FILE, found \(domain)") }
   }
@@ -26,9 +30,17 @@ struct RunInputOptions: ParsableArguments {
   /// How the user named the input.
   var source: String { prompt.map { _ in "prompt" } ?? file ?? tokens ?? domains.joined(separator: " ") }
 
-  /// - Parameter tokenizer: opened only when text is read.
-  func sequences(tokenizer: () throws -> Tokenizer) throws -> [TokenSequence] {
+  /// - Parameters:
+  ///   - tokenizer: opened only when text is read.
+  ///   - template: opened only for `--chat`.
+  func sequences(tokenizer: () throws -> Tokenizer, template: () throws -> ChatTemplate) throws -> [TokenSequence] {
     if let tokens { return try TokensFile.read(tokens).map(cut) }
+    if chat, let prompt {
+      let messages = [system.map { ChatMessage(role: "system", content: $0) }, ChatMessage(role: "user", content: prompt)]
+      let text = try template().prompt(for: messages.compactMap { $0 })
+      // The template has written the special tokens out.
+      return [cut(TokenSequence(.init(name: "prompt"), tokens: try tokenizer().encode(text, addSpecialTokens: false)))]
+    }
     var texts: [LabelledText] = []
     if let prompt { texts.append(LabelledText(description: .init(name: "prompt"), text: prompt)) }
     if let file { texts += try TextFile.read(file) }
@@ -44,7 +56,5 @@ struct RunInputOptions: ParsableArguments {
     return try texts.map { cut(TokenSequence($0.description, tokens: try tokenizer.encode($0.text, addSpecialTokens: true))) }
   }
 
-  private func cut(_ sequence: TokenSequence) -> TokenSequence {
-    TokenSequence(sequence.description, tokens: Array(sequence.tokens.prefix(length ?? .max)))
-  }
+  private func cut(_ sequence: TokenSequence) -> TokenSequence { sequence.prefix(length ?? .max) }
 }

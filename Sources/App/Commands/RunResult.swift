@@ -123,25 +123,20 @@ struct RunResult {
         }
       }
       writer.member("loss", loss)
-      writer.member("sequences") { writer in
-        writer.array { writer in
-          for (index, sequence) in sequences.enumerated() {
-            writer.object { writer in
-              writer.member("name", sequence.description.name)
-              writer.member("labels") { writer in
-                writer.object { writer in
-                  for (key, value) in sequence.description.labels.sorted(by: { $0.key < $1.key }) { writer.member(key, value) }
-                }
-              }
-              writer.member("tokens", sequence.score.tokens)
-              writer.member("scored_tokens", sequence.score.scoredTokens)
-              writer.member("nats", sequence.score.nats)
-              if index < generated.count {
-                writer.member("generated", generated[index])
-                writer.member("text", index < texts.count ? texts[index] : nil)
-              }
-            }
+      writer.objects("sequences", Array(sequences.enumerated())) { writer, entry in
+        let (index, sequence) = entry
+        writer.member("name", sequence.description.name)
+        writer.member("labels") { writer in
+          writer.object { writer in
+            for (key, value) in sequence.description.labels.sorted(by: { $0.key < $1.key }) { writer.member(key, value) }
           }
+        }
+        writer.member("tokens", sequence.score.tokens)
+        writer.member("scored_tokens", sequence.score.scoredTokens)
+        writer.member("nats", sequence.score.nats)
+        if index < generated.count {
+          writer.member("generated", generated[index])
+          writer.member("text", index < texts.count ? texts[index] : nil)
         }
       }
       if let trace { trace.write(to: &writer) }

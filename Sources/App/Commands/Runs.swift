@@ -139,6 +139,9 @@ extension Runs {
     }
   }
 
+  /// Null for a hash that is not known.
+  private static func known(_ hash: String) -> String? { hash.isEmpty ? nil : hash }
+
   /// One run as JSON; the same object in `list` and `show`.
   static func write(_ run: RunSummary, to writer: inout JSONWriter) {
     let description = run.description
@@ -150,12 +153,12 @@ extension Runs {
       writer.member("ended_at", run.endedAt)
       writer.member("model", description.model.name)
       writer.member("family", description.model.family)
-      writer.member("model_hash", description.model.filesHash)
+      writer.member("model_hash", Self.known(description.model.filesHash))
       writer.member("quantization", description.model.quantization)
       writer.member("router_precision", description.model.routerPrecision)
-      writer.member("tokenizer_hash", description.model.tokenizerHash)
+      writer.member("tokenizer_hash", Self.known(description.model.tokenizerHash))
       writer.member("input", description.input.source)
-      writer.member("input_hash", description.input.hash)
+      writer.member("input_hash", Self.known(description.input.hash))
       writer.member("record", description.recording.description)
       writer.member("sampling", description.sampling)
       writer.member("engine", description.engine.version)
@@ -165,29 +168,8 @@ extension Runs {
       writer.member("tokens", run.tokenCount)
       writer.member("stored_bytes", run.storedBytes)
       writer.member("tags", description.tags)
-      writer.member("routers") { writer in
-        writer.array { writer in
-          for router in description.routers {
-            writer.object { writer in
-              writer.member("router", router.id.description)
-              writer.member("experts", router.spec.expertCount)
-              writer.member("top_k", router.spec.topK)
-              writer.member("policy", router.spec.summary)
-            }
-          }
-        }
-      }
-      writer.member("checks") { writer in
-        writer.array { writer in
-          for check in run.checks {
-            writer.object { writer in
-              writer.member("name", check.name)
-              writer.member("outcome", check.outcome.rawValue)
-              writer.member("detail", check.detail)
-            }
-          }
-        }
-      }
+      writer.routers(description.routers)
+      writer.checks(run.checks)
     }
   }
 }

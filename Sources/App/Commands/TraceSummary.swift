@@ -34,16 +34,6 @@ struct TraceSummary {
     writer.member("trace", file)
     writer.member("run", run)
     writer.member("stored_bytes", summary.storedBytes)
-    writer.member("checks") { writer in
-      writer.array { writer in
-        for check in summary.checks {
-          writer.object { writer in
-            writer.member("name", check.name)
-            writer.member("outcome", check.outcome.rawValue)
-            writer.member("detail", check.detail)
-          }
-        }
-      }
-    }
+    writer.checks(summary.checks)
   }
 }

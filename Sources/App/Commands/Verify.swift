@@ -13,7 +13,7 @@ struct Verify: ParsableCommand {
       tools/make_expected.py writes such a file with transformers. Exit code 0: all holds; 2: something differs.
       """)
 
-  @Argument(help: "Folder of the checkpoint.") var model: String
+  @Argument(help: "Folder or GGUF file of the checkpoint.") var model: String
   @Option(help: "Token ids (JSON).") var tokens: String
   @Option(help: "Expected tensors (safetensors).") var expected: String
   @Flag(help: "Print the result as JSON.") var json = false
@@ -69,18 +69,12 @@ struct Verify: ParsableCommand {
       writer.member("decisions", report.decisions)
       writer.member("equal_decisions", report.equalDecisions)
       writer.member("near_ties", report.nearTies)
-      writer.member("tensors") { writer in
-        writer.array { writer in
-          for entry in report.entries {
-            writer.object { writer in
-              writer.member("name", entry.tensor)
-              writer.member("result", entry.outcome.rawValue)
-              writer.member("error", Double(entry.error))
-              writer.member("tolerance", Double(entry.tolerance))
-              writer.member("detail", entry.detail)
-            }
-          }
-        }
+      writer.objects("tensors", report.entries) { writer, entry in
+        writer.member("name", entry.tensor)
+        writer.member("result", entry.outcome.rawValue)
+        writer.member("error", Double(entry.error))
+        writer.member("tolerance", Double(entry.tolerance))
+        writer.member("detail", entry.detail)
       }
     }
     return writer.text + "\n"

@@ -80,6 +80,7 @@ struct Failure: Error {
       case .invalidRequest: .usage
       }
     case let error as FormatError: error.exitStatus
+    case let error as TemplateError: error.exitStatus
     case is RoutingError: .unsupported
     case is AnalysisError: .usage
     case let error as StoreError: error.exitStatus
@@ -110,6 +111,16 @@ extension FormatError {
       }
     case .notAFile, .syntax, .value, .missing, .malformed: .damaged
     case .unsupported: .unsupported
+    }
+  }
+}
+
+extension TemplateError {
+  fileprivate var exitStatus: ExitStatus {
+    switch kind {
+    case .syntax: .damaged
+    case .unsupported, .value: .unsupported
+    case .refusal: .usage
     }
   }
 }

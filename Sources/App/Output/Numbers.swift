@@ -37,6 +37,9 @@ enum Show {
     return (value < 0 ? "-" : "") + String(digits)
   }
 
+  /// The beginning of a SHA-256 in hexadecimal; empty ones are unknown.
+  static func hash(_ digest: String) -> String { digest.isEmpty ? "sha256 not known" : "sha256 \(digest.prefix(12))" }
+
   static func bytes(_ value: Int) -> String {
     let units = ["B", "KB", "MB", "GB", "TB"]
     var amount = Double(value)

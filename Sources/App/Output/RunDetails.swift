@@ -21,10 +21,10 @@ struct RunDetails {
     row("run", "\(file)#\(run.id)  \(run.name)")
     row("state", run.note ?? run.state.name)
     row("started", Clock.minutes(description.startedAt))
-    row("model", "\(description.model.name)  \(description.model.family)  sha256 \(description.model.filesHash.prefix(12))")
+    row("model", "\(description.model.name)  \(description.model.family)  \(Show.hash(description.model.filesHash))")
     row("weights", "\(description.model.quantization), router \(description.model.routerPrecision) with f32 arithmetic")
     for policy in Set(description.routers.map(\.spec.summary)).sorted() { row("router", policy) }
-    row("input", "\(description.input.source)  sha256 \(description.input.hash.prefix(12))")
+    row("input", "\(description.input.source)  \(Show.hash(description.input.hash))")
     row("mode", description.sampling.map { "generated, \($0)" } ?? "teacher-forced")
     row("engine", "moetop \(description.engine.version), \(description.engine.simd), \(description.engine.threads) threads")
     row("recorded", description.recording.description)

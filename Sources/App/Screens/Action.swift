@@ -66,7 +66,9 @@ enum Effect: Sendable {
 
 /// Which tokens are uncertain: over which rows, at which threshold.
 struct UncertainQuery: Sendable {
+  /// Of one router only, where its decisions are asked for.
   var pass: RoutingPass
+  var router: Int?
   var threshold: ResolvedThreshold
   /// The run's rows when it was asked.
   var end: Int
@@ -74,6 +76,8 @@ struct UncertainQuery: Sendable {
 
 struct UncertainList: Sendable {
   var tokens: [UncertainToken]
+  /// The router whose decisions these are; nil: tokens over the threshold at any.
+  var router: Int?
   var threshold: ResolvedThreshold
   var uncertainTokens: Int
   var uncertainDecisions: Int
@@ -111,6 +115,8 @@ struct UncertainState: Sendable {
   var list: UncertainList?
   var isWorking = false
   var order = Order.layers
+  /// The list holds the decisions of the layer looked at, not tokens.
+  var showsDecisions = false
   var rows = ListState()
 }
 

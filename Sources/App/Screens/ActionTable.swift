@@ -22,7 +22,7 @@ enum ActionID: String, CaseIterable, Sendable {
   case metric, values, order, window
   case lower = "lower-threshold"
   case raise = "raise-threshold"
-  case threshold, axis
+  case threshold, decisions, axis
   case nullTest = "null-test"
   case find
   case findNext = "find-next"
@@ -101,6 +101,7 @@ enum ActionTable {
     ActionEntry(
       .threshold, "type threshold", "threshold: 0.92 of ln E, 1.6nat, q0.95", keys: [.char("=")], argument: "H",
       on: [.live, .token, .uncertainty]),
+    ActionEntry(.decisions, "decisions", "list tokens, or the decisions of one layer", keys: [.char("t")], on: [.uncertainty]),
     ActionEntry(.axis, "axis", "next axis: domain, …, position", keys: [.char("a")], on: [.specialization]),
     ActionEntry(.nullTest, "null test", "test against 1,000 shuffles", keys: [.char("z")], on: [.specialization]),
     ActionEntry(.tag, "tag", "change the tags of a run", keys: [.char("t")], argument: "TAGS", on: [.runs]),
@@ -140,15 +141,15 @@ enum ActionTable {
   ]
 
   private static let byID = Dictionary(uniqueKeysWithValues: entries.map { ($0.id, $0) })
+  /// A key may mean one thing here and another there.
   private static let byKey = Dictionary(
-    entries.flatMap { entry in entry.keys.map { ($0, entry) } }, uniquingKeysWith: { first, _ in first })
+    entries.flatMap { entry in entry.keys.map { ($0, [entry]) } }, uniquingKeysWith: +)
 
   static func entry(_ id: ActionID) -> ActionEntry? { byID[id] }
 
   /// What a key means on a screen.
   static func action(_ key: KeyEvent, on screen: Screen) -> ActionID? {
-    guard let entry = byKey[key], entry.applies(to: screen) else { return nil }
-    return entry.id
+    byKey[key]?.first { $0.applies(to: screen) }?.id
   }
 
   /// The actions of the key bar, most useful first.
@@ -156,7 +157,7 @@ enum ActionTable {
     switch screen {
     case .live: [.down, .enter, .pause, .step, .faster, .metric, .window, .notable, .prompt, .find, .export]
     case .token: [.right, .down, .notable, .values, .layerUp, .find, .export]
-    case .uncertainty: [.raise, .threshold, .layerUp, .enter, .order, .filter, .find, .export]
+    case .uncertainty: [.raise, .threshold, .decisions, .layerUp, .enter, .order, .filter, .find, .export]
     case .specialization: [.axis, .right, .layerUp, .metric, .nullTest, .order, .export]
     case .runs: [.down, .enter, .find, .tag, .delete, .export]
     }

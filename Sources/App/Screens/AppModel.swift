@@ -144,6 +144,7 @@ struct Pace: Sendable {
   private var marks: [(time: Double, tokens: Int)] = []
 
   mutating func note(_ tokens: Int, at time: Double) {
+    guard tokens > 0 else { return }
     // Tokens arrive a frame at a time, under one time.
     if let last = marks.last, last.time == time { marks[marks.count - 1].tokens += tokens } else { marks.append((time, tokens)) }
     if marks.count > 256 { marks.removeFirst(128) }
@@ -269,8 +270,9 @@ extension AppModel {
     case .trace(let run, _, let isLoading):
       let state = run.state == .completed ? "" : " \(run.state.name)"
       let name = isNarrow ? "" : "\(run.description.model.name) \(run.description.model.quantization)  "
+      let loaded = (buffer?.end ?? 0) * 100 / max(1, run.tokenCount)
       return StyledText("\(name)run \(run.id)\(state)")
-        + (isLoading ? StyledText(" loading", .dim) : "")
+        + (isLoading ? StyledText(" loading \(loaded) %", .dim) : "")
     }
   }
 

@@ -1,6 +1,7 @@
 // The smaller panels of Live: what comes next, how sure each layer was about the token looked at, and how evenly the work falls.
 
 import Analysis
+import Model
 import Routing
 import Terminal
 
@@ -27,23 +28,21 @@ extension Painter {
     }
   }
 
-  private mutating func drawCandidates(_ draw: RoutingBuffer.Draw, in area: Rect) {
-    let best = draw.draw.candidates.first.map { Double($0.probability) } ?? 1
-    let rows = draw.draw.candidates.enumerated().map { index, candidate in
-      let text =
-        index < draw.texts.count && !draw.texts[index].isEmpty ? theme.glyphs.printable.bytes(draw.texts[index]) : "<\(candidate.token)>"
-      return BarList.Row(
-        StyledText("\"\(Printable.cut(text, to: 12))\""), value: Show.fixed(Double(candidate.probability), 3),
+  private mutating func drawCandidates(_ draw: TokenDraw, in area: Rect) {
+    let best = draw.candidates.first.map { Double($0.probability) } ?? 1
+    let rows = draw.candidates.map { candidate in
+      BarList.Row(
+        StyledText("\"\(Printable.cut(model.text(candidate.token), to: 12))\""), value: Show.fixed(Double(candidate.probability), 3),
         share: Double(candidate.probability) / max(best, 1e-9))
     }
     let facts: [(String, StyledText)] = [
       ("sampler", StyledText(model.samplerName)),
-      ("p of drawn token", StyledText(Show.fixed(Double(exp(-draw.draw.surprisal)), 3))),
-      ("rank of drawn", StyledText("\(draw.draw.rank)")),
-      ("surprise", StyledText("\(Show.fixed(Double(draw.draw.surprisal), 2)) nat")),
+      ("p of drawn token", StyledText(Show.fixed(Double(exp(-draw.surprisal)), 3))),
+      ("rank of drawn", StyledText("\(draw.rank)")),
+      ("surprise", StyledText("\(Show.fixed(Double(draw.surprisal), 2)) nat")),
     ]
     let room = max(0, area.height - facts.count - 1)
-    BarList(Array(rows.prefix(room)), selected: draw.draw.rank <= rows.count ? draw.draw.rank - 1 : nil)
+    BarList(Array(rows.prefix(room)), selected: draw.rank <= rows.count ? draw.rank - 1 : nil)
       .draw(into: &screen, area.row(0, count: room), theme: theme)
     self.facts(facts, in: area.dropping(top: min(area.height, room + 1), left: 1), label: 17)
   }
@@ -137,9 +136,9 @@ extension Painter {
       let dropped = loads.reduce(0) { $0 + $1.droppedCount }
       if dropped > 0 { rows.append(("dropped", StyledText("\(dropped) choices", .warning))) }
       if let first = model.routers.indices.contains(model.router) ? model.router : nil {
-        let window = buffer.window(model.windowRows)
+        let window = buffer.window(model.windowRows, router: first)
         var links = SequenceLinks()
-        links.add(window.batches[first], tokens: window.tokens)
+        for batch in window.batches { links.add(batch, tokens: window.tokens) }
         if let overlap = links.total.overlap, let spec = model.spec {
           let uniform = Chance(experts: spec.expertCount, topK: spec.topK).meanOverlap
           rows.append(

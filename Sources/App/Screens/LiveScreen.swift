@@ -132,7 +132,7 @@ extension AppModel {
     map.tickEvery = columns <= 16 ? 2 : 8
     map.tickLabel = { order == .index ? String($0) : "\($0 + 1)." }
     let room = width - layerName(0).count - 15
-    map.columnWidth = max(1, min(columns <= 16 ? 4 : 2, room / max(1, columns)))
+    map.columnWidth = max(1, min(columns <= 16 ? 8 : columns <= 32 ? 4 : 2, room / max(1, columns)))
     return map
   }
 

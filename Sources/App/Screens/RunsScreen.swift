@@ -76,7 +76,7 @@ extension Painter {
     panel(1, StyledText("Run \(run.id) \(run.name)"), footer: "⏎ opens it on all screens") { painter, area in
       let parts = area.width >= 100 ? area.split(columns: [.flex(), .flex()], spacing: 1) : [area]
       var rows: [(String, StyledText)] = [
-        ("model", StyledText("\(description.model.name)  sha256 \(description.model.filesHash.prefix(12))")),
+        ("model", StyledText("\(description.model.name)  \(Show.hash(description.model.filesHash))")),
         ("weights", StyledText("\(description.model.quantization), router \(description.model.routerPrecision)")),
       ]
       for policy in Set(description.routers.map(\.spec.summary)).sorted() { rows.append(("router", StyledText(policy))) }

@@ -8,8 +8,9 @@ import Terminal
 extension AppModel {
   /// Tokens of the list in the order shown, filtered.
   var uncertainRows: [UncertainToken] {
-    guard let list = uncertain.list else { return [] }
-    let admitted = filter == nil ? list.tokens : list.tokens.filter { isAdmitted($0.token) }
+    guard let list = uncertain.list, let buffer else { return [] }
+    let kept = list.tokens.filter { buffer.rows.contains($0.token) }
+    let admitted = filter == nil ? kept : kept.filter { isAdmitted($0.token) }
     switch uncertain.order {
     case .layers: return admitted
     case .entropy: return admitted.sorted { ($1.maxEntropy, $0.token) < ($0.maxEntropy, $1.token) }
@@ -32,7 +33,10 @@ extension AppModel {
     let sums = buffer.uncertainty.folds.values.reduce((0, 0)) { ($0.0 + count($1, over: threshold), $0.1 + $1.entropy.moments.count) }
     let share = sums.1 > 0 ? Show.fixed(Double(sums.0) / Double(sums.1) * 100, 1) : "–"
     var text = "threshold \(thresholdWords)  uncertain: \(Show.grouped(sums.0)) of \(Show.grouped(sums.1)) decisions, \(share) %"
-    if let list = uncertain.list { text += "  \(Show.grouped(list.uncertainTokens)) tokens at a layer or more" }
+    if let list = uncertain.list {
+      let place = list.router.map { "decisions at \(layerName($0))" } ?? "tokens at a layer or more"
+      text += "  \(Show.grouped(list.uncertainTokens)) \(place)"
+    }
     return StyledText(text)
   }
 
@@ -61,8 +65,8 @@ extension Painter {
       0, StyledText("Router entropy Ĥ · all decisions · \(theme.glyphs.shadedBlock) from \(Show.fixed(share, 3))"),
       footer: StyledText("n = \(Show.grouped(pooled.count)) decisions · 0 certain, 1 cannot tell")
     ) { painter, area in
-      let low = Double(pooled.minimum)
-      guard pooled.count > 0, area.height > 1, low.isFinite else { return }
+      // A few far outliers share the first bin, so that the others stay narrow.
+      guard area.height > 1, let low = pooled.quantile(0.005) else { return }
       let bins = max(2, min(area.height, 20))
       // Bins of round width that reach 1, so that their edges can be read.
       let width = [0.01, 0.02, 0.03, 0.05, 0.1].first { (1 - low) / $0 <= Double(bins) } ?? 0.1
@@ -72,7 +76,8 @@ extension Painter {
       let rows = counts.enumerated().map { index, value in
         let edge = start + Double(index) * width
         return Terminal.Histogram.Bin(
-          label: Show.fixed(edge, 2), count: value, countText: Show.grouped(value), isOver: edge + width / 2 >= share)
+          label: index == 0 && Double(pooled.minimum) < start ? "<" + Show.fixed(edge + width, 2) : Show.fixed(edge, 2), count: value,
+          countText: Show.grouped(value), isOver: edge + width / 2 >= share)
       }
       Terminal.Histogram(Array(rows.suffix(area.height)))
         .draw(into: &painter.screen, area.dropping(left: 1), theme: painter.theme)
@@ -116,14 +121,17 @@ extension Painter {
     let rows = model.uncertainRows
     let area = model.panelAreas[2].map(Panel.inner) ?? .zero
     let table = uncertainTable(rows, buffer, area)
-    var footer = "sorted by \(model.uncertain.order.rawValue) (o) · \(table.position(area))"
+    // One layer alone: every decision is over at one.
+    let order = model.uncertain.list?.router != nil && model.uncertain.order == .layers ? .entropy : model.uncertain.order
+    var footer = "sorted by \(order.rawValue) (o) · \(table.position(area))"
     if let list = model.uncertain.list {
       footer += " · n = \(Show.grouped(list.tokenCount)) tokens"
       if list.end < buffer.end { footer += ", \(Show.grouped(buffer.end - list.end)) newer not counted yet" }
       if list.uncertainTokens > list.tokens.count { footer += " · the first \(Show.grouped(list.tokens.count)) kept" }
     }
     if buffer.isTruncated { footer += " · older tokens dropped" }
-    panel(2, "Uncertain tokens", footer: StyledText(footer)) { painter, inner in
+    let title = model.uncertain.list?.router.map { "Uncertain decisions of \(model.layerName($0))" } ?? "Uncertain tokens"
+    panel(2, StyledText(title), footer: StyledText(footer)) { painter, inner in
       table.draw(into: &painter.screen, inner, theme: painter.theme)
     }
   }
@@ -133,12 +141,13 @@ extension Painter {
     let glyphs = theme.glyphs
     let room = max(16, area.width - 74)
     let layers = max(1, model.routers.count)
+    let router = model.uncertain.list?.router
     let empty =
       model.uncertain.list == nil ? "counting…" : model.filter == nil ? "no token is over the threshold" : "no token passes the filter"
     return Table(
       columns: [
         TableColumn("token", width: .fixed(6), alignment: .right), TableColumn("text", width: .fixed(12)),
-        TableColumn("context", width: .flex(16)), TableColumn("layers over", width: .fixed(13)),
+        TableColumn("context", width: .flex(16)), TableColumn(router == nil ? "layers over" : "picks", width: .fixed(13)),
         TableColumn("max Ĥ", width: .fixed(6), alignment: .right), TableColumn("at", width: .fixed(4)),
         TableColumn("margin", width: .fixed(7), alignment: .right), TableColumn("next H", width: .fixed(6), alignment: .right),
         TableColumn("loss", width: .fixed(5), alignment: .right),
@@ -150,6 +159,9 @@ extension Painter {
       case 1: return StyledText(model.text(token.tokenID))
       case 2: return model.context(token.token, width: room)
       case 3:
+        if let router {
+          return StyledText(buffer.selected(token.token, router: router).filter { $0 >= 0 }.map { "\($0)" }.joined(separator: " "))
+        }
         let bar = BarText.bar(Double(token.routersOver) / Double(layers), width: 9, glyphs: glyphs, shaded: true)
         return StyledText("\(token.routersOver) ") + StyledText(bar, .uncertain)
       case 4: return StyledText(Show.fixed(Double(token.maxEntropy), 3))

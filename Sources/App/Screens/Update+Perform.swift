@@ -32,6 +32,9 @@ extension AppModel {
     case .lower: return shiftThreshold(-0.01)
     case .raise: return shiftThreshold(0.01)
     case .threshold: return argument.isEmpty ? open(.threshold) : setThreshold(argument)
+    case .decisions:
+      uncertain.showsDecisions.toggle()
+      uncertain.rows = ListState()
     case .axis: return nextAxis()
     case .nullTest:
       say("testing against 1,000 shuffles; esc cancels")

@@ -23,7 +23,7 @@ extension AppModel {
       self.size = size
       return []
     case .tick: return tick()
-    case .engine(let events): return handle(events) + refresh()
+    case .engine(let events): return events.flatMap { handle($0) } + refresh()
     case .loading(let event): return handle(event) + refresh()
     case .runs(let result, let file): return show(result, file: file)
     case .uncertain(let list):
@@ -101,36 +101,6 @@ extension AppModel {
 
   // MARK: - The engine
 
-  /// Events since the last frame. Passes that follow each other are joined first: folding once for a hundred tokens costs what folding
-  /// once for one does.
-  private mutating func handle(_ events: [EngineEvent]) -> [Effect] {
-    var effects: [Effect] = []
-    var joined: (pass: RoutingPass, texts: [[UInt8]])?
-    var draws: [(row: Int, draw: RoutingBuffer.Draw)] = []
-    for event in events {
-      switch event {
-      case .pass(let pass, let texts):
-        if joined == nil {
-          joined = (pass, texts)
-        } else {
-          joined?.pass.append(pass)
-          joined?.texts += texts
-        }
-        if pass.tokens.count == 1 { pace.note(1, at: now) }
-      case .drew(let draw, let texts):
-        let end = joined.map { $0.pass.tokens.firstToken + $0.pass.tokens.count } ?? buffer?.end ?? 0
-        draws.append((end - 1, RoutingBuffer.Draw(draw: draw, texts: texts)))
-      case .began, .opened, .recording, .idle, .refused, .failed:
-        effects += handle(event)
-      }
-    }
-    if let joined, buffer?.append(joined.pass, texts: joined.texts) == false {
-      say("a pass did not continue the run and is not shown", .error, seconds: 20)
-    }
-    for (row, draw) in draws { buffer?.note(draw, after: row) }
-    return effects
-  }
-
   private mutating func handle(_ event: EngineEvent) -> [Effect] {
     switch event {
     case .opened(let summary):
@@ -152,7 +122,12 @@ extension AppModel {
       buffer?.begin(description)
       engineNote = ""
       return []
-    case .pass, .drew: return []  // joined above
+    case .streamed(let part):
+      buffer?.name(part.pieces)
+      if buffer?.append(part.pass) == false { say("a pass did not continue the run and is not shown", .error, seconds: 20) }
+      for (row, draw) in part.draws { buffer?.note(draw, after: row) }
+      pace.note(part.pass.tokens.phase.count { $0 == .decode }, at: now)
+      return []
     case .idle(let reason):
       engineNote = reason
       return []
@@ -249,15 +224,17 @@ extension AppModel {
     case .uncertainty:
       guard !uncertain.isWorking else { return [] }
       let threshold = resolvedThreshold
+      let scope = uncertain.showsDecisions ? router : nil
       if let list = uncertain.list {
         let grown = buffer.end - list.end
-        let moved = list.threshold.asked != threshold.asked
+        let moved = list.threshold.asked != threshold.asked || list.router != scope
         guard moved || grown > 8 && grown * 50 > list.end || (!isLoading && !isBusyLive && grown > 0) else { return [] }
       }
       uncertain.isWorking = true
       var pass = buffer.pass
+      if let scope { pass.batches = [pass.batches[scope]] }
       for index in pass.batches.indices { pass.batches[index].logits = nil }
-      return [.findUncertain(UncertainQuery(pass: pass, threshold: threshold, end: buffer.end))]
+      return [.findUncertain(UncertainQuery(pass: pass, router: scope, threshold: threshold, end: buffer.end))]
     case .specialization:
       if special.facet == nil { special.facet = facets.first }
       guard let facet = special.facet, special.progress == nil, !isLoading else { return [] }

@@ -4,6 +4,7 @@
 import Foundation
 import Model
 import Routing
+import Store
 
 final class EngineCore {
   private enum Job {
@@ -21,8 +22,7 @@ final class EngineCore {
   private var waiting: [EngineRequest] = []
   private var feed: PromptFeed?
   private var tokenCount = 0
-  /// What tokens spell, by id: asked for again at every draw.
-  private let pieces: TokenPieces
+  private let stream: StreamJoiner
   private var sequenceCount = 0
 
   /// Opens the model; says so by `.opened` and the state of the recording.
@@ -32,7 +32,7 @@ final class EngineCore {
     model = try options.open(modelPath)
     do { tokenizer = try model.openTokenizer() } catch ModelError.noTokenizer { tokenizer = nil }
     forward = ForwardPass(model, threads: options.threads)
-    pieces = TokenPieces(tokenizer)
+    stream = StreamJoiner(tokenizer, vocabularySize: model.vocabularySize)
     self.emit = emit
     summary = EngineSummary(
       modelName: model.name, family: model.family, layerCount: model.layerCount, quantization: model.facts().quantization,
@@ -57,7 +57,7 @@ final class EngineCore {
     case .cancel:
       let wasBusy = isBusy
       (job, waiting, feed) = (nil, [], nil)
-      if wasBusy { emit(.idle(reason: "cancelled")) }
+      if wasBusy { tell(.idle(reason: "cancelled")) }
     case .pause, .resume, .step, .limitRate, .shutDown: break
     }
   }
@@ -74,12 +74,27 @@ final class EngineCore {
       case .reading(let texts): try read(texts)
       }
     } catch { refuse(error) }
+  }
+
+  /// Hands what streamed since the last time to the recording and to the screens.
+  func handOver() {
+    if let part = stream.take() {
+      recorder?.receive(part.pass)
+      emit(.streamed(part))
+    }
     if let status = recorder?.changedStatus { emit(.recording(status)) }
   }
 
   /// Closes the recording.
-  func shutDown() {
-    recorder?.finish(timeout: 3)
+  func shutDown(_ outcome: RunOutcome) {
+    handOver()
+    recorder?.finish(outcome, timeout: 3)
+  }
+
+  /// An event in its place among the tokens.
+  private func tell(_ event: EngineEvent) {
+    handOver()
+    emit(event)
   }
 
   private func begin(_ request: EngineRequest) {
@@ -95,8 +110,8 @@ final class EngineCore {
   /// Says what failed and rests: a feed whose text failed is not tried again.
   private func refuse(_ error: any Error) {
     (job, feed) = (nil, nil)
-    emit(.refused(message: Failure.message(of: error)))
-    emit(.idle(reason: "stopped"))
+    tell(.refused(message: Failure.message(of: error)))
+    tell(.idle(reason: "stopped"))
   }
 
   private func begin(_ request: GenerationRequest) throws {
@@ -105,11 +120,11 @@ final class EngineCore {
     let tokens = Array(try tokenizer.encode(request.text, addSpecialTokens: true).prefix(limit))
     announce(request.description)
     let generator = try Generator(
-      forward, prompt: TokenSequence(request.description, tokens: tokens), sampling: request.sampling, sink: listener,
+      forward, prompt: TokenSequence(request.description, tokens: tokens), sampling: request.sampling, sink: stream,
       sequence: sequenceCount, firstToken: tokenCount)
     sequenceCount += 1
     tokenCount = generator.tokenCount
-    if let draw = generator.next { post(draw) }
+    if let draw = generator.next { stream.note(draw) }
     job = .generation(generator, left: request.maxTokens)
   }
 
@@ -117,19 +132,19 @@ final class EngineCore {
     let ended = generator.next.map { model.endTokens.contains($0.token) } ?? true
     guard left > 0, generator.canAdvance, !ended, let draw = try generator.advance() else {
       job = nil
-      emit(.idle(reason: ended ? "the text ended" : left > 0 ? "the context is full" : "done"))
+      tell(.idle(reason: ended ? "the text ended" : left > 0 ? "the context is full" : "done"))
       return
     }
     tokenCount = generator.tokenCount
     job = .generation(generator, left: left - 1)
-    post(draw)
+    stream.note(draw)
   }
 
   private func read(_ texts: [LabelledText]) throws {
     guard let tokenizer else { throw ModelError.noTokenizer(path: model.path) }
     guard let text = texts.first else {
       job = nil
-      emit(.idle(reason: "all texts are read"))
+      tell(.idle(reason: "all texts are read"))
       return
     }
     job = .reading(Array(texts.dropFirst()))
@@ -140,44 +155,11 @@ final class EngineCore {
     (reader.firstToken, reader.firstSequence) = (tokenCount, sequenceCount)
     sequenceCount += 1
     tokenCount += tokens.count
-    _ = try reader.read([TokenSequence(text.description, tokens: tokens)], sink: listener)
+    _ = try reader.read([TokenSequence(text.description, tokens: tokens)], sink: stream)
   }
 
   private func announce(_ description: SequenceDescription) {
+    tell(.began(description))
     recorder?.begin(description)
-    emit(.began(description))
   }
-
-  private var listener: RoutingFanOut {
-    let poster = PassPoster { [pieces, emit] pass in emit(.pass(pass, texts: pass.tokens.tokenID.map { pieces[$0] })) }
-    return RoutingFanOut([poster] + (recorder.map { [$0] } ?? []))
-  }
-
-  private func post(_ draw: TokenDraw) {
-    emit(.drew(draw, texts: draw.candidates.map { pieces[$0.token] }))
-  }
-}
-
-/// What tokens spell; empty without a tokenizer. Each id is decoded once.
-private final class TokenPieces {
-  private let tokenizer: Tokenizer?
-  private var known: [Int32: [UInt8]] = [:]
-
-  init(_ tokenizer: Tokenizer?) { self.tokenizer = tokenizer }
-
-  subscript(id: Int32) -> [UInt8] {
-    if let bytes = known[id] { return bytes }
-    let bytes = tokenizer?.tokenBytes(id) ?? []
-    known[id] = bytes
-    return bytes
-  }
-}
-
-/// Hands passes to a closure, all logits included: the token inspector draws every expert's probability.
-private final class PassPoster: RoutingSink {
-  let demand = RoutingDemand(logitsEvery: 1)
-  private let deliver: (RoutingPass) -> Void
-
-  init(_ deliver: @escaping (RoutingPass) -> Void) { self.deliver = deliver }
-  func receive(_ pass: RoutingPass) { deliver(pass) }
 }

@@ -2,16 +2,15 @@
 
 import Model
 import Routing
+import Store
 
 /// Something that happened in the engine, in order.
 enum EngineEvent: Sendable {
   case opened(EngineSummary)
   /// A new sequence begins; its tokens follow in passes.
   case began(SequenceDescription)
-  /// Decisions of one forward pass, with the text of its tokens.
-  case pass(RoutingPass, texts: [[UInt8]])
-  /// The distribution over the next token, best first, with texts.
-  case drew(TokenDraw, texts: [[UInt8]])
+  /// Tokens that went through the model since the last such event.
+  case streamed(StreamPart)
   /// Where the session is recorded, or why it is not.
   case recording(RecordingStatus)
   /// Nothing more comes until something is asked for.
@@ -38,7 +37,7 @@ struct EngineSummary: Sendable, Equatable {
 
 enum RecordingStatus: Sendable, Equatable {
   case off
-  /// The weights are being hashed; what streams meanwhile is kept.
+  /// The trace is being opened; what streams meanwhile is kept.
   case starting
   case active(file: String, run: Int64, tokens: Int, bytes: Int)
   case failed(message: String)
@@ -70,5 +69,6 @@ enum EngineRequest: Sendable, Equatable {
   case limitRate(Double?)
   /// Give up what is being generated or read, whatever waits, and the feed.
   case cancel
-  case shutDown
+  /// The end, and what is written about it into the recording.
+  case shutDown(RunOutcome)
 }

@@ -3,6 +3,7 @@
 
 import Foundation
 import Model
+import Store
 import Synchronization
 import Terminal
 
@@ -28,7 +29,10 @@ final class EngineSession: @unchecked Sendable {
   private var isPaused = false
   private var steps = 0
   private var rate: Double?
-  private var isShutDown = false
+  private var outcome: RunOutcome?
+  private var lastHandOver = 0.0
+  /// Seconds between hand-overs of tokens at least.
+  private static let handOverInterval = 1.0 / 30
 
   /// - Parameter waker: called when the mailbox gets its first event.
   init(modelPath: String, options: EngineOptions, recording: SessionRecorder.Plan?, waker: Waker) {
@@ -61,8 +65,8 @@ final class EngineSession: @unchecked Sendable {
   }
 
   /// Ends the engine and closes its recording; waits so long at most.
-  func close(timeout seconds: Double) {
-    send(.shutDown)
+  func close(_ outcome: RunOutcome, timeout seconds: Double) {
+    send(.shutDown(outcome))
     _ = ended.wait(timeout: .now() + seconds)
   }
 
@@ -78,16 +82,27 @@ final class EngineSession: @unchecked Sendable {
       return
     }
     var due = steadyClock()
-    while waitForTurn(core, &due) { core.advance() }
-    core.shutDown()
+    while waitForTurn(core, &due) {
+      core.advance()
+      handOver(core, now: steadyClock())
+    }
+    core.shutDown(outcome ?? .completed)
+  }
+
+  /// Tokens reach the screens and the recording at most 30 times a second, however fast they come.
+  private func handOver(_ core: EngineCore, now: Double) {
+    guard now - lastHandOver >= Self.handOverInterval else { return }
+    core.handOver()
+    lastHandOver = now
   }
 
   /// Waits for work, while paused, and for the rate limit. False: the end.
   private func waitForTurn(_ core: EngineCore, _ due: inout Double) -> Bool {
     while true {
       takeRequests(core)
-      if isShutDown { return false }
+      if outcome != nil { return false }
       guard core.isBusy, !isPaused || steps > 0 else {
+        core.handOver()
         wakeUp.wait()
         continue
       }
@@ -98,7 +113,8 @@ final class EngineSession: @unchecked Sendable {
       guard let rate else { return true }
       let now = steadyClock()
       if due > now {
-        _ = wakeUp.wait(timeout: .now() + min(due - now, 1 / rate))
+        handOver(core, now: now)
+        _ = wakeUp.wait(timeout: .now() + min(due - now, 1 / rate, Self.handOverInterval))
         continue
       }
       due = max(due, now - 1 / rate) + 1 / rate
@@ -117,7 +133,7 @@ final class EngineSession: @unchecked Sendable {
       case .resume: (isPaused, steps) = (false, 0)
       case .step: steps += 1
       case .limitRate(let limit): rate = limit
-      case .shutDown: isShutDown = true
+      case .shutDown(let outcome): self.outcome = outcome
       case .generate, .read, .feed, .cancel: core.take(request)
       }
     }

@@ -6,24 +6,17 @@ import Model
 import Routing
 
 struct RoutingBuffer: Sendable {
-  /// What the model drew after a token, and from what.
-  struct Draw: Sendable {
-    var draw: TokenDraw
-    var texts: [[UInt8]]
-  }
-
   let routers: [RouterDescription]
   private(set) var sequences: [SequenceDescription] = []
   /// The decisions kept; row i of its table is token `firstToken + i` of the run.
   private(set) var pass: RoutingPass
   /// Draws by the row of the last token before them; only of live sessions.
-  private(set) var draws: [Int: Draw] = [:]
+  private(set) var draws: [Int: TokenDraw] = [:]
   private var texts: [Int32: [UInt8]] = [:]
 
   // Folds of everything that ever came, dropped rows included.
   private(set) var load = PerRouter(RouterLoad())
   private(set) var uncertainty = PerRouter(RouterUncertainty())
-  private(set) var links = PerRouter(SequenceLinks())
   private(set) var strata = PerRouter(StratumCounts())
   private(set) var routes = PerRouter(RouteStore())
 
@@ -48,15 +41,14 @@ struct RoutingBuffer: Sendable {
 
   /// Takes the pass that follows.
   /// - Returns: false for a pass that does not continue this run: a capture that lost tokens of some router.
-  mutating func append(_ next: RoutingPass, texts pieces: [[UInt8]] = []) -> Bool {
-    guard next.tokens.firstToken == end, next.batches.map(\.router) == routers.map(\.id),
-      zip(next.batches, pass.batches).allSatisfy({ $0.count == next.tokens.count && $0.topK == $1.topK && $0.firstToken == end })
+  mutating func append(_ next: RoutingPass) -> Bool {
+    let whole = next.batches.map(\.router) == routers.map(\.id) ? next : completed(next)
+    guard next.tokens.firstToken == end, whole.batches.map(\.router) == routers.map(\.id),
+      zip(whole.batches, pass.batches).allSatisfy({ $0.count == next.tokens.count && $0.topK == $1.topK && $0.firstToken == end })
     else { return false }
-    pass.append(next)
-    for (token, text) in zip(next.tokens.tokenID, pieces) where texts[token] == nil { texts[token] = text }
+    pass.append(whole)
     load.add(next)
     uncertainty.add(next)
-    links.add(next)
     strata.add(next)
     routes.add(next)
     // A quarter at a time, so that the cost of cutting is spread.
@@ -68,8 +60,23 @@ struct RoutingBuffer: Sendable {
     return true
   }
 
+  /// The pass with its batches in the run's order. Routers of the stack that the tokens were not fed to get rows without a decision.
+  private func completed(_ next: RoutingPass) -> RoutingPass {
+    let given = Dictionary(next.batches.map { ($0.router, $0) }, uniquingKeysWith: { first, _ in first })
+    let hasTwoStacks = routers.contains { $0.id.stack == .encoder }
+    let isEncoded = next.tokens.phase.first == .encode
+    return RoutingPass(
+      tokens: next.tokens,
+      batches: routers.compactMap { router in
+        if let batch = given[router.id] { return batch }
+        guard hasTwoStacks, (router.id.stack == .encoder) != isEncoded else { return nil }
+        return RoutingBatch(
+          router: router.id, expertCount: router.spec.expertCount, topK: router.spec.topK, firstToken: end, count: next.tokens.count)
+      })
+  }
+
   /// What was drawn after a token.
-  mutating func note(_ draw: Draw, after row: Int) {
+  mutating func note(_ draw: TokenDraw, after row: Int) {
     if rows.contains(row) { draws[row] = draw }
   }
 
@@ -159,13 +166,14 @@ struct RoutingBuffer: Sendable {
   ///
   /// - Parameter withImportance: also the sums of router probabilities, which a part of a pass does not have: they are computed again
   ///   from raw logits, where every row of the part has them.
-  func window(_ range: Range<Int>, withImportance: Bool = false) -> RoutingPass {
+  /// - Parameter router: the only one that is wanted, by its place; nil for all.
+  func window(_ range: Range<Int>, router: Int? = nil, withImportance: Bool = false) -> RoutingPass {
     let range = range.clamped(to: rows)
     let local = range.lowerBound - first..<range.upperBound - first
     return RoutingPass(
       tokens: pass.tokens.slice(local),
-      batches: pass.batches.enumerated().map { index, batch in
-        var batch = batch
+      batches: (router.map { $0..<$0 + 1 } ?? pass.batches.indices).map { index in
+        var batch = pass.batches[index]
         if !withImportance { batch.logits = nil }
         var part = batch.slice(local)
         part.importanceSum = []

@@ -1,6 +1,6 @@
-// Keeps a live session as a run of a trace. Provenance needs the hash of every weight, which takes a while for a large model: so all
-// of this happens on a queue of its own, and what streams meanwhile waits in it. A disk that is full or a trace that is locked must not
-// end what one is looking at: the first failure ends the recording, is shown, and the session goes on without it.
+// Keeps a live session as a run of a trace. Provenance needs the hash of every weight, which takes a while for a large model: the run
+// begins without it, and it is filled in when it is known. A disk that is full or a trace that is locked must not end what one is
+// looking at: the first failure ends the recording, is shown, and the session goes on without it.
 
 import Dispatch
 import Foundation
@@ -9,7 +9,7 @@ import Routing
 import Store
 import Synchronization
 
-final class SessionRecorder: RoutingSink, Sendable {
+final class SessionRecorder: Sendable {
   /// Where and as what to record.
   struct Plan: Sendable {
     var file: String
@@ -25,12 +25,13 @@ final class SessionRecorder: RoutingSink, Sendable {
     var writer: TraceWriter?
     var status = RecordingStatus.starting
     var reported = RecordingStatus.starting
+    /// What the model was given, sequence by sequence: the run's input, hashed at its end.
+    var given: [TokenSequence] = []
   }
 
-  /// Raw logits go to the screens only; a trace keeps ids, weights and statistics.
-  let demand = RoutingDemand()
   private let state = Mutex(State())
   private let queue = DispatchQueue(label: "moetop.recorder")
+  private let hashing = DispatchGroup()
 
   init(_ plan: Plan, model: LanguageModel, threads: Int, pieces: @escaping @Sendable (Int32) -> [UInt8]?) {
     queue.async { [self] in
@@ -38,7 +39,7 @@ final class SessionRecorder: RoutingSink, Sendable {
         var options = TraceWriter.Options()
         options.createsDirectory = plan.createsDirectory
         let description = RunDescription(
-          name: "", model: try model.identity(), routers: model.routers, input: InputIdentity(source: plan.source, hash: ""),
+          name: "", model: model.identityWithoutHashes, routers: model.routers, input: InputIdentity(source: plan.source, hash: ""),
           recording: RecordingLevel(), sampling: plan.sampling.description, seed: plan.sampling.seed,
           engine: EngineIdentity(version: Version.number, simd: Engine.simdLevel, threads: threads), startedAt: plan.startedAt,
           tags: ["live"])
@@ -49,21 +50,42 @@ final class SessionRecorder: RoutingSink, Sendable {
         fail(error)
       }
     }
+    // A file that can no longer be read leaves the hash unknown, which the run's description says.
+    DispatchQueue.global(qos: .utility).async(group: hashing) { [self] in
+      guard let identity = try? model.identity() else { return }
+      guarded { $0.revise { $0.model = identity } }
+    }
   }
 
   func begin(_ description: SequenceDescription) {
-    guarded { try $0.append(sequences: [description]) }
+    guarded { [self] writer in
+      state.withLock { $0.given.append(TokenSequence(description, tokens: [])) }
+      try writer.append(sequences: [description])
+    }
   }
 
+  /// Takes decisions; raw logits go to the screens only.
   func receive(_ pass: RoutingPass) {
-    guarded { try $0.receive(pass) }
+    var pass = pass
+    for index in pass.batches.indices { pass.batches[index].logits = nil }
+    guarded { [self, pass] writer in
+      state.withLock { state in
+        for (row, phase) in pass.tokens.phase.enumerated() where phase == .prefill {
+          state.given[Int(pass.tokens.sequence[row])].tokens.append(pass.tokens.tokenID[row])
+        }
+      }
+      try writer.receive(pass)
+    }
   }
 
   /// Ends the run; waits so long at most for what is still on its way.
-  func finish(timeout seconds: Double) {
+  func finish(_ outcome: RunOutcome, timeout seconds: Double) {
+    _ = hashing.wait(timeout: .now() + 1)
     let ended = DispatchSemaphore(value: 0)
     queue.async { [self] in
-      if let writer = state.withLock({ $0.writer }) { do { try writer.finish(.completed) } catch { fail(error) } }
+      let (writer, given) = state.withLock { ($0.writer, $0.given) }
+      writer?.revise { $0.input.hash = given.inputHash }
+      do { try writer?.finish(outcome) } catch { fail(error) }
       state.withLock { $0.writer = nil }
       ended.signal()
     }
@@ -102,5 +124,15 @@ final class SessionRecorder: RoutingSink, Sendable {
 
   private static func size(of file: String) -> Int {
     (try? FileManager.default.attributesOfItem(atPath: file)[.size] as? Int) ?? 0
+  }
+}
+
+extension LanguageModel {
+  /// What is known of a model without reading its weights through.
+  fileprivate var identityWithoutHashes: ModelIdentity {
+    let facts = facts()
+    return ModelIdentity(
+      name: name, family: family, path: path, filesHash: "", quantization: facts.quantization, routerPrecision: facts.routerPrecision,
+      tokenizerHash: "", layerCount: layerCount, vocabularySize: vocabularySize)
   }
 }

@@ -22,6 +22,12 @@ int moetop_guard_remember(int tty);
 /* From here on every end writes the bytes to the terminal. */
 void moetop_guard_arm(int tty, const char *bytes, size_t length);
 void moetop_guard_disarm(void);
+
+/* Brackets every write to the terminal: 0 when it was given back and nothing may be written any more. A signal that asks for the end
+   inside the brackets restores the terminal after them, so that no part of a frame lands on the screen given back. */
+int moetop_guard_begin_write(void);
+void moetop_guard_end_write(void);
+
 int moetop_guard_is_armed(void);
 int moetop_guard_pending(void);
 int moetop_guard_wake_read(void);

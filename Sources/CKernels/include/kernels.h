@@ -18,7 +18,9 @@
 //     Prefill and decode therefore agree bit for bit.
 //   - A dot product keeps one partial sum a lane (16 lanes in scalar and AVX-512, 8 in AVX2, 4 in NEON), adds to it once
 //     every `lanes` elements, in rising order (fused; scalar: multiply, then add), and folds the lanes in one fixed order.
-//   - bf16 and f16 weights are widened to f32 exactly; there is no rounding but that of f32 accumulation.
+//   - bf16 and f16 weights are widened to f32 exactly; there is no rounding but that of f32 accumulation. Quantised weights
+//     become the f32 numbers that their format defines, the same bits in every form, and only then take part in a product;
+//     activations are never quantised. A product with a quantised matrix has the bits of one with that f32 matrix.
 // Between forms the last bits differ (fused or not, number of lanes).
 //
 // No function allocates, keeps state, or checks its arguments: sizes are the caller's promise. Pointers to f32 are
@@ -39,11 +41,34 @@ extern "C" {
 // ---------------------------------------------------------------------------------------------------------------
 // Types
 
-/// How a weight is stored. The ids are those of GGUF, so that quantised types take their known numbers later.
+/// How a weight is stored. The ids are those of GGUF where it has the type. Layouts are described in body_dequant.h.
 typedef enum mt_element_type {
   MT_F32 = 0,
   MT_F16 = 1,
+  MT_Q4_0 = 2,
+  MT_Q4_1 = 3,
+  MT_Q5_0 = 6,
+  MT_Q5_1 = 7,
+  MT_Q8_0 = 8,
+  MT_Q2_K = 10,
+  MT_Q3_K = 11,
+  MT_Q4_K = 12,
+  MT_Q5_K = 13,
+  MT_Q6_K = 14,
+  MT_IQ4_NL = 20,
+  MT_IQ4_XS = 23,
+  MT_F64 = 28,
   MT_BF16 = 30,
+  MT_TQ1_0 = 34,
+  MT_TQ2_0 = 35,
+  MT_MXFP4 = 39,
+  MT_NVFP4 = 40,
+  MT_Q1_0 = 41,
+  MT_Q2_0 = 42,
+  MT_F8_E4M3 = 100,
+  MT_F8_E5M2 = 101,
+  MT_F8_E8M0 = 102,
+  MT_F4_E2M1 = 103,  // two elements a byte, the first in the low bits
 } mt_element_type;
 
 /// A form of the kernels. Higher is preferred where the machine has it.
@@ -55,6 +80,16 @@ typedef enum mt_level {
   MT_AVX512VNNI = 4,
 } mt_level;
 
+/// Scales that a file keeps beside its elements: row r, element i of the matrix is multiplied by the scale in row
+/// (first_row + r * row_step) / rows, column i / columns. `base` NULL: there are none.
+typedef struct mt_scales {
+  const void *_Nullable base;
+  size_t row_bytes;
+  mt_element_type type;  // MT_F32, MT_BF16, MT_F16 or MT_F8_E8M0
+  size_t rows, columns;
+  size_t first_row, row_step;
+} mt_scales;
+
 /// Weights as they lie in the mapped file: [rows, depth], row r at `base + r * row_bytes`.
 typedef struct mt_matrix {
   const void *base;
@@ -62,6 +97,7 @@ typedef struct mt_matrix {
   size_t rows;
   size_t depth;
   mt_element_type type;
+  mt_scales scales;
 } mt_matrix;
 
 /// One product; all pointers but `out`, `x` and `weights.base` may be NULL.
@@ -101,6 +137,10 @@ typedef struct mt_attention_job {
   float scale;                            // usually 1 / sqrt(head_dim)
   float softcap;                          // 0: none; otherwise s = softcap * tanh(s / softcap) after scaling
   const float *_Nullable sinks;           // [group] extra logit a query head in the denominator, or NULL
+  // Added to the score of key j by its distance from the token: distance_bias[h * bias_head_stride + j - (first_position + t)],
+  // distances below zero before the pointer; after softcap; NULL: nothing
+  const float *_Nullable distance_bias;
+  size_t bias_head_stride;
 } mt_attention_job;
 
 /// Activation of a gated or plain MLP. `u` is the gate projection, `v` the up projection (1 where there is none).
@@ -123,7 +163,10 @@ typedef struct mt_logits_summary {
 size_t mt_matmul_scratch_bytes(size_t depth);
 /// Scratch for mt_attention over so many keys, in bytes (multiple of 64).
 size_t mt_attention_scratch_bytes(size_t keys);
-/// Bytes of one stored row of `depth` elements; 0 for a type unknown here.
+/// Elements and bytes of one block of a type: 1 element for plain types; 0 and 0 for a type unknown here.
+size_t mt_block_elements(mt_element_type type);
+size_t mt_block_bytes(mt_element_type type);
+/// Bytes of one stored row of `depth` elements, a multiple of the block; 0 for a type unknown here.
 size_t mt_row_bytes(mt_element_type type, size_t depth);
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -134,6 +177,7 @@ typedef struct mt_kernels {
   void (*matmul)(const mt_matmul_job *job, void *scratch);
   void (*attention)(const mt_attention_job *job, void *scratch);
   void (*convert)(float *restrict out, const void *restrict src, mt_element_type type, size_t n);
+  void (*read_row)(float *restrict out, const mt_matrix *w, size_t row);
   void (*rms_norm)(float *out, size_t out_stride, const float *x, size_t x_stride, size_t rows, size_t n,
                    const float *_Nullable weight, float weight_offset, float eps);
   void (*layer_norm)(float *out, size_t out_stride, const float *x, size_t x_stride, size_t rows, size_t n,
@@ -172,7 +216,10 @@ void mt_matmul(const mt_matmul_job *job, void *scratch);
 /// The attention described by the job; `scratch` holds mt_attention_scratch_bytes(job->keys).
 void mt_attention(const mt_attention_job *job, void *scratch);
 
-/// out[n] = src[n] widened to f32: an embedding row, a norm weight.
+/// out[depth] = one row of the matrix as f32, its scales included: an embedding.
+void mt_read_row(float *restrict out, const mt_matrix *w, size_t row);
+
+/// out[n] = src[n] widened to f32, n a multiple of the type's block: a norm weight.
 void mt_convert(float *restrict out, const void *restrict src, mt_element_type type, size_t n);
 
 /// out = x / sqrt(mean(x^2) + eps) * (weight + weight_offset), a row at a time; weight NULL: no weight. May be in place.

@@ -53,7 +53,7 @@ public struct TensorView: Sendable {
   /// Keeps the bytes alive.
   public let file: MappedFile
 
-  public var elementCount: Int { byteCount / elementType.byteCount }
+  public var elementCount: Int { byteCount / elementType.byteCount * elementType.blockSize }
 
   /// The raw little-endian elements, `shape` row-major. Valid while `file` lives; **not** necessarily aligned to the element's size
   /// (old writers did not pad the header): check `isAligned` or load unaligned.
@@ -61,8 +61,8 @@ public struct TensorView: Sendable {
     UnsafeRawBufferPointer(rebasing: file.bytes[byteOffset..<(byteOffset + byteCount)])
   }
 
-  /// Whether the data begin at a multiple of the element's size in memory.
-  public var isAligned: Bool { byteOffset % elementType.byteCount == 0 }
+  /// Whether the data begin at a multiple of the element's size in memory; blocks are read byte by byte and always do.
+  public var isAligned: Bool { elementType.blockSize > 1 || byteOffset % elementType.byteCount == 0 }
 }
 
 /// The parsed header, before it becomes a file.

@@ -52,7 +52,8 @@ public final class SafetensorsWriter {
           tensor.name != "__metadata__"
         else {
           failure = .malformed(
-            file: path, place: "tensor \(quoted(tensor.name))", problem: "cannot be written: shape \(tensor.shape) or a repeated name",
+            file: path, place: "tensor \(quoted(tensor.name))",
+            problem: "cannot be written: \(tensor.elementType.safetensorsName) \(tensor.shape), or a repeated name",
             hint: nil)
           return
         }
@@ -79,7 +80,8 @@ public final class SafetensorsWriter {
   }
 
   private static func slot(for tensor: Declaration, at start: Int) -> Slot? {
-    guard tensor.shape.count <= SafetensorsFile.rankLimit, let count = elementCount(of: tensor.shape) else { return nil }
+    guard tensor.elementType.blockSize == 1, tensor.shape.count <= SafetensorsFile.rankLimit, let count = elementCount(of: tensor.shape)
+    else { return nil }
     let (byteCount, overflow) = count.multipliedReportingOverflow(by: tensor.elementType.byteCount)
     let limit = Int.max / 4  // far beyond any disk, and no sum of two overflows
     return overflow || byteCount > limit || start > limit ? nil : Slot(start: start, byteCount: byteCount)

@@ -148,6 +148,23 @@ extension Configuration {
     return { listed.contains($0) || ($0 + 1) % step != 0 }
   }
 
+  /// What each layer is, by its name in `layer_types` (or `layers_block_type`), or by a rule where the configuration has none.
+  ///
+  /// - Throws: `ModelError` for a name that is not among these, or for none and no rule.
+  func layerKinds(_ names: [String: Bool], count: Int, default rule: ((Int) -> Bool)? = nil) throws -> [Bool] {
+    let older = try layerTypes("layers_block_type", count: count)
+    guard let types = try layerTypes(count: count) ?? older else {
+      guard let rule else { throw ModelError.configuration(file: file, key: "layer_types", expected: "\(count) names", found: "nothing") }
+      return (0..<count).map(rule)
+    }
+    return try types.map { type in
+      guard let kind = names[type] else {
+        throw refused("layer_types", found: "\"\(type)\"", supported: names.keys.sorted().joined(separator: ", "))
+      }
+      return kind
+    }
+  }
+
   /// One name for each layer, from `layer_types`; nil where the configuration has none.
   func layerTypes(_ key: String = "layer_types", count: Int) throws -> [String]? {
     guard let value = value(key) else { return nil }

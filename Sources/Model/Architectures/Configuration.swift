@@ -19,6 +19,21 @@ final class Configuration {
     }
     values = [:]
     for (key, value) in root.objectMembers where !value.isNull { values[key] = value }
+    unread = []
+    try replace(overrides)
+  }
+
+  /// A configuration that some other file stands for.
+  ///
+  /// - Parameter fields: fields of config.json and their values as JSON.
+  init(file: String, fields: [String: String], overrides: [String: String]) throws {
+    self.file = file
+    values = try fields.mapValues { try JSON.parse(text: $0, name: file) }.filter { !$0.value.isNull }
+    unread = []
+    try replace(overrides)
+  }
+
+  private func replace(_ overrides: [String: String]) throws {
     for (key, text) in overrides {
       guard let value = try? JSON.parse(text: text, name: "--set \(key)") else {
         throw ModelError.badOption(name: "--set \(key)", expected: "a JSON value", found: text)
@@ -26,6 +41,24 @@ final class Configuration {
       values[key] = value.isNull ? nil : value
     }
     unread = Set(values.keys)
+  }
+
+  /// Rows and columns of a weight that share a scale, from `quantization_config`. Layouts that tensors themselves show need no setting.
+  ///
+  /// - Throws: `ModelError.unsupportedSetting` for a method other than fp8 with block scales and mxfp4.
+  func scaleBlock() throws -> (rows: Int, columns: Int) {
+    let common = (128, 128)
+    guard let value = value("quantization_config"), value.kind == .object else { return common }
+    let method = value["quant_method"]?.string ?? "nothing"
+    guard method == "fp8" || method == "mxfp4" else {
+      throw refused("quantization_config.quant_method", found: "\"\(method)\"", supported: "\"fp8\", \"mxfp4\"")
+    }
+    guard let block = value["weight_block_size"], !block.isNull else { return common }
+    let sizes = block.elements.compactMap(\.int64)
+    guard sizes.count == 2, sizes.allSatisfy({ $0 > 0 && $0 <= 1 << 20 }) else {
+      throw wrong(["quantization_config.weight_block_size"], "two positive integers", block)
+    }
+    return (Int(sizes[0]), Int(sizes[1]))
   }
 
   /// The settings of a nested object, as a configuration of its own: whoever reads it finishes it.
@@ -89,8 +122,11 @@ final class Configuration {
   }
 
   /// So many blocks: a plan has an entry for each, so the number is bounded before any tensor is looked for.
-  func layerCount(_ keys: String...) throws -> Int {
-    guard let value = value(among: keys) else { throw missing(keys, "a positive integer") }
+  func layerCount(_ keys: String..., default fallback: Int? = nil) throws -> Int {
+    guard let value = value(among: keys) else {
+      if let fallback { return fallback }
+      throw missing(keys, "a positive integer")
+    }
     guard let number = value.int64, number > 0, number <= 1 << 14 else { throw wrong(keys, "a positive integer up to 16384", value) }
     return Int(number)
   }
@@ -170,7 +206,8 @@ final class Configuration {
     "name_or_path", "_name_or_path", "output_router_logits", "pad_token_id", "pretraining_tp", "router_aux_loss_coef",
     "router_jitter_noise", "torch_dtype", "transformers_version", "use_cache", "max_window_layers", "router_z_loss_coef",
     "_attn_implementation", "chunk_size_feed_forward", "id2label", "label2id", "is_encoder_decoder", "output_attentions",
-    "output_hidden_states", "problem_type", "return_dict", "use_return_dict", "ep_size", "aux_loss_alpha", "seq_aux", "sep_token_id",
+    "output_hidden_states", "problem_type", "return_dict", "use_return_dict", "ep_size", "aux_loss_alpha", "aux_loss_coef", "init_method",
+    "seq_aux", "sep_token_id",
   ]
 
   private func missing(_ keys: [String], _ expected: String) -> ModelError {

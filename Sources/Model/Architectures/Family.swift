@@ -9,9 +9,10 @@ struct Family: Sendable {
 
   static let all: [Family] = [
     .afmoe, .cohere2MoE, .dbrx, .deepSeekV2, .deepSeekV3, .dots1, .ernie45MoE, .exaoneMoE, .flexOlmo, .glm4MoE, .glm4MoELite, .gptOss,
-    .graniteMoE, .graniteMoEShared, .hunYuanMoE, .hunYuanV3, .kimiK2, .llama4Text, .longCatFlash, .mellum, .miniMaxM2, .mixtral, .olmoe,
-    .phiMoE, .qwen2MoE, .qwen3MoE,
-    .solarOpen,
+    .graniteMoE, .graniteMoEHybrid, .graniteMoEShared, .hunYuanMoE, .hunYuanV3, .jetMoE, .kimiK2, .lfm2MoE, .llama4Text, .longCatFlash,
+    .mellum, .miniMax, .miniMaxM2, .mixtral, .nllbMoE, .olmoe,
+    .phiMoE, .qwen2MoE, .qwen3MoE, .qwen3Next,
+    .solarOpen, .switchTransformers,
   ]
 
   /// - Throws: `ModelError.unsupportedFamily`, or what the declaration throws.

@@ -10,15 +10,26 @@ struct ModelPlan: Sendable {
   var vocabularySize: Int
   /// Positions the checkpoint was made for.
   var contextLength: Int
-  /// `[vocabularySize, hiddenSize]`
+  /// `[vocabularySize, hiddenSize]`: of the decoder's tokens.
   var embedding: MatrixPlan
   /// Factor on every embedding.
   var embeddingScale: Float = 1
+  /// Added to the embeddings of each stack; nil: positions are a matter of attention.
+  var positions: SinusoidalPositionsPlan?
+  /// nil: a decoder-only model.
+  var encoder: EncoderPlan?
   var decoder: StackPlan
   /// `[vocabularySize, hiddenSize]`; the embedding itself when tied.
   var outputHead: LinearPlan
   /// Factor on every logit.
   var logitScale: Float = 1
+}
+
+/// What reads the input of an encoder-decoder model.
+struct EncoderPlan: Sendable {
+  /// `[vocabularySize, hiddenSize]`
+  var embedding: MatrixPlan
+  var stack: StackPlan
 }
 
 /// Blocks one after the other, and the norm behind the last.
@@ -115,6 +126,8 @@ struct MatrixPlan: Sendable, Hashable, ExpressibleByStringInterpolation {
   }
 
   var tensor: String
+  /// Read where the file has no `tensor`: an equal matrix that the writer of the file left out, or did not.
+  var alternative: String?
   /// The tensor's own shape; nil: `[rows, columns]`. All axes but the last are counted as rows.
   var storedShape: [Int]?
   /// The first stored row, and the distance to the next one.

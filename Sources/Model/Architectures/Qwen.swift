@@ -60,11 +60,13 @@ extension Family {
     return { layer in (types.map { $0[layer] == "sliding_attention" } ?? (layer >= first)) ? window : nil }
   }
 
-  static func qwenFeedForward(_ sizes: DecoderSizes, shared: Int?) throws -> (Int) throws -> any OperationPlan {
+  static func qwenFeedForward(
+    _ sizes: DecoderSizes, shared: Int?, isNormalizedByDefault: Bool = false
+  ) throws -> (Int) throws -> any OperationPlan {
     let configuration = sizes.configuration
     let router = try RouterSpec.softmaxTopK(
       configuration.count("num_experts_per_tok"), of: configuration.count("num_experts", "num_local_experts"),
-      renormalised: configuration.flag("norm_topk_prob", default: false))
+      renormalised: configuration.flag("norm_topk_prob", default: isNormalizedByDefault))
     let width = try configuration.count("moe_intermediate_size")
     let denseWidth = try configuration.optionalCount("intermediate_size")
     let isDense = try configuration.isDense()

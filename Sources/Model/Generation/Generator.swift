@@ -23,7 +23,8 @@ public final class Generator {
     firstToken: Int = 0
   ) throws {
     try sampling.validate()
-    try forward.model.check(prompt.tokens, sequence: prompt.description.name)
+    try forward.model.check(prompt)
+    if forward.model.hasEncoder { throw ModelError.cannotContinue(sequence: prompt.description.name) }
     guard !prompt.tokens.isEmpty else {
       throw ModelError.badOption(name: prompt.description.name, expected: "at least one token", found: "an empty prompt")
     }

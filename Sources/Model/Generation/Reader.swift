@@ -12,8 +12,9 @@ public struct ReadingProgress: Sendable {
 
 /// Result of reading one sequence.
 public struct SequenceScore: Sendable {
+  /// The encoder's included.
   public var tokens: Int
-  /// Tokens that have a surprisal: all but the first of the sequence.
+  /// Tokens that have a surprisal: all but the first that the decoder was fed.
   public var scoredTokens: Int
   /// Sum of their surprisals, nats; NaN when the output head was not computed.
   public var nats: Double
@@ -42,15 +43,23 @@ public struct Reader {
   /// - Returns: one score per sequence that was read whole; fewer than given when stopped by `onProgress`.
   /// - Throws: `ModelError` for a bad sequence (before anything runs); what the sink throws.
   public func read(_ sequences: [TokenSequence], sink: (any RoutingSink)?) throws -> [SequenceScore] {
-    for sequence in sequences { try forward.model.check(sequence.tokens, sequence: sequence.description.name) }
+    for sequence in sequences { try forward.model.check(sequence) }
     let demand = sink?.demand
-    var progress = ReadingProgress(tokens: 0, totalTokens: sequences.reduce(0) { $0 + $1.tokens.count }, sequences: 0)
+    var progress = ReadingProgress(tokens: 0, totalTokens: sequences.reduce(0) { $0 + $1.count }, sequences: 0)
     var scores: [SequenceScore] = []
     var scorer = TokenScorer()
     for (index, sequence) in sequences.enumerated() {
       forward.reset(length: sequence.tokens.count)
       scorer.reset()
       var nats = 0.0
+      if let tokens = sequence.encoder {
+        let batches = forward.encode(tokens, demand: demand, firstToken: firstToken + progress.tokens)
+        var table = TokenTable(firstToken: firstToken + progress.tokens)
+        table.describe(tokens[...], sequence: firstSequence + index, firstPosition: 0, phase: .encode)
+        try sink?.receive(RoutingPass(tokens: table, batches: batches))
+        progress.tokens += tokens.count
+        if let onProgress, !onProgress(progress) { return scores }
+      }
       for start in stride(from: 0, to: sequence.tokens.count, by: forward.passLimit) {
         let end = min(start + forward.passLimit, sequence.tokens.count)
         let tokens = sequence.tokens[start..<end]
@@ -72,7 +81,7 @@ public struct Reader {
       progress.sequences += 1
       scores.append(
         SequenceScore(
-          tokens: sequence.tokens.count, scoredTokens: max(0, sequence.tokens.count - 1), nats: scoresTokens ? nats : .nan))
+          tokens: sequence.count, scoredTokens: max(0, sequence.tokens.count - 1), nats: scoresTokens ? nats : .nan))
     }
     return scores
   }

@@ -5,7 +5,9 @@ import Routing
 
 /// Sees activations as they pass; pointers are valid during the call only.
 public protocol ActivationProbe: AnyObject {
-  /// Hidden states `[tokens, hiddenSize]`; index 0: embeddings; index layerCount: after the final norm.
+  /// Output `[tokens, hiddenSize]` of the encoder, after its final norm.
+  func encoded(_ values: UnsafeBufferPointer<Float>)
+  /// Hidden states `[tokens, hiddenSize]` of the decoder; index 0: embeddings; index layerCount: after the final norm.
   func hidden(_ index: Int, _ values: UnsafeBufferPointer<Float>)
   /// Input and output `[tokens, hiddenSize]` of the routed block of one router.
   func block(_ router: RouterID, input: UnsafeBufferPointer<Float>, output: UnsafeBufferPointer<Float>)

@@ -100,7 +100,7 @@ struct BoundExperts: BoundOperation, @unchecked Sendable {
       let values = try binder.vector(bias, count: spec.expertCount, because: because)
       spec.correctionBias = Array(UnsafeBufferPointer(start: values, count: spec.expertCount))
     }
-    router = try binder.router(spec)
+    router = try Router(spec)
     let real = spec.expertCount - spec.identityExperts
     experts = try (0..<real).map { try plan.expert($0).weights(binder) } + plan.shared.map { try $0.expert.weights(binder) }
     activation = plan.expert(0).activation
@@ -115,11 +115,10 @@ struct BoundExperts: BoundOperation, @unchecked Sendable {
 
   var routerPrecision: StoredType? { routerLinear.weight.type }
 
-  var idleParameters: Int {
+  var idle: WeightSize {
     let routed = experts.dropLast(sharedGates.count)
-    guard let expert = routed.first else { return 0 }
-    let size = expert.up.rows * expert.up.columns + expert.down.rows * expert.down.columns + (expert.gate.map { $0.rows * $0.columns } ?? 0)
-    return max(0, routed.count - router.spec.topK) * size
+    guard let expert = routed.first else { return WeightSize() }
+    return WeightSize(expert.gate, expert.up, expert.down) * max(0, routed.count - router.spec.topK)
   }
 
   func start() -> any RunningOperation { RunningExperts(self) }
@@ -128,11 +127,14 @@ struct BoundExperts: BoundOperation, @unchecked Sendable {
 final class RunningExperts: RunningOperation {
   private let bound: BoundExperts
   private var assignments = ExpertAssignments()
+  private var ledger = CapacityLedger()
 
   init(_ bound: BoundExperts) { self.bound = bound }
 
+  func reset() { ledger = CapacityLedger() }
+
   func run(_ pass: Pass) {
-    let decisions = decide(pass)
+    let decisions = pass.decide(bound.router, bound.id, bound.routerLinear, ledger: &ledger)
     // A probe wants the block's output by itself, and so does a scale.
     let width = pass.count * pass.hiddenSize
     let isApart = pass.probe != nil || bound.outputScale != 1
@@ -147,15 +149,6 @@ final class RunningExperts: RunningOperation {
     if pass.demand != nil { pass.batches.append(decisions) }
   }
 
-  private func decide(_ pass: Pass) -> RoutingBatch {
-    let spec = bound.router.spec
-    let logits = pass.project(bound.routerLinear, from: pass.x)
-    var decisions = RoutingBatch(
-      router: bound.id, expertCount: spec.expertCount, topK: spec.topK, firstToken: pass.firstToken, count: pass.count)
-    bound.router.decide(logits, demand: pass.demand ?? RoutingDemand(statistics: false), into: &decisions)
-    return decisions
-  }
-
   private func carryOut(_ decisions: RoutingBatch, _ pass: Pass, into out: UnsafeMutablePointer<Float>) {
     let spec = bound.router.spec
     let real = spec.expertCount - spec.identityExperts
@@ -167,6 +160,7 @@ final class RunningExperts: RunningOperation {
         chosen[slot] = -1
       }
     }
+    if let dropped = decisions.dropped { for slot in chosen.indices where dropped[slot] { chosen[slot] = -1 } }
     assignments.assign(
       experts: chosen, weights: decisions.routingWeights, tokens: pass.count, topK: spec.topK, expertCount: real,
       always: bound.sharedGates.count)
@@ -185,6 +179,15 @@ final class RunningExperts: RunningOperation {
 }
 
 extension Pass {
+  /// What a router decides about the tokens of the pass; whether anyone listens is in `demand`.
+  func decide(_ router: Router, _ id: RouterID, _ linear: Linear, ledger: inout CapacityLedger) -> RoutingBatch {
+    let logits = project(linear, from: x)
+    var decisions = RoutingBatch(
+      router: id, expertCount: router.spec.expertCount, topK: router.spec.topK, firstToken: firstToken, count: count)
+    router.decide(logits, demand: demand ?? RoutingDemand(statistics: false), ledger: &ledger, into: &decisions)
+    return decisions
+  }
+
   /// Adds every expert's weighted output to the rows of its tokens.
   func runExperts(
     _ experts: [ExpertWeights], _ assignments: borrowing ExpertAssignments, out: UnsafeMutablePointer<Float>,

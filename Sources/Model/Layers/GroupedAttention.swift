@@ -39,6 +39,10 @@ struct AttentionPlan: OperationPlan {
   /// Each row of the query projection holds a head's query and then its output gate.
   var queryCarriesGate = false
   var temperature: TemperaturePlan?
+  /// A token sees the tokens behind it too: encoders, whose sequence comes in one pass.
+  var looksBothWays = false
+  /// Added to the scores by the distance of a key.
+  var distanceBias: DistanceBiasPlan?
 
   func bind(_ binder: WeightBinder) throws -> any BoundOperation { try BoundAttention(self, binder) }
 }
@@ -72,6 +76,8 @@ struct BoundAttention: BoundOperation, @unchecked Sendable {
   let queryNorm: Norm?
   let keyNorm: Norm?
   let sinks: UnsafePointer<Float>?
+  /// `[bucketCount, headCount]`
+  let biasBuckets: UnsafePointer<Float>?
 
   init(_ plan: AttentionPlan, _ binder: WeightBinder) throws {
     self.plan = plan
@@ -87,6 +93,9 @@ struct BoundAttention: BoundOperation, @unchecked Sendable {
     queryNorm = try plan.queryNorm.map { try binder.norm($0.norm, size: $0.scope == .head ? plan.headSize : queries) }
     keyNorm = try plan.keyNorm.map { try binder.norm($0.norm, size: $0.scope == .head ? plan.headSize : keys) }
     sinks = try plan.sinks.map { try binder.vector($0, count: plan.headCount, because: because) }
+    biasBuckets = try plan.distanceBias.map {
+      try binder.vector($0.table, count: $0.bucketCount * plan.headCount, because: "the bucket and head counts in config.json")
+    }
   }
 
   var cacheFloatsPerToken: Int { 2 * plan.keyValueHeadCount * plan.headSize }
@@ -96,9 +105,15 @@ struct BoundAttention: BoundOperation, @unchecked Sendable {
 final class RunningAttention: RunningOperation {
   private let bound: BoundAttention
   private let cache: HeadCache
+  private let bias: DistanceBias?
 
   init(_ bound: BoundAttention) {
     self.bound = bound
+    if let plan = bound.plan.distanceBias, let buckets = bound.biasBuckets {
+      bias = DistanceBias(plan, headCount: bound.plan.headCount, buckets: buckets)
+    } else {
+      bias = nil
+    }
     cache = HeadCache(heads: bound.plan.keyValueHeadCount, keySize: bound.plan.headSize, valueSize: bound.plan.headSize)
   }
 
@@ -143,7 +158,15 @@ final class RunningAttention: RunningOperation {
       scale: plan.scale ?? 1 / Float(plan.headSize).squareRoot(), capacity: cache.capacity)
     call.window = plan.window
     call.sinks = bound.sinks
-    for part in call.cut(chunk: plan.chunk) { pass.pool.attend(part) }
+    call.causal = !plan.looksBothWays
+    if let bias {
+      bias.withValues(positions: call.keyCount) { values, headStride in
+        (call.distanceBias, call.biasHeadStride) = (values, headStride)
+        pass.pool.attend(call)
+      }
+    } else {
+      for part in call.cut(chunk: plan.chunk) { pass.pool.attend(part) }
+    }
     if let gates {
       mt_sigmoid(gates, gates, count * queryWidth)
       mt_multiply(mixed, mixed, gates, count * queryWidth)

@@ -13,20 +13,23 @@ protocol OperationPlan: Sendable {
 protocol BoundOperation: Sendable {
   /// Its routers, in the order of their batches.
   var routers: [RouterDescription] { get }
-  /// Parameters that a token does not meet: those of the experts it does not take.
-  var idleParameters: Int { get }
+  /// Weights that a token does not meet: those of the experts it does not take.
+  var idle: WeightSize { get }
   /// How the router's weights are stored; nil without a router.
   var routerPrecision: StoredType? { get }
   /// Floats that one position adds to the state of a sequence.
   var cacheFloatsPerToken: Int { get }
+  /// Floats of the state of a sequence, whatever its length.
+  var stateFloats: Int { get }
   func start() -> any RunningOperation
 }
 
 extension BoundOperation {
   var routers: [RouterDescription] { [] }
-  var idleParameters: Int { 0 }
+  var idle: WeightSize { WeightSize() }
   var routerPrecision: StoredType? { nil }
   var cacheFloatsPerToken: Int { 0 }
+  var stateFloats: Int { 0 }
 }
 
 /// An operation at work on one sequence.
@@ -61,6 +64,9 @@ final class Pass {
   var out: UnsafeMutablePointer<Float>
   /// Decisions so far, in the order of the model's routers.
   var batches: [RoutingBatch] = []
+  /// `[encodedCount, hiddenSize]`: what the encoder made of the sequence; only in a decoder that has one.
+  var encoded: UnsafeMutablePointer<Float>
+  var encodedCount = 0
 
   init(pool: WorkerPool, hiddenSize: Int) {
     self.pool = pool
@@ -69,6 +75,7 @@ final class Pass {
     rotary = RotaryTables()
     x = arena.floats(1)
     out = x
+    encoded = x
   }
 
   /// A product over the pass's tokens, rows contiguous.
@@ -83,5 +90,27 @@ final class Pass {
     let out = arena.floats(count * linear.weight.rows)
     pool.multiply(product(out, linear, from: x))
     return out
+  }
+}
+
+/// How much of a model something is.
+struct WeightSize: Sendable {
+  var parameters = 0
+  var bytes = 0
+
+  init() {}
+
+  init(_ matrices: WeightMatrix?...) {
+    for case let matrix? in matrices {
+      parameters += matrix.rows * matrix.columns
+      bytes += matrix.rows * matrix.type.rowBytes(columns: matrix.columns)
+    }
+  }
+
+  static func * (size: WeightSize, count: Int) -> WeightSize {
+    var size = size
+    size.parameters *= count
+    size.bytes *= count
+    return size
   }
 }

@@ -4,50 +4,6 @@
 
 import CKernels
 
-/// How the elements of a weight are stored.
-public enum StoredType: UInt32, Sendable, CaseIterable {
-  case f32 = 0
-  case f16 = 1
-  case bf16 = 30
-
-  var kernelType: mt_element_type { mt_element_type(rawValue) }
-  /// Bytes of one stored row of so many elements.
-  public func rowBytes(columns: Int) -> Int { mt_row_bytes(kernelType, columns) }
-}
-
-/// A weight as it lies in the mapped file: `[rows, columns]`, rows `rowBytes` apart, any alignment.
-///
-/// - Note: `@unchecked Sendable`: immutable bytes; whoever mapped them keeps them mapped.
-public struct WeightMatrix: @unchecked Sendable {
-  public var base: UnsafeRawPointer
-  public var type: StoredType
-  public var rows: Int
-  public var columns: Int
-  public var rowBytes: Int
-
-  public init(base: UnsafeRawPointer, type: StoredType, rows: Int, columns: Int, rowBytes: Int? = nil) {
-    self.base = base
-    self.type = type
-    self.rows = rows
-    self.columns = columns
-    self.rowBytes = rowBytes ?? type.rowBytes(columns: columns)
-  }
-
-  /// Some of the rows, as a matrix of its own.
-  public func rows(_ range: Range<Int>) -> WeightMatrix {
-    WeightMatrix(base: base + range.lowerBound * rowBytes, type: type, rows: range.count, columns: columns, rowBytes: rowBytes)
-  }
-
-  /// One row widened to f32: an embedding.
-  public func read(row: Int, into out: UnsafeMutablePointer<Float>) {
-    mt_convert(out, base + row * rowBytes, type.kernelType, columns)
-  }
-
-  var kernelMatrix: mt_matrix {
-    mt_matrix(base: base, row_bytes: rowBytes, rows: rows, depth: columns, type: type.kernelType)
-  }
-}
-
 /// One product `out[t, r] = x[t, :] . weight[r, :] + bias[r]`, or `+=` with `accumulate`.
 public struct Product {
   /// `[tokens, outStride]`, columns `0..<weight.rows` are written.
@@ -114,6 +70,10 @@ public struct Attention {
   public var softcap: Float?
   /// `[heads]` an extra logit in each head's denominator.
   public var sinks: UnsafePointer<Float>?
+  /// Added to the scores of head `h` by the key's distance `d` from the token: `distanceBias[h * biasHeadStride + d]`, d below zero for
+  /// keys before it.
+  public var distanceBias: UnsafePointer<Float>?
+  public var biasHeadStride = 0
 
   /// - Parameter capacity: positions of a cache `[kvHeads, capacity, dim]`, the faster layout (a head's keys lie together;
   ///   rows a multiple of 4 KiB apart compete for a few cache sets). nil: `[position, kvHeads, dim]`.
@@ -150,7 +110,8 @@ public struct Attention {
       q_token_stride: heads * headDim, q_head_stride: headDim, k: keys + kvHead * keyHeadStride, k_stride: keyStride,
       v: values + kvHead * valueHeadStride, v_stride: valueStride, head_dim: headDim, value_dim: valueDim, tokens: range.count,
       group: group, keys: keyCount, first_position: firstPosition + range.lowerBound, causal: causal, window: window ?? 0,
-      scale: scale, softcap: softcap ?? 0, sinks: sinks.map { $0 + kvHead * group })
+      scale: scale, softcap: softcap ?? 0, sinks: sinks.map { $0 + kvHead * group },
+      distance_bias: distanceBias.map { $0 + kvHead * group * biasHeadStride }, bias_head_stride: biasHeadStride)
   }
 }
 

@@ -46,14 +46,25 @@ struct AddedTokens: Sendable {
       }
       idOf[content] = id
       let isNormalized = try entry.boolIfPresent("normalized") ?? true
-      var spelling = content
-      if isNormalized { try normalizer.apply(to: &spelling, matcher) }
-      byID[id] = AddedToken(
-        id: id, content: content, spelling: spelling, isSpecial: try entry.boolIfPresent("special") ?? false,
+      let token = AddedToken(
+        id: id, content: content, spelling: content, isSpecial: try entry.boolIfPresent("special") ?? false,
         isSingleWord: try entry.boolIfPresent("single_word") ?? false, stripsLeft: try entry.boolIfPresent("lstrip") ?? false,
         stripsRight: try entry.boolIfPresent("rstrip") ?? false)
-      if isNormalized { normalized.insert(spelling, value: id) } else { verbatim.insert(spelling, value: id) }
+      try add(token, isNormalized ? normalizer : nil, matcher)
     }
+  }
+
+  /// Tokens with the ids they say; those without a normaliser are looked for in the text as the user wrote it.
+  init(_ tokens: [(token: AddedToken, normalizer: Normalizer?)]) throws(FormatError) {
+    let matcher = PatternMatcher()
+    for (token, normalizer) in tokens where !token.content.isEmpty { try add(token, normalizer, matcher) }
+  }
+
+  private mutating func add(_ token: AddedToken, _ normalizer: Normalizer?, _ matcher: PatternMatcher) throws(FormatError) {
+    var token = token
+    try normalizer?.apply(to: &token.spelling, matcher)
+    byID[token.id] = token
+    if normalizer == nil { verbatim.insert(token.spelling, value: token.id) } else { normalized.insert(token.spelling, value: token.id) }
   }
 
   /// One more than the highest id, 0 without tokens.

@@ -158,17 +158,25 @@ extension MergeTable {
         joined.remove(at: space)
         leftCount = space
       }
-      let ids: (left: Int32, right: Int32, merged: Int32)? = joined.withUnsafeBufferPointer { joined in
-        guard let left = vocabulary.id(of: UnsafeBufferPointer(rebasing: joined[..<leftCount])),
-          let right = vocabulary.id(of: UnsafeBufferPointer(rebasing: joined[leftCount...])),
-          let merged = vocabulary.id(of: joined)
-        else { return nil }
-        return (left, right, merged)
+      guard add(joined, leftCount: leftCount, rank: rank, vocabulary) else {
+        throw merge.unexpected("two tokens that are in the vocabulary, and their join")
       }
-      guard let ids else { throw merge.unexpected("two tokens that are in the vocabulary, and their join") }
-      add(left: ids.left, right: ids.right, merged: ids.merged, rank: rank)
       rank += 1
     }
+  }
+
+  /// Adds the merge of two tokens spelt one after the other; false when one of them, or both together, are no token.
+  mutating func add(_ joined: [UInt8], leftCount: Int, rank: Int, _ vocabulary: Vocabulary) -> Bool {
+    let ids: (left: Int32, right: Int32, merged: Int32)? = joined.withUnsafeBufferPointer { joined in
+      guard let left = vocabulary.id(of: UnsafeBufferPointer(rebasing: joined[..<leftCount])),
+        let right = vocabulary.id(of: UnsafeBufferPointer(rebasing: joined[leftCount...])),
+        let merged = vocabulary.id(of: joined)
+      else { return nil }
+      return (left, right, merged)
+    }
+    guard let ids else { return false }
+    add(left: ids.left, right: ids.right, merged: ids.merged, rank: rank)
+    return true
   }
 }
 

@@ -11,17 +11,27 @@ struct CharacterMap: Sendable {
   /// What each ASCII character becomes by itself.
   private var asciiReplacements: [[UInt8]] = []
 
-  /// Reads the base64 of `precompiled_charsmap`: u32 little-endian byte count of the trie, the trie, the replacements.
+  /// Reads the base64 of `precompiled_charsmap`.
   init(_ json: JSONValue) throws(FormatError) {
     guard let bytes = decodeBase64(try json.requireString()) else { throw json.unexpected("base64") }
-    guard bytes.count >= 4 else { throw json.unexpected("a charsmap with a length") }
+    do throws(Damage) { try self.init(bytes: bytes) } catch { throw json.unexpected(error.expected) }
+  }
+
+  /// What a charsmap should have been.
+  struct Damage: Error {
+    let expected: String
+  }
+
+  /// u32 little-endian byte count of the trie, the trie, the replacements.
+  init(bytes: [UInt8]) throws(Damage) {
+    guard bytes.count >= 4 else { throw Damage(expected: "a charsmap with a length") }
     let trieBytes = Int(Self.word(bytes, 0))
     guard trieBytes % 4 == 0, trieBytes > 0, trieBytes <= bytes.count - 4 else {
-      throw json.unexpected("a charsmap whose trie fits in its \(bytes.count) bytes")
+      throw Damage(expected: "a charsmap whose trie fits in its \(bytes.count) bytes")
     }
     units = stride(from: 4, to: 4 + trieBytes, by: 4).map { Self.word(bytes, $0) }
     replacements = Array(bytes[(4 + trieBytes)...])
-    guard String(validating: replacements, as: UTF8.self) != nil else { throw json.unexpected("a charsmap of UTF-8 text") }
+    guard String(validating: replacements, as: UTF8.self) != nil else { throw Damage(expected: "a charsmap of UTF-8 text") }
     asciiReplacements = (0..<128).map { byte in Array(replacement(for: [byte]) ?? [byte]) }
   }
 

@@ -24,6 +24,12 @@ struct Normalizer: Sendable {
     if let json, !json.isNull { try add(json) }
   }
 
+  /// A charsmap, then what SentencePiece does with several spaces in a row: they become one.
+  init(_ map: CharacterMap?, mergesSpaces: CompiledPattern?) {
+    if let map { steps.append(.characterMap(map)) }
+    if let mergesSpaces { steps.append(.replace(.regex(mergesSpaces), with: [0x20])) }
+  }
+
   private mutating func add(_ json: JSONValue) throws(FormatError) {
     let type = try json.string("type")
     switch type {

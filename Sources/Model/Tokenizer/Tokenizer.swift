@@ -1,6 +1,6 @@
 // How does text become the ids a model was trained on, and back? `Tokenizer` reads a tokenizer.json and runs its pipeline: added tokens,
 // normaliser, pre-tokenizer, model, post-processor; decoder on the way back. Each stage has a file of its own. Equal to the reference
-// (Hugging Face tokenizers) on every text, or refused when the file is read.
+// (Hugging Face tokenizers) on every text, or refused when the file is read. Tokenizers of GGUF files: GGUFTokenizer.swift.
 
 import Formats
 import Synchronization
@@ -14,6 +14,8 @@ public final class Tokenizer: Sendable {
   /// Beginning and end of sequence, when tokenizer_config.json or the template says.
   public let bosToken: Int32?
   public let eosToken: Int32?
+  /// What the file does not say and was taken from elsewhere: whoever shows this tokenizer shows these.
+  public let notes: [String]
 
   let decoder: Decoder
   private let normalizer: Normalizer
@@ -25,7 +27,7 @@ public final class Tokenizer: Sendable {
   /// Working memory at rest; encoding takes one out and puts it back.
   private let pool = Mutex<[EncodingScratch]>([])
 
-  private enum TokenModel: Sendable {
+  enum TokenModel: Sendable {
     case bytePair(BytePairModel)
     case unigram(UnigramModel)
 
@@ -56,33 +58,57 @@ public final class Tokenizer: Sendable {
   }
 
   /// Builds a tokenizer from parsed files.
-  public init(json: JSONValue, configuration: JSONValue? = nil, contentHash: String = "") throws(FormatError) {
-    path = json.fileName
-    self.contentHash = contentHash
-    normalizer = try Normalizer(json.memberIfPresent("normalizer"))
-    preTokenizer = try PreTokenizer(json.memberIfPresent("pre_tokenizer"))
-    model = try Self.model(try json.member("model", expected: "a model"), readsBytes: preTokenizer.yieldsBytes)
-    addedTokens = try AddedTokens(json.memberIfPresent("added_tokens"), vocabulary: model.vocabulary, normalizer: normalizer)
-    decoder = try Decoder(json.memberIfPresent("decoder"))
-    specialContents = Set(addedTokens.byID.values.filter(\.isSpecial).map(\.content))
+  public convenience init(json: JSONValue, configuration: JSONValue? = nil, contentHash: String = "") throws(FormatError) {
+    let normalizer = try Normalizer(json.memberIfPresent("normalizer"))
+    let preTokenizer = try PreTokenizer(json.memberIfPresent("pre_tokenizer"))
+    let model = try Self.model(try json.member("model", expected: "a model"), readsBytes: preTokenizer.yieldsBytes)
+    let added = try AddedTokens(json.memberIfPresent("added_tokens"), vocabulary: model.vocabulary, normalizer: normalizer)
+    let decoder = try Decoder(json.memberIfPresent("decoder"))
 
     var postProcessor = try PostProcessor(json.memberIfPresent("post_processor"))
     let settings = try TokenizerSettings(configuration)
-    let added = addedTokens
-    let vocabulary = model.vocabulary
     func id(_ content: String?) -> Int32? {
       guard let content else { return nil }
       let bytes = Array(content.utf8)
-      return added.byID.values.first { $0.content == bytes }?.id ?? vocabulary.id(of: bytes)
+      return added.byID.values.first { $0.content == bytes }?.id ?? model.vocabulary.id(of: bytes)
     }
-    bosToken = id(settings.bosToken) ?? postProcessor.prefix.first
-    eosToken = id(settings.eosToken) ?? postProcessor.suffix.last
+    let bosToken = id(settings.bosToken) ?? postProcessor.prefix.first
+    let eosToken = id(settings.eosToken) ?? postProcessor.suffix.last
     // As in transformers 5: once either is set, both replace the template (DeepSeek-V3 has its BOS only there).
     if settings.addsBosToken != nil || settings.addsEosToken != nil {
       postProcessor.prefix = settings.addsBosToken == true ? [id(settings.bosToken)].compactMap { $0 } : []
       postProcessor.suffix = settings.addsEosToken == true ? [id(settings.eosToken)].compactMap { $0 } : []
     }
-    self.postProcessor = postProcessor
+    self.init(
+      path: json.fileName, contentHash: contentHash, bosToken: bosToken, eosToken: eosToken,
+      stages: Stages(
+        normalizer: normalizer, addedTokens: added, preTokenizer: preTokenizer, model: model, postProcessor: postProcessor,
+        decoder: decoder))
+  }
+
+  /// Everything between text and ids, wherever it was read from.
+  struct Stages {
+    var normalizer: Normalizer
+    var addedTokens: AddedTokens
+    var preTokenizer: PreTokenizer
+    var model: TokenModel
+    var postProcessor: PostProcessor
+    var decoder: Decoder
+  }
+
+  init(path: String, contentHash: String, bosToken: Int32?, eosToken: Int32?, stages: Stages, notes: [String] = []) {
+    self.path = path
+    self.contentHash = contentHash
+    self.bosToken = bosToken
+    self.eosToken = eosToken
+    self.notes = notes
+    normalizer = stages.normalizer
+    addedTokens = stages.addedTokens
+    preTokenizer = stages.preTokenizer
+    model = stages.model
+    postProcessor = stages.postProcessor
+    decoder = stages.decoder
+    specialContents = Set(stages.addedTokens.byID.values.filter(\.isSpecial).map(\.content))
   }
 
   private static func model(_ json: JSONValue, readsBytes: Bool) throws(FormatError) -> TokenModel {

@@ -30,13 +30,20 @@ struct UnigramModel: Sendable {
       scores.append(try pair[1].requireNumber())
       guard pair[0].withUTF8({ vocabulary.add($0, id: scores.count - 1) }) != nil else { throw pair[0].unexpected("a token") }
     }
+    let unknownToken = try json.integerIfPresent("unk_id", in: 0...max(0, scores.count - 1)).map { Int32($0) }
+    let fallsBackToBytes = try json.boolIfPresent("byte_fallback") ?? false
+    self.init(vocabulary, scores: scores, unknownToken: unknownToken, fallsBackToBytes: fallsBackToBytes, file: json.fileName)
+  }
+
+  /// - Parameter scores: log probability of each id.
+  init(_ vocabulary: Vocabulary, scores: [Double], unknownToken: Int32?, fallsBackToBytes: Bool, file: String) {
     var trie = ByteTrie()
     vocabulary.forEach { trie.insert($0, value: $1) }
-    unknownToken = try json.integerIfPresent("unk_id", in: 0...max(0, scores.count - 1)).map { Int32($0) }
-    fallsBackToBytes = try json.boolIfPresent("byte_fallback") ?? false
     unknownScore = (scores.min() ?? 0) - Self.unknownPenalty
     fallbackSymbols = (0...255).map { vocabulary.id(of: ByteAlphabet.fallbackToken(UInt8($0))) ?? -1 }
-    place = json.fileName
+    place = file
+    self.unknownToken = unknownToken
+    self.fallsBackToBytes = fallsBackToBytes
     self.vocabulary = vocabulary
     self.scores = scores
     self.trie = trie

@@ -16,17 +16,30 @@ struct Comparison {
     self.routers = routers
   }
 
-  /// The tokens fed must be those the file was made from.
+  /// The tokens fed must be those the file was made from, cut into the same sequences.
   mutating func compareInput(_ sequences: [TokenSequence]) throws {
-    guard expected["input_ids"] != nil else { return }
-    compared.insert("input_ids")
-    let ids = try integers("input_ids")
-    let fed = sequences.flatMap(\.tokens)
-    let same = ids == fed
-    report.entries.append(
-      .init(
-        tensor: "input_ids", outcome: same ? .equal : .differs, error: same ? 0 : 1, tolerance: 0,
-        detail: same ? "\(fed.count) tokens" : "\(fed.count) tokens fed, \(ids.count) expected, not the same"))
+    let encoders = sequences.compactMap(\.encoder)
+    let decoders = sequences.map(\.tokens)
+    let sides =
+      encoders.isEmpty
+      ? [("input_ids", "sequence_lengths", decoders)]
+      : [
+        ("encoder_ids", "encoder_lengths", encoders), ("decoder_ids", "decoder_lengths", decoders),
+      ]
+    for (ids, lengths, lists) in sides {
+      try compareIntegers(ids, lists.flatMap(\.self), unit: "tokens")
+      try compareIntegers(lengths, lists.map { Int32($0.count) }, unit: "sequences")
+    }
+  }
+
+  private mutating func compareIntegers(_ name: String, _ fed: [Int32], unit: String) throws {
+    guard expected[name] != nil else { return }
+    compared.insert(name)
+    let wanted = try integers(name)
+    let same = wanted == fed
+    add(
+      name, same ? .equal : .differs, error: same ? 0 : 1, tolerance: 0,
+      detail: same ? "\(fed.count) \(unit)" : "\(fed.count) \(unit) fed, \(wanted.count) expected, not the same")
   }
 
   /// Expert sets by the near-tie rule, then weights per expert.

@@ -27,16 +27,18 @@ public struct Verifier {
   ///
   /// - Throws: `ModelError` for a bad sequence, `FormatError` for a damaged file or a tensor of the wrong type.
   public func verify(_ sequences: [TokenSequence], against expected: SafetensorsFile) throws -> VerificationReport {
-    for sequence in sequences { try model.check(sequence.tokens, sequence: sequence.description.name) }
+    for sequence in sequences { try model.check(sequence) }
     let names = Set(expected.tensors.map(\.name))
-    let capture = VerificationCapture(wanted: names, hiddenSize: model.hiddenSize)
+    let capture = VerificationCapture(wanted: names, finalHidden: model.hasEncoder ? model.decoderLayerCount : nil)
     forward.probe = capture
     defer { forward.probe = nil }
     for sequence in sequences {
       forward.reset(length: sequence.tokens.count)
+      let demand = RoutingDemand(logitsEvery: 1)
+      if let tokens = sequence.encoder { capture.add(forward.encode(tokens, demand: demand)) }
       for start in stride(from: 0, to: sequence.tokens.count, by: forward.passLimit) {
         let tokens = sequence.tokens[start..<min(start + forward.passLimit, sequence.tokens.count)]
-        capture.add(forward.advance(tokens, demand: RoutingDemand(logitsEvery: 1)))
+        capture.add(forward.advance(tokens, demand: demand))
         if names.contains("logits") { capture.append("logits", forward.logits(0..<tokens.count)) }
       }
     }
@@ -80,20 +82,26 @@ public struct VerificationReport: Sendable {
 /// Everything a run produced, by the names of the expected file.
 final class VerificationCapture: ActivationProbe {
   private let wanted: Set<String>
-  private let hiddenSize: Int
+  /// Index of the hidden states that are called `decoder_hidden`; nil without an encoder.
+  private let finalHidden: Int?
   private(set) var floats: [String: [Float]] = [:]
   private(set) var ids: [RouterID: [Int32]] = [:]
 
-  init(wanted: Set<String>, hiddenSize: Int) {
+  init(wanted: Set<String>, finalHidden: Int?) {
     self.wanted = wanted
-    self.hiddenSize = hiddenSize
+    self.finalHidden = finalHidden
   }
 
   func append(_ name: String, _ values: UnsafeBufferPointer<Float>) {
     if wanted.contains(name) { floats[name, default: []].append(contentsOf: values) }
   }
 
-  func hidden(_ index: Int, _ values: UnsafeBufferPointer<Float>) { append("hidden.\(index)", values) }
+  func encoded(_ values: UnsafeBufferPointer<Float>) { append("encoder_hidden", values) }
+
+  func hidden(_ index: Int, _ values: UnsafeBufferPointer<Float>) {
+    append("hidden.\(index)", values)
+    if index == finalHidden { append("decoder_hidden", values) }
+  }
 
   func block(_ router: RouterID, input: UnsafeBufferPointer<Float>, output: UnsafeBufferPointer<Float>) {
     append("\(router).block_in", input)

@@ -1,106 +1,321 @@
-// One checkpoint over mapped files: where its tensors are, whatever the number of shards. Weights stay where they lie in the file;
-// only small vectors (norms, biases) are widened to f32 once.
+// One checkpoint over mapped files: where its tensors are, whatever the format and the number of files. Weights stay where they lie;
+// only vectors are widened to f32, and only matrices that no part of the file holds as such (transposed, reordered or taken apart) are
+// put together once, in memory of our own.
 
 import Formats
 
-/// The tensors of a safetensors folder.
+#if canImport(Darwin)
+  import Darwin
+#elseif canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+/// A file that holds tensors.
+protocol TensorFile: Sendable {
+  var path: String { get }
+  var tensors: [TensorView] { get }
+}
+
+extension SafetensorsFile: TensorFile {}
+extension GGUFFile: TensorFile {}
+
+/// The tensors of a safetensors folder or of a GGUF file with its splits.
 ///
-/// `@unchecked Sendable`: the file maps are read-only, and `vectors` is filled while the model is bound, before it is shared.
+/// `@unchecked Sendable`: the file maps are read-only, and everything else is filled while the model is bound, before it is shared.
 final class Checkpoint: @unchecked Sendable {
-  let directory: String
-  let files: [SafetensorsFile]
-  private let fileByTensor: [String: Int]
-  private var vectors: [UnsafeMutableBufferPointer<Float>] = []
+  /// As the opener named it.
+  let path: String
+  let files: [any TensorFile]
+  private let tensorByName: [String: TensorView]
+  /// nil: tensors have their published names.
+  private let names: GGUFNames?
+  /// Rows and columns that share a scale in checkpoints of 8-bit floats.
+  private let scaleBlock: (rows: Int, columns: Int)
+  private var owned: [UnsafeMutableRawPointer] = []
+  private var assembled: [String: WeightMatrix] = [:]
+  /// Names of tensors that were asked for, as the files spell them.
+  private var usedNames: Set<String> = []
 
   /// Opens `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
   ///
+  /// - Parameter scaleBlock: `weight_block_size` of the configuration.
   /// - Throws: `ModelError.noCheckpoint` when neither is there; `FormatError` for a damaged file.
-  init(directory: String) throws {
-    self.directory = directory
+  init(directory: String, scaleBlock: (rows: Int, columns: Int) = (128, 128)) throws {
+    path = directory
+    names = nil
+    self.scaleBlock = scaleBlock
     let index = directory + "/model.safetensors.index.json"
     let single = directory + "/model.safetensors"
     if FileStatus.exists(index) {
-      let shards = try SafetensorsIndex(path: index)
-      files = try shards.openShards()
-      fileByTensor = shards.shardIndexByTensor
+      files = try SafetensorsIndex(path: index).openShards()
     } else if FileStatus.exists(single) {
-      let file = try SafetensorsFile(path: single)
-      files = [file]
-      fileByTensor = Dictionary(file.tensors.map { ($0.name, 0) }, uniquingKeysWith: { first, _ in first })
+      files = [try SafetensorsFile(path: single)]
     } else {
       throw ModelError.noCheckpoint(path: directory, why: "there is no model.safetensors and no model.safetensors.index.json")
     }
+    tensorByName = Self.table(files)
   }
 
-  deinit { for vector in vectors { vector.deallocate() } }
+  /// The tensors of a GGUF model, found by their published names.
+  init(_ model: GGUFModel) {
+    path = model.path
+    names = model.names
+    scaleBlock = (128, 128)
+    files = model.split.files
+    tensorByName = Self.table(files)
+  }
+
+  deinit { for memory in owned { memory.deallocate() } }
+
+  private static func table(_ files: [any TensorFile]) -> [String: TensorView] {
+    Dictionary(files.flatMap(\.tensors).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+  }
 
   var tensors: [TensorView] { files.flatMap(\.tensors) }
 
-  func has(_ name: String) -> Bool { fileByTensor[name] != nil }
+  /// Names of tensors that nothing has asked for.
+  var unusedTensors: [String] { tensorByName.keys.filter { !usedNames.contains($0) }.sorted() }
 
-  /// - Throws: `ModelError.missingTensor`, or `FormatError` when a shard lacks what the index promises.
-  func tensor(_ name: String) throws -> TensorView {
-    guard let file = fileByTensor[name] else { throw ModelError.missingTensor(file: directory, name: name) }
-    return try files[file].tensor(name)
+  // MARK: What plans ask for
+
+  /// Whether the file holds a tensor of this published name; for tensors that some checkpoints leave out.
+  func has(_ name: String) -> Bool {
+    let place = names.map { $0.place(VectorPlan(name), count: 1).plan.tensor } ?? name
+    return tensorByName[place] != nil
   }
 
-  /// A weight in place: all axes but the last are rows.
-  func matrix(_ name: String, shape: [Int], because: String) throws -> WeightMatrix {
+  /// The matrix of a plan; in place where the file holds it so.
+  ///
+  /// - Throws: `ModelError.missingTensor`, `.tensorShape`, `.tensorType`.
+  func matrix(_ plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> WeightMatrix {
+    guard let names else { return try part(of: plan, rows: rows, columns: columns, because: because) }
+    let whole: WeightMatrix
+    switch names.place(plan, rows: rows, columns: columns) {
+    case .stored(let place): return try part(of: place, rows: rows, columns: columns, because: because)
+    case .gathered(let tensors, let rows, let row):
+      whole = try assemble(plan.tensor) { try gather(tensors, rows: rows, columns: columns, because: because, row) }
+    case .unfolding(let keys, let values): whole = try assemble(plan.tensor) { try unfolding(keys: keys, values: values, because: because) }
+    }
+    return try take(plan, from: whole, rows: rows, columns: columns, name: plan.tensor, shape: [whole.rows, whole.columns], because)
+  }
+
+  /// Widened to f32; valid while this checkpoint lives.
+  func vector(_ plan: VectorPlan, count: Int, because: String) throws -> UnsafePointer<Float> {
+    guard let names else { return try vector(plan, count: count, because: because, change: .none) { $0 } }
+    let (place, change, order) = names.place(plan, count: count)
+    return try vector(place, count: count, because: because, change: change, order)
+  }
+
+  // MARK: Tensors in place
+
+  /// A tensor by the name its file has for it.
+  private func tensor(_ name: String) throws -> TensorView {
+    guard let view = tensorByName[name] else { throw ModelError.missingTensor(file: path, name: name) }
+    usedNames.insert(name)
+    return view
+  }
+
+  /// A whole tensor, all axes but the last as rows. A negative number in `shape` stands for any; axes of one are not compared.
+  private func stored(_ name: String, shape: [Int], because: String) throws -> WeightMatrix {
     let view = try tensor(name)
-    guard view.shape == shape, let columns = shape.last else {
+    let (wanted, found) = (shape.filter { $0 != 1 }, view.shape.filter { $0 != 1 })
+    guard wanted.count == found.count, zip(wanted, found).allSatisfy({ $0 < 0 || $0 == $1 }), names != nil || shape == view.shape,
+      let columns = shape.last
+    else {
       throw ModelError.tensorShape(file: view.file.path, name: name, expected: shape, found: view.shape, because: because)
     }
-    guard let base = view.bytes.baseAddress else { throw ModelError.missingTensor(file: directory, name: name) }
-    return WeightMatrix(base: base, type: try elementType(of: view), rows: shape.dropLast().reduce(1, *), columns: columns)
+    guard let type = StoredType(view.elementType) else {
+      throw ModelError.tensorType(
+        file: view.file.path, name: name, found: view.elementType.safetensorsName, supported: StoredType.supportedNames)
+    }
+    guard let base = view.bytes.baseAddress, columns > 0, columns % type.blockSize == 0 else {
+      throw ModelError.missingTensor(file: path, name: name)
+    }
+    var matrix = WeightMatrix(base: base, type: type, rows: view.elementCount / columns, columns: columns)
+    matrix.scales = try blockScales(of: name, rows: matrix.rows, columns: columns)
+    return matrix
   }
 
-  /// Elements `first`, `first + step`, ... of a tensor, widened to f32; valid while this checkpoint lives.
-  func vector(_ name: String, shape: [Int], first: Int, step: Int, count: Int, because: String) throws -> UnsafePointer<Float> {
-    let stored = try matrix(name, shape: shape, because: because)
-    let columns = stored.columns
-    return try own(count, name: name) { values in
-      var row = [Float](repeating: 0, count: columns)
+  /// The scales of 8-bit floats, in a tensor of their own.
+  private func blockScales(of name: String, rows: Int, columns: Int) throws -> CompanionScales? {
+    guard tensorByName[name + "_scale_inv"] != nil else { return nil }
+    let view = try tensor(name + "_scale_inv")
+    let shape = [(rows + scaleBlock.rows - 1) / scaleBlock.rows, (columns + scaleBlock.columns - 1) / scaleBlock.columns]
+    guard view.shape == shape else {
+      throw ModelError.tensorShape(
+        file: view.file.path, name: view.name, expected: shape, found: view.shape, because: "weight_block_size in config.json")
+    }
+    guard let type = StoredType(view.elementType), [.f32, .bf16, .f16].contains(type), let base = view.bytes.baseAddress else {
+      throw ModelError.tensorType(
+        file: view.file.path, name: view.name, found: view.elementType.safetensorsName, supported: "F32, BF16, F16")
+    }
+    return CompanionScales(
+      base: base, type: type, rowBytes: type.rowBytes(columns: shape[1]), rowsPerScale: scaleBlock.rows,
+      columnsPerScale: scaleBlock.columns)
+  }
+
+  /// 4-bit floats in `NAME_blocks` `[experts, outputs, groups, 16]` with a power of two for each group in `NAME_scales`. Outputs are
+  /// rows here, also where the unquantised tensor has inputs as rows.
+  private func microscaled(_ plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> WeightMatrix {
+    let blocks = try tensor(plan.tensor + "_blocks")
+    let scales = try tensor(plan.tensor + "_scales")
+    let transposition = plan.transposition ?? .init()
+    guard let shape = plan.storedShape, shape.count == 3, plan.transposition != nil, columns % 32 == 0 else {
+      throw ModelError.tensorType(
+        file: blocks.file.path, name: blocks.name, found: "4-bit floats", supported: "stacks of experts with inputs in groups of 32")
+    }
+    let expected = [shape[0], shape[2], columns / 32, 16]
+    guard blocks.shape == expected, blocks.elementType == .u8, scales.shape == expected.dropLast(), scales.elementType == .u8 else {
+      throw ModelError.tensorShape(
+        file: blocks.file.path, name: blocks.name, expected: expected, found: blocks.shape, because: because)
+    }
+    guard let base = blocks.bytes.baseAddress, let scaleBase = scales.bytes.baseAddress else {
+      throw ModelError.missingTensor(file: path, name: blocks.name)
+    }
+    var matrix = WeightMatrix(base: base, type: .f4E2M1, rows: shape[0] * shape[2], columns: columns)
+    matrix.scales = CompanionScales(base: scaleBase, type: .f8E8M0, rowBytes: columns / 32, rowsPerScale: 1, columnsPerScale: 32)
+    let expert = plan.firstRow / columns
+    return matrix.rows(from: expert * shape[2] + transposition.firstColumn, step: transposition.step, count: rows)
+  }
+
+  /// A plan on the names and layouts of the files.
+  private func part(of plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> WeightMatrix {
+    if tensorByName[plan.tensor] == nil, tensorByName[plan.tensor + "_blocks"] != nil {
+      return try microscaled(plan, rows: rows, columns: columns, because: because)
+    }
+    let shape = plan.storedShape ?? [rows, columns]
+    let whole = try stored(plan.tensor, shape: shape, because: because)
+    return try take(plan, from: whole, rows: rows, columns: columns, name: plan.tensor, shape: shape, because)
+  }
+
+  /// The rows, or columns, of a tensor that a plan names.
+  private func take(
+    _ plan: MatrixPlan, from whole: WeightMatrix, rows: Int, columns: Int, name: String, shape: [Int], _ because: String
+  ) throws -> WeightMatrix {
+    let fits: Bool
+    if let transposition = plan.transposition {
+      fits = plan.firstRow + columns <= whole.rows && transposition.firstColumn + (rows - 1) * transposition.step < whole.columns
+    } else {
+      fits = plan.firstRow + (rows - 1) * plan.step < whole.rows && whole.columns == columns
+    }
+    guard fits else {
+      throw ModelError.tensorShape(file: path, name: name, expected: shape, found: [whole.rows, whole.columns], because: because)
+    }
+    guard let transposition = plan.transposition else { return whole.rows(from: plan.firstRow, step: plan.step, count: rows) }
+    let stored = whole.rows(plan.firstRow..<plan.firstRow + columns)
+    return own(rows: rows, columns: columns) { out in
+      for column in 0..<columns {
+        withRow(of: stored, column) { row in
+          for r in 0..<rows { out[r * columns + column] = row[transposition.firstColumn + r * transposition.step] }
+        }
+      }
+    }
+  }
+
+  /// Elements `first`, `first + step`, ... of a tensor; element `i` of the result is element `order(i)` of that sequence.
+  private func vector(
+    _ plan: VectorPlan, count: Int, because: String, change: GGUFVectorChange, _ order: (Int) -> Int
+  ) throws -> UnsafePointer<Float> {
+    let shape = plan.storedShape ?? [count]
+    let whole = try stored(plan.tensor, shape: shape, because: because)
+    guard plan.first + (count - 1) * plan.step < whole.rows * whole.columns else {
+      throw ModelError.tensorShape(file: path, name: plan.tensor, expected: shape, found: [whole.rows, whole.columns], because: because)
+    }
+    let matrix = own(rows: 1, columns: count) { out in
+      var row = [Float](repeating: 0, count: whole.columns)
       var known = -1
       for i in 0..<count {
-        let element = first + i * step
-        if element / columns != known {
-          known = element / columns
-          row.withUnsafeMutableBufferPointer { buffer in if let start = buffer.baseAddress { stored.read(row: known, into: start) } }
+        let element = plan.first + order(i) * plan.step
+        if element / whole.columns != known {
+          known = element / whole.columns
+          withRow(of: whole, known) { row = Array($0) }
         }
-        values[i] = row[element % columns]
+        let value = row[element % whole.columns]
+        switch change {
+        case .none: out[i] = value
+        case .plusOne: out[i] = value - 1
+        case .negatedExponential: out[i] = log(-value)
+        }
+      }
+    }
+    return UnsafePointer(matrix.base.assumingMemoryBound(to: Float.self))
+  }
+
+  // MARK: Tensors that are put together
+
+  private func assemble(_ name: String, _ make: () throws -> WeightMatrix) throws -> WeightMatrix {
+    if let known = assembled[name] { return known }
+    let matrix = try make()
+    assembled[name] = matrix
+    return matrix
+  }
+
+  /// Rows of one or several tensors in another order. A row is whole blocks, so it is copied as it is stored where all have one type.
+  private func gather(
+    _ names: [String], rows: Int, columns: Int, because: String, _ row: (Int) -> (tensor: Int, row: Int)
+  ) throws -> WeightMatrix {
+    let tensors = try names.map { try stored($0, shape: [-1, columns], because: because) }
+    // The count comes first: only what the file holds is worth a list.
+    let places = tensors.reduce(0, { $0 + $1.rows }) == rows ? (0..<rows).map(row) : []
+    guard !places.isEmpty, places.allSatisfy({ $0.row < tensors[$0.tensor].rows }) else {
+      throw ModelError.tensorShape(
+        file: path, name: names.joined(separator: ", "), expected: [rows, columns], found: [tensors.reduce(0) { $0 + $1.rows }, columns],
+        because: because)
+    }
+    if tensors.allSatisfy({ $0.type == tensors[0].type }) {
+      let bytes = tensors[0].rowBytes
+      let memory = allocate(bytes * rows)
+      for (r, place) in places.enumerated() {
+        (memory + r * bytes).copyMemory(from: tensors[place.tensor].base + place.row * bytes, byteCount: bytes)
+      }
+      return WeightMatrix(base: memory, type: tensors[0].type, rows: rows, columns: columns)
+    }
+    return own(rows: rows, columns: columns) { out in
+      for (r, place) in places.enumerated() { tensors[place.tensor].read(row: place.row, into: out + r * columns) }
+    }
+  }
+
+  /// `[heads * (plain + value), latent]` from keys `[heads, latent, plain]` and values `[heads, value, latent]`. Blocks of the keys run
+  /// along the other axis, so they cannot stay quantised.
+  private func unfolding(keys: String, values: String, because: String) throws -> WeightMatrix {
+    let (keyShape, valueShape) = (try tensor(keys).shape, try tensor(values).shape)
+    guard keyShape.count == 3, valueShape.count == 3, keyShape[0] == valueShape[0], keyShape[1] == valueShape[2] else {
+      throw ModelError.tensorShape(file: path, name: keys, expected: [-1, -1, -1], found: keyShape, because: because)
+    }
+    let key = try stored(keys, shape: keyShape, because: because), value = try stored(values, shape: valueShape, because: because)
+    let (heads, latent, plain, width) = (keyShape[0], keyShape[1], keyShape[2], valueShape[1])
+    return own(rows: heads * (plain + width), columns: latent) { out in
+      for head in 0..<heads {
+        let start = out + head * (plain + width) * latent
+        for i in 0..<latent {
+          withRow(of: key, head * latent + i) { row in for p in 0..<plain { start[p * latent + i] = row[p] } }
+        }
+        for v in 0..<width { value.read(row: head * width + v, into: start + (plain + v) * latent) }
       }
     }
   }
 
-  /// A matrix whose row r is column `first + r * step` of the stored one, as f32; valid while this checkpoint lives.
-  func transposed(_ stored: WeightMatrix, first: Int, step: Int, count: Int, name: String) throws -> WeightMatrix {
-    let columns = stored.rows
-    let base = try own(count * columns, name: name) { values in
-      var row = [Float](repeating: 0, count: stored.columns)
-      for column in 0..<columns {
-        row.withUnsafeMutableBufferPointer { buffer in if let start = buffer.baseAddress { stored.read(row: column, into: start) } }
-        for r in 0..<count { values[r * columns + column] = row[first + r * step] }
-      }
-    }
-    return WeightMatrix(base: UnsafeRawPointer(base), type: .f32, rows: count, columns: columns)
+  // MARK: Memory of our own
+
+  private func allocate(_ byteCount: Int) -> UnsafeMutableRawPointer {
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: max(64, byteCount), alignment: 64)
+    owned.append(memory)
+    return memory
   }
 
-  private func own(_ count: Int, name: String, _ fill: (UnsafeMutablePointer<Float>) -> Void) throws -> UnsafePointer<Float> {
-    let values = UnsafeMutableBufferPointer<Float>.allocate(capacity: max(1, count))
-    vectors.append(values)
-    guard let start = values.baseAddress else { throw ModelError.missingTensor(file: directory, name: name) }
-    fill(start)
-    return UnsafePointer(start)
+  private func own(rows: Int, columns: Int, _ fill: (UnsafeMutablePointer<Float>) -> Void) -> WeightMatrix {
+    let memory = allocate(rows * columns * MemoryLayout<Float>.size)
+    fill(memory.bindMemory(to: Float.self, capacity: max(1, rows * columns)))
+    return WeightMatrix(base: memory, type: .f32, rows: rows, columns: columns)
   }
 
-  private func elementType(of view: TensorView) throws -> StoredType {
-    switch view.elementType {
-    case .f32: .f32
-    case .f16: .f16
-    case .bf16: .bf16
-    default:
-      throw ModelError.tensorType(
-        file: view.file.path, name: view.name, found: view.elementType.safetensorsName, supported: "F32, F16, BF16")
+  private func withRow(of matrix: WeightMatrix, _ row: Int, _ body: (UnsafeBufferPointer<Float>) -> Void) {
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: matrix.columns) { buffer in
+      guard let start = buffer.baseAddress else { return }
+      matrix.read(row: row, into: start)
+      body(UnsafeBufferPointer(buffer))
     }
   }
 }

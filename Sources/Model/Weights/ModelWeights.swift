@@ -9,6 +9,7 @@ struct ModelWeights: @unchecked Sendable {
   let checkpoint: Checkpoint
   /// `[vocabularySize, hiddenSize]`
   let embedding: WeightMatrix
+  let encoder: (embedding: WeightMatrix, stack: BoundStack)?
   let decoder: BoundStack
   /// `[vocabularySize, hiddenSize]`
   let outputHead: Linear
@@ -21,10 +22,19 @@ struct ModelWeights: @unchecked Sendable {
     let binder = WeightBinder(checkpoint, hiddenSize: plan.hiddenSize)
     let sizes = "vocab_size, hidden_size in config.json"
     embedding = try binder.matrix(plan.embedding, rows: plan.vocabularySize, columns: plan.hiddenSize, because: sizes)
+    encoder = try plan.encoder.map { encoder in
+      (
+        try binder.matrix(encoder.embedding, rows: plan.vocabularySize, columns: plan.hiddenSize, because: sizes),
+        try BoundStack(encoder.stack, binder)
+      )
+    }
     decoder = try BoundStack(plan.decoder, binder)
     outputHead = try binder.linear(plan.outputHead, rows: plan.vocabularySize, columns: plan.hiddenSize, because: sizes)
-    unusedTensors = checkpoint.tensors.map(\.name).filter { !binder.boundNames.contains($0) }.sorted()
+    unusedTensors = checkpoint.unusedTensors
   }
+
+  /// Of both stacks, the encoder's first.
+  var operations: [any BoundOperation] { (encoder?.stack.operations ?? []) + decoder.operations }
 }
 
 struct BoundStack: Sendable {

@@ -1,5 +1,5 @@
-// Turns names into tensors, checking every shape. What comes out can be computed with and nothing in it can be missing. Weights stay
-// where they lie in the file; only vectors and matrices stored the wrong way round are copied, once.
+// Turns the parts of a plan into what can be computed with; nothing in it can be missing. Where tensors lie, in which format and under
+// which name, is Checkpoint's business.
 
 import Routing
 
@@ -11,8 +11,6 @@ final class WeightBinder {
   let hiddenSize: Int
   /// Absolute index of the block being bound.
   var layer = 0
-  /// Every tensor that was asked for.
-  private(set) var boundNames: Set<String> = []
 
   init(_ checkpoint: Checkpoint, hiddenSize: Int) {
     self.checkpoint = checkpoint
@@ -26,38 +24,14 @@ final class WeightBinder {
   }
 
   func matrix(_ plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> WeightMatrix {
-    boundNames.insert(plan.tensor)
-    let stored = try checkpoint.matrix(plan.tensor, shape: plan.storedShape ?? [rows, columns], because: because)
-    if let transposition = plan.transposition {
-      let last = transposition.firstColumn + (rows - 1) * transposition.step
-      precondition(plan.firstRow + columns <= stored.rows && last < stored.columns, "a plan within its own stored shape")
-      return try checkpoint.transposed(
-        stored.rows(plan.firstRow..<plan.firstRow + columns), first: transposition.firstColumn, step: transposition.step, count: rows,
-        name: plan.tensor)
-    }
-    precondition(plan.firstRow + (rows - 1) * plan.step < stored.rows && stored.columns == columns, "a plan within its own stored shape")
-    return WeightMatrix(
-      base: stored.base + plan.firstRow * stored.rowBytes, type: stored.type, rows: rows, columns: columns,
-      rowBytes: plan.step * stored.rowBytes)
+    var plan = plan
+    if let alternative = plan.alternative, !checkpoint.has(plan.tensor), checkpoint.has(alternative) { plan.tensor = alternative }
+    return try checkpoint.matrix(plan, rows: rows, columns: columns, because: because)
   }
 
   /// Widened to f32; valid while the checkpoint lives.
   func vector(_ plan: VectorPlan, count: Int, because: String) throws -> UnsafePointer<Float> {
-    boundNames.insert(plan.tensor)
-    let shape = plan.storedShape ?? [count]
-    let total = shape.reduce(1, *)
-    precondition(plan.first + (count - 1) * plan.step < total, "a plan within its own stored shape")
-    return try checkpoint.vector(plan.tensor, shape: shape, first: plan.first, step: plan.step, count: count, because: because)
-  }
-
-  /// - Throws: `ModelError.configuration` when the fields of the router contradict each other.
-  func router(_ spec: RouterSpec) throws -> Router {
-    do {
-      return try Router(spec)
-    } catch RoutingError.invalidSpec(let expected, let found) {
-      throw ModelError.configuration(
-        file: "config.json", key: "the router's fields (block \(layer))", expected: expected, found: found)
-    }
+    try checkpoint.vector(plan, count: count, because: because)
   }
 
   func norm(_ plan: NormPlan, size: Int) throws -> Norm {

@@ -1,24 +1,28 @@
-// The decisions of a run in the order that exports promise: by sequence, then by position. Engines that interleave sequences feed
+// The decisions of a run in the order that exports promise: by sequence, then by position, an encoder's tokens
+// before the decoder's. Engines that interleave sequences feed
 // tokens in another order; then a page is visited once for each sequence it touches, and memory stays bounded all the same.
 
 import GRDB
 import Routing
 
-/// Tokens of a run in order of sequence and position.
+/// Tokens of a run in order of sequence, stack and position.
 struct TokenOrder {
+  /// Sorts an encoder's tokens before the others of their sequence.
+  static let columns = "sequence, phase <> \(TokenPhase.encode.rawValue), position, token"
+
   /// `[tokens]`: rows of the run's token table.
   let tokens: [Int]
   /// `[sequences]`: how many tokens each has.
   let lengths: [Int32]
 
-  /// - Parameter wanted: which tokens count; nil for all.
-  init(trace: TraceReader, run: RunSummary, where wanted: (Int) -> Bool = { _ in true }) throws {
+  /// - Parameter encoded: only the tokens that an encoder was fed, or only the others; nil for all.
+  init(trace: TraceReader, run: RunSummary, encoded: Bool? = nil) throws {
     var tokens: [Int] = []
     var lengths: [Int32] = []
     tokens.reserveCapacity(min(run.tokenCount, 1 << 20))
     try trace.read { db in
       let rows = try Row.fetchCursor(
-        db, sql: "SELECT token, sequence FROM token WHERE run = ? AND token < ? ORDER BY sequence, position, token",
+        db, sql: "SELECT token, sequence, phase FROM token WHERE run = ? AND token < ? ORDER BY \(Self.columns)",
         arguments: [run.id, run.tokenCount])
       while let row = try rows.next() {
         let token = try row.count(0)
@@ -26,7 +30,7 @@ struct TokenOrder {
         guard sequence < TraceReader.sequenceLimit else {
           throw StoreError.damaged(file: trace.file, place: "tokens of run \(run.id)", problem: "sequence \(sequence) of token \(token)")
         }
-        if !wanted(token) { continue }
+        if let encoded, (try row.count(2) == Int(TokenPhase.encode.rawValue)) != encoded { continue }
         while lengths.count <= sequence { lengths.append(0) }
         lengths[sequence] += 1
         tokens.append(token)

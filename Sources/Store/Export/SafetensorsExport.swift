@@ -43,32 +43,8 @@ private struct RowSide {
       let order = try TokenOrder(trace: trace, run: run)
       return [RowSide(idsName: "input_ids", lengthsName: "sequence_lengths", hasPhase: true, routers: routers, order: order)]
     }
-    // The tokens that a stack's routers decided on are that stack's.
-    let known = encoder.first ?? decoder[0]
-    let spans = try trace.read { db in
-      try Row.fetchAll(
-        db,
-        sql: """
-          SELECT p.first_token, p.token_count FROM page AS p JOIN router AS r ON r.id = p.router
-          WHERE r.run = ? AND r.stack = ? AND r.layer = ? ORDER BY p.first_token
-          """, arguments: [run.id, known.stack.rawValue, known.layer.rawValue]
-      ).map { row in
-        let first = try row.count(0)
-        return first..<first + (try row.count(1))
-      }
-    }
-    func isKnown(_ token: Int) -> Bool {
-      var low = 0
-      var high = spans.count
-      while low < high {
-        let middle = (low + high) / 2
-        if spans[middle].upperBound <= token { low = middle + 1 } else { high = middle }
-      }
-      return low < spans.count && spans[low].contains(token)
-    }
-    let isEncoder = encoder.isEmpty ? { !isKnown($0) } : isKnown
-    let encoderOrder = try TokenOrder(trace: trace, run: run, where: isEncoder)
-    let decoderOrder = try TokenOrder(trace: trace, run: run) { !isEncoder($0) }
+    let encoderOrder = try TokenOrder(trace: trace, run: run, encoded: true)
+    let decoderOrder = try TokenOrder(trace: trace, run: run, encoded: false)
     return [
       RowSide(idsName: "encoder_ids", lengthsName: "encoder_lengths", hasPhase: false, routers: encoder, order: encoderOrder),
       RowSide(idsName: "decoder_ids", lengthsName: "decoder_lengths", hasPhase: true, routers: decoder, order: decoderOrder),

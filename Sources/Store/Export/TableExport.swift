@@ -20,7 +20,8 @@ struct ExportTable {
 
   static func tokens(of run: RunSummary) -> ExportTable {
     let columns = ["run", "token", "sequence", "position", "token_id", "phase", "surprisal", "next_token_entropy", "text"]
-    let sql = "SELECT \(columns.joined(separator: ", ")) FROM tokens WHERE run = \(run.id) ORDER BY sequence, position, token"
+    let order = "sequence, phase <> 'encode', position, token"
+    let sql = "SELECT \(columns.joined(separator: ", ")) FROM tokens WHERE run = \(run.id) ORDER BY \(order)"
     return ExportTable(columns: columns, sql: sql, singles: ["surprisal", "next_token_entropy"])
   }
 }

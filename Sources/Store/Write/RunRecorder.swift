@@ -10,7 +10,8 @@ final class RunRecorder {
   let file: String
   let run: Int64
   private let database: DatabaseQueue
-  private let description: RunDescription
+  private var description: RunDescription
+  private var isRevised = false
   private let pieces: (Int32) -> [UInt8]?
   private let pageTokens: Int
 
@@ -69,6 +70,12 @@ final class RunRecorder {
   func append(sequences more: [SequenceDescription]) {
     dirtySequences.formUnion(sequences.count..<sequences.count + more.count)
     sequences += more
+  }
+
+  /// Changes what is said about the run.
+  func revise(_ change: (inout RunDescription) -> Void) {
+    change(&description)
+    isRevised = true
   }
 
   // MARK: Receiving
@@ -149,6 +156,9 @@ final class RunRecorder {
     var bytes = storedBytes
     try StoreError.translating(file) {
       try database.write { db in
+        if isRevised {
+          try db.execute(sql: "UPDATE run SET description = ? WHERE id = ?", arguments: [try Self.stored(description), run])
+        }
         try insertTokens(db)
         for id in routerOrder {
           guard let record = routers[id] else { continue }
@@ -168,6 +178,7 @@ final class RunRecorder {
     }
     for (id, writes) in written { routers[id]?.committed(writes) }
     storedBytes = bytes
+    isRevised = false
     fresh = TokenTable(firstToken: tokenCount)
     dirtySequences.removeAll(keepingCapacity: true)
     freshTokenIDs.removeAll(keepingCapacity: true)
@@ -203,15 +214,19 @@ final class RunRecorder {
 
   // MARK: Beginning
 
-  private static func insertRun(_ db: Database, _ description: RunDescription, process: ProcessIdentity, now: Double) throws -> Int64 {
+  private static func stored(_ description: RunDescription) throws -> String {
     var stored = description
     stored.routers = []  // each has its own row
+    return try TraceCoding.json(stored)
+  }
+
+  private static func insertRun(_ db: Database, _ description: RunDescription, process: ProcessIdentity, now: Double) throws -> Int64 {
     try db.execute(
       sql: """
         INSERT INTO run (name, tags, description, state, started_at, heartbeat, process, host) VALUES (?, ?, ?, 'running', ?, ?, ?, ?)
         """,
       arguments: [
-        description.name, try TraceCoding.json(description.tags), try TraceCoding.json(stored), description.startedAt, now,
+        description.name, try TraceCoding.json(description.tags), try stored(description), description.startedAt, now,
         process.id, process.host,
       ])
     return db.lastInsertedRowID

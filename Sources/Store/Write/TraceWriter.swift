@@ -76,6 +76,9 @@ public final class TraceWriter: RoutingSink, Sendable {
   /// Describes further sequences of the run, before or after their tokens come.
   public func append(sequences: [SequenceDescription]) throws { try worker.append(sequences: sequences) }
 
+  /// Changes what is said about the run: facts that become known only while it goes on. Its routers stay as they are.
+  public func revise(_ change: @escaping @Sendable (inout RunDescription) -> Void) { worker.revise(change) }
+
   /// Returns when everything received so far is on disk.
   public func flush() throws { try worker.flush() }
 

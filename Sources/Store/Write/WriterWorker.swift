@@ -81,6 +81,14 @@ final class WriterWorker: @unchecked Sendable {
     queue.sync { recorder.append(sequences: sequences) }
   }
 
+  /// Stored with the next commit.
+  func revise(_ change: @escaping @Sendable (inout RunDescription) -> Void) {
+    queue.async { [self] in
+      recorder.revise(change)
+      if uncommittedSince == nil { uncommittedSince = .now() }
+    }
+  }
+
   func flush() throws {
     queue.sync {
       drain()

@@ -52,7 +52,8 @@ extension CursesTerminal {
     if wanted[1].revents != 0 { try answerCalls() }
     let seen = Int32(wanted[0].revents)
     if seen & (POLLERR | POLLHUP | POLLNVAL) != 0 || (seen & POLLIN != 0 && Int(moetop_readable(input)) <= 0) {
-      isGone = true
+      // A handler that gave the terminal back also put its line mode back, which looks the same from here.
+      if let signal = ExitGuard.pendingSignal { queue.append(.terminated(signal)) } else { isGone = true }
     }
   }
 

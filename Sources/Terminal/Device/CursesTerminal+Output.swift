@@ -48,7 +48,10 @@ extension CursesTerminal {
 
   public func send(_ control: String) throws { try writeAll(Array(control.utf8)) }
 
-  func writeAll(_ bytes: [UInt8]) throws {
+  /// Nothing is written to a terminal that was given back.
+  private func writeAll(_ bytes: [UInt8]) throws { try ExitGuard.guarding { try writeOut(bytes) } }
+
+  private func writeOut(_ bytes: [UInt8]) throws {
     var rest = bytes[...]
     while !rest.isEmpty {
       let count = rest.withUnsafeBytes { write(output, $0.baseAddress, $0.count) }

@@ -131,8 +131,6 @@ public final class CursesTerminal: TerminalDevice {
       try? send(CursesTerminal.ownModesOff)
       endwin()
     }
-    // Also after a signal: a frame may have been under way when its handler restored the screen.
-    if ExitGuard.pendingSignal != nil { try? writeAll(termination) }
     ExitGuard.disarm()
     ExitGuard.finish()
     delscreen(screen)

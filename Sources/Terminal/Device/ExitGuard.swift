@@ -35,6 +35,13 @@ enum ExitGuard {
   /// Takes the modes as they are now for those to put back.
   static func remember(tty: Int32) { _ = moetop_guard_remember(tty) }
 
+  /// Runs `write` unless the terminal was given back; a signal that asks for the end meanwhile gives it back afterwards.
+  static func guarding(_ write: () throws -> Void) rethrows {
+    guard moetop_guard_begin_write() == 1 else { return }
+    defer { moetop_guard_end_write() }
+    try write()
+  }
+
   static var isArmed: Bool { moetop_guard_is_armed() == 1 }
 
   /// The signal that asked for the end, and thanks: the program will end by itself now.

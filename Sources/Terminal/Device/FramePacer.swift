@@ -4,7 +4,7 @@
 /// Decides for each turn of a run loop whether to draw now or how long to wait.
 public struct FramePacer: Hashable, Sendable {
   /// Share of the time that frames may take while nobody presses a key.
-  public static let budget = 0.04
+  public static let budget = 0.03
   /// However dear frames are, two a second are drawn.
   public static let longestInterval = Duration.milliseconds(500)
 

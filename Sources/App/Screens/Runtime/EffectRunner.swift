@@ -15,8 +15,8 @@ protocol EngineDriver: AnyObject {
   func takeEvents() -> [EngineEvent]
   /// Whether something happened that was not taken yet.
   var hasEvents: Bool { get }
-  /// Ends it and closes its recording.
-  func close()
+  /// Ends it and closes its recording with that outcome.
+  func close(_ outcome: RunOutcome)
 }
 
 /// What the user chose on the command line.
@@ -62,7 +62,7 @@ final class EffectRunner {
     case .engine(let request): engine?.send(request)
     case .open(let text): open(text)
     case .startEngine(let path, let source): start(path, source: source)
-    case .closeEngine: closeEngine()
+    case .closeEngine: closeEngine(.completed)
     case .listRuns: listRuns()
     case .readTexts(let path):
       background { [post] in post(.texts(Self.attempt { try TextFile.read(path) }, path: path)) }
@@ -86,8 +86,8 @@ final class EffectRunner {
     return true
   }
 
-  func closeEngine() {
-    engine?.close()
+  func closeEngine(_ outcome: RunOutcome) {
+    engine?.close(outcome)
     engine = nil
   }
 
@@ -127,7 +127,7 @@ final class EffectRunner {
   }
 
   private func start(_ path: String, source: String) {
-    closeEngine()
+    closeEngine(.completed)
     _ = load.next()
     let plan =
       settings.records
@@ -163,7 +163,8 @@ final class EffectRunner {
     var fold = UncertainTokens(threshold: query.threshold, capacity: 5000)
     fold.add(query.pass)
     return UncertainList(
-      tokens: fold.result(), threshold: query.threshold, uncertainTokens: fold.uncertainTokens, uncertainDecisions: fold.uncertainDecisions,
+      tokens: fold.result(), router: query.router, threshold: query.threshold, uncertainTokens: fold.uncertainTokens,
+      uncertainDecisions: fold.uncertainDecisions,
       tokenCount: fold.tokens, end: query.end)
   }
 

@@ -6,6 +6,7 @@
 
 import Foundation
 import Model
+import Store
 import Synchronization
 import Terminal
 
@@ -53,7 +54,7 @@ final class ScriptPlayer {
     if let failure { throw failure }
   }
 
-  func finish() { runner?.closeEngine() }
+  func finish() { runner?.closeEngine(.completed) }
 
   private func step(_ line: String) throws -> Bool {
     let parts = line.split(separator: " ", maxSplits: 1).map(String.init)
@@ -168,11 +169,15 @@ private final class DrivenEngine: EngineDriver {
   }
 
   var isBusy: Bool { core?.isBusy ?? false }
-  func advance() { core?.advance() }
+
+  func advance() {
+    core?.advance()
+    core?.handOver()
+  }
 
   func send(_ request: EngineRequest) {
     core?.take(request)
-    if request == .step { core?.advance() }
+    if request == .step { advance() }
   }
 
   var hasEvents: Bool { !events.list.isEmpty }
@@ -182,8 +187,8 @@ private final class DrivenEngine: EngineDriver {
     return events.list
   }
 
-  func close() {
-    core?.shutDown()
+  func close(_ outcome: RunOutcome) {
+    core?.shutDown(outcome)
     core = nil
   }
 }

@@ -2,6 +2,7 @@
 // change; the terminal is given back on every way out, and errors are told after that.
 
 import Foundation
+import Store
 import Synchronization
 import Terminal
 
@@ -76,7 +77,8 @@ final class TerminalLoop {
       if runner.engine?.hasEvents == true { pacer.invalidate() }
       if !isDone, pacer.take(now: .now) { showFrame() }
     }
-    runner.closeEngine()
+    // Whoever leaves ends the session as it should end; a signal or a lost terminal cuts it short.
+    runner.closeEngine(failure == nil ? .completed : .stopped)
     terminal.close()
     if let failure { throw failure }
   }
@@ -183,5 +185,5 @@ final class TerminalLoop {
 }
 
 extension EngineSession: EngineDriver {
-  func close() { close(timeout: 5) }
+  func close(_ outcome: RunOutcome) { close(outcome, timeout: 5) }
 }

@@ -1,0 +1,99 @@
+import ArgumentParser
+import Formats
+import Foundation
+import Model
+
+/// Which models are on this machine, and which of them run here.
+struct Models: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "List the models on this machine.",
+    discussion: """
+      moetop models
+      moetop models ~/checkpoints --json
+
+      Without folders: the Hugging Face cache, Ollama, LM Studio, llama.cpp's cache and the folders in MOETOP_MODELS (colons between
+      them). Only headers are read, and nothing is downloaded.
+      """)
+
+  @Argument(help: ArgumentHelp("Folders to look through instead of the usual places.", valueName: "folder")) var folders: [String] = []
+  @Flag(help: "Print the result as JSON.") var json = false
+
+  func run() throws {
+    let places = ModelPlaces(environment: ProcessInfo.processInfo.environment, home: NSHomeDirectory())
+    let listing = ModelListing(folders.isEmpty ? places.everything() : folders.flatMap { places.models(in: $0) })
+    if json { return StandardOutput.write(listing.json) }
+    if listing.rows.isEmpty {
+      let looked = folders.isEmpty ? places.places : folders
+      StandardOutput.write("no models in\n" + looked.map { "  \($0)\n" }.joined())
+    } else {
+      StandardOutput.write(listing.text)
+    }
+  }
+}
+
+/// Found checkpoints with what their headers say.
+struct ModelListing {
+  struct Row {
+    var found: ModelPlaces.Found
+    /// Nil for a place that could not be looked into.
+    var summary: ModelSummary?
+
+    var obstacle: String? { found.problem ?? summary?.obstacle }
+  }
+
+  let rows: [Row]
+
+  init(_ found: [ModelPlaces.Found]) {
+    rows = found.map { Row(found: $0, summary: $0.problem == nil ? ModelSummary(path: $0.path) : nil) }
+  }
+
+  /// A table, the reasons of what does not run below the rows they belong to.
+  var text: String {
+    var table = TextTable([
+      .left("model"), .left("family"), .right("parameters"), .right("size"), .left("stored"), .left("runs"), .left("path"),
+    ])
+    for row in rows {
+      let summary = row.summary
+      table.rows.append([
+        row.found.name, summary?.family ?? "–", summary?.parameters.map { Show.count($0) } ?? "–",
+        summary?.bytes.map { Show.bytes($0) } ?? "–",
+        summary?.stored?.lowercased() ?? "–", row.obstacle == nil ? "yes" : "no", row.found.path,
+      ])
+    }
+    let lines = table.text.split(separator: "\n")
+    var text = lines.first.map { "\($0)\n" } ?? ""
+    for (line, row) in zip(lines.dropFirst(), rows) {
+      text += "\(line)\n"
+      if let obstacle = row.obstacle { text += "  \(obstacle)\n" }
+    }
+    let running = rows.count { $0.obstacle == nil }
+    return text + "\(rows.count) found, \(running) can be opened; from headers alone: moetop inspect PATH checks every tensor\n"
+  }
+
+  var json: String {
+    var writer = JSONWriter()
+    writer.object { writer in
+      writer.member("schema", "moetop.models/1")
+      writer.member("models") { writer in
+        writer.array { writer in
+          for row in rows {
+            writer.object { writer in
+              writer.member("name", row.found.name)
+              writer.member("path", row.found.path)
+              if let summary = row.summary {
+                writer.member("format", summary.container.rawValue)
+                if let family = summary.family { writer.member("family", family) }
+                if let parameters = summary.parameters { writer.member("parameters", parameters) }
+                if let bytes = summary.bytes { writer.member("bytes", bytes) }
+                if let stored = summary.stored { writer.member("stored", stored) }
+              }
+              writer.member("supported", row.obstacle == nil)
+              if let obstacle = row.obstacle { writer.member("reason", obstacle) }
+            }
+          }
+        }
+      }
+    }
+    return writer.text + "\n"
+  }
+}

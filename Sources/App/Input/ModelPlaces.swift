@@ -1,0 +1,148 @@
+// Where do models lie on this machine? The caches of the programs that download them, `MOETOP_MODELS`, and folders the user names. Looked
+// through, never changed, and nothing is downloaded. Environment and home come from the caller.
+
+import Formats
+import Foundation
+
+/// Finds checkpoints in the places where they are kept.
+struct ModelPlaces {
+  /// One checkpoint, or a place that could not be looked into.
+  struct Found: Equatable {
+    var name: String
+    var path: String
+    /// Why there is only a path.
+    var problem: String?
+  }
+
+  let environment: [String: String]
+  let home: String
+
+  /// Folders inside each other that are looked through.
+  private static let depthLimit = 5
+
+  /// Everything in the usual places, in their order; what two of them share is listed once.
+  func everything() -> [Found] {
+    let lists =
+      [huggingFace(), ollama()] + (lmStudio + [llamaCache] + own).filter { FileStatus.exists($0) }.map { models(in: $0) }
+    return lists.flatMap { $0 }.withoutRepetition
+  }
+
+  /// The folders that are looked through, for the message when nothing was found.
+  var places: [String] { [hub, ollamaFolder] + lmStudio + [llamaCache] + own }
+
+  // MARK: Places
+
+  private func folder(_ variable: String) -> String? { environment[variable].flatMap { $0.isEmpty ? nil : $0 } }
+
+  private var cache: String { folder("XDG_CACHE_HOME") ?? home + "/.cache" }
+
+  private var hub: String {
+    folder("HF_HUB_CACHE") ?? folder("HUGGINGFACE_HUB_CACHE") ?? (folder("HF_HOME") ?? cache + "/huggingface") + "/hub"
+  }
+
+  private var ollamaFolder: String { folder("OLLAMA_MODELS") ?? home + "/.ollama/models" }
+  private var lmStudio: [String] { [home + "/.lmstudio/models", home + "/.cache/lm-studio/models"] }
+  private var llamaCache: String { folder("LLAMA_CACHE") ?? cache + "/llama.cpp" }
+  private var own: [String] { (environment["MOETOP_MODELS"] ?? "").split(separator: ":").map(String.init) }
+
+  /// `models--OWNER--NAME/snapshots/REVISION/`: files that link to blobs.
+  private func huggingFace() -> [Found] {
+    guard FileStatus.exists(hub) else { return [] }
+    guard let repositories = names(in: hub) else { return [unreadable(hub)] }
+    return repositories.filter { $0.hasPrefix("models--") }.flatMap { repository -> [Found] in
+      let title = repository.dropFirst("models--".count).split(separator: "-", omittingEmptySubsequences: false)
+      let snapshots = "\(hub)/\(repository)/snapshots"
+      guard FileStatus.exists(snapshots) else { return [] }
+      guard let revisions = names(in: snapshots) else { return [unreadable(snapshots)] }
+      // "--" parts owner and name.
+      let name = title.joined(separator: "-").replacingOccurrences(of: "--", with: "/")
+      return revisions.flatMap { revision in
+        models(in: "\(snapshots)/\(revision)").map { found in
+          let file = found.path.hasSuffix(".gguf") ? "/" + last(found.path) : ""
+          let mark = revisions.count > 1 ? "@" + revision.prefix(7) : ""
+          return Found(name: name + mark + file, path: found.path, problem: found.problem)
+        }
+      }
+    }
+  }
+
+  /// `manifests/REGISTRY/NAMESPACE/NAME/TAG` name blobs by their hash.
+  private func ollama() -> [Found] {
+    let manifests = ollamaFolder + "/manifests"
+    guard FileStatus.exists(manifests) else { return [] }
+    return files(below: manifests, depth: 4).map { path in
+      let parts = path.dropFirst(manifests.count + 1).split(separator: "/").map(String.init)
+      let title = parts.dropFirst().filter { $0 != "library" }
+      let name = title.dropLast().joined(separator: "/") + ":" + (title.last ?? "")
+      do {
+        for layer in try JSON.read(path).array("layers")
+        where try layer.stringIfPresent("mediaType") == "application/vnd.ollama.image.model" {
+          let digest = try layer.string("digest").replacingOccurrences(of: ":", with: "-")
+          guard !digest.contains("/") else { throw layer.unexpected("a digest") }
+          return Found(name: name, path: "\(ollamaFolder)/blobs/\(digest)")
+        }
+        return Found(name: name, path: path, problem: "the manifest names no model")
+      } catch {
+        return Found(name: name, path: path, problem: "\(error)")
+      }
+    }
+  }
+
+  // MARK: Folders
+
+  /// Checkpoints in and below `folder`: folders with config.json, GGUF files (of split ones the first).
+  func models(in folder: String) -> [Found] {
+    var folder = folder
+    while folder.count > 1, folder.hasSuffix("/") { folder.removeLast() }
+    return models(in: folder, depth: Self.depthLimit)
+  }
+
+  private func models(in folder: String, depth: Int) -> [Found] {
+    guard let names = names(in: folder) else { return [unreadable(folder)] }
+    var found: [Found] = []
+    if names.contains("config.json") { found.append(Found(name: last(folder), path: folder)) }
+    for name in names where name.hasSuffix(".gguf") && !isLaterPart(name) { found.append(Found(name: name, path: "\(folder)/\(name)")) }
+    guard depth > 1 else { return found }
+    for name in names where !name.hasPrefix(".") && isFolder("\(folder)/\(name)") {
+      found += models(in: "\(folder)/\(name)", depth: depth - 1)
+    }
+    return found
+  }
+
+  /// `…-00002-of-00003.gguf` belongs to the first part.
+  private func isLaterPart(_ name: String) -> Bool {
+    let parts = name.dropLast(".gguf".count).split(separator: "-")
+    guard parts.count >= 3, parts[parts.count - 2] == "of", let number = Int(parts[parts.count - 3]), Int(parts[parts.count - 1]) != nil
+    else {
+      return false
+    }
+    return number > 1
+  }
+
+  private func files(below folder: String, depth: Int) -> [String] {
+    (names(in: folder) ?? []).filter { !$0.hasPrefix(".") }.flatMap { name -> [String] in
+      let path = "\(folder)/\(name)"
+      return isFolder(path) ? (depth > 1 ? files(below: path, depth: depth - 1) : []) : [path]
+    }
+  }
+
+  private func names(in folder: String) -> [String]? { try? FileManager.default.contentsOfDirectory(atPath: folder).sorted() }
+
+  private func isFolder(_ path: String) -> Bool {
+    var isFolder: ObjCBool = false
+    return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder.boolValue
+  }
+
+  private func unreadable(_ folder: String) -> Found {
+    Found(name: last(folder), path: folder, problem: FileStatus.exists(folder) ? "the folder cannot be read" : "there is no such folder")
+  }
+
+  private func last(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
+}
+
+extension [ModelPlaces.Found] {
+  fileprivate var withoutRepetition: [ModelPlaces.Found] {
+    var seen: Set<String> = []
+    return filter { seen.insert(URL(fileURLWithPath: $0.path).resolvingSymlinksInPath().path).inserted }
+  }
+}

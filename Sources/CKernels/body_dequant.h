@@ -1,0 +1,397 @@
+// What the bits of a stored weight mean, as f32: one function a type, each over whole blocks. Every form includes this file and
+// the compiler vectorises the loops for it; nothing is fused (FP_CONTRACT is off), so the bits are the same in every form and
+// equal to the reference's. Rows have any alignment: bytes are read one by one, wider numbers through memcpy.
+//
+// The layouts are ggml's (and, for the 8-bit floats, OCP's). d is an f16 scale at the place the layout gives it.
+
+#pragma STDC FP_CONTRACT OFF
+
+/// A short loop that stays one, so that it becomes vectors instead of many single steps.
+#define EACH(count) _Pragma("clang loop unroll(disable)") for (int j = 0; j < (count); j++)
+
+static inline float float_from_bits(uint32_t bits) {
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+static inline uint32_t bits_of_float(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+/// The exponent is too small by 112: a product puts it right, subnormals included, exactly.
+static inline float float_from_half(uint16_t half) {
+  const uint32_t sign = (uint32_t)(half & 0x8000) << 16, rest = (uint32_t)(half & 0x7fff) << 13;
+  const uint32_t beyond = rest | 0x7f800000u | (half & 0x3ff ? 0x400000u : 0);  // infinity, or a quiet NaN
+  const uint32_t bits = (half & 0x7c00) == 0x7c00 ? beyond : bits_of_float(float_from_bits(rest) * 0x1p112f);
+  return float_from_bits(sign | bits);
+}
+
+static inline float half_at(const uint8_t *p) {
+  uint16_t half;
+  memcpy(&half, p, sizeof half);
+  return float_from_half(half);
+}
+
+/// Four exponent bits of bias 7, three fraction bits; no infinity.
+static inline float float_from_e4m3(uint8_t byte) {
+  const uint32_t sign = (uint32_t)(byte & 0x80) << 24, rest = (uint32_t)(byte & 0x7f) << 20;
+  const uint32_t bits = (byte & 0x7f) == 0x7f ? 0x7fc00000u : bits_of_float(float_from_bits(rest) * 0x1p120f);
+  return float_from_bits(sign | bits);
+}
+
+/// A power of two, 2^(byte - 127); 255 is NaN.
+static inline float float_from_e8m0(uint8_t byte) {
+  return float_from_bits(byte == 0 ? 0x00400000u : byte == 255 ? 0x7fc00000u : (uint32_t)byte << 23);
+}
+
+/// Twice the 4-bit floats (two exponent bits, one of fraction), so that they are whole numbers.
+static const int8_t twice_e2m1[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+#ifndef MT_HAS_LOOKUP  // forms with a byte shuffle bring their own
+/// The entries of a table for the low and the high halves of 16 bytes.
+static inline void lookup_halves(int8_t *restrict low, int8_t *restrict high, const uint8_t *bytes, const int8_t *table) {
+  for (int j = 0; j < 16; j++) {
+    low[j] = table[bytes[j] & 15];
+    high[j] = table[bytes[j] >> 4];
+  }
+}
+#endif
+
+/// 32 numbers from 16 bytes whose halves are places in a table: elements j and j + 16 share byte j.
+static inline void dequant_table(float *restrict out, const uint8_t *bytes, const int8_t *table, float d) {
+  int8_t values[32];
+  lookup_halves(values, values + 16, bytes, table);
+  for (int j = 0; j < 32; j++) { out[j] = d * (float)values[j]; }
+}
+
+// Blocks of 32: elements j and j + 16 share byte j.
+
+/// d, 16 bytes: d * (q - 8)
+static void dequant_q4_0(float *restrict out, const uint8_t *restrict src, size_t blocks) {
+  for (size_t b = 0; b < blocks; b++, src += 18, out += 32) {
+    const float d = half_at(src);
+    const uint8_t *q = src + 2;
+    EACH(16) { out[j] = d * (float)((q[j] & 15) - 8); }
+    EACH(16) { out[j + 16] = d * (float)((q[j] >> 4) - 8); }
+  }
+}
+
+/// d, m, 16 bytes: d * q + m
+static void dequant_q4_1(float *restrict out, const uint8_t *restrict src, size_t blocks) {
+  for (size_t b = 0; b < blocks; b++, src += 20, out += 32) {
+    const float d = half_at(src), m = half_at(src + 2);
+    const uint8_t *q = src + 4;
+    EACH(16) { out[j] = d * (float)(q[j] & 15) + m; }
+    EACH(16) { out[j + 16] = d * (float)(q[j] >> 4) + m; }
+  }
+}
+
+/// d, 32 fifth bits, 16 bytes: d * (q - 16)
+static void dequant_q5_0(float *restrict out, const uint8_t *restrict src, size_t blocks) {
+  for (size_t b = 0; b < blocks; b++, src += 22, out += 32) {
+    const float d = half_at(src);
+    uint32_t fifth;
+    memcpy(&fifth, src + 2, sizeof fifth);
+    const uint8_t *q = src + 6;
+    EACH(16) { out[j] = d * (float)((int)((q[j] & 15) | (fifth >> j & 1) << 4) - 16); }
+    EACH(16) { out[j + 16] = d * (float)((int)((uint32_t)(q[j] >> 4) | (fifth >> (j + 16) & 1) << 4) - 16); }
+  }
+}
+
+/// d, m, 32 fifth bits, 16 bytes: d * q + m
+static void dequant_q5_1(float *restrict out, const uint8_t *restrict src, size_t blocks) {
+  for (size_t b = 0; b < blocks; b++, src += 24, out += 32) {
+    const float d = half_at(src), m = half_at(src + 2);
+    uint32_t fifth;
+    memcpy(&fifth, src + 4, sizeof fifth);
+    const uint8_t *q = src + 8;
+    EACH(16) { out[j] = d * (float)(int)((q[j] & 15) | (fifth >> j & 1) << 4) + m; }
+    EACH(16) { out[j + 16] = d * (float)(int)((uint32_t)(q[j] >> 4) | (fifth >> (j + 16) & 1) << 4) + m; }
+  }
+}
+
+/// d, 32 signed bytes: d * q
+static void dequant_q8_0(float *restrict out, const uint8_t *restrict src, size_t blocks) {
+  for (size_t b = 0; b < blocks; b++, src += 34, out += 32) {
+    const float d = half_at(src);
+    const int8_t *q = (const int8_t *)(src + 2);
+    for (int j = 0; j < 32; j++) { out[j] = d * (float)q[j]; }
+  }
+}
+
+/// d, 16 bytes: d * value of a fixed table
+static void dequant_iq4_nl(float *restrict out, const uint8_t *restrict src, size_t blocks) {
+  for (size_t b = 0; b < blocks; b++, src += 18, out += 32) {
+    dequant_table(out, src + 2, iq4_values, half_at(src));
+  }
+}
+
+/// An exponent byte, 16 bytes of 4-bit floats
+static void dequant_mxfp4(float *restrict out, const uint8_t *restrict src, size_t blocks) {
+  for (size_t b = 0; b < blocks; b++, src += 17, out += 32) {
+    // Half the power, as the table has doubles.
+    const float d = float_from_bits(src[0] < 2 ? 0x00200000u << src[0] : (uint32_t)(src[0] - 1) << 23);
+    dequant_table(out, src + 1, twice_e2m1, d);
+  }
+}
+
+/// Four unsigned e4m3 scales, then 8 bytes of 4-bit floats for each: elements j and j + 8 of sixteen share a byte
+static void dequant_nvfp4(float *restrict out, const uint8_t *restrict src, size_t blocks) {
+  for (size_t b = 0; b < blocks; b++, src += 36) {
+    for (size_t s = 0; s < 4; s++, out += 16) {
+      const uint8_t scale = src[s];
+      const float d = scale == 0x7f ? 0 : float_from_e4m3(scale & 0x7f) * 0.5f;
+      const uint8_t *q = src + 4 + s * 8;
+      EACH(8) {
+        out[j] = d * (float)twice_e2m1[q[j] & 15];
+        out[j + 8] = d * (float)twice_e2m1[q[j] >> 4];
+      }
+    }
+  }
+}
+
+/// d, 128 bits: d or -d
+static void dequant_q1_0(float *restrict out, const uint8_t *restrict src, size_t blocks) {
+  for (size_t b = 0; b < blocks; b++, src += 18, out += 128) {
+    const float d = half_at(src);
+    for (size_t j = 0; j < 128; j++) { out[j] = src[2 + j / 8] >> j % 8 & 1 ? d : -d; }
+  }
+}
+
+/// d, 64 times two bits, four in a byte: d * (q - 1)
+static void dequant_q2_0(float *restrict out, const uint8_t *restrict src, size_t blocks) {
+  for (size_t b = 0; b < blocks; b++, src += 18, out += 64) {
+    const float d = half_at(src);
+    for (size_t j = 0; j < 64; j++) { out[j] = d * (float)((src[2 + j / 4] >> 2 * (j % 4) & 3) - 1); }
+  }
+}
+
+// Blocks of 256: groups with small scales of their own under the block's d (and, where there is a minimum, dmin).
+
+/// 16 bytes (scale, minimum) of four bits, 64 bytes of two bits, d, dmin: d * scale * q - dmin * minimum, groups of 16
+static void dequant_q2_k(float *restrict out, const uint8_t *restrict src, size_t blocks) {
+  for (size_t b = 0; b < blocks; b++, src += 84) {
+    const float d = half_at(src + 80), dmin = half_at(src + 82);
+    for (int g = 0; g < 16; g++, out += 16) {
+      const float scale = d * (float)(src[g] & 15), minimum = dmin * (float)(src[g] >> 4);
+      const uint8_t *q = src + 16 + g / 8 * 32 + g % 2 * 16;
+      const int shift = g % 8 / 2 * 2;
+      EACH(16) { out[j] = scale * (float)(q[j] >> shift & 3) - minimum; }
+    }
+  }
+}
+
+/// 32 bytes of third bits, 64 of two bits, 12 of sixteen 6-bit scales, d: d * (scale - 32) * (q - 4), groups of 16
+static void dequant_q3_k(float *restrict out, const uint8_t *restrict src, size_t blocks) {
+  for (size_t b = 0; b < blocks; b++, src += 110) {
+    const float d = half_at(src + 108);
+    const uint8_t *scales = src + 96;
+    for (int g = 0; g < 16; g++, out += 16) {
+      const int low = g < 8 ? scales[g] & 15 : scales[g - 8] >> 4, high = scales[8 + g % 4] >> g / 4 * 2 & 3;
+      const float scale = d * (float)((low | high << 4) - 32);
+      const uint8_t *third = src + g % 2 * 16, *q = src + 32 + g / 8 * 32 + g % 2 * 16;
+      const int shift = g % 8 / 2 * 2, bit = g / 2;
+      EACH(16) { out[j] = scale * (float)((q[j] >> shift & 3) + (third[j] >> bit & 1) * 4 - 4); }
+    }
+  }
+}
+
+/// The 6-bit scale and minimum of group g of eight, in 12 bytes.
+static inline void group_scale(const uint8_t *p, int g, int *scale, int *minimum) {
+  if (g < 4) {
+    *scale = p[g] & 63;
+    *minimum = p[g + 4] & 63;
+  } else {
+    *scale = (p[g + 4] & 15) | p[g - 4] >> 6 << 4;
+    *minimum = p[g + 4] >> 4 | p[g] >> 6 << 4;
+  }
+}
+
+/// d, dmin, 12 bytes of scales and minima, 128 bytes of four bits: d * scale * q - dmin * minimum, groups of 32
+static void dequant_q4_k(float *restrict out, const uint8_t *restrict src, size_t blocks) {
+  for (size_t b = 0; b < blocks; b++, src += 144) {
+    const float d = half_at(src), dmin = half_at(src + 2);
+    for (int g = 0; g < 8; g++, out += 32) {
+      int scale, minimum;
+      group_scale(src + 4, g, &scale, &minimum);
+      const float factor = d * (float)scale, least = dmin * (float)minimum;
+      const uint8_t *q = src + 16 + g / 2 * 32;
+      const int shift = g % 2 * 4;
+      for (int j = 0; j < 32; j++) { out[j] = factor * (float)(q[j] >> shift & 15) - least; }
+    }
+  }
+}
+
+/// d, dmin, 12 bytes of scales and minima, 32 of fifth bits, 128 of four bits
+static void dequant_q5_k(float *restrict out, const uint8_t *restrict src, size_t blocks) {
+  for (size_t b = 0; b < blocks; b++, src += 176) {
+    const float d = half_at(src), dmin = half_at(src + 2);
+    for (int g = 0; g < 8; g++, out += 32) {
+      int scale, minimum;
+      group_scale(src + 4, g, &scale, &minimum);
+      const float factor = d * (float)scale, least = dmin * (float)minimum;
+      const uint8_t *fifth = src + 16, *q = src + 48 + g / 2 * 32;
+      const int shift = g % 2 * 4;
+      for (int j = 0; j < 32; j++) { out[j] = factor * (float)((q[j] >> shift & 15) | (fifth[j] >> g & 1) << 4) - least; }
+    }
+  }
+}
+
+/// 128 bytes of four bits, 64 of two more, 16 signed scales, d: d * scale * (q - 32), groups of 16
+static void dequant_q6_k(float *restrict out, const uint8_t *restrict src, size_t blocks) {
+  for (size_t b = 0; b < blocks; b++, src += 210) {
+    const float d = half_at(src + 208);
+    const int8_t *scales = (const int8_t *)(src + 192);
+    for (int g = 0; g < 16; g++, out += 16) {
+      const float scale = d * (float)scales[g];
+      const int half = g / 8, quarter = g % 8 / 2, piece = g % 2 * 16;
+      const uint8_t *low = src + half * 64 + quarter % 2 * 32 + piece, *high = src + 128 + half * 32 + piece;
+      const int shift = quarter / 2 * 4, high_shift = quarter * 2;
+      EACH(16) { out[j] = scale * (float)(((low[j] >> shift & 15) | (high[j] >> high_shift & 3) << 4) - 32); }
+    }
+  }
+}
+
+/// d, 16 bits of high scale pairs, 4 bytes of low scale halves, 128 bytes: d * (scale - 32) * value of a table, groups of 32
+static void dequant_iq4_xs(float *restrict out, const uint8_t *restrict src, size_t blocks) {
+  for (size_t b = 0; b < blocks; b++, src += 136) {
+    const float d = half_at(src);
+    const int high = src[2] | src[3] << 8;
+    for (int g = 0; g < 8; g++, out += 32) {
+      const int scale = (src[4 + g / 2] >> g % 2 * 4 & 15) | (high >> 2 * g & 3) << 4;
+      dequant_table(out, src + 8 + g * 16, iq4_values, d * (float)(scale - 32));
+    }
+  }
+}
+
+/// Ternary digits of `count` bytes, the most significant first, `digits` of them a byte: d * (q - 1)
+static inline float *dequant_ternary(float *restrict out, const uint8_t *restrict q, int count, int digits, float d) {
+  int power = 1;
+  for (int n = 0; n < digits; n++, power *= 3, out += count) {
+    for (int j = 0; j < count; j++) { out[j] = d * (float)((((q[j] * power) & 255) * 3 >> 8) - 1); }
+  }
+  return out;
+}
+
+/// 48 bytes of five ternary digits (32, then 16), 4 bytes of four, d
+static void dequant_tq1_0(float *restrict out, const uint8_t *restrict src, size_t blocks) {
+  for (size_t b = 0; b < blocks; b++, src += 54) {
+    const float d = half_at(src + 52);
+    out = dequant_ternary(out, src, 32, 5, d);
+    out = dequant_ternary(out, src + 32, 16, 5, d);
+    out = dequant_ternary(out, src + 48, 4, 4, d);
+  }
+}
+
+/// 64 bytes of two bits, d: d * (q - 1)
+static void dequant_tq2_0(float *restrict out, const uint8_t *restrict src, size_t blocks) {
+  for (size_t b = 0; b < blocks; b++, src += 66) {
+    const float d = half_at(src + 64);
+    for (int g = 0; g < 8; g++, out += 32) {
+      const uint8_t *q = src + g / 4 * 32;
+      const int shift = g % 4 * 2;
+      for (int j = 0; j < 32; j++) { out[j] = d * (float)((q[j] >> shift & 3) - 1); }
+    }
+  }
+}
+
+/// n 4-bit floats, two a byte, the first in the low half
+static void dequant_e2m1(float *restrict out, const uint8_t *restrict src, size_t n) {
+  for (; n >= 32; n -= 32, src += 16, out += 32) {
+    int8_t low[16], high[16], values[32];
+    lookup_halves(low, high, src, twice_e2m1);
+    EACH(16) {
+      values[2 * j] = low[j];
+      values[2 * j + 1] = high[j];
+    }
+    for (int j = 0; j < 32; j++) { out[j] = 0.5f * (float)values[j]; }
+  }
+  for (size_t i = 0; i < n; i++) { out[i] = 0.5f * (float)twice_e2m1[src[i / 2] >> i % 2 * 4 & 15]; }
+}
+
+/// n elements of any type but the three that the forms read themselves.
+static void dequantize(float *restrict out, const void *restrict src, mt_element_type type, size_t n) {
+  const uint8_t *p = src;
+  switch (type) {
+  case MT_Q4_0: dequant_q4_0(out, p, n / 32); return;
+  case MT_Q4_1: dequant_q4_1(out, p, n / 32); return;
+  case MT_Q5_0: dequant_q5_0(out, p, n / 32); return;
+  case MT_Q5_1: dequant_q5_1(out, p, n / 32); return;
+  case MT_Q8_0: dequant_q8_0(out, p, n / 32); return;
+  case MT_Q2_K: dequant_q2_k(out, p, n / 256); return;
+  case MT_Q3_K: dequant_q3_k(out, p, n / 256); return;
+  case MT_Q4_K: dequant_q4_k(out, p, n / 256); return;
+  case MT_Q5_K: dequant_q5_k(out, p, n / 256); return;
+  case MT_Q6_K: dequant_q6_k(out, p, n / 256); return;
+  case MT_IQ4_NL: dequant_iq4_nl(out, p, n / 32); return;
+  case MT_IQ4_XS: dequant_iq4_xs(out, p, n / 256); return;
+  case MT_TQ1_0: dequant_tq1_0(out, p, n / 256); return;
+  case MT_TQ2_0: dequant_tq2_0(out, p, n / 256); return;
+  case MT_MXFP4: dequant_mxfp4(out, p, n / 32); return;
+  case MT_NVFP4: dequant_nvfp4(out, p, n / 64); return;
+  case MT_Q1_0: dequant_q1_0(out, p, n / 128); return;
+  case MT_Q2_0: dequant_q2_0(out, p, n / 64); return;
+  case MT_F64:
+    for (size_t i = 0; i < n; i++) {
+      double value;
+      memcpy(&value, p + 8 * i, sizeof value);
+      out[i] = (float)value;
+    }
+    return;
+  case MT_F8_E4M3:
+    for (size_t i = 0; i < n; i++) { out[i] = float_from_e4m3(p[i]); }
+    return;
+  case MT_F8_E5M2:  // the upper half of an f16
+    for (size_t i = 0; i < n; i++) { out[i] = float_from_half((uint16_t)(p[i] << 8)); }
+    return;
+  case MT_F8_E8M0:
+    for (size_t i = 0; i < n; i++) { out[i] = float_from_e8m0(p[i]); }
+    return;
+  case MT_F4_E2M1: dequant_e2m1(out, p, n); return;
+  case MT_F32:
+  case MT_F16:
+  case MT_BF16: return;
+  }
+}
+
+static inline float scale_at(const uint8_t *row, mt_element_type type, size_t i) {
+  uint16_t half;
+  float value;
+  switch (type) {
+  case MT_F8_E8M0: return float_from_e8m0(row[i]);
+  case MT_F16: return half_at(row + 2 * i);
+  case MT_BF16:
+    memcpy(&half, row + 2 * i, sizeof half);
+    return float_from_bits((uint32_t)half << 16);
+  default:
+    memcpy(&value, row + 4 * i, sizeof value);
+    return value;
+  }
+}
+
+/// Multiplies one row by the scales its file keeps beside it.
+static void apply_scales(float *restrict out, const mt_matrix *w, size_t row) {
+  const mt_scales s = w->scales;
+  const uint8_t *scales = (const uint8_t *)s.base + (s.first_row + row * s.row_step) / s.rows * s.row_bytes;
+  for (size_t start = 0, i = 0; start < w->depth; start += s.columns, i++) {
+    const float factor = scale_at(scales, s.type, i);
+    const size_t end = w->depth - start < s.columns ? w->depth : start + s.columns;
+    for (size_t j = start; j < end; j++) { out[j] = out[j] * factor; }
+  }
+}
+
+static void convert(float *restrict out, const void *restrict src, mt_element_type type, size_t n);
+
+/// One row of a matrix as f32.
+static void read_row(float *restrict out, const mt_matrix *w, size_t row) {
+  convert(out, (const char *)w->base + row * w->row_bytes, w->type, w->depth);
+  if (w->scales.base) { apply_scales(out, w, row); }
+}
+
+#undef EACH
+#pragma STDC FP_CONTRACT DEFAULT

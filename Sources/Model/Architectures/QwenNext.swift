@@ -1,0 +1,63 @@
+// Qwen3-Next (Qwen team 2025): gated delta networks in most layers, in the others attention whose heads are gated and whose first
+// quarter turns; norms store the difference from 1; the routed half is Qwen2-MoE's, with its shared expert.
+//
+// | key                     | meaning                                             | default  |
+// |-------------------------|-----------------------------------------------------|----------|
+// | layer_types             | linear_attention or full_attention for each layer   | by the interval |
+// | full_attention_interval | every n-th layer is attention                       | 4        |
+// | linear_num_key_heads    | queries and keys of a delta network                 | 16       |
+// | linear_num_value_heads  | its values, a multiple of the keys                  | 32       |
+// | linear_key_head_dim, linear_value_head_dim | their sizes                      | 128      |
+// | linear_conv_kernel_dim  | tokens its convolution reaches                      | 4        |
+// | head_dim                | size of an attention head                           | 256      |
+//
+// The fields of the routed half are in Qwen.swift; norm_topk_prob is true by default here.
+
+import Routing
+
+extension Family {
+  static let qwen3Next = Family(modelType: "qwen3_next") { configuration in
+    let sizes = try DecoderSizes(configuration, headSize: configuration.count("head_dim", default: 256))
+    let rotary = try configuration.rotary(headSize: sizes.headSize, defaultShare: 0.25)
+    let bias = try configuration.flag("attention_bias", default: false)
+    if try configuration.flag("use_sliding_window", default: false) {
+      throw configuration.refused("use_sliding_window", found: "true", supported: "false")
+    }
+    let interval = try configuration.count("full_attention_interval", default: 4)
+    let isLinear = try configuration.layerKinds(
+      ["linear_attention": true, "full_attention": false], count: sizes.layerCount, default: { ($0 + 1) % interval != 0 })
+    let feedForward = try qwenFeedForward(
+      sizes, shared: configuration.count("shared_expert_intermediate_size"), isNormalizedByDefault: true)
+    let network = try deltaNetwork(sizes)
+    return try sizes.model("qwen3_next", finalNorm: sizes.rms("model.norm", offset: 1)) { layer in
+      var attention = sizes.attention(layer: layer, rotary: rotary, bias: bias)
+      attention.queryCarriesGate = true
+      sizes.normHeads(&attention, layer: layer, scope: .head, offset: 1)
+      return try sizes.block(layer: layer, isLinear[layer] ? network(layer) : attention, feedForward(layer), offset: 1)
+    }
+  }
+
+  private static func deltaNetwork(_ sizes: DecoderSizes) throws -> (Int) -> GatedDeltaNetPlan {
+    let configuration = sizes.configuration
+    let keyHeads = try configuration.count("linear_num_key_heads", default: 16)
+    let valueHeads = try configuration.count("linear_num_value_heads", default: 32)
+    let keySize = try configuration.count("linear_key_head_dim", default: 128)
+    let valueSize = try configuration.count("linear_value_head_dim", default: 128)
+    let reach = try configuration.count("linear_conv_kernel_dim", default: 4)
+    if valueHeads % keyHeads != 0 {
+      throw ModelError.configuration(
+        file: configuration.file, key: "linear_num_value_heads", expected: "a multiple of linear_num_key_heads \(keyHeads)",
+        found: "\(valueHeads)")
+    }
+    return { layer in
+      let prefix = sizes.prefix(layer) + "linear_attn."
+      return GatedDeltaNetPlan(
+        keyHeadCount: keyHeads, valueHeadCount: valueHeads, keySize: keySize, valueSize: valueSize,
+        queryKeyValueGate: LinearPlan(prefix: prefix + "in_proj_qkvz"), strengthAndDecay: LinearPlan(prefix: prefix + "in_proj_ba"),
+        convolution: ConvolutionPlan(
+          channels: 2 * keyHeads * keySize + valueHeads * valueSize, width: reach, weight: prefix + "conv1d.weight"),
+        logRate: VectorPlan(prefix + "A_log"), stepBias: VectorPlan(prefix + "dt_bias"), norm: sizes.rms(prefix + "norm"),
+        output: LinearPlan(prefix: prefix + "out_proj"))
+    }
+  }
+}

@@ -1,0 +1,178 @@
+// Attention whose heads are experts: a router picks for each token who projects its queries and who projects its heads' output back;
+// keys and values are shared by all experts.
+// Source: Shen et al. 2024, JetMoE, arXiv:2404.07413; Zhang et al. 2022, Mixture of Attention Heads, arXiv:2210.05144.
+
+import CKernels
+import Routing
+
+struct AttentionMixturePlan: OperationPlan {
+  var router: RouterSpec
+  /// `[expertCount, hidden]`
+  var routerLinear: LinearPlan
+  /// Heads of one expert, each with a key and a value of its own.
+  var headCount: Int
+  var headSize: Int
+  /// `[headCount * headSize, hidden]` and `[hidden, headCount * headSize]` of one expert.
+  var query: @Sendable (Int) -> LinearPlan
+  var output: @Sendable (Int) -> LinearPlan
+  /// `[headCount * headSize, hidden]`
+  var key: LinearPlan
+  var value: LinearPlan
+  var rotary: RotaryPlan
+  /// `[hidden]`: added to every token's output.
+  var outputBias: VectorPlan
+
+  var width: Int { headCount * headSize }
+
+  func bind(_ binder: WeightBinder) throws -> any BoundOperation { try BoundAttentionMixture(self, binder) }
+}
+
+/// `@unchecked Sendable`: read-only memory that the checkpoint keeps.
+struct BoundAttentionMixture: BoundOperation, @unchecked Sendable {
+  let plan: AttentionMixturePlan
+  let id: RouterID
+  let router: Router
+  let routerLinear: Linear
+  let queries: [Linear]
+  let outputs: [Linear]
+  let key: Linear
+  let value: Linear
+  let outputBias: UnsafePointer<Float>
+
+  init(_ plan: AttentionMixturePlan, _ binder: WeightBinder) throws {
+    self.plan = plan
+    let because = "hidden_size and the head and expert counts in config.json"
+    let (hidden, experts) = (binder.hiddenSize, plan.router.expertCount)
+    id = RouterID(stack: .attention, layer: binder.layer)
+    router = try Router(plan.router)
+    routerLinear = try binder.linear(plan.routerLinear, rows: experts, columns: hidden, because: because)
+    queries = try (0..<experts).map { try binder.linear(plan.query($0), rows: plan.width, columns: hidden, because: because) }
+    outputs = try (0..<experts).map { try binder.linear(plan.output($0), rows: hidden, columns: plan.width, because: because) }
+    key = try binder.linear(plan.key, rows: plan.width, columns: hidden, because: because)
+    value = try binder.linear(plan.value, rows: plan.width, columns: hidden, because: because)
+    outputBias = try binder.vector(plan.outputBias, count: hidden, because: because)
+  }
+
+  var routers: [RouterDescription] { [RouterDescription(id: id, spec: router.spec)] }
+  var routerPrecision: StoredType? { routerLinear.weight.type }
+  var idle: WeightSize { WeightSize(queries[0].weight, outputs[0].weight) * (router.spec.expertCount - router.spec.topK) }
+  var cacheFloatsPerToken: Int { 2 * plan.width }
+  func start() -> any RunningOperation { RunningAttentionMixture(self) }
+}
+
+final class RunningAttentionMixture: RunningOperation {
+  private let bound: BoundAttentionMixture
+  private let cache: HeadCache
+  private var assignments = ExpertAssignments()
+  private var ledger = CapacityLedger()
+  /// Of each assignment: its row among the queries, `token * topK + rank`, ranks by rising expert.
+  private var rows: [Int] = []
+  private var ranks: [Int] = []
+
+  init(_ bound: BoundAttentionMixture) {
+    self.bound = bound
+    cache = HeadCache(heads: bound.plan.headCount, keySize: bound.plan.headSize, valueSize: bound.plan.headSize)
+  }
+
+  func reset() { ledger = CapacityLedger() }
+
+  func run(_ pass: Pass) {
+    let decisions = pass.decide(bound.router, bound.id, bound.routerLinear, ledger: &ledger)
+    let out = pass.arena.zeros(pass.count * pass.hiddenSize)
+    assign(decisions, pass)
+    attend(pass, into: out)
+    for t in 0..<pass.count { mt_add(out + t * pass.hiddenSize, out + t * pass.hiddenSize, bound.outputBias, pass.hiddenSize) }
+    let width = pass.count * pass.hiddenSize
+    pass.probe?.block(
+      bound.id, input: UnsafeBufferPointer(start: pass.x, count: width), output: UnsafeBufferPointer(start: out, count: width))
+    mt_add(pass.out, pass.out, out, width)
+    if pass.demand != nil { pass.batches.append(decisions) }
+  }
+
+  private func assign(_ decisions: RoutingBatch, _ pass: Pass) {
+    let topK = bound.router.spec.topK
+    assignments.assign(
+      experts: decisions.selectedExperts, weights: decisions.routingWeights, tokens: pass.count, topK: topK,
+      expertCount: bound.router.spec.expertCount)
+    ranks.removeAll(keepingCapacity: true)
+    ranks.append(contentsOf: repeatElement(0, count: pass.count))
+    rows.removeAll(keepingCapacity: true)
+    for token in assignments.tokens {
+      rows.append(Int(token) * topK + ranks[Int(token)])
+      ranks[Int(token)] += 1
+    }
+  }
+
+  private func attend(_ pass: Pass, into out: UnsafeMutablePointer<Float>) {
+    let plan = bound.plan
+    let topK = bound.router.spec.topK
+    let (width, hidden) = (plan.width, pass.hiddenSize)
+    let (keys, values) = (pass.arena.floats(pass.count * width), pass.arena.floats(pass.count * width))
+    pass.pool.multiply(pass.product(keys, bound.key, from: pass.x), pass.product(values, bound.value, from: pass.x))
+
+    // The tokens of one expert together, then its queries; the same way back behind the attention.
+    let slots = assignments.slotCount
+    let inputs = pass.arena.floats(slots * hidden)
+    let projected = pass.arena.floats(slots * width)
+    for (slot, token) in assignments.tokens.enumerated() {
+      (inputs + slot * hidden).update(from: pass.x + Int(token) * hidden, count: hidden)
+    }
+    multiply(bound.queries, pass, out: projected, from: inputs)
+    let queries = pass.arena.floats(slots * width)
+    move(pass, heads: queries, slots: projected) { head, slot in head.update(from: slot, count: plan.headSize) }
+
+    let table = pass.rotary.table(plan.rotary, positions: pass.position + pass.count)
+    table.turn(
+      pass.pool, queries, tokenStride: topK * width, heads: topK * plan.headCount, headStride: plan.headSize, position: pass.position,
+      count: pass.count)
+    table.turn(
+      pass.pool, keys, tokenStride: width, heads: plan.headCount, headStride: plan.headSize, position: pass.position, count: pass.count)
+    cache.store(keys: keys, keyStride: width, values: values, valueStride: width, position: pass.position, count: pass.count)
+    let mixed = pass.arena.floats(slots * width)
+    pass.pool.attend(
+      Attention(
+        out: mixed, queries: queries, keys: cache.keys, values: cache.values, tokens: pass.count, heads: topK * plan.headCount,
+        kvHeads: plan.headCount, headDim: plan.headSize, keyCount: pass.position + pass.count, firstPosition: pass.position,
+        scale: 1 / Float(plan.headSize).squareRoot(), capacity: cache.capacity))
+
+    move(pass, heads: mixed, slots: projected) { head, slot in slot.update(from: head, count: plan.headSize) }
+    multiply(bound.outputs, pass, out: inputs, from: projected)
+    for slot in 0..<slots {
+      mt_axpy(out + Int(assignments.tokens[slot]) * hidden, inputs + slot * hidden, assignments.weights[slot], hidden)
+    }
+  }
+
+  /// Every expert's linear map of the rows of its own slots.
+  private func multiply(_ linears: [Linear], _ pass: Pass, out: UnsafeMutablePointer<Float>, from x: UnsafePointer<Float>) {
+    withUnsafeTemporaryAllocation(of: Product.self, capacity: assignments.activeExperts.count) { products in
+      for (index, expert) in assignments.activeExperts.enumerated() {
+        let first = Int(assignments.offsets[Int(expert)])
+        let linear = linears[Int(expert)]
+        products.initializeElement(
+          at: index,
+          to: Product(
+            out: out + first * linear.weight.rows, x: x + first * linear.weight.columns,
+            tokens: Int(assignments.offsets[Int(expert) + 1]) - first, weight: linear.weight, bias: linear.bias))
+      }
+      pass.pool.multiply(UnsafeBufferPointer(products))
+    }
+  }
+
+  /// Pairs each head of `[tokens, headCount, topK, headSize]`, where the experts' heads over one key lie together, with its place in
+  /// `[slots, headCount, headSize]`.
+  private func move(
+    _ pass: Pass, heads: UnsafeMutablePointer<Float>, slots: UnsafeMutablePointer<Float>,
+    _ body: (UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>) -> Void
+  ) {
+    let plan = bound.plan
+    let topK = bound.router.spec.topK
+    for (slot, row) in rows.enumerated() {
+      let (token, rank) = (row / topK, row % topK)
+      for head in 0..<plan.headCount {
+        body(
+          heads + ((token * plan.headCount + head) * topK + rank) * plan.headSize,
+          slots + (slot * plan.headCount + head) * plan.headSize)
+      }
+    }
+  }
+}

@@ -1,0 +1,168 @@
+// Linear attention that corrects what it remembers: each head keeps a matrix, a token's key first reads what the matrix says about it,
+// and only the difference to the token's value is written; a learned factor lets the past fade. Computed token by token.
+// Source: Yang et al. 2024, Gated Delta Networks, arXiv:2412.06464, equation 10.
+
+import CKernels
+import Routing
+
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+struct GatedDeltaNetPlan: OperationPlan {
+  var keyHeadCount: Int
+  /// A multiple of `keyHeadCount`: so many neighbours share a query and a key.
+  var valueHeadCount: Int
+  var keySize: Int
+  var valueSize: Int
+  /// For each key head its query, its key, the values of its value heads and their output gates, in rows one after the other.
+  var queryKeyValueGate: LinearPlan
+  /// For each key head the writing strengths of its value heads, then what their fading follows from.
+  var strengthAndDecay: LinearPlan
+  /// Over queries, keys and values: all heads' queries, then keys, then values.
+  var convolution: ConvolutionPlan
+  /// `[valueHeadCount]`: the logarithm of each head's rate of fading, and what is added to its step.
+  var logRate: VectorPlan
+  var stepBias: VectorPlan
+  /// Over each head's output.
+  var norm: NormPlan
+  var output: LinearPlan
+
+  var keyWidth: Int { keyHeadCount * keySize }
+  var valueWidth: Int { valueHeadCount * valueSize }
+
+  func bind(_ binder: WeightBinder) throws -> any BoundOperation { try BoundGatedDeltaNet(self, binder) }
+}
+
+/// `@unchecked Sendable`: read-only memory that the checkpoint keeps.
+struct BoundGatedDeltaNet: BoundOperation, @unchecked Sendable {
+  let plan: GatedDeltaNetPlan
+  let queryKeyValueGate: Linear
+  let strengthAndDecay: Linear
+  let convolution: BoundConvolution
+  let logRate: UnsafePointer<Float>
+  let stepBias: UnsafePointer<Float>
+  let norm: Norm
+  let output: Linear
+
+  init(_ plan: GatedDeltaNetPlan, _ binder: WeightBinder) throws {
+    self.plan = plan
+    let because = "the linear attention sizes in config.json"
+    let hidden = binder.hiddenSize
+    let heads = plan.valueHeadCount
+    queryKeyValueGate = try binder.linear(
+      plan.queryKeyValueGate, rows: 2 * (plan.keyWidth + plan.valueWidth), columns: hidden, because: because)
+    strengthAndDecay = try binder.linear(plan.strengthAndDecay, rows: 2 * heads, columns: hidden, because: because)
+    convolution = try BoundConvolution(plan.convolution, binder, because: because)
+    logRate = try binder.vector(plan.logRate, count: heads, because: because)
+    stepBias = try binder.vector(plan.stepBias, count: heads, because: because)
+    norm = try binder.norm(plan.norm, size: plan.valueSize)
+    output = try binder.linear(plan.output, rows: hidden, columns: plan.valueWidth, because: because)
+  }
+
+  var stateFloats: Int { plan.valueHeadCount * plan.keySize * plan.valueSize + convolution.stateFloats }
+  func start() -> any RunningOperation { RunningGatedDeltaNet(self) }
+}
+
+final class RunningGatedDeltaNet: RunningOperation {
+  private let bound: BoundGatedDeltaNet
+  private let convolution: RunningConvolution
+  private let states: HeadStates
+
+  init(_ bound: BoundGatedDeltaNet) {
+    self.bound = bound
+    convolution = RunningConvolution(bound.convolution)
+    states = HeadStates(heads: bound.plan.valueHeadCount, keySize: bound.plan.keySize, valueSize: bound.plan.valueSize)
+  }
+
+  func reset() {
+    convolution.reset()
+    states.reset()
+  }
+
+  func run(_ pass: Pass) {
+    let plan = bound.plan
+    let width = 2 * plan.keyWidth + plan.valueWidth
+    let (separate, gates) = separate(pass.project(bound.queryKeyValueGate, from: pass.x), pass)
+    let mixed = convolution.run(pass, separate, stride: width)
+    mt_activate(mixed, mixed, nil, pass.count * width, MT_SILU, 0)
+    normalize(mixed, pass)
+    let (strengths, factors) = strengthsAndFactors(pass)
+    let out = pass.arena.floats(pass.count * plan.valueWidth)
+    let corrections = pass.arena.floats(plan.valueWidth)
+    pass.pool.forEachRow(of: plan.valueHeadCount, cost: 4 * pass.count * plan.keySize * plan.valueSize) { heads in
+      for head in heads {
+        let state = states[head]
+        let keyHead = head / (plan.valueHeadCount / plan.keyHeadCount)
+        let correction = corrections + head * plan.valueSize
+        for t in 0..<pass.count {
+          let query = mixed + t * width + keyHead * plan.keySize
+          let key = query + plan.keyWidth
+          let value = mixed + t * width + 2 * plan.keyWidth + head * plan.valueSize
+          state.fade(by: factors[t * plan.valueHeadCount + head])
+          state.read(key, into: correction)
+          mt_scale(correction, correction, -1, plan.valueSize)
+          mt_add(correction, correction, value, plan.valueSize)
+          mt_scale(correction, correction, strengths[t * plan.valueHeadCount + head], plan.valueSize)
+          state.add(key, correction)
+          state.read(query, into: out + t * plan.valueWidth + head * plan.valueSize)
+        }
+      }
+    }
+    bound.norm.apply(pass.pool, out: out, x: out, rows: pass.count * plan.valueHeadCount)
+    mt_activate(out, gates, out, pass.count * plan.valueWidth, MT_SILU, 0)
+    pass.pool.multiply(pass.product(pass.out, bound.output, from: out, accumulate: true))
+  }
+
+  /// `[count, 2 * keyWidth + valueWidth]`: queries, keys and values of all heads; and the output gates `[count, valueWidth]`.
+  private func separate(_ all: UnsafePointer<Float>, _ pass: Pass) -> (UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>) {
+    let plan = bound.plan
+    let width = 2 * plan.keyWidth + plan.valueWidth
+    let values = plan.valueWidth / plan.keyHeadCount
+    let separate = pass.arena.floats(pass.count * width)
+    let gates = pass.arena.floats(pass.count * plan.valueWidth)
+    for t in 0..<pass.count {
+      for head in 0..<plan.keyHeadCount {
+        let from = all + (t * plan.keyHeadCount + head) * 2 * (plan.keySize + values)
+        let to = separate + t * width
+        (to + head * plan.keySize).update(from: from, count: plan.keySize)
+        (to + plan.keyWidth + head * plan.keySize).update(from: from + plan.keySize, count: plan.keySize)
+        (to + 2 * plan.keyWidth + head * values).update(from: from + 2 * plan.keySize, count: values)
+        (gates + t * plan.valueWidth + head * values).update(from: from + 2 * plan.keySize + values, count: values)
+      }
+    }
+    return (separate, gates)
+  }
+
+  /// Queries and keys to length 1, queries divided by the root of their size. The length is taken as `sqrt(sum + 1e-6)`.
+  private func normalize(_ mixed: UnsafeMutablePointer<Float>, _ pass: Pass) {
+    let plan = bound.plan
+    let size = Float(plan.keySize)
+    for t in 0..<pass.count {
+      let queries = mixed + t * (2 * plan.keyWidth + plan.valueWidth)
+      mt_rms_norm(queries, plan.keySize, queries, plan.keySize, 2 * plan.keyHeadCount, plan.keySize, nil, 0, 1e-6 / size)
+      mt_scale(queries, queries, 1 / size, plan.keyWidth)
+      mt_scale(queries + plan.keyWidth, queries + plan.keyWidth, 1 / size.squareRoot(), plan.keyWidth)
+    }
+  }
+
+  /// `[count, valueHeadCount]` each: how much of a correction is written, and the factor on the past.
+  private func strengthsAndFactors(_ pass: Pass) -> (UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>) {
+    let heads = bound.plan.valueHeadCount
+    let shared = heads / bound.plan.keyHeadCount
+    let projected = pass.project(bound.strengthAndDecay, from: pass.x)
+    let strengths = pass.arena.floats(pass.count * heads)
+    let factors = pass.arena.floats(pass.count * heads)
+    for t in 0..<pass.count {
+      for head in 0..<heads {
+        let from = projected + 2 * t * heads + head / shared * 2 * shared + head % shared
+        strengths[t * heads + head] = from[0]
+        factors[t * heads + head] = exp(-exp(bound.logRate[head]) * softplus(from[shared] + bound.stepBias[head]))
+      }
+    }
+    mt_sigmoid(strengths, strengths, pass.count * heads)
+    return (strengths, factors)
+  }
+}

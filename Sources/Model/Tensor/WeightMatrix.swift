@@ -1,0 +1,133 @@
+// How does a weight lie in memory? A matrix in place, in the type its file stores it in, with the scales that some files keep beside
+// it. Its numbers are the f32 values that the type defines (CKernels' body_dequant.h); products with it have the bits of products with
+// that f32 matrix.
+
+import CKernels
+import Formats
+
+/// How the elements of a weight are stored: the types of files that the engine computes with.
+public enum StoredType: UInt32, Sendable, CaseIterable {
+  case f32 = 0
+  case f16 = 1
+  case q40 = 2
+  case q41 = 3
+  case q50 = 6
+  case q51 = 7
+  case q80 = 8
+  case q2K = 10
+  case q3K = 11
+  case q4K = 12
+  case q5K = 13
+  case q6K = 14
+  case iq4NL = 20
+  case iq4XS = 23
+  case f64 = 28
+  case bf16 = 30
+  case tq10 = 34
+  case tq20 = 35
+  case mxfp4 = 39
+  case nvfp4 = 40
+  case q10 = 41
+  case q20 = 42
+  case f8E4M3 = 100
+  case f8E5M2 = 101
+  case f8E8M0 = 102
+  /// 4-bit floats, two a byte, the first in the low bits; gpt-oss keeps their scales in another tensor.
+  case f4E2M1 = 103
+
+  /// nil for integers, and for types whose tables are not known here.
+  init?(_ type: ElementType) {
+    guard let known = Self.byElementType[type] else { return nil }
+    self = known
+  }
+
+  private static let byElementType: [ElementType: StoredType] = [
+    .f32: .f32, .f16: .f16, .q40: .q40, .q41: .q41, .q50: .q50, .q51: .q51, .q80: .q80, .q2K: .q2K, .q3K: .q3K, .q4K: .q4K,
+    .q5K: .q5K, .q6K: .q6K, .iq4NL: .iq4NL, .iq4XS: .iq4XS, .f64: .f64, .bf16: .bf16, .tq10: .tq10, .tq20: .tq20, .mxfp4: .mxfp4,
+    .nvfp4: .nvfp4, .q10: .q10, .q20: .q20, .f8E4M3: .f8E4M3, .f8E5M2: .f8E5M2, .f8E8M0: .f8E8M0,
+  ]
+
+  /// Names of the types above as files spell them, for errors.
+  static var supportedNames: String { byElementType.keys.map(\.safetensorsName).sorted().joined(separator: ", ") }
+
+  var kernelType: mt_element_type { mt_element_type(rawValue) }
+
+  /// Elements that are stored together; rows hold a multiple of them.
+  public var blockSize: Int { mt_block_elements(kernelType) }
+
+  /// Bytes of one stored row of so many elements.
+  public func rowBytes(columns: Int) -> Int { mt_row_bytes(kernelType, columns) }
+}
+
+extension StoredType: CustomStringConvertible {
+  /// As in `--json` and traces: "bf16", "q4_k".
+  public var description: String {
+    Self.byElementType.first { $0.value == self }?.key.rawValue ?? "f4_e2m1"
+  }
+}
+
+/// Scales that a file keeps beside a weight: element `[row, column]` of the whole stored tensor is multiplied by the scale
+/// `[row / rowsPerScale, column / columnsPerScale]`.
+struct CompanionScales {
+  var base: UnsafeRawPointer
+  var type: StoredType
+  var rowBytes: Int
+  var rowsPerScale: Int
+  var columnsPerScale: Int
+  /// The stored row that is row 0 of the matrix, and the distance to row 1.
+  var firstRow = 0
+  var rowStep = 1
+}
+
+/// A weight as it lies in the mapped file: `[rows, columns]`, rows `rowBytes` apart, any alignment.
+///
+/// - Note: `@unchecked Sendable`: immutable bytes; whoever mapped them keeps them mapped.
+public struct WeightMatrix: @unchecked Sendable {
+  public var base: UnsafeRawPointer
+  public var type: StoredType
+  public var rows: Int
+  public var columns: Int
+  public var rowBytes: Int
+  var scales: CompanionScales?
+
+  public init(base: UnsafeRawPointer, type: StoredType, rows: Int, columns: Int, rowBytes: Int? = nil) {
+    self.base = base
+    self.type = type
+    self.rows = rows
+    self.columns = columns
+    self.rowBytes = rowBytes ?? type.rowBytes(columns: columns)
+  }
+
+  /// Some of the rows, as a matrix of its own.
+  public func rows(_ range: Range<Int>) -> WeightMatrix { rows(from: range.lowerBound, step: 1, count: range.count) }
+
+  /// Rows `first`, `first + step`, ..., as a matrix of its own.
+  public func rows(from first: Int, step: Int, count: Int) -> WeightMatrix {
+    var part = self
+    part.base += first * rowBytes
+    part.rows = count
+    part.rowBytes *= step
+    if let scales {
+      part.scales?.firstRow += first * scales.rowStep
+      part.scales?.rowStep *= step
+    }
+    return part
+  }
+
+  /// One row widened to f32: an embedding.
+  public func read(row: Int, into out: UnsafeMutablePointer<Float>) {
+    var matrix = kernelMatrix
+    mt_read_row(out, &matrix, row)
+  }
+
+  var kernelMatrix: mt_matrix {
+    mt_matrix(base: base, row_bytes: rowBytes, rows: rows, depth: columns, type: type.kernelType, scales: kernelScales)
+  }
+
+  private var kernelScales: mt_scales {
+    guard let scales else { return mt_scales() }
+    return mt_scales(
+      base: scales.base, row_bytes: scales.rowBytes, type: scales.type.kernelType, rows: scales.rowsPerScale,
+      columns: scales.columnsPerScale, first_row: scales.firstRow, row_step: scales.rowStep)
+  }
+}

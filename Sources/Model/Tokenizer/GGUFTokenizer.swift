@@ -1,0 +1,266 @@
+// How does the metadata of a GGUF file become a tokenizer? `tokenizer.ggml.model` says which kind: `gpt2` (byte-level BPE, split as
+// `tokenizer.ggml.pre` says), `llama` (SentencePiece's BPE, merged by score, with byte fallback) or `t5` (unigram with a charsmap). The
+// stages are those of tokenizer.json. What GGUF leaves unsaid is taken from what such models have, and listed in `Tokenizer.notes`.
+
+import Formats
+
+extension Tokenizer {
+  /// The tokenizer in the metadata of `file`.
+  ///
+  /// - Throws: `FormatError.unsupported` for a kind or split that is not known, `.value` and `.missing` for metadata that make no sense.
+  public convenience init(gguf file: GGUFFile) throws(FormatError) {
+    var reader = try GGUFTokenizerReader(file)
+    let stages = try reader.stages()
+    self.init(
+      path: file.path, contentHash: reader.contentHash, bosToken: reader.specialToken("bos"), eosToken: reader.specialToken("eos"),
+      stages: stages, notes: reader.notes)
+  }
+}
+
+/// Reads one file's `tokenizer.ggml.*`.
+private struct GGUFTokenizerReader {
+  /// What `tokenizer.ggml.token_type` calls the kinds of tokens.
+  private enum Kind: Int64 { case normal = 1, unknown, control, userDefined, unused, byte }
+
+  private let file: GGUFFile
+  private let model: String
+  private let pieces: [[UInt8]]
+  private let kinds: [Kind]
+  private let vocabulary: Vocabulary
+  private(set) var notes: [String] = []
+  let contentHash: String
+
+  init(_ file: GGUFFile) throws(FormatError) {
+    self.file = file
+    let prefix = "tokenizer.ggml."
+    guard let model = file[prefix + "model"]?.string else {
+      throw .missing(file: file.path, path: prefix + "model", expected: "a tokenizer")
+    }
+    guard ["gpt2", "llama", "t5"].contains(model) else {
+      let isNone = model == "none" || model == "no_vocab"
+      throw .unsupported(
+        file: file.path, place: prefix + "model", found: isNone ? "a file without a tokenizer" : "the tokenizer \"\(model)\"",
+        hint: "gpt2, llama and t5 are read; token ids can be used without any")
+    }
+    self.model = model
+    guard let tokens = file[prefix + "tokens"]?.array, tokens.isOfStrings, tokens.count > 0, tokens.count <= Vocabulary.highestID else {
+      throw .value(file: file.path, path: prefix + "tokens", expected: "an array of tokens", found: "something else")
+    }
+    var hash = SHA256()
+    var pieces: [[UInt8]] = []
+    var vocabulary = Vocabulary(reserving: tokens.count)
+    tokens.forEachString { bytes in
+      hash.update(bytes)
+      let piece = Array(bytes)
+      piece.withUnsafeBufferPointer { vocabulary.add($0, id: pieces.count) }
+      pieces.append(piece)
+    }
+    contentHash = hash.hexDigest()
+    self.pieces = pieces
+    self.vocabulary = vocabulary
+
+    let types = file[prefix + "token_type"]?.array?.integers
+    guard types == nil || types?.count == pieces.count else {
+      throw .value(
+        file: file.path, path: prefix + "token_type", expected: "one for each of \(pieces.count) tokens", found: "\(types?.count ?? 0)")
+    }
+    kinds = types.map { $0.map { Kind(rawValue: $0) ?? .normal } } ?? Array(repeating: .normal, count: pieces.count)
+  }
+
+  mutating func stages() throws(FormatError) -> Tokenizer.Stages {
+    switch model {
+    case "gpt2": return try byteLevel()
+    case "llama": return try sentencePieceBPE()
+    default: return try unigram()
+    }
+  }
+
+  // MARK: Metadata
+
+  private func value(_ name: String) -> GGUFValue? { file["tokenizer.ggml." + name] }
+
+  private func flag(_ name: String, default fallback: Bool) -> Bool { value(name)?.bool ?? fallback }
+
+  private func refused(_ name: String, _ found: String, _ hint: String? = nil) -> FormatError {
+    .unsupported(file: file.path, place: "tokenizer.ggml." + name, found: found, hint: hint)
+  }
+
+  /// The id that `<name>_token_id` gives, when it is one.
+  func specialToken(_ name: String) -> Int32? {
+    guard let id = value(name + "_token_id")?.int64, id >= 0, id < pieces.count else { return nil }
+    return Int32(id)
+  }
+
+  private func json(_ text: String) throws(FormatError) -> JSONValue { try JSON.parse(text: text, name: file.path) }
+
+  private func scores() throws(FormatError) -> [Double] {
+    guard let scores = value("scores")?.array?.numbers, scores.count == pieces.count, scores.allSatisfy(\.isFinite) else {
+      throw .value(
+        file: file.path, path: "tokenizer.ggml.scores", expected: "one number for each of \(pieces.count) tokens", found: "something else")
+    }
+    return scores
+  }
+
+  private func postProcessor(addsBos: Bool, addsEos: Bool) throws(FormatError) -> PostProcessor {
+    var result = try PostProcessor(nil)
+    if flag("add_bos_token", default: addsBos) { result.prefix = [specialToken("bos")].compactMap { $0 } }
+    if flag("add_eos_token", default: addsEos) { result.suffix = [specialToken("eos")].compactMap { $0 } }
+    return result
+  }
+
+  /// Control tokens and, as in tokenizer.json, the unknown token are special; user-defined tokens are looked for after normalising where
+  /// a normaliser is given.
+  private mutating func addedTokens(userDefined normalizer: Normalizer?) throws(FormatError) -> AddedTokens {
+    var tokens: [(token: AddedToken, normalizer: Normalizer?)] = []
+    for (id, kind) in kinds.enumerated() where [.unknown, .control, .userDefined].contains(kind) {
+      let token = AddedToken(
+        id: Int32(id), content: pieces[id], spelling: pieces[id], isSpecial: kind != .userDefined, isSingleWord: false, stripsLeft: false,
+        stripsRight: false)
+      tokens.append((token, kind == .userDefined ? normalizer : nil))
+    }
+    if !tokens.isEmpty { notes.append("GGUF does not say whether added tokens take the spaces beside them; none does here") }
+    return try AddedTokens(tokens)
+  }
+
+  // MARK: Kinds
+
+  private mutating func byteLevel() throws(FormatError) -> Tokenizer.Stages {
+    guard let name = value("pre")?.string else {
+      throw refused("pre", "a byte-level tokenizer that does not say how text is split", "convert the model again, or use token ids")
+    }
+    guard let pre = GGUFPreTokenizer.named(name) else { throw refused("pre", "the split \"\(name)\"", "token ids can be used without it") }
+    notes.append("GGUF does not name a normalizer; \(pre.isNFC ? "NFC" : "none") is applied, as models with pre \"\(name)\" define it")
+    let normalizer = try Normalizer(pre.isNFC ? try json(#"{"type": "NFC"}"#) : nil)
+
+    guard let list = value("merges")?.array, list.isOfStrings else {
+      throw .value(file: file.path, path: "tokenizer.ggml.merges", expected: "an array of merges", found: "something else")
+    }
+    var merges = MergeTable(reserving: list.count)
+    var rank = 0
+    var wrong: String?
+    list.forEachString { bytes in
+      // The second token may begin with a space in no byte alphabet, so the first space after a first character parts them.
+      var joined = Array(bytes)
+      if let space = joined.dropFirst().firstIndex(of: 0x20) {
+        joined.remove(at: space)
+        if merges.add(joined, leftCount: space, rank: rank, vocabulary) {
+          rank += 1
+          return
+        }
+      }
+      if wrong == nil { wrong = String(decoding: bytes, as: UTF8.self) }
+    }
+    if let wrong {
+      throw .value(
+        file: file.path, path: "tokenizer.ggml.merges", expected: "two tokens that are in the vocabulary, and their join",
+        found: "\"\(wrong.prefix(60))\"")
+    }
+    var options = BytePairModel.Options()
+    options.ignoresMerges = pre.ignoresMerges
+    return Tokenizer.Stages(
+      normalizer: normalizer, addedTokens: try addedTokens(userDefined: normalizer),
+      preTokenizer: try PreTokenizer(pre.json(file: file.path)),
+      model: .bytePair(BytePairModel(vocabulary: vocabulary, merges: merges, options: options, readsBytes: true)),
+      postProcessor: try postProcessor(addsBos: false, addsEos: false), decoder: try Decoder(json(#"{"type": "ByteLevel"}"#)))
+  }
+
+  private mutating func sentencePieceBPE() throws(FormatError) -> Tokenizer.Stages {
+    if flag("remove_extra_whitespaces", default: false) { throw refused("remove_extra_whitespaces", "true for a llama tokenizer") }
+    if value("precompiled_charsmap") != nil { throw refused("precompiled_charsmap", "a charsmap for a llama tokenizer") }
+    let addsPrefix = flag("add_space_prefix", default: true)
+    let replace = #"{"type": "Replace", "pattern": {"String": " "}, "content": "▁"}"#
+    let prepend = addsPrefix ? #"{"type": "Prepend", "prepend": "▁"}, "# : ""
+    let strip = addsPrefix ? #", {"type": "Strip", "content": " ", "start": 1, "stop": 0}"# : ""
+    if addsPrefix {
+      notes.append("GGUF does not say whether text after a special token begins with a space; it does here, as in llama.cpp")
+    }
+    var options = BytePairModel.Options()
+    options.unknownToken = specialToken("unknown") ?? 0
+    options.fusesUnknown = true
+    options.fallsBackToBytes = true
+    return Tokenizer.Stages(
+      normalizer: try Normalizer(json("{\"type\": \"Sequence\", \"normalizers\": [\(prepend)\(replace)]}")),
+      addedTokens: try addedTokens(userDefined: nil), preTokenizer: try PreTokenizer(nil),
+      model: .bytePair(BytePairModel(vocabulary: vocabulary, merges: try mergesByScore(), options: options, readsBytes: false)),
+      postProcessor: try postProcessor(addsBos: true, addsEos: false),
+      decoder: try Decoder(
+        json(
+          """
+          {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"},
+           {"type": "Fuse"}\(strip)]}
+          """)))
+  }
+
+  /// Longer tokens than these are not SentencePiece's; their ways to be made grow with the square of their length.
+  private static let longestMerged = 256
+
+  /// Every way to make a token of two others, best score first. The order among equals is that of the converter of transformers, which
+  /// made the merges of tokenizer.json from the same scores.
+  private func mergesByScore() throws(FormatError) -> MergeTable {
+    struct Merge {
+      var piece: Int
+      var leftCount: Int
+      var score: Double
+      var leftLength: Int
+      var rightLength: Int
+    }
+    let scores = try scores()
+    var merges: [Merge] = []
+    for (id, piece) in pieces.enumerated() where kinds[id] == .normal || kinds[id] == .userDefined {
+      guard piece.count <= Self.longestMerged else {
+        throw .value(
+          file: file.path, path: "tokenizer.ggml.tokens[\(id)]", expected: "at most \(Self.longestMerged) bytes in a token",
+          found: "\(piece.count)")
+      }
+      var local: [(left: Int32, right: Int32, merge: Merge)] = []
+      let length = piece.count { $0 & 0xC0 != 0x80 }
+      var leftLength = 0
+      for cut in piece.indices where piece[cut] & 0xC0 != 0x80 {
+        defer { leftLength += 1 }
+        guard cut > 0, let left = vocabulary.id(of: piece[..<cut]), let right = vocabulary.id(of: piece[cut...]) else { continue }
+        let merge = Merge(piece: id, leftCount: cut, score: scores[id], leftLength: leftLength, rightLength: length - leftLength)
+        local.append((left, right, merge))
+      }
+      merges += local.sorted { ($0.left, $0.right) < ($1.left, $1.right) }.map(\.merge)
+    }
+    // Stable: what is equal stays in the order above.
+    let sorted = merges.enumerated().sorted { a, b in
+      let (x, y) = (a.element, b.element)
+      if x.score != y.score { return x.score > y.score }
+      if x.leftLength != y.leftLength { return x.leftLength > y.leftLength }
+      if x.rightLength != y.rightLength { return x.rightLength > y.rightLength }
+      return a.offset < b.offset
+    }
+    var table = MergeTable(reserving: sorted.count)
+    for (rank, (_, merge)) in sorted.enumerated() { _ = table.add(pieces[merge.piece], leftCount: merge.leftCount, rank: rank, vocabulary) }
+    return table
+  }
+
+  private mutating func unigram() throws(FormatError) -> Tokenizer.Stages {
+    var map: CharacterMap?
+    if let list = value("precompiled_charsmap")?.array {
+      guard let numbers = list.integers else {
+        throw .value(file: file.path, path: "tokenizer.ggml.precompiled_charsmap", expected: "bytes", found: "something else")
+      }
+      do throws(CharacterMap.Damage) {
+        map = try CharacterMap(bytes: numbers.map { UInt8(truncatingIfNeeded: $0) })
+      } catch {
+        throw .value(file: file.path, path: "tokenizer.ggml.precompiled_charsmap", expected: error.expected, found: "other bytes")
+      }
+    }
+    let mergesSpaces = flag("remove_extra_whitespaces", default: true)
+    let spaces = mergesSpaces ? try CompiledPattern(oniguruma: " {2,}", at: json("null")) : nil
+    let scheme = flag("add_space_prefix", default: true) ? "always" : "never"
+    let metaspace = "{\"type\": \"Metaspace\", \"replacement\": \"▁\", \"prepend_scheme\": \"\(scheme)\"}"
+    return Tokenizer.Stages(
+      normalizer: Normalizer(map, mergesSpaces: spaces), addedTokens: try addedTokens(userDefined: nil),
+      preTokenizer: try PreTokenizer(json(metaspace)),
+      model: .unigram(
+        UnigramModel(
+          vocabulary, scores: try scores(), unknownToken: specialToken("unknown") ?? unknownPiece, fallsBackToBytes: kinds.contains(.byte),
+          file: file.path)),
+      postProcessor: try postProcessor(addsBos: false, addsEos: true), decoder: try Decoder(json(metaspace)))
+  }
+
+  private var unknownPiece: Int32? { kinds.firstIndex(of: .unknown).map { Int32($0) } }
+}

@@ -1,0 +1,130 @@
+// A GGUF checkpoint seen as one that was published with a config.json: which family it is, the fields of the configuration that its
+// metadata amount to, the fields it leaves out with the values that published checkpoints have, and the names of its tensors.
+// What each family's converter writes is data, in GGUFFamilies.swift.
+
+import Formats
+
+/// A GGUF file with its splits, identified.
+struct GGUFModel: Sendable {
+  let path: String
+  let split: GGUFSplit
+  let names: GGUFNames
+  /// Fields of config.json and their values as JSON.
+  private let fields: [String: String]
+  /// The ones among them that the file does not say.
+  let assumed: [(key: String, value: String)]
+
+  /// - Throws: `FormatError` for damaged files, `ModelError.unsupportedFamily`, `.configuration` for metadata that are missing or wrong.
+  init(path: String) throws {
+    self.path = path
+    split = try GGUFSplit(path: path)
+    let metadata = try GGUFMetadata(split)
+    let family = try GGUFFamily.of(metadata)
+    var fields = ["model_type": "\"\(family.modelType)\""]
+    var assumed: [(key: String, value: String)] = []
+    for field in family.fields {
+      switch field.source {
+      case .metadata(let read): fields[field.key] = try read(metadata)
+      case .key(let key, let otherwise):
+        if let said = metadata.json(key) {
+          fields[field.key] = said
+        } else if let value = otherwise(metadata) {
+          fields[field.key] = value
+          assumed.append((field.key, value))
+        }
+      case .assumed(let value):
+        if !field.key.contains(".") { fields[field.key] = value }  // a part of a field is said with its whole
+        assumed.append((field.key, value))
+      }
+    }
+    self.fields = fields
+    self.assumed = assumed
+    names = try metadata.names(family.habits)
+  }
+
+  func configuration(overrides: [String: String]) throws -> Configuration {
+    let file = path.split(separator: "/").last.map(String.init) ?? path
+    return try Configuration(file: file, fields: fields, overrides: overrides)
+  }
+}
+
+/// The metadata of a GGUF model, read with the prefix of its architecture.
+struct GGUFMetadata: Sendable {
+  let file: GGUFFile
+  let architecture: String
+  /// Blocks that predict the next token; those that look further ahead are not run.
+  private(set) var blockCount = 0
+  private let tensorShapes: [String: [Int]]
+
+  init(_ split: GGUFSplit) throws {
+    file = split.files[0]
+    guard let name = file["general.architecture"]?.string else {
+      throw ModelError.configuration(file: file.path, key: "general.architecture", expected: "a name", found: "nothing")
+    }
+    architecture = name
+    tensorShapes = Dictionary(
+      split.files.flatMap(\.tensors).map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
+    let count = (integer("block_count") ?? 0) - (integer("nextn_predict_layers") ?? 0)
+    guard count > 0, count <= tensorShapes.count else {
+      throw ModelError.configuration(
+        file: file.path, key: "\(architecture).block_count", expected: "blocks for \(tensorShapes.count) tensors", found: "\(count)")
+    }
+    blockCount = count
+  }
+
+  func has(_ tensor: String) -> Bool { tensorShapes[tensor] != nil }
+
+  /// Whether some block has a tensor.
+  func anyBlock(has suffix: String) -> Bool { tensorShapes.keys.contains { $0.hasPrefix("blk.") && $0.hasSuffix(".\(suffix)") } }
+
+  /// The value of "ARCHITECTURE.KEY".
+  subscript(key: String) -> GGUFValue? { file["\(architecture).\(key)"] }
+
+  /// One whole number; of a list (one for each block) the largest.
+  func integer(_ keys: String...) -> Int? {
+    for key in keys {
+      let value = self[key].flatMap { $0.int64 ?? $0.array?.integers?.max() }
+      if let value, (0..<1 << 31).contains(value) { return Int(value) }
+    }
+    return nil
+  }
+
+  func required(_ key: String) throws -> Int {
+    guard let value = integer(key) else {
+      throw ModelError.configuration(
+        file: file.path, key: "\(architecture).\(key)", expected: "a whole number", found: self[key] == nil ? "nothing" : "something else")
+    }
+    return value
+  }
+
+  /// A value as JSON. 32-bit floats are spelt with the fewest digits that give them back: 1e-05, as config.json has it.
+  func json(_ key: String) -> String? {
+    switch self[key] {
+    case .integer(let value): "\(value)"
+    case .number(let value): value.isFinite ? Float(exactly: value).map { "\($0)" } ?? "\(value)" : nil
+    case .bool(let value): "\(value)"
+    case .unsigned, .string, .array, nil: nil
+    }
+  }
+
+  var headCount: Int { integer("attention.head_count") ?? 1 }
+
+  var headSize: Int { integer("attention.key_length") ?? (integer("embedding_length") ?? 0) / max(1, headCount) }
+
+  var vocabularySize: Int? {
+    tensorShapes["token_embd.weight"]?.first ?? integer("vocab_size")
+  }
+
+  func names(_ habits: GGUFNames.Habits) throws -> GGUFNames {
+    let groups = max(1, integer("ssm.group_count") ?? 1), values = max(1, integer("ssm.time_step_rank") ?? 1)
+    let shapes = tensorShapes
+    guard headSize > 1 || !habits.pairsHeadRows else {
+      throw ModelError.configuration(
+        file: file.path, key: "\(architecture).attention.head_count", expected: "heads of several elements", found: "\(headSize)")
+    }
+    return GGUFNames(
+      habits: habits, headSize: headSize,
+      linearHeads: (groups, max(1, integer("ssm.state_size") ?? 1), values, max(1, (integer("ssm.inner_size") ?? 1) / values)),
+      has: { shapes[$0] != nil })
+  }
+}

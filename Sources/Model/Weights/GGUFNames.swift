@@ -1,0 +1,247 @@
+// Where does a GGUF file keep what a declaration asks for? Declarations use the names and layouts that checkpoints are published with;
+// llama.cpp's converters rename every tensor, stack experts, take fused projections apart and reorder some rows. Here that is undone as
+// data: a plan on published tensors becomes a plan on the file's tensors, or the rule by which rows are put together again.
+
+import Formats
+
+/// Where a matrix of the published layout lies in a GGUF file.
+enum GGUFPlace {
+  /// In place, under another name.
+  case stored(MatrixPlan)
+  /// Row `r` of the published tensor is row `row(r).row` of tensor `tensors[row(r).tensor]`; the plan then takes its part of that.
+  case gathered(tensors: [String], rows: Int, row: (Int) -> (tensor: Int, row: Int))
+  /// The unfolding of latent attention, taken apart by head: keys `[heads, latent, plain]` (transposed), values `[heads, value, latent]`.
+  case unfolding(keys: String, values: String)
+}
+
+/// How elements of a vector were changed by the converter.
+enum GGUFVectorChange: Sendable {
+  case none
+  /// The file holds weight + 1.
+  case plusOne
+  /// The file holds -exp(value).
+  case negatedExponential
+}
+
+/// The names of one GGUF file.
+struct GGUFNames: Sendable {
+  /// What a family's converter does beyond renaming.
+  struct Habits: Sendable {
+    /// Rows of each query and key head are paired (i, i + half) -> (2i, 2i + 1).
+    var pairsHeadRows = false
+    /// Norm weights are stored with 1 added, but for the norm of linear attention.
+    var addsOneToNorms = false
+  }
+
+  let habits: Habits
+  /// Elements of one attention head.
+  let headSize: Int
+  /// Key heads, key head size, value heads and value head size of linear attention.
+  let linearHeads: (keys: Int, keySize: Int, values: Int, valueSize: Int)
+  /// Whether the file has a tensor.
+  let has: @Sendable (String) -> Bool
+
+  // MARK: Matrices
+
+  /// - Parameters: the plan, and the size of the matrix it asks for.
+  func place(_ plan: MatrixPlan, rows: Int, columns: Int) -> GGUFPlace {
+    guard let name = PublishedName(plan.tensor) else {
+      return .stored(renamed(plan, Self.outside[plan.tensor] ?? plan.tensor))
+    }
+    if let halves = Self.fused[name.module] {
+      // Which half, by how the published tensor keeps them: interleaved columns, columns one after the other, or rows.
+      let half: Int
+      let expert: Int
+      if let transposition = plan.transposition {
+        half = transposition.step == 2 ? transposition.firstColumn : transposition.firstColumn / rows
+        expert = plan.firstRow / columns
+      } else {
+        half = plan.firstRow / rows % 2
+        expert = plan.firstRow / (2 * rows)
+      }
+      let base = half == 0 ? halves.gate : halves.up
+      let isStack = (plan.storedShape?.count ?? 2) > 2
+      return .stored(slice(name.tensor([base], has), isStack ? expert : nil, rows: rows, columns: columns))
+    }
+    if let base = Self.stacks[name.module] {
+      let expert = plan.firstRow / (plan.transposition == nil ? rows : columns)
+      return .stored(slice(name.tensor([base], has), expert, rows: rows, columns: columns))
+    }
+    if let expert = name.expert, let base = Self.modules[name.module] {
+      // Files of early 2024 have a tensor for each expert.
+      let alone = name.prefix + base[0].replacing("_exps", with: "") + ".\(expert).weight"
+      if has(alone) { return .stored(MatrixPlan(alone)) }
+      return .stored(slice(name.tensor(base, has), expert, rows: rows, columns: columns))
+    }
+    let allRows = plan.storedShape?.first ?? rows
+    switch name.module {
+    case "self_attn.q_proj" where habits.pairsHeadRows, "self_attn.k_proj" where habits.pairsHeadRows:
+      return .gathered(tensors: [name.tensor(Self.modules[name.module] ?? [], has)], rows: allRows) { (0, pairedRow($0)) }
+    case "self_attn.kv_b_proj" where !has(name.prefix + "attn_kv_b.weight"):
+      return .unfolding(keys: name.prefix + "attn_k_b.weight", values: name.prefix + "attn_v_b.weight")
+    case "linear_attn.in_proj_qkvz" where !has(name.prefix + "ssm_in.weight"):
+      return .gathered(tensors: [name.prefix + "attn_qkv.weight", name.prefix + "attn_gate.weight"], rows: allRows, row: linearRow)
+    default: return .stored(renamed(plan, name.tensor(Self.modules[name.module] ?? [name.module], has)))
+    }
+  }
+
+  private func renamed(_ plan: MatrixPlan, _ tensor: String) -> MatrixPlan {
+    var plan = plan
+    plan.tensor = tensor
+    return plan
+  }
+
+  /// A whole matrix, or one of a stack `[experts, rows, columns]`; the number of experts is the file's own.
+  private func slice(_ tensor: String, _ expert: Int?, rows: Int, columns: Int) -> MatrixPlan {
+    guard let expert else { return MatrixPlan(tensor) }
+    return MatrixPlan(tensor, storedShape: [-1, rows, columns], firstRow: expert * rows)
+  }
+
+  /// The published row (head, half j, place i) is stored as (head, i, j).
+  private func pairedRow(_ row: Int) -> Int {
+    let (head, inside) = row.quotientAndRemainder(dividingBy: headSize)
+    let (half, place) = inside.quotientAndRemainder(dividingBy: headSize / 2)
+    return head * headSize + 2 * place + half
+  }
+
+  /// The published rows are, for each key head: its query, its key, the values and the gates of its value heads. The file has all
+  /// queries, all keys and all values in one tensor and the gates in another.
+  private func linearRow(_ row: Int) -> (tensor: Int, row: Int) {
+    let valuesPerKey = linearHeads.values / linearHeads.keys * linearHeads.valueSize
+    let (head, inside) = row.quotientAndRemainder(dividingBy: 2 * linearHeads.keySize + 2 * valuesPerKey)
+    let keys = linearHeads.keys * linearHeads.keySize
+    switch inside {
+    case ..<(2 * linearHeads.keySize):
+      return (0, inside / linearHeads.keySize * keys + head * linearHeads.keySize + inside % linearHeads.keySize)
+    case ..<(2 * linearHeads.keySize + valuesPerKey):
+      return (0, 2 * keys + head * valuesPerKey + inside - 2 * linearHeads.keySize)
+    default: return (1, head * valuesPerKey + inside - 2 * linearHeads.keySize - valuesPerKey)
+    }
+  }
+
+  // MARK: Vectors
+
+  func place(_ plan: VectorPlan, count: Int) -> (plan: VectorPlan, change: GGUFVectorChange, order: (Int) -> Int) {
+    let asStored = { (i: Int) in i }
+    var plan = plan
+    guard let name = PublishedName(plan.tensor) else {
+      plan.tensor = Self.outside[plan.tensor] ?? plan.tensor
+      return (plan, habits.addsOneToNorms && plan.tensor.hasSuffix("norm.weight") ? .plusOne : .none, asStored)
+    }
+    if name.ending == "bias", let halves = Self.fused[name.module] {
+      // Gate and up interleaved, `[experts, 2 * width]`.
+      let expert = plan.first / (2 * count)
+      let tensor = name.tensor([plan.first % 2 == 0 ? halves.gate : halves.up], has)
+      return (VectorPlan(tensor, storedShape: [-1, count], first: expert * count), .none, asStored)
+    }
+    let base = Self.modules[name.module] ?? Self.stacks[name.module].map { [$0] } ?? [name.module]
+    plan.tensor = name.tensor(base, has)
+    if name.module == "linear_attn.A_log" { return (plan, .negatedExponential, asStored) }
+    let isNorm = name.module.hasSuffix("norm") && name.module != "linear_attn.norm"
+    let isPaired = habits.pairsHeadRows && (name.module == "self_attn.q_proj" || name.module == "self_attn.k_proj")
+    return (plan, habits.addsOneToNorms && isNorm ? .plusOne : .none, isPaired ? { pairedRow($0) } : asStored)
+  }
+
+  // MARK: Tables
+
+  /// Tensors that belong to no block.
+  private static let outside = [
+    "model.embed_tokens.weight": "token_embd.weight", "transformer.wte.weight": "token_embd.weight", "lm_head.weight": "output.weight",
+    "lm_head.bias": "output.bias", "model.norm.weight": "output_norm.weight", "model.norm.bias": "output_norm.bias",
+    "transformer.norm_f.weight": "output_norm.weight", "model.embedding_norm.weight": "token_embd_norm.weight",
+  ]
+
+  /// Gate and up projections that are published as one tensor.
+  private static let fused: [String: (gate: String, up: String)] = [
+    "mlp.experts.gate_up_proj": ("ffn_gate_exps", "ffn_up_exps"), "feed_forward.experts.gate_up_proj": ("ffn_gate_exps", "ffn_up_exps"),
+    "block_sparse_moe.input_linear": ("ffn_gate_exps", "ffn_up_exps"), "shared_mlp.input_linear": ("ffn_gate_shexp", "ffn_up_shexp"),
+  ]
+
+  /// Tensors that are published as one for all experts.
+  private static let stacks = [
+    "mlp.experts.down_proj": "ffn_down_exps", "feed_forward.experts.down_proj": "ffn_down_exps",
+    "block_sparse_moe.output_linear": "ffn_down_exps", "ffn.experts.mlp.w1": "ffn_gate_exps", "ffn.experts.mlp.v1": "ffn_up_exps",
+    "ffn.experts.mlp.w2": "ffn_down_exps",
+  ]
+
+  /// Everything else of a block; where there are several names, the first that the file has.
+  private static let modules: [String: [String]] = {
+    var table: [String: [String]] = [
+      "input_layernorm": ["attn_norm"], "operator_norm": ["attn_norm"], "norm_attn_norm.norm_1": ["attn_norm"],
+      "norm_attn_norm.norm_2": ["attn_output_norm"], "post_attention_layernorm": ["post_attention_norm", "ffn_norm"],
+      "pre_mlp_layernorm": ["ffn_norm"], "ffn_norm": ["ffn_norm"], "post_mlp_layernorm": ["post_ffw_norm"],
+      "norm_attn_norm.attn.Wqkv": ["attn_qkv"], "norm_attn_norm.attn.out_proj": ["attn_output"], "self_attn.q_proj": ["attn_q"],
+      "self_attn.k_proj": ["attn_k"], "self_attn.v_proj": ["attn_v"], "self_attn.o_proj": ["attn_output"],
+      "self_attn.out_proj": ["attn_output"], "self_attn.gate_proj": ["attn_gate"], "self_attn.sinks": ["attn_sinks"],
+      "self_attn.q_a_proj": ["attn_q_a"], "self_attn.q_b_proj": ["attn_q_b"], "self_attn.q_a_layernorm": ["attn_q_a_norm"],
+      "self_attn.kv_a_proj_with_mqa": ["attn_kv_a_mqa"], "self_attn.kv_a_layernorm": ["attn_kv_a_norm"],
+      "self_attn.kv_b_proj": ["attn_kv_b"], "shared_mlp.output_linear": ["ffn_down_shexp"], "linear_attn.A_log": ["ssm_a"],
+      "linear_attn.conv1d": ["ssm_conv1d"], "linear_attn.dt_bias": ["ssm_dt"], "linear_attn.in_proj_ba": ["ssm_ba"],
+      "linear_attn.in_proj_qkvz": ["ssm_in"], "linear_attn.norm": ["ssm_norm"], "linear_attn.out_proj": ["ssm_out"],
+      "conv.conv": ["shortconv.conv"], "conv.in_proj": ["shortconv.in_proj"], "conv.out_proj": ["shortconv.out_proj"],
+    ]
+    for (head, letter) in [("q", "q"), ("k", "k"), ("query", "q"), ("key", "k")] {
+      table["self_attn.\(head)_norm"] = ["attn_\(letter)_norm"]
+      table["self_attn.\(head)_layernorm"] = ["attn_\(letter)_norm"]
+    }
+    for moe in ["mlp", "block_sparse_moe", "feed_forward", "ffn"] {
+      for router in ["gate", "router", "router.gate", "router.layer", "gate.wg"] { table["\(moe).\(router)"] = ["ffn_gate_inp"] }
+      for bias in ["gate.e_score_correction_bias", "e_score_correction_bias", "expert_bias", "moe_statics.e_score_correction_bias"] {
+        table["\(moe).\(bias)"] = ["exp_probs_b"]
+      }
+      table["\(moe).shared_expert_gate"] = ["ffn_gate_inp_shexp"]
+      let projections = [
+        ("gate_proj", "gate"), ("up_proj", "up"), ("down_proj", "down"), ("w1", "gate"), ("w3", "up"), ("w2", "down"),
+      ]
+      for (published, part) in projections {
+        table["\(moe).\(published)"] = ["ffn_\(part)"]
+        table["\(moe).experts.*.\(published)"] = ["ffn_\(part)_exps"]
+        for shared in ["shared_expert", "shared_experts", "shared_mlp"] { table["\(moe).\(shared).\(published)"] = ["ffn_\(part)_shexp"] }
+      }
+    }
+    return table
+  }()
+}
+
+/// A published tensor name of a block, taken apart: "model.layers.3.mlp.experts.7.up_proj.weight".
+private struct PublishedName {
+  /// "blk.3."
+  let prefix: String
+  /// "mlp.experts.*.up_proj"
+  let module: String
+  /// 7
+  let expert: Int?
+  /// "weight" or "bias"
+  let ending: String
+
+  init?(_ name: String) {
+    var parts = name.split(separator: ".").map(String.init)
+    guard parts.count > 3, ["model.layers", "transformer.blocks"].contains("\(parts[0]).\(parts[1])"), let layer = Int(parts[2]) else {
+      return nil
+    }
+    prefix = "blk.\(layer)."
+    parts.removeFirst(3)
+    var ending = "weight"
+    if let last = parts.last, last == "weight" || last == "bias" {
+      ending = last
+      parts.removeLast()
+    } else if let last = parts.last, last.hasSuffix("_bias") {
+      ending = "bias"
+      if last.hasSuffix("_proj_bias") { parts[parts.count - 1] = String(last.dropLast(5)) }
+    }
+    self.ending = ending
+    var expert: Int?
+    if let place = parts.firstIndex(of: "experts"), place + 1 < parts.count, let index = Int(parts[place + 1]) {
+      expert = index
+      parts[place + 1] = "*"
+    }
+    self.expert = expert
+    module = parts.joined(separator: ".")
+  }
+
+  /// The first of these names that the file has, or the first.
+  func tensor(_ bases: [String], _ has: (String) -> Bool) -> String {
+    let names = bases.flatMap { [prefix + $0 + "." + ending, prefix + $0] }
+    return names.first(where: has) ?? names.first ?? prefix + module
+  }
+}

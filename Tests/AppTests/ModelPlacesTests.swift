@@ -1,0 +1,86 @@
+// Are models found where the programs that download them put them? A made-up home with one of each cache, nothing of the real one.
+
+import Foundation
+import Support
+import Testing
+
+@testable import App
+
+struct ModelPlacesTests {
+  private let home: TemporaryDirectory
+  private let fixture: String
+
+  init() throws {
+    home = try TemporaryDirectory()
+    fixture = try #require(Fixtures.own("models/olmoe"))
+  }
+
+  /// A copy of the fixture's configuration and weights at `path` under the home.
+  private func model(at path: String) throws {
+    let folder = home.file(path)
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    for name in ["config.json", "model.safetensors"] {
+      try FileManager.default.createSymbolicLink(atPath: "\(folder)/\(name)", withDestinationPath: "\(fixture)/\(name)")
+    }
+  }
+
+  private func file(_ path: String, _ text: String) throws {
+    let folder = (home.file(path) as NSString).deletingLastPathComponent
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    try home.write(Array(text.utf8), to: path)
+  }
+
+  private func places(_ environment: [String: String] = [:]) -> ModelPlaces { ModelPlaces(environment: environment, home: home.path) }
+
+  @Test func everyCacheIsLookedInto() throws {
+    try model(at: ".cache/huggingface/hub/models--allenai--OLMoE-1B-7B/snapshots/0123456789abcdef")
+    try file(".cache/huggingface/hub/models--some--quants/snapshots/ab/model-Q4_K_M.gguf", "GGUF, but cut off")
+    try file(
+      ".ollama/models/manifests/registry.ollama.ai/library/mixtral/8x7b",
+      #"{"layers": [{"mediaType": "application/vnd.ollama.image.model", "digest": "sha256:00ff"}]}"#)
+    try file(".ollama/models/blobs/sha256-00ff", "GGUF")
+    try file(".ollama/models/manifests/registry.ollama.ai/library/broken/latest", "{")
+    try file(".lmstudio/models/maker/name/a-00001-of-00002.gguf", "GGUF")
+    try file(".lmstudio/models/maker/name/a-00002-of-00002.gguf", "GGUF")
+    try file(".cache/llama.cpp/b.gguf", "no model")
+    try model(at: "mine/one")
+    let found = places(["MOETOP_MODELS": home.file("mine") + ":" + home.file("nowhere")]).everything()
+    #expect(
+      found.map(\.name) == [
+        "allenai/OLMoE-1B-7B", "some/quants/model-Q4_K_M.gguf", "broken:latest", "mixtral:8x7b", "a-00001-of-00002.gguf", "b.gguf", "one",
+      ])
+    let listing = ModelListing(found)
+    #expect(listing.rows.map { $0.obstacle == nil } == [true, false, false, false, false, false, true])
+    #expect(listing.rows[0].summary?.family == "olmoe" && listing.rows[0].summary?.parameters ?? 0 > 0)
+    #expect(listing.text.contains("7 found, 2 can be opened"))
+    #expect(listing.rows[2].obstacle?.contains("not valid JSON") == true)
+    #expect(listing.json.contains("\"schema\":\"moetop.models/1\""))
+  }
+
+  @Test func variablesMoveTheCaches() throws {
+    try model(at: "hf/hub/models--a--b/snapshots/r1")
+    try model(at: "hf/hub/models--a--b/snapshots/r2")
+    #expect(places(["HF_HOME": home.file("hf")]).everything().map(\.name) == ["a/b@r1", "a/b@r2"])
+    #expect(places(["HF_HUB_CACHE": home.file("hf/hub")]).everything().count == 2)
+    try file("other/manifests/r/n/m/t", "{}")
+    #expect(
+      places(["OLLAMA_MODELS": home.file("other")]).everything().map(\.problem) == [
+        "\(home.file("other"))/manifests/r/n/m/t: layers: missing; expected an array"
+      ])
+    try file("lc/x.gguf", "")
+    #expect(places(["LLAMA_CACHE": home.file("lc")]).everything().map(\.name) == ["x.gguf"])
+    #expect(places().everything().isEmpty && places().places.count == 5)
+  }
+
+  @Test func whatCannotRunSaysWhy() throws {
+    try file("list/unknown/config.json", #"{"model_type": "unheard_of"}"#)
+    try file("list/empty/config.json", #"{"model_type": "olmoe"}"#)
+    try file("list/broken/config.json", "{")
+    let rows = ModelListing(places().models(in: home.file("list") + "/")).rows
+    #expect(rows.map(\.found.name) == ["broken", "empty", "unknown"])
+    #expect(rows[0].obstacle?.contains("not valid JSON") == true)
+    #expect(rows[1].obstacle != nil && rows[1].summary?.family == "olmoe")
+    #expect(rows[2].obstacle?.contains("there is no model.safetensors") == true || rows[2].obstacle?.contains("unheard_of") == true)
+    #expect(places().models(in: home.file("missing")).map(\.problem) == ["there is no such folder"])
+  }
+}

@@ -1,0 +1,129 @@
+// Do stored weights become the numbers their formats define, bit for bit as the reference has them, in every form? And is a product with
+// a quantised matrix the product with those numbers? The expected values are ggml's own.
+
+import CKernels
+import Formats
+import Model
+import Support
+import Testing
+
+@Suite struct DequantTests {
+  static let types = StoredType.allCases.filter { $0.blockSize > 2 }
+
+  /// The reference's blocks and numbers of one type: `[512]`, or more where the machine has them.
+  private func reference(_ type: StoredType) throws -> (blocks: TensorView, values: [Float]) {
+    let path = try #require(Fixtures.shared("quant/dequant.safetensors") ?? Fixtures.own("quant/dequant.safetensors"))
+    let file = try SafetensorsFile(path: path)
+    let name = type.description.uppercased()
+    let values = try file.tensor(name + ".f32")
+    return (try file.tensor(name + ".raw"), Array(values.bytes.bindMemory(to: Float.self)))
+  }
+
+  @Test(arguments: Form.all, types)
+  func equalsTheReference(form: Form, type: StoredType) throws {
+    let (blocks, values) = try reference(type)
+    let out = Floats(count: values.count)
+    form.kernels.convert(out.pointer, try #require(blocks.bytes.baseAddress), mt_element_type(type.rawValue), values.count)
+    #expect(out.isIntact && out.bits == values.map(\.bitPattern))
+  }
+
+  @Test func theOwnCopyHoldsEveryType() throws {
+    let file = try SafetensorsFile(path: try #require(Fixtures.own("quant/dequant.safetensors")))
+    for type in Self.types { #expect(file[type.description.uppercased() + ".raw"] != nil, "\(type)") }
+    #expect(Self.types.count == 18)
+  }
+
+  @Test func blocksAreThoseOfTheFiles() {
+    for type in StoredType.allCases {
+      guard let element = ElementType(rawValue: type.description) else {
+        #expect(type == .f4E2M1)
+        continue
+      }
+      #expect(type.blockSize == element.blockSize && type.rowBytes(columns: element.blockSize) == element.byteCount, "\(type)")
+    }
+  }
+
+  /// Every bit pattern of the 8-bit floats: the values, computed from their definition.
+  @Test(arguments: Form.all)
+  func eightBitFloats(form: Form) {
+    let bytes = (0...UInt8.max).map { $0 }
+    func values(_ type: mt_element_type) -> [Float] {
+      let out = Floats(count: 256)
+      form.kernels.convert(out.pointer, bytes, type, 256)
+      return out.values
+    }
+    func power(_ exponent: Int) -> Float { Float(sign: .plus, exponent: exponent, significand: 1) }
+    let (e4m3, e5m2, e8m0) = (values(MT_F8_E4M3), values(MT_F8_E5M2), values(MT_F8_E8M0))
+    for byte in 0..<256 {
+      let sign: Float = byte & 128 == 0 ? 1 : -1
+      let exponent = byte >> 3 & 15, fraction = Float(byte & 7)
+      let wanted = byte & 127 == 127 ? .nan : exponent == 0 ? fraction * power(-9) : (1 + fraction / 8) * power(exponent - 7)
+      #expect(ulps(e4m3[byte], sign * wanted) == 0, "e4m3 \(byte)")
+      #expect(ulps(e5m2[byte], Float16Bits(bits: UInt16(byte) << 8).value) == 0, "e5m2 \(byte)")
+      #expect(ulps(e8m0[byte], byte == 255 ? .nan : power(byte - 127)) == 0, "e8m0 \(byte)")
+    }
+  }
+
+  /// A product with a quantised matrix has the bits of one with its f32 numbers, for few and many tokens.
+  @Test(arguments: Form.all, types + [.f64, .f8E4M3, .f8E5M2, .f4E2M1])
+  func productsAreThoseOfTheNumbers(form: Form, type: StoredType) {
+    let (rows, depth) = (13, 256)
+    var numbers = Numbers(3)
+    let rowBytes = type.rowBytes(columns: depth) + 3
+    let bytes = (0..<rowBytes * rows + 1).map { _ in UInt8.random(in: 0...119, using: &numbers) }  // no NaN in any scale
+    let wide = Floats(count: rows * depth)
+    bytes.withUnsafeBytes { bytes in
+      guard let start = bytes.baseAddress else { return }
+      let weight = WeightMatrix(base: start + 1, type: type, rows: rows, columns: depth, rowBytes: rowBytes)
+      for row in 0..<rows { weight.read(row: row, into: wide.pointer + row * depth) }
+      let plain = mt_matrix(
+        base: wide.pointer, row_bytes: depth * 4, rows: rows, depth: depth, type: MT_F32, scales: mt_scales())
+      let stored = mt_matrix(
+        base: start + 1, row_bytes: rowBytes, rows: rows, depth: depth, type: mt_element_type(type.rawValue), scales: mt_scales())
+      for tokens in [1, 2, 7, 17] {
+        let x = Floats(numbers.floats(tokens * depth))
+        let results = [plain, stored].map { matrix in
+          let out = Floats(count: tokens * rows)
+          withScratch(mt_matmul_scratch_bytes(depth)) { scratch in
+            for range in [0..<5, 5..<rows] {
+              var job = mt_matmul_job(
+                out: out.pointer, out_stride: rows, out_index: nil, x: x.pointer, x_stride: depth, x_index: nil, tokens: tokens,
+                weights: matrix, row_begin: range.lowerBound, row_end: range.upperBound, bias: nil, scale: nil, accumulate: false)
+              form.kernels.matmul(&job, scratch)
+            }
+          }
+          return out.bits
+        }
+        #expect(results[0] == results[1], "\(tokens) tokens")
+      }
+    }
+  }
+
+  /// Scales kept beside the elements: blocks of rows and columns, whole matrices and parts of them.
+  @Test(arguments: Form.all)
+  func companionScales(form: Form) {
+    let (rows, depth) = (10, 12)
+    var numbers = Numbers(8)
+    let elements = (0..<rows * depth).map { _ in UInt8.random(in: 0...119, using: &numbers) }
+    let scales = numbers.floats(3 * 3)
+    for (first, step, count) in [(0, 1, 10), (3, 1, 7), (1, 2, 5)] {
+      let out = Floats(count: depth), bare = Floats(count: depth)
+      elements.withUnsafeBytes { elements in
+        scales.withUnsafeBytes { scales in
+          guard let base = elements.baseAddress else { return }
+          var matrix = mt_matrix(
+            base: base + first * depth, row_bytes: depth * step, rows: count, depth: depth, type: MT_F8_E4M3,
+            scales: mt_scales(
+              base: scales.baseAddress, row_bytes: 12, type: MT_F32, rows: 4, columns: 5, first_row: first, row_step: step))
+          for row in 0..<count {
+            form.kernels.read_row(out.pointer, &matrix, row)
+            let stored = first + row * step
+            form.kernels.convert(bare.pointer, base + stored * depth, MT_F8_E4M3, depth)
+            let wanted = (0..<depth).map { bare.values[$0] * scales.load(fromByteOffset: (stored / 4 * 3 + $0 / 5) * 4, as: Float.self) }
+            #expect(out.values == wanted && out.isIntact)
+          }
+        }
+      }
+    }
+  }
+}

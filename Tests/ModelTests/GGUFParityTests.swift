@@ -1,0 +1,124 @@
+// Do models in GGUF files decide as the reference does? Unquantised files against the reference's own run, quantised ones against the
+// reference with the same dequantised weights; the rules are those of `verify`. One small file travels with the project, the others are
+// read where the machine has them.
+
+import Formats
+import Foundation
+import Model
+import Routing
+import Support
+import Testing
+
+struct GGUFParityTests {
+  private struct Input: Decodable {
+    var sequences: [[Int32]]
+  }
+
+  /// gpt-oss with its yarn range rounded. The expected values of its quantised files were made by llama.cpp, which always rounds; the
+  /// model does not, and GGUF does not say.
+  static let rounded = [
+    "rope_scaling": """
+    {"type": "yarn", "factor": 32.0, "original_max_position_embeddings": 64, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": true}
+    """
+  ]
+  static let settings = ["gpt_oss gguf/q8_0.gguf": rounded, "gpt_oss gguf/mxfp4.gguf": rounded]
+
+  /// A file, and what it is compared with.
+  struct Case: Sendable, CustomTestStringConvertible {
+    var family: String
+    var file: String
+    var expected: String
+    var testDescription: String { "\(family) \(file)" }
+  }
+
+  /// Every file of the shared fixtures, or the one of our own.
+  static let cases: [Case] = {
+    guard let root = Fixtures.shared("olmoe").map({ URL(fileURLWithPath: $0).deletingLastPathComponent().path }) else {
+      return [Case(family: "gguf/mixtral", file: "gguf/q4_0.gguf", expected: "gguf/expected_dequant_q4_0.safetensors")]
+    }
+    var cases: [Case] = []
+    for family in (try? FileManager.default.contentsOfDirectory(atPath: root).sorted()) ?? [] {
+      for file in (try? FileManager.default.contentsOfDirectory(atPath: "\(root)/\(family)/gguf").sorted()) ?? []
+      where file.hasSuffix(".gguf") {
+        let dequantised = "gguf/expected_dequant_\(file.dropLast(5)).safetensors"
+        let isQuantised = FileManager.default.fileExists(atPath: "\(root)/\(family)/\(dequantised)")
+        cases.append(Case(family: family, file: "gguf/" + file, expected: isQuantised ? dequantised : "expected.safetensors"))
+      }
+    }
+    return cases
+  }()
+
+  @Test(arguments: cases)
+  func equalsTheReference(_ item: Case) throws {
+    let folder = try #require(Fixtures.any(item.family))
+    let input = try JSONDecoder().decode(Input.self, from: Data(contentsOf: URL(fileURLWithPath: folder + "/input.json")))
+    let sequences = input.sequences.enumerated().map {
+      TokenSequence(SequenceDescription(name: "sequence \($0)"), tokens: $1)
+    }
+    let settings = Self.settings["\(item.family) \(item.file)"]
+    let model: LanguageModel
+    do {
+      model = try LanguageModel(path: "\(folder)/\(item.file)", overrides: settings ?? [:])
+    } catch ModelError.unsupportedFamily(_, let found, let known) {
+      #expect(!known.contains(found), "a family with a declaration opens")
+      return
+    }
+    let report = try Verifier(model, threads: 1).verify(sequences, against: SafetensorsFile(path: "\(folder)/\(item.expected)"))
+    // What llama.cpp calls router logits lacks the router's bias.
+    for entry in report.entries where settings == nil || !entry.tensor.hasSuffix("router_logits") {
+      #expect(entry.outcome == .equal || entry.outcome == .within, "\(entry)")
+    }
+    #expect(report.decisions > 0 && report.equalDecisions == report.decisions)
+    #expect(model.facts().unusedTensors.isEmpty, "\(model.facts().unusedTensors)")
+  }
+
+  /// 8-bit floats with block scales, and 4-bit floats with their powers of two in another tensor, in safetensors.
+  @Test(arguments: ["deepseek_v3-fp8", "gpt_oss-mxfp4"])
+  func quantisedSafetensors(_ family: String) throws {
+    guard let folder = Fixtures.any(family) else { return }
+    let input = try JSONDecoder().decode(Input.self, from: Data(contentsOf: URL(fileURLWithPath: folder + "/input.json")))
+    let sequences = input.sequences.enumerated().map {
+      TokenSequence(SequenceDescription(name: "sequence \($0)"), tokens: $1)
+    }
+    let model = try LanguageModel(path: folder)
+    let report = try Verifier(model, threads: 1).verify(sequences, against: SafetensorsFile(path: folder + "/expected.safetensors"))
+    for entry in report.entries { #expect(entry.outcome == .equal || entry.outcome == .within, "\(entry)") }
+    #expect(report.holds && report.decisions > 0 && report.equalDecisions == report.decisions)
+    #expect(model.facts().unusedTensors.isEmpty, "\(model.facts().unusedTensors)")
+  }
+
+  @Test func saysWhatItAssumes() throws {
+    let file = try #require(Fixtures.own("gguf/mixtral/gguf/q4_0.gguf"))
+    #expect(try LanguageModel(path: file).assumed.map { "\($0.key)=\($0.value)" } == ["sliding_window=null"])
+    let model = try LanguageModel(path: file, overrides: ["sliding_window": "7"])
+    #expect(model.assumed.isEmpty && model.facts().quantization == "q4_0" && model.facts().routerPrecision == "f32")
+  }
+
+  /// One file of each architecture that the machine has.
+  static let oneOfEach = Dictionary(grouping: cases, by: \.family).values.compactMap(\.first)
+
+  /// Damaged metadata never crash or exhaust the memory of the loader; refusals name the file.
+  @Test(arguments: oneOfEach)
+  func hostileMetadata(_ item: Case) throws {
+    let source = try #require(Fixtures.any(item.family)) + "/" + item.file
+    let bytes = Array(try Data(contentsOf: URL(fileURLWithPath: source)))
+    let header = try #require(GGUFFile(path: source).tensors.map(\.byteOffset).min())
+    let directory = try TemporaryDirectory()
+    let path = try directory.write(bytes, to: "model.gguf")
+    let file = try #require(FileHandle(forUpdatingAtPath: path))
+    var random = SeededRandom(seed: 11)
+    var refused = 0
+    for _ in 0..<(Self.oneOfEach.count > 1 ? 300 : 2000) {
+      let place = Int.random(in: 24..<header, using: &random)
+      try file.seek(toOffset: UInt64(place))
+      try file.write(contentsOf: [bytes[place] ^ 1 << UInt8.random(in: 0..<8, using: &random)])
+      do { _ = try LanguageModel(path: path) } catch {
+        refused += 1
+        #expect("\(error)".contains("model.gguf"), "\(error)")
+      }
+      try file.seek(toOffset: UInt64(place))
+      try file.write(contentsOf: [bytes[place]])
+    }
+    #expect(refused > 50, "\(refused)")
+  }
+}

@@ -1,0 +1,169 @@
+// Does a GGUF file's tokenizer give the ids of the tokenizer.json it was made from? Every string of the fixtures; a GGUF written here for
+// the unigram kind; and what is refused by name. Where llama.cpp itself differs (it normalises nothing), the model is right.
+
+import Formats
+import Foundation
+import Model
+import Support
+import Testing
+
+@Suite struct GGUFTokenizerTests {
+  /// Compares every case, `tokenizer` against the reference.
+  private func compare(_ tokenizer: Tokenizer, with kind: String) throws {
+    let all = try TokenizerCase.all(kind)
+    let cases = try #require(all)
+    for expected in cases {
+      let shown = expected.text.debugDescription
+      #expect(try tokenizer.encode(expected.text, addSpecialTokens: true) == expected.ids, "\(shown)")
+      #expect(try tokenizer.encode(expected.text, addSpecialTokens: false) == expected.plainIDs, "\(shown)")
+      #expect(isEqual(tokenizer.decode(expected.ids, skipSpecialTokens: true), expected.decoded), "\(shown)")
+      #expect(isEqual(tokenizer.decode(expected.ids, skipSpecialTokens: false), expected.decodedWithSpecial), "\(shown)")
+    }
+  }
+
+  private func isEqual(_ a: String, _ b: String) -> Bool { Array(a.utf8) == Array(b.utf8) }
+
+  @Test(arguments: tokenizerKinds.filter { $0 != "unigram-t5-switch" })
+  func everyCase(_ kind: String) throws {
+    guard let path = Fixtures.any("tokenizers/\(kind)/vocab.gguf") else { return }
+    let tokenizer = try Tokenizer(gguf: GGUFFile(path: path))
+    try compare(tokenizer, with: kind)
+    let normalizer = tokenizer.notes.first { $0.contains("normalizer") }
+    switch kind {
+    case "qwen2", "neox-olmoe": #expect(normalizer?.contains("NFC is applied") == true)
+    case "sp-bpe-mixtral": #expect(normalizer == nil && tokenizer.notes.contains { $0.contains("after a special token") })
+    default: #expect(normalizer?.contains("none is applied") == true)
+    }
+  }
+
+  /// The unigram kind as llama.cpp's converter writes it, from the tokenizer.json.
+  @Test func unigramFromMetadata() throws {
+    guard let path = Fixtures.any("tokenizers/unigram-t5-switch/tokenizer.json") else { return }
+    let json = try JSON.read(path, options: .python)
+    let model = try json.member("model")
+    let pieces = try model.array("vocab").map { Array($0.elements) }
+    let special = Set(try json.array("added_tokens").map { try $0.integer("id") })
+    let unknown = try model.integer("unk_id")
+    let map = try json.member("normalizer").array("normalizers").compactMap { try $0.stringIfPresent("precompiled_charsmap") }.first
+    let encoded = try #require(map)
+    let charsmap = try #require(Data(base64Encoded: encoded))
+
+    var file = MetadataFile()
+    file.pair("tokenizer.ggml.model", "t5")
+    file.pair("tokenizer.ggml.tokens", try pieces.map { try $0[0].requireString() })
+    file.list("tokenizer.ggml.scores", type: 6, count: pieces.count) { file in
+      for piece in pieces { file.add(Float(piece[1].double ?? 0).bitPattern) }
+    }
+    file.list("tokenizer.ggml.token_type", type: 5, count: pieces.count) { file in
+      for id in pieces.indices { file.add(Int32(id == unknown ? 2 : special.contains(id) ? 3 : 1)) }
+    }
+    file.list("tokenizer.ggml.precompiled_charsmap", type: 0, count: charsmap.count) { $0.bytes += charsmap }
+    file.pair("tokenizer.ggml.eos_token_id", 1)
+    file.pair("tokenizer.ggml.unknown_token_id", UInt32(unknown))
+    let folder = try TemporaryDirectory()
+    let tokenizer = try Tokenizer(gguf: GGUFFile(path: try folder.write(file.whole, to: "t5.gguf")))
+    try compare(tokenizer, with: "unigram-t5-switch")
+  }
+
+  @Test(arguments: [
+    ("gpt2", "superbpe", "the split \"superbpe\""), ("gpt2", nil, "does not say how text is split"),
+    ("bert", nil, "the tokenizer \"bert\""),
+    ("none", nil, "a file without a tokenizer"), ("llama", nil, "tokenizer.ggml.scores"),
+  ])
+  func refusals(_ model: String, _ pre: String?, _ words: String) throws {
+    var file = MetadataFile()
+    file.pair("tokenizer.ggml.model", model)
+    if let pre { file.pair("tokenizer.ggml.pre", pre) }
+    file.pair("tokenizer.ggml.tokens", ["a", "b"])
+    file.pair("tokenizer.ggml.merges", [])
+    let folder = try TemporaryDirectory()
+    let path = try folder.write(file.whole, to: "t.gguf")
+    do {
+      _ = try Tokenizer(gguf: GGUFFile(path: path))
+      Issue.record("accepted")
+    } catch { #expect("\(error)".contains(words), "\(error)") }
+  }
+
+  /// Metadata with bits flipped: an error or a tokenizer, never a crash.
+  @Test(arguments: ["neox-olmoe", "sp-bpe-mixtral"])
+  func brokenFilesNeverCrash(_ kind: String) throws {
+    let bytes = try [UInt8](Data(contentsOf: URL(fileURLWithPath: try #require(Fixtures.own("tokenizers/\(kind)/vocab.gguf")))))
+    let folder = try TemporaryDirectory()
+    var random = SeededRandom(seed: 6)
+    for round in 0..<60 {
+      var mutated = bytes
+      // Half of the flips in the keys and the first values, which the rest hangs on.
+      let range = round % 2 == 0 ? 0..<1000 : 0..<bytes.count
+      for _ in 0..<4 { mutated[Int.random(in: range, using: &random)] ^= 1 << UInt8.random(in: 0..<8, using: &random) }
+      let path = try folder.write(mutated, to: "t.gguf")
+      guard let tokenizer = try? Tokenizer(gguf: GGUFFile(path: path)) else { continue }
+      let ids = (try? tokenizer.encode("<s> ab aab é\n", addSpecialTokens: true)) ?? []
+      _ = tokenizer.decode(ids, skipSpecialTokens: false)
+    }
+  }
+
+  /// Every split that is known compiles, and cuts a text without losing a byte.
+  @Test(arguments: [
+    "gpt-2", "olmo", "starcoder", "refact", "command-r", "dbrx", "glm4", "chatglm-bpe", "llama-bpe", "lfm2", "qwen2", "qwen35", "hunyuan",
+    "solar-open", "grok-2", "deepseek-llm", "deepseek-coder", "deepseek-v3", "gpt-4o", "llama4", "minimax-m2", "tekken", "kimi-k2",
+    "bailingmoe2", "exaone-moe",
+  ])
+  func everySplitRuns(_ pre: String) throws {
+    let printable = (0...255).filter { (0x21...0x7E).contains($0) || (0xA1...0xAC).contains($0) || $0 >= 0xAE }
+    let letters = printable.map { UInt32($0) } + (0..<(256 - printable.count)).map { UInt32(0x100 + $0) }
+    var file = MetadataFile()
+    file.pair("tokenizer.ggml.model", "gpt2")
+    file.pair("tokenizer.ggml.pre", pre)
+    file.pair("tokenizer.ggml.tokens", letters.compactMap { Unicode.Scalar($0).map { String($0) } })
+    file.pair("tokenizer.ggml.merges", [])
+    let folder = try TemporaryDirectory()
+    let tokenizer = try Tokenizer(gguf: GGUFFile(path: try folder.write(file.whole, to: "t.gguf")))
+    let text = "It's 12345 Zürich, Δέλτα Ⳳ 漢字かな 한국어  \r\n\n  x += 3.5; ١٢٣ don't\t"
+    #expect(isEqual(tokenizer.decode(try tokenizer.encode(text, addSpecialTokens: false), skipSpecialTokens: false), text))
+  }
+}
+
+/// A GGUF file of metadata only.
+private struct MetadataFile {
+  private var pairs = GGUFPart()
+  private var count: UInt64 = 0
+
+  var whole: [UInt8] {
+    var file = GGUFPart()
+    file.bytes = Array("GGUF".utf8)
+    file.add(UInt32(3))
+    file.add(UInt64(0))
+    file.add(count)
+    return file.bytes + pairs.bytes
+  }
+
+  private mutating func pair(_ key: String, type: UInt32, _ value: (inout GGUFPart) -> Void) {
+    count += 1
+    pairs.add(key)
+    pairs.add(type)
+    value(&pairs)
+  }
+
+  mutating func pair(_ key: String, _ text: String) { pair(key, type: 8) { $0.add(text) } }
+  mutating func pair(_ key: String, _ number: UInt32) { pair(key, type: 4) { $0.add(number) } }
+  mutating func pair(_ key: String, _ texts: [String]) { list(key, type: 8, count: texts.count) { file in texts.forEach { file.add($0) } } }
+
+  mutating func list(_ key: String, type: UInt32, count: Int, _ elements: (inout GGUFPart) -> Void) {
+    pair(key, type: 9) { file in
+      file.add(type)
+      file.add(UInt64(count))
+      elements(&file)
+    }
+  }
+}
+
+private struct GGUFPart {
+  var bytes: [UInt8] = []
+
+  mutating func add<Number: FixedWidthInteger>(_ number: Number) { withUnsafeBytes(of: number.littleEndian) { bytes += $0 } }
+
+  mutating func add(_ text: String) {
+    add(UInt64(text.utf8.count))
+    bytes += Array(text.utf8)
+  }
+}

@@ -1,0 +1,70 @@
+// Layers that remember a sequence in something other than keys and values: however a sequence is cut into passes, whoever computes
+// it and whatever came before, the numbers are the same, bit for bit. And what their declarations refuse.
+
+import Foundation
+import Model
+import Support
+import Testing
+
+struct RecurrentLayerTests {
+  static let families = [
+    "lfm2_moe", "qwen3_next", "minimax", "minimax-factors", "jetmoe", "granitemoehybrid", "granitemoehybrid-rope-groups",
+  ]
+
+  private func model(_ family: String, overrides: [String: String] = [:]) throws -> LanguageModel {
+    try LanguageModel(path: #require(Fixtures.own("models/\(family)")), overrides: overrides)
+  }
+
+  /// Logits of every token, as bits.
+  private func logits(_ forward: ForwardPass, _ tokens: [Int32], cuts: [Int]) -> [UInt32] {
+    forward.reset(length: tokens.count)
+    var bits: [UInt32] = []
+    var done = 0
+    var turn = 0
+    while done < tokens.count {
+      let count = min(cuts[turn % cuts.count], tokens.count - done)
+      _ = forward.advance(tokens[done..<done + count])
+      bits += forward.logits(0..<count).map(\.bitPattern)
+      done += count
+      turn += 1
+    }
+    return bits
+  }
+
+  @Test(arguments: families)
+  func sequencesMayBeCutAnywhere(_ family: String) throws {
+    let model = try model(family)
+    var random = SeededRandom(seed: 11)
+    let tokens = (0..<75).map { _ in Int32.random(in: 0..<Int32(model.vocabularySize), using: &random) }
+    let whole = logits(ForwardPass(model, threads: 1), tokens, cuts: [75])
+    let other = ForwardPass(model, threads: 3)
+    _ = logits(other, tokens.reversed(), cuts: [20])
+    for cuts in [[1], [5], [24], [75], [2, 1, 17]] {
+      #expect(logits(other, tokens, cuts: cuts) == whole, "cut into \(cuts)")
+    }
+  }
+
+  @Test(arguments: [
+    ("lfm2_moe", "layer_types", #"["conv", "mamba", "conv"]"#), ("lfm2_moe", "layer_types", "null"),
+    ("qwen3_next", "linear_num_value_heads", "3"), ("qwen3_next", "hidden_act", #""gelu""#),
+    ("minimax", "layer_types", #"["linear_attention", "full_attention"]"#), ("minimax", "rotary_dim", "8"),
+    ("jetmoe", "activation_function", #""gelu""#), ("granitemoehybrid", "time_step_limit", "[0.0, 0.1]"),
+    ("granitemoehybrid", "position_embedding_type", #""learned""#), ("granitemoehybrid", "mamba_n_heads", "6"),
+  ])
+  func whatADeclarationDoesNotCoverIsRefusedByName(_ family: String, _ key: String, _ value: String) throws {
+    let error = #expect(throws: ModelError.self) { try model(family, overrides: [key: value]) }
+    #expect("\(try #require(error))".contains(key))
+  }
+
+  @Test func aTableOfAnotherBlockSizeIsRefused() throws {
+    #expect(throws: ModelError.self) { try model("minimax", overrides: ["block_size": "8"]) }
+    _ = try model("minimax-factors", overrides: ["block_size": "4"])
+  }
+
+  @Test func stateIsCountedApartFromTheCache() throws {
+    let facts = try model("qwen3_next").facts()
+    // One delta network: 4 heads of 8 x 8, three past inputs of 64 channels.
+    #expect(facts.stateBytes == 4 * (4 * 8 * 8 + 3 * 64))
+    #expect(facts.cacheBytesPerToken == 4 * 2 * 2 * 8)
+  }
+}
