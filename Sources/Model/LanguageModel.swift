@@ -46,8 +46,8 @@ public final class LanguageModel: Sendable {
     endTokens = settings.integers("eos_token_id")
     do {
       weights = try ModelWeights(plan: plan, checkpoint: checkpoint)
-    } catch let error as RoutingError {
-      throw ModelError.configuration(file: settings.file, key: "the router's fields", expected: "a router", found: "\(error)")
+    } catch RoutingError.invalidSpec(let expected, let found) {
+      throw ModelError.configuration(file: settings.file, key: "the router's fields", expected: expected, found: found)
     }
   }
 

@@ -34,7 +34,7 @@ struct GGUFParityTests {
   /// Every file of the shared fixtures, or the one of our own.
   static let cases: [Case] = {
     guard let root = Fixtures.shared("olmoe").map({ URL(fileURLWithPath: $0).deletingLastPathComponent().path }) else {
-      return [Case(family: "models/mixtral", file: "gguf/q4_0.gguf", expected: "gguf/expected_dequant_q4_0.safetensors")]
+      return [Case(family: "gguf/mixtral", file: "gguf/q4_0.gguf", expected: "gguf/expected_dequant_q4_0.safetensors")]
     }
     var cases: [Case] = []
     for family in (try? FileManager.default.contentsOfDirectory(atPath: root).sorted()) ?? [] {
@@ -82,7 +82,7 @@ struct GGUFParityTests {
   }
 
   @Test func saysWhatItAssumes() throws {
-    let file = try #require(Fixtures.own("models/mixtral/gguf/q4_0.gguf"))
+    let file = try #require(Fixtures.own("gguf/mixtral/gguf/q4_0.gguf"))
     #expect(try LanguageModel(path: file).assumed.map { "\($0.key)=\($0.value)" } == ["sliding_window=null"])
     let model = try LanguageModel(path: file, overrides: ["sliding_window": "7"])
     #expect(model.assumed.isEmpty && model.facts().quantization == "q4_0" && model.facts().routerPrecision == "f32")

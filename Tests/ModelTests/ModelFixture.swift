@@ -40,30 +40,12 @@ struct ModelFixture: CustomTestStringConvertible, Sendable {
   var configurations: [String] { ["config.json", "config_v4.json"].filter { FileManager.default.fileExists(atPath: file($0)) } }
 
   func sequences() throws -> [TokenSequence] {
-    try JSONDecoder().decode(Input.self, from: Data(contentsOf: URL(fileURLWithPath: file("input.json")))).sequences.enumerated().map {
-      TokenSequence(SequenceDescription(name: "sequence \($0)"), encoder: $1.encoder, tokens: $1.decoder)
+    func ids(_ value: JSONValue) throws -> [Int32] { try value.requireArray().map { Int32(try $0.requireInteger(in: 0...Int(Int32.max))) } }
+    return try JSON.read(file("input.json")).array("sequences").enumerated().map { index, sequence in
+      let description = SequenceDescription(name: "sequence \(index)")
+      guard sequence.kind == .object else { return TokenSequence(description, tokens: try ids(sequence)) }
+      return TokenSequence(description, encoder: try ids(sequence.member("encoder")), tokens: try ids(sequence.member("decoder")))
     }
-  }
-
-  /// A list of ids, or two for a model with an encoder.
-  private struct Input: Decodable {
-    struct Sequence: Decodable {
-      var encoder: [Int32]?
-      var decoder: [Int32]
-
-      private enum CodingKeys: CodingKey { case encoder, decoder }
-
-      init(from decoder: any Swift.Decoder) throws {
-        if let ids = try? decoder.singleValueContainer().decode([Int32].self) {
-          self.decoder = ids
-          return
-        }
-        let lists = try decoder.container(keyedBy: CodingKeys.self)
-        encoder = try lists.decode([Int32].self, forKey: .encoder)
-        self.decoder = try lists.decode([Int32].self, forKey: .decoder)
-      }
-    }
-    var sequences: [Sequence]
   }
 
   /// A folder with this model's files, some of them left out.

@@ -67,8 +67,8 @@ private struct NLLBDeclaration {
         side: side, name: name, layers: layers, heads: heads, width: try configuration.count("\(name)_ffn_dim"),
         step: try configuration.wholeNumber("\(name)_sparse_step", default: 4))
     }
-    encoder = try stack(.encoder, "encoder", configuration.count("encoder_layers", "num_hidden_layers"))
-    decoder = try stack(.decoder, "decoder", configuration.count("decoder_layers"))
+    encoder = try stack(.encoder, "encoder", configuration.layerCount("encoder_layers", "num_hidden_layers"))
+    decoder = try stack(.decoder, "decoder", configuration.layerCount("decoder_layers"))
     if hiddenSize % 2 != 0 || hiddenSize < 4 {
       throw configuration.refused("d_model", found: "\(hiddenSize)", supported: "an even width of 4 or more, for positions by waves")
     }
