@@ -99,18 +99,18 @@ struct CommandTests {
 
   @Test func aChatTemplateWritesThePrompt() throws {
     let folder = try TemporaryDirectory()
-    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+    for name in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
       try FileManager.default.createSymbolicLink(
         atPath: folder.file(name), withDestinationPath: "\(Fixtures.root)/samples/olmoe-tiny/\(name)")
     }
-    try folder.write(Array("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}".utf8), to: "chat_template.jinja")
+    try folder.write(
+      Array("{{ bos_token }}{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}".utf8), to: "chat_template.jinja")
     let chat = try Binary.run([
       "run", folder.path, "--chat", "--system", "S", "-p", "hi", "--max-tokens", "1", "--json", "--no-trace",
     ])
     let plain = try Binary.run(["run", folder.path, "-p", "<system>S<user>hi", "--max-tokens", "1", "--json", "--no-trace"])
     #expect(chat.status == 0)
-    #expect(
-      try JSON.parse(text: chat.output, name: "chat").integer("tokens") == JSON.parse(text: plain.output, name: "plain").integer("tokens"))
+    #expect(try prefilled(chat.output) == prefilled(plain.output))
     try folder.write(Array("a\n{% include 'b' %}".utf8), to: "chat_template.jinja")
     let refused = try Binary.run(["run", folder.path, "--chat", "-p", "hi", "--no-trace"])
     #expect(refused.status == 69 && refused.errors.contains("line 2") && refused.errors.contains("include"))
