@@ -159,10 +159,11 @@ MODELS = {
                                 shared_intermediate_size=24, embedding_multiplier=3.0, logits_scaling=2.0, residual_multiplier=0.5,
                                 attention_multiplier=0.2, mamba_n_heads=4, mamba_d_head=16, mamba_n_groups=1, mamba_d_state=8,
                                 mamba_d_conv=4, mamba_expand=2, position_embedding_type="nope", tie_word_embeddings=True),
-    "granitemoehybrid-rope-groups": granite("granitemoehybrid", **LONGER, layer_types=["attention", "mamba"], num_experts_per_tok=2, attention_bias=True,
-                                            shared_intermediate_size=24, embedding_multiplier=1.0, logits_scaling=1.0, residual_multiplier=0.5,
-                                            attention_multiplier=0.3, mamba_n_heads=4, mamba_d_head=8, mamba_n_groups=2, mamba_d_state=8,
-                                            mamba_d_conv=3, mamba_expand=1, mamba_chunk_size=8, mamba_conv_bias=False, mamba_proj_bias=True, position_embedding_type="rope"),
+    "granitemoehybrid-rope-groups": granite(
+        "granitemoehybrid", **LONGER, layer_types=["attention", "mamba"], num_experts_per_tok=2, attention_bias=True,
+        position_embedding_type="rope", shared_intermediate_size=24, embedding_multiplier=1.0, logits_scaling=1.0, residual_multiplier=0.5,
+        attention_multiplier=0.3, mamba_n_heads=4, mamba_d_head=8, mamba_n_groups=2, mamba_d_state=8, mamba_d_conv=3, mamba_expand=1,
+        mamba_chunk_size=8, mamba_conv_bias=False, mamba_proj_bias=True),
     "hunyuan_v1_moe": row("hunyuan_v1_moe", intermediate_size=16, moe_intermediate_size=[16, 16], num_experts=8, moe_topk=[2, 3],
                           num_shared_expert=[1, 1], use_qk_norm=True, head_dim=8, tie_word_embeddings=True),
     "hunyuan_v1_moe-bias": row("hunyuan_v1_moe", intermediate_size=16, moe_intermediate_size=16, num_experts=6, moe_topk=3,
@@ -171,8 +172,8 @@ MODELS = {
                  router_scaling_factor=2.8, head_dim=8, mlp_layer_types=["dense", "sparse"]),
     "jetmoe": row("jetmoe", **LONGER, without=("num_attention_heads",), intermediate_size=16, num_local_experts=6, num_experts_per_tok=2,
                   kv_channels=8),
-    "lfm2_moe": row("lfm2_moe", **LONGER, num_hidden_layers=3, intermediate_size=48, moe_intermediate_size=16, num_experts=8, num_experts_per_tok=3,
-                    num_dense_layers=1, use_expert_bias=True, norm_topk_prob=True, routed_scaling_factor=1.0, conv_L_cache=3,
+    "lfm2_moe": row("lfm2_moe", **LONGER, num_hidden_layers=3, intermediate_size=48, moe_intermediate_size=16, num_experts=8,
+                    num_experts_per_tok=3, num_dense_layers=1, use_expert_bias=True, norm_topk_prob=True, routed_scaling_factor=1.0, conv_L_cache=3,
                     tie_word_embeddings=True, layer_types=["conv", FULL, "conv"]),
     "lfm2_moe-scaled": row("lfm2_moe", **LONGER, num_hidden_layers=3, intermediate_size=32, moe_intermediate_size=16, num_experts=6,
                            num_experts_per_tok=2, num_dense_layers=1, use_expert_bias=False, norm_topk_prob=False,
@@ -193,8 +194,8 @@ MODELS = {
                         rope_parameters={FULL: dict(YARN, rope_theta=500000.0), WINDOW: ROPE}),
     "minimax": row("minimax", **LONGER, num_hidden_layers=3, intermediate_size=16, num_local_experts=4, num_experts_per_tok=2, head_dim=8,
                    layer_types=["linear_attention", FULL, "linear_attention"], block_size=16),
-    "minimax-factors": row("minimax", **LONGER, num_hidden_layers=3, intermediate_size=16, num_local_experts=4, num_experts_per_tok=2, head_dim=12,
-                           layer_types=["linear_attention", FULL, "linear_attention"], block_size=8, sliding_window=7,
+    "minimax-factors": row("minimax", **LONGER, num_hidden_layers=3, intermediate_size=16, num_local_experts=4, num_experts_per_tok=2,
+                           head_dim=12, layer_types=["linear_attention", FULL, "linear_attention"], block_size=8, sliding_window=7,
                            full_attn_alpha_factor=0.8, full_attn_beta_factor=1.3, linear_attn_alpha_factor=1.7,
                            linear_attn_beta_factor=0.6, mlp_alpha_factor=1.2, mlp_beta_factor=0.9, omitted="_decay|slope_rate"),
     "minimax_m2": row("minimax_m2", intermediate_size=16, num_local_experts=8, num_experts_per_tok=3, head_dim=8, rotary_dim=4,
@@ -224,8 +225,8 @@ MODELS = {
                        linear_value_head_dim=8, linear_num_key_heads=2, linear_num_value_heads=4, linear_conv_kernel_dim=4,
                        layer_types=["linear_attention", FULL], rope_parameters=dict(ROPE, partial_rotary_factor=0.5),
                        zero_centred_norms=True),
-    "qwen3_next-plain": qwen("qwen3_next", **LONGER, num_hidden_layers=2, num_experts=6, num_experts_per_tok=2, head_dim=16, norm_topk_prob=False,
-                             linear_key_head_dim=8, linear_value_head_dim=16, linear_num_key_heads=1, linear_num_value_heads=2,
+    "qwen3_next-plain": qwen("qwen3_next", **LONGER, num_hidden_layers=2, num_experts=6, num_experts_per_tok=2, head_dim=16,
+                             norm_topk_prob=False, linear_key_head_dim=8, linear_value_head_dim=16, linear_num_key_heads=1, linear_num_value_heads=2,
                              linear_conv_kernel_dim=3, layer_types=[FULL, "linear_attention"], mlp_only_layers=[1],
                              rope_parameters=dict(ROPE, partial_rotary_factor=0.25), zero_centred_norms=True),
     "solar_open": deepseek("solar_open", head_dim=8, routed_scaling_factor=1.7, first_k_dense_replace=0),
@@ -243,7 +244,7 @@ def fill(model, seed, spec):
         """(mean, standard deviation) of one tensor."""
         if SELECTION_BIAS.search(name):
             return 0.0, spec.bias_spread
-        if "norm" in name and name.endswith("weight") or (tensor.dim() == 1 and name.endswith("weight")):
+        if tensor.dim() == 1 and name.endswith("weight"):
             centred = spec.zero_centred_norms and "linear_attn" not in name
             return (0.0 if centred else 1.0), 0.1
         if name.endswith("sinks"):

@@ -65,6 +65,7 @@ def kind(name):
 
 
 def row(moetop, folder):
+    family = json.loads((folder / "config.json").read_text())["model_type"]
     inspected = ask([moetop, "inspect", folder, "--json"])
     verified = ask([moetop, "verify", folder, "--tokens", folder / "input.json", "--expected", folder / "expected.safetensors", "--json"])
     errors = dict.fromkeys(KINDS)
@@ -77,8 +78,8 @@ def row(moetop, folder):
     if not verified["holds"]:
         decisions += " **differs**"
     numbers = ["" if e is None else "0" if e == 0 else f"{e:.0e}" for e in errors.values()]
-    cells = [f"`{inspected['family']}`", folder.name, "; ".join(policies), str(len(inspected["routers"])), decisions, *numbers]
-    return inspected["family"], verified["holds"], "| " + " | ".join(cells) + " |"
+    cells = [f"`{family}`", folder.name, "; ".join(policies), str(len(inspected["routers"])), decisions, *numbers]
+    return family, verified["holds"], "| " + " | ".join(cells) + " |"
 
 
 def main():
