@@ -40,10 +40,13 @@ struct ModelFixture: CustomTestStringConvertible, Sendable {
   var configurations: [String] { ["config.json", "config_v4.json"].filter { FileManager.default.fileExists(atPath: file($0)) } }
 
   func sequences() throws -> [TokenSequence] {
-    struct Input: Decodable { var sequences: [[Int32]] }
-    return try JSONDecoder().decode(Input.self, from: Data(contentsOf: URL(fileURLWithPath: file("input.json")))).sequences.enumerated().map
-    {
-      TokenSequence(SequenceDescription(name: "sequence \($0)"), tokens: $1)
+    let root = try JSON.read(file("input.json"))
+    func ids(_ list: JSONValue) throws -> [Int32] { try list.requireArray().map { Int32(try $0.requireInteger()) } }
+    return try root.array("sequences").enumerated().map { index, sequence in
+      let description = SequenceDescription(name: "sequence \(index)")
+      guard sequence.kind == .object else { return TokenSequence(description, tokens: try ids(sequence)) }
+      return TokenSequence(
+        description, encoder: try ids(sequence.member("encoder")), tokens: try ids(sequence.member("decoder")))
     }
   }
 

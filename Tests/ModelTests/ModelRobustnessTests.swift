@@ -33,9 +33,10 @@ struct ModelRobustnessTests {
     do {
       let model = try LanguageModel(path: fixture.folder, overrides: [key: text])
       let tokens: [Int32] = [3, 4, 5]
-      try model.check(tokens, sequence: "three tokens")
+      let description = SequenceDescription(name: "three tokens")
+      try model.check(TokenSequence(description, encoder: model.hasEncoder ? tokens : nil, tokens: tokens))
       let forward = ForwardPass(model, threads: 1)
-      for batch in forward.advance(tokens[...], demand: RoutingDemand(logitsEvery: 1)) { try batch.validate() }
+      for batch in decisions(forward, tokens) { try batch.validate() }
       _ = forward.logits(0..<3)
     } catch let error as ModelError {
       switch error {
@@ -50,6 +51,13 @@ struct ModelRobustnessTests {
       default: Issue.record("\(key) = \(text): \(error)")
       }
     }
+  }
+
+  /// Of all routers on a few tokens, which an encoder reads too.
+  private func decisions(_ forward: ForwardPass, _ tokens: [Int32]) -> [RoutingBatch] {
+    let demand = RoutingDemand(logitsEvery: 1)
+    let encoded = forward.model.hasEncoder ? forward.encode(tokens, demand: demand) : []
+    return encoded + forward.advance(tokens[...], demand: demand)
   }
 
   @Test func anUnknownFieldIsRefusedByName() throws {
@@ -117,7 +125,7 @@ struct ModelRobustnessTests {
       }
       try StoredTensor.write(filled, to: folder.file("model.safetensors"))
       let forward = ForwardPass(try LanguageModel(path: folder.path), threads: 1)
-      for batch in forward.advance([3, 4, 5], demand: RoutingDemand(logitsEvery: 1)) {
+      for batch in decisions(forward, [3, 4, 5]) {
         try batch.validate()
         #expect(batch.selectedExperts.allSatisfy { $0 >= 0 })
       }

@@ -122,8 +122,11 @@ final class Configuration {
   }
 
   /// So many blocks: a plan has an entry for each, so the number is bounded before any tensor is looked for.
-  func layerCount(_ keys: String...) throws -> Int {
-    guard let value = value(among: keys) else { throw missing(keys, "a positive integer") }
+  func layerCount(_ keys: String..., default fallback: Int? = nil) throws -> Int {
+    guard let value = value(among: keys) else {
+      if let fallback { return fallback }
+      throw missing(keys, "a positive integer")
+    }
     guard let number = value.int64, number > 0, number <= 1 << 14 else { throw wrong(keys, "a positive integer up to 16384", value) }
     return Int(number)
   }

@@ -48,16 +48,16 @@ private struct SwitchDeclaration {
     width = try configuration.count("d_ff")
     activation = try configuration.activation("dense_act_fn", default: "relu")
     routerHasBias = try configuration.flag("router_bias", default: false)
-    epsilon = try configuration.number("layer_norm_epsilon", default: 1e-6)
+    epsilon = try configuration.positive("layer_norm_epsilon", default: 1e-6)
     bucketCount = try configuration.count("relative_attention_num_buckets", default: 32)
     farthest = try configuration.count("relative_attention_max_distance", default: 128)
     isTied = try configuration.flag("tie_word_embeddings", default: true)
     router = try RouterSpec(
       expertCount: configuration.count("num_experts"), scoring: .softmax, selection: .tokenChoice(topK: 1),
       capacity: CapacityRule(limit: .tokens(configuration.wholeNumber("expert_capacity", default: 64))))
-    let encoderCount = try configuration.count("num_layers", "num_hidden_layers")
+    let encoderCount = try configuration.layerCount("num_layers", "num_hidden_layers")
     encoderLayers = (encoderCount, try Self.step(configuration, "encoder", of: encoderCount))
-    let decoderCount = try configuration.count("num_decoder_layers", default: encoderCount)
+    let decoderCount = try configuration.layerCount("num_decoder_layers", default: encoderCount)
     decoderLayers = (decoderCount, try Self.step(configuration, "decoder", of: decoderCount))
 
     try configuration.require("router_dtype", "float32", default: "float32")
