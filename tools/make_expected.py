@@ -101,7 +101,6 @@ FAMILIES = {
     "hunyuan_v1_moe": Family(_softmax),
     "hy_v3": Family(_sigmoid),
     "jetmoe": Family(_logits, router="router", logits_at=-1, decision=_of_sorted_gates),
-    "kimi_k2": Family(_sigmoid),
     "lfm2_moe": Family(_sigmoid),
     "llama4_text": Family(_logits, router="router", logits_at=1, decision=_of_dense_scores),
     "longcat_flash": Family(_softmax, router="router"),

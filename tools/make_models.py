@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import make_expected
 import reference
@@ -33,6 +33,7 @@ YARN = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_posit
 LLAMA3 = dict(rope_type="llama3", rope_theta=10000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
               original_max_position_embeddings=16)
 LATENT = dict(kv_lora_rank=16, qk_nope_head_dim=8, qk_rope_head_dim=8, v_head_dim=8, num_key_value_heads=4)
+LONGER = dict(max_position_embeddings=128)      # sequences that pass several blocks of a recurrence
 WINDOW, FULL = "sliding_attention", "full_attention"
 
 
@@ -47,6 +48,7 @@ class Model:
     router_gain: float = 2.0                # standard deviation of router logits
     bias_spread: float = 0.15               # standard deviation of biases that steer selection only
     zero_centred_norms: bool = False
+    omitted: str = ""                       # tensors of these names stay out of the file
     gains: dict = field(default_factory=dict)   # end of a weight's name -> factor on its standard deviation
 
 
@@ -153,21 +155,28 @@ MODELS = {
                                residual_multiplier=1.0, attention_multiplier=0.35, attention_bias=True, tie_word_embeddings=True),
     "granitemoeshared": granite("granitemoeshared", num_experts_per_tok=3, shared_intermediate_size=24, embedding_multiplier=3.0,
                                 logits_scaling=2.0, residual_multiplier=0.5, attention_multiplier=0.2, tie_word_embeddings=True),
-    "granitemoehybrid": granite("granitemoehybrid", num_hidden_layers=2, layer_types=["mamba", "attention"], num_experts_per_tok=3,
+    "granitemoehybrid": granite("granitemoehybrid", **LONGER, layer_types=["mamba", "attention"], num_experts_per_tok=3,
                                 shared_intermediate_size=24, embedding_multiplier=3.0, logits_scaling=2.0, residual_multiplier=0.5,
                                 attention_multiplier=0.2, mamba_n_heads=4, mamba_d_head=16, mamba_n_groups=1, mamba_d_state=8,
-                                mamba_d_conv=4, mamba_expand=2, position_embedding_type="rope", tie_word_embeddings=True),
+                                mamba_d_conv=4, mamba_expand=2, position_embedding_type="nope", tie_word_embeddings=True),
+    "granitemoehybrid-rope-groups": granite("granitemoehybrid", **LONGER, layer_types=["attention", "mamba"], num_experts_per_tok=2, attention_bias=True,
+                                            shared_intermediate_size=24, embedding_multiplier=1.0, logits_scaling=1.0, residual_multiplier=0.5,
+                                            attention_multiplier=0.3, mamba_n_heads=4, mamba_d_head=8, mamba_n_groups=2, mamba_d_state=8,
+                                            mamba_d_conv=3, mamba_expand=1, mamba_chunk_size=8, mamba_conv_bias=False, mamba_proj_bias=True, position_embedding_type="rope"),
     "hunyuan_v1_moe": row("hunyuan_v1_moe", intermediate_size=16, moe_intermediate_size=[16, 16], num_experts=8, moe_topk=[2, 3],
                           num_shared_expert=[1, 1], use_qk_norm=True, head_dim=8, tie_word_embeddings=True),
     "hunyuan_v1_moe-bias": row("hunyuan_v1_moe", intermediate_size=16, moe_intermediate_size=16, num_experts=6, moe_topk=3,
                                num_shared_expert=1, use_qk_norm=True, head_dim=16, attention_bias=True),
     "hy_v3": row("hy_v3", intermediate_size=48, moe_intermediate_size=16, num_experts=8, num_experts_per_tok=3, num_shared_experts=1,
                  router_scaling_factor=2.8, head_dim=8, mlp_layer_types=["dense", "sparse"]),
-    "jetmoe": row("jetmoe", without=("num_attention_heads",), intermediate_size=16, num_local_experts=6, num_experts_per_tok=2,
+    "jetmoe": row("jetmoe", **LONGER, without=("num_attention_heads",), intermediate_size=16, num_local_experts=6, num_experts_per_tok=2,
                   kv_channels=8),
-    "lfm2_moe": row("lfm2_moe", num_hidden_layers=3, intermediate_size=48, moe_intermediate_size=16, num_experts=8, num_experts_per_tok=3,
+    "lfm2_moe": row("lfm2_moe", **LONGER, num_hidden_layers=3, intermediate_size=48, moe_intermediate_size=16, num_experts=8, num_experts_per_tok=3,
                     num_dense_layers=1, use_expert_bias=True, norm_topk_prob=True, routed_scaling_factor=1.0, conv_L_cache=3,
                     tie_word_embeddings=True, layer_types=["conv", FULL, "conv"]),
+    "lfm2_moe-scaled": row("lfm2_moe", **LONGER, num_hidden_layers=3, intermediate_size=32, moe_intermediate_size=16, num_experts=6,
+                           num_experts_per_tok=2, num_dense_layers=1, use_expert_bias=False, norm_topk_prob=False,
+                           routed_scaling_factor=1.5, conv_L_cache=4, conv_bias=True, layer_types=[FULL, "conv", FULL]),
     "llama4_text": row("llama4_text", num_hidden_layers=4, intermediate_size=16, intermediate_size_mlp=32, num_local_experts=8,
                        num_experts_per_tok=1, head_dim=8, interleave_moe_layer_step=2, no_rope_layers=[1, 1, 1, 0],
                        attention_chunk_size=8, attn_temperature_tuning=True, floor_scale=4, attn_scale=0.1, use_qk_norm=True, full=True),
@@ -182,8 +191,12 @@ MODELS = {
     "mellum-plain": row("mellum", intermediate_size=48, moe_intermediate_size=16, num_experts=8, num_experts_per_tok=2, head_dim=16,
                         norm_topk_prob=False, sliding_window=4, layer_types=[FULL, WINDOW], mlp_layer_types=["dense", "sparse"],
                         rope_parameters={FULL: dict(YARN, rope_theta=500000.0), WINDOW: ROPE}),
-    "minimax": row("minimax", num_hidden_layers=3, intermediate_size=16, num_local_experts=4, num_experts_per_tok=2, head_dim=8,
-                   layer_types=["linear_attention", FULL, "linear_attention"], block_size=8),
+    "minimax": row("minimax", **LONGER, num_hidden_layers=3, intermediate_size=16, num_local_experts=4, num_experts_per_tok=2, head_dim=8,
+                   layer_types=["linear_attention", FULL, "linear_attention"], block_size=16),
+    "minimax-factors": row("minimax", **LONGER, num_hidden_layers=3, intermediate_size=16, num_local_experts=4, num_experts_per_tok=2, head_dim=12,
+                           layer_types=["linear_attention", FULL, "linear_attention"], block_size=8, sliding_window=7,
+                           full_attn_alpha_factor=0.8, full_attn_beta_factor=1.3, linear_attn_alpha_factor=1.7,
+                           linear_attn_beta_factor=0.6, mlp_alpha_factor=1.2, mlp_beta_factor=0.9, omitted="_decay|slope_rate"),
     "minimax_m2": row("minimax_m2", intermediate_size=16, num_local_experts=8, num_experts_per_tok=3, head_dim=8, rotary_dim=4,
                       scoring_func="sigmoid", use_routing_bias=True, rope_parameters=dict(ROPE, partial_rotary_factor=0.5)),
     "minimax_m2-full": row("minimax_m2", intermediate_size=16, num_local_experts=6, num_experts_per_tok=2, head_dim=16,
@@ -207,10 +220,14 @@ MODELS = {
     "qwen3_moe": qwen("qwen3_moe", head_dim=16, full=True),
     "qwen3_moe-yarn": qwen("qwen3_moe", num_hidden_layers=2, head_dim=8, norm_topk_prob=False, mlp_only_layers=[0],
                            attention_bias=True, rope_parameters=YARN),
-    "qwen3_next": qwen("qwen3_next", num_hidden_layers=2, num_experts=6, num_experts_per_tok=3, head_dim=8, linear_key_head_dim=8,
+    "qwen3_next": qwen("qwen3_next", **LONGER, num_hidden_layers=2, num_experts=6, num_experts_per_tok=3, head_dim=8, linear_key_head_dim=8,
                        linear_value_head_dim=8, linear_num_key_heads=2, linear_num_value_heads=4, linear_conv_kernel_dim=4,
                        layer_types=["linear_attention", FULL], rope_parameters=dict(ROPE, partial_rotary_factor=0.5),
                        zero_centred_norms=True),
+    "qwen3_next-plain": qwen("qwen3_next", **LONGER, num_hidden_layers=2, num_experts=6, num_experts_per_tok=2, head_dim=16, norm_topk_prob=False,
+                             linear_key_head_dim=8, linear_value_head_dim=16, linear_num_key_heads=1, linear_num_value_heads=2,
+                             linear_conv_kernel_dim=3, layer_types=[FULL, "linear_attention"], mlp_only_layers=[1],
+                             rope_parameters=dict(ROPE, partial_rotary_factor=0.25), zero_centred_norms=True),
     "solar_open": deepseek("solar_open", head_dim=8, routed_scaling_factor=1.7, first_k_dense_replace=0),
 }
 
@@ -286,6 +303,10 @@ def write_model(folder, spec, seed):
     config = transformers.AutoConfig.for_model(spec.model_type, **spec.settings)
     model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
     fill(model, seed, spec).to(torch.bfloat16).save_pretrained(folder)
+    if spec.omitted:
+        tensors = load_file(folder / "model.safetensors")
+        kept = {k: v for k, v in tensors.items() if not re.search(spec.omitted, k)}
+        save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
     path = folder / "config.json"
     saved = json.loads(path.read_text())
     if spec.published_as:

@@ -46,8 +46,8 @@ public final class LanguageModel: Sendable {
     endTokens = settings.integers("eos_token_id")
     do {
       weights = try ModelWeights(plan: plan, checkpoint: checkpoint)
-    } catch let error as RoutingError {
-      throw ModelError.configuration(file: settings.file, key: "the router's fields", expected: "a router", found: "\(error)")
+    } catch RoutingError.invalidSpec(let expected, let found) {
+      throw ModelError.configuration(file: settings.file, key: "the router's fields", expected: expected, found: found)
     }
   }
 
@@ -74,7 +74,11 @@ public final class LanguageModel: Sendable {
   ///
   /// - Throws: `ModelError.noTokenizer` when there is none, `FormatError.unsupported` when it asks for something unsupported.
   public func openTokenizer() throws -> Tokenizer {
-    if GGUFFile.isAt(path) { return try Tokenizer(gguf: GGUFSplit(path: path).files[0]) }
+    if GGUFFile.isAt(path) {
+      let metadata = try GGUFSplit(path: path).files[0]
+      guard Tokenizer.isIn(metadata) else { throw ModelError.noTokenizer(path: path) }
+      return try Tokenizer(gguf: metadata)
+    }
     let file = path + "/tokenizer.json"
     let configuration = path + "/tokenizer_config.json"
     guard FileStatus.exists(file) else { throw ModelError.noTokenizer(path: path) }

@@ -60,7 +60,7 @@ extension ModelError: CustomStringConvertible {
     case .cannotContinue(let sequence):
       "\(sequence): a model with an encoder is only read along given tokens, it does not generate\n  try: without --generate"
     case .noTokenizer(let path):
-      "\(path): there is no tokenizer.json, so text cannot be read\n  try: --tokens FILE with token ids"
+      "\(path): there is no tokenizer (tokenizer.json, or metadata in GGUF), so text cannot be read\n  try: --tokens FILE with token ids"
     case .noChatTemplate(let path):
       "\(path): the model comes without a chat template\n  try: write the prompt out, without --chat"
     case .badOption(let name, let expected, let found):

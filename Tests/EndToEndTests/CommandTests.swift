@@ -99,11 +99,12 @@ struct CommandTests {
 
   @Test func aChatTemplateWritesThePrompt() throws {
     let folder = try TemporaryDirectory()
-    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+    for name in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
       try FileManager.default.createSymbolicLink(
         atPath: folder.file(name), withDestinationPath: "\(Fixtures.root)/samples/olmoe-tiny/\(name)")
     }
-    try folder.write(Array("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}".utf8), to: "chat_template.jinja")
+    try folder.write(
+      Array("{{ bos_token }}{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}".utf8), to: "chat_template.jinja")
     let chat = try Binary.run([
       "run", folder.path, "--chat", "--system", "S", "-p", "hi", "--max-tokens", "1", "--json", "--no-trace",
     ])

@@ -64,7 +64,7 @@ import Testing
   }
 
   @Test func ggufOfAModel() throws {
-    let model = try #require(Fixtures.own("models/mixtral/gguf/q4_0.gguf"))
+    let model = try #require(Fixtures.own("gguf/mixtral/gguf/q4_0.gguf"))
     let bytes = Array(try Data(contentsOf: URL(fileURLWithPath: model)))
     let start = try #require(GGUFFile(path: model).tensors.map(\.byteOffset).min())
     // The padding behind the last tensor may be missing.

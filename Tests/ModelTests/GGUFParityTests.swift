@@ -34,7 +34,7 @@ struct GGUFParityTests {
   /// Every file of the shared fixtures, or the one of our own.
   static let cases: [Case] = {
     guard let root = Fixtures.shared("olmoe").map({ URL(fileURLWithPath: $0).deletingLastPathComponent().path }) else {
-      return [Case(family: "models/mixtral", file: "gguf/q4_0.gguf", expected: "gguf/expected_dequant_q4_0.safetensors")]
+      return [Case(family: "gguf/mixtral", file: "gguf/q4_0.gguf", expected: "gguf/expected_dequant_q4_0.safetensors")]
     }
     var cases: [Case] = []
     for family in (try? FileManager.default.contentsOfDirectory(atPath: root).sorted()) ?? [] {
@@ -56,13 +56,7 @@ struct GGUFParityTests {
       TokenSequence(SequenceDescription(name: "sequence \($0)"), tokens: $1)
     }
     let settings = Self.settings["\(item.family) \(item.file)"]
-    let model: LanguageModel
-    do {
-      model = try LanguageModel(path: "\(folder)/\(item.file)", overrides: settings ?? [:])
-    } catch ModelError.unsupportedFamily(_, let found, let known) {
-      #expect(!known.contains(found), "a family with a declaration opens")
-      return
-    }
+    let model = try LanguageModel(path: "\(folder)/\(item.file)", overrides: settings ?? [:])
     let report = try Verifier(model, threads: 1).verify(sequences, against: SafetensorsFile(path: "\(folder)/\(item.expected)"))
     // What llama.cpp calls router logits lacks the router's bias.
     for entry in report.entries where settings == nil || !entry.tensor.hasSuffix("router_logits") {
@@ -88,10 +82,25 @@ struct GGUFParityTests {
   }
 
   @Test func saysWhatItAssumes() throws {
-    let file = try #require(Fixtures.own("models/mixtral/gguf/q4_0.gguf"))
+    let file = try #require(Fixtures.own("gguf/mixtral/gguf/q4_0.gguf"))
     #expect(try LanguageModel(path: file).assumed.map { "\($0.key)=\($0.value)" } == ["sliding_window=null"])
     let model = try LanguageModel(path: file, overrides: ["sliding_window": "7"])
     #expect(model.assumed.isEmpty && model.facts().quantization == "q4_0" && model.facts().routerPrecision == "f32")
+  }
+
+  /// A key that matters and that the family does not read is refused by its name.
+  @Test func refusesWhatNobodyReads() throws {
+    let source = try #require(Fixtures.own("models/mixtral/gguf/q4_0.gguf"))
+    var bytes = Array(try Data(contentsOf: URL(fileURLWithPath: source)))
+    let (known, other) = (Array("llama.rope.freq_base".utf8), Array("llama.residual_scale".utf8))
+    let place = try #require(bytes.indices.first { bytes[$0...].starts(with: known) })
+    bytes.replaceSubrange(place..<place + known.count, with: other)
+    let directory = try TemporaryDirectory()
+    let path = try directory.write(bytes, to: "model.gguf")
+    do {
+      _ = try LanguageModel(path: path)
+      Issue.record("opened")
+    } catch { #expect("\(error)".contains("model.gguf: llama.residual_scale = 1000000.0 is not supported"), "\(error)") }
   }
 
   /// One file of each architecture that the machine has.

@@ -68,7 +68,7 @@ import Testing
   @Test(arguments: [
     ("gpt2", "superbpe", "the split \"superbpe\""), ("gpt2", nil, "does not say how text is split"),
     ("bert", nil, "the tokenizer \"bert\""),
-    ("none", nil, "a file without a tokenizer"), ("llama", nil, "tokenizer.ggml.scores"),
+    ("none", nil, "missing; expected a tokenizer"), ("llama", nil, "tokenizer.ggml.scores"),
   ])
   func refusals(_ model: String, _ pre: String?, _ words: String) throws {
     var file = MetadataFile()

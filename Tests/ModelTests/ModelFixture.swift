@@ -40,13 +40,11 @@ struct ModelFixture: CustomTestStringConvertible, Sendable {
   var configurations: [String] { ["config.json", "config_v4.json"].filter { FileManager.default.fileExists(atPath: file($0)) } }
 
   func sequences() throws -> [TokenSequence] {
-    let root = try JSON.read(file("input.json"))
-    func ids(_ list: JSONValue) throws -> [Int32] { try list.requireArray().map { Int32(try $0.requireInteger()) } }
-    return try root.array("sequences").enumerated().map { index, sequence in
+    func ids(_ value: JSONValue) throws -> [Int32] { try value.requireArray().map { Int32(try $0.requireInteger(in: 0...Int(Int32.max))) } }
+    return try JSON.read(file("input.json")).array("sequences").enumerated().map { index, sequence in
       let description = SequenceDescription(name: "sequence \(index)")
       guard sequence.kind == .object else { return TokenSequence(description, tokens: try ids(sequence)) }
-      return TokenSequence(
-        description, encoder: try ids(sequence.member("encoder")), tokens: try ids(sequence.member("decoder")))
+      return TokenSequence(description, encoder: try ids(sequence.member("encoder")), tokens: try ids(sequence.member("decoder")))
     }
   }
 

@@ -32,12 +32,7 @@ struct ModelRobustnessTests {
   private func check(_ fixture: ModelFixture, _ key: String, _ text: String) throws {
     do {
       let model = try LanguageModel(path: fixture.folder, overrides: [key: text])
-      let tokens: [Int32] = [3, 4, 5]
-      let description = SequenceDescription(name: "three tokens")
-      try model.check(TokenSequence(description, encoder: model.hasEncoder ? tokens : nil, tokens: tokens))
-      let forward = ForwardPass(model, threads: 1)
-      for batch in decisions(forward, tokens) { try batch.validate() }
-      _ = forward.logits(0..<3)
+      try run(model)
     } catch let error as ModelError {
       switch error {
       case .configuration(let file, let place, _, _), .unsupportedSetting(let file, let place, _, _):
@@ -53,11 +48,18 @@ struct ModelRobustnessTests {
     }
   }
 
-  /// Of all routers on a few tokens, which an encoder reads too.
-  private func decisions(_ forward: ForwardPass, _ tokens: [Int32]) -> [RoutingBatch] {
+  /// A few tokens; every decision names experts.
+  private func run(_ model: LanguageModel) throws {
+    let tokens: [Int32] = [3, 4, 5]
+    try model.check(TokenSequence(SequenceDescription(name: "three tokens"), encoder: model.hasEncoder ? tokens : nil, tokens: tokens))
+    let forward = ForwardPass(model, threads: 1)
     let demand = RoutingDemand(logitsEvery: 1)
-    let encoded = forward.model.hasEncoder ? forward.encode(tokens, demand: demand) : []
-    return encoded + forward.advance(tokens[...], demand: demand)
+    let batches = (model.hasEncoder ? forward.encode(tokens, demand: demand) : []) + forward.advance(tokens[...], demand: demand)
+    for batch in batches {
+      try batch.validate()
+      #expect(batch.selectedExperts.allSatisfy { $0 >= 0 })
+    }
+    _ = forward.logits(0..<tokens.count)
   }
 
   @Test func anUnknownFieldIsRefusedByName() throws {
@@ -124,11 +126,7 @@ struct ModelRobustnessTests {
         return copy
       }
       try StoredTensor.write(filled, to: folder.file("model.safetensors"))
-      let forward = ForwardPass(try LanguageModel(path: folder.path), threads: 1)
-      for batch in decisions(forward, [3, 4, 5]) {
-        try batch.validate()
-        #expect(batch.selectedExperts.allSatisfy { $0 >= 0 })
-      }
+      try run(LanguageModel(path: folder.path))
     }
   }
 }

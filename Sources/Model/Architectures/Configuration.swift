@@ -53,7 +53,10 @@ final class Configuration {
     guard method == "fp8" || method == "mxfp4" else {
       throw refused("quantization_config.quant_method", found: "\"\(method)\"", supported: "\"fp8\", \"mxfp4\"")
     }
-    guard let block = value["weight_block_size"], !block.isNull else { return common }
+    if method == "mxfp4" { return common }
+    guard let block = value["weight_block_size"], !block.isNull else {
+      throw refused("quantization_config.weight_block_size", found: "nothing", supported: "scales of blocks")
+    }
     let sizes = block.elements.compactMap(\.int64)
     guard sizes.count == 2, sizes.allSatisfy({ $0 > 0 && $0 <= 1 << 20 }) else {
       throw wrong(["quantization_config.weight_block_size"], "two positive integers", block)

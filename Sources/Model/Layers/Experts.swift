@@ -100,7 +100,7 @@ struct BoundExperts: BoundOperation, @unchecked Sendable {
       let values = try binder.vector(bias, count: spec.expertCount, because: because)
       spec.correctionBias = Array(UnsafeBufferPointer(start: values, count: spec.expertCount))
     }
-    router = try binder.router(spec)
+    router = try Router(spec)
     let real = spec.expertCount - spec.identityExperts
     experts = try (0..<real).map { try plan.expert($0).weights(binder) } + plan.shared.map { try $0.expert.weights(binder) }
     activation = plan.expert(0).activation

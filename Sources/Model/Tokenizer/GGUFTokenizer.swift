@@ -5,6 +5,11 @@
 import Formats
 
 extension Tokenizer {
+  /// Whether the metadata of `file` hold a tokenizer of any kind: converters can leave it out.
+  public static func isIn(_ file: GGUFFile) -> Bool {
+    ![nil, "none", "no_vocab"].contains(file["tokenizer.ggml.model"]?.string)
+  }
+
   /// The tokenizer in the metadata of `file`.
   ///
   /// - Throws: `FormatError.unsupported` for a kind or split that is not known, `.value` and `.missing` for metadata that make no sense.
@@ -33,13 +38,12 @@ private struct GGUFTokenizerReader {
   init(_ file: GGUFFile) throws(FormatError) {
     self.file = file
     let prefix = "tokenizer.ggml."
-    guard let model = file[prefix + "model"]?.string else {
+    guard let model = file[prefix + "model"]?.string, Tokenizer.isIn(file) else {
       throw .missing(file: file.path, path: prefix + "model", expected: "a tokenizer")
     }
     guard ["gpt2", "llama", "t5"].contains(model) else {
-      let isNone = model == "none" || model == "no_vocab"
       throw .unsupported(
-        file: file.path, place: prefix + "model", found: isNone ? "a file without a tokenizer" : "the tokenizer \"\(model)\"",
+        file: file.path, place: prefix + "model", found: "the tokenizer \"\(model)\"",
         hint: "gpt2, llama and t5 are read; token ids can be used without any")
     }
     self.model = model
@@ -129,7 +133,8 @@ private struct GGUFTokenizerReader {
       throw refused("pre", "a byte-level tokenizer that does not say how text is split", "convert the model again, or use token ids")
     }
     guard let pre = GGUFPreTokenizer.named(name) else { throw refused("pre", "the split \"\(name)\"", "token ids can be used without it") }
-    notes.append("GGUF does not name a normalizer; \(pre.isNFC ? "NFC" : "none") is applied, as models with pre \"\(name)\" define it")
+    let applied = pre.isNFC ? "NFC is applied, as models with pre \"\(name)\" define it" : "none is applied"
+    notes.append("GGUF does not name a normalizer; \(applied)")
     let normalizer = try Normalizer(pre.isNFC ? try json(#"{"type": "NFC"}"#) : nil)
 
     guard let list = value("merges")?.array, list.isOfStrings else {

@@ -73,7 +73,7 @@ struct GGUFFamily: Sendable {
     whole("num_attention_heads") { try $0.required("attention.head_count") },
     whole("num_key_value_heads") { $0.integer("attention.head_count_kv") },
     whole("max_position_embeddings") { try $0.required("context_length") }, copy("rope_theta", "rope.freq_base"),
-    flag("tie_word_embeddings") { !$0.has("output.weight") },
+    flag("tie_word_embeddings") { !$0.has("output.weight") }, ropeScaling(),
     Field(key: "eos_token_id", source: .metadata { $0.file["tokenizer.ggml.eos_token_id"]?.int64.map { "\($0)" } }),
   ]
 
@@ -178,8 +178,7 @@ struct GGUFFamily: Sendable {
     GGUFFamily(
       architecture: "qwen3moe", modelType: "qwen3_moe",
       fields: sizes + [
-        rms, headSize, experts("num_experts"), topK, denseWidth, expertWidth, attentionBias, ropeScaling(),
-        assume("norm_topk_prob", "true"),
+        rms, headSize, experts("num_experts"), topK, denseWidth, expertWidth, attentionBias, assume("norm_topk_prob", "true"),
       ]),
     GGUFFamily(
       architecture: "qwen3next", modelType: "qwen3_next", habits: .init(addsOneToNorms: true),

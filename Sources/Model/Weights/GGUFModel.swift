@@ -37,6 +37,7 @@ struct GGUFModel: Sendable {
         assumed.append((field.key, value))
       }
     }
+    try metadata.refuseUnread()
     self.fields = fields
     self.assumed = assumed
     names = try metadata.names(family.habits)
@@ -55,6 +56,14 @@ struct GGUFMetadata: Sendable {
   /// Blocks that predict the next token; those that look further ahead are not run.
   private(set) var blockCount = 0
   private let tensorShapes: [String: [Int]]
+  private let readKeys = ReadKeys()
+
+  /// Keys of the architecture that were asked for.
+  ///
+  /// `@unchecked Sendable`: written only while a model is opened, by the one thread that opens it.
+  private final class ReadKeys: @unchecked Sendable {
+    var names: Set<String> = []
+  }
 
   init(_ split: GGUFSplit) throws {
     file = split.files[0]
@@ -78,7 +87,31 @@ struct GGUFMetadata: Sendable {
   func anyBlock(has suffix: String) -> Bool { tensorShapes.keys.contains { $0.hasPrefix("blk.") && $0.hasSuffix(".\(suffix)") } }
 
   /// The value of "ARCHITECTURE.KEY".
-  subscript(key: String) -> GGUFValue? { file["\(architecture).\(key)"] }
+  subscript(key: String) -> GGUFValue? {
+    readKeys.names.insert(key)
+    return file["\(architecture).\(key)"]
+  }
+
+  /// Keys that change what a model computes, where a file has them.
+  private static let consequential = [
+    "attention.sliding_window", "attention.clamp_kqv", "attention.scale", "attention.temperature_scale", "attention.chunk_size",
+    "attn_logit_softcapping", "final_logit_softcapping", "router_logit_softcapping", "logit_scale", "embedding_scale", "residual_scale",
+    "rope.scaling.type", "expert_group_scale", "experts_per_group",
+  ]
+
+  /// - Throws: `ModelError.unsupportedSetting` for metadata and tensors that the family does not read and that matter.
+  func refuseUnread() throws {
+    for key in Self.consequential where !readKeys.names.contains(key) {
+      guard let value = file["\(architecture).\(key)"], value.double != 0, value.string != "none" else { continue }
+      throw ModelError.unsupportedSetting(
+        file: file.path, key: "\(architecture).\(key)", found: value.string ?? json(key) ?? "set",
+        supported: "files of this architecture without it")
+    }
+    for tensor in tensorShapes.keys.sorted() where tensor.hasPrefix("rope_f") || tensor.hasSuffix(".scale") {
+      throw ModelError.unsupportedSetting(
+        file: file.path, key: "tensor \"\(tensor)\"", found: "a factor on other tensors", supported: "files without it")
+    }
+  }
 
   /// One whole number; of a list (one for each block) the largest.
   func integer(_ keys: String...) -> Int? {

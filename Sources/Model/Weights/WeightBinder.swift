@@ -34,16 +34,6 @@ final class WeightBinder {
     try checkpoint.vector(plan, count: count, because: because)
   }
 
-  /// - Throws: `ModelError.configuration` when the fields of the router contradict each other.
-  func router(_ spec: RouterSpec) throws -> Router {
-    do {
-      return try Router(spec)
-    } catch RoutingError.invalidSpec(let expected, let found) {
-      throw ModelError.configuration(
-        file: "config.json", key: "the router's fields (block \(layer))", expected: expected, found: found)
-    }
-  }
-
   func norm(_ plan: NormPlan, size: Int) throws -> Norm {
     let because = "the size of what it normalises, by config.json"
     return Norm(

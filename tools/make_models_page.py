@@ -1,0 +1,106 @@
+"""docs/models.md: every family with what its router does and how far moetop is from transformers.
+
+usage: make_models_page.py MOETOP [FOLDER ...] [-o docs/models.md]      (FOLDER: of model folders beside Tests/Fixtures/models)
+
+Each model folder (config.json, input.json, expected.safetensors) is a row: `moetop inspect --json` says what it is, `moetop verify --json`
+how it compares. Exit code 1 when one differs. Needs no Python package.
+"""
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+KINDS = ("router_logits", "weights", "hidden", "logits")
+
+# Where llama.cpp's graph or converter is known to route otherwise than the model's definition; moetop follows the model.
+LLAMA_CPP = {
+    "deepseek_v2": "scores groups by their two best experts (the rule of V3), the model by the best one: other experts with "
+                   "`group_limited_greedy`",
+    "gpt_oss": "rounds the range of yarn frequencies, which the model forbids (`truncate: false`): other logits",
+    "llama4_text": "has attention chunks, temperature and the layers without positions as constants, whatever the configuration says",
+    "mixtral": "ignores `sliding_window`",
+    "olmoe": "never renormalises, whatever `norm_topk_prob` says",
+    "phimoe": "takes a softmax and renormalises where the model draws by sparsemixer: other weights",
+    "qwen2_moe": "never renormalises, whatever `norm_topk_prob` says; dense blocks are not converted",
+    "qwen3_moe": "always renormalises, whatever `norm_topk_prob` says; dense blocks are not converted",
+    "lfm2_moe": "always renormalises, whatever `norm_topk_prob` says",
+}
+
+HEAD = """# Models
+
+What is run, and how far it is from transformers 5.23 in float32 on the models of `Tests/Fixtures/models` (random, tiny, made by
+`tools/make_models.py`). Decisions are equal when the set of experts is; errors are the largest of their kind, relative to
+max(1, largest expected magnitude). Written by `tools/make_models_page.py`; `FamilyParityTests` holds every row to it, and to the older spelling
+of its configuration. A field that a declaration does not cover is refused by name (`moetop inspect FOLDER`).
+
+| model_type | fixture | its routers | routers | decisions equal | router logits | weights | hidden | logits |
+|---|---|---|---|---|---|---|---|---|
+"""
+
+TAIL = """
+## Where llama.cpp routes otherwise
+
+Files converted for llama.cpp run there with these differences; moetop follows the model's own definition.
+
+| model_type | llama.cpp |
+|---|---|
+"""
+
+
+def ask(command):
+    """The JSON a command prints; exit code 2 says that something differs, which the JSON says too."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode not in (0, 2):
+        sys.exit(f"{' '.join(map(str, command))}: {done.stderr}")
+    return json.loads(done.stdout)
+
+
+def kind(name):
+    """Which column an expected tensor belongs to, if any."""
+    parts = name.split(".")
+    first = parts[0].removeprefix("encoder_").removeprefix("decoder_")
+    return next((k for k in KINDS if k in (first, parts[-1])), None)
+
+
+def row(moetop, folder):
+    inspected = ask([moetop, "inspect", folder, "--json"])
+    verified = ask([moetop, "verify", folder, "--tokens", folder / "input.json", "--expected", folder / "expected.safetensors", "--json"])
+    errors = dict.fromkeys(KINDS)
+    for tensor in verified["tensors"]:
+        column = kind(tensor["name"])
+        if column and tensor["result"] != "not produced":
+            errors[column] = max(errors[column] or 0.0, tensor["error"])
+    policies = list(dict.fromkeys(r["policy"] for r in inspected["routers"]))
+    decisions = f"{verified['equal_decisions']} of {verified['decisions']}"
+    if not verified["holds"]:
+        decisions += " **differs**"
+    numbers = ["" if e is None else "0" if e == 0 else f"{e:.0e}" for e in errors.values()]
+    cells = [f"`{inspected['family']}`", folder.name, "; ".join(policies), str(len(inspected["routers"])), decisions, *numbers]
+    return inspected["family"], verified["holds"], "| " + " | ".join(cells) + " |"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("moetop")
+    parser.add_argument("folders", nargs="*", type=Path)
+    parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs/models.md")
+    args = parser.parse_args()
+    moetop = str(Path(args.moetop).resolve())
+    rows = [
+        row(moetop, path.parent)
+        for parent in [ROOT / "Tests/Fixtures/models", *args.folders]
+        for path in sorted(parent.glob("*/expected.safetensors")) if (path.parent / "model.safetensors").exists()
+    ]
+    rows.sort(key=lambda r: r[0])
+    families = {family for family, _, _ in rows}
+    notes = [f"| `{family}` | {note} |" for family, note in sorted(LLAMA_CPP.items()) if family in families]
+    args.output.write_text(HEAD + "\n".join(r[2] for r in rows) + "\n" + TAIL + "\n".join(notes) + "\n")
+    differing = [r[2] for r in rows if not r[1]]
+    print(f"{args.output}: {len(rows)} models of {len(families)} families, {len(differing)} differ", *differing, sep="\n")
+    sys.exit(1 if differing else 0)
+
+
+if __name__ == "__main__":
+    main()
