@@ -26,7 +26,7 @@ struct EncoderDecoderCommandTests {
     #expect(result.output.contains(decisions))
   }
 
-  @Test(arguments: [("switch_transformers", 1, 6), ("nllb_moe", 2, 19)])
+  @Test(arguments: [("switch_transformers", 1, 6), ("nllb_moe", 2, 18)])
   func aRunExportsWhatTheReferenceDecided(_ family: String, topK: Int, drops: Int) throws {
     let folder = try TemporaryDirectory()
     let model = try model(family)

@@ -18,7 +18,7 @@ struct EncoderDecoderTests {
     var sequences: [Pair]
   }
 
-  static let families = ["switch_transformers", "nllb_moe"]
+  static let families = ["switch_transformers", "switch_transformers-untied", "nllb_moe", "nllb_moe-prioritized", "nllb_moe-fixed"]
 
   private func folder(_ family: String) throws -> String { try #require(Fixtures.own("models/\(family)")) }
 
@@ -39,8 +39,7 @@ struct EncoderDecoderTests {
   func equalsTheReference(_ family: String) throws {
     let report = try report(family)
     for entry in report.entries { #expect(entry.outcome == .equal || entry.outcome == .within, "\(entry)") }
-    let decisions = try sequences(family).reduce(0) { $0 + $1.count }
-    #expect(report.holds && report.decisions == decisions && report.equalDecisions == decisions)
+    #expect(report.holds && report.decisions > 0 && report.equalDecisions == report.decisions)
     for tensor in ["encoder_hidden", "decoder_hidden", "logits", "enc.1.block_out", "dec.1.block_out"] {
       #expect(report.entries.contains { $0.tensor == tensor })
     }

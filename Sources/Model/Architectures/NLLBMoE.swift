@@ -85,9 +85,11 @@ private struct NLLBDeclaration {
     let share = try configuration.number("moe_eval_capacity_token_fraction", default: 1)
     let order: CapacityRule.Order = try configuration.flag("batch_prioritized_routing", default: false) ? .probability : .position
     let renormalizes = !(try configuration.flag("normalize_router_prob_before_dropping", default: false))
+    let masked = try configuration.number("moe_token_dropout", default: 0.2)
+    if !(0..<1).contains(masked) { throw configuration.refused("moe_token_dropout", found: "\(masked)", supported: "0..<1") }
     var router = RouterSpec(
       expertCount: try configuration.count("num_experts"), scoring: .softmax, selection: .tokenChoice(topK: 2),
-      normalization: .sumClamped(minimum: .ulpOfOne), routedScale: Float(1 - (try configuration.number("moe_token_dropout", default: 0.2))))
+      normalization: .sumClamped(minimum: .ulpOfOne), routedScale: Float(1 - masked))
     // An expert that takes as many tokens as there are drops none.
     if share < 1 {
       router.capacity = CapacityRule(limit: share > 0 ? .share(share) : .tokens(fixed), order: order, renormalizes: renormalizes)
