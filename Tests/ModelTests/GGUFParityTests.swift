@@ -90,7 +90,7 @@ struct GGUFParityTests {
 
   /// A key that matters and that the family does not read is refused by its name.
   @Test func refusesWhatNobodyReads() throws {
-    let source = try #require(Fixtures.own("models/mixtral/gguf/q4_0.gguf"))
+    let source = try #require(Fixtures.own("gguf/mixtral/gguf/q4_0.gguf"))
     var bytes = Array(try Data(contentsOf: URL(fileURLWithPath: source)))
     let (known, other) = (Array("llama.rope.freq_base".utf8), Array("llama.residual_scale".utf8))
     let place = try #require(bytes.indices.first { bytes[$0...].starts(with: known) })
