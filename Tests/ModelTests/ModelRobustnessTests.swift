@@ -19,11 +19,12 @@ struct ModelRobustnessTests {
 
   @Test(arguments: ModelFixture.onePerFamily)
   func anyFieldMayHoldAnything(_ fixture: ModelFixture) throws {
+    var random = SeededRandom(seed: fixture.name.utf8.reduce(7) { $0 &* 31 &+ UInt64($1) })
     let root = try JSON.read(fixture.file("config.json"), options: .python)
     for (key, value) in root.objectMembers {
-      for text in Self.damage { try check(fixture, key, text) }
+      for text in Self.damage.shuffled(using: &random).prefix(8) { try check(fixture, key, text) }
       for (inner, _) in value.objectMembers {
-        for text in Self.damage { try check(fixture, key, value.text(replacing: inner, with: text)) }
+        for text in Self.damage.shuffled(using: &random).prefix(8) { try check(fixture, key, value.text(replacing: inner, with: text)) }
       }
     }
   }
