@@ -1,6 +1,9 @@
 """docs/models.md: every family with what its router does and how far moetop is from transformers.
 
-usage: make_models_page.py MOETOP [FOLDER ...] [-o docs/models.md]      (FOLDER: of model folders beside Tests/Fixtures/models)
+usage: make_models_page.py MOETOP [FOLDER ...] [--gguf FOLDER] [-o docs/models.md]
+
+FOLDER holds model folders, like Tests/Fixtures/models. With --gguf those of them that have NAME/gguf/*.gguf and what llama.cpp made of
+each (expected_llamacpp.json) become a second table; without it that table is kept as it stands in the page.
 
 Each model folder (config.json, input.json, expected.safetensors) is a row: `moetop inspect --json` says what it is, `moetop verify --json`
 how it compares. Exit code 1 when one differs. Needs no Python package.
@@ -49,6 +52,45 @@ Files converted for llama.cpp run there with these differences; moetop follows t
 """
 
 
+GGUF_HEAD = """
+## GGUF files
+
+Unquantised files beside the reference's own run, quantised ones beside the reference with the same dequantised weights in float32.
+llama.cpp computes quantised files with quantised activations, so near ties fall otherwise there; its own column is against the same
+target. Decisions are expert sets; the error is the largest of the routing weights where both chose alike.
+
+| model | file | moetop: decisions equal | weights | llama.cpp: decisions equal | weights |
+|---|---|---|---|---|---|
+"""
+
+# Targets of these were computed by llama.cpp, which rounds the range of yarn frequencies and captures router logits without their bias.
+GGUF_SETTINGS = {("gpt_oss", "q8_0"): "rope_scaling.truncate=true", ("gpt_oss", "mxfp4"): "rope_scaling.truncate=true"}
+
+
+def gguf_row(moetop, path):
+    """One file, or None where there is nothing to compare it with."""
+    model, kind = path.parent.parent.name, path.stem
+    own = json.loads((path.parent / "expected_llamacpp.json").read_text())
+    dequantised = path.parent / f"expected_dequant_{kind}.safetensors"
+    target = dequantised if dequantised.exists() else path.parent.parent / "expected.safetensors"
+    settings = GGUF_SETTINGS.get((model, kind))
+    verified = ask([moetop, "verify", path, "--tokens", path.parent.parent / "input.json", "--expected", target, "--json"]
+                   + (["--set", settings] if settings else []))
+    weights = max(t["error"] for t in verified["tensors"] if t["name"].endswith(".weights"))
+    other = own["files"].get(kind, {}).get("llamacpp_native_vs_dequant") if dequantised.exists() \
+        else own.get("llama_cpp_on_f32_gguf_vs_expected")
+    theirs = f"{other['decisions_same']} of {other['decisions']} | {other['weights_max_err_where_same']:.0e}" if other else " | "
+    equal = verified["equal_decisions"] == verified["decisions"]
+    return equal, f"| {model} | {kind} | {verified['equal_decisions']} of {verified['decisions']} | {weights:.0e} | {theirs} |"
+
+
+def kept_table(page):
+    """The second table of the page as it is."""
+    text = page.read_text() if page.exists() else ""
+    start = text.find(GGUF_HEAD)
+    return text[start + len(GGUF_HEAD):].split("\n\n")[0].rstrip("\n") if start >= 0 else ""
+
+
 def ask(command):
     """The JSON a command prints; exit code 2 says that something differs, which the JSON says too."""
     done = subprocess.run(command, capture_output=True, text=True)
@@ -86,6 +128,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("moetop")
     parser.add_argument("folders", nargs="*", type=Path)
+    parser.add_argument("--gguf", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs/models.md")
     args = parser.parse_args()
     moetop = str(Path(args.moetop).resolve())
@@ -97,8 +140,11 @@ def main():
     rows.sort(key=lambda r: r[0])
     families = {family for family, _, _ in rows}
     notes = [f"| `{family}` | {note} |" for family, note in sorted(LLAMA_CPP.items()) if family in families]
-    args.output.write_text(HEAD + "\n".join(r[2] for r in rows) + "\n" + TAIL + "\n".join(notes) + "\n")
-    differing = [r[2] for r in rows if not r[1]]
+    files = [gguf_row(moetop, path) for path in sorted(args.gguf.glob("*/gguf/*.gguf"))] if args.gguf else []
+    table = "\n".join(line for _, line in files) if args.gguf else kept_table(args.output)
+    args.output.write_text(
+        HEAD + "\n".join(r[2] for r in rows) + "\n" + (GGUF_HEAD + table + "\n" if table else "") + TAIL + "\n".join(notes) + "\n")
+    differing = [r[2] for r in rows if not r[1]] + [line for equal, line in files if not equal]
     print(f"{args.output}: {len(rows)} models of {len(families)} families, {len(differing)} differ", *differing, sep="\n")
     sys.exit(1 if differing else 0)
 

@@ -131,18 +131,3 @@ struct ModelRobustnessTests {
     }
   }
 }
-
-extension JSONValue {
-  /// This value as JSON, one member of an object replaced; null leaves it out of what a declaration sees.
-  fileprivate func text(replacing replaced: String? = nil, with text: String = "") -> String {
-    switch kind {
-    case .null: "null"
-    case .bool: bool == true ? "true" : "false"
-    case .number: int64.map { "\($0)" } ?? "\(double ?? 0)"
-    case .string: "\"\(string ?? "")\""
-    case .array: "[" + elements.map { $0.text() }.joined(separator: ", ") + "]"
-    case .object:
-      "{" + objectMembers.map { "\"\($0.0)\": " + ($0.0 == replaced ? text : $0.1.text()) }.joined(separator: ", ") + "}"
-    }
-  }
-}

@@ -33,12 +33,19 @@ final class Configuration {
     try replace(overrides)
   }
 
+  /// Whole fields first, then members of fields: `rope_scaling.factor` is the member of an object.
   private func replace(_ overrides: [String: String]) throws {
-    for (key, text) in overrides {
-      guard let value = try? JSON.parse(text: text, name: "--set \(key)") else {
+    for (key, text) in overrides.sorted(by: { ($0.key.contains(".") ? 1 : 0, $0.key) < ($1.key.contains(".") ? 1 : 0, $1.key) }) {
+      var (name, replacement) = (key, text)
+      guard (try? JSON.parse(text: text, name: "--set \(key)")) != nil else {
         throw ModelError.badOption(name: "--set \(key)", expected: "a JSON value", found: text)
       }
-      values[key] = value.isNull ? nil : value
+      if values[key] == nil, let dot = key.firstIndex(of: "."), let object = values[String(key[..<dot])], object.kind == .object {
+        name = String(key[..<dot])
+        replacement = object.text(replacing: String(key[key.index(after: dot)...]), with: text)
+      }
+      let value = try JSON.parse(text: replacement, name: "--set \(key)")
+      values[name] = value.isNull ? nil : value
     }
     unread = Set(values.keys)
   }
@@ -223,6 +230,27 @@ final class Configuration {
 }
 
 extension JSONValue {
+  /// This value as JSON, one member of an object replaced or added; numbers as they compute, not as they are written.
+  func text(replacing replaced: String? = nil, with text: String = "") -> String {
+    switch kind {
+    case .null: return "null"
+    case .bool: return bool == true ? "true" : "false"
+    case .number: return int64.map { "\($0)" } ?? "\(double ?? 0)"
+    case .string: return Self.quoted(string ?? "")
+    case .array: return "[" + elements.map { $0.text() }.joined(separator: ", ") + "]"
+    case .object:
+      var members = objectMembers.filter { $0.0 != replaced }.map { "\(Self.quoted($0.0)): \($0.1.text())" }
+      if let replaced { members.append("\(Self.quoted(replaced)): \(text)") }
+      return "{" + members.joined(separator: ", ") + "}"
+    }
+  }
+
+  private static func quoted(_ text: String) -> String {
+    var writer = JSONWriter()
+    text.write(to: &writer)
+    return writer.text
+  }
+
   var objectMembers: [(String, JSONValue)] { kind == .object ? members.map { ($0.key.string ?? "", $0.value) } : [] }
 
   fileprivate var spelling: String {
