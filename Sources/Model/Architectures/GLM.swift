@@ -11,14 +11,19 @@
 import Routing
 
 extension Family {
-  static let glm4MoE = Family(modelType: "glm4_moe") { configuration in
+  static let glm4MoE = Family(modelType: "glm4_moe") { try glm("glm4_moe", $0, rotatedShare: 0.5, hasDenseBlocks: true) }
+  /// The reference has no dense blocks, whatever first_k_dense_replace says.
+  static let solarOpen = Family(modelType: "solar_open") { try glm("solar_open", $0, rotatedShare: 1, hasDenseBlocks: false) }
+
+  private static func glm(_ family: String, _ configuration: Configuration, rotatedShare: Double, hasDenseBlocks: Bool) throws -> ModelPlan
+  {
     let sizes = try DecoderSizes(configuration)
     let bias = try configuration.flag("attention_bias", default: false)
     let hasNorms = try configuration.flag("use_qk_norm", default: false)
-    let rotary = try configuration.rotary(headSize: sizes.headSize, defaultShare: 0.5)
-    let feedForward = try sharedExperts(sizes, router: configuration.sigmoidRouter(), hasBias: true)
+    let rotary = try configuration.rotary(headSize: sizes.headSize, defaultShare: rotatedShare)
+    let feedForward = try sharedExperts(sizes, router: configuration.sigmoidRouter(), hasBias: true, hasDenseBlocks: hasDenseBlocks)
     _ = configuration.value("num_nextn_predict_layers")
-    return sizes.model("glm4_moe") { layer in
+    return sizes.model(family) { layer in
       var attention = sizes.attention(layer: layer, rotary: rotary, bias: bias, outputBias: false)
       if hasNorms { sizes.normHeads(&attention, layer: layer, scope: .head) }
       return sizes.block(layer: layer, attention, feedForward(layer))
@@ -35,21 +40,6 @@ extension Family {
       var attention = sizes.attention(layer: layer, rotary: rotary, bias: bias)
       sizes.normHeads(&attention, layer: layer, scope: .head)
       attention.window = window(layer)
-      return sizes.block(layer: layer, attention, feedForward(layer))
-    }
-  }
-
-  static let solarOpen = Family(modelType: "solar_open") { configuration in
-    let sizes = try DecoderSizes(configuration)
-    let bias = try configuration.flag("attention_bias", default: false)
-    let hasNorms = try configuration.flag("use_qk_norm", default: false)
-    let rotary = try configuration.rotary(headSize: sizes.headSize)
-    // The reference has no dense blocks, whatever first_k_dense_replace says.
-    let feedForward = try sharedExperts(sizes, router: configuration.sigmoidRouter(), hasBias: true, hasDenseBlocks: false)
-    _ = configuration.value("num_nextn_predict_layers")
-    return sizes.model("solar_open") { layer in
-      var attention = sizes.attention(layer: layer, rotary: rotary, bias: bias, outputBias: false)
-      if hasNorms { sizes.normHeads(&attention, layer: layer, scope: .head) }
       return sizes.block(layer: layer, attention, feedForward(layer))
     }
   }
