@@ -14,10 +14,13 @@ public struct RunDescription: Sendable, Codable, Equatable {
   /// Seconds since 1970, handed in by the caller.
   public var startedAt: Double
   public var tags: [String]
+  /// Steps, branches and patches of a denoising run; nil for text.
+  public var denoising: DenoisingLayout?
 
   public init(
     name: String, model: ModelIdentity, routers: [RouterDescription], input: InputIdentity, recording: RecordingLevel,
-    sampling: String? = nil, seed: UInt64 = 0, engine: EngineIdentity, startedAt: Double, tags: [String] = []
+    sampling: String? = nil, seed: UInt64 = 0, engine: EngineIdentity, startedAt: Double, tags: [String] = [],
+    denoising: DenoisingLayout? = nil
   ) {
     self.name = name
     self.model = model
@@ -29,6 +32,7 @@ public struct RunDescription: Sendable, Codable, Equatable {
     self.engine = engine
     self.startedAt = startedAt
     self.tags = tags
+    self.denoising = denoising
   }
 }
 

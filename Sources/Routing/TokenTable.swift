@@ -9,6 +9,8 @@ public enum TokenPhase: UInt8, Sendable, Codable, CaseIterable {
   /// Fed to the encoder of an encoder-decoder model: all of a sequence's at once, before its decoder's tokens, with positions of
   /// their own.
   case encode = 2
+  /// A patch of an image at one denoising step; `tokenID` is -1 and the position says step, branch and patch (`DenoisingLayout`).
+  case denoise = 3
 }
 
 /// Consecutive tokens of a run as columns. Row i of the table is token `firstToken + i` of the run.

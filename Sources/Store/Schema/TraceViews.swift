@@ -63,14 +63,14 @@ extension TraceSchema {
         Column("sequence", .integer, "The sequence it belongs to."),
         Column("position", .integer, "0-based place in the sequence."),
         Column("token_id", .integer, "Vocabulary id."),
-        Column("phase", .text, "prefill (given by the user), decode (sampled and fed back) or encode (fed to the encoder)."),
+        Column("phase", .text, "prefill (given by the user), decode (sampled and fed back), encode (fed to the encoder) or denoise (a patch of an image)."),
         Column("surprisal", .real, unit: "nat", "-ln of the probability the model gave this token before it saw it."),
         Column("next_token_entropy", .real, unit: "nat", "Entropy of the model's distribution over the following token."),
         Column("text", .text, "The token as text; may be a part of a character."),
       ],
       example: "SELECT token, text, surprisal FROM tokens WHERE run = 1 ORDER BY surprisal DESC LIMIT 10",
       select: """
-        SELECT t.run, t.token, t.sequence, t.position, t.token_id, CASE t.phase WHEN 0 THEN 'prefill' WHEN 1 THEN 'decode' ELSE 'encode' END,
+        SELECT t.run, t.token, t.sequence, t.position, t.token_id, CASE t.phase WHEN 0 THEN 'prefill' WHEN 1 THEN 'decode' WHEN 2 THEN 'encode' ELSE 'denoise' END,
           t.surprisal, t.next_token_entropy, CAST(p.piece AS TEXT)
         FROM token AS t LEFT JOIN piece AS p ON p.run = t.run AND p.token_id = t.token_id
         """),

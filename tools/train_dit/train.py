@@ -1,0 +1,113 @@
+"""Trains the bundled denoising sample: rectified flow on the drawn images, one process, processor only.
+
+The published recipe at a small size: x_t = (1 - t) x + t noise, the model answers with the velocity noise - x (the first half of its output; the
+second half, the published model's variance, stays untrained), t from a logistic normal, a class left out one time in ten. Checkpoints hold everything
+that is needed to go on; a killed run continues from the last one.
+
+    python tools/train_dit/train.py --out DIR --steps 40000"""
+
+import argparse
+import copy
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import dit_model  # noqa: E402
+from train_dit import draw  # noqa: E402
+
+SHAPE = dict(size=32, patch=4, channels=3, width=96, depth=6, heads=6, experts=8, top_k=2, shared=2, classes=len(draw.CLASSES))
+
+
+def rate(step, arguments):
+    """Linear warm-up, a long constant stretch, and a straight way down over the last `decay` steps: the end may be chosen while training runs."""
+    rise, fall = (step + 1) / arguments.warmup, (arguments.steps - step) / arguments.decay
+    return arguments.rate * max(0.02, min(1.0, rise, fall))
+
+
+def loss_of(model, images, labels, generator, arguments):
+    noise = torch.randn(images.shape, generator=generator)
+    t = torch.sigmoid(torch.randn(len(images), generator=generator))
+    mixed = (1 - t[:, None, None, None]) * images + t[:, None, None, None] * noise
+    dropped = torch.rand(len(images), generator=generator) < 0.1
+    labels = torch.where(dropped, SHAPE["classes"], labels)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        velocity = model(mixed, t, labels)[:, : SHAPE["channels"]]
+    error = ((velocity.float() - (noise - images)) ** 2).mean()
+    balance = sum(block.moe.balance for block in model.blocks) / len(model.blocks)
+    return error, error + arguments.balance * balance, balance.detach()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=40000)
+    parser.add_argument("--decay", type=int, default=5000, help="steps at the end over which the rate falls")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--warmup", type=int, default=300)
+    parser.add_argument("--balance", type=float, default=0.005)
+    parser.add_argument("--average", type=float, default=0.999)
+    parser.add_argument("--images", type=int, default=120000)
+    parser.add_argument("--minutes", type=float, default=1e9, help="save and stop after this long")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(7)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+
+    model = dit_model.DiTMoE(**SHAPE)
+    dit_model.start_training(model)
+    average = copy.deepcopy(model).eval().requires_grad_(False)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=arguments.rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
+    generator = torch.Generator().manual_seed(11)
+    step, checkpoint = 0, arguments.out / "checkpoint.pt"
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        generator.set_state(state["generator"])
+        step = state["step"]
+    pixels, labels = draw.dataset(arguments.images, seed=1)
+    pixels, labels = torch.from_numpy(pixels), torch.from_numpy(labels)
+
+    def save():
+        torch.save(dict(model=model.state_dict(), average=average.state_dict(), optimizer=optimizer.state_dict(),
+                        generator=generator.get_state(), step=step), checkpoint.with_suffix(".new"))
+        os.replace(checkpoint.with_suffix(".new"), checkpoint)
+
+    start = saved = reported = time.time()
+    errors = []
+    while step < arguments.steps and time.time() - start < arguments.minutes * 60:
+        for group in optimizer.param_groups:
+            group["lr"] = rate(step, arguments)
+        chosen = torch.randint(len(labels), (arguments.batch,), generator=generator)
+        images = pixels[chosen].float() / 127.5 - 1
+        error, loss, balance = loss_of(model, images, labels[chosen], generator, arguments)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        step += 1
+        keep = min(arguments.average, (1 + step) / (10 + step))
+        with torch.no_grad():
+            torch._foreach_lerp_([p for p in average.parameters() if p.dtype == torch.float32], list(model.parameters()), 1 - keep)
+        errors.append(error.item())
+        if step % 100 == 0:
+            now = time.time()
+            print(json.dumps(dict(step=step, error=round(sum(errors[-100:]) / 100, 5), balance=round(balance.item(), 3),
+                                  images_per_second=round(100 * arguments.batch / (now - reported), 1))), flush=True)
+            reported = now
+        if time.time() - saved > 300:
+            save()
+            saved = time.time()
+    save()
+
+if __name__ == "__main__":
+    main()
