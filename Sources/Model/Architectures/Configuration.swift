@@ -193,6 +193,16 @@ final class Configuration {
     return text
   }
 
+  /// A list of texts; empty when the field is absent.
+  func texts(_ key: String) throws -> [String] {
+    guard let value = value(key) else { return [] }
+    guard value.kind == .array else { throw wrong([key], "a list of texts", value) }
+    return try value.elements.map {
+      guard let text = $0.string else { throw wrong([key], "texts", $0) }
+      return text
+    }
+  }
+
   /// Reads a setting of which one value is implemented.
   func require(_ key: String, _ supported: String, default fallback: String) throws {
     let found = try text(key, default: fallback)

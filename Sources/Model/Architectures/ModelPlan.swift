@@ -128,8 +128,9 @@ struct MatrixPlan: Sendable, Hashable, ExpressibleByStringInterpolation {
   var tensor: String
   /// Read where the file has no `tensor`: an equal matrix that the writer of the file left out, or did not.
   var alternative: String?
-  /// The tensor's own shape; nil: `[rows, columns]`. All axes but the last are counted as rows.
+  /// The tensor's own shape; nil: `[rows, columns]`. All axes but the last `columnAxes` are counted as rows.
   var storedShape: [Int]?
+  var columnAxes = 1
   /// The first stored row, and the distance to the next one.
   var firstRow = 0
   var step = 1
@@ -138,9 +139,12 @@ struct MatrixPlan: Sendable, Hashable, ExpressibleByStringInterpolation {
   init(_ tensor: String) { self.tensor = tensor }
   init(stringLiteral value: String) { tensor = value }
 
-  init(_ tensor: String, storedShape: [Int], firstRow: Int, step: Int = 1, transposition: Transposition? = nil) {
+  init(
+    _ tensor: String, storedShape: [Int], columnAxes: Int = 1, firstRow: Int = 0, step: Int = 1, transposition: Transposition? = nil
+  ) {
     self.tensor = tensor
     self.storedShape = storedShape
+    self.columnAxes = columnAxes
     self.firstRow = firstRow
     self.step = step
     self.transposition = transposition

@@ -58,6 +58,15 @@ final class Checkpoint: @unchecked Sendable {
     tensorByName = Self.table(files)
   }
 
+  /// The tensors of one safetensors file.
+  init(file: String) throws {
+    path = file
+    names = nil
+    scaleBlock = (128, 128)
+    files = [try SafetensorsFile(path: file)]
+    tensorByName = Self.table(files)
+  }
+
   /// The tensors of a GGUF model, found by their published names.
   init(_ model: GGUFModel) {
     path = model.path
@@ -79,6 +88,9 @@ final class Checkpoint: @unchecked Sendable {
   var unusedTensors: [String] { tensorByName.keys.filter { !usedNames.contains($0) }.sorted() }
 
   // MARK: What plans ask for
+
+  /// Shape of a tensor by the name its file has for it; nil when there is none.
+  func shape(of name: String) -> [Int]? { tensorByName[name]?.shape }
 
   /// Whether the file holds a tensor of this published name; for tensors that some checkpoints leave out.
   func has(_ name: String) -> Bool {
@@ -186,7 +198,11 @@ final class Checkpoint: @unchecked Sendable {
       return try microscaled(plan, rows: rows, columns: columns, because: because)
     }
     let shape = plan.storedShape ?? [rows, columns]
-    let whole = try stored(plan.tensor, shape: shape, because: because)
+    var whole = try stored(plan.tensor, shape: shape, because: because)
+    if plan.columnAxes > 1 {
+      let merged = shape.suffix(plan.columnAxes).reduce(1, *)
+      whole = WeightMatrix(base: whole.base, type: whole.type, rows: whole.rows * whole.columns / merged, columns: merged)
+    }
     return try take(plan, from: whole, rows: rows, columns: columns, name: plan.tensor, shape: shape, because)
   }
 

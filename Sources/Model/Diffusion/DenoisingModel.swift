@@ -1,0 +1,76 @@
+// A checkpoint of a denoising model that is ready to run: its plan, its bound weights and what there is to know about it.
+
+import Formats
+import Routing
+
+/// A Mixture-of-Experts model that turns noise into latent images. Immutable; several passes may share it.
+public final class DenoisingModel: Sendable {
+  /// Folder or file of the checkpoint as the caller named it.
+  public let path: String
+  let plan: DenoisingPlan
+  let weights: DenoisingWeights
+  /// Settings that the file leaves out: field and value as JSON, and where the value was taken from.
+  public let assumed: [(key: String, value: String)]
+
+  /// Whether the checkpoint is one of this kind, as far as its configuration or the names of its tensors tell.
+  public static func isAt(_ path: String) -> Bool {
+    guard !GGUFFile.isAt(path) else { return false }
+    let configuration = path + "/config.json"
+    guard FileStatus.exists(configuration) else { return DenoisingShapes.fit(path) }
+    let type = try? JSON.read(configuration, options: .python).stringIfPresent("model_type")
+    return DenoisingFamily.all.contains { $0.modelType == type }
+  }
+
+  /// - Parameters:
+  ///   - path: folder with config.json and weights, or a single file of weights whose shapes tell the rest.
+  ///   - overrides: `key=value` replacements for fields of config.json, values as JSON.
+  /// - Throws: `ModelError` for what is missing, unsupported or of the wrong shape, `FormatError` for damaged files.
+  public init(path: String, overrides: [String: String] = [:]) throws {
+    self.path = path
+    guard FileStatus.exists(path) else { throw ModelError.noCheckpoint(path: path, why: "there is no such file or folder") }
+    let configuration = path + "/config.json"
+    let settings: Configuration
+    let checkpoint: Checkpoint
+    if FileStatus.exists(configuration) {
+      settings = try Configuration(path: configuration, overrides: overrides)
+      checkpoint = try Checkpoint(directory: path)
+      assumed = []
+    } else {
+      checkpoint = try Checkpoint(file: path)
+      let shapes = try DenoisingShapes(checkpoint)
+      settings = try Configuration(file: shapes.file, fields: shapes.fields, overrides: overrides)
+      assumed = shapes.assumed.filter { overrides[$0.key] == nil }
+    }
+    plan = try DenoisingFamily.plan(for: settings)
+    do {
+      weights = try DenoisingWeights(plan: plan, checkpoint: checkpoint)
+    } catch RoutingError.invalidSpec(let expected, let found) {
+      throw ModelError.configuration(file: settings.file, key: "the router's fields", expected: expected, found: found)
+    }
+  }
+
+  public var family: String { plan.family }
+  public var layerCount: Int { plan.blocks.count }
+  public var hiddenSize: Int { plan.hiddenSize }
+  public var classCount: Int { plan.classCount }
+  /// Names of the classes; empty when the checkpoint brings none.
+  public var classNames: [String] { plan.classNames }
+  public var channels: Int { plan.channels }
+  /// Rows (and columns) of the latent.
+  public var inputSize: Int { plan.inputSize }
+  /// Patches along one side.
+  public var gridSize: Int { plan.gridSize }
+  public var sampling: (rule: SamplingRule, steps: Int) { (plan.sampling.rule, plan.sampling.steps) }
+  /// Steps of the noise schedule the model was trained with.
+  public var trainedSteps: Int { plan.sampling.trainedSteps }
+  /// Every router, in layer order.
+  public var routers: [RouterDescription] { weights.routers }
+  /// Whether the timestep alone decides: one decision a sample, step and branch.
+  public var routesByTimestep: Bool { weights.blocks.contains { $0.mask != nil } }
+
+  /// The last component of the path.
+  public var name: String { path.split(separator: "/").last.map(String.init) ?? path }
+
+  /// Name of a class, or its number.
+  public func className(_ index: Int) -> String { index < classNames.count ? classNames[index] : String(index) }
+}
