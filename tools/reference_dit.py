@@ -39,7 +39,7 @@ SHAPES = PUBLISHED | {
     "sample": dict(size=32, patch=4, channels=3, width=96, depth=6, heads=6, experts=8, classes=12),
     "tiny": dict(size=8, width=16, depth=3, heads=2, experts=4, classes=5),
     "tiny-wide-choice": dict(size=8, width=16, depth=2, heads=2, experts=5, top_k=3, shared=1, classes=5),
-    "switch-tiny": dict(size=8, width=32, depth=3, heads=2, classes=5),
+    "switch-tiny": dict(size=8, width=24, depth=3, heads=3, classes=5),
     "switch-S/2": dict(),
 }
 FIELDS = {
@@ -113,7 +113,7 @@ def make(folder, shape_name, names, seed, sampler, schedule, pickled):
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     if pickled:
         pickled.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({"ema": state}, pickled)
+        torch.save({"ema": model.state_dict()}, pickled)
 
 
 def make_noise(path, model_folder, samples, sampler, steps, seed):
@@ -197,6 +197,12 @@ def expected(recorder, walk, samples, branches, logits_every, latents_every):
     return {name: tensor.contiguous() for name, tensor in tensors.items()}
 
 
+def save_expected(path, recorder, walk, sampler, scale, classes, schedule, logits_every=1, latents_every=0):
+    tensors = expected(recorder, walk, len(classes), 1 + (scale != 1), logits_every, latents_every)
+    about = dict(sampler=sampler, steps=len(walk), cfg=scale, classes=",".join(map(str, classes)), schedule=schedule)
+    save_file(tensors, path, metadata={name: str(value) for name, value in about.items()})
+
+
 @torch.no_grad()
 def switch_table(model):
     """`table.probs` [1000, L, M], `table.ids` i32 [1000, L, k] and the prior's first unit of each timestep, `prior.start` i32 [1000]."""
@@ -263,9 +269,7 @@ def main():
         if sampler == "ddpm" and len(noise.get("step", ())) != args.steps:
             raise SystemExit(f"{args.noise}: `step` has noise of {len(noise.get('step', ()))} steps, not {args.steps}")
         recorder, walk = run(model, config, noise, sampler, args.steps, args.cfg, classes, schedule)
-        tensors = expected(recorder, walk, samples, 1 + (args.cfg != 1), args.logits_every, args.latents_every)
-        about = dict(sampler=sampler, steps=args.steps, cfg=args.cfg, classes=",".join(map(str, classes)), schedule=schedule)
-        save_file(tensors, args.expected, metadata={name: str(value) for name, value in about.items()})
+        save_expected(args.expected, recorder, walk, sampler, args.cfg, classes, schedule, args.logits_every, args.latents_every)
 
 
 if __name__ == "__main__":

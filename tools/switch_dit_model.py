@@ -88,7 +88,8 @@ class SwitchDiT(nn.Module):
         self.prior = Prior(depth, experts, top_k)
         self.x_embedder = PatchEmbedder(channels, patch, width)
         self.t_embedder = TimestepEmbedder(width)
-        self.y_embedder = LabelEmbedder(classes, width)
+        # A model of one class is not trained without it: no row for "no class".
+        self.y_embedder = LabelEmbedder(classes if classes > 1 else 0, width)
         self.pos_embed = nn.Parameter(position_table(width, size // patch)[None], requires_grad=False)
         self.routers = nn.ModuleList(Router(width, experts, top_k) for _ in range(depth))
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
