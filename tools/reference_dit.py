@@ -13,7 +13,7 @@ Expected file, rows by sample, step in order of execution, branch (0 conditional
 row where the router sees no patches): `ffn.<layer>.router_logits` f32 [T,E], `ffn.<layer>.expert_ids` i32 [T,k] by falling score, ties to the lower
 index, `ffn.<layer>.weights` f32 [T,k], `sample`, `step`, `branch`, `patch` i32 [T], `timestep` f32 [T], `latent` f32 [samples, channels, size, size]
 at the end and `latent.<step>` after a step. With --logits-every N the logits are those of the steps 0, N, 2N, ... and `ffn.<layer>.rows` i32 names
-their rows; 0 leaves them out. Metadata: sampler, steps, cfg, classes, schedule.
+their rows; 0 leaves them out. Metadata: `run`, JSON {sampler, steps, cfg, classes, schedule}.
 """
 import argparse
 import json
@@ -199,8 +199,8 @@ def expected(recorder, walk, samples, branches, logits_every, latents_every):
 
 def save_expected(path, recorder, walk, sampler, scale, classes, schedule, logits_every=1, latents_every=0):
     tensors = expected(recorder, walk, len(classes), 1 + (scale != 1), logits_every, latents_every)
-    about = dict(sampler=sampler, steps=len(walk), cfg=scale, classes=",".join(map(str, classes)), schedule=schedule)
-    save_file(tensors, path, metadata={name: str(value) for name, value in about.items()})
+    about = dict(sampler=sampler, steps=len(walk), cfg=scale, classes=classes, schedule=schedule)
+    save_file(tensors, path, metadata={"run": json.dumps(about)})
 
 
 @torch.no_grad()
