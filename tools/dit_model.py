@@ -28,7 +28,7 @@ class Attention(nn.Module):
         self.heads, self.qk_norm = heads, qk_norm
         if qk_norm:
             self.Wqkv, self.out_proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
-            self.q_norm, self.k_norm = nn.LayerNorm(width // heads), nn.LayerNorm(width // heads)
+            self.q_norm, self.k_norm = nn.LayerNorm(width // heads, eps=1e-6), nn.LayerNorm(width // heads, eps=1e-6)
         else:
             self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
 
