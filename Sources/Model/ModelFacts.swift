@@ -33,9 +33,9 @@ public struct ModelFacts: Sendable {
   public var quantization: String { stored.first?.type.lowercased() ?? "none" }
 }
 
-extension LanguageModel {
-  public func facts() -> ModelFacts {
-    let tensors = weights.checkpoint.tensors
+extension Checkpoint {
+  /// What is stored by element type, largest first.
+  func stored() -> [ModelFacts.Stored] {
     var byType: [String: ModelFacts.Stored] = [:]
     for tensor in tensors {
       byType[
@@ -43,7 +43,16 @@ extension LanguageModel {
         default: .init(type: tensor.elementType.safetensorsName, tensors: 0, parameters: 0, bytes: 0)
       ].add(tensor)
     }
-    let total = tensors.reduce(0) { $0 + $1.elementCount }
+    return byType.values.sorted { $0.bytes > $1.bytes }
+  }
+
+  var parameterCount: Int { tensors.reduce(0) { $0 + $1.elementCount } }
+  var weightBytes: Int { tensors.reduce(0) { $0 + $1.byteCount } }
+}
+
+extension LanguageModel {
+  public func facts() -> ModelFacts {
+    let total = weights.checkpoint.parameterCount
     let operations = weights.operations
     let routedLayers = Set(routers.map { [$0.id.stack == .encoder ? 1 : 0, $0.id.layer.rawValue] }).count
     let isTied = plan.outputHead.weight == plan.embedding
@@ -52,9 +61,9 @@ extension LanguageModel {
       encoder.embedding.base == weights.embedding.base ? nil : WeightSize(encoder.embedding.rows(1..<vocabularySize))
     }
     let idle = operations.map(\.idle) + [embedding, encoderEmbedding ?? WeightSize()]
-    let weightBytes = tensors.reduce(0) { $0 + $1.byteCount }
+    let weightBytes = weights.checkpoint.weightBytes
     return ModelFacts(
-      stored: byType.values.sorted { $0.bytes > $1.bytes }, parameters: total,
+      stored: weights.checkpoint.stored(), parameters: total,
       activeParameters: total - idle.reduce(0) { $0 + $1.parameters }, weightBytes: weightBytes,
       activeBytes: weightBytes - idle.reduce(0) { $0 + $1.bytes }, unusedTensors: weights.unusedTensors, routedLayers: routedLayers,
       denseLayers: layerCount - routedLayers, cacheBytesPerToken: 4 * operations.reduce(0) { $0 + $1.cacheFloatsPerToken },

@@ -35,7 +35,8 @@ struct DenoisingFamily: Sendable {
 /// | num_heads    | attention heads                                                | required |
 /// | num_classes  | classes, without "no class"                                    | required |
 /// | learn_sigma  | the answer has a second half, the variance                     | true     |
-/// | sampler      | rectified-flow, ddpm or ddpm-cosine                            | ddpm     |
+/// | sampler      | rectified-flow or ddpm                                         | ddpm     |
+/// | noise_schedule | of ddpm: linear or cosine                                    | linear   |
 /// | class_names  | a name for each class                                          | none     |
 struct DiffusionTransformerSizes {
   var inputSize: Int
@@ -58,7 +59,8 @@ struct DiffusionTransformerSizes {
     heads = try configuration.count("num_heads")
     classes = try configuration.count("num_classes")
     predictsVariance = try configuration.flag("learn_sigma", default: true)
-    let sampler = try configuration.text("sampler", default: "ddpm")
+    let schedule = try configuration.text("noise_schedule", default: "linear")
+    let sampler = try configuration.text("sampler", default: "ddpm") + (schedule == "linear" ? "" : "-\(schedule)")
     guard let rule = SamplingRule(name: sampler) else {
       throw configuration.refused("sampler", found: "\"\(sampler)\"", supported: SamplingRule.names)
     }

@@ -7,7 +7,7 @@
 // | num_experts_per_tok  | topK                                                 | 2              |
 // | mlp_ratio            | width of the feed-forward half / hidden_size         | 4              |
 //
-// and the keys of `DiffusionTransformerSizes`; the released configuration trains with the cosine schedule.
+// and the keys of `DiffusionTransformerSizes`; the released configuration trains with `noise_schedule` cosine.
 
 import Routing
 

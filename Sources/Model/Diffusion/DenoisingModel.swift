@@ -74,3 +74,17 @@ public final class DenoisingModel: Sendable {
   /// Name of a class, or its number.
   public func className(_ index: Int) -> String { index < classNames.count ? classNames[index] : String(index) }
 }
+
+extension DenoisingModel {
+  /// Parameter counts and sizes, from shapes; "active" is what one patch meets.
+  public func facts() -> ModelFacts {
+    let checkpoint = weights.checkpoint
+    let idle = weights.idle
+    let routed = Set(routers.map(\.id.layer)).count
+    return ModelFacts(
+      stored: checkpoint.stored(), parameters: checkpoint.parameterCount, activeParameters: checkpoint.parameterCount - idle.parameters,
+      weightBytes: checkpoint.weightBytes, activeBytes: checkpoint.weightBytes - idle.bytes, unusedTensors: weights.unusedTensors,
+      routedLayers: routed, denseLayers: layerCount - routed, cacheBytesPerToken: 0, stateBytes: 0,
+      routerPrecision: weights.routerPrecision.map { "\($0)" } ?? "none")
+  }
+}

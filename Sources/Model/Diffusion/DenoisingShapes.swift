@@ -48,7 +48,8 @@ struct DenoisingShapes {
       set("model_type", "\"switch_dit\"")
       set("num_experts", "\(experts)")
       assume("num_experts_per_tok", "2")
-      assume("sampler", "\"ddpm-cosine\"")
+      assume("sampler", "\"ddpm\"")
+      assume("noise_schedule", "\"cosine\"")
       assumeHeads(hidden)
       return
     }
