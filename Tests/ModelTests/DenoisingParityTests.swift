@@ -30,6 +30,27 @@ import Testing
     }
   }
 
+  @Test func routersOfTheTimestepAreKnownForAllThousandWithoutASample() throws {
+    let model = try DenoisingModel(path: Self.path("switch"))
+    let table = try SafetensorsFile(path: Self.path("switch/table.safetensors"))
+    let ids = try table.tensor("table.ids").bytes.bindMemory(to: Int32.self)
+    let probs = try table.tensor("table.probs").bytes.bindMemory(to: Float.self)
+    let batches = DenoisingPass(model, threads: 1).decisions(about: (0..<1000).map(Float.init))
+    try #require(batches.count == 3)
+    var worst: Float = 0
+    for (layer, batch) in batches.enumerated() {
+      try #require(batch.count == 1000 && batch.topK == 2)
+      for t in 0..<1000 {
+        for slot in 0..<2 {
+          let expert = ids[(t * 3 + layer) * 2 + slot]
+          #expect(batch.selectedExperts[2 * t + slot] == expert)
+          worst = max(worst, abs(batch.routingWeights[2 * t + slot] - probs[(t * 3 + layer) * 3 + Int(expert)]))
+        }
+      }
+    }
+    #expect(worst < 1e-5)
+  }
+
   @Test func samplesDoNotDependOnWhoSharesTheirPass() throws {
     let model = try DenoisingModel(path: Self.path("timm"))
     func images(batch: Int, threads: Int) throws -> [Float] {

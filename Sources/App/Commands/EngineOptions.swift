@@ -18,12 +18,16 @@ struct EngineOptions: ParsableArguments {
   }
 
   /// Opens the model with the user's replacements.
-  func open(_ path: String) throws -> LanguageModel {
+  func open(_ path: String) throws -> LanguageModel { try LanguageModel(path: path, overrides: overrides) }
+
+  func openDenoising(_ path: String) throws -> DenoisingModel { try DenoisingModel(path: path, overrides: overrides) }
+
+  private var overrides: [String: String] {
     var overrides: [String: String] = [:]
     for setting in settings {
       let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
       overrides[String(parts[0])] = String(parts[1])
     }
-    return try LanguageModel(path: path, overrides: overrides)
+    return overrides
   }
 }

@@ -16,10 +16,16 @@ struct Inspect: ParsableCommand {
 
   @Argument(help: "Folder or GGUF file of the checkpoint, or a folder of such.") var model: String
   @Flag(help: "Print the result as JSON.") var json = false
+  @Flag(help: "Of a model that routes by the timestep: its experts at every timestep, from the weights alone.") var timesteps = false
   @OptionGroup var engine: EngineOptions
 
   func run() throws {
     if let listing = listing() { return StandardOutput.write(json ? listing.json : listing.text) }
+    if DenoisingModel.isAt(model) {
+      let inspection = DenoisingInspection(try engine.openDenoising(model))
+      return StandardOutput.write(try timesteps ? inspection.timesteps(json: json) : json ? inspection.json : inspection.text)
+    }
+    if timesteps { throw ValidationError("--timesteps: only models whose routers read the timestep have such a table") }
     let model = try engine.open(model)
     let facts = model.facts()
     StandardOutput.write(json ? Self.json(model, facts) : Self.text(model, facts))
@@ -41,7 +47,7 @@ struct Inspect: ParsableCommand {
     row("model", model.name)
     row("family", "\(model.family), supported")
     row("layers", "\(model.layerCount): \(facts.routedLayers) routed, \(facts.denseLayers) dense")
-    for (policy, layers) in policies(of: model) { row("router", "\(policy)  (\(layers))") }
+    for (policy, layers) in policies(of: model.routers) { row("router", "\(policy)  (\(layers))") }
     row("router dtype", "\(facts.routerPrecision) weights, f32 arithmetic")
     row("parameters", "\(Show.count(facts.parameters)), \(Show.count(facts.activeParameters)) active per token")
     row("hidden size", "\(model.hiddenSize)")
@@ -60,11 +66,11 @@ struct Inspect: ParsableCommand {
   }
 
   /// Equal policies of a stack together: `softmax, top-2 of 16 …` with the layers that have it.
-  private static func policies(of model: LanguageModel) -> [(String, String)] {
+  static func policies(of routers: [RouterDescription]) -> [(String, String)] {
     var layers: [[String]: [Int]] = [:]
     var order: [[String]] = []
-    let hasStacks = Set(model.routers.map(\.id.stack)).count > 1
-    for router in model.routers {
+    let hasStacks = Set(routers.map(\.id.stack)).count > 1
+    for router in routers {
       let key = [router.spec.summary, hasStacks ? router.id.stack.rawValue + " " : ""]
       if layers[key] == nil { order.append(key) }
       layers[key, default: []].append(router.id.layer.rawValue)

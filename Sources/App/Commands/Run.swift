@@ -12,14 +12,16 @@ struct Run: ParsableCommand {
       moetop run samples/olmoe-tiny -p "def main():" --max-tokens 64
       moetop run samples/olmoe-tiny -f samples/corpus.jsonl --name baseline --trace corpus.db
       moetop run ~/models/Qwen3-30B-A3B-Q4_K_M.gguf --chat -p "Why is the sky blue?" --system "Be brief."
+      moetop run samples/dit-moe-tiny --class star --images 16 --steps 50 --cfg 1.5 -o grid.png
 
-      A prompt is continued; a file is read as it is (teacher-forced) unless --generate is given. A run that is interrupted keeps
-      every whole batch.
+      A prompt is continued; a file is read as it is (teacher-forced) unless --generate is given; a model that denoises images makes
+      images of classes. A run that is interrupted keeps every whole batch.
       """)
 
   @Argument(help: "Folder or GGUF file of the checkpoint.") var model: String
   @OptionGroup(title: "Input") var input: RunInputOptions
   @OptionGroup(title: "Generation") var generation: GenerationOptions
+  @OptionGroup(title: "Images") var images: DenoisingOptions
   @OptionGroup(title: "Recording") var recording: RecordingOptions
   @OptionGroup(title: "Engine") var engine: EngineOptions
   @OptionGroup(title: "Traces") var traces: TraceOptions
@@ -29,6 +31,9 @@ struct Run: ParsableCommand {
 
   func run() throws {
     Interruption.listen()
+    if DenoisingModel.isAt(model) { return try denoise() }
+    guard !input.isEmpty else { throw ValidationError("expected one of --prompt, --file, --tokens or --domain, found none") }
+    if let option = images.given { throw ValidationError("\(option): only models that denoise images have it") }
     let model = try engine.open(model)
     let facts = model.facts()
     if !quiet, let warning = FreeMemory.warning(weightBytes: facts.weightBytes, activeBytes: facts.activeBytes) {

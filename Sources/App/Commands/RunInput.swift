@@ -18,14 +18,14 @@ struct RunInputOptions: ParsableArguments {
 
   func validate() throws {
     let given = [prompt != nil, file != nil, tokens != nil, !domains.isEmpty].filter { $0 }.count
-    if given != 1 {
-      throw ValidationError("expected one of --prompt, --file, --tokens or --domain, found \(given == 0 ? "none" : "\(given)")")
-    }
+    if given > 1 { throw ValidationError("expected one of --prompt, --file, --tokens or --domain, found \(given)") }
     if chat && prompt == nil { throw ValidationError("--chat needs --prompt: other texts are read as they are") }
     if system != nil && !chat { throw ValidationError("--system needs --chat") }
     if let length, length < 1 { throw ValidationError("--length: expected at least 1, found \(length)") }
     for domain in domains where !domain.contains("=") { throw ValidationError("--domain: expected NAME=FILE, found \(domain)") }
   }
+
+  var isEmpty: Bool { prompt == nil && file == nil && tokens == nil && domains.isEmpty }
 
   /// How the user named the input.
   var source: String { prompt.map { _ in "prompt" } ?? file ?? tokens ?? domains.joined(separator: " ") }

@@ -10,21 +10,37 @@ struct Verify: ParsableCommand {
       moetop verify MODEL --tokens input.json --expected expected.safetensors
       moetop verify MODEL --tokens input.json --expected expected.safetensors --json
 
-      tools/make_expected.py writes such a file with transformers. Exit code 0: all holds; 2: something differs.
+      moetop verify DENOISING-MODEL --noise noise.safetensors --expected expected.safetensors
+
+      tools/make_expected.py writes such a file with transformers, tools/reference_dit.py with PyTorch alone. Exit code 0: all holds;
+      2: something differs.
       """)
 
   @Argument(help: "Folder or GGUF file of the checkpoint.") var model: String
-  @Option(help: "Token ids (JSON).") var tokens: String
+  @Option(help: "Token ids (JSON).") var tokens: String?
+  @Option(help: "Noise of a denoising run (safetensors); the expected file says how it was made.") var noise: String?
   @Option(help: "Expected tensors (safetensors).") var expected: String
   @Flag(help: "Print the result as JSON.") var json = false
   @Flag(help: "List every tensor, not only the worst of each kind.") var all = false
   @OptionGroup var engine: EngineOptions
 
   func run() throws {
-    let model = try engine.open(model)
-    let report = try Verifier(model, threads: engine.threads).verify(
-      TokensFile.read(tokens), against: SafetensorsFile(path: expected))
-    StandardOutput.write(json ? Self.json(report, model: model) : table(report))
+    let report: VerificationReport
+    let family: String
+    if let noise {
+      let model = try engine.openDenoising(model)
+      family = model.family
+      report = try DenoisingVerifier(model, threads: engine.threads).verify(
+        noise: SafetensorsFile(path: noise), against: SafetensorsFile(path: expected))
+    } else if let tokens {
+      let model = try engine.open(model)
+      family = model.family
+      report = try Verifier(model, threads: engine.threads).verify(
+        TokensFile.read(tokens), against: SafetensorsFile(path: expected))
+    } else {
+      throw ValidationError("expected --tokens, or --noise for a model that denoises images")
+    }
+    StandardOutput.write(json ? Self.json(report, model: model, family: family) : table(report))
     if !report.holds { throw ResultDiffers() }
   }
 
@@ -59,12 +75,12 @@ struct Verify: ParsableCommand {
     tensor.split(separator: ".").map { Int($0) == nil ? String($0) : "*" }.joined(separator: ".")
   }
 
-  static func json(_ report: VerificationReport, model: LanguageModel) -> String {
+  static func json(_ report: VerificationReport, model path: String, family: String) -> String {
     var writer = JSONWriter()
     writer.object { writer in
       writer.member("schema", "moetop.verify/1")
-      writer.member("model", model.name)
-      writer.member("family", model.family)
+      writer.member("model", path.split(separator: "/").last.map(String.init) ?? path)
+      writer.member("family", family)
       writer.member("holds", report.holds)
       writer.member("decisions", report.decisions)
       writer.member("equal_decisions", report.equalDecisions)

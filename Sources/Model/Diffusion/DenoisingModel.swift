@@ -87,4 +87,12 @@ extension DenoisingModel {
       routedLayers: routed, denseLayers: layerCount - routed, cacheBytesPerToken: 0, stateBytes: 0,
       routerPrecision: weights.routerPrecision.map { "\($0)" } ?? "none")
   }
+
+  /// Who this model is, for a trace, as far as headers say: the hashes of its files are empty.
+  public var identity: ModelIdentity {
+    let facts = facts()
+    return ModelIdentity(
+      name: name, family: family, path: path, filesHash: "", quantization: facts.quantization, routerPrecision: facts.routerPrecision,
+      tokenizerHash: "", layerCount: layerCount, vocabularySize: 0)
+  }
 }

@@ -102,16 +102,24 @@ public final class DenoisingPass {
     return (unfold(patches, groups: groups), pass.batches)
   }
 
-  /// Embeddings of timesteps alone, `[timesteps, hiddenSize]`, through SiLU: all that routers of the timestep read.
-  func activatedTimesteps(_ timesteps: [Float]) -> [Float] {
+  /// What routers of the timestep decide about each of these timesteps, without any sample: row i is timestep i of the list.
+  ///
+  /// - Returns: one batch per such router, with logits; empty for a model whose routers read tokens.
+  public func decisions(about timesteps: [Float]) -> [RoutingBatch] {
     let hidden = plan.hiddenSize
-    let values = [Float](unsafeUninitializedCapacity: timesteps.count * hidden) { buffer, count in
-      guard let base = buffer.baseAddress else { return }
-      for (row, timestep) in timesteps.enumerated() { embed(timestep: timestep, into: base + row * hidden) }
-      mt_activate(base, base, nil, timesteps.count * hidden, MT_SILU, 0)
-      count = timesteps.count * hidden
+    let masks = weights.blocks.compactMap(\.mask)
+    (pass.firstToken, pass.demand) = (0, RoutingDemand(logitsEvery: 1))
+    var batches: [RoutingBatch] = []
+    for (row, timestep) in timesteps.enumerated() where !masks.isEmpty {
+      pass.arena.reset()
+      pass.firstToken = row
+      let activated = pass.arena.floats(hidden)
+      embed(timestep: timestep, into: activated)
+      mt_activate(activated, activated, nil, hidden, MT_SILU, 0)
+      let decided = masks.map { $0.decide(pass, activated: activated, samples: 1) }
+      if batches.isEmpty { batches = decided } else { for (index, batch) in decided.enumerated() { batches[index].append(batch) } }
     }
-    return values
+    return batches
   }
 
   // MARK: Parts

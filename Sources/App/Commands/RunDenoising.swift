@@ -1,0 +1,180 @@
+// `moetop run` for models that denoise images: which samples, how they are made, what is recorded of them, and the picture of the result.
+
+import ArgumentParser
+import Formats
+import Model
+import Routing
+import Store
+
+struct DenoisingOptions: ParsableArguments {
+  @Option(name: .customLong("class"), help: ArgumentHelp("Class to make, by name or number; repeatable (default: each).", valueName: "class"))
+  var classes: [String] = []
+  @Option(help: ArgumentHelp("Samples to make, the classes in turn (default: one of each).", valueName: "n")) var images: Int?
+  @Option(help: ArgumentHelp("Denoising steps (default: as the model's authors sample).", valueName: "n")) var steps: Int?
+  @Option(help: ArgumentHelp("Factor of classifier-free guidance; 1: none (default: 1.5).", valueName: "factor")) var cfg: Float?
+  @Option(help: "\(SamplingRule.names) (default: the model's).") var sampler: String?
+  @Option(help: ArgumentHelp("Take the noise from this safetensors file instead of the seed.", valueName: "file")) var noise: String?
+  @Option(help: ArgumentHelp("Samples that share a pass: speed and memory only.", valueName: "n")) var batch: Int?
+  @Option(name: .shortAndLong, help: ArgumentHelp("Write the samples as one PNG picture.", valueName: "file")) var output: String?
+
+  func validate() throws {
+    for (name, value) in [("--images", images), ("--steps", steps), ("--batch", batch)] {
+      if let value, value < 1 { throw ValidationError("\(name): expected at least 1, found \(value)") }
+    }
+    if let cfg, !cfg.isFinite { throw ValidationError("--cfg: expected a number, found \(cfg)") }
+    if let sampler, SamplingRule(name: sampler) == nil {
+      throw ValidationError("--sampler: expected one of \(SamplingRule.names), found \(sampler)")
+    }
+  }
+
+  /// The first option that was given, as the user wrote it.
+  var given: String? {
+    [
+      ("--class", !classes.isEmpty), ("--images", images != nil), ("--steps", steps != nil), ("--cfg", cfg != nil),
+      ("--sampler", sampler != nil), ("--noise", noise != nil), ("--batch", batch != nil), ("--output", output != nil),
+    ].first { $0.1 }?.0
+  }
+
+  func request(_ model: DenoisingModel, seed: UInt64) throws -> DenoisingRequest {
+    let chosen = try classes.isEmpty ? Array(0..<model.classCount) : classes.map { try Self.index(of: $0, in: model) }
+    let guidance = cfg ?? 1.5
+    return try DenoisingRequest(
+      model, classes: (0..<(images ?? chosen.count)).map { chosen[$0 % chosen.count] }, rule: sampler.flatMap { SamplingRule(name: $0) },
+      steps: steps, guidance: guidance == 1 ? nil : guidance, seed: seed, batch: batch)
+  }
+
+  private static func index(of name: String, in model: DenoisingModel) throws -> Int {
+    if let index = model.classNames.firstIndex(of: name) ?? Int(name), index >= 0, index < model.classCount { return index }
+    let names = model.classNames.isEmpty ? "" : " or one of \(model.classNames.joined(separator: ", "))"
+    throw ModelError.badOption(name: "--class", expected: "0 to \(model.classCount - 1)\(names)", found: name)
+  }
+}
+
+extension Run {
+  /// Makes images and records the routing of every patch at every step.
+  func denoise() throws {
+    guard input.isEmpty else { throw ValidationError("this model makes images: expected --class, found a text") }
+    let model = try engine.openDenoising(model)
+    let request = try images.request(model, seed: generation.seed)
+    let noise = try images.noise.map { NoiseSource.given(try GivenNoise(SafetensorsFile(path: $0), for: request, of: model)) }
+    let pass = DenoisingPass(model, threads: engine.threads)
+    let denoiser = Denoiser(pass, request, noise: noise)
+    var writer: TraceWriter?
+    if !recording.noTrace {
+      let guidance = request.guidance.map { "guidance \(Show.fixed(Double($0), 2))" } ?? "no guidance"
+      let description = RunDescription(
+        name: recording.name ?? "", model: model.identity, routers: model.routers,
+        input: InputIdentity(source: images.noise ?? "seed \(request.seed)", hash: ""), recording: recording.level,
+        sampling: "\(request.rule.name), \(request.steps) steps, \(guidance)", seed: request.seed,
+        engine: EngineIdentity(version: Version.number, simd: Engine.simdLevel, threads: pass.threadCount), startedAt: wallClock(),
+        tags: recording.tags, denoising: denoiser.layout)
+      let samples = request.classes.enumerated().map {
+        SequenceDescription(name: "sample \($0)", labels: ["class": model.className($1)])
+      }
+      writer = try recording.open(description, sequences: samples, traces: traces, pieces: { _ in nil })
+    }
+    var outcome = DenoisingResult(model: model, request: request)
+    do {
+      var progress = Progress("denoising", enabled: !noProgress && !quiet)
+      defer { progress.finish() }
+      let start = steadyClock()
+      while !denoiser.isFinished, Interruption.signal == nil {
+        let ended = try denoiser.advance(sink: writer)
+        outcome.passes += 1
+        outcome.sampleSteps += denoiser.group.count
+        progress.update(done: outcome.sampleSteps, of: request.classes.count * request.steps, unit: "steps")
+        if ended, images.output != nil { outcome.keep(denoiser) }
+        if ended { outcome.samples += denoiser.group.count }
+      }
+      outcome.seconds = steadyClock() - start
+      try writer?.finish(Interruption.signal == nil ? .completed : .stopped)
+    } catch {
+      try? writer?.finish(.failed(reason: Failure.message(of: error)))
+      throw error
+    }
+    outcome.trace = try writer.map { try TraceSummary($0) }
+    if let output = images.output { try outcome.writePicture(to: output) }
+    if !quiet { StandardOutput.write(json ? outcome.json : outcome.text) }
+    if let status = Interruption.status { throw Failure(status, "stopped; the trace is whole up to here") }
+    if let failed = outcome.trace?.failedChecks, !failed.isEmpty {
+      throw Failure(.failed, "capture checks failed, do not trust this trace:\n  \(failed.joined(separator: "\n  "))")
+    }
+  }
+}
+
+/// What a denoising run did, for people and for scripts.
+struct DenoisingResult {
+  let model: DenoisingModel
+  let request: DenoisingRequest
+  var samples = 0
+  var passes = 0
+  /// Steps of samples: a pass with four samples counts four.
+  var sampleSteps = 0
+  var seconds = 0.0
+  var trace: TraceSummary?
+  private var pictures: [Picture] = []
+  private var output: String?
+
+  init(model: DenoisingModel, request: DenoisingRequest) {
+    self.model = model
+    self.request = request
+  }
+
+  var stepsPerSecond: Double { seconds > 0 ? Double(sampleSteps) / seconds : 0 }
+
+  mutating func keep(_ denoiser: Denoiser) {
+    let count = denoiser.latents.count / max(1, denoiser.group.count)
+    for index in 0..<denoiser.group.count { pictures.append(model.picture(of: denoiser.latents[index * count..<(index + 1) * count])) }
+  }
+
+  mutating func writePicture(to path: String) throws {
+    let columns = Int(Double(pictures.count).squareRoot().rounded(.up))
+    let notes = [
+      ("Software", "moetop \(Version.number)"), ("Title", model.name),
+      ("Comment", "\(request.rule.name), \(request.steps) steps, guidance \(request.guidance.map { "\($0)" } ?? "none"), seed \(request.seed)"),
+    ]
+    try PNGFile.write(.grid(pictures, columns: columns), to: path, notes: notes)
+    output = path
+  }
+
+  var text: String {
+    var lines: [String] = []
+    let policy = model.routers.first.map { "\(model.layerCount) layers, \($0.spec.summary)" } ?? "\(model.layerCount) layers, no router"
+    lines.append("model    \(model.name)  \(policy)")
+    let branches = request.guidance == nil ? "no guidance" : "2 branches"
+    lines.append(
+      "made     \(samples) of \(request.classes.count) samples, \(request.steps) steps of \(request.rule.name), \(branches)  "
+        + "\(Show.fixed(stepsPerSecond, 1)) steps/s  \(Show.fixed(seconds, 2)) s")
+    if let output {
+      lines.append("picture  \(output)" + (model.worksOnPixels ? "" : "  (a linear likeness of the latents, not decoded)"))
+    }
+    if let trace {
+      lines.append("run \(trace.run)    \(trace.file)#\(trace.run)  \(trace.sizeText)")
+      lines.append("checks   \(trace.checksText)")
+      lines.append("next     moetop analyze \(trace.file)#\(trace.run)")
+    }
+    return lines.joined(separator: "\n") + "\n"
+  }
+
+  var json: String {
+    var writer = JSONWriter()
+    writer.object { writer in
+      writer.member("schema", "moetop.run/1")
+      writer.member("model", model.name)
+      writer.member("denoising") { writer in
+        writer.object { writer in
+          writer.member("samples", samples)
+          writer.member("classes", request.classes)
+          writer.member("sampler", request.rule.name)
+          writer.member("steps", request.steps)
+          writer.member("guidance", request.guidance.map(Double.init))
+          writer.member("seconds", seconds)
+          writer.member("steps_per_second", stepsPerSecond)
+        }
+      }
+      writer.member("picture", output)
+      if let trace { trace.write(to: &writer) }
+    }
+    return writer.text + "\n"
+  }
+}
