@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 
 from dit_model import DiTMoE
 from dit_samplers import ddpm, rectified_flow
-from switch_dit_model import SwitchDiT
+from switch_dit_model import SwitchDiT, prior_distance
 
 PUBLISHED = {
     "S/2-8E2A": dict(width=384, depth=12, heads=6, experts=8),
@@ -121,7 +121,7 @@ def make_noise(path, model_folder, samples, sampler, steps, seed):
     shape = (samples, config["in_channels"], config["input_size"], config["input_size"])
     generator = torch.Generator().manual_seed(seed)
     tensors = {"initial": torch.randn(shape, generator=generator)}
-    if sampler == "ddpm":
+    if (sampler or config["sampler"]) == "ddpm":
         tensors["step"] = torch.randn((steps, *shape), generator=generator)
     save_file(tensors, path)
 
@@ -205,10 +205,15 @@ def save_expected(path, recorder, walk, sampler, scale, classes, schedule, logit
 
 @torch.no_grad()
 def switch_table(model):
-    """`table.probs` [1000, L, M], `table.ids` i32 [1000, L, k] and the prior's first unit of each timestep, `prior.start` i32 [1000]."""
-    probs = model.table()
-    ids = probs.argsort(dim=-1, descending=True, stable=True)[..., : model.routers[0].top_k]
-    return {"table.probs": probs, "table.ids": ids.int().contiguous(), "prior.start": model.prior._unit_mapping.argmax(1).int()}
+    """What the weights alone say. `table.probs` [1000, L, M], `table.ids` i32 [1000, L, k]; `prior.start` i32 [1000], the first unit (layer * M +
+    expert) of the prior's window; `prior.match` i32 [L * M], the prior's unit for each unit of the network; `prior.cost` i32 [1] and `prior.jsd` [1],
+    the distance between the two under that match."""
+    probs, mapping, top_k = model.table(), model.prior._unit_mapping, model.routers[0].top_k
+    ids = probs.argsort(dim=-1, descending=True, stable=True)[..., :top_k]
+    match, cost, divergence = prior_distance(probs, top_k, mapping)
+    return {
+        "table.probs": probs, "table.ids": ids.int().contiguous(), "prior.start": mapping.argmax(1).int(), "prior.match": match.int(),
+        "prior.cost": cost.int().view(1), "prior.jsd": divergence.view(1)}
 
 
 def counts():
@@ -259,6 +264,8 @@ def main():
     if args.table:
         save_file(switch_table(load(args.model)[0]), args.table)
     if args.expected:
+        if not (args.model and args.noise and args.classes):
+            parser.error("--expected needs MODEL, --noise and --class")
         model, config = load(args.model)
         noise = load_file(args.noise)
         samples = len(noise["initial"])

@@ -22,6 +22,47 @@ def prior_mapping(units, share, tasks=TASKS, power=4.0):
     return ((unit >= starts[:, None]) & (unit < starts[:, None] + window)).float()
 
 
+def assignment(cost):
+    """The column of each row in a cheapest one-to-one assignment, by shortest augmenting paths (Kuhn 1955, Jonker and Volgenant 1987); cost [n, n]."""
+    n = len(cost)
+    cost = cost.tolist()
+    row_price, column_price, row_of = [0.0] * n, [0.0] * (n + 1), [-1] * (n + 1)
+    for row in range(n):
+        row_of[n], column = row, n      # column n stands for "not yet assigned"
+        slack, before, seen = [float("inf")] * n, [n] * n, [False] * (n + 1)
+        while row_of[column] >= 0:
+            seen[column], here = True, row_of[column]
+            for j in range(n):
+                reduced = cost[here][j] - row_price[here] - column_price[j]
+                if not seen[j] and reduced < slack[j]:
+                    slack[j], before[j] = reduced, column
+            nearest = min((j for j in range(n) if not seen[j]), key=slack.__getitem__)
+            step = slack[nearest]
+            for j in range(n + 1):
+                if seen[j]:
+                    row_price[row_of[j]] += step
+                    column_price[j] -= step
+                elif j < n:
+                    slack[j] -= step
+            column = nearest
+        while column != n:
+            row_of[column], column = row_of[before[column]], before[column]
+    return torch.tensor([row_of.index(row) for row in range(n)])
+
+
+def prior_distance(probs, top_k, mapping):
+    """How far a table of scores [tasks, layers, experts] is from the prior [tasks, units]: (the prior's unit for each unit of the network, the number
+    of places where the two maps then differ, the mean Jensen-Shannon divergence in nats over the tasks, 1e-6 inside the logarithms)."""
+    tasks, layers, _ = probs.shape
+    chosen = torch.zeros_like(probs).scatter(-1, probs.topk(top_k, -1)[1], 1).view(tasks, -1)
+    cost = (chosen[:, :, None] - mapping[:, None]).abs().sum(0)
+    match = assignment(cost)
+    own, wanted = probs.view(tasks, -1) / layers, mapping[:, match] / mapping.sum(1, keepdim=True)
+    middle = ((own + wanted) / 2 + 1e-6).log()
+    divergence = (own * ((own + 1e-6).log() - middle) + wanted * ((wanted + 1e-6).log() - middle)).sum(1) / 2
+    return match, cost[torch.arange(len(match)), match].sum(), divergence.mean()
+
+
 class Prior(nn.Module):
     def __init__(self, depth, experts, top_k):
         super().__init__()
