@@ -104,6 +104,7 @@ def make(folder, shape_name, names, seed, sampler, schedule, pickled):
     kind = dict(model_type="switch_dit", num_experts=3) if switch else dict(model_type="dit_moe", n_shared_experts=2)
     shape.pop("qk_norm", None)
     config = kind | {FIELDS[word]: value for word, value in shape.items()}
+    config |= dict(qk_norm=True) if names == "flash" and not switch else {}
     config |= dict(learn_sigma=True, sampler=sampler) | (dict(noise_schedule=schedule) if schedule else {})
     model = build(config, ["blocks.0.attn.q_norm.weight"] if names == "flash" else [])
     fill(model, seed)

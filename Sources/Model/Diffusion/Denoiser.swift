@@ -34,6 +34,9 @@ public struct DenoisingRequest: Sendable {
     self.guidance = guidance
     self.seed = seed
     self.batch = batch ?? max(1, 2048 / (model.plan.patchCount * (guidance == nil ? 1 : 2)))
+    if guidance != nil && !model.hasNullClass {
+      throw ModelError.badOption(name: "--cfg", expected: "1: the model knows no second branch", found: "\(guidance ?? 1)")
+    }
     for label in classes where label < 0 || label >= model.classCount {
       throw ModelError.badOption(name: "--class", expected: "0 to \(model.classCount - 1)", found: "\(label)")
     }

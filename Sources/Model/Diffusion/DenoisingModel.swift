@@ -38,6 +38,7 @@ public final class DenoisingModel: Sendable {
     } else {
       checkpoint = try Checkpoint(file: path)
       let shapes = try DenoisingShapes(checkpoint)
+      try shapes.requireAnswers(overrides)
       settings = try Configuration(file: shapes.file, fields: shapes.fields, overrides: overrides)
       assumed = shapes.assumed.filter { overrides[$0.key] == nil }
     }
@@ -53,6 +54,8 @@ public final class DenoisingModel: Sendable {
   public var layerCount: Int { plan.blocks.count }
   public var hiddenSize: Int { plan.hiddenSize }
   public var classCount: Int { plan.classCount }
+  /// Whether the model knows "no class": what guidance needs.
+  public var hasNullClass: Bool { plan.hasNullClass }
   /// Names of the classes; empty when the checkpoint brings none.
   public var classNames: [String] { plan.classNames }
   public var channels: Int { plan.channels }

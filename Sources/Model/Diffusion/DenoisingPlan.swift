@@ -15,8 +15,10 @@ struct DenoisingPlan: Sendable {
   var channels: Int
   var predictsVariance: Bool
   var hiddenSize: Int
-  /// Classes of images; the table of embeddings has one row more, for "no class".
+  /// Classes of images.
   var classCount: Int
+  /// The table of embeddings has a last row for "no class".
+  var hasNullClass = true
   /// `[hiddenSize, channels * patchSize^2]`
   var patchEmbedding: LinearPlan
   /// `[patches, hiddenSize]`
@@ -24,7 +26,7 @@ struct DenoisingPlan: Sendable {
   /// Sines and cosines of the timestep to `[hiddenSize]`, through one hidden layer with SiLU.
   var timestepInput: LinearPlan
   var timestepOutput: LinearPlan
-  /// `[classCount + 1, hiddenSize]`
+  /// `[classCount, hiddenSize]`, one row more with `hasNullClass`.
   var classEmbedding: MatrixPlan
   var blocks: [DenoisingBlockPlan]
   /// `[2 * hiddenSize, hiddenSize]`: shift and scale of the last norm.

@@ -10,6 +10,8 @@ struct DenoisingShapes {
   private(set) var fields: [String: String] = [:]
   /// Those that no tensor says.
   private(set) var assumed: [(key: String, value: String)] = []
+  /// Fields that neither shapes nor the name answer, and what is asked.
+  private(set) var questions: [(key: String, question: String)] = []
 
   /// Whether a file of weights has the tensors that every diffusion transformer has.
   static func fit(_ path: String) -> Bool {
@@ -19,8 +21,7 @@ struct DenoisingShapes {
     }
   }
 
-  /// - Throws: `ModelError.missingTensor` or `.tensorShape` for a file that is no diffusion transformer; `.configuration` with the
-  ///   question for what neither shapes nor the name answer.
+  /// - Throws: `ModelError.missingTensor` or `.tensorShape` for a file that is no diffusion transformer.
   init(_ checkpoint: Checkpoint) throws {
     let path = checkpoint.path
     file = path.split(separator: "/").last.map(String.init) ?? path
@@ -41,7 +42,7 @@ struct DenoisingShapes {
     while checkpoint.shape(of: "blocks.\(depth).adaLN_modulation.1.weight") != nil { depth += 1 }
     fields = [
       "hidden_size": "\(hidden)", "in_channels": "\(patch[1])", "patch_size": "\(patch[2])", "input_size": "\(grid * patch[2])",
-      "depth": "\(depth)", "num_classes": "\(try shape("y_embedder.embedding_table.weight", rank: 2)[0] - 1)",
+      "depth": "\(depth)", "num_classes": "\(max(1, try shape("y_embedder.embedding_table.weight", rank: 2)[0] - 1))",
       "learn_sigma": output == 2 * patch[1] * patch[2] * patch[2] ? "true" : "false",
     ]
     if let gate = checkpoint.shape(of: "routers.0.f_gate.1.weight"), let experts = gate.first {
@@ -66,7 +67,17 @@ struct DenoisingShapes {
       assume("sampler", "\"ddpm\"")
       assumeHeads(hidden)
     }
-    if let topK = Self.topK(inName: file) { assume("num_experts_per_tok", "\(topK)") }
+    if let topK = Self.topK(inName: file) {
+      assume("num_experts_per_tok", "\(topK)")
+    } else {
+      questions.append(("num_experts_per_tok", "how many experts a patch takes, which the file does not say"))
+    }
+  }
+
+  /// - Throws: `ModelError.configuration` with the first question that the user's settings leave open.
+  func requireAnswers(_ overrides: [String: String]) throws {
+    guard let open = questions.first(where: { overrides[$0.key] == nil }) else { return }
+    throw ModelError.configuration(file: file, key: open.key, expected: "\(open.question): --set \(open.key)=N", found: "no answer")
   }
 
   private mutating func set(_ key: String, _ value: String) { fields[key] = value }
@@ -79,7 +90,11 @@ struct DenoisingShapes {
   /// Heads of 64 in the published widths; anything else is left open.
   private mutating func assumeHeads(_ hidden: Int) {
     let published = [384: 6, 768: 12, 1024: 16, 1152: 16]
-    if let heads = published[hidden] { assume("num_heads", "\(heads)") }
+    if let heads = published[hidden] {
+      assume("num_heads", "\(heads)")
+    } else {
+      questions.append(("num_heads", "how many heads attention has, which the file does not say"))
+    }
   }
 
   /// K of a name like `dit_moe_s_8E2A.pt`: eight experts, two of them active.
