@@ -36,13 +36,6 @@ public struct ModelFacts: Sendable {
 extension LanguageModel {
   public func facts() -> ModelFacts {
     let tensors = weights.checkpoint.tensors
-    var byType: [String: ModelFacts.Stored] = [:]
-    for tensor in tensors {
-      byType[
-        tensor.elementType.safetensorsName,
-        default: .init(type: tensor.elementType.safetensorsName, tensors: 0, parameters: 0, bytes: 0)
-      ].add(tensor)
-    }
     let total = tensors.reduce(0) { $0 + $1.elementCount }
     let operations = weights.operations
     let routedLayers = Set(routers.map { [$0.id.stack == .encoder ? 1 : 0, $0.id.layer.rawValue] }).count
@@ -54,7 +47,7 @@ extension LanguageModel {
     let idle = operations.map(\.idle) + [embedding, encoderEmbedding ?? WeightSize()]
     let weightBytes = tensors.reduce(0) { $0 + $1.byteCount }
     return ModelFacts(
-      stored: byType.values.sorted { $0.bytes > $1.bytes }, parameters: total,
+      stored: ModelFacts.Stored.table(of: tensors), parameters: total,
       activeParameters: total - idle.reduce(0) { $0 + $1.parameters }, weightBytes: weightBytes,
       activeBytes: weightBytes - idle.reduce(0) { $0 + $1.bytes }, unusedTensors: weights.unusedTensors, routedLayers: routedLayers,
       denseLayers: layerCount - routedLayers, cacheBytesPerToken: 4 * operations.reduce(0) { $0 + $1.cacheFloatsPerToken },
@@ -85,7 +78,17 @@ extension LanguageModel {
 }
 
 extension ModelFacts.Stored {
-  fileprivate mutating func add(_ tensor: TensorView) {
+  /// By element type, largest first.
+  public static func table(of tensors: [TensorView]) -> [ModelFacts.Stored] {
+    var byType: [String: ModelFacts.Stored] = [:]
+    for tensor in tensors {
+      let type = tensor.elementType.safetensorsName
+      byType[type, default: .init(type: type, tensors: 0, parameters: 0, bytes: 0)].add(tensor)
+    }
+    return byType.values.sorted { $0.bytes > $1.bytes }
+  }
+
+  private mutating func add(_ tensor: TensorView) {
     tensors += 1
     parameters += tensor.elementCount
     bytes += tensor.byteCount

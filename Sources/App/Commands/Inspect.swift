@@ -14,12 +14,16 @@ struct Inspect: ParsableCommand {
       moetop inspect ~/models
       """)
 
-  @Argument(help: "Folder or GGUF file of the checkpoint, or a folder of such.") var model: String
+  @Argument(help: "Folder, GGUF file or .pt file of the checkpoint, or a folder of such.") var model: String
   @Flag(help: "Print the result as JSON.") var json = false
   @OptionGroup var engine: EngineOptions
 
   func run() throws {
     if let listing = listing() { return StandardOutput.write(json ? listing.json : listing.text) }
+    if PyTorchFile.isAt(model) {
+      let tensors = TensorListing(file: try PyTorchFile(path: model))
+      return StandardOutput.write(json ? tensors.json : tensors.text)
+    }
     let model = try engine.open(model)
     let facts = model.facts()
     StandardOutput.write(json ? Self.json(model, facts) : Self.text(model, facts))
