@@ -37,6 +37,7 @@ let package = Package(
       name: "CNcurses", providers: [.apt(["libncurses-dev"]), .brew(["ncurses"])]),
     .systemLibrary(
       name: "CPCRE2", providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
+    .target(name: "CPng", cSettings: strictC, linkerSettings: [.linkedLibrary("png")]),
     room("Routing"),
     room("Formats"),
     room("Model", ["CKernels", "CPCRE2", "Routing", "Formats"]),
@@ -44,10 +45,11 @@ let package = Package(
     room("Store", ["Routing", "Formats", grdb]),
     room("Terminal", ["CNcurses", "CExitGuard"]),
     .executableTarget(
-      name: "App", dependencies: ["Model", "Analysis", "Store", "Terminal", "Routing", "Formats", argumentParser],
+      name: "App", dependencies: ["Model", "Analysis", "Store", "Terminal", "Routing", "Formats", "CPng", argumentParser],
       swiftSettings: strictSwift),
 
     .target(name: "Support", path: "Tests/Support", swiftSettings: strictSwift),
+    .target(name: "PngReading", path: "Tests/PngReading", cSettings: strictC, linkerSettings: [.linkedLibrary("png")]),
     tests(of: "Kernel", ["CKernels", "Model", "Formats"]),
     tests(of: "Routing", ["Routing"]),
     tests(of: "Formats", ["Formats"]),
@@ -55,7 +57,7 @@ let package = Package(
     tests(of: "Analysis", ["Analysis", "Routing"]),
     tests(of: "Store", ["Store", "Routing", "Formats", grdb]),
     tests(of: "Terminal", ["Terminal"]),
-    tests(of: "App", ["App", "Analysis", "Store", "Terminal", "Routing"]),
+    tests(of: "App", ["App", "Analysis", "Store", "Terminal", "Routing", "PngReading"]),
     tests(of: "EndToEnd", ["Formats", "Store"]),
   ],
   swiftLanguageModes: [.v6],

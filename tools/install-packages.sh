@@ -4,16 +4,16 @@ set -eu
 
 case "$(uname -s)" in
 Darwin)
-  command -v brew >/dev/null || { echo "error: Homebrew is needed to install ncurses and pcre2" >&2; exit 1; }
-  for name in ncurses pcre2; do brew list "$name" >/dev/null 2>&1 || brew install "$name"; done
+  command -v brew >/dev/null || { echo "error: Homebrew is needed to install ncurses, pcre2 and libpng" >&2; exit 1; }
+  for name in ncurses pcre2 libpng; do brew list "$name" >/dev/null 2>&1 || brew install "$name"; done
   ;;
 Linux)
   command -v dpkg-query >/dev/null || {
-    echo "note: not a Debian system; ncursesw, pcre2-8 and sqlite3 with headers, sqlite3 and tmux are expected" >&2
+    echo "note: not a Debian system; ncursesw, pcre2-8, libpng and sqlite3 with headers, sqlite3 and tmux are expected" >&2
     exit 0
   }
   missing=
-  for name in libncurses-dev libpcre2-dev libsqlite3-dev sqlite3 tmux; do
+  for name in libncurses-dev libpcre2-dev libpng-dev libsqlite3-dev sqlite3 tmux; do
     dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $name"
   done
   [ -n "$missing" ] || exit 0

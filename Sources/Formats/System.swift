@@ -18,13 +18,13 @@ func systemMessage(_ code: Int32) -> String {
 /// A file being written beside its final name; `commit()` moves it there in one step, and dropping it uncommitted leaves nothing behind.
 ///
 /// The temporary file lies in the same directory, so that the rename is atomic and stays on one file system.
-final class OutputFile {
-  let path: String
+public final class OutputFile {
+  public let path: String
   private let temporaryPath: String
   private var descriptor: Int32
 
   /// - Throws: `FormatError.system` when the directory cannot be written.
-  init(path: String) throws(FormatError) {
+  public init(path: String) throws(FormatError) {
     self.path = path
     temporaryPath = "\(path).partial-\(getpid())-\(UInt32.random(in: 0 ... .max))"
     descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
@@ -39,7 +39,7 @@ final class OutputFile {
   }
 
   /// Writes all of `bytes` at `offset` from the start of the file.
-  func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FormatError) {
+  public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FormatError) {
     var done = 0
     while done < bytes.count {
       let written = pwrite(descriptor, bytes.baseAddress?.advanced(by: done), bytes.count - done, off_t(offset + done))
@@ -52,7 +52,7 @@ final class OutputFile {
   }
 
   /// Flushes to the disk and gives the file its final name, replacing what was there.
-  func commit() throws(FormatError) {
+  public func commit() throws(FormatError) {
     guard fsync(descriptor) == 0 else { throw .system(file: path, operation: "flush", code: errno) }
     let closed = close(descriptor)
     descriptor = -1
@@ -68,4 +68,6 @@ final class OutputFile {
 public enum FileStatus {
   /// Whether something is there that the caller may look at; links are followed.
   public static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+  public static func isFolder(_ path: String) -> Bool { exists(path + "/.") }
 }

@@ -8,6 +8,8 @@ public enum ModelError: Error, Sendable, Equatable {
   case unsupportedFamily(file: String, found: String, known: [String])
   case unsupportedSetting(file: String, key: String, found: String, supported: String)
   case configuration(file: String, key: String, expected: String, found: String)
+  /// A setting that neither the file nor its name tells.
+  case openQuestion(file: String, key: String, question: String)
   case missingTensor(file: String, name: String)
   case tensorShape(file: String, name: String, expected: [Int], found: [Int], because: String)
   case tensorType(file: String, name: String, found: String, supported: String)
@@ -26,7 +28,7 @@ public enum ModelError: Error, Sendable, Equatable {
     case .noCheckpoint, .noTokenizer, .noChatTemplate: .missing
     case .unsupportedFamily, .unsupportedSetting, .tensorType, .cannotContinue: .unsupported
     case .configuration, .missingTensor, .tensorShape: .damaged
-    case .unknownToken, .sequenceTooLong, .sequenceKind, .badOption: .invalidRequest
+    case .unknownToken, .sequenceTooLong, .sequenceKind, .badOption, .openQuestion: .invalidRequest
     }
   }
 }
@@ -42,6 +44,8 @@ extension ModelError: CustomStringConvertible {
       "\(file): \(key) = \(found) is not supported, so the model is not run approximately\n  supported: \(supported)"
     case .configuration(let file, let key, let expected, let found):
       "\(file): \(key): expected \(expected), found \(found)"
+    case .openQuestion(let file, let key, let question):
+      "\(file): the file does not say \(question)\n  try: --set \(key)=N"
     case .missingTensor(let file, let name):
       "\(file): tensor \"\(name)\" is missing\n  try: check that the download is complete"
     case .tensorShape(let file, let name, let expected, let found, let because):

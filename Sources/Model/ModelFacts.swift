@@ -34,18 +34,6 @@ public struct ModelFacts: Sendable {
 }
 
 extension Checkpoint {
-  /// What is stored by element type, largest first.
-  func stored() -> [ModelFacts.Stored] {
-    var byType: [String: ModelFacts.Stored] = [:]
-    for tensor in tensors {
-      byType[
-        tensor.elementType.safetensorsName,
-        default: .init(type: tensor.elementType.safetensorsName, tensors: 0, parameters: 0, bytes: 0)
-      ].add(tensor)
-    }
-    return byType.values.sorted { $0.bytes > $1.bytes }
-  }
-
   var parameterCount: Int { tensors.reduce(0) { $0 + $1.elementCount } }
   var weightBytes: Int { tensors.reduce(0) { $0 + $1.byteCount } }
 }
@@ -63,7 +51,7 @@ extension LanguageModel {
     let idle = operations.map(\.idle) + [embedding, encoderEmbedding ?? WeightSize()]
     let weightBytes = weights.checkpoint.weightBytes
     return ModelFacts(
-      stored: weights.checkpoint.stored(), parameters: total,
+      stored: ModelFacts.Stored.table(of: weights.checkpoint.tensors), parameters: total,
       activeParameters: total - idle.reduce(0) { $0 + $1.parameters }, weightBytes: weightBytes,
       activeBytes: weightBytes - idle.reduce(0) { $0 + $1.bytes }, unusedTensors: weights.unusedTensors, routedLayers: routedLayers,
       denseLayers: layerCount - routedLayers, cacheBytesPerToken: 4 * operations.reduce(0) { $0 + $1.cacheFloatsPerToken },
@@ -94,7 +82,17 @@ extension LanguageModel {
 }
 
 extension ModelFacts.Stored {
-  fileprivate mutating func add(_ tensor: TensorView) {
+  /// By element type, largest first.
+  public static func table(of tensors: [TensorView]) -> [ModelFacts.Stored] {
+    var byType: [String: ModelFacts.Stored] = [:]
+    for tensor in tensors {
+      let type = tensor.elementType.safetensorsName
+      byType[type, default: .init(type: type, tensors: 0, parameters: 0, bytes: 0)].add(tensor)
+    }
+    return byType.values.sorted { $0.bytes > $1.bytes }
+  }
+
+  private mutating func add(_ tensor: TensorView) {
     tensors += 1
     parameters += tensor.elementCount
     bytes += tensor.byteCount

@@ -5,10 +5,10 @@ import Formats
 
 /// One checkpoint in a list.
 public struct ModelSummary: Sendable {
-  public enum Container: String, Sendable { case safetensors, gguf }
+  public enum Container: String, Sendable { case safetensors, pytorch, gguf }
 
   public let path: String
-  public let container: Container
+  public private(set) var container: Container
   /// `model_type` of config.json, or the architecture a GGUF file names; nil when the file does not get so far.
   public private(set) var family: String?
   /// Numbers stored in all tensors; nil when the headers cannot be read.
@@ -20,14 +20,15 @@ public struct ModelSummary: Sendable {
   /// Why this program does not run it; nil when it does, as far as headers can tell.
   public private(set) var obstacle: String?
 
-  /// - Parameter path: a folder with config.json, or a GGUF file.
+  /// - Parameter path: a folder with config.json, a GGUF file, or a file of torch.save.
   public init(path: String) {
     self.path = path
-    container = GGUFFile.isAt(path) ? .gguf : .safetensors
+    container = GGUFFile.isAt(path) ? .gguf : PyTorchFile.isAt(path) ? .pytorch : .safetensors
     do {
       switch container {
       case .gguf: try read(gguf: path)
       case .safetensors: try read(folder: path)
+      case .pytorch: try read(pickle: path)
       }
     } catch {
       obstacle = "\(error)".split(separator: "\n").first.map(String.init) ?? "it cannot be read"
@@ -42,23 +43,33 @@ public struct ModelSummary: Sendable {
     _ = try Family.plan(for: GGUFModel(path: path).configuration(overrides: [:]))
   }
 
+  /// The only models that are published so are diffusion transformers.
+  private mutating func read(pickle path: String) throws {
+    count(try PyTorchFile(path: path).tensors)
+    let model = try DenoisingModel(path: path)
+    family = model.family
+  }
+
   private mutating func read(folder: String) throws {
-    family = try JSON.read(folder + "/config.json", options: .python).stringIfPresent("model_type")
-    let index = folder + "/model.safetensors.index.json"
-    let single = folder + "/model.safetensors"
+    let type = try JSON.read(folder + "/config.json", options: .python).stringIfPresent("model_type")
+    family = type
     // The plan first: why a family is not supported says more than where its weights are.
     let unsupported = Result {
       let configuration = try Configuration(path: folder + "/config.json", overrides: [:])
       _ = try configuration.scaleBlock()
-      _ = try Family.plan(for: configuration)
+      if DenoisingFamily.all.contains(where: { $0.modelType == type }) {
+        _ = try DenoisingFamily.plan(for: configuration)
+      } else {
+        _ = try Family.plan(for: configuration)
+      }
     }
-    if FileStatus.exists(index) {
-      count(try SafetensorsIndex(path: index).openShards().flatMap(\.tensors))
-    } else if FileStatus.exists(single) {
-      count(try SafetensorsFile(path: single).tensors)
-    } else {
+    do {
+      let files = try CheckpointFiles.open(in: folder)
+      if files.contains(where: { $0 is PyTorchFile }) { container = .pytorch }
+      count(files.flatMap(\.tensors))
+    } catch ModelError.noCheckpoint(let path, let why) {
       try unsupported.get()
-      throw ModelError.noCheckpoint(path: folder, why: "there is no model.safetensors and no model.safetensors.index.json")
+      throw ModelError.noCheckpoint(path: path, why: why)
     }
     try unsupported.get()
   }

@@ -63,6 +63,10 @@ struct CommandTests {
       (["inspect", model, "--set", "rope_scaling={\"rope_type\":\"spiral\"}"], 69, "spiral"),
       (["inspect", model, "--set", "num_experts=13"], 65, "model.layers.0.mlp.gate.weight"),
       (["inspect", model, "--set", "new_field=1"], 69, "new_field"),
+      (["inspect", try pyTorch("system")], 69, "posix.system"),
+      (["inspect", try pyTorch("legacy")], 69, "PyTorch before 1.6"),
+      (["inspect", folder.file("missing.pt")], 66, "missing.pt"),
+      (["inspect", try folder.write([0x50, 0x4B, 3, 4], to: "cut.pt")], 65, "is the download complete?"),
       (["analyze", folder.file("missing.db")], 66, "missing.db"),
       (["analyze", damaged], 65, "damaged.db"),
       (["sql", try trace(in: folder), "DELETE FROM runs"], 64, "read"),
@@ -75,6 +79,18 @@ struct CommandTests {
       #expect(result.errors.contains(word), "\(arguments.joined(separator: " ")): \(result.errors)")
       #expect(result.output.isEmpty)
     }
+  }
+
+  private func pyTorch(_ name: String) throws -> String { try #require(Fixtures.own("pytorch/\(name).pt")) }
+
+  @Test func tensorsOfATorchFileAreListed() throws {
+    let text = try Binary.run(["inspect", pyTorch("training")])
+    #expect(text.status == 0 && text.errors.isEmpty)
+    for part in ["family", "not known", "\"ema\", of model, ema, opt, args, step", "0.weight  F32 [4, 6]"] {
+      #expect(text.output.contains(part), "\(text.output)")
+    }
+    let json = try JSON.parse(text: try Binary.run(["inspect", pyTorch("training"), "--json"]).output, name: "inspect")
+    #expect(try json.string("state") == "ema" && json.integer("parameters") == 44 && json.array("tensors").map(\.kind).count == 5)
   }
 
   @Test func aRunCanBeAskedInStockSQL() throws {

@@ -14,7 +14,7 @@ struct Inspect: ParsableCommand {
       moetop inspect ~/models
       """)
 
-  @Argument(help: "Folder or GGUF file of the checkpoint, or a folder of such.") var model: String
+  @Argument(help: "Folder, GGUF file or .pt file of the checkpoint, or a folder of such.") var model: String
   @Flag(help: "Print the result as JSON.") var json = false
   @Flag(help: "Of a model that routes by the timestep: its experts at every timestep, from the weights alone.") var timesteps = false
   @OptionGroup var engine: EngineOptions
@@ -24,6 +24,10 @@ struct Inspect: ParsableCommand {
     if DenoisingModel.isAt(model) {
       let inspection = DenoisingInspection(try engine.openDenoising(model))
       return StandardOutput.write(try timesteps ? inspection.timesteps(json: json) : json ? inspection.json : inspection.text)
+    }
+    if PyTorchFile.isAt(model) {
+      let tensors = TensorListing(file: try PyTorchFile(path: model))
+      return StandardOutput.write(json ? tensors.json : tensors.text)
     }
     if timesteps { throw ValidationError("--timesteps: only models whose routers read the timestep have such a table") }
     let model = try engine.open(model)

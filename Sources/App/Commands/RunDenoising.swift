@@ -129,11 +129,12 @@ struct DenoisingResult {
 
   mutating func writePicture(to path: String) throws {
     let columns = Int(Double(pictures.count).squareRoot().rounded(.up))
-    let notes = [
+    let notes: [(key: String, value: String)] = [
       ("Software", "moetop \(Version.number)"), ("Title", model.name),
       ("Comment", "\(request.rule.name), \(request.steps) steps, guidance \(request.guidance.map { "\($0)" } ?? "none"), seed \(request.seed)"),
     ]
-    try PNGFile.write(.grid(pictures, columns: columns), to: path, notes: notes)
+    let whole = Picture.grid(pictures, columns: columns)
+    try PNGFile.write(pixels: whole.pixels, width: whole.width, height: whole.height, notes: notes, to: path)
     output = path
   }
 

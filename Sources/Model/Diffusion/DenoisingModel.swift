@@ -36,7 +36,7 @@ public final class DenoisingModel: Sendable {
       checkpoint = try Checkpoint(directory: path)
       assumed = []
     } else {
-      checkpoint = try Checkpoint(file: path)
+      checkpoint = try DenoisingShapes.open(path)
       let shapes = try DenoisingShapes(checkpoint)
       try shapes.requireAnswers(overrides)
       settings = try Configuration(file: shapes.file, fields: shapes.fields, overrides: overrides)
@@ -85,7 +85,7 @@ extension DenoisingModel {
     let idle = weights.idle
     let routed = Set(routers.map(\.id.layer)).count
     return ModelFacts(
-      stored: checkpoint.stored(), parameters: checkpoint.parameterCount, activeParameters: checkpoint.parameterCount - idle.parameters,
+      stored: ModelFacts.Stored.table(of: checkpoint.tensors), parameters: checkpoint.parameterCount, activeParameters: checkpoint.parameterCount - idle.parameters,
       weightBytes: checkpoint.weightBytes, activeBytes: checkpoint.weightBytes - idle.bytes, unusedTensors: weights.unusedTensors,
       routedLayers: routed, denseLayers: layerCount - routed, cacheBytesPerToken: 0, stateBytes: 0,
       routerPrecision: weights.routerPrecision.map { "\($0)" } ?? "none")

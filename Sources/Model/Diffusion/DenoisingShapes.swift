@@ -13,9 +13,14 @@ struct DenoisingShapes {
   /// Fields that neither shapes nor the name answer, and what is asked.
   private(set) var questions: [(key: String, question: String)] = []
 
+  /// Weights without a configuration: one file, or a folder that holds one.
+  static func open(_ path: String) throws -> Checkpoint {
+    try FileStatus.isFolder(path) ? Checkpoint(directory: path) : Checkpoint(file: path)
+  }
+
   /// Whether a file of weights has the tensors that every diffusion transformer has.
   static func fit(_ path: String) -> Bool {
-    guard let checkpoint = try? Checkpoint(file: path) else { return false }
+    guard let checkpoint = try? open(path) else { return false }
     return ["x_embedder.proj.weight", "pos_embed", "t_embedder.mlp.0.weight", "y_embedder.embedding_table.weight"].allSatisfy {
       checkpoint.shape(of: $0) != nil
     }
@@ -23,7 +28,7 @@ struct DenoisingShapes {
 
   /// - Throws: `ModelError.missingTensor` or `.tensorShape` for a file that is no diffusion transformer.
   init(_ checkpoint: Checkpoint) throws {
-    let path = checkpoint.path
+    let path = checkpoint.files.first?.path ?? checkpoint.path
     file = path.split(separator: "/").last.map(String.init) ?? path
     func shape(_ name: String, rank: Int) throws -> [Int] {
       guard let shape = checkpoint.shape(of: name) else { throw ModelError.missingTensor(file: path, name: name) }
@@ -70,14 +75,14 @@ struct DenoisingShapes {
     if let topK = Self.topK(inName: file) {
       assume("num_experts_per_tok", "\(topK)")
     } else {
-      questions.append(("num_experts_per_tok", "how many experts a patch takes, which the file does not say"))
+      questions.append(("num_experts_per_tok", "how many experts a patch takes"))
     }
   }
 
-  /// - Throws: `ModelError.configuration` with the first question that the user's settings leave open.
+  /// - Throws: `ModelError.openQuestion` with the first question that the user's settings leave open.
   func requireAnswers(_ overrides: [String: String]) throws {
     guard let open = questions.first(where: { overrides[$0.key] == nil }) else { return }
-    throw ModelError.configuration(file: file, key: open.key, expected: "\(open.question): --set \(open.key)=N", found: "no answer")
+    throw ModelError.openQuestion(file: file, key: open.key, question: open.question)
   }
 
   private mutating func set(_ key: String, _ value: String) { fields[key] = value }
@@ -93,7 +98,7 @@ struct DenoisingShapes {
     if let heads = published[hidden] {
       assume("num_heads", "\(heads)")
     } else {
-      questions.append(("num_heads", "how many heads attention has, which the file does not say"))
+      questions.append(("num_heads", "how many heads attention has"))
     }
   }
 

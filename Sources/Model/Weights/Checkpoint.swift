@@ -12,16 +12,7 @@ import Formats
   import Musl
 #endif
 
-/// A file that holds tensors.
-protocol TensorFile: Sendable {
-  var path: String { get }
-  var tensors: [TensorView] { get }
-}
-
-extension SafetensorsFile: TensorFile {}
-extension GGUFFile: TensorFile {}
-
-/// The tensors of a safetensors folder or of a GGUF file with its splits.
+/// The tensors of a folder, of a file of torch.save, or of a GGUF file with its splits.
 ///
 /// `@unchecked Sendable`: the file maps are read-only, and everything else is filled while the model is bound, before it is shared.
 final class Checkpoint: @unchecked Sendable {
@@ -38,49 +29,36 @@ final class Checkpoint: @unchecked Sendable {
   /// Names of tensors that were asked for, as the files spell them.
   private var usedNames: Set<String> = []
 
-  /// Opens `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
+  /// Opens the weights in a folder: see `CheckpointFiles`.
   ///
   /// - Parameter scaleBlock: `weight_block_size` of the configuration.
-  /// - Throws: `ModelError.noCheckpoint` when neither is there; `FormatError` for a damaged file.
-  init(directory: String, scaleBlock: (rows: Int, columns: Int) = (128, 128)) throws {
-    path = directory
-    names = nil
-    self.scaleBlock = scaleBlock
-    let index = directory + "/model.safetensors.index.json"
-    let single = directory + "/model.safetensors"
-    if FileStatus.exists(index) {
-      files = try SafetensorsIndex(path: index).openShards()
-    } else if FileStatus.exists(single) {
-      files = [try SafetensorsFile(path: single)]
-    } else {
-      throw ModelError.noCheckpoint(path: directory, why: "there is no model.safetensors and no model.safetensors.index.json")
-    }
-    tensorByName = Self.table(files)
+  /// - Throws: `ModelError.noCheckpoint` when there are none; `FormatError` for a damaged file.
+  convenience init(directory: String, scaleBlock: (rows: Int, columns: Int) = (128, 128)) throws {
+    self.init(path: directory, files: try CheckpointFiles.open(in: directory), names: nil, scaleBlock: scaleBlock)
   }
 
-  /// The tensors of one safetensors file.
-  init(file: String) throws {
-    path = file
-    names = nil
-    scaleBlock = (128, 128)
-    files = [try SafetensorsFile(path: file)]
-    tensorByName = Self.table(files)
+  /// The tensors of one safetensors file or one file of torch.save.
+  ///
+  /// - Throws: `FormatError` for a damaged file, and for a pickle that holds more than tensors.
+  convenience init(file path: String) throws {
+    let file: any TensorFile = PyTorchFile.isAt(path) ? try PyTorchFile(path: path) : try SafetensorsFile(path: path)
+    self.init(path: path, files: [file], names: nil, scaleBlock: (128, 128))
   }
 
   /// The tensors of a GGUF model, found by their published names.
-  init(_ model: GGUFModel) {
-    path = model.path
-    names = model.names
-    scaleBlock = (128, 128)
-    files = model.split.files
-    tensorByName = Self.table(files)
+  convenience init(_ model: GGUFModel) {
+    self.init(path: model.path, files: model.split.files, names: model.names, scaleBlock: (128, 128))
+  }
+
+  private init(path: String, files: [any TensorFile], names: GGUFNames?, scaleBlock: (rows: Int, columns: Int)) {
+    self.path = path
+    self.files = files
+    self.names = names
+    self.scaleBlock = scaleBlock
+    tensorByName = Dictionary(files.flatMap(\.tensors).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
   }
 
   deinit { for memory in owned { memory.deallocate() } }
-
-  private static func table(_ files: [any TensorFile]) -> [String: TensorView] {
-    Dictionary(files.flatMap(\.tensors).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-  }
 
   var tensors: [TensorView] { files.flatMap(\.tensors) }
 

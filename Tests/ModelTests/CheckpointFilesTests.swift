@@ -1,0 +1,57 @@
+// Are the weights of a folder found, whatever kind of file holds them? Files of torch.save beside the same tensors in safetensors.
+
+import Formats
+import Foundation
+import Support
+import Testing
+
+@testable import Model
+
+struct CheckpointFilesTests {
+  let folder: TemporaryDirectory
+
+  init() throws { folder = try TemporaryDirectory() }
+
+  private func put(_ fixture: String, as name: String) throws {
+    try FileManager.default.copyItem(atPath: #require(Fixtures.own("pytorch/\(fixture)")), toPath: folder.file(name))
+  }
+
+  private func bias(_ checkpoint: Checkpoint) throws -> [Float] {
+    let values = try checkpoint.vector("0.bias", count: 4, because: "the test")
+    return Array(UnsafeBufferPointer(start: values, count: 4))
+  }
+
+  @Test func torchFilesAreCheckpoints() throws {
+    try put("protocol4.pt", as: "weights.pth")
+    let found = try Checkpoint(directory: folder.path)
+    let alone = try Checkpoint(file: folder.file("weights.pth"))
+    try put("protocol4.safetensors", as: "model.safetensors")
+    let expected = try Checkpoint(directory: folder.path)
+    #expect(expected.files.first is SafetensorsFile && found.files.first is PyTorchFile)
+    let matrix = try found.matrix("2.weight", rows: 2, columns: 4, because: "the test")
+    #expect(matrix.type == .f32 && matrix.base == found.tensors.first { $0.name == "2.weight" }?.bytes.baseAddress)
+    #expect(try bias(found) == bias(expected) && bias(alone) == bias(expected))
+    #expect(found.has("1.weight") && !found.has("9.weight") && found.unusedTensors == ["0.weight", "1.bias", "1.weight"])
+  }
+
+  @Test func oneFileIsNeeded() throws {
+    func why() -> String? {
+      do {
+        _ = try Checkpoint(directory: folder.path)
+        return nil
+      } catch { return "\(error)" }
+    }
+    #expect(why()?.contains("no .pt file") == true)
+    try put("protocol4.pt", as: "a.pt")
+    #expect(why() == nil)
+    try put("training.pt", as: "b.pt")
+    #expect(why()?.contains("several checkpoints in it: a.pt, b.pt") == true)
+  }
+
+  @Test func summariesSayTheKind() throws {
+    try put("protocol4.pt", as: "a.pt")
+    try folder.write(Array("{\"model_type\": \"unheard_of\"}".utf8), to: "config.json")
+    let summary = ModelSummary(path: folder.path)
+    #expect(summary.container == .pytorch && summary.parameters == 44 && summary.obstacle?.contains("unheard_of") == true)
+  }
+}
