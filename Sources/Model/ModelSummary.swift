@@ -27,8 +27,7 @@ public struct ModelSummary: Sendable {
     do {
       switch container {
       case .gguf: try read(gguf: path)
-      case .safetensors: try read(folder: path)
-      case .pytorch: try read(pickle: path)
+      case .safetensors, .pytorch: try read(folder: path)
       }
     } catch {
       obstacle = "\(error)".split(separator: "\n").first.map(String.init) ?? "it cannot be read"
