@@ -2,10 +2,11 @@
 // at a time: what the routers decide and what the tokens score is the same, bit for bit. And a pass can be given up between its steps.
 
 import Foundation
-import Model
 import Routing
 import Support
 import Testing
+
+@testable import Model
 
 struct PassCutTests {
   /// Joins what it is given.
@@ -93,5 +94,20 @@ struct PassCutTests {
     #expect(listener.passes == 0 && seen == seen.sorted() && seen.count == 3)
     // What was given up leaves nothing behind.
     #expect(try read(fixture, forward).bits == read(fixture, ForwardPass(forward.model, threads: 1)).bits)
+  }
+
+  @Test func aCacheMakesRoomOnceAndGivesItBack() {
+    let cache = HeadCache(heads: 2, keySize: 4, valueSize: 2)
+    let rows = (0..<16).map { Float($0) }
+    for position in 0..<2 {
+      rows.withUnsafeBufferPointer { rows in
+        guard let base = rows.baseAddress else { return }
+        cache.store(keys: base, keyStride: 8, values: base + 8, valueStride: 4, position: position, count: 1, end: 300)
+      }
+      #expect(cache.capacity == 300)
+    }
+    #expect(cache.keys[300 * 4 + 4] == 4 && cache.values[2] == 8)
+    cache.clear()
+    #expect(cache.capacity == 0)
   }
 }

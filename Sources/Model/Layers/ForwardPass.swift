@@ -170,27 +170,26 @@ public final class ForwardPass {
     positions: Range<Int>, step: Int, isLast: Bool, firstToken: Int, demand: RoutingDemand?,
     betweenSteps: (Double) throws -> Void, afterBlock: (Int) -> Void = { _ in }
   ) rethrows -> [RoutingBatch] {
-    (pass.end, pass.demand, pass.probe) = (positions.upperBound, demand, probe)
-    var batches: [RoutingBatch] = []
+    (pass.end, pass.demand, pass.probe, pass.batches) = (positions.upperBound, demand, probe, [])
     for (index, block) in blocks.enumerated() {
-      let first = batches.count
+      let first = pass.batches.count
       for start in stride(from: 0, to: positions.count, by: step) {
         if index + start > 0 {
           try betweenSteps((Double(index) + Double(start) / Double(positions.count)) / Double(blocks.count))
         }
         pass.count = min(step, positions.count - start)
-        (pass.position, pass.firstToken, pass.batches) = (positions.lowerBound + start, firstToken + start, [])
+        (pass.position, pass.firstToken) = (positions.lowerBound + start, firstToken + start)
+        let known = pass.batches.count
         for (sublayer, operation) in zip(block, operations[index]) { run(sublayer, operation, stream + start * plan.hiddenSize) }
-        guard start > 0 else {
-          batches += pass.batches
-          continue
-        }
-        for (offset, batch) in pass.batches.enumerated() { batches[first + offset].append(batch) }
+        guard start > 0 else { continue }
+        let more = Array(pass.batches[known...])
+        pass.batches.removeSubrange(known...)
+        for (offset, batch) in more.enumerated() { pass.batches[first + offset].append(batch) }
       }
       if isLast { for operation in operations[index] { operation.reset() } }
       afterBlock(index)
     }
-    return batches
+    return pass.batches
   }
 
   /// The residual stream of a pass, `[tokens, hiddenSize]`, as it enters the first block.

@@ -64,7 +64,7 @@ final class Pass {
   var x: UnsafeMutablePointer<Float>
   /// `[count, hiddenSize]`: what it adds to.
   var out: UnsafeMutablePointer<Float>
-  /// Decisions of the block at hand about these tokens, in the order of the model's routers.
+  /// Decisions so far, in the order of the model's routers: of the pass, and behind them of the step at hand.
   var batches: [RoutingBatch] = []
   /// `[encodedCount, hiddenSize]`: what the encoder made of the sequence; only in a decoder that has one.
   var encoded: UnsafeMutablePointer<Float>
