@@ -28,6 +28,7 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
   ],
   targets: [
@@ -39,7 +40,7 @@ let package = Package(
       name: "CPCRE2", providers: [.apt(["libpcre2-dev"]), .brew(["pcre2"])]),
     .target(name: "CPng", cSettings: strictC, linkerSettings: [.linkedLibrary("png")]),
     room("Routing"),
-    room("Formats"),
+    room("Formats", [.product(name: "Crypto", package: "swift-crypto")]),
     room("Model", ["CKernels", "CPCRE2", "Routing", "Formats"]),
     room("Analysis", ["Routing"]),
     room("Store", ["Routing", "Formats", grdb]),

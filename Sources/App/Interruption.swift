@@ -1,4 +1,4 @@
-// ^C and its relatives while a run is going: the first asks the run to stop after the current pass, so that the trace is whole; a
+// ^C and its relatives while a run is going: the first asks the run to stop between two steps of a pass, so that the trace is whole; a
 // second one ends the process at once.
 
 import Synchronization

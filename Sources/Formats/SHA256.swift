@@ -1,18 +1,13 @@
-// Which bytes exactly did a run read? SHA-256 (FIPS 180-4) of files and tokenizers, for provenance. Written here because swift-crypto
-// would add BoringSSL's build time to every build for one function; the standard's test vectors pin it.
+// Which bytes exactly did a run read? SHA-256 of files, tokenizers and inputs, for provenance. swift-crypto computes it, with the
+// processor's own instructions where it has them: the weights of a model are hashed in seconds while it runs.
+
+import Crypto
 
 /// An incremental SHA-256.
 public struct SHA256: Sendable {
-  private var state: (UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32) = (
-    0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19
-  )
-  /// Bytes that do not fill a block of 64 yet.
-  private var pending: [UInt8] = []
-  private var byteCount: UInt64 = 0
+  private var hash = Crypto.SHA256()
 
-  public init() {
-    pending.reserveCapacity(64)
-  }
+  public init() {}
 
   /// Lower-case hexadecimal digest of `bytes`.
   public static func hexDigest(of bytes: UnsafeRawBufferPointer) -> String {
@@ -23,84 +18,26 @@ public struct SHA256: Sendable {
 
   /// Lower-case hexadecimal digest of the file at `path`.
   public static func hexDigest(ofFile path: String) throws(FormatError) -> String {
-    let file = try MappedFile(path: path)
-    return hexDigest(of: file.bytes)
+    var hash = SHA256()
+    try hash.update(FileBytes(path: path)) { _ in }
+    return hash.hexDigest()
   }
 
-  public mutating func update(_ bytes: UnsafeRawBufferPointer) {
-    byteCount += UInt64(bytes.count)
-    var rest = bytes[...]
-    if !pending.isEmpty {
-      let taken = rest.prefix(64 - pending.count)
-      pending.append(contentsOf: taken)
-      rest = rest.dropFirst(taken.count)
-      guard pending.count == 64 else { return }
-      let block = pending
-      block.withUnsafeBytes { compress($0) }
-      pending.removeAll(keepingCapacity: true)
+  public mutating func update(_ bytes: UnsafeRawBufferPointer) { hash.update(bufferPointer: bytes) }
+
+  /// Takes in a file from start to end.
+  ///
+  /// - Parameter progress: called after every block with its bytes.
+  public mutating func update(_ file: FileBytes, progress: (Int) -> Void) throws(FormatError) {
+    while let block = try file.next() {
+      update(block)
+      progress(block.count)
     }
-    let whole = rest.count / 64 * 64
-    compress(UnsafeRawBufferPointer(rebasing: rest.prefix(whole)))
-    pending.append(contentsOf: rest.dropFirst(whole))
   }
 
   /// Lower-case hexadecimal digest of everything given so far; the value itself may go on.
   public func hexDigest() -> String {
-    var last = self
-    var padding: [UInt8] = [0x80]
-    padding.append(contentsOf: repeatElement(0, count: (119 - pending.count) % 64))
-    let bits = byteCount &* 8
-    for shift in stride(from: 56, through: 0, by: -8) { padding.append(UInt8(truncatingIfNeeded: bits >> UInt64(shift))) }
-    padding.withUnsafeBytes { last.update($0) }
-    let s = last.state
     let digits = Array("0123456789abcdef".utf8)
-    var text = [UInt8]()
-    for word in [s.0, s.1, s.2, s.3, s.4, s.5, s.6, s.7] {
-      for shift in stride(from: 28, through: 0, by: -4) { text.append(digits[Int(word >> UInt32(shift) & 15)]) }
-    }
-    return String(decoding: text, as: UTF8.self)
+    return String(decoding: hash.finalize().flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
   }
-
-  /// Takes in whole blocks of 64 bytes.
-  private mutating func compress(_ blocks: UnsafeRawBufferPointer) {
-    withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 64) { w in
-      Self.roundConstants.withUnsafeBufferPointer { k in
-        var start = 0
-        while start < blocks.count {
-          for i in 0..<16 { w[i] = UInt32(bigEndian: blocks.loadUnaligned(fromByteOffset: start + i * 4, as: UInt32.self)) }
-          for i in 16..<64 {
-            let s0 = rotate(w[i - 15], 7) ^ rotate(w[i - 15], 18) ^ (w[i - 15] >> 3)
-            let s1 = rotate(w[i - 2], 17) ^ rotate(w[i - 2], 19) ^ (w[i - 2] >> 10)
-            w[i] = w[i - 16] &+ s0 &+ w[i - 7] &+ s1
-          }
-          var (a, b, c, d, e, f, g, h) = state
-          for i in 0..<64 {
-            let s1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)
-            let t1 = h &+ s1 &+ ((e & f) ^ (~e & g)) &+ k[i] &+ w[i]
-            let s0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)
-            let t2 = s0 &+ ((a & b) ^ (a & c) ^ (b & c))
-            (h, g, f, e, d, c, b, a) = (g, f, e, d &+ t1, c, b, a, t1 &+ t2)
-          }
-          state = (
-            state.0 &+ a, state.1 &+ b, state.2 &+ c, state.3 &+ d, state.4 &+ e, state.5 &+ f, state.6 &+ g, state.7 &+ h
-          )
-          start += 64
-        }
-      }
-    }
-  }
-
-  private static let roundConstants: [UInt32] = [
-    0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5, 0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5,
-    0xd807_aa98, 0x1283_5b01, 0x2431_85be, 0x550c_7dc3, 0x72be_5d74, 0x80de_b1fe, 0x9bdc_06a7, 0xc19b_f174,
-    0xe49b_69c1, 0xefbe_4786, 0x0fc1_9dc6, 0x240c_a1cc, 0x2de9_2c6f, 0x4a74_84aa, 0x5cb0_a9dc, 0x76f9_88da,
-    0x983e_5152, 0xa831_c66d, 0xb003_27c8, 0xbf59_7fc7, 0xc6e0_0bf3, 0xd5a7_9147, 0x06ca_6351, 0x1429_2967,
-    0x27b7_0a85, 0x2e1b_2138, 0x4d2c_6dfc, 0x5338_0d13, 0x650a_7354, 0x766a_0abb, 0x81c2_c92e, 0x9272_2c85,
-    0xa2bf_e8a1, 0xa81a_664b, 0xc24b_8b70, 0xc76c_51a3, 0xd192_e819, 0xd699_0624, 0xf40e_3585, 0x106a_a070,
-    0x19a4_c116, 0x1e37_6c08, 0x2748_774c, 0x34b0_bcb5, 0x391c_0cb3, 0x4ed8_aa4a, 0x5b9c_ca4f, 0x682e_6ff3,
-    0x748f_82ee, 0x78a5_636f, 0x84c8_7814, 0x8cc7_0208, 0x90be_fffa, 0xa450_6ceb, 0xbef9_a3f7, 0xc671_78f2,
-  ]
 }
-
-@inline(__always)
-private func rotate(_ word: UInt32, _ bits: UInt32) -> UInt32 { word >> bits | word << (32 - bits) }

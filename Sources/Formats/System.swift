@@ -1,5 +1,5 @@
 // The few system calls this room needs, under one import for Linux and macOS, with `errno` captured where it is set.
-// Reading goes through `MappedFile`; writing through `OutputFile`, which appears under its final name only when complete.
+// Reading goes through `MappedFile`, or `FileBytes` where a file is read through once; writing through `OutputFile`, which appears under its final name only when complete.
 
 #if canImport(Darwin)
   import Darwin
@@ -60,6 +60,45 @@ public final class OutputFile {
       let code = errno
       unlink(temporaryPath)
       throw .system(file: path, operation: "finish", code: code)
+    }
+  }
+}
+
+/// A regular file read from start to end through a small buffer.
+///
+/// Mapped pages that were touched count as memory of this process, a second time where the file is mapped already; these do not.
+public final class FileBytes {
+  public let path: String
+  /// Bytes the file has.
+  public let byteCount: Int
+  private let descriptor: Int32
+  private let buffer: UnsafeMutableRawBufferPointer
+  private var offset = 0
+
+  /// - Throws: `FormatError.system` when the file cannot be opened, `.notAFile` for directories, pipes and devices.
+  public init(path: String) throws(FormatError) {
+    self.path = path
+    byteCount = try MappedFile(path: path).byteCount
+    descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    if descriptor < 0 { throw .system(file: path, operation: "open", code: errno) }
+    buffer = .allocate(byteCount: 1 << 20, alignment: 64)
+  }
+
+  deinit {
+    close(descriptor)
+    buffer.deallocate()
+  }
+
+  /// The bytes that follow, valid until the next call; nil at the end.
+  public func next() throws(FormatError) -> UnsafeRawBufferPointer? {
+    while true {
+      let count = pread(descriptor, buffer.baseAddress, buffer.count, off_t(offset))
+      if count > 0 {
+        offset += count
+        return UnsafeRawBufferPointer(rebasing: buffer[..<count])
+      }
+      if count == 0 { return nil }
+      if errno != EINTR { throw .system(file: path, operation: "read", code: errno) }
     }
   }
 }

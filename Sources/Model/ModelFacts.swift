@@ -59,25 +59,32 @@ extension LanguageModel {
       routerPrecision: operations.compactMap(\.routerPrecision).first.map { "\($0)" } ?? "none")
   }
 
-  /// Who this model is, for a trace: hashes are computed here, so this reads every weight once.
+  /// Who this model is, for a trace, as far as headers say: the hashes of its files are empty.
+  public var identity: ModelIdentity {
+    let facts = facts()
+    return ModelIdentity(
+      name: name, family: family, path: path, filesHash: "", quantization: facts.quantization, routerPrecision: facts.routerPrecision,
+      tokenizerHash: "", layerCount: layerCount, vocabularySize: vocabularySize)
+  }
+
+  /// Who this model is, with hashes: this reads every file once.
   ///
+  /// - Parameter progress: called now and then with bytes read since the last time.
   /// - Throws: `FormatError` when a file cannot be read.
-  public func identity() throws -> ModelIdentity {
+  public func hashedIdentity(progress: (Int) -> Void = { _ in }) throws -> ModelIdentity {
     var hash = SHA256()
     for file in weights.checkpoint.files {
       let name = file.path.split(separator: "/").last.map(String.init) ?? file.path
-      let bytes = try MappedFile(path: file.path)
+      let bytes = try FileBytes(path: file.path)
       Array("\(name)\n\(bytes.byteCount)\n".utf8).withUnsafeBytes { hash.update($0) }
-      hash.update(bytes.bytes)
+      try hash.update(bytes, progress: progress)
     }
     let tokenizer = path + "/tokenizer.json"
     let metadataHash = GGUFFile.isAt(path) ? try? openTokenizer().contentHash : nil
-    let facts = facts()
-    return ModelIdentity(
-      name: name, family: family, path: path, filesHash: hash.hexDigest(), quantization: facts.quantization,
-      routerPrecision: facts.routerPrecision,
-      tokenizerHash: try metadataHash ?? (FileStatus.exists(tokenizer) ? SHA256.hexDigest(ofFile: tokenizer) : ""),
-      layerCount: layerCount, vocabularySize: vocabularySize)
+    var identity = identity
+    identity.filesHash = hash.hexDigest()
+    identity.tokenizerHash = try metadataHash ?? (FileStatus.exists(tokenizer) ? SHA256.hexDigest(ofFile: tokenizer) : "")
+    return identity
   }
 }
 

@@ -86,6 +86,22 @@ enum SyntheticSession {
     return model
   }
 
+  /// Models as they are found, with the headers of small ones.
+  static func shelf() throws -> ModelShelf {
+    let models = Fixtures.root + "/Tests/Fixtures/models"
+    func row(_ name: String, _ path: String, headers: String? = nil, problem: String? = nil) -> ModelListing.Row {
+      ModelListing.Row(
+        found: ModelPlaces.Found(name: name, path: path, problem: problem), summary: headers.map { ModelSummary(path: "\(models)/\($0)") })
+    }
+    return ModelShelf(
+      listing: ModelListing(rows: [
+        row(
+          "allenai/OLMoE-1B-7B-0924", "/home/me/.cache/huggingface/hub/models--allenai--OLMoE-1B-7B-0924/snapshots/7b1d", headers: "olmoe"),
+        row("gemma:2b", "/home/me/.ollama/models/manifests/registry.ollama.ai/library/gemma/2b", problem: "the manifest names no model"),
+        row("mixtral", "/data/models/mixtral", headers: "mixtral"),
+      ]), places: ["/home/me/.cache/huggingface/hub", "/data/models"])
+  }
+
   static func runs() -> [RunSummary] {
     [("mixed.jsonl", 2048, ["baseline"]), ("prompt", 256, ["live"])].enumerated().map { index, row in
       RunSummary(

@@ -52,6 +52,30 @@ struct ScreensUpdateTests {
     #expect(model.uncertain.list?.router == nil)
   }
 
+  @Test func opensAModelFromTheList() throws {
+    var model = try SyntheticSession.model()
+    #expect(effects(&model, "O").contains { if case .findModels = $0 { true } else { false } })
+    #expect(Painter.draw(model).screen.plainText.contains("looking through"))
+    _ = model.update(.models(try SyntheticSession.shelf()))
+    // What does not run is not opened, and says why.
+    #expect(effects(&model, "down enter").isEmpty)
+    #expect(model.overlay != nil && model.message?.text.contains("names no model") == true)
+    let opened = effects(&model, "G y enter")
+    #expect(opened.contains { if case .copy("/data/models/mixtral") = $0 { true } else { false } })
+    #expect(opened.contains { if case .open("/data/models/mixtral") = $0 { true } else { false } })
+    #expect(model.overlay == nil && model.log.last?.twin == "moetop ui /data/models/mixtral")
+    _ = effects(&model, "O esc")
+    #expect(model.overlay == nil)
+  }
+
+  @Test func nothingToShowBeginsWithTheList() throws {
+    var model = AppModel(size: Size(width: 80, height: 24), theme: Theme())
+    _ = model.update(.models(ModelShelf(listing: ModelListing(rows: []), places: ["/home/me/.ollama/models"])))
+    let text = Painter.draw(model).screen.plainText
+    #expect(text.contains("There are none") && text.contains("/home/me/.ollama/models") && text.contains("MOETOP_MODELS"))
+    #expect(effects(&model, "enter j y").isEmpty && model.overlay != nil)
+  }
+
   /// A hand-over of many tokens is shown as as many hand-overs of one.
   @Test func joinedPartsShowTheSame() throws {
     let events = try SyntheticSession.events(texts: 1)

@@ -1,6 +1,8 @@
-// Is our SHA-256 the standard's? The vectors of FIPS 180-4 and every way to split a message.
+// Is it the standard's SHA-256, in the form that traces keep? The vectors of FIPS 180-4, every way to split a message, and files.
 
 import Formats
+import Foundation
+import Support
 import Testing
 
 @Suite struct SHA256Tests {
@@ -15,6 +17,21 @@ import Testing
   ])
   func vectors(_ text: String, _ digest: String) {
     #expect(Array(text.utf8).withUnsafeBytes { SHA256.hexDigest(of: $0) } == digest)
+  }
+
+  @Test func filesAreReadInBlocks() throws {
+    let folder = try TemporaryDirectory()
+    for count in [0, 1, 1 << 20, (5 << 19) + 7] {
+      let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+      try folder.write(Data(bytes), to: "file")
+      var hash = SHA256()
+      var seen = 0
+      try hash.update(FileBytes(path: folder.file("file"))) { seen += $0 }
+      #expect(seen == count && hash.hexDigest() == bytes.withUnsafeBytes { SHA256.hexDigest(of: $0) })
+      #expect(try SHA256.hexDigest(ofFile: folder.file("file")) == hash.hexDigest())
+    }
+    #expect(throws: FormatError.self) { try SHA256.hexDigest(ofFile: folder.path) }
+    #expect(throws: FormatError.self) { try SHA256.hexDigest(ofFile: folder.file("missing")) }
   }
 
   @Test func splitsDoNotMatter() {

@@ -42,6 +42,9 @@ struct RecurrentLayerTests {
     for cuts in [[1], [5], [24], [75], [2, 1, 17]] {
       #expect(logits(other, tokens, cuts: cuts) == whole, "cut into \(cuts)")
     }
+    for step in [1, 7, 32] {
+      #expect(logits(ForwardPass(model, threads: 2, stepLimit: step), tokens, cuts: [40, 35]) == whole, "in steps of \(step)")
+    }
   }
 
   @Test(arguments: [

@@ -63,7 +63,7 @@ struct Inspect: ParsableCommand {
     let state = facts.stateBytes > 0 ? ", \(Show.bytes(facts.stateBytes)) of recurrent state" : ""
     row("memory", "\(Show.bytes(facts.weightBytes)) mapped, \(Show.bytes(facts.cacheBytesPerToken)) of cache per token\(state)")
     row("tokenizer", tokenizer(model))
-    for (key, value) in model.assumed { row("assumed", "\(key) = \(value), which the file does not say  (--set \(key)=…)") }
+    for assumption in model.assumptions { row("assumed", assumption) }
     for name in facts.unusedTensors.prefix(5) { row("not used", name) }
     if facts.unusedTensors.count > 5 { row("", "and \(facts.unusedTensors.count - 5) more") }
     return table.text
@@ -125,4 +125,9 @@ struct Inspect: ParsableCommand {
     }
     return writer.text + "\n"
   }
+}
+
+extension LanguageModel {
+  /// Settings that the file leaves out and the family's published checkpoints decide, in words.
+  var assumptions: [String] { assumed.map { "\($0.key) = \($0.value), which the file does not say  (--set \($0.key)=…)" } }
 }

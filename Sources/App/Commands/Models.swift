@@ -1,6 +1,5 @@
 import ArgumentParser
 import Formats
-import Foundation
 import Model
 
 /// Which models are on this machine, and which of them run here.
@@ -19,7 +18,7 @@ struct Models: ParsableCommand {
   @Flag(help: "Print the result as JSON.") var json = false
 
   func run() throws {
-    let places = ModelPlaces(environment: ProcessInfo.processInfo.environment, home: NSHomeDirectory())
+    let places = ModelPlaces.ofUser
     let listing = ModelListing(folders.isEmpty ? places.everything() : folders.flatMap { places.models(in: $0) })
     if json { return StandardOutput.write(listing.json) }
     if listing.rows.isEmpty {
@@ -31,22 +30,7 @@ struct Models: ParsableCommand {
   }
 }
 
-/// Found checkpoints with what their headers say.
-struct ModelListing {
-  struct Row {
-    var found: ModelPlaces.Found
-    /// Nil for a place that could not be looked into.
-    var summary: ModelSummary?
-
-    var obstacle: String? { found.problem ?? summary?.obstacle }
-  }
-
-  let rows: [Row]
-
-  init(_ found: [ModelPlaces.Found]) {
-    rows = found.map { Row(found: $0, summary: $0.problem == nil ? ModelSummary(path: $0.path) : nil) }
-  }
-
+extension ModelListing {
   /// A table, the reasons of what does not run below the rows they belong to.
   var text: String {
     var table = TextTable([

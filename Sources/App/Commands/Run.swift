@@ -42,19 +42,23 @@ struct Run: ParsableCommand {
     let tokenizer = TokenizerSlot(model)
     let sequences = try input.sequences(tokenizer: { try tokenizer.open() }, template: { try model.openChatTemplate() })
     for sequence in sequences { try model.check(sequence) }
+    if !quiet { for note in model.assumptions + tokenizer.notes { StandardError.write("note: \(note)\n") } }
     let generates = input.prompt != nil || generation.generate
     let sampling = try generation.settings()
     let forward = ForwardPass(model, threads: engine.threads)
 
     var writer: TraceWriter?
+    let hashing = IdentityHashing()
     if !recording.noTrace {
       let description = RunDescription(
-        name: recording.name ?? "", model: try model.identity(), routers: model.routers,
+        name: recording.name ?? "", model: model.identity, routers: model.routers,
         input: InputIdentity(source: input.source, hash: sequences.inputHash), recording: recording.level,
         sampling: generates ? sampling.description : nil, seed: sampling.seed,
         engine: EngineIdentity(version: Version.number, simd: Engine.simdLevel, threads: forward.threadCount), startedAt: wallClock(),
         tags: recording.tags)
-      writer = try recording.open(description, sequences: sequences.map(\.description), traces: traces, pieces: tokenizer.pieces)
+      let opened = try recording.open(description, sequences: sequences.map(\.description), traces: traces, pieces: tokenizer.pieces)
+      hashing.begin(model) { identity in opened.revise { $0.model = identity } }
+      writer = opened
     }
     var outcome = RunResult(model: model, input: input.source)
     do {
@@ -65,6 +69,8 @@ struct Run: ParsableCommand {
       } else {
         try outcome.read(sequences, forward, scoring: !recording.noLoss, sink: writer, progress: &progress)
       }
+      progress.finish()
+      finish(hashing, of: facts.weightBytes)
       try writer?.finish(Interruption.signal == nil ? .completed : .stopped)
     } catch {
       try? writer?.finish(.failed(reason: Failure.message(of: error)))
@@ -77,6 +83,15 @@ struct Run: ParsableCommand {
     if let failed = outcome.trace?.failedChecks, !failed.isEmpty {
       throw Failure(.failed, "capture checks failed, do not trust this trace:\n  \(failed.joined(separator: "\n  "))")
     }
+  }
+
+  /// Lets the hash of the weights be finished, unless the run was stopped: then it stays unknown.
+  private func finish(_ hashing: IdentityHashing, of bytes: Int) {
+    var progress = Progress("hashing", enabled: !noProgress && !quiet)
+    while !hashing.wait(seconds: 0.1), Interruption.signal == nil {
+      progress.update(done: hashing.bytesRead >> 20, of: bytes >> 20, unit: "MB")
+    }
+    progress.finish()
   }
 }
 

@@ -16,6 +16,9 @@ final class TokenizerSlot {
     return tokenizer
   }
 
+  /// What the tokenizer takes for granted; nothing while it was not needed.
+  var notes: [String] { opened?.notes ?? [] }
+
   /// The text of ids for a trace; knows nothing when the model has no tokenizer.
   var pieces: @Sendable (Int32) -> [UInt8]? {
     guard let tokenizer = try? open() else { return { _ in nil } }

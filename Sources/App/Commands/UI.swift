@@ -13,6 +13,8 @@ struct UI: ParsableCommand {
       moetop ui samples/olmoe-tiny
       moetop ui corpus.db#2
 
+      Without an argument: the last run, the sample model beside the program, or the list of models on this machine (key O).
+
       A live session is recorded into the default trace unless --no-record is given. With --script the same session is played without a
       terminal; --dump writes its last screen: .txt, .svg, or .snapshot (text and styles).
       """)
@@ -20,7 +22,8 @@ struct UI: ParsableCommand {
   enum Coloring: String, ExpressibleByArgument, CaseIterable { case auto, always, never }
   enum Background: String, ExpressibleByArgument, CaseIterable { case dark, light }
 
-  @Argument(help: ArgumentHelp("Folder of a model, or a run: FILE.db, FILE.db#12, 12, a name, latest.", valueName: "model-or-run"))
+  @Argument(
+    help: ArgumentHelp("Folder or GGUF file of a model, or a run: FILE.db, FILE.db#12, 12, a name, latest.", valueName: "model-or-run"))
   var what: String?
   @Flag(help: "Do not record the session.") var noRecord = false
   @Option(help: ArgumentHelp("Trace file to record into (default: the default trace).", valueName: "file")) var trace: String?
@@ -62,8 +65,10 @@ struct UI: ParsableCommand {
     options.forcesASCII = ascii
     options.mouse = !noMouse
     let terminal: CursesTerminal
-    do { terminal = try CursesTerminal(options) } catch let error as TerminalError { throw Self.failure(error, target: target) }
-    try TerminalLoop(terminal, mouse: !noMouse, settings: settings).run([.open(target)])
+    do { terminal = try CursesTerminal(options) } catch let error as TerminalError {
+      throw Self.failure(error, target: target ?? "MODEL")
+    }
+    try TerminalLoop(terminal, mouse: !noMouse, settings: settings).run([target.map { .open($0) } ?? .findModels])
   }
 
   private static func failure(_ error: TerminalError, target: String) -> Failure {
@@ -75,11 +80,12 @@ struct UI: ParsableCommand {
     }
   }
 
-  /// What to open; looked at first, so that a wrong name is an ordinary error of an ordinary command.
-  private func resolved() throws -> String {
-    let target = try what ?? Self.usual(traces)
+  /// What to open; looked at first, so that a wrong name is an ordinary error of an ordinary command. nil: nothing was named, and there
+  /// is nothing that one would expect.
+  private func resolved() throws -> String? {
+    guard let target = what ?? Self.usual(traces) else { return nil }
     var isFolder: ObjCBool = false
-    if FileManager.default.fileExists(atPath: target, isDirectory: &isFolder), isFolder.boolValue {
+    if ModelPlaces.isModel(target) || FileManager.default.fileExists(atPath: target, isDirectory: &isFolder) && isFolder.boolValue {
       _ = try engine.open(target)
     } else {
       let reference = try traces.reference(target)
@@ -92,14 +98,11 @@ struct UI: ParsableCommand {
   }
 
   /// Without an argument: the last run, else the sample.
-  private static func usual(_ traces: TraceOptions) throws -> String {
+  private static func usual(_ traces: TraceOptions) -> String? {
     if let reader = try? TraceReader(file: traces.defaultTrace), (try? reader.run(.latest)) != nil { return "latest" }
     let program = URL(fileURLWithPath: CommandLine.arguments.first ?? "").resolvingSymlinksInPath().deletingLastPathComponent().path
     let places = ["samples/olmoe-tiny", program + "/../share/moetop/samples/olmoe-tiny"]
-    if let found = places.first(where: { FileManager.default.fileExists(atPath: $0 + "/config.json") }) { return found }
-    throw Failure(
-      .usage,
-      "nothing to show: no run is recorded yet, and there is no sample model here\n  try: moetop ui MODEL        moetop ui FILE.db#1")
+    return places.first { FileManager.default.fileExists(atPath: $0 + "/config.json") }
   }
 
   // MARK: - A script

@@ -5,9 +5,9 @@ import Formats
 import Foundation
 
 /// Finds checkpoints in the places where they are kept.
-struct ModelPlaces {
+struct ModelPlaces: Sendable {
   /// One checkpoint, or a place that could not be looked into.
-  struct Found: Equatable {
+  struct Found: Equatable, Sendable {
     var name: String
     var path: String
     /// Why there is only a path.
@@ -16,6 +16,12 @@ struct ModelPlaces {
 
   let environment: [String: String]
   let home: String
+
+  /// Those of whoever runs this program.
+  static var ofUser: ModelPlaces { ModelPlaces(environment: ProcessInfo.processInfo.environment, home: NSHomeDirectory()) }
+
+  /// Whether a path is a model to be run, and not a trace: a folder with config.json, or a GGUF file.
+  static func isModel(_ path: String) -> Bool { FileStatus.exists(path + "/config.json") || GGUFFile.isAt(path) }
 
   /// Folders inside each other that are looked through.
   private static let depthLimit = 5

@@ -18,6 +18,7 @@ enum Action: Sendable {
   case uncertain(UncertainList)
   case study(StudyProgress)
   case texts(Result<[LabelledText], Failure>, path: String)
+  case models(ModelShelf)
   case modelChosen(String, PromptFeed?, source: String)
   case said(String, Role)
   case perform(ActionID, String)
@@ -41,11 +42,12 @@ enum LoadEvent: Sendable {
 
 enum Effect: Sendable {
   case engine(EngineRequest)
-  /// A run of a trace, as the user named it, or the folder of a model.
+  /// A run of a trace, as the user named it, or a model: a folder or a GGUF file.
   case open(String)
   case startEngine(String, source: String)
   case closeEngine
   case listRuns
+  case findModels
   case readTexts(String)
   case findUncertain(UncertainQuery)
   case study(StudyQuery)
@@ -148,4 +150,10 @@ struct RunsState: Sendable {
   var file = ""
   var problem: String?
   var list = ListState()
+}
+
+/// The models of this machine, and the folders that were looked through for them.
+struct ModelShelf: Sendable {
+  var listing: ModelListing
+  var places: [String]
 }

@@ -27,7 +27,7 @@ enum ActionID: String, CaseIterable, Sendable {
   case find
   case findNext = "find-next"
   case findPrevious = "find-previous"
-  case filter, palette, help, prompt, colors, grow, shrink, copy, export, tag, delete
+  case filter, palette, help, prompt, open, colors, grow, shrink, copy, export, tag, delete
   case redraw, suspend, interrupt, quit
   case screenLive = "live"
   case screenToken = "tokens"
@@ -35,7 +35,7 @@ enum ActionID: String, CaseIterable, Sendable {
   case screenSpecialization = "specialization"
   case screenRuns = "runs"
   // By name only.
-  case token, layer, expert, read, open, mouse, theme, log
+  case token, layer, expert, read, mouse, theme, log
 }
 
 struct ActionEntry: Sendable {
@@ -86,6 +86,7 @@ enum ActionTable {
     ActionEntry(.slower, "slower", "slower", keys: [.char(",")]),
     ActionEntry(.faster, "faster", "faster; at the end as fast as it can", keys: [.char(".")]),
     ActionEntry(.prompt, "prompt", "type a text for the model to continue", keys: [.char("p")], argument: "TEXT"),
+    ActionEntry(.open, "open", "open a model of this machine; or MODEL, RUN", keys: [.char("O")], argument: "MODEL"),
     ActionEntry(.read, "read", "let the model read a text or .jsonl file", argument: "FILE"),
     ActionEntry(.notable, "next uncertain", "next uncertain token", keys: [.char("!")]),
     ActionEntry(.layerDown, "layer", "layer before", keys: [.char("[")]),
@@ -128,7 +129,6 @@ enum ActionTable {
     ActionEntry(.token, "token", "go to a token by its row", argument: "N"),
     ActionEntry(.layer, "layer", "go to a layer", argument: "N"),
     ActionEntry(.expert, "expert", "go to an expert", argument: "N"),
-    ActionEntry(.open, "open", "open a run (FILE.db#2, 12, latest) or model", argument: "RUN"),
     ActionEntry(.mouse, "mouse", "mouse on, off (then the terminal selects)", argument: "on|off"),
     ActionEntry(.theme, "theme", "colours for dark or light terminals", argument: "dark|light"),
     ActionEntry(.log, "log", "what was done here, as shell commands"),

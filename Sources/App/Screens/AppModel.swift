@@ -73,6 +73,7 @@ struct AppModel: Sendable {
     case help(TextField, selected: Int)
     case entry(Entry, TextField, selected: Int)
     case log(ListState)
+    case models(ListState)
     case confirm(question: String, Effect)
   }
 
@@ -115,6 +116,8 @@ struct AppModel: Sendable {
   var uncertain = UncertainState()
   var special = SpecialState()
   var runs = RunsState()
+  /// nil while nobody has looked.
+  var shelf: ModelShelf?
   var elsewhere = ListState()
 
   // What is being typed, found, said.

@@ -240,7 +240,7 @@ extension Painter {
       footer: StyledText("\(model.windowName) · ordered by \(orderName) (o)")
     ) { painter, area in
       guard !painter.model.routers.isEmpty else {
-        painter.explain("No model is open. :open FOLDER opens one, 5 shows recorded runs.", in: area)
+        painter.explain("No model is open. O lists those of this machine, 5 shows recorded runs.", in: area)
         return
       }
       guard painter.model.row != nil else {

@@ -10,6 +10,7 @@ extension Painter {
     case .help(let field, let selected): drawHelp(field, selected: selected, in: frame.body)
     case .entry(let kind, let field, let selected): drawEntry(kind, field, selected: selected, frame)
     case .log(let list): drawLog(list, in: frame.body)
+    case .models(let list): drawModels(list, in: frame.body)
     case .confirm(let question, _):
       let area = Modal(Panel("Sure?", isFocused: true), size: Size(width: min(70, model.size.width - 4), height: 5)).draw(
         into: &screen, frame.body, theme: theme)

@@ -123,7 +123,7 @@ extension AppModel {
   var statusParts: [StyledText] {
     guard buffer != nil || screen == .runs else {
       if case .opening(let name) = source { return [StyledText("opening \(name)")] }
-      return [StyledText("nothing is open: :open FOLDER for a model, 5 for recorded runs")]
+      return [StyledText("nothing is open: O for the models of this machine, 5 for recorded runs")]
     }
     var parts: [StyledText] = []
     if screen == .runs { return runsStatus }

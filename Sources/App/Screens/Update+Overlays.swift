@@ -20,6 +20,7 @@ extension AppModel {
         return [.copy(log[list.selected].twin)]
       }
       return []
+    case .models(let list): return choose(key, list)
     case .confirm(_, let effect):
       overlay = nil
       return key == .char("y") || key == .char("Y") ? [effect] : []
@@ -81,6 +82,30 @@ extension AppModel {
     case .export: return text.isEmpty ? [] : perform(.export, text)
     case .tag: return setTags(text)
     }
+  }
+
+  // MARK: - Models
+
+  private mutating func choose(_ key: KeyEvent, _ list: ListState) -> [Effect] {
+    var list = list
+    let rows = shelf?.listing.rows ?? []
+    if key == .escape || key == .char("q") {
+      overlay = nil
+    } else if let motion = ListMotion(key) {
+      list.move(motion, count: rows.count, page: max(1, size.height - 12))
+      overlay = .models(list)
+    } else if rows.indices.contains(list.selected) {
+      let row = rows[list.selected]
+      if key == .char("y") { return [.copy(row.found.path)] }
+      guard key == .enter else { return [] }
+      if let obstacle = row.obstacle {
+        say("\(row.found.name) does not run here: \(obstacle)", .warning)
+      } else {
+        overlay = nil
+        return perform(.open, row.found.path)
+      }
+    }
+    return []
   }
 
   // MARK: - The palette

@@ -48,7 +48,10 @@ extension AppModel {
     case .log: overlay = .log(ListState(selected: max(0, log.count - 1)))
     case .prompt: return argument.isEmpty ? open(.prompt) : generate(argument)
     case .read: return argument.isEmpty ? missing("a file: read FILE") : [.readTexts(argument)]
-    case .open: return argument.isEmpty ? missing("a run or a model: open RUN") : [.open(argument)]
+    case .open:
+      guard argument.isEmpty else { return [.open(argument)] }
+      overlay = .models(ListState())
+      return [.findModels]
     case .token: return number(argument) { model, value in model.select(value) }
     case .layer:
       return number(argument) { model, value in
@@ -83,10 +86,10 @@ extension AppModel {
   func whyNot(_ id: ActionID, _ argument: String = "") -> String? {
     let nothing = buffer?.isEmpty ?? true
     switch id {
-    case .step where !(isLive || isTrace), .pause where !(isLive || isTrace): return "nothing runs: open a model or a run (:open)"
+    case .step where !(isLive || isTrace), .pause where !(isLive || isTrace): return "nothing runs: O opens a model, 5 lists runs"
     case .step where !isPaused && playhead == nil && isLive: return "space pauses first; then s goes token by token"
     case .prompt, .read:
-      return isLive ? nil : "this is a recorded run; open its model to run it (:open FOLDER)"
+      return isLive ? nil : "this is a recorded run; open its model to run it (O)"
     case .notable, .findNext, .findPrevious, .token, .lower, .raise, .copy:
       return nothing && screen != .runs ? "there is no token yet" : nil
     case .filter: return nothing ? "there is no token yet" : nil

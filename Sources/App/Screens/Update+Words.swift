@@ -170,7 +170,7 @@ extension AppModel {
     case .screenSpecialization, .axis: return "moetop analyze \(run) --metric specialization --by \(special.facet?.name ?? "domain")"
     case .nullTest: return "moetop analyze \(run) --metric specialization --by \(special.facet?.name ?? "domain") --null 1000"
     case .screenRuns: return "moetop runs list"
-    case .open: return "moetop ui \(argument)"
+    case .open: return argument.isEmpty ? "moetop models" : "moetop ui \(argument)"
     case .prompt where !argument.isEmpty: return "moetop run \(modelPath ?? "MODEL") -p \(quoted(argument)) --temperature 0.8"
     case .read: return "moetop run \(modelPath ?? "MODEL") -f \(argument)"
     case .export where !argument.isEmpty: return "moetop analyze \(run) --metric \(metricCommand) --format csv"

@@ -35,6 +35,11 @@ extension AppModel {
       take(progress)
       return []
     case .texts(let result, let path): return take(result, path: path)
+    case .models(let found):
+      shelf = found
+      // Whoever starts with nothing to look at begins here.
+      if case .nothing = source, overlay == nil { overlay = .models(ListState()) }
+      return []
     case .modelChosen(let path, let feed, let origin):
       (source, modelPath, self.feed, buffer) = (.opening(path), path, feed, nil)
       if let feed { sampling = feed.sampling }
@@ -73,7 +78,7 @@ extension AppModel {
     case .help(var field, _):
       field.insert(text)
       overlay = .help(field, selected: 0)
-    case .log, .confirm, nil: break
+    case .log, .models, .confirm, nil: break
     }
     return []
   }

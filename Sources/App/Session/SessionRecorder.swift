@@ -31,7 +31,7 @@ final class SessionRecorder: Sendable {
 
   private let state = Mutex(State())
   private let queue = DispatchQueue(label: "moetop.recorder")
-  private let hashing = DispatchGroup()
+  private let hashing = IdentityHashing()
 
   init(_ plan: Plan, model: LanguageModel, threads: Int, pieces: @escaping @Sendable (Int32) -> [UInt8]?) {
     queue.async { [self] in
@@ -39,7 +39,7 @@ final class SessionRecorder: Sendable {
         var options = TraceWriter.Options()
         options.createsDirectory = plan.createsDirectory
         let description = RunDescription(
-          name: "", model: model.identityWithoutHashes, routers: model.routers, input: InputIdentity(source: plan.source, hash: ""),
+          name: "", model: model.identity, routers: model.routers, input: InputIdentity(source: plan.source, hash: ""),
           recording: RecordingLevel(), sampling: plan.sampling.description, seed: plan.sampling.seed,
           engine: EngineIdentity(version: Version.number, simd: Engine.simdLevel, threads: threads), startedAt: plan.startedAt,
           tags: ["live"])
@@ -50,11 +50,7 @@ final class SessionRecorder: Sendable {
         fail(error)
       }
     }
-    // A file that can no longer be read leaves the hash unknown, which the run's description says.
-    DispatchQueue.global(qos: .utility).async(group: hashing) { [self] in
-      guard let identity = try? model.identity() else { return }
-      guarded { $0.revise { $0.model = identity } }
-    }
+    hashing.begin(model) { [self] identity in guarded { $0.revise { $0.model = identity } } }
   }
 
   func begin(_ description: SequenceDescription) {
@@ -80,7 +76,7 @@ final class SessionRecorder: Sendable {
 
   /// Ends the run; waits so long at most for what is still on its way.
   func finish(_ outcome: RunOutcome, timeout seconds: Double) {
-    _ = hashing.wait(timeout: .now() + 1)
+    _ = hashing.wait(seconds: 1)
     let ended = DispatchSemaphore(value: 0)
     queue.async { [self] in
       let (writer, given) = state.withLock { ($0.writer, $0.given) }
@@ -124,15 +120,5 @@ final class SessionRecorder: Sendable {
 
   private static func size(of file: String) -> Int {
     (try? FileManager.default.attributesOfItem(atPath: file)[.size] as? Int) ?? 0
-  }
-}
-
-extension LanguageModel {
-  /// What is known of a model without reading its weights through.
-  fileprivate var identityWithoutHashes: ModelIdentity {
-    let facts = facts()
-    return ModelIdentity(
-      name: name, family: family, path: path, filesHash: "", quantization: facts.quantization, routerPrecision: facts.routerPrecision,
-      tokenizerHash: "", layerCount: layerCount, vocabularySize: vocabularySize)
   }
 }

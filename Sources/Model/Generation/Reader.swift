@@ -33,7 +33,8 @@ public struct Reader {
   /// Row of the first token, and index of the first sequence, in the run.
   public var firstToken = 0
   public var firstSequence = 0
-  /// Called after every pass; return false to stop.
+  /// Called between the steps of a pass, with the share of the pass's tokens that this is worth, and after every pass; return false
+  /// to stop. A pass that was begun is then lost.
   public var onProgress: ((ReadingProgress) -> Bool)?
 
   public init(_ forward: ForwardPass) { self.forward = forward }
@@ -44,9 +45,15 @@ public struct Reader {
   /// - Throws: `ModelError` for a bad sequence (before anything runs); what the sink throws.
   public func read(_ sequences: [TokenSequence], sink: (any RoutingSink)?) throws -> [SequenceScore] {
     for sequence in sequences { try forward.model.check(sequence) }
+    var scores: [SequenceScore] = []
+    do { try read(sequences, sink: sink, into: &scores) } catch is CancellationError {}
+    return scores
+  }
+
+  /// - Throws: also `CancellationError`, when `onProgress` says so.
+  private func read(_ sequences: [TokenSequence], sink: (any RoutingSink)?, into scores: inout [SequenceScore]) throws {
     let demand = sink?.demand
     var progress = ReadingProgress(tokens: 0, totalTokens: sequences.reduce(0) { $0 + $1.count }, sequences: 0)
-    var scores: [SequenceScore] = []
     var scorer = TokenScorer()
     for (index, sequence) in sequences.enumerated() {
       forward.reset(length: sequence.tokens.count)
@@ -58,12 +65,18 @@ public struct Reader {
         table.describe(tokens[...], sequence: firstSequence + index, firstPosition: 0, phase: .encode)
         try sink?.receive(RoutingPass(tokens: table, batches: batches))
         progress.tokens += tokens.count
-        if let onProgress, !onProgress(progress) { return scores }
+        try tell(progress)
       }
       for start in stride(from: 0, to: sequence.tokens.count, by: forward.passLimit) {
         let end = min(start + forward.passLimit, sequence.tokens.count)
         let tokens = sequence.tokens[start..<end]
-        let batches = forward.advance(tokens, demand: demand, firstToken: firstToken + progress.tokens)
+        let batches = try forward.advance(
+          tokens, isLast: end == sequence.tokens.count, demand: demand, firstToken: firstToken + progress.tokens
+        ) { share in
+          var partial = progress
+          partial.tokens += Int(share * Double(tokens.count))
+          try tell(partial)
+        }
         var table = TokenTable(firstToken: firstToken + progress.tokens)
         if scoresTokens {
           scorer.score(
@@ -76,14 +89,17 @@ public struct Reader {
           try sink.receive(RoutingPass(tokens: table, batches: batches))
         }
         progress.tokens += tokens.count
-        if let onProgress, !onProgress(progress) { return scores }
+        try tell(progress)
       }
       progress.sequences += 1
       scores.append(
         SequenceScore(
           tokens: sequence.count, scoredTokens: max(0, sequence.tokens.count - 1), nats: scoresTokens ? nats : .nan))
     }
-    return scores
+  }
+
+  private func tell(_ progress: ReadingProgress) throws {
+    if let onProgress, !onProgress(progress) { throw CancellationError() }
   }
 }
 

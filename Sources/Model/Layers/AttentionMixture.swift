@@ -74,7 +74,10 @@ final class RunningAttentionMixture: RunningOperation {
     cache = HeadCache(heads: bound.plan.headCount, keySize: bound.plan.headSize, valueSize: bound.plan.headSize)
   }
 
-  func reset() { ledger = CapacityLedger() }
+  func reset() {
+    cache.clear()
+    ledger = CapacityLedger()
+  }
 
   func run(_ pass: Pass) {
     let decisions = pass.decide(bound.router, bound.id, bound.routerLinear, ledger: &ledger)
@@ -127,7 +130,9 @@ final class RunningAttentionMixture: RunningOperation {
       count: pass.count)
     table.turn(
       pass.pool, keys, tokenStride: width, heads: plan.headCount, headStride: plan.headSize, position: pass.position, count: pass.count)
-    cache.store(keys: keys, keyStride: width, values: values, valueStride: width, position: pass.position, count: pass.count)
+    cache.store(
+      keys: keys, keyStride: width, values: values, valueStride: width, position: pass.position, count: pass.count,
+      end: pass.end)
     let mixed = pass.arena.floats(slots * width)
     pass.pool.attend(
       Attention(

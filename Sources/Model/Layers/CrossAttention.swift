@@ -50,7 +50,10 @@ final class RunningCrossAttention: RunningOperation {
     cache = HeadCache(heads: bound.plan.headCount, keySize: bound.plan.headSize, valueSize: bound.plan.headSize)
   }
 
-  func reset() { hasMemory = false }
+  func reset() {
+    cache.clear()
+    hasMemory = false
+  }
 
   func run(_ pass: Pass) {
     let plan = bound.plan

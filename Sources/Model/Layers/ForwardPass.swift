@@ -7,14 +7,18 @@ import Routing
 /// Runs one sequence at a time through the blocks of a model.
 ///
 /// A sequence begins with `reset`; where the model has an encoder, `encode` then takes all of the encoder's tokens at once; `advance`
-/// takes the tokens of the decoder, pass by pass.
+/// takes the tokens of the decoder, pass by pass. A pass goes block by block: all its tokens, in steps, meet the weights of one block
+/// before those of the next, so that each weight is read once a pass, and a block whose sequence ends with the pass needs no state
+/// once it has seen it.
 ///
-/// Not thread-safe: one value belongs to one thread at a time. Results do not depend on how a sequence is cut into passes, nor on
-/// the number of threads.
+/// Not thread-safe: one value belongs to one thread at a time. Results do not depend on how a sequence is cut into passes and steps,
+/// nor on the number of threads.
 public final class ForwardPass {
   public let model: LanguageModel
   /// Tokens a single pass may hold: as asked for, or a whole sequence where the model's routers need one.
   public let passLimit: Int
+  /// Tokens that go through a block together; a whole sequence where the model's routers need one.
+  public let stepLimit: Int
   /// Tokens of the decoder's sequence that the state holds.
   public private(set) var position = 0
   public weak var probe: (any ActivationProbe)?
@@ -27,9 +31,10 @@ public final class ForwardPass {
   private let encoderOperations: [[any RunningOperation]]
   private let operations: [[any RunningOperation]]
   private var positions: SinusoidalPositions?
-  /// `[tokens, hiddenSize]` each: the residual stream; what a sublayer reads; what a block holds back; a sublayer's output where it
-  /// does not go to the stream as it is. After a pass `normed` holds the final hidden states.
+  /// `[tokens of a pass, hiddenSize]`: the residual stream, and after a pass the final hidden states.
   private let hidden: GrowingBuffer
+  /// `[tokens of a step, hiddenSize]` each: what a sublayer reads; what a block holds back; a sublayer's output where it does not go
+  /// to the stream as it is.
   private let normed: GrowingBuffer
   private let held: GrowingBuffer
   private let aside: GrowingBuffer
@@ -38,13 +43,18 @@ public final class ForwardPass {
   private let logitBuffer: GrowingBuffer
   /// Tokens of the last pass.
   private var lastCount = 0
+  /// Blocks have forgotten the sequence, or did not all see its last tokens.
+  private var isOver = false
 
   /// - Parameters:
   ///   - threads: nil takes every core.
-  ///   - passLimit: memory grows with it: about (8 hidden + topK x intermediate) floats a token.
-  public init(_ model: LanguageModel, threads: Int? = nil, passLimit: Int = 512) {
+  ///   - passLimit: a token takes its residual stream and what is recorded of it. A sequence no longer than this keeps the state of
+  ///     one block at a time when nothing follows it, a longer one that of all blocks.
+  ///   - stepLimit: a token takes about (8 hidden + topK x intermediate) floats.
+  public init(_ model: LanguageModel, threads: Int? = nil, passLimit: Int = 4096, stepLimit: Int = 512) {
     self.model = model
     self.passLimit = model.takesWholeSequences ? model.contextLength : passLimit
+    self.stepLimit = model.takesWholeSequences ? model.contextLength : stepLimit
     pool = WorkerPool(threads: threads)
     plan = model.plan
     weights = model.weights
@@ -66,6 +76,7 @@ public final class ForwardPass {
   public func reset(length: Int = 0) {
     position = 0
     lastCount = 0
+    isOver = false
     pass.encodedCount = 0
     pass.rotary.begin(length: length)
     positions?.reset()
@@ -80,46 +91,60 @@ public final class ForwardPass {
   public func encode(_ tokens: [Int32], demand: RoutingDemand? = nil, firstToken: Int = 0) -> [RoutingBatch] {
     guard let encoder = weights.encoder else { preconditionFailure("a model without an encoder") }
     precondition(position == 0 && pass.encodedCount == 0 && !tokens.isEmpty, "the encoder comes first, once")
-    begin(tokens.count, position: 0, firstToken: firstToken, demand: demand)
     let stream = embed(tokens[...], from: encoder.embedding)
-    for (block, operations) in zip(encoder.stack.blocks, encoderOperations) {
-      for (sublayer, operation) in zip(block, operations) { run(sublayer, operation, stream) }
-    }
+    let batches = flow(
+      stream, through: encoder.stack.blocks, encoderOperations, positions: 0..<tokens.count, step: tokens.count, isLast: true,
+      firstToken: firstToken, demand: demand, betweenSteps: { _ in })
     let output = encoded.floats(tokens.count * plan.hiddenSize)
     encoder.stack.finalNorm.apply(pool, out: output, x: stream, rows: tokens.count)
     probe?.encoded(UnsafeBufferPointer(start: output, count: tokens.count * plan.hiddenSize))
     (pass.encoded, pass.encodedCount) = (output, tokens.count)
     positions?.reset()
-    return pass.batches
+    return batches
   }
 
   /// Feeds the next tokens of the sequence.
   ///
   /// - Parameters:
   ///   - tokens: at most `passLimit`, ids inside the vocabulary.
+  ///   - isLast: the sequence ends with them; each block forgets it as soon as it has seen it.
   ///   - demand: what a sink wants to know; nil when nobody listens, and then nothing is recorded.
   ///   - firstToken: row of the first token in the run.
   /// - Returns: one batch per router of the decoder, in the order of `LanguageModel.routers`; empty when nobody listens.
-  /// - Precondition: `position + tokens.count` within the model's context; the encoder, where there is one, has run.
-  public func advance(_ tokens: ArraySlice<Int32>, demand: RoutingDemand? = nil, firstToken: Int = 0) -> [RoutingBatch] {
+  /// - Precondition: `position + tokens.count` within the model's context; the encoder, where there is one, has run; the sequence has
+  ///   not ended.
+  public func advance(_ tokens: ArraySlice<Int32>, isLast: Bool = false, demand: RoutingDemand? = nil, firstToken: Int = 0)
+    -> [RoutingBatch]
+  {
+    advance(tokens, isLast: isLast, demand: demand, firstToken: firstToken) { _ in }
+  }
+
+  /// The same, telling how it goes.
+  ///
+  /// - Parameter betweenSteps: called with the share of the pass that is done; what it throws ends the pass, and the sequence with it.
+  public func advance(
+    _ tokens: ArraySlice<Int32>, isLast: Bool, demand: RoutingDemand?, firstToken: Int, betweenSteps: (Double) throws -> Void
+  ) rethrows -> [RoutingBatch] {
     precondition(tokens.count <= passLimit && !tokens.isEmpty, "a pass holds 1 to \(passLimit) tokens")
     precondition(position + tokens.count <= plan.contextLength, "beyond the context")
     precondition(weights.encoder == nil || pass.encodedCount > 0, "the encoder comes first")
-    let count = tokens.count
-    let width = count * plan.hiddenSize
-    begin(count, position: position, firstToken: firstToken, demand: demand)
+    precondition(!isOver, "the sequence has ended")
+    let width = tokens.count * plan.hiddenSize
+    isOver = true
     let stream = embed(tokens, from: weights.embedding)
     probe?.hidden(0, UnsafeBufferPointer(start: stream, count: width))
-    for (layer, block) in weights.decoder.blocks.enumerated() {
-      for (sublayer, operation) in zip(block, operations[layer]) { run(sublayer, operation, stream) }
-      if layer + 1 < operations.count { probe?.hidden(layer + 1, UnsafeBufferPointer(start: stream, count: width)) }
+    let batches = try flow(
+      stream, through: weights.decoder.blocks, operations, positions: position..<position + tokens.count, step: stepLimit,
+      isLast: isLast, firstToken: firstToken, demand: demand, betweenSteps: betweenSteps
+    ) { [count = operations.count, probe] block in
+      if block + 1 < count { probe?.hidden(block + 1, UnsafeBufferPointer(start: stream, count: width)) }
     }
-    let final = normed.floats(width)
-    weights.decoder.finalNorm.apply(pool, out: final, x: stream, rows: count)
-    probe?.hidden(operations.count, UnsafeBufferPointer(start: final, count: width))
-    position += count
-    lastCount = count
-    return pass.batches
+    weights.decoder.finalNorm.apply(pool, out: stream, x: stream, rows: tokens.count)
+    probe?.hidden(operations.count, UnsafeBufferPointer(start: stream, count: width))
+    position += tokens.count
+    lastCount = tokens.count
+    isOver = isLast
+    return batches
   }
 
   /// Logits of some rows of the last pass, `[rows.count, vocabularySize]`; valid until the next call.
@@ -130,15 +155,41 @@ public final class ForwardPass {
     let head = weights.outputHead
     pool.multiply(
       Product(
-        out: logits, x: normed.floats(lastCount * plan.hiddenSize) + rows.lowerBound * plan.hiddenSize, tokens: rows.count,
+        out: logits, x: hidden.floats(lastCount * plan.hiddenSize) + rows.lowerBound * plan.hiddenSize, tokens: rows.count,
         weight: head.weight, bias: head.bias))
     if plan.logitScale != 1 { mt_scale(logits, logits, plan.logitScale, count) }
     return UnsafeBufferPointer(start: logits, count: count)
   }
 
-  private func begin(_ count: Int, position: Int, firstToken: Int, demand: RoutingDemand?) {
-    (pass.count, pass.position, pass.firstToken) = (count, position, firstToken)
-    (pass.demand, pass.probe, pass.batches) = (demand, probe, [])
+  /// Brings the residual stream of a pass, `[positions.count, hiddenSize]`, through the blocks of a stack.
+  ///
+  /// - Parameter step: tokens that go through a block together.
+  /// - Returns: one batch per router, over all tokens of the pass.
+  private func flow(
+    _ stream: UnsafeMutablePointer<Float>, through blocks: [[BoundSublayer]], _ operations: [[any RunningOperation]],
+    positions: Range<Int>, step: Int, isLast: Bool, firstToken: Int, demand: RoutingDemand?,
+    betweenSteps: (Double) throws -> Void, afterBlock: (Int) -> Void = { _ in }
+  ) rethrows -> [RoutingBatch] {
+    (pass.end, pass.demand, pass.probe, pass.batches) = (positions.upperBound, demand, probe, [])
+    for (index, block) in blocks.enumerated() {
+      let first = pass.batches.count
+      for start in stride(from: 0, to: positions.count, by: step) {
+        if index + start > 0 {
+          try betweenSteps((Double(index) + Double(start) / Double(positions.count)) / Double(blocks.count))
+        }
+        pass.count = min(step, positions.count - start)
+        (pass.position, pass.firstToken) = (positions.lowerBound + start, firstToken + start)
+        let known = pass.batches.count
+        for (sublayer, operation) in zip(block, operations[index]) { run(sublayer, operation, stream + start * plan.hiddenSize) }
+        guard start > 0 else { continue }
+        let more = Array(pass.batches[known...])
+        pass.batches.removeSubrange(known...)
+        for (offset, batch) in more.enumerated() { pass.batches[first + offset].append(batch) }
+      }
+      if isLast { for operation in operations[index] { operation.reset() } }
+      afterBlock(index)
+    }
+    return pass.batches
   }
 
   /// The residual stream of a pass, `[tokens, hiddenSize]`, as it enters the first block.

@@ -117,6 +117,8 @@ final class RunningAttention: RunningOperation {
     cache = HeadCache(heads: bound.plan.keyValueHeadCount, keySize: bound.plan.headSize, valueSize: bound.plan.headSize)
   }
 
+  func reset() { cache.clear() }
+
   func run(_ pass: Pass) {
     let plan = bound.plan
     let count = pass.count
@@ -150,7 +152,8 @@ final class RunningAttention: RunningOperation {
     if let temperature = plan.temperature { heat(queries, temperature, pass) }
 
     cache.store(
-      keys: keys, keyStride: keyWidth, values: values, valueStride: keyWidth, position: pass.position, count: count)
+      keys: keys, keyStride: keyWidth, values: values, valueStride: keyWidth, position: pass.position, count: count,
+      end: pass.end)
     let mixed = pass.arena.floats(count * queryWidth)
     var call = Attention(
       out: mixed, queries: queries, keys: cache.keys, values: cache.values, tokens: count, heads: plan.headCount,

@@ -1,5 +1,5 @@
 // What attention remembers of one sequence: the keys and values of one layer, f32, each head's positions together (rows a multiple of
-// 4 KiB apart would compete for a few cache sets). Grows with the sequence and is reused for the next one.
+// 4 KiB apart would compete for a few cache sets). Grows with the sequence and is given back at its end.
 
 /// Keys `[heads, capacity, keySize]` and values `[heads, capacity, valueSize]` of one sequence.
 final class HeadCache {
@@ -21,13 +21,24 @@ final class HeadCache {
     values.deallocate()
   }
 
+  /// Forgets the sequence and gives its memory back.
+  func clear() {
+    guard capacity > 0 else { return }
+    keys.deallocate()
+    values.deallocate()
+    (keys, values) = (.allocate(capacity: 1), .allocate(capacity: 1))
+    capacity = 0
+  }
+
   /// Stores keys and values of `count` tokens whose first position is `position`.
   ///
+  /// - Parameter end: positions that will be stored soon, so that room for them is made once.
   /// - Shape: head h of token t at `keys + t * keyStride + h * keySize`, values alike.
   func store(
-    keys newKeys: UnsafePointer<Float>, keyStride: Int, values newValues: UnsafePointer<Float>, valueStride: Int, position: Int, count: Int
+    keys newKeys: UnsafePointer<Float>, keyStride: Int, values newValues: UnsafePointer<Float>, valueStride: Int, position: Int, count: Int,
+    end: Int = 0
   ) {
-    reserve(position + count, keeping: position)
+    reserve(max(position + count, end), keeping: position)
     for head in 0..<heads {
       let key = keys + (head * capacity + position) * keySize
       let value = values + (head * capacity + position) * valueSize

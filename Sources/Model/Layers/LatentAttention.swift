@@ -74,6 +74,8 @@ final class RunningLatentAttention: RunningOperation {
     cache = HeadCache(heads: plan.headCount, keySize: plan.plainSize + plan.rotatedSize, valueSize: plan.valueSize)
   }
 
+  func reset() { cache.clear() }
+
   func run(_ pass: Pass) {
     let plan = bound.plan
     let count = pass.count
@@ -116,7 +118,7 @@ final class RunningLatentAttention: RunningOperation {
     }
     cache.store(
       keys: keys, keyStride: plan.headCount * keySize, values: values, valueStride: plan.headCount * plan.valueSize,
-      position: pass.position, count: count)
+      position: pass.position, count: count, end: pass.end)
     let mixed = pass.arena.floats(count * plan.headCount * plan.valueSize)
     pass.pool.attend(
       Attention(

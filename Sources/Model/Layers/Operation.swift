@@ -34,9 +34,9 @@ extension BoundOperation {
 
 /// An operation at work on one sequence.
 protocol RunningOperation: AnyObject {
-  /// Forgets the sequence.
+  /// Forgets the sequence and gives back memory that grew with it.
   func reset()
-  /// Adds the operation's output for the pass's tokens to `pass.out`.
+  /// Adds the operation's output for the tokens at hand to `pass.out`.
   func run(_ pass: Pass)
 }
 
@@ -45,7 +45,7 @@ extension RunningOperation {
   func reset() {}
 }
 
-/// What an operation sees of the pass at hand.
+/// What an operation sees of the pass at hand, a step of which goes through it at a time.
 final class Pass {
   let pool: WorkerPool
   /// Memory until the end of the sublayer.
@@ -54,15 +54,17 @@ final class Pass {
   let hiddenSize: Int
   var probe: (any ActivationProbe)?
   var demand: RoutingDemand?
-  /// Tokens of the pass, the position of the first in its sequence, and its row in the run.
+  /// Tokens of the step at hand, the position of the first in its sequence, and its row in the run.
   var count = 0
   var position = 0
   var firstToken = 0
+  /// Position behind the last token of the pass: so many a state will hold when all its steps are done.
+  var end = 0
   /// `[count, hiddenSize]`: what the operation reads.
   var x: UnsafeMutablePointer<Float>
   /// `[count, hiddenSize]`: what it adds to.
   var out: UnsafeMutablePointer<Float>
-  /// Decisions so far, in the order of the model's routers.
+  /// Decisions so far, in the order of the model's routers: of the pass, and behind them of the step at hand.
   var batches: [RoutingBatch] = []
   /// `[encodedCount, hiddenSize]`: what the encoder made of the sequence; only in a decoder that has one.
   var encoded: UnsafeMutablePointer<Float>
@@ -78,14 +80,14 @@ final class Pass {
     encoded = x
   }
 
-  /// A product over the pass's tokens, rows contiguous.
+  /// A product over the step's tokens, rows contiguous.
   func product(
     _ out: UnsafeMutablePointer<Float>, _ linear: Linear, from x: UnsafePointer<Float>, accumulate: Bool = false
   ) -> Product {
     Product(out: out, x: x, tokens: count, weight: linear.weight, bias: linear.bias, accumulate: accumulate)
   }
 
-  /// `W x + b` of the pass's tokens, in the arena.
+  /// `W x + b` of the step's tokens, in the arena.
   func project(_ linear: Linear, from x: UnsafePointer<Float>) -> UnsafeMutablePointer<Float> {
     let out = arena.floats(count * linear.weight.rows)
     pool.multiply(product(out, linear, from: x))

@@ -18,9 +18,10 @@ public struct Verifier {
   private let model: LanguageModel
   private let forward: ForwardPass
 
-  public init(_ model: LanguageModel, threads: Int? = nil, passLimit: Int = 512) {
+  /// - Parameters: as of `ForwardPass`.
+  public init(_ model: LanguageModel, threads: Int? = nil, passLimit: Int = 4096, stepLimit: Int = 512) {
     self.model = model
-    forward = ForwardPass(model, threads: threads, passLimit: passLimit)
+    forward = ForwardPass(model, threads: threads, passLimit: passLimit, stepLimit: stepLimit)
   }
 
   /// Runs `sequences` and compares.
@@ -37,9 +38,12 @@ public struct Verifier {
       let demand = RoutingDemand(logitsEvery: 1)
       if let tokens = sequence.encoder { capture.add(forward.encode(tokens, demand: demand)) }
       for start in stride(from: 0, to: sequence.tokens.count, by: forward.passLimit) {
-        let tokens = sequence.tokens[start..<min(start + forward.passLimit, sequence.tokens.count)]
-        capture.add(forward.advance(tokens, demand: demand))
-        if names.contains("logits") { capture.append("logits", forward.logits(0..<tokens.count)) }
+        let end = min(start + forward.passLimit, sequence.tokens.count)
+        capture.add(forward.advance(sequence.tokens[start..<end], isLast: end == sequence.tokens.count, demand: demand))
+        guard names.contains("logits") else { continue }
+        for row in stride(from: 0, to: end - start, by: forward.stepLimit) {
+          capture.append("logits", forward.logits(row..<min(row + forward.stepLimit, end - start)))
+        }
       }
     }
     var comparison = Comparison(expected: expected, capture: capture, routers: model.routers)

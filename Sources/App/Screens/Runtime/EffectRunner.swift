@@ -28,6 +28,8 @@ struct SessionSettings: Sendable {
   /// Trace that live sessions are appended to; nil: the default one.
   var traceFile: String?
   var sampling = SamplingSettings(temperature: 0.8, seed: 1)
+  /// Where models are looked for.
+  var places = ModelPlaces.ofUser
 }
 
 final class EffectRunner {
@@ -64,6 +66,10 @@ final class EffectRunner {
     case .startEngine(let path, let source): start(path, source: source)
     case .closeEngine: closeEngine(.completed)
     case .listRuns: listRuns()
+    case .findModels:
+      background { [post, places = settings.places] in
+        post(.models(ModelShelf(listing: ModelListing(places.everything()), places: places.places)))
+      }
     case .readTexts(let path):
       background { [post] in post(.texts(Self.attempt { try TextFile.read(path) }, path: path)) }
     case .findUncertain(let query):
@@ -94,8 +100,10 @@ final class EffectRunner {
   // MARK: - Opening
 
   private func open(_ text: String) {
-    if FileManager.default.fileExists(atPath: text + "/config.json") {
-      background { [post, sampling = settings.sampling] in
+    if ModelPlaces.isModel(text) {
+      background { [post, sampling = settings.sampling, options = settings.engine] in
+        // What cannot be opened leaves what is open as it is.
+        if case .failure(let failure) = Self.attempt({ _ = try options.open(text) }) { return post(.loading(.failed(failure))) }
         let corpus = PromptFeed.corpus(besideModel: text)
         let texts = corpus.flatMap { try? TextFile.read($0) } ?? []
         post(.modelChosen(text, PromptFeed(texts, sampling: sampling), source: corpus ?? "prompt"))
