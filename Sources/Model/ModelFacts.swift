@@ -36,6 +36,18 @@ public struct ModelFacts: Sendable {
 extension Checkpoint {
   var parameterCount: Int { tensors.reduce(0) { $0 + $1.elementCount } }
   var weightBytes: Int { tensors.reduce(0) { $0 + $1.byteCount } }
+
+  /// SHA-256 over the files' names, sizes and contents, hex.
+  func hash(progress: (Int) -> Void) throws -> String {
+    var hash = SHA256()
+    for file in files {
+      let name = file.path.split(separator: "/").last.map(String.init) ?? file.path
+      let bytes = try FileBytes(path: file.path)
+      Array("\(name)\n\(bytes.byteCount)\n".utf8).withUnsafeBytes { hash.update($0) }
+      try hash.update(bytes, progress: progress)
+    }
+    return hash.hexDigest()
+  }
 }
 
 extension LanguageModel {
@@ -59,7 +71,6 @@ extension LanguageModel {
       routerPrecision: operations.compactMap(\.routerPrecision).first.map { "\($0)" } ?? "none")
   }
 
-  /// Who this model is, for a trace, as far as headers say: the hashes of its files are empty.
   public var identity: ModelIdentity {
     let facts = facts()
     return ModelIdentity(
@@ -67,26 +78,29 @@ extension LanguageModel {
       tokenizerHash: "", layerCount: layerCount, vocabularySize: vocabularySize)
   }
 
-  /// Who this model is, with hashes: this reads every file once.
-  ///
-  /// - Parameter progress: called now and then with bytes read since the last time.
-  /// - Throws: `FormatError` when a file cannot be read.
   public func hashedIdentity(progress: (Int) -> Void = { _ in }) throws -> ModelIdentity {
-    var hash = SHA256()
-    for file in weights.checkpoint.files {
-      let name = file.path.split(separator: "/").last.map(String.init) ?? file.path
-      let bytes = try FileBytes(path: file.path)
-      Array("\(name)\n\(bytes.byteCount)\n".utf8).withUnsafeBytes { hash.update($0) }
-      try hash.update(bytes, progress: progress)
-    }
     let tokenizer = path + "/tokenizer.json"
     let metadataHash = GGUFFile.isAt(path) ? try? openTokenizer().contentHash : nil
     var identity = identity
-    identity.filesHash = hash.hexDigest()
+    identity.filesHash = try weights.checkpoint.hash(progress: progress)
     identity.tokenizerHash = try metadataHash ?? (FileStatus.exists(tokenizer) ? SHA256.hexDigest(ofFile: tokenizer) : "")
     return identity
   }
 }
+
+/// A model that can say which one it is.
+public protocol IdentifiedModel: Sendable {
+  /// For a trace, as far as headers say: the hashes of its files are empty.
+  var identity: ModelIdentity { get }
+  /// The same with hashes: this reads every file once.
+  ///
+  /// - Parameter progress: called now and then with bytes read since the last time.
+  /// - Throws: `FormatError` when a file cannot be read.
+  func hashedIdentity(progress: (Int) -> Void) throws -> ModelIdentity
+}
+
+extension LanguageModel: IdentifiedModel {}
+extension DenoisingModel: IdentifiedModel {}
 
 extension ModelFacts.Stored {
   /// By element type, largest first.

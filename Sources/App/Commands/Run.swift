@@ -86,7 +86,7 @@ struct Run: ParsableCommand {
   }
 
   /// Lets the hash of the weights be finished, unless the run was stopped: then it stays unknown.
-  private func finish(_ hashing: IdentityHashing, of bytes: Int) {
+  func finish(_ hashing: IdentityHashing, of bytes: Int) {
     var progress = Progress("hashing", enabled: !noProgress && !quiet)
     while !hashing.wait(seconds: 0.1), Interruption.signal == nil {
       progress.update(done: hashing.bytesRead >> 20, of: bytes >> 20, unit: "MB")

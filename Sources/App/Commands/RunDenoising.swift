@@ -59,7 +59,9 @@ extension Run {
     let noise = try images.noise.map { NoiseSource.given(try GivenNoise(SafetensorsFile(path: $0), for: request, of: model)) }
     let pass = DenoisingPass(model, threads: engine.threads)
     let denoiser = Denoiser(pass, request, noise: noise)
+    if !quiet { for (key, value) in model.assumed { StandardError.write("note: \(key) = \(value) is assumed; the file does not say\n") } }
     var writer: TraceWriter?
+    let hashing = IdentityHashing()
     if !recording.noTrace {
       let guidance = request.guidance.map { "guidance \(Show.fixed(Double($0), 2))" } ?? "no guidance"
       let description = RunDescription(
@@ -71,7 +73,9 @@ extension Run {
       let samples = request.classes.enumerated().map {
         SequenceDescription(name: "sample \($0)", labels: ["class": model.className($1)])
       }
-      writer = try recording.open(description, sequences: samples, traces: traces, pieces: { _ in nil })
+      let opened = try recording.open(description, sequences: samples, traces: traces, pieces: { _ in nil })
+      hashing.begin(model) { identity in opened.revise { $0.model = identity } }
+      writer = opened
     }
     var outcome = DenoisingResult(model: model, request: request)
     do {
@@ -87,6 +91,8 @@ extension Run {
         if ended { outcome.samples += denoiser.group.count }
       }
       outcome.seconds = steadyClock() - start
+      progress.finish()
+      finish(hashing, of: model.facts().weightBytes)
       try writer?.finish(Interruption.signal == nil ? .completed : .stopped)
     } catch {
       try? writer?.finish(.failed(reason: Failure.message(of: error)))

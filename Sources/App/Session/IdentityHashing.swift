@@ -16,7 +16,7 @@ final class IdentityHashing: Sendable {
   /// Begins to read the model's files.
   ///
   /// - Parameter found: called on another thread. A file that can no longer be read leaves the hash unknown, which the run says.
-  func begin(_ model: LanguageModel, found: @escaping @Sendable (ModelIdentity) -> Void) {
+  func begin(_ model: any IdentifiedModel, found: @escaping @Sendable (ModelIdentity) -> Void) {
     DispatchQueue.global(qos: .utility).async(group: work) { [self] in
       guard let identity = try? model.hashedIdentity(progress: { self.bytes.add($0, ordering: .relaxed) }) else { return }
       found(identity)

@@ -91,11 +91,16 @@ extension DenoisingModel {
       routerPrecision: weights.routerPrecision.map { "\($0)" } ?? "none")
   }
 
-  /// Who this model is, for a trace, as far as headers say: the hashes of its files are empty.
   public var identity: ModelIdentity {
     let facts = facts()
     return ModelIdentity(
       name: name, family: family, path: path, filesHash: "", quantization: facts.quantization, routerPrecision: facts.routerPrecision,
       tokenizerHash: "", layerCount: layerCount, vocabularySize: 0)
+  }
+
+  public func hashedIdentity(progress: (Int) -> Void = { _ in }) throws -> ModelIdentity {
+    var identity = identity
+    identity.filesHash = try weights.checkpoint.hash(progress: progress)
+    return identity
   }
 }
