@@ -4,7 +4,7 @@ The published recipe at a small size: x_t = (1 - t) x + t noise, the model answe
 second half, the published model's variance, stays untrained), t from a logistic normal, a class left out one time in ten. Checkpoints hold everything
 that is needed to go on; a killed run continues from the last one.
 
-    python tools/train_dit/train.py --out DIR --steps 40000"""
+    . tools/train_lm/environment.sh && python tools/train_dit/train.py --out DIR --steps 40000"""
 
 import argparse
 import copy
@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -19,14 +20,15 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import dit_model  # noqa: E402
 from train_dit import draw  # noqa: E402
+from train_lm.muon import Muon  # noqa: E402
 
 SHAPE = dict(size=32, patch=4, channels=3, width=96, depth=6, heads=6, experts=8, top_k=2, shared=2, classes=len(draw.CLASSES))
 
 
 def rate(step, arguments):
-    """Linear warm-up, a long constant stretch, and a straight way down over the last `decay` steps: the end may be chosen while training runs."""
+    """Share of the full learning rate: a linear warm-up, a long constant stretch, and a straight way down over the last `decay` steps: the end may be chosen while training runs."""
     rise, fall = (step + 1) / arguments.warmup, (arguments.steps - step) / arguments.decay
-    return arguments.rate * max(0.02, min(1.0, rise, fall))
+    return max(0.02, min(1.0, rise, fall))
 
 
 def loss_of(model, images, labels, generator, arguments):
@@ -48,7 +50,8 @@ def main():
     parser.add_argument("--steps", type=int, default=40000)
     parser.add_argument("--decay", type=int, default=5000, help="steps at the end over which the rate falls")
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--rate", type=float, default=1e-3, help="of AdamW: embeddings, routers, modulation, output")
+    parser.add_argument("--inner-rate", type=float, default=0.01, help="of Muon: attention and experts")
     parser.add_argument("--warmup", type=int, default=300)
     parser.add_argument("--balance", type=float, default=0.005)
     parser.add_argument("--average", type=float, default=0.999)
@@ -63,37 +66,48 @@ def main():
     model = dit_model.DiTMoE(**SHAPE)
     dit_model.start_training(model)
     average = copy.deepcopy(model).eval().requires_grad_(False)
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=arguments.rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    trained = [p for _, p in named]
+    inner = [p for name, p in named if (".moe." in name and "gate.weight" not in name) or (".attn." in name and p.dim() == 2)]
+    chosen_for_muon = set(map(id, inner))
+    optimizers = [
+        torch.optim.AdamW([p for p in trained if id(p) not in chosen_for_muon], lr=arguments.rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True),
+        Muon([{"params": inner}], lr=arguments.inner_rate, weight_decay=0.0),
+    ]
+    pool = ThreadPoolExecutor(arguments.threads)
     generator = torch.Generator().manual_seed(11)
     step, checkpoint = 0, arguments.out / "checkpoint.pt"
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
+        for optimizer, known in zip(optimizers, state["optimizers"]):
+            optimizer.load_state_dict(known)
         generator.set_state(state["generator"])
         step = state["step"]
     pixels, labels = draw.dataset(arguments.images, seed=1)
     pixels, labels = torch.from_numpy(pixels), torch.from_numpy(labels)
 
     def save():
-        torch.save(dict(model=model.state_dict(), average=average.state_dict(), optimizer=optimizer.state_dict(),
+        torch.save(dict(model=model.state_dict(), average=average.state_dict(), optimizers=[optimizer.state_dict() for optimizer in optimizers],
                         generator=generator.get_state(), step=step), checkpoint.with_suffix(".new"))
         os.replace(checkpoint.with_suffix(".new"), checkpoint)
 
     start = saved = reported = time.time()
     errors = []
     while step < arguments.steps and time.time() - start < arguments.minutes * 60:
-        for group in optimizer.param_groups:
-            group["lr"] = rate(step, arguments)
+        share = rate(step, arguments)
+        for optimizer, highest in zip(optimizers, (arguments.rate, arguments.inner_rate)):
+            for group in optimizer.param_groups:
+                group["lr"] = share * highest
         chosen = torch.randint(len(labels), (arguments.batch,), generator=generator)
         images = pixels[chosen].float() / 127.5 - 1
         error, loss, balance = loss_of(model, images, labels[chosen], generator, arguments)
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
+        optimizers[0].step()
+        optimizers[1].step(pool)
         step += 1
         keep = min(arguments.average, (1 + step) / (10 + step))
         with torch.no_grad():

@@ -15,13 +15,17 @@ struct DenoisingOptions: ParsableArguments {
   @Option(help: "\(SamplingRule.names) (default: the model's).") var sampler: String?
   @Option(help: ArgumentHelp("Take the noise from this safetensors file instead of the seed.", valueName: "file")) var noise: String?
   @Option(help: ArgumentHelp("Samples that share a pass: speed and memory only.", valueName: "n")) var batch: Int?
-  @Option(name: .shortAndLong, help: ArgumentHelp("Write the samples as one PNG picture.", valueName: "file")) var output: String?
+  @Option(name: .shortAndLong, help: ArgumentHelp("Write the samples: FILE.png, one picture; FILE.safetensors, latents and classes.", valueName: "file"))
+  var output: String?
 
   func validate() throws {
     for (name, value) in [("--images", images), ("--steps", steps), ("--batch", batch)] {
       if let value, value < 1 { throw ValidationError("\(name): expected at least 1, found \(value)") }
     }
     if let cfg, !cfg.isFinite { throw ValidationError("--cfg: expected a number, found \(cfg)") }
+    if let output, !output.hasSuffix(".png"), !output.hasSuffix(".safetensors") {
+      throw ValidationError("--output: expected a name that ends in .png or .safetensors, found \(output)")
+    }
     if let sampler, SamplingRule(name: sampler) == nil {
       throw ValidationError("--sampler: expected one of \(SamplingRule.names), found \(sampler)")
     }
@@ -99,7 +103,7 @@ extension Run {
       throw error
     }
     outcome.trace = try writer.map { try TraceSummary($0) }
-    if let output = images.output { try outcome.writePicture(to: output) }
+    if let output = images.output { try outcome.write(to: output) }
     if !quiet { StandardOutput.write(json ? outcome.json : outcome.text) }
     if let status = Interruption.status { throw Failure(status, "stopped; the trace is whole up to here") }
     if let failed = outcome.trace?.failedChecks, !failed.isEmpty {
@@ -118,7 +122,8 @@ struct DenoisingResult {
   var sampleSteps = 0
   var seconds = 0.0
   var trace: TraceSummary?
-  private var pictures: [Picture] = []
+  /// `[samples, channels, inputSize, inputSize]`: those to be written.
+  private var latents: [Float] = []
   private var output: String?
 
   init(model: DenoisingModel, request: DenoisingRequest) {
@@ -128,20 +133,40 @@ struct DenoisingResult {
 
   var stepsPerSecond: Double { seconds > 0 ? Double(sampleSteps) / seconds : 0 }
 
-  mutating func keep(_ denoiser: Denoiser) {
-    let count = denoiser.latents.count / max(1, denoiser.group.count)
-    for index in 0..<denoiser.group.count { pictures.append(model.picture(of: denoiser.latents[index * count..<(index + 1) * count])) }
+  mutating func keep(_ denoiser: Denoiser) { latents += denoiser.latents }
+
+  /// - Throws: `FormatError.system` when the file cannot be written, `Failure` for a picture that PNG cannot hold.
+  mutating func write(to path: String) throws {
+    if path.hasSuffix(".png") { try writePicture(to: path) } else { try writeTensors(to: path) }
+    output = path
   }
 
-  mutating func writePicture(to path: String) throws {
-    let columns = Int(Double(pictures.count).squareRoot().rounded(.up))
-    let notes: [(key: String, value: String)] = [
+  private func writeTensors(to path: String) throws {
+    let classes = request.classes.prefix(samples).map { Int32($0) }
+    let writer = try SafetensorsWriter(
+      path: path,
+      tensors: [
+        .init("latent", .f32, [samples, model.channels, model.inputSize, model.inputSize]), .init("class", .i32, [samples]),
+      ], metadata: notes)
+    try writer.append(latents, to: "latent")
+    try writer.append(classes, to: "class")
+    try writer.finish()
+  }
+
+  private var notes: [(key: String, value: String)] {
+    let guidance = request.guidance.map { "\($0)" } ?? "none"
+    return [
       ("Software", "moetop \(Version.number)"), ("Title", model.name),
-      ("Comment", "\(request.rule.name), \(request.steps) steps, guidance \(request.guidance.map { "\($0)" } ?? "none"), seed \(request.seed)"),
+      ("Comment", "\(request.rule.name), \(request.steps) steps, guidance \(guidance), seed \(request.seed)"),
     ]
+  }
+
+  private func writePicture(to path: String) throws {
+    let size = latents.count / max(1, samples)
+    let pictures = (0..<samples).map { model.picture(of: latents[$0 * size..<($0 + 1) * size]) }
+    let columns = Int(Double(pictures.count).squareRoot().rounded(.up))
     let whole = Picture.grid(pictures, columns: columns)
     try PNGFile.write(pixels: whole.pixels, width: whole.width, height: whole.height, notes: notes, to: path)
-    output = path
   }
 
   var text: String {
@@ -153,7 +178,8 @@ struct DenoisingResult {
       "made     \(samples) of \(request.classes.count) samples, \(request.steps) steps of \(request.rule.name), \(branches)  "
         + "\(Show.fixed(stepsPerSecond, 1)) steps/s  \(Show.fixed(seconds, 2)) s")
     if let output {
-      lines.append("picture  \(output)" + (model.worksOnPixels ? "" : "  (a linear likeness of the latents, not decoded)"))
+      let isLikeness = output.hasSuffix(".png") && !model.worksOnPixels
+      lines.append("images   \(output)" + (isLikeness ? "  (a linear likeness of the latents, not decoded)" : ""))
     }
     if let trace {
       lines.append("run \(trace.run)    \(trace.file)#\(trace.run)  \(trace.sizeText)")
@@ -179,7 +205,7 @@ struct DenoisingResult {
           writer.member("steps_per_second", stepsPerSecond)
         }
       }
-      writer.member("picture", output)
+      writer.member("images", output)
       if let trace { trace.write(to: &writer) }
     }
     return writer.text + "\n"
