@@ -5,9 +5,10 @@
 /// Reads one pickle of protocol 2 to 5.
 struct PickleMachine {
   /// A pickle of a checkpoint names tensors, it does not hold them: 40 blocks of 16 experts with the optimizer's state take 2 MB.
-  static let byteLimit = 64 << 20
+  static let byteLimit = 32 << 20
   static let stackLimit = 1 << 20
   static let depthLimit = 1000
+  /// Of tuples, lists, dictionaries and tensors, and of remembered values.
   static let containerLimit = 1 << 22
   static let lineLimit = 256
 
@@ -49,7 +50,7 @@ struct PickleMachine {
       instruction = known
       if known == .stop { return try finish() }
       try step()
-      guard stack.count <= Self.stackLimit, marks.count <= Self.depthLimit,
+      guard stack.count <= Self.stackLimit, marks.count <= Self.depthLimit, memo.count <= Self.containerLimit,
         heap.sequences.count + heap.dictionaries.count + heap.tensors.count + heap.storages.count <= Self.containerLimit
       else {
         throw malformed(
