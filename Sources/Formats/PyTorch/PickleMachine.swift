@@ -78,13 +78,14 @@ struct PickleMachine {
     case .frame: _ = try integer(UInt64.self)
     case .mark: marks.append(stack.count)
     case .none: stack.append(.none)
-    case .newtrue: stack.append(.bool(true))
-    case .newfalse: stack.append(.bool(false))
+    case .newtrue, .newfalse: stack.append(.bool)
     case .binint: stack.append(.int(Int(try integer(Int32.self))))
     case .binint1: stack.append(.int(Int(try integer(UInt8.self))))
     case .binint2: stack.append(.int(Int(try integer(UInt16.self))))
     case .long1: stack.append(longInteger(try take(Int(try integer(UInt8.self)))))
-    case .binfloat: stack.append(.float(Double(bitPattern: try integer(UInt64.self).byteSwapped)))
+    case .binfloat:
+      _ = try take(8)
+      stack.append(.float)
     case .binunicode: stack.append(.string(try take(Int(try integer(UInt32.self)))))
     case .shortBinunicode: stack.append(.string(try take(Int(try integer(UInt8.self)))))
     case .binbytes:
