@@ -5,9 +5,10 @@
 /// Reads one pickle of protocol 2 to 5.
 struct PickleMachine {
   /// A pickle of a checkpoint names tensors, it does not hold them: 40 blocks of 16 experts with the optimizer's state take 2 MB.
-  static let byteLimit = 64 << 20
+  static let byteLimit = 32 << 20
   static let stackLimit = 1 << 20
   static let depthLimit = 1000
+  /// Of tuples, lists, dictionaries and tensors, and of remembered values.
   static let containerLimit = 1 << 22
   static let lineLimit = 256
 
@@ -49,7 +50,7 @@ struct PickleMachine {
       instruction = known
       if known == .stop { return try finish() }
       try step()
-      guard stack.count <= Self.stackLimit, marks.count <= Self.depthLimit,
+      guard stack.count <= Self.stackLimit, marks.count <= Self.depthLimit, memo.count <= Self.containerLimit,
         heap.sequences.count + heap.dictionaries.count + heap.tensors.count + heap.storages.count <= Self.containerLimit
       else {
         throw malformed(
@@ -77,13 +78,14 @@ struct PickleMachine {
     case .frame: _ = try integer(UInt64.self)
     case .mark: marks.append(stack.count)
     case .none: stack.append(.none)
-    case .newtrue: stack.append(.bool(true))
-    case .newfalse: stack.append(.bool(false))
+    case .newtrue, .newfalse: stack.append(.bool)
     case .binint: stack.append(.int(Int(try integer(Int32.self))))
     case .binint1: stack.append(.int(Int(try integer(UInt8.self))))
     case .binint2: stack.append(.int(Int(try integer(UInt16.self))))
     case .long1: stack.append(longInteger(try take(Int(try integer(UInt8.self)))))
-    case .binfloat: stack.append(.float(Double(bitPattern: try integer(UInt64.self).byteSwapped)))
+    case .binfloat:
+      _ = try take(8)
+      stack.append(.float)
     case .binunicode: stack.append(.string(try take(Int(try integer(UInt32.self)))))
     case .shortBinunicode: stack.append(.string(try take(Int(try integer(UInt8.self)))))
     case .binbytes:

@@ -5,9 +5,9 @@
 /// A value on the stack of the machine.
 enum PickleValue {
   case none
-  case bool(Bool)
+  case bool
+  case float
   case int(Int)
-  case float(Double)
   /// Bytes of text in the file; not yet known to be UTF-8.
   case string(Range<Int>)
   /// Containers and what torch builds, by their number in `PickleHeap`.

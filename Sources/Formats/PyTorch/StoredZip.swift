@@ -154,7 +154,7 @@ private struct ZipReader {
     guard method == 0 else {
       throw .unsupported(
         file: file.path, place: titled, found: method == 8 ? "a compressed (deflated) entry" : "compression method \(method)",
-        hint: "torch.save stores its entries as they are; if you trust the file, load and save it with torch")
+        hint: "torch.save stores its entries as they are; of a TorchScript program, save the state_dict() with torch.save")
     }
     var fields = [20, 24, 42].map { UInt64(self.number(UInt32.self, at: start + $0)) }
     try widen(&fields, rawName.upperBound..<(rawName.upperBound + extraCount), titled)
