@@ -48,6 +48,10 @@ let package = Package(
       swiftSettings: strictSwift),
 
     .target(name: "Support", path: "Tests/Support", swiftSettings: strictSwift),
+    .target(name: "CMemoryMeter", path: "Tests/CMemoryMeter", cSettings: strictC),
+    .executableTarget(
+      name: "fuzz", dependencies: ["Model", "Routing", "Formats", "Support", "CMemoryMeter"], path: "Tests/Fuzz",
+      swiftSettings: strictSwift),
     tests(of: "Kernel", ["CKernels", "Model", "Formats"]),
     tests(of: "Routing", ["Routing"]),
     tests(of: "Formats", ["Formats"]),

@@ -25,7 +25,7 @@ extension GGUFFile: TensorFile {}
 ///
 /// `@unchecked Sendable`: the file maps are read-only, and everything else is filled while the model is bound, before it is shared.
 final class Checkpoint: @unchecked Sendable {
-  /// As the opener named it.
+  /// The file that says which tensors there are: of several the index, or the first.
   let path: String
   let files: [any TensorFile]
   private let tensorByName: [String: TensorView]
@@ -43,14 +43,15 @@ final class Checkpoint: @unchecked Sendable {
   /// - Parameter scaleBlock: `weight_block_size` of the configuration.
   /// - Throws: `ModelError.noCheckpoint` when neither is there; `FormatError` for a damaged file.
   init(directory: String, scaleBlock: (rows: Int, columns: Int) = (128, 128)) throws {
-    path = directory
     names = nil
     self.scaleBlock = scaleBlock
     let index = directory + "/model.safetensors.index.json"
     let single = directory + "/model.safetensors"
     if FileStatus.exists(index) {
+      path = index
       files = try SafetensorsIndex(path: index).openShards()
     } else if FileStatus.exists(single) {
+      path = single
       files = [try SafetensorsFile(path: single)]
     } else {
       throw ModelError.noCheckpoint(path: directory, why: "there is no model.safetensors and no model.safetensors.index.json")
