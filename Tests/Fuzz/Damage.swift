@@ -34,9 +34,11 @@ enum Damage: CustomStringConvertible {
     }
   }
 
-  /// Every one in `wild` cases flips this many bits among the values instead of one anywhere.
-  static let wild = 20
+  /// One in so many cases flips this many bits among the values, instead of one anywhere.
+  static let wildEvery = 20
   static let wildFlips = 64
+
+  var isWild: Bool { if case .flips(let flips) = self { flips.count > 1 } else { false } }
 
   /// All of a file's, flips first, then cuts, the longest rest first: so each can be made from the one before.
   ///
@@ -48,7 +50,7 @@ enum Damage: CustomStringConvertible {
       .flips((0..<number).map { _ in (Int.random(in: range, using: &random), UInt8.random(in: 0..<8, using: &random)) })
     }
     let flips = (0..<counts.flips).map { index in
-      if index % wild == wild - 1, structure < count { return flips(wildFlips, in: structure..<count) }
+      if index % wildEvery == wildEvery - 1, structure < count { return flips(wildFlips, in: structure..<count) }
       return flips(1, in: 0..<(index % 2 == 0 ? structure : count))
     }
     let lengths = (0..<counts.truncations).map { _ in Int.random(in: 0..<count, using: &random) }
