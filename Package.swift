@@ -51,6 +51,10 @@ let package = Package(
 
     .target(name: "Support", path: "Tests/Support", swiftSettings: strictSwift),
     .target(name: "PngReading", path: "Tests/PngReading", cSettings: strictC, linkerSettings: [.linkedLibrary("png")]),
+    .target(name: "CMemoryMeter", path: "Tests/CMemoryMeter", cSettings: strictC),
+    .executableTarget(
+      name: "fuzz", dependencies: ["Model", "Routing", "Formats", "Support", "CMemoryMeter"], path: "Tests/Fuzz",
+      swiftSettings: strictSwift),
     tests(of: "Kernel", ["CKernels", "Model", "Formats"]),
     tests(of: "Routing", ["Routing"]),
     tests(of: "Formats", ["Formats"]),

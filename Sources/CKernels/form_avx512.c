@@ -10,6 +10,7 @@
 enum { widen_above = 32 };
 
 #include "vector_avx512.h"
+#include "vector_x86.h"
 
 #include "body_math.h"
 #include "body_dequant.h"

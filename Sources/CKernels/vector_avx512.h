@@ -75,12 +75,3 @@ MT_INLINE float v_sum(vf a) {
   return sums[0];
 }
 MT_INLINE float v_largest(vf a) { return _mm512_reduce_max_ps(a); }
-
-#define MT_HAS_LOOKUP 1
-/// The entries of a table for the low and the high halves of 16 bytes.
-MT_INLINE void lookup_halves(int8_t *low, int8_t *high, const uint8_t *bytes, const int8_t *table) {
-  const __m128i entries = _mm_loadu_si128((const __m128i *)table), halves = _mm_loadu_si128((const __m128i *)bytes);
-  const __m128i mask = _mm_set1_epi8(15);
-  _mm_storeu_si128((__m128i *)low, _mm_shuffle_epi8(entries, _mm_and_si128(halves, mask)));
-  _mm_storeu_si128((__m128i *)high, _mm_shuffle_epi8(entries, _mm_and_si128(_mm_srli_epi16(halves, 4), mask)));
-}

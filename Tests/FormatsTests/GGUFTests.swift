@@ -111,6 +111,7 @@ struct GGUFBytes {
     #expect(file["tokens"]?.array?.strings == ["a", "", "bcd"] && file["tokens"]?.array?.integers == nil)
     let nested = try #require(file["nested"]?.array)
     #expect(nested.elements.compactMap { $0.array?.integers } == [[1, 2], [3]])
+    #expect(nested.elements.compactMap { $0.array?.largestInteger } == [2, 3] && file["tokens"]?.array?.largestInteger == nil)
   }
 
   @Test func placesTensors() throws {
@@ -150,6 +151,13 @@ struct GGUFBytes {
     try refusal(pairs(1) { $0.pair("k", 7) { $0.add(UInt8(2)) } }, "a flag is 2, not 0 or 1")
     try refusal(pairs(1) { $0.pair("k", 8) { $0.add(UInt64(1) << 60) } }, "metadata \"k\" (length) at byte 37: claims 1152921504606846976")
     try refusal(pairs(1) { $0.add(UInt64(40)) }, "metadata key")
+    try refusal(
+      pairs(1) {
+        $0.pair("k", 8) { file in
+          file.add(UInt64(2))
+          file.bytes += [0x41, 0xFF]
+        }
+      }, "metadata \"k\" at byte 37: is not UTF-8")
     try refusal(
       pairs(1) {
         $0.add(UInt64(1))

@@ -146,6 +146,10 @@ import Testing
     }
     let missing = try directory.write(Array(#"{"weight_map":{"zz":"model-1.safetensors"}}"#.utf8), to: "missing.json")
     #expect(throws: FormatError.self) { try SafetensorsIndex(path: missing).openShards() }
+    // A shard that is not there is the index's error: its name may be what is damaged.
+    let lost = try directory.write(Array(#"{"weight_map":{"b":"model-9.safetensors"}}"#.utf8), to: "lost.json")
+    let error = #expect(throws: FormatError.self) { try SafetensorsIndex(path: lost).openShards() }
+    #expect(error.map { "\($0)" }?.hasPrefix("\(lost): weight_map: names \"model-9.safetensors\"") == true)
     let absent = try directory.write(Array(#"{"weight_map":{"zz":"none.safetensors"}}"#.utf8), to: "absent.json")
     #expect(throws: FormatError.self) { try SafetensorsIndex(path: absent).openShards() }
   }

@@ -81,7 +81,7 @@ struct ModelRobustnessTests {
       var rest = tensors
       rest.remove(at: index)
       try StoredTensor.write(rest, to: path)
-      #expect(throws: ModelError.missingTensor(file: folder.path, name: name)) { try LanguageModel(path: folder.path) }
+      #expect(throws: ModelError.missingTensor(file: path, name: name)) { try LanguageModel(path: folder.path) }
 
       var wrong = tensors
       wrong[index].shape[0] += 1
@@ -93,25 +93,6 @@ struct ModelRobustnessTests {
         continue
       }
       #expect(expected == tensors[index].shape)
-    }
-  }
-
-  @Test(arguments: ModelFixture.named("mixtral", "phimoe"))
-  func aDamagedFileIsRefused(_ fixture: ModelFixture) throws {
-    var random = SeededRandom(seed: 5)
-    let bytes = try Data(contentsOf: URL(fileURLWithPath: fixture.file("model.safetensors")))
-    let folder = try fixture.linked(without: ["model.safetensors"])
-    for _ in 0..<40 {
-      try folder.write(bytes.prefix(Int.random(in: 0..<bytes.count, using: &random)), to: "model.safetensors")
-      let error = #expect(throws: FormatError.self) { try LanguageModel(path: folder.path) }
-      #expect(error.map { "\($0)" }?.contains("model.safetensors") == true)
-    }
-    let headerSize = bytes.prefix(2).enumerated().reduce(8) { $0 + Int($1.element) << (8 * $1.offset) }
-    for _ in 0..<200 {
-      var damaged = bytes
-      damaged[Int.random(in: 0..<headerSize, using: &random)] ^= 1 << UInt8.random(in: 0..<8, using: &random)
-      try folder.write(damaged, to: "model.safetensors")
-      do { _ = try LanguageModel(path: folder.path) } catch is FormatError {} catch is ModelError {}
     }
   }
 

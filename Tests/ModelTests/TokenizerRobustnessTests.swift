@@ -60,6 +60,27 @@ import Testing
     }
   }
 
+  private func smallTokenizer(vocabulary: String, pattern: String) throws -> Tokenizer {
+    let text = """
+      {"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "\(pattern)"}, "behavior": "Isolated", "invert": false},
+       "model": {"type": "BPE", "vocab": \(vocabulary), "merges": []}}
+      """
+    return try Tokenizer(json: JSON.parse(text: text, name: "tokenizer.json"))
+  }
+
+  /// One id of many digits in a short file would make tables of that length.
+  @Test func aHugeIdentifierIsRefused() throws {
+    let error = #expect(throws: FormatError.self) { try smallTokenizer(vocabulary: #"{"a": 0, "b": 16000000}"#, pattern: "a") }
+    #expect(error.map { "\($0)" }?.hasPrefix("tokenizer.json: model.vocab.b: expected a token id in 0...") == true)
+    #expect(try smallTokenizer(vocabulary: #"{"a": 0, "b": 4000}"#, pattern: "a").vocabularySize == 4001)
+  }
+
+  /// A pattern with ever more ways through a text is given up, not followed to the end.
+  @Test func anEndlessPatternIsGivenUp() throws {
+    let tokenizer = try smallTokenizer(vocabulary: #"{"a": 0, "b": 1}"#, pattern: "(?:a|aa)+c|b")
+    #expect(throws: FormatError.self) { try tokenizer.encode(String(repeating: "a", count: 80) + "bc", addSpecialTokens: false) }
+  }
+
   @Test func brokenFilesNeverCrash() throws {
     guard let path = Fixtures.own("tokenizers/neox-olmoe/tokenizer.json") else { return }
     let whole = try String(contentsOfFile: path, encoding: .utf8)

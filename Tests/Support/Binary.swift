@@ -10,21 +10,25 @@ public struct CommandResult: Sendable {
 }
 
 public enum Binary {
-  /// The program that MOETOP_TEST_BINARY names (the release build, say), else the built `moetop` beside the test bundle.
-  public static let path: String = {
-    if let named = ProcessInfo.processInfo.environment["MOETOP_TEST_BINARY"] { return named }
+  /// The program that MOETOP_TEST_BINARY names (the release build, say), else the built `moetop`.
+  public static let path = ProcessInfo.processInfo.environment["MOETOP_TEST_BINARY"] ?? built("moetop")
+
+  /// A program of the package, beside the test bundle.
+  public static func built(_ name: String) -> String {
     var folder = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath().deletingLastPathComponent()
     for _ in 0..<5 {
-      let candidate = folder.appendingPathComponent("moetop").path
+      let candidate = folder.appendingPathComponent(name).path
       if FileManager.default.isExecutableFile(atPath: candidate) { return candidate }
       folder.deleteLastPathComponent()
     }
-    return Fixtures.root + "/.build/debug/moetop"
-  }()
+    return Fixtures.root + "/.build/debug/" + name
+  }
 
   /// Runs to the end. The environment is empty but for what is given, so that no setting of the machine leaks in.
-  public static func run(_ arguments: [String], environment: [String: String] = [:]) throws -> CommandResult {
-    let process = start(arguments, environment: environment)
+  public static func run(
+    _ arguments: [String], program: String = path, environment: [String: String] = [:]
+  ) throws -> CommandResult {
+    let process = start(arguments, program: program, environment: environment)
     let output = Pipe()
     let errors = Pipe()
     process.standardOutput = output
@@ -39,9 +43,9 @@ public enum Binary {
   }
 
   /// A process ready to be started.
-  public static func start(_ arguments: [String], environment: [String: String] = [:]) -> Process {
+  public static func start(_ arguments: [String], program: String = path, environment: [String: String] = [:]) -> Process {
     let process = Process()
-    process.executableURL = URL(fileURLWithPath: path)
+    process.executableURL = URL(fileURLWithPath: program)
     process.arguments = arguments
     process.standardInput = FileHandle.nullDevice
     process.environment = ["LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "HOME": NSTemporaryDirectory()].merging(environment) { $1 }

@@ -88,6 +88,17 @@ public struct GGUFArray: Sendable {
   /// Every element as an integer, or nil when one is not.
   public var integers: [Int64]? { all(\.int64) }
 
+  /// The largest element, or nil when one is not an integer or there is none.
+  public var largestInteger: Int64? {
+    guard !isOfStrings else { return nil }
+    var largest: Int64?
+    for value in elements {
+      guard let element = value.int64 else { return nil }
+      largest = max(largest ?? element, element)
+    }
+    return largest
+  }
+
   /// Every element as a number, or nil when one is not.
   public var numbers: [Double]? { all(\.double) }
 
@@ -95,7 +106,9 @@ public struct GGUFArray: Sendable {
   public var bools: [Bool]? { all(\.bool) }
 
   private func all<Element>(_ part: (GGUFValue) -> Element?) -> [Element]? {
+    guard !isOfStrings else { return nil }
     var found: [Element] = []
+    found.reserveCapacity(min(count, 1 << 16))
     for value in elements {
       guard let element = part(value) else { return nil }
       found.append(element)
@@ -125,7 +138,9 @@ public struct GGUFArray: Sendable {
 extension GGUFCursor {
   /// A type tag and its value.
   mutating func value(_ what: String) throws(FormatError) -> GGUFValue {
-    try value(of: valueType(what), what)
+    let type = try valueType(what)
+    // A damaged length takes in whatever follows: that is no text, and repaired it would be three times as long.
+    return type == .string ? .string(try text(what, limit: .max)) : try value(of: type, what)
   }
 
   private mutating func valueType(_ what: String) throws(FormatError) -> GGUFValueType {

@@ -19,7 +19,12 @@ struct JSONParser {
     self.name = name
     self.offset = offset
     self.options = options
-    entries.reserveCapacity(count / 12 + 16)
+    // Every value but the root comes after one of these bytes: room for all of them, so that the table need not grow; not for a text
+    // that only pretends to hold so many.
+    let places = UnsafeBufferPointer(start: text, count: count).reduce(1) { places, byte in
+      places + (byte == ascii(",") || byte == ascii(":") || byte == ascii("[") || byte == ascii("{") ? 1 : 0)
+    }
+    entries.reserveCapacity(min(places, count / 4 + 16))
   }
 
   mutating func parse() throws(FormatError) -> ContiguousArray<JSONDocument.Entry> {

@@ -40,7 +40,14 @@ public struct SafetensorsIndex: Sendable {
   /// Opens every shard, in the order of `shardNames`, and checks that each holds the tensors the table places there.
   public func openShards() throws(FormatError) -> [SafetensorsFile] {
     var shards: [SafetensorsFile] = []
-    for name in shardNames { shards.append(try SafetensorsFile(path: "\(directory)/\(name)")) }
+    for name in shardNames {
+      guard FileStatus.exists("\(directory)/\(name)") else {
+        throw .malformed(
+          file: path, place: "weight_map", problem: "names \(quoted(name, limit: 255)), which is not beside it",
+          hint: "is the download complete?")
+      }
+      shards.append(try SafetensorsFile(path: "\(directory)/\(name)"))
+    }
     for (tensor, shard) in shardIndexByTensor where shards[shard][tensor] == nil {
       throw .malformed(
         file: path, place: "weight_map", problem: "tensor \(quoted(tensor, limit: 200)) is not in \(shardNames[shard])",

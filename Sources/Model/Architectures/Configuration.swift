@@ -255,7 +255,7 @@ extension JSONValue {
     }
   }
 
-  private static func quoted(_ text: String) -> String {
+  static func quoted(_ text: String) -> String {
     var writer = JSONWriter()
     text.write(to: &writer)
     return writer.text

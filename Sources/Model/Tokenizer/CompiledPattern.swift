@@ -11,6 +11,9 @@ import Formats
 final class CompiledPattern: @unchecked Sendable {
   private let code: OpaquePointer
   private let isJIT: Bool
+  /// Where the pattern stands, for errors.
+  private let file: String
+  private let path: String
 
   /// - Parameters:
   ///   - pattern: in Oniguruma's (Ruby) spelling, as tokenizer.json has it.
@@ -45,6 +48,7 @@ final class CompiledPattern: @unchecked Sendable {
         found: "\"\(pattern)\"")
     }
     self.code = code
+    (file, path) = (place.fileName, place.path)
     // Without executable memory (hardened kernels) PCRE2 interprets: slower, same matches.
     isJIT = pcre2_jit_compile_8(code, UInt32(PCRE2_JIT_COMPLETE)) == 0
   }
@@ -56,7 +60,7 @@ final class CompiledPattern: @unchecked Sendable {
   ///
   /// An empty match directly after another is passed over, as Oniguruma's iterator does.
   /// - Precondition: `text` is valid UTF-8.
-  /// - Throws: `FormatError.unsupported` when PCRE2 gives up (memory).
+  /// - Throws: `FormatError.unsupported` when PCRE2 gives up (steps, memory).
   func forEachMatch(
     in text: UnsafeBufferPointer<UInt8>, _ matcher: PatternMatcher, _ body: (Int, Int) -> Void
   ) throws(FormatError) {
@@ -78,7 +82,8 @@ final class CompiledPattern: @unchecked Sendable {
       if outcome == PCRE2_ERROR_NOMATCH { return }
       guard outcome >= 0 else {
         throw .unsupported(
-          file: "tokenizer", place: "pre-tokenizer", found: "this text (PCRE2 error \(outcome))", hint: "try a shorter text")
+          file: file, place: path, found: "a pattern that does not come to an end on this text (PCRE2 error \(outcome))",
+          hint: "try a shorter text")
       }
       let (from, to) = (offsets[0], offsets[1])
       if to > from {
@@ -116,8 +121,9 @@ final class PatternMatcher {
     self.context = context
     stack = pcre2_jit_stack_create_8(64 << 10, 64 << 20, nil)
     if let stack { pcre2_jit_stack_assign_8(context, nil, UnsafeMutableRawPointer(stack)) }
-    // The limits guard against hostile patterns on hostile texts; ours must get through any length of spaces.
-    pcre2_set_match_limit_8(context, .max)
+    // A hostile pattern may try the ways through a text without end. Ours take a few steps a byte of a piece, so this gets through
+    // millions of spaces, and costs a hostile one less than a second.
+    pcre2_set_match_limit_8(context, 1 << 24)
     pcre2_set_depth_limit_8(context, .max)
   }
 

@@ -17,8 +17,12 @@ struct Vocabulary: Sendable {
   /// One more than the highest id.
   var idLimit: Int { entries.count }
 
-  /// Ids beyond this are refused: no vocabulary comes near it, and the tables are as long as the highest id.
+  /// Ids beyond this are refused: no vocabulary comes near it.
   static let highestID = 1 << 24
+
+  /// The highest id of a vocabulary of so many tokens. There may be gaps, but the tables are as long as the highest id: a short file
+  /// must not ask for long ones.
+  static func highestID(of count: Int) -> Int { min(highestID, 2 * count + 1 << 12) }
 
   init(reserving count: Int) {
     table = ByteStringTable(reserving: count)
@@ -61,10 +65,12 @@ struct Vocabulary: Sendable {
 
   /// Reads an object of token: id.
   init(object json: JSONValue) throws(FormatError) {
+    let members = try json.requireObject()
     self.init(reserving: json.count)
-    for (key, value) in try json.requireObject() {
-      guard let id = value.int64, (0...Int64(Self.highestID)).contains(id) else {
-        throw value.unexpected("a token id in 0...\(Self.highestID)")
+    let highest = Self.highestID(of: json.count)
+    for (key, value) in members {
+      guard let id = value.int64, (0...Int64(highest)).contains(id) else {
+        throw value.unexpected("a token id in 0...\(highest), as there are \(json.count) tokens")
       }
       key.withUTF8 { add($0, id: Int(id)) }
     }

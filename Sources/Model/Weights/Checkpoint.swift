@@ -16,7 +16,7 @@ import Formats
 ///
 /// `@unchecked Sendable`: the file maps are read-only, and everything else is filled while the model is bound, before it is shared.
 final class Checkpoint: @unchecked Sendable {
-  /// As the opener named it.
+  /// The file that says which tensors there are: of several the index, or the first.
   let path: String
   let files: [any TensorFile]
   private let tensorByName: [String: TensorView]
@@ -34,7 +34,10 @@ final class Checkpoint: @unchecked Sendable {
   /// - Parameter scaleBlock: `weight_block_size` of the configuration.
   /// - Throws: `ModelError.noCheckpoint` when there are none; `FormatError` for a damaged file.
   convenience init(directory: String, scaleBlock: (rows: Int, columns: Int) = (128, 128)) throws {
-    self.init(path: directory, files: try CheckpointFiles.open(in: directory), names: nil, scaleBlock: scaleBlock)
+    let files = try CheckpointFiles.open(in: directory)
+    // What errors name: the file, or the list of shards.
+    let path = files.count == 1 ? files[0].path : directory + "/model.safetensors.index.json"
+    self.init(path: path, files: files, names: nil, scaleBlock: scaleBlock)
   }
 
   /// The tensors of one safetensors file or one file of torch.save.

@@ -2,6 +2,8 @@
 // declaration reads, each copied from a key, computed, or assumed where the file has nothing to say. An assumption is the value of the
 // family's published checkpoints; `inspect` lists it and `--set` replaces it.
 
+import Formats
+
 /// A family as llama.cpp's converter writes it.
 struct GGUFFamily: Sendable {
   struct Field: Sendable {
@@ -117,7 +119,7 @@ struct GGUFFamily: Sendable {
           ("beta_slow", "yarn_beta_slow"),
         ]
         let members = keys.compactMap { name, key in metadata.json("rope.scaling.\(key)").map { "\"\(name)\": \($0)" } }
-        return "{" + (["\"type\": \"\(type)\""] + members + extra(metadata)).joined(separator: ", ") + "}"
+        return "{" + (["\"type\": \(JSONValue.quoted(type))"] + members + extra(metadata)).joined(separator: ", ") + "}"
       })
   }
 

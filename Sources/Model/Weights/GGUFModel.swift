@@ -116,7 +116,7 @@ struct GGUFMetadata: Sendable {
   /// One whole number; of a list (one for each block) the largest.
   func integer(_ keys: String...) -> Int? {
     for key in keys {
-      let value = self[key].flatMap { $0.int64 ?? $0.array?.integers?.max() }
+      let value = self[key].flatMap { $0.int64 ?? $0.array?.largestInteger }
       if let value, (0..<1 << 31).contains(value) { return Int(value) }
     }
     return nil
