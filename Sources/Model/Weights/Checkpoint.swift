@@ -58,6 +58,9 @@ final class Checkpoint: @unchecked Sendable {
     tensorByName = Self.table(files)
   }
 
+  /// Checkpoints that see or hear too keep the text model's tensors apart.
+  private static let textPrefixes = ["language_model.": "", "model.language_model.": "model."]
+
   /// The tensors of a GGUF model, found by their published names.
   init(_ model: GGUFModel) {
     path = model.path
@@ -65,12 +68,17 @@ final class Checkpoint: @unchecked Sendable {
     scaleBlock = (128, 128)
     files = model.split.files
     tensorByName = Self.table(files)
+    usedNames = model.readTensors
   }
 
   deinit { for memory in owned { memory.deallocate() } }
 
   private static func table(_ files: [any TensorFile]) -> [String: TensorView] {
-    Dictionary(files.flatMap(\.tensors).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    Dictionary(
+      files.flatMap(\.tensors).map { tensor in
+        let part = textPrefixes.first { tensor.name.hasPrefix($0.key) }
+        return (part.map { $0.value + tensor.name.dropFirst($0.key.count) } ?? tensor.name, tensor)
+      }, uniquingKeysWith: { first, _ in first })
   }
 
   var tensors: [TensorView] { files.flatMap(\.tensors) }
