@@ -225,6 +225,11 @@ final class Configuration {
     for key in keys where try flag(key, default: false) { throw refused(key, found: "true", supported: "false") }
   }
 
+  /// Settings of which only the one state is implemented: they have to be on, or absent.
+  func requireSet(_ keys: String...) throws {
+    for key in keys where !(try flag(key, default: true)) { throw refused(key, found: "false", supported: "true") }
+  }
+
   /// Factors of which only 1 is implemented.
   func requireOne(_ keys: String...) throws {
     for key in keys {

@@ -75,8 +75,15 @@ extension Family {
     let halves = try configuration.layerTypes("mlp_layer_types", count: sizes.layerCount)
     let denseBlocks = try configuration.wholeNumber("first_k_dense_replace", default: 1)
     let bias = try configuration.flag("attention_bias", default: false)
-    if try configuration.flag("mlp_bias", default: false) { throw configuration.refused("mlp_bias", found: "true", supported: "false") }
-    _ = configuration.value("enable_moe_fp32_combine", "enable_lm_head_fp32", "num_nextn_predict_layers", "route_norm", "qk_norm")
+    try configuration.refuseSet("mlp_bias")
+    try configuration.requireSet("route_norm", "qk_norm", "moe_router_use_sigmoid", "moe_router_enable_expert_bias")
+    if let again = try configuration.optionalCount("expert_hidden_dim"), again != width {
+      throw configuration.refused("expert_hidden_dim", found: "\(again)", supported: "moe_intermediate_size \(width)")
+    }
+    configuration.disregard([
+      "enable_moe_fp32_combine", "enable_lm_head_fp32", "enable_attention_fp32_softmax", "num_nextn_predict_layers", "use_grouped_mm",
+      "eod_token_id",
+    ])
     let rotary = try configuration.rotary(headSize: sizes.headSize, defaultBase: 11_158_840)
     return sizes.model("hy_v3") { layer in
       var attention = sizes.attention(layer: layer, rotary: rotary, bias: bias)
