@@ -40,7 +40,7 @@ public final class LanguageModel: Sendable {
       guard FileStatus.exists(configuration) else { throw ModelError.noCheckpoint(path: path, why: "there is no config.json") }
       let whole = try Configuration(path: configuration, overrides: overrides)
       checkpoint = try Checkpoint(directory: path, scaleBlock: whole.scaleBlock())
-      settings = whole.textModel { type in families.contains { $0.modelType == type } } ?? whole
+      settings = whole.ofText(among: families)
       assumed = []
     }
     plan = try Family.plan(for: settings, among: families)

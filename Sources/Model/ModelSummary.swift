@@ -50,7 +50,7 @@ public struct ModelSummary: Sendable {
     let unsupported = Result {
       let configuration = try Configuration(path: folder + "/config.json", overrides: [:])
       _ = try configuration.scaleBlock()
-      _ = try Family.plan(for: configuration)
+      _ = try Family.plan(for: configuration.ofText())
     }
     if FileStatus.exists(index) {
       count(try SafetensorsIndex(path: index).openShards().flatMap(\.tensors))

@@ -18,8 +18,7 @@ struct PublishedConfigurationTests {
   private static func plan(_ path: String, _ overrides: [String: String] = [:]) throws -> ModelPlan {
     let whole = try Configuration(path: path, overrides: overrides)
     _ = try whole.scaleBlock()
-    let settings = whole.textModel { type in Family.all.contains { $0.modelType == type } } ?? whole
-    return try Family.plan(for: settings)
+    return try Family.plan(for: whole.ofText())
   }
 
   private static func published(_ name: String) throws -> String { try #require(files.first { $0.hasSuffix("/\(name).json") }) }
@@ -70,6 +69,24 @@ struct PublishedConfigurationTests {
   @Test func refusesThemInGraniteHybridToo() throws {
     let settings = ["position_embedding_type": "\"rope\"", "partial_rotary_factor": "0.5"]
     #expect(throws: ModelError.self) { try Self.plan(Self.published("granite-4.0-h-small"), settings) }
+  }
+
+  /// A checkpoint that sees too: its settings are a part of the configuration, its tensors have a prefix.
+  @Test func opensTheTextModelOfALargerOne() throws {
+    let fixture = try #require(ModelFixture.named("llama4_text").first)
+    let text = try String(contentsOfFile: fixture.file("config.json"), encoding: .utf8)
+    let folder = try TemporaryDirectory()
+    try folder.write(Array("{\"model_type\": \"llama4\", \"vision_config\": {}, \"text_config\": \(text)}".utf8), to: "config.json")
+    let tensors = try StoredTensor.read(fixture.file("model.safetensors")).map { tensor in
+      var tensor = tensor
+      tensor.name = "language_model." + tensor.name
+      return tensor
+    }
+    try StoredTensor.write(tensors, to: folder.file("model.safetensors"))
+    let model = try LanguageModel(path: folder.path)
+    #expect(model.family == "llama4_text" && model.endTokens == [2] && model.facts().unusedTensors.isEmpty)
+    #expect(try fixture.report(model).holds)
+    #expect(ModelSummary(path: folder.path).obstacle == nil)
   }
 
   /// Settings of the user reach the part of a configuration that is about the text model.

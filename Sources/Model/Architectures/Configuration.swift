@@ -93,13 +93,12 @@ final class Configuration {
     unread = Set(values.keys)
   }
 
-  /// The settings of the text model, where they are apart because the checkpoint sees or hears too.
-  ///
-  /// - Parameter isKnown: whether a declaration reads configurations of a `model_type`.
-  func textModel(_ isKnown: (String) -> Bool) -> Configuration? {
-    guard let type = values["model_type"]?.string, !isKnown(type), let text = values["text_config"], text.kind == .object,
-      let own = text["model_type"]?.string, isKnown(own)
-    else { return nil }
+  /// The settings of the text model: these, or a part of them where the checkpoint sees or hears too.
+  func ofText(among families: [Family] = Family.all) -> Configuration {
+    func isKnown(_ type: String?) -> Bool { families.contains { $0.modelType == type } }
+    guard !isKnown(values["model_type"]?.string), let text = values["text_config"], text.kind == .object,
+      isKnown(text["model_type"]?.string)
+    else { return self }
     // What the user sets is about the text model, and comes last; the other two are said in one place or the other.
     let common = ["eos_token_id", "tie_word_embeddings"].filter { text[$0] == nil }
     let shared = (common + replaced).compactMap { key in values[key].map { (key, $0) } }
