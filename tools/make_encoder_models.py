@@ -9,16 +9,15 @@ fed and the lengths. A dropped assignment keeps its expert with weight 0.
 transformers 5.23 runs only the experts 0 and 1 of NLLB-MoE. Its block is replaced here by the published computation:
 two experts a token, weights divided by the sum of what was not dropped, times one minus moe_token_dropout.
 """
-import argparse
 import json
 import shutil
-from pathlib import Path
 
 import torch
 import transformers
 from safetensors.torch import save_file
 from torch.nn.functional import one_hot
 
+import make_models
 from make_models import SEEDS, Model, fill
 
 WIDTH = 32
@@ -130,19 +129,6 @@ def make(name, folder):
     print(f"{name}: seed {seed}, smallest margin {margin:.1e}, {drops} dropped", flush=True)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parent.parent / "Tests/Fixtures/models")
-    args = parser.parse_args()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    transformers.models.nllb_moe.modeling_nllb_moe.NllbMoeSparseMLP.forward = nllb_block
-    for name in args.names or MODELS:
-        if name not in MODELS:
-            raise SystemExit(f"no model {name}; known: {', '.join(MODELS)}")
-        make(name, args.output / name)
-
-
 if __name__ == "__main__":
-    main()
+    transformers.models.nllb_moe.modeling_nllb_moe.NllbMoeSparseMLP.forward = nllb_block
+    make_models.main(__doc__, MODELS, make)

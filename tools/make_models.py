@@ -351,18 +351,19 @@ def reads_alike(folder, config, sequences, tensors):
     return torch.allclose(found["logits"], tensors["logits"], atol=1e-5)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(description, models, make_one):
+    """The command that makes some or all of a table's folders."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parent.parent / "Tests/Fixtures/models")
     args = parser.parse_args()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    for name in args.names or MODELS:
-        if name not in MODELS:
-            raise SystemExit(f"no model {name}; known: {', '.join(MODELS)}")
-        make(name, args.output / name)
+    for name in args.names or models:
+        if name not in models:
+            raise SystemExit(f"no model {name}; known: {', '.join(models)}")
+        make_one(name, args.output / name)
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, MODELS, make)

@@ -3,7 +3,8 @@
 usage: make_models_page.py MOETOP [FOLDER ...] [--gguf FOLDER] [-o docs/models.md]
 
 FOLDER holds model folders, like Tests/Fixtures/models. With --gguf those of them that have NAME/gguf/*.gguf and what llama.cpp made of
-each (expected_llamacpp.json) become a second table; without it that table is kept as it stands in the page.
+each (expected_llamacpp.json) become a second table, with the files of Tests/Fixtures/gguf; without it that table is kept as it stands in
+the page.
 
 Each model folder (config.json, input.json, expected.safetensors) is a row: `moetop inspect --json` says what it is, `moetop verify --json`
 how it compares. Exit code 1 when one differs. Needs no Python package.
@@ -22,9 +23,12 @@ LLAMA_CPP = {
     "deepseek_v2": "scores groups by their two best experts (the rule of V3), the model by the best one: other experts with "
                    "`group_limited_greedy`",
     "gpt_oss": "rounds the range of yarn frequencies, which the model forbids (`truncate: false`): other logits",
+    "granitemoehybrid": "never encodes positions in files with state space layers, whatever `position_embedding_type` says",
     "llama4_text": "has attention chunks, temperature and the layers without positions as constants, whatever the configuration says",
     "mixtral": "ignores `sliding_window`",
     "olmoe": "never renormalises, whatever `norm_topk_prob` says",
+    "minimax": "turns the first `rotary_dim` elements of a head, as the model's own code and moetop do; transformers has no such field and "
+               "turns whole heads",
     "phimoe": "takes a softmax and renormalises where the model draws by sparsemixer: other weights",
     "qwen2_moe": "never renormalises, whatever `norm_topk_prob` says; dense blocks are not converted",
     "qwen3_moe": "always renormalises, whatever `norm_topk_prob` says; dense blocks are not converted",
@@ -56,12 +60,34 @@ GGUF_HEAD = """
 ## GGUF files
 
 Unquantised files beside the reference's own run, quantised ones beside the reference with the same dequantised weights in float32.
+Files without numbers of llama.cpp are our own (`tools/make_gguf.py`), laid out as its converter does.
 llama.cpp computes quantised files with quantised activations, so near ties fall otherwise there; its own column is against the same
 target. Decisions are expert sets; the error is the largest of the routing weights where both chose alike.
 
 | model | file | moetop: decisions equal | weights | llama.cpp: decisions equal | weights |
 |---|---|---|---|---|---|
 """
+
+GGUF_NAMES_HEAD = """
+## Which families come as GGUF
+
+By the architecture that llama.cpp's converter gives them. Where several families share one, the tokenizer's way of splitting text
+(`tokenizer.ggml.pre`) tells them apart; where it does not, `moetop inspect` says which is assumed, as it says of every setting that a
+file leaves out.
+
+| model_type | general.architecture |
+|---|---|
+"""
+NONE = "none: llama.cpp has no such architecture"
+ARCHITECTURES = {
+    "afmoe": "afmoe", "cohere2_moe": "cohere2moe", "dbrx": "dbrx", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "dots1": "dots1",
+    "ernie4_5_moe": "ernie4_5-moe", "exaone_moe": "exaone-moe", "flex_olmo": NONE, "glm4_moe": "glm4moe", "glm4_moe_lite": "deepseek2",
+    "gpt_oss": "gpt-oss", "granitemoe": "granitemoe", "granitemoehybrid": "granitehybrid", "granitemoeshared": "granitemoe",
+    "hunyuan_v1_moe": "hunyuan-moe", "hy_v3": "hy_v3", "jetmoe": NONE, "kimi_k2": "deepseek2", "lfm2_moe": "lfm2moe",
+    "llama4_text": "llama4", "longcat_flash": NONE, "mellum": "mellum", "minimax": "minimax-01", "minimax_m2": "minimax-m2",
+    "mixtral": "llama", "nllb-moe": NONE, "olmoe": "olmoe", "phimoe": "phimoe", "qwen2_moe": "qwen2moe", "qwen3_moe": "qwen3moe",
+    "qwen3_next": "qwen3next", "solar_open": "glm4moe", "switch_transformers": NONE,
+}
 
 # Targets of these were computed by llama.cpp, which rounds the range of yarn frequencies and captures router logits without their bias.
 GGUF_SETTINGS = {("gpt_oss", "q8_0"): "rope_scaling.truncate=true", ("gpt_oss", "mxfp4"): "rope_scaling.truncate=true"}
@@ -77,11 +103,25 @@ def gguf_row(moetop, path):
     verified = ask([moetop, "verify", path, "--tokens", path.parent.parent / "input.json", "--expected", target, "--json"]
                    + (["--set", settings] if settings else []))
     weights = max(t["error"] for t in verified["tensors"] if t["name"].endswith(".weights"))
-    other = own["files"].get(kind, {}).get("llamacpp_native_vs_dequant") if dequantised.exists() \
+    compared = own["files"].get(kind, {})
+    other = compared.get("llamacpp_native_vs_dequant", compared.get("dequant_vs_llamacpp_native")) if dequantised.exists() \
         else own.get("llama_cpp_on_f32_gguf_vs_expected")
     theirs = f"{other['decisions_same']} of {other['decisions']} | {other['weights_max_err_where_same']:.0e}" if other else " | "
     equal = verified["equal_decisions"] == verified["decisions"]
     return equal, f"| {model} | {kind} | {verified['equal_decisions']} of {verified['decisions']} | {weights:.0e} | {theirs} |"
+
+
+def converted_rows(moetop):
+    """The files of our own, made of the folders of Tests/Fixtures/models; llama.cpp was not asked."""
+    settings = json.loads((ROOT / "Tests/Fixtures/gguf/settings.json").read_text())
+    for name, fields in sorted(settings.items()):
+        folder, files = ROOT / "Tests/Fixtures/models" / name, ROOT / "Tests/Fixtures/gguf"
+        own = files / f"{name}.expected.safetensors"
+        verified = ask([moetop, "verify", files / f"{name}.gguf", "--tokens", folder / "input.json", "--expected",
+                        own if own.exists() else folder / "expected.safetensors", "--json"] + [part for f in fields.items() for part in ("--set", "=".join(f))])
+        weights = max(t["error"] for t in verified["tensors"] if t["name"].endswith(".weights"))
+        equal = verified["equal_decisions"] == verified["decisions"]
+        yield equal, f"| {name} | bf16 | {verified['equal_decisions']} of {verified['decisions']} | {weights:.0e} |  |  |"
 
 
 def kept_table(page):
@@ -140,10 +180,12 @@ def main():
     rows.sort(key=lambda r: r[0])
     families = {family for family, _, _ in rows}
     notes = [f"| `{family}` | {note} |" for family, note in sorted(LLAMA_CPP.items()) if family in families]
-    files = [gguf_row(moetop, path) for path in sorted(args.gguf.glob("*/gguf/*.gguf"))] if args.gguf else []
+    files = [gguf_row(moetop, path) for path in sorted(args.gguf.glob("*/gguf/*.gguf"))] + list(converted_rows(moetop)) if args.gguf else []
+    names = "\n".join(f"| `{family}` | {name if name == NONE else f'`{name}`'} |" for family, name in sorted(ARCHITECTURES.items()))
     table = "\n".join(line for _, line in files) if args.gguf else kept_table(args.output)
     args.output.write_text(
-        HEAD + "\n".join(r[2] for r in rows) + "\n" + (GGUF_HEAD + table + "\n" if table else "") + TAIL + "\n".join(notes) + "\n")
+        HEAD + "\n".join(r[2] for r in rows) + "\n" + (GGUF_HEAD + table + "\n" if table else "") + GGUF_NAMES_HEAD
+        + names + "\n" + TAIL + "\n".join(notes) + "\n")
     differing = [r[2] for r in rows if not r[1]] + [line for equal, line in files if not equal]
     print(f"{args.output}: {len(rows)} models of {len(families)} families, {len(differing)} differ", *differing, sep="\n")
     sys.exit(1 if differing else 0)

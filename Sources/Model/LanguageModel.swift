@@ -38,8 +38,9 @@ public final class LanguageModel: Sendable {
     } else {
       let configuration = path + "/config.json"
       guard FileStatus.exists(configuration) else { throw ModelError.noCheckpoint(path: path, why: "there is no config.json") }
-      settings = try Configuration(path: configuration, overrides: overrides)
-      checkpoint = try Checkpoint(directory: path, scaleBlock: settings.scaleBlock())
+      let whole = try Configuration(path: configuration, overrides: overrides)
+      checkpoint = try Checkpoint(directory: path, scaleBlock: whole.scaleBlock())
+      settings = whole.ofText(among: families)
       assumed = []
     }
     plan = try Family.plan(for: settings, among: families)

@@ -19,6 +19,8 @@ public enum ModelError: Error, Sendable, Equatable {
   case sequenceKind(sequence: String, modelHasEncoder: Bool)
   /// Only decoder-only models continue a text.
   case cannotContinue(sequence: String)
+  /// A sequence of more than `limit` tokens has other positions from its first token on.
+  case positionsChange(sequence: String, limit: Int)
   case noTokenizer(path: String)
   case noChatTemplate(path: String)
   case badOption(name: String, expected: String, found: String)
@@ -26,7 +28,7 @@ public enum ModelError: Error, Sendable, Equatable {
   public var kind: Kind {
     switch self {
     case .noCheckpoint, .noTokenizer, .noChatTemplate: .missing
-    case .unsupportedFamily, .unsupportedSetting, .tensorType, .cannotContinue: .unsupported
+    case .unsupportedFamily, .unsupportedSetting, .tensorType, .cannotContinue, .positionsChange: .unsupported
     case .configuration, .missingTensor, .tensorShape: .damaged
     case .unknownToken, .sequenceTooLong, .sequenceKind, .badOption, .openQuestion: .invalidRequest
     }
@@ -63,6 +65,9 @@ extension ModelError: CustomStringConvertible {
       "\(sequence): the model has no encoder\n  try: --tokens FILE with {\"sequences\": [[ids...], ...]}"
     case .cannotContinue(let sequence):
       "\(sequence): a model with an encoder is only read along given tokens, it does not generate\n  try: without --generate"
+    case .positionsChange(let sequence, let limit):
+      "\(sequence): beyond \(limit) tokens the model encodes all positions otherwise, so a text cannot grow across that length\n"
+        + "  try: at most \(limit) tokens in all, or a prompt that is longer than that already"
     case .noTokenizer(let path):
       "\(path): there is no tokenizer (tokenizer.json, or metadata in GGUF), so text cannot be read\n  try: --tokens FILE with token ids"
     case .noChatTemplate(let path):

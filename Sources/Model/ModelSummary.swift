@@ -59,7 +59,7 @@ public struct ModelSummary: Sendable {
       if DenoisingFamily.all.contains(where: { $0.modelType == type }) {
         _ = try DenoisingFamily.plan(for: configuration)
       } else {
-        _ = try Family.plan(for: configuration)
+        _ = try Family.plan(for: configuration.ofText())
       }
     }
     do {

@@ -4,10 +4,11 @@
 
 import Formats
 import Foundation
-import Model
 import Routing
 import Support
 import Testing
+
+@testable import Model
 
 struct GGUFParityTests {
   private struct Input: Decodable {
@@ -60,6 +61,69 @@ struct GGUFParityTests {
     }
     #expect(report.decisions > 0 && report.equalDecisions == report.decisions)
     #expect(model.facts().unusedTensors.isEmpty, "\(model.facts().unusedTensors)")
+  }
+
+  /// Names of files of our own, and what they leave out where their folders say otherwise than published checkpoints.
+  static let converted: [String: [String: String]] = {
+    guard let path = Fixtures.own("gguf/settings.json"), let data = FileManager.default.contents(atPath: path) else { return [:] }
+    return (try? JSONDecoder().decode([String: [String: String]].self, from: data)) ?? [:]
+  }()
+
+  /// Files as llama.cpp's converter writes them, by tools/make_gguf.py, against the expected values of their folders.
+  @Test(arguments: converted.keys.sorted())
+  func equalsTheFolderItWasMadeOf(_ name: String) throws {
+    let fixture = try #require(ModelFixture.named(name).first)
+    let file = try #require(Fixtures.own("gguf/\(name).gguf"))
+    let model = try LanguageModel(path: file, overrides: Self.converted[name] ?? [:])
+    // MiniMax's folder has tables of decay, which files lack: transformers ran it without them too.
+    let expected = Fixtures.own("gguf/\(name).expected.safetensors") ?? fixture.file("expected.safetensors")
+    let report = try Verifier(model, threads: 1).verify(fixture.sequences(), against: SafetensorsFile(path: expected))
+    for entry in report.entries { #expect(entry.outcome == .equal || entry.outcome == .within, "\(entry)") }
+    #expect(report.holds && report.decisions > 0 && report.equalDecisions == report.decisions)
+    #expect(model.facts().unusedTensors.isEmpty, "\(model.facts().unusedTensors)")
+  }
+
+  /// docs/models.md says of every family by which architecture it comes, or that it does not.
+  @Test func thePageSaysWhatComesAsGGUF() throws {
+    let page = try String(contentsOfFile: Fixtures.root + "/docs/models.md", encoding: .utf8)
+    for family in Family.all {
+      let architecture = GGUFFamily.all.first { $0.modelType == family.modelType }?.architecture
+      let says = architecture.map { "`\($0)`" } ?? "none: llama.cpp has no such architecture"
+      #expect(page.contains("| `\(family.modelType)` | \(says) |"), "\(family.modelType): tools/make_models_page.py writes the page")
+    }
+  }
+
+  /// Gate and up of all experts in one tensor, as a choice of the converter has it.
+  @Test func readsGateAndUpInOneTensor() throws {
+    let names = GGUFNames(
+      habits: .init(), headSize: 8, linearHeads: (1, 1, 1, 1), has: { $0 == "blk.0.ffn_gate_up_exps.weight" })
+    for (projection, first) in [("gate_proj", 96), ("up_proj", 112)] {
+      let plan = MatrixPlan("model.layers.0.mlp.experts.3.\(projection).weight")
+      guard case .stored(let place) = names.place(plan, rows: 16, columns: 32) else { throw CancellationError() }
+      #expect(place.tensor == "blk.0.ffn_gate_up_exps.weight" && place.storedShape == [-1, 32, 32] && place.firstRow == first)
+    }
+  }
+
+  /// Three families have one shape in these files; the tokenizer tells them apart, or `inspect` says which one is assumed.
+  @Test func tellsTheFamiliesOfLatentAttentionApart() throws {
+    guard let file = Fixtures.any("glm4_moe_lite/gguf/bf16.gguf") else { return }
+    let model = try LanguageModel(path: file)
+    #expect(model.family == "deepseek_v3" && model.assumed.contains { $0.key == "model_type" })
+    #expect(try LanguageModel(path: file, overrides: ["model_type": "\"glm4_moe_lite\""]).family == "glm4_moe_lite")
+    var bytes = Array(try Data(contentsOf: URL(fileURLWithPath: file)))
+    // The key becomes that of the text splitting; the value has the length it had.
+    let (old, new) = (Array("tokenizer.ggml.model".utf8), Array("tokenizer.ggml.pre".utf8))
+    let place = try #require(bytes.indices.first { bytes[$0...].starts(with: old) })
+    bytes.replaceSubrange(place - 8..<place + old.count, with: [UInt8(new.count)] + [UInt8](repeating: 0, count: 7) + new)
+    let value = try #require(bytes[place...].indices.first { bytes[$0...].starts(with: Array("none".utf8)) })
+    bytes.replaceSubrange(value..<value + 4, with: Array("glm4".utf8))
+    // Two bytes fewer: the name of the model grows by them, so that tensors stay where they were.
+    let title = try #require(bytes.indices.first { bytes[$0...].starts(with: Array("general.name".utf8)) }) + 12 + 4
+    bytes[title] += 2
+    bytes.insert(contentsOf: Array("!!".utf8), at: title + 8)
+    let directory = try TemporaryDirectory()
+    let renamed = try LanguageModel(path: directory.write(bytes, to: "model.gguf"))
+    #expect(renamed.family == "glm4_moe_lite" && !renamed.assumed.contains { $0.key == "model_type" })
   }
 
   /// 8-bit floats with block scales, and 4-bit floats with their powers of two in another tensor, in safetensors.

@@ -9,7 +9,7 @@
 // | num_shared_experts, shared_expert_combination_strategy | sum or average | 0, average |
 // | mlp_layer_types, prefix_dense_intermediate_size | dense blocks            | none     |
 // | rms_norm_eps         | RMS norms where set, else layer norms without bias | unset    |
-// | logit_scale          | factor on logits                                   | 1        |
+// | logit_scale          | factor on logits                                   | 0.0625   |
 
 import Routing
 
@@ -43,7 +43,7 @@ extension Family {
     let window = try configuration.slidingWindow(sizes.layerCount)
     let bias = try configuration.flag("attention_bias", default: false)
     let rotary = try configuration.rotary(headSize: sizes.headSize, isInterleaved: true)
-    let logitScale = Float(try configuration.number("logit_scale", default: 1))
+    let logitScale = Float(try configuration.number("logit_scale", default: 0.0625))
     var model = try sizes.model("cohere2_moe", finalNorm: norm("model.norm")) { layer in
       let prefix = sizes.prefix(layer)
       let isDense = halves?[layer] == "dense"

@@ -7,6 +7,8 @@ import Formats
 final class Configuration {
   let file: String
   private var values: [String: JSONValue]
+  private var nulls: Set<String> = []
+  private var replaced: Set<String> = []
   private var unread: Set<String>
 
   /// - Parameter overrides: `key=value` settings of the user, values as JSON; they replace what the file says.
@@ -19,6 +21,7 @@ final class Configuration {
     }
     values = [:]
     for (key, value) in root.objectMembers where !value.isNull { values[key] = value }
+    nulls = Set(root.objectMembers.filter(\.1.isNull).map(\.0))
     unread = []
     try replace(overrides)
   }
@@ -46,6 +49,7 @@ final class Configuration {
       }
       let value = try JSON.parse(text: replacement, name: "--set \(key)")
       values[name] = value.isNull ? nil : value
+      replaced.insert(name)
     }
     unread = Set(values.keys)
   }
@@ -85,8 +89,24 @@ final class Configuration {
     self.file = file
     values = [:]
     for (key, value) in members where !value.isNull { values[key] = value }
+    nulls = Set(members.filter(\.1.isNull).map(\.0))
     unread = Set(values.keys)
   }
+
+  /// The settings of the text model: these, or a part of them where the checkpoint sees or hears too.
+  func ofText(among families: [Family] = Family.all) -> Configuration {
+    func isKnown(_ type: String?) -> Bool { families.contains { $0.modelType == type } }
+    guard !isKnown(values["model_type"]?.string), let text = values["text_config"], text.kind == .object,
+      isKnown(text["model_type"]?.string)
+    else { return self }
+    // What the user sets is about the text model, and comes last; the other two are said in one place or the other.
+    let common = ["eos_token_id", "tie_word_embeddings"].filter { text[$0] == nil }
+    let shared = (common + replaced).compactMap { key in values[key].map { (key, $0) } }
+    return Configuration(file: "\(file): text_config", members: text.objectMembers + shared)
+  }
+
+  /// Whether the file sets a field to null, which is not the same as leaving it out where the default is a value.
+  func isNull(_ key: String) -> Bool { nulls.contains(key) && values[key] == nil }
 
   /// The first of these spellings that is there.
   func value(_ keys: String...) -> JSONValue? { value(among: keys) }
@@ -209,6 +229,27 @@ final class Configuration {
     if found != supported { throw refused(key, found: "\"\(found)\"", supported: "\"\(supported)\"") }
   }
 
+  /// Settings that are not implemented: they have to be off, or absent.
+  func refuseSet(_ keys: String...) throws {
+    for key in keys where try flag(key, default: false) { throw refused(key, found: "true", supported: "false") }
+  }
+
+  /// Settings of which only the one state is implemented: they have to be on, or absent.
+  func requireSet(_ keys: String...) throws {
+    for key in keys where !(try flag(key, default: true)) { throw refused(key, found: "false", supported: "true") }
+  }
+
+  /// Factors of which only 1 is implemented.
+  func requireOne(_ keys: String...) throws {
+    for key in keys {
+      let found = try number(key, default: 1)
+      if found != 1 { throw refused(key, found: "\(found)", supported: "1") }
+    }
+  }
+
+  /// Fields that do not touch what a family computes.
+  func disregard(_ keys: [String]) { for key in keys { _ = value(key) } }
+
   func refused(_ key: String, found: String, supported: String) -> ModelError {
     .unsupportedSetting(file: file, key: key, found: found, supported: supported)
   }
@@ -227,7 +268,8 @@ final class Configuration {
     "router_jitter_noise", "torch_dtype", "transformers_version", "use_cache", "max_window_layers", "router_z_loss_coef",
     "_attn_implementation", "chunk_size_feed_forward", "id2label", "label2id", "is_encoder_decoder", "output_attentions",
     "output_hidden_states", "problem_type", "return_dict", "use_return_dict", "ep_size", "aux_loss_alpha", "aux_loss_coef", "init_method",
-    "seq_aux", "sep_token_id",
+    "seq_aux", "sep_token_id", "hidden_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "for_llm_compressor",
+    "_attn_implementation_autoset", "pad_token", "task_specific_params",
   ]
 
   private func missing(_ keys: [String], _ expected: String) -> ModelError {

@@ -33,7 +33,7 @@ extension Family {
     let rotary = try configuration.rotary(headSize: size, defaultBase: base)
     let count = try experts.count("moe_num_experts")
     let width = try experts.count("ffn_hidden_size")
-    let power = try experts.optionalNumber("moe_normalize_expert_weights")
+    let power = experts.isNull("moe_normalize_expert_weights") ? nil : try experts.number("moe_normalize_expert_weights", default: 1)
     let router = RouterSpec(
       expertCount: count, scoring: .softmax, selection: .tokenChoice(topK: try experts.count("moe_top_k")),
       normalization: power.map { .pNorm(Float($0)) } ?? .none)

@@ -128,7 +128,9 @@ extension Configuration {
     let experts = try count("n_routed_experts", "num_experts", "num_local_experts")
     let topK = try count("num_experts_per_tok")
     let scale = try number("routed_scaling_factor", default: 1)
-    try require("scoring_func", "sigmoid", default: "sigmoid")
+    // dots.llm1 names the method of selection in both places.
+    let scoring = try text("scoring_func", default: "sigmoid")
+    if scoring != "noaux_tc" { try require("scoring_func", "sigmoid", default: "sigmoid") }
     try require("topk_method", "noaux_tc", default: "noaux_tc")
     let isNormalised = try flag("norm_topk_prob", default: true)
     var router = RouterSpec.sigmoidTopK(topK, of: experts, normalization: isNormalised ? .sum(epsilon: 1e-20) : .none, scale: scale)

@@ -28,6 +28,7 @@ extension Family {
     let last = declaredLast < 0 ? sizes.layerCount - 1 : Int(clamping: declaredLast)
     let interval = try configuration.count("moe_layer_interval", default: 1)
     let bias = try configuration.flag("use_bias", default: false)
+    try configuration.requireSet("use_rmsnorm")
     _ = configuration.value("moe_capacity", "moe_use_aux_free", "moe_gate", "num_nextn_predict_layers")
     let rotary = try configuration.rotary(headSize: sizes.headSize, defaultBase: 500_000, isInterleaved: true)
     return sizes.model("ernie4_5_moe", headBias: bias) { layer in

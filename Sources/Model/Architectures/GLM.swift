@@ -11,16 +11,19 @@
 import Routing
 
 extension Family {
-  static let glm4MoE = Family(modelType: "glm4_moe") { try glm("glm4_moe", $0, rotatedShare: 0.5, hasDenseBlocks: true) }
+  static let glm4MoE = Family(modelType: "glm4_moe") { try glm("glm4_moe", $0, base: 10_000, rotatedShare: 0.5, hasDenseBlocks: true) }
   /// The reference has no dense blocks, whatever first_k_dense_replace says.
-  static let solarOpen = Family(modelType: "solar_open") { try glm("solar_open", $0, rotatedShare: 1, hasDenseBlocks: false) }
+  static let solarOpen = Family(modelType: "solar_open") {
+    try glm("solar_open", $0, base: 1_000_000, rotatedShare: nil, hasDenseBlocks: false)
+  }
 
-  private static func glm(_ family: String, _ configuration: Configuration, rotatedShare: Double, hasDenseBlocks: Bool) throws -> ModelPlan
-  {
-    let sizes = try DecoderSizes(configuration)
+  private static func glm(
+    _ family: String, _ configuration: Configuration, base: Double, rotatedShare: Double?, hasDenseBlocks: Bool
+  ) throws -> ModelPlan {
+    let sizes = try DecoderSizes(configuration, epsilon: 1e-5)
     let bias = try configuration.flag("attention_bias", default: false)
     let hasNorms = try configuration.flag("use_qk_norm", default: false)
-    let rotary = try configuration.rotary(headSize: sizes.headSize, defaultShare: rotatedShare)
+    let rotary = try configuration.rotary(headSize: sizes.headSize, defaultBase: base, defaultShare: rotatedShare)
     let feedForward = try sharedExperts(sizes, router: configuration.sigmoidRouter(), hasBias: true, hasDenseBlocks: hasDenseBlocks)
     _ = configuration.value("num_nextn_predict_layers")
     return sizes.model(family) { layer in
@@ -45,7 +48,7 @@ extension Family {
   }
 
   static let exaoneMoE = Family(modelType: "exaone_moe") { configuration in
-    let sizes = try DecoderSizes(configuration)
+    let sizes = try DecoderSizes(configuration, epsilon: 1e-5)
     let rotary = try configuration.rotary(headSize: sizes.headSize)
     let window = try configuration.slidingWindow(sizes.layerCount)
     let hasWindow = (0..<sizes.layerCount).contains { window($0) != nil }

@@ -17,7 +17,7 @@ import Routing
 extension Family {
   static let graniteMoE = Family(modelType: "granitemoe") { try granite("granitemoe", $0, shared: nil) }
   static let graniteMoEShared = Family(modelType: "granitemoeshared") {
-    try granite("granitemoeshared", $0, shared: $0.wholeNumber("shared_intermediate_size", default: 1024))
+    try granite("granitemoeshared", $0, shared: $0.wholeNumber("shared_intermediate_size", default: 0))
   }
 
   private static func granite(_ family: String, _ configuration: Configuration, shared: Int?) throws -> ModelPlan {

@@ -27,8 +27,24 @@ extension Family {
       throw configuration.refused("use_qk_norm", found: "false", supported: "true")
     }
     let bias = try configuration.flag("attention_bias", default: false)
-    _ = configuration.value("eod_token_id", "sep_token_id", "use_mixed_mlp_moe", "use_cla", "moe_layer_num_skipped", "norm_topk_prob")
-    let rotary = try configuration.rotary(headSize: sizes.headSize)
+    try configuration.refuseSet(
+      "use_cla", "use_mla", "mlp_bias", "group_limited_greedy", "position_embedding_xdrope", "moe_drop_tokens",
+      "moe_random_routing_dropped_token", "add_classification_head")
+    if try configuration.wholeNumber("moe_layer_num_skipped", default: 0) != 0 {
+      throw configuration.refused("moe_layer_num_skipped", found: "set", supported: "0")
+    }
+    try configuration.require("norm_type", "rms", default: "rms")
+    // Marks of the tokenizer, parts for images, and settings that only matter with those refused above.
+    configuration.disregard([
+      "eod_token_id", "use_mixed_mlp_moe", "norm_topk_prob", "attention_head_dim", "cla_share_factor", "class_num", "dense_list",
+      "org_vocab_size", "pad_id", "pool_type", "skip_cls_token", "use_rotary_pos_emb", "routed_scaling_factor", "n_group", "topk_group",
+      "kv_lora_rank", "q_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "xdrope_section", "image_token_id",
+      "im_start_id", "im_end_id", "im_newline_id", "text_start_id", "text_end_id", "video_start_id", "video_end_id", "mask_init_id",
+      "num_media_embeds", "anyres_pooling_size", "anyres_vit_max_image_size", "anyres_vit_two_views", "vit_add_patchemb_bias",
+      "vit_input_resolution", "vit_mapping_type", "vit_norm_type", "vit_patch", "vit_path", "vit_remove_prenorm", "vit_token",
+      "vit_type", "vit_used_rms_norm", "max_image_size", "max_vit_seq_len",
+    ])
+    let rotary = try configuration.rotary(headSize: sizes.headSize, stretchesBase: true)
     // The reference gives routed experts the width of the shared one.
     if let declared, declared.contains(where: { $0 != sharedWidth }) {
       throw configuration.refused("moe_intermediate_size", found: "\(declared)", supported: "intermediate_size \(sharedWidth)")
@@ -52,16 +68,23 @@ extension Family {
     let sizes = try DecoderSizes(configuration, epsilon: 1e-5)
     let router = RouterSpec.sigmoidTopK(
       try configuration.count("num_experts_per_tok"), of: try configuration.count("num_experts", "num_local_experts"),
-      normalization: .sum(epsilon: 1e-20), scale: try configuration.number("router_scaling_factor", default: 1))
+      normalization: .sum(epsilon: 1e-20), scale: try configuration.number("router_scaling_factor", default: 2.826))
     let width = try configuration.count("moe_intermediate_size")
     let denseWidth = try configuration.count("intermediate_size")
     let shared = try configuration.count("num_shared_experts", default: 1)
     let halves = try configuration.layerTypes("mlp_layer_types", count: sizes.layerCount)
     let denseBlocks = try configuration.wholeNumber("first_k_dense_replace", default: 1)
     let bias = try configuration.flag("attention_bias", default: false)
-    if try configuration.flag("mlp_bias", default: false) { throw configuration.refused("mlp_bias", found: "true", supported: "false") }
-    _ = configuration.value("enable_moe_fp32_combine", "enable_lm_head_fp32", "num_nextn_predict_layers", "route_norm", "qk_norm")
-    let rotary = try configuration.rotary(headSize: sizes.headSize)
+    try configuration.refuseSet("mlp_bias")
+    try configuration.requireSet("route_norm", "qk_norm", "moe_router_use_sigmoid", "moe_router_enable_expert_bias")
+    if let again = try configuration.optionalCount("expert_hidden_dim"), again != width {
+      throw configuration.refused("expert_hidden_dim", found: "\(again)", supported: "moe_intermediate_size \(width)")
+    }
+    configuration.disregard([
+      "enable_moe_fp32_combine", "enable_lm_head_fp32", "enable_attention_fp32_softmax", "num_nextn_predict_layers", "use_grouped_mm",
+      "eod_token_id",
+    ])
+    let rotary = try configuration.rotary(headSize: sizes.headSize, defaultBase: 11_158_840)
     return sizes.model("hy_v3") { layer in
       var attention = sizes.attention(layer: layer, rotary: rotary, bias: bias)
       sizes.normHeads(&attention, layer: layer, scope: .head)

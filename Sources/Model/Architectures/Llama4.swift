@@ -33,7 +33,9 @@ extension Family {
     let chunk = try configuration.optionalCount("attention_chunk_size")
     let hasNorms = try configuration.flag("use_qk_norm", default: true)
     let bias = try configuration.flag("attention_bias", default: false)
-    let isTuned = try configuration.flag("attn_temperature_tuning", default: true)
+    // Published as true, and as 4 by the configurations of the first days: anything but 0 is on.
+    let tuning = configuration.value("attn_temperature_tuning")
+    let isTuned = try tuning?.int64.map { $0 != 0 } ?? configuration.flag("attn_temperature_tuning", default: true)
     let temperature = TemperaturePlan(
       floor: Float(try configuration.positive("floor_scale", default: 8192)),
       scale: Float(try configuration.number("attn_scale", default: 0.1)))

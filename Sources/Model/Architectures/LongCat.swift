@@ -27,7 +27,7 @@ extension Family {
     var router = RouterSpec(
       expertCount: real + zero, identityExperts: zero, scoring: .softmax,
       selection: .tokenChoice(topK: try configuration.count("moe_topk", "num_experts_per_tok")))
-    router.routedScale = Float(try configuration.number("routed_scaling_factor", default: 1))
+    router.routedScale = Float(try configuration.number("routed_scaling_factor", default: 6))
     if try configuration.flag("norm_topk_prob", default: false) {
       throw configuration.refused("norm_topk_prob", found: "true", supported: "false")
     }

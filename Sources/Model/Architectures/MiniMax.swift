@@ -4,6 +4,7 @@
 // | key                  | meaning                                             | default  |
 // |----------------------|-----------------------------------------------------|----------|
 // | layer_types          | linear_attention or full_attention for each layer   | in turn, full first |
+// | rotary_dim           | rotated elements of a head                          | all      |
 // | block_size           | positions of a block of lightning attention         | 256      |
 // | sliding_window       | tokens that full attention sees                     | all      |
 // | num_local_experts    | experts a layer                                     | required |
@@ -26,7 +27,10 @@ extension Family {
     let router = try RouterSpec.softmaxTopK(
       configuration.count("num_experts_per_tok"), of: configuration.count("num_local_experts", "num_experts"), renormalised: true)
     let width = try configuration.count("intermediate_size")
-    let rotary = try configuration.rotary(headSize: sizes.headSize, defaultBase: 1_000_000)
+    // The reference has no rotary_dim; the model's own code, and what it was trained with, has.
+    let rotated = try configuration.optionalCount("rotary_dim")
+    let rotary = try configuration.rotary(
+      headSize: sizes.headSize, defaultBase: 1_000_000, defaultShare: rotated.map { Double($0) / Double(sizes.headSize) })
     let window = try configuration.optionalCount("sliding_window")
     let blockSize = try configuration.count("block_size", default: 256)
     if blockSize > 1024 { throw configuration.refused("block_size", found: "\(blockSize)", supported: "at most 1024") }

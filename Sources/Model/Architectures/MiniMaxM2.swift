@@ -13,6 +13,13 @@ import Routing
 extension Family {
   static let miniMaxM2 = Family(modelType: "minimax_m2") { configuration in
     let sizes = try DecoderSizes(configuration)
+    try configuration.requireOne("layernorm_full_attention_beta", "layernorm_linear_attention_beta", "layernorm_mlp_beta")
+    if try configuration.wholeNumber("shared_intermediate_size", default: 0) != 0 {
+      throw configuration.refused("shared_intermediate_size", found: "set", supported: "0: no shared expert")
+    }
+    if try configuration.optionalCount("sliding_window") != nil {
+      throw configuration.refused("sliding_window", found: "set", supported: "null")
+    }
     let router = RouterSpec.sigmoidTopK(
       try configuration.count("num_experts_per_tok"), of: try configuration.count("num_local_experts"), normalization: .sum(epsilon: 0))
     try configuration.require("scoring_func", "sigmoid", default: "sigmoid")
@@ -24,11 +31,12 @@ extension Family {
     }
     try configuration.require("qk_norm_type", "per_layer", default: "per_layer")
     _ = configuration.value(
-      "attn_type_list", "layer_types", "mtp_transformer_layers", "num_mtp_modules", "use_mtp", "shared_intermediate_size")
+      "attn_type_list", "layer_types", "mtp_transformer_layers", "num_mtp_modules", "use_mtp", "shared_moe_mode", "mlp_intermediate_size",
+      "swa_rope_theta", "max_model_len", "attn_window_size")
     let width = try configuration.count("intermediate_size")
     let rotated = try configuration.optionalCount("rotary_dim")
     let rotary = try configuration.rotary(
-      headSize: sizes.headSize, defaultShare: rotated.map { Double($0) / Double(sizes.headSize) } ?? 1)
+      headSize: sizes.headSize, defaultBase: 5_000_000, defaultShare: rotated.map { Double($0) / Double(sizes.headSize) } ?? 1)
     return sizes.model("minimax_m2") { layer in
       var attention = sizes.attention(layer: layer, rotary: rotary)
       sizes.normHeads(&attention, layer: layer, scope: .projection)

@@ -24,7 +24,7 @@ extension Family {
     let headBias = try configuration.flag("lm_head_bias", default: false)
     let window = try configuration.optionalCount("sliding_window")
     _ = try configuration.optionalNumber("input_jitter_noise")
-    var rotary = try configuration.rotary(headSize: sizes.headSize, defaultBase: 10_000)
+    var rotary = try configuration.rotary(headSize: sizes.headSize, defaultBase: 1_000_000)
     // The reference keeps the short divisors for sequences of every length; only the magnitude changes.
     if case .longRope(let short, _, let original) = rotary.scaling {
       rotary.scaling = .longRope(short: short, long: short, originalContext: original)

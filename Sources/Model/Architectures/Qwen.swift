@@ -37,6 +37,12 @@ extension Family {
     let rotary = try configuration.rotary(headSize: sizes.headSize, defaultBase: 10_000)
     let declared = try configuration.optionalCount("sliding_window")
     let window = try configuration.flag("use_sliding_window", default: false) ? declared : nil
+    // Some configurations of the family say what has only one answer in it.
+    try configuration.requireSet("use_qk_norm")
+    try configuration.refuseSet("qkv_bias")
+    if try configuration.wholeNumber("shared_expert_intermediate_size", default: 0) != 0 {
+      throw configuration.refused("shared_expert_intermediate_size", found: "set", supported: "0: no shared expert")
+    }
     let feedForward = try qwenFeedForward(sizes, shared: nil)
     return try sizes.model("qwen3_moe") { layer in
       var attention = sizes.attention(layer: layer, rotary: rotary, bias: bias)

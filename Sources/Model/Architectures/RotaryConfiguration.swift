@@ -7,6 +7,7 @@
 // | linear    | factor |
 // | yarn      | factor, original_max_position_embeddings, beta_fast, beta_slow, truncate, attention_factor, mscale, mscale_all_dim |
 // | llama3    | factor, low_freq_factor, high_freq_factor, original_max_position_embeddings |
+// | dynamic   | alpha: a factor on the base, in Hunyuan only |
 // | longrope, su | short_factor, long_factor, original_max_position_embeddings, factor, attention_factor, short_mscale, long_mscale |
 
 import Formats
@@ -26,22 +27,26 @@ struct RotarySettings {
 
 extension Configuration {
   func rotary(
-    headSize: Int, defaultBase: Double = 10_000, defaultShare: Double = 1, layerType: String? = nil, isInterleaved: Bool = false
+    headSize: Int, defaultBase: Double = 10_000, defaultShare: Double? = nil, layerType: String? = nil, isInterleaved: Bool = false,
+    stretchesBase: Bool = false
   ) throws -> RotaryPlan {
     try rotarySettings(
-      headSize: headSize, defaultBase: defaultBase, defaultShare: defaultShare, layerType: layerType, isInterleaved: isInterleaved
+      headSize: headSize, defaultBase: defaultBase, defaultShare: defaultShare, layerType: layerType, isInterleaved: isInterleaved,
+      stretchesBase: stretchesBase
     ).plan
   }
 
   /// - Parameters:
-  ///   - defaultShare: share of each head that turns, where the configuration does not say.
+  ///   - defaultShare: share of each head that turns, where the configuration does not say; nil: the family turns whole heads.
   ///   - layerType: the entry to take where `rope_parameters` has one for each type of layer.
+  ///   - stretchesBase: whether `alpha` of the type dynamic is a factor on the base.
   /// - Throws: `ModelError` for a way of scaling that is unknown or incomplete.
   func rotarySettings(
-    headSize: Int, defaultBase: Double = 10_000, defaultShare: Double = 1, layerType: String? = nil, isInterleaved: Bool = false
+    headSize: Int, defaultBase: Double = 10_000, defaultShare: Double? = nil, layerType: String? = nil, isInterleaved: Bool = false,
+    stretchesBase: Bool = false
   ) throws -> RotarySettings {
     var base = try number("rope_theta", default: defaultBase)
-    var share = try number("partial_rotary_factor", default: defaultShare)
+    var share = try number("partial_rotary_factor", default: defaultShare ?? 1)
     var scaling: RotaryScalingReader?
     for key in ["rope_parameters", "rope_scaling"] {
       guard var value = value(key), value.kind == .object else { continue }
@@ -57,6 +62,9 @@ extension Configuration {
     guard base > 0, Float(base).isFinite else {
       throw ModelError.configuration(file: file, key: "rope_theta", expected: "a positive number", found: "\(base)")
     }
+    if defaultShare == nil, share != 1 {
+      throw refused("partial_rotary_factor", found: "\(share)", supported: "1: the reference turns whole heads, whatever this says")
+    }
     let rotated = (0...1).contains(share) ? Int(Double(headSize) * share) : -1
     guard rotated >= 0, rotated % 2 == 0 else {
       throw ModelError.configuration(
@@ -64,6 +72,10 @@ extension Configuration {
       )
     }
     var settings = RotarySettings(plan: RotaryPlan(base: base, rotatedSize: rotated, isInterleaved: isInterleaved))
+    if stretchesBase, let alpha = try scaling?.alpha() {
+      settings.plan.base *= pow(alpha, Double(headSize) / Double(headSize - 2))
+      return settings
+    }
     try scaling?.apply(to: &settings)
     return settings
   }
@@ -122,6 +134,12 @@ private struct RotaryScalingReader {
     for (name, value) in fields where !value.isNull && !known.contains(name) && !Self.common.contains(name) {
       throw configuration.refused("\(place).\(name)", found: "set", supported: known.sorted().joined(separator: ", "))
     }
+  }
+
+  /// The number that Hunyuan's checkpoints stretch the base by, under the name of dynamic scaling.
+  func alpha() throws -> Double? {
+    let type = field("rope_type")?.string ?? field("type")?.string
+    return type == "dynamic" && field("alpha") != nil ? try positive("alpha") : nil
   }
 
   func apply(to settings: inout RotarySettings) throws {

@@ -71,6 +71,7 @@ private struct SwitchDeclaration {
         "relative_attention_num_buckets", found: "\(bucketCount) up to a distance of \(farthest)",
         supported: "a multiple of 4, of which half is less than relative_attention_max_distance")
     }
+    try configuration.refuseSet("batch_prioritized_routing")
     configuration.disregardTraining(and: ["add_router_probs", "dropout_rate", "initializer_factor", "n_positions"])
   }
 

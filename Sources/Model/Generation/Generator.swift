@@ -8,6 +8,7 @@ public final class Generator {
   private var sampler: Sampler
   private let sink: (any RoutingSink)?
   private let sequence: Int
+  private let name: String
   private var fed: Int
   /// Drawn and not yet fed.
   private var pending: TokenDraw?
@@ -31,6 +32,7 @@ public final class Generator {
     self.forward = forward
     self.sink = sink
     self.sequence = sequence
+    name = prompt.description.name
     sampler = Sampler(sampling)
     fed = firstToken
     forward.reset(length: prompt.tokens.count)
@@ -64,10 +66,12 @@ public final class Generator {
   /// Feeds the pending token and draws the one after it.
   ///
   /// - Returns: the new pending token, or nil when the context is full.
-  /// - Throws: what the sink throws.
+  /// - Throws: `ModelError.positionsChange` at a length from which the model turns all positions otherwise (the reference then reads
+  ///   everything again, and what was decided before no longer holds); what the sink throws.
   public func advance() throws -> TokenDraw? {
     guard let draw = pending, canAdvance else { return nil }
     let position = forward.position
+    if let border = forward.border, position + 1 > border { throw ModelError.positionsChange(sequence: name, limit: border) }
     let batches = forward.advance([draw.token], demand: sink?.demand, firstToken: fed)
     let following = sampler.draw(forward.logits(0..<1))
     if sink != nil {

@@ -69,6 +69,10 @@ public final class ForwardPass {
 
   public var threadCount: Int { pool.threadCount }
 
+  /// Tokens the sequence at hand can have before its first tokens would have to be read again, because longer ones are turned otherwise
+  /// from their start; nil: no such number.
+  public var border: Int? { pass.rotary.border }
+
   /// Forgets the sequence.
   ///
   /// - Parameter length: tokens the next sequence is known to have. Few models look at it: their positions are encoded in another

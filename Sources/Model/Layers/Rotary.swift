@@ -74,6 +74,12 @@ struct RotaryPlan: Sendable, Hashable {
     }
   }
 
+  /// The length beyond which a sequence is turned otherwise; nil: every length is turned alike.
+  var border: Int? {
+    guard case .longRope(let short, let long, let original) = scaling else { return nil }
+    return short == long && (longMagnitude ?? magnitude) == magnitude ? nil : original
+  }
+
   func magnitude(length: Int) -> Float {
     if case .longRope(_, _, let original) = scaling, length > original { return longMagnitude ?? magnitude }
     return magnitude
@@ -91,6 +97,9 @@ final class RotaryTables {
     if length != self.length { tables = tables.filter { if case .longRope = $0.key.scaling { false } else { true } } }
     self.length = length
   }
+
+  /// How many tokens the sequence can have before all of it would have to be turned otherwise; nil: any number.
+  var border: Int? { tables.keys.compactMap(\.border).filter { length <= $0 }.min() }
 
   /// The table of a plan with room for so many positions.
   func table(_ plan: RotaryPlan, positions: Int) -> RotaryTable {

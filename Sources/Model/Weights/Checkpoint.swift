@@ -48,9 +48,13 @@ final class Checkpoint: @unchecked Sendable {
     self.init(path: path, files: [file], names: nil, scaleBlock: (128, 128))
   }
 
+  /// Checkpoints that see or hear too keep the text model's tensors apart.
+  private static let textPrefixes = ["language_model.": "", "model.language_model.": "model."]
+
   /// The tensors of a GGUF model, found by their published names.
   convenience init(_ model: GGUFModel) {
     self.init(path: model.path, files: model.split.files, names: model.names, scaleBlock: (128, 128))
+    usedNames = model.readTensors
   }
 
   private init(path: String, files: [any TensorFile], names: GGUFNames?, scaleBlock: (rows: Int, columns: Int)) {
@@ -58,7 +62,11 @@ final class Checkpoint: @unchecked Sendable {
     self.files = files
     self.names = names
     self.scaleBlock = scaleBlock
-    tensorByName = Dictionary(files.flatMap(\.tensors).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    tensorByName = Dictionary(
+      files.flatMap(\.tensors).map { tensor in
+        let part = Self.textPrefixes.first { tensor.name.hasPrefix($0.key) }
+        return (part.map { $0.value + tensor.name.dropFirst($0.key.count) } ?? tensor.name, tensor)
+      }, uniquingKeysWith: { first, _ in first })
   }
 
   deinit { for memory in owned { memory.deallocate() } }

@@ -10,7 +10,8 @@ struct GGUFFamily: Sendable {
     enum Source: Sendable {
       /// nil: the file does not say, and the declaration's default holds.
       case metadata(@Sendable (GGUFMetadata) throws -> String?)
-      case assumed(String)
+      /// What published checkpoints have; nil: nothing to assume of this file.
+      case assumed(@Sendable (GGUFMetadata) -> String?)
       /// Said by some files only: the key, and what is assumed where it is absent.
       case key(String, otherwise: @Sendable (GGUFMetadata) -> String?)
     }
@@ -20,6 +21,8 @@ struct GGUFFamily: Sendable {
 
   let architecture: String
   let modelType: String
+  /// What `inspect` says of the family where files do not tell it from others of the same shape.
+  var assumedName: String?
   /// Which files of an architecture that several families share.
   var applies: @Sendable (GGUFMetadata) -> Bool = { _ in true }
   var habits = GGUFNames.Habits()
@@ -58,7 +61,11 @@ struct GGUFFamily: Sendable {
       source: .metadata { metadata in "[" + (0..<metadata.blockCount).map { "\"\(name(metadata, $0))\"" }.joined(separator: ", ") + "]" })
   }
 
-  private static func assume(_ key: String, _ value: String) -> Field { Field(key: key, source: .assumed(value)) }
+  private static func assume(_ key: String, _ value: String) -> Field { assume(key) { _ in value } }
+
+  private static func assume(_ key: String, _ value: @escaping @Sendable (GGUFMetadata) -> String?) -> Field {
+    Field(key: key, source: .assumed(value))
+  }
 
   private static func copy(_ key: String, _ source: String, otherwise: @escaping @Sendable (GGUFMetadata) -> String?) -> Field {
     Field(key: key, source: .key(source, otherwise: otherwise))
@@ -98,6 +105,12 @@ struct GGUFFamily: Sendable {
       metadata.integer("rope.dimension_count").map { "\(Double($0) / Double(max(1, metadata.headSize)))" }
     })
 
+  /// Which layers have a window.
+  private static let windows = list("layer_types") { metadata, layer in
+    let windows = metadata["attention.sliding_window_pattern"]?.array?.bools ?? []
+    return layer < windows.count && !windows[layer] ? "full_attention" : "sliding_attention"
+  }
+
   private static let scoring = text("scoring_func", score)
 
   @Sendable private static func score(_ metadata: GGUFMetadata) -> String? {
@@ -108,37 +121,56 @@ struct GGUFFamily: Sendable {
     }
   }
 
-  /// `rope_scaling` for yarn and linear; absent where the file scales nothing.
+  /// `rope_scaling`; absent where the file scales nothing. A divisor for each frequency is a tensor in these files: two lists are
+  /// longrope, and one is what Llama 3's rule amounts to, which longrope with two equal lists and no magnitude says too.
   private static func ropeScaling(_ extra: @escaping @Sendable (GGUFMetadata) -> [String] = { _ in [] }) -> Field {
-    Field(
-      key: "rope_scaling",
-      source: .metadata { metadata in
-        guard let type = metadata["rope.scaling.type"]?.string, type != "none" else { return nil }
-        let keys = [
-          ("factor", "factor"), ("original_max_position_embeddings", "original_context_length"), ("beta_fast", "yarn_beta_fast"),
-          ("beta_slow", "yarn_beta_slow"),
-        ]
-        let members = keys.compactMap { name, key in metadata.json("rope.scaling.\(key)").map { "\"\(name)\": \($0)" } }
-        return "{" + (["\"type\": \(JSONValue.quoted(type))"] + members + extra(metadata)).joined(separator: ", ") + "}"
-      })
+    Field(key: "rope_scaling", source: .metadata { try scaling($0, extra) })
   }
 
-  /// The router of DeepSeek-V3 and those that share it.
-  private static let groupedRouter: [Field] = [
-    experts("n_routed_experts"), topK, copy("n_shared_experts", "expert_shared_count"),
-    copy("n_group", "expert_group_count") { groups($0).map { "\($0.count)" } },
-    copy("topk_group", "expert_group_used_count") { groups($0).map { "\($0.kept)" } },
-    copy("routed_scaling_factor", "expert_weights_scale"),
-    copy("norm_topk_prob", "expert_weights_norm"), copy("first_k_dense_replace", "leading_dense_block_count"), denseWidth, expertWidth,
-  ]
+  private static func scaling(_ metadata: GGUFMetadata, _ extra: (GGUFMetadata) -> [String]) throws -> String? {
+    var members: [String] = []
+    func copy(_ keys: [(String, String)]) {
+      members += keys.compactMap { name, key in metadata.json("rope.scaling.\(key)").map { "\"\(name)\": \($0)" } }
+    }
+    let context = ("original_max_position_embeddings", "original_context_length")
+    var type = metadata["rope.scaling.type"]?.string
+    if let short = metadata.list("rope_factors_short.weight"), let long = metadata.list("rope_factors_long.weight") {
+      type = "longrope"
+      members = ["\"short_factor\": \(short)", "\"long_factor\": \(long)"]
+      copy([context, ("attention_factor", "attn_factor")])
+    } else if let divisors = metadata.list("rope_freqs.weight") {
+      type = "longrope"
+      let length = try metadata.required("context_length")
+      members = [
+        "\"short_factor\": \(divisors)", "\"long_factor\": \(divisors)", "\"original_max_position_embeddings\": \(length)",
+        "\"attention_factor\": 1.0",
+      ]
+    } else {
+      copy([("factor", "factor"), context, ("beta_fast", "yarn_beta_fast"), ("beta_slow", "yarn_beta_slow")])
+    }
+    guard let type, type != "none" else { return nil }
+    return "{" + (["\"type\": \(JSONValue.quoted(type))"] + members + extra(metadata)).joined(separator: ", ") + "}"
+  }
+
+  /// How many groups of experts there are, and how many a token may choose from, by the number of experts of a published checkpoint.
+  private typealias Groups = [Int: (count: Int, kept: Int)]
 
   /// Files converted before late 2025 do not say how experts are grouped: the published DeepSeek-V2 and V3 are known by their experts.
-  @Sendable private static func groups(_ metadata: GGUFMetadata) -> (count: Int, kept: Int)? {
-    switch metadata.integer("expert_count") {
-    case 160: (8, 3)
-    case 256 where metadata.architecture == "deepseek2": (8, 4)
-    default: nil
+  private static let groupsOfV2: Groups = [160: (8, 3)]
+  private static let groupsOfV3: Groups = [256: (8, 4)]
+
+  /// The router of DeepSeek-V3 and those that share it.
+  private static func groupedRouter(_ published: Groups = [:]) -> [Field] {
+    @Sendable func groups(_ metadata: GGUFMetadata) -> (count: Int, kept: Int)? {
+      metadata.integer("expert_count").flatMap { published[$0] }
     }
+    return [
+      experts("n_routed_experts"), topK, copy("n_shared_experts", "expert_shared_count"),
+      copy("n_group", "expert_group_count") { metadata in groups(metadata).map { "\($0.count)" } },
+      copy("topk_group", "expert_group_used_count") { metadata in groups(metadata).map { "\($0.kept)" } },
+      copy("routed_scaling_factor", "expert_weights_scale"), copy("norm_topk_prob", "expert_weights_norm") { _ in "false" },
+      copy("first_k_dense_replace", "leading_dense_block_count"), denseWidth, expertWidth,
+    ]
   }
 
   /// Latent attention. The file counts one key head; the configuration has one for each query.
@@ -156,6 +188,20 @@ struct GGUFFamily: Sendable {
       return ["\"mscale\": \(scale)", "\"mscale_all_dim\": \(scale)"]
     },
   ]
+
+  /// `short_mscale` and `long_mscale` of Phi-3.5-MoE; llama.cpp derives another magnitude from the context.
+  private static let magnitudeOfPhi = "1.243163121016122"
+
+  private static func assumeLongRope(_ member: String) -> Field {
+    assume("rope_scaling.\(member)") { $0.has("rope_factors_long.weight") ? magnitudeOfPhi : nil }
+  }
+
+  private static let granite: [Field] = [
+    rms, experts("num_local_experts"), topK, onlyWidth, attentionBias, copy("attention_multiplier", "attention.scale"),
+    copy("embedding_multiplier", "embedding_scale"), copy("residual_multiplier", "residual_scale"), copy("logits_scaling", "logit_scale"),
+  ]
+
+  private static let sharedWidth = copy("shared_intermediate_size", "expert_shared_feed_forward_length")
 
   // MARK: The families
 
@@ -195,22 +241,61 @@ struct GGUFFamily: Sendable {
         list("layer_types") { metadata, layer in metadata.has("blk.\(layer).ssm_a") ? "linear_attention" : "full_attention" },
         assume("norm_topk_prob", "true"),
       ]),
-    GGUFFamily(
-      architecture: "deepseek2", modelType: "deepseek_v3",
-      applies: { score($0) == "sigmoid" || $0.anyBlock(has: "exp_probs_b.bias") },
-      fields: sizes + groupedRouter + latent + [rms]),
+    latentSigmoid("glm4_moe_lite") { $0.textSplitting == "glm4" },
+    latentSigmoid("kimi_k2") { $0.textSplitting == "kimi-k2" },
+    latentSigmoid("deepseek_v3") { $0.textSplitting == "deepseek-v3" },
+    latentSigmoid("deepseek_v3", isAssumed: true) { _ in true },
     GGUFFamily(
       architecture: "deepseek2", modelType: "deepseek_v2",
-      fields: sizes + groupedRouter + latent + [
+      fields: sizes + groupedRouter(groupsOfV2) + latent + [
         rms,
         text("topk_method") { metadata in
-          (metadata.integer("expert_group_count") ?? groups(metadata)?.count ?? 1) > 1 ? "group_limited_greedy" : "greedy"
+          let published = metadata.integer("expert_count").flatMap { groupsOfV2[$0]?.count }
+          return (metadata.integer("expert_group_count") ?? published ?? 1) > 1 ? "group_limited_greedy" : "greedy"
         },
       ]),
     GGUFFamily(
+      architecture: "glm4moe", modelType: "solar_open", applies: { $0.textSplitting == "solar-open" },
+      fields: sizes + groupedRouter() + [rms, headSize, attentionBias, headNorms]),
+    GGUFFamily(
       architecture: "glm4moe", modelType: "glm4_moe",
-      fields: sizes + groupedRouter + [rms, headSize, partialRotary, attentionBias, headNorms]),
-    GGUFFamily(architecture: "dots1", modelType: "dots1", fields: sizes + groupedRouter + [rms, headSize, attentionBias]),
+      fields: sizes + groupedRouter() + [rms, headSize, partialRotary, attentionBias, headNorms]),
+    GGUFFamily(architecture: "dots1", modelType: "dots1", fields: sizes + groupedRouter() + [rms, headSize, attentionBias]),
+    GGUFFamily(
+      architecture: "exaone-moe", modelType: "exaone_moe",
+      fields: sizes + groupedRouter() + [rms, headSize, copy("sliding_window", "attention.sliding_window"), windows]),
+    GGUFFamily(
+      architecture: "hy_v3", modelType: "hy_v3",
+      fields: sizes + [
+        rms, headSize, experts("num_experts"), topK, denseWidth, expertWidth, attentionBias,
+        copy("router_scaling_factor", "expert_weights_scale"),
+        whole("num_shared_experts") { metadata in
+          metadata.integer("expert_shared_feed_forward_length").map { $0 / max(1, metadata.integer("expert_feed_forward_length") ?? 1) }
+        },
+        list("mlp_layer_types") { metadata, layer in metadata.has("blk.\(layer).ffn_gate_inp.weight") ? "sparse" : "dense" },
+      ]),
+    GGUFFamily(
+      architecture: "mellum", modelType: "mellum",
+      fields: sizes.filter { !["rope_theta", "rope_scaling"].contains($0.key) } + [
+        rms, headSize, experts("num_experts"), topK, expertWidth, attentionBias, copy("sliding_window", "attention.sliding_window"),
+        windows,
+        assume("norm_topk_prob", "true"),
+        Field(
+          key: "rope_parameters",
+          source: .metadata { metadata in
+            // Layers with a window turn by a base of their own, and are not stretched.
+            let base = metadata.json("rope.freq_base") ?? "10000.0"
+            let near = metadata.json("rope.freq_base_swa") ?? base
+            let far = try scaling(metadata) { _ in ["\"rope_theta\": \(base)"] } ?? "{\"rope_theta\": \(base)}"
+            return "{\"full_attention\": \(far), \"sliding_attention\": {\"rope_theta\": \(near)}}"
+          }),
+      ]),
+    GGUFFamily(
+      architecture: "minimax-01", modelType: "minimax",
+      fields: sizes + [
+        rms, headSize, experts("num_local_experts"), topK, onlyWidth, copy("rotary_dim", "rope.dimension_count"),
+        list("layer_types") { metadata, layer in metadata.has("blk.\(layer).attn_qkv.weight") ? "linear_attention" : "full_attention" },
+      ] + ["linear_attn", "full_attn", "mlp"].map { copy("\($0)_alpha_factor", "residual_scale") }),
     GGUFFamily(
       architecture: "gpt-oss", modelType: "gpt_oss",
       fields: sizes + [
@@ -219,6 +304,43 @@ struct GGUFFamily: Sendable {
       ]),
     graniteMoE("granitemoeshared", applies: { $0.anyBlock(has: "ffn_gate_shexp.weight") }),
     graniteMoE("granitemoe", applies: { _ in true }),
+    GGUFFamily(
+      architecture: "granitehybrid", modelType: "granitemoehybrid", applies: { ($0.integer("expert_count") ?? 0) > 0 },
+      habits: .init(pairsHeadRows: true),
+      fields: sizes + granite + [
+        sharedWidth, copy("mamba_d_conv", "ssm.conv_kernel"), copy("mamba_d_state", "ssm.state_size"),
+        copy("mamba_n_groups", "ssm.group_count"), copy("mamba_n_heads", "ssm.time_step_rank"),
+        whole("mamba_d_head") { metadata in
+          metadata.integer("ssm.inner_size").map { $0 / max(1, metadata.integer("ssm.time_step_rank") ?? 1) }
+        },
+        whole("mamba_expand") { metadata in
+          metadata.integer("ssm.inner_size").map { $0 / max(1, metadata.integer("embedding_length") ?? 1) }
+        },
+        flag("mamba_conv_bias") { $0.anyBlock(has: "ssm_conv1d.bias") }, flag("mamba_proj_bias") { $0.anyBlock(has: "ssm_in.bias") },
+        list("layer_types") { metadata, layer in metadata.has("blk.\(layer).ssm_in.weight") ? "mamba" : "attention" },
+        text("position_embedding_type") { $0["rope.scaling.finetuned"]?.bool == true ? "rope" : "nope" },
+      ]),
+    GGUFFamily(
+      architecture: "llama4", modelType: "llama4_text", applies: { ($0.integer("expert_count") ?? 0) > 0 },
+      fields: sizes + [
+        rms, headSize, experts("num_local_experts"), topK, attentionBias,
+        whole("intermediate_size") { $0.integer("expert_feed_forward_length") },
+        whole("intermediate_size_mlp") { $0.integer("feed_forward_length") },
+        copy("interleave_moe_layer_step", "interleave_moe_layer_step"),
+        // The published model of 128 experts has no norms on its heads, the one of 16 has.
+        assume("use_qk_norm") { "\($0.integer("expert_count") != 128)" },
+        assume("attention_chunk_size", "8192"), assume("no_rope_layer_interval", "4"), assume("attn_temperature_tuning", "true"),
+        assume("floor_scale", "8192"), assume("attn_scale", "0.1"),
+      ]),
+    GGUFFamily(
+      architecture: "phimoe", modelType: "phimoe",
+      fields: sizes + [
+        rms, experts("num_local_experts"), topK, onlyWidth, attentionBias, flag("lm_head_bias") { $0.has("output.bias") },
+        whole("sliding_window") { metadata in metadata.integer("attention.sliding_window").flatMap { $0 > 0 ? $0 : nil } },
+        assume("router_jitter_noise", "0.01"),
+        ropeScaling { _ in ["\"short_mscale\": \(magnitudeOfPhi)", "\"long_mscale\": \(magnitudeOfPhi)"] },
+        assumeLongRope("short_mscale"), assumeLongRope("long_mscale"),
+      ]),
     GGUFFamily(
       architecture: "hunyuan-moe", modelType: "hunyuan_v1_moe",
       fields: sizes + [
@@ -259,10 +381,7 @@ struct GGUFFamily: Sendable {
         copy("layer_norm_eps", "attention.layer_norm_epsilon"), headSize, experts("num_experts"), topK, onlyWidth,
         text("expert_selection_fn", score), copy("norm_topk_prob", "expert_weights_norm"), copy("logit_scale", "logit_scale"),
         copy("num_shared_experts", "expert_shared_count"), copy("sliding_window", "attention.sliding_window"),
-        list("layer_types") { metadata, layer in
-          let windows = metadata["attention.sliding_window_pattern"]?.array?.bools ?? []
-          return layer < windows.count && !windows[layer] ? "full_attention" : "sliding_attention"
-        },
+        windows,
       ]),
     GGUFFamily(
       architecture: "dbrx", modelType: "dbrx",
@@ -289,13 +408,19 @@ struct GGUFFamily: Sendable {
       ]),
   ]
 
+  /// DeepSeek-V3, GLM-4.7-Flash and Kimi-K2 have one shape in these files; only how their tokenizers split text tells them apart.
+  private static func latentSigmoid(
+    _ type: String, isAssumed: Bool = false, applies: @escaping @Sendable (GGUFMetadata) -> Bool
+  ) -> GGUFFamily {
+    GGUFFamily(
+      architecture: "deepseek2", modelType: type, assumedName: isAssumed ? type : nil,
+      applies: { (score($0) == "sigmoid" || $0.anyBlock(has: "exp_probs_b.bias")) && applies($0) },
+      fields: sizes + groupedRouter(groupsOfV3) + latent + [rms])
+  }
+
   private static func graniteMoE(_ type: String, applies: @escaping @Sendable (GGUFMetadata) -> Bool) -> GGUFFamily {
     GGUFFamily(
       architecture: "granitemoe", modelType: type, applies: applies, habits: .init(pairsHeadRows: true),
-      fields: sizes + [
-        rms, experts("num_local_experts"), topK, onlyWidth, attentionBias, copy("attention_multiplier", "attention.scale"),
-        copy("embedding_multiplier", "embedding_scale"), copy("residual_multiplier", "residual_scale"),
-        copy("logits_scaling", "logit_scale"),
-      ] + (type == "granitemoeshared" ? [copy("shared_intermediate_size", "expert_shared_feed_forward_length")] : []))
+      fields: sizes + granite + (type == "granitemoeshared" ? [sharedWidth] : []))
   }
 }

@@ -13,6 +13,8 @@ struct GGUFModel: Sendable {
   private let fields: [String: String]
   /// The ones among them that the file does not say.
   let assumed: [(key: String, value: String)]
+  /// Tensors that amount to fields.
+  let readTensors: Set<String>
 
   /// - Throws: `FormatError` for damaged files, `ModelError.unsupportedFamily`, `.configuration` for metadata that are missing or wrong.
   init(path: String) throws {
@@ -22,24 +24,23 @@ struct GGUFModel: Sendable {
     let family = try GGUFFamily.of(metadata)
     var fields = ["model_type": "\"\(family.modelType)\""]
     var assumed: [(key: String, value: String)] = []
+    func assume(_ key: String, _ value: String) {
+      if !key.contains(".") { fields[key] = value }  // a part of a field is said with its whole
+      assumed.append((key, value))
+    }
+    if let name = family.assumedName { assume("model_type", "\"\(name)\"") }
     for field in family.fields {
       switch field.source {
       case .metadata(let read): fields[field.key] = try read(metadata)
       case .key(let key, let otherwise):
-        if let said = metadata.json(key) {
-          fields[field.key] = said
-        } else if let value = otherwise(metadata) {
-          fields[field.key] = value
-          assumed.append((field.key, value))
-        }
-      case .assumed(let value):
-        if !field.key.contains(".") { fields[field.key] = value }  // a part of a field is said with its whole
-        assumed.append((field.key, value))
+        if let said = metadata.json(key) { fields[field.key] = said } else if let value = otherwise(metadata) { assume(field.key, value) }
+      case .assumed(let published): if let value = published(metadata) { assume(field.key, value) }
       }
     }
     try metadata.refuseUnread()
     self.fields = fields
     self.assumed = assumed
+    readTensors = metadata.readTensors
     names = try metadata.names(family.habits)
   }
 
@@ -56,13 +57,16 @@ struct GGUFMetadata: Sendable {
   /// Blocks that predict the next token; those that look further ahead are not run.
   private(set) var blockCount = 0
   private let tensorShapes: [String: [Int]]
-  private let readKeys = ReadKeys()
+  /// Short lists of numbers that files keep as tensors.
+  private let lists: [String: TensorView]
+  private let read = Read()
 
-  /// Keys of the architecture that were asked for.
+  /// Keys of the architecture, and tensors, that were asked for.
   ///
   /// `@unchecked Sendable`: written only while a model is opened, by the one thread that opens it.
-  private final class ReadKeys: @unchecked Sendable {
-    var names: Set<String> = []
+  private final class Read: @unchecked Sendable {
+    var keys: Set<String> = []
+    var tensors: Set<String> = []
   }
 
   init(_ split: GGUFSplit) throws {
@@ -73,6 +77,9 @@ struct GGUFMetadata: Sendable {
     architecture = name
     tensorShapes = Dictionary(
       split.files.flatMap(\.tensors).map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
+    lists = Dictionary(
+      split.files.flatMap(\.tensors).filter { $0.shape.count == 1 && $0.elementType == .f32 }.map { ($0.name, $0) },
+      uniquingKeysWith: { first, _ in first })
     let count = (integer("block_count") ?? 0) - (integer("nextn_predict_layers") ?? 0)
     guard count > 0, count <= tensorShapes.count else {
       throw ModelError.configuration(
@@ -88,7 +95,7 @@ struct GGUFMetadata: Sendable {
 
   /// The value of "ARCHITECTURE.KEY".
   subscript(key: String) -> GGUFValue? {
-    readKeys.names.insert(key)
+    read.keys.insert(key)
     return file["\(architecture).\(key)"]
   }
 
@@ -101,13 +108,14 @@ struct GGUFMetadata: Sendable {
 
   /// - Throws: `ModelError.unsupportedSetting` for metadata and tensors that the family does not read and that matter.
   func refuseUnread() throws {
-    for key in Self.consequential where !readKeys.names.contains(key) {
+    for key in Self.consequential where !read.keys.contains(key) {
       guard let value = file["\(architecture).\(key)"], value.double != 0, value.string != "none" else { continue }
       throw ModelError.unsupportedSetting(
         file: file.path, key: "\(architecture).\(key)", found: value.string ?? json(key) ?? "set",
         supported: "files of this architecture without it")
     }
-    for tensor in tensorShapes.keys.sorted() where tensor.hasPrefix("rope_f") || tensor.hasSuffix(".scale") {
+    for tensor in tensorShapes.keys.sorted()
+    where (tensor.hasPrefix("rope_f") || tensor.hasSuffix(".scale")) && !read.tensors.contains(tensor) {
       throw ModelError.unsupportedSetting(
         file: file.path, key: "tensor \"\(tensor)\"", found: "a factor on other tensors", supported: "files without it")
     }
@@ -139,6 +147,22 @@ struct GGUFMetadata: Sendable {
     case .unsigned, .string, .array, nil: nil
     }
   }
+
+  /// The numbers of a tensor as a list in JSON; nil where the file does not have it as f32.
+  func list(_ tensor: String) -> String? {
+    guard let view = lists[tensor] else { return nil }
+    let numbers = (0..<view.elementCount).map {
+      Float(bitPattern: UInt32(littleEndian: view.bytes.loadUnaligned(fromByteOffset: 4 * $0, as: UInt32.self)))
+    }
+    guard numbers.allSatisfy(\.isFinite) else { return nil }
+    read.tensors.insert(tensor)
+    return "[" + numbers.map { "\($0)" }.joined(separator: ", ") + "]"
+  }
+
+  var readTensors: Set<String> { read.tensors }
+
+  /// Which way of splitting text the file's tokenizer has: of architectures that several families share it names the family.
+  var textSplitting: String? { file["tokenizer.ggml.pre"]?.string }
 
   var headCount: Int { integer("attention.head_count") ?? 1 }
 

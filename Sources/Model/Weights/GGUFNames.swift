@@ -36,7 +36,7 @@ struct GGUFNames: Sendable {
   let habits: Habits
   /// Elements of one attention head.
   let headSize: Int
-  /// Key heads, key head size, value heads and value head size of linear attention.
+  /// Key heads, key head size, value heads and value head size of linear attention; key heads are the groups of a state space layer.
   let linearHeads: (keys: Int, keySize: Int, values: Int, valueSize: Int)
   /// Whether the file has a tensor.
   let has: @Sendable (String) -> Bool
@@ -94,6 +94,10 @@ struct GGUFNames: Sendable {
   /// A whole matrix, or one of a stack `[experts, rows, columns]`; the number of experts is the file's own.
   private func slice(_ tensor: String, _ expert: Int?, rows: Int, columns: Int) -> MatrixPlan {
     guard let expert else { return MatrixPlan(tensor) }
+    if !has(tensor), let half = Self.halves.first(where: { tensor.contains($0.key) }) {
+      let both = tensor.replacing(half.key, with: "ffn_gate_up_exps")
+      if has(both) { return MatrixPlan(both, storedShape: [-1, 2 * rows, columns], firstRow: (2 * expert + half.value) * rows) }
+    }
     return MatrixPlan(tensor, storedShape: [-1, rows, columns], firstRow: expert * rows)
   }
 
@@ -136,7 +140,10 @@ struct GGUFNames: Sendable {
     }
     let base = Self.modules[name.module] ?? Self.stacks[name.module].map { [$0] } ?? [name.module]
     plan.tensor = name.tensor(base, has)
-    if name.module == "linear_attn.A_log" { return (plan, .negatedExponential, asStored) }
+    if name.module == "mamba.norm", linearHeads.keys > 1, count % linearHeads.keys == 0 {
+      plan.storedShape = [linearHeads.keys, count / linearHeads.keys]
+    }
+    if name.module == "linear_attn.A_log" || name.module == "mamba.A_log" { return (plan, .negatedExponential, asStored) }
     let isNorm = name.module.hasSuffix("norm") && name.module != "linear_attn.norm"
     let isPaired = habits.pairsHeadRows && (name.module == "self_attn.q_proj" || name.module == "self_attn.k_proj")
     return (plan, habits.addsOneToNorms && isNorm ? .plusOne : .none, isPaired ? { pairedRow($0) } : asStored)
@@ -157,6 +164,9 @@ struct GGUFNames: Sendable {
     "block_sparse_moe.input_linear": ("ffn_gate_exps", "ffn_up_exps"), "shared_mlp.input_linear": ("ffn_gate_shexp", "ffn_up_shexp"),
   ]
 
+  /// Which half of a stack that holds both is meant, for files that were converted so.
+  private static let halves = ["ffn_gate_exps": 0, "ffn_up_exps": 1]
+
   /// Tensors that are published as one for all experts.
   private static let stacks = [
     "mlp.experts.down_proj": "ffn_down_exps", "feed_forward.experts.down_proj": "ffn_down_exps",
@@ -172,13 +182,16 @@ struct GGUFNames: Sendable {
       "pre_mlp_layernorm": ["ffn_norm"], "ffn_norm": ["ffn_norm"], "post_mlp_layernorm": ["post_ffw_norm"],
       "norm_attn_norm.attn.Wqkv": ["attn_qkv"], "norm_attn_norm.attn.out_proj": ["attn_output"], "self_attn.q_proj": ["attn_q"],
       "self_attn.k_proj": ["attn_k"], "self_attn.v_proj": ["attn_v"], "self_attn.o_proj": ["attn_output"],
-      "self_attn.out_proj": ["attn_output"], "self_attn.gate_proj": ["attn_gate"], "self_attn.sinks": ["attn_sinks"],
+      "self_attn.out_proj": ["attn_output"], "self_attn.qkv_proj": ["attn_qkv"], "self_attn.output_gate": ["attn_gate"],
+      "self_attn.norm": ["attn_norm_2"], "self_attn.gate_proj": ["attn_gate"], "self_attn.sinks": ["attn_sinks"],
       "self_attn.q_a_proj": ["attn_q_a"], "self_attn.q_b_proj": ["attn_q_b"], "self_attn.q_a_layernorm": ["attn_q_a_norm"],
       "self_attn.kv_a_proj_with_mqa": ["attn_kv_a_mqa"], "self_attn.kv_a_layernorm": ["attn_kv_a_norm"],
       "self_attn.kv_b_proj": ["attn_kv_b"], "shared_mlp.output_linear": ["ffn_down_shexp"], "linear_attn.A_log": ["ssm_a"],
       "linear_attn.conv1d": ["ssm_conv1d"], "linear_attn.dt_bias": ["ssm_dt"], "linear_attn.in_proj_ba": ["ssm_ba"],
       "linear_attn.in_proj_qkvz": ["ssm_in"], "linear_attn.norm": ["ssm_norm"], "linear_attn.out_proj": ["ssm_out"],
-      "conv.conv": ["shortconv.conv"], "conv.in_proj": ["shortconv.in_proj"], "conv.out_proj": ["shortconv.out_proj"],
+      "mamba.A_log": ["ssm_a"], "mamba.D": ["ssm_d"], "mamba.dt_bias": ["ssm_dt"], "mamba.in_proj": ["ssm_in"],
+      "mamba.conv1d": ["ssm_conv1d"], "mamba.norm": ["ssm_norm"], "mamba.out_proj": ["ssm_out"], "conv.conv": ["shortconv.conv"],
+      "conv.in_proj": ["shortconv.in_proj"], "conv.out_proj": ["shortconv.out_proj"],
     ]
     for (head, letter) in [("q", "q"), ("k", "k"), ("query", "q"), ("key", "k")] {
       table["self_attn.\(head)_norm"] = ["attn_\(letter)_norm"]
