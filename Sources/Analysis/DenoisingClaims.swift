@@ -54,8 +54,8 @@ public enum DenoisingClaim: String, CaseIterable, Sendable, Encodable {
         + "above the correlation that would reach p = 0.05. Fewer than 4 layers are undecided."
     case .earlyConcentrated:
       "Contrast: normalised entropy of use (0 one expert, 1 all alike), mean over the last three fifths of the steps minus mean over the "
-        + "first fifth, mean over layers. Holds when the whole interval lies above 0.01 and p <= 0.05 under circular shifts; does not hold "
-        + "when the whole interval lies below 0.01. Fewer than 5 steps are undecided."
+        + "first fifth, mean over layers. Holds when the whole interval lies above 0.02 and p <= 0.05 under circular shifts; does not hold "
+        + "when the whole interval lies below 0.02. Fewer than 5 steps are undecided."
     }
   }
 }
@@ -162,8 +162,10 @@ public struct DenoisingClaims: Sendable, Equatable, Encodable {
 struct ClaimJudge {
   /// A find needs p at most this.
   static let level = 0.05
-  /// Share of ln E from which an effect is a preference, and of the normalised entropy from which a contrast is one.
+  /// Share of ln E from which an effect is a preference.
   static let floor = 0.01
+  /// Difference of normalised entropies from which early steps are concentrated.
+  static let contrastFloor = 0.02
   /// Share of a preference below which the class counts as ignored.
   static let ignoredShare = 0.1
 
@@ -342,8 +344,8 @@ struct ClaimJudge {
         evidence: [ClaimEvidence("late minus early", value: nil, unit: "share of ln E", verdict: .undecided)], layers: layers)
     }
     var own = evidence(all)
-    own.limit = Self.floor
-    own.verdict = Self.verdict(all.interval, above: Self.floor, p: all.p)
+    own.limit = Self.contrastFloor
+    own.verdict = Self.verdict(all.interval, above: Self.contrastFloor, p: all.p)
     let steps = counts.layout.stepCount
     let (early, late) = (UseByStep.early(steps), UseByStep.late(steps))
     let reason =

@@ -21,10 +21,11 @@ extension ReportBuilder {
         let shown = counts.projection(facet, of: router, weighted: metric == .choicesWeighted, sequences: plan.sequences)
       else { return [] }
       let values = metric == .choicesMinMax ? shown.minMax : shown.values
+      let even = metric == .choicesMinMax ? nil : values.reduce(0, +) / Double(max(1, values.count))
       return values.indices.map {
         MetricRow(
           router: router, expert: $0 % shown.expertCount, cell: shown.cellNames[$0 / shown.expertCount], value: values[$0],
-          unit: MetricCatalog.entry(metric).unit, n: Int(counted.values[$0]))
+          unit: MetricCatalog.entry(metric).unit, n: Int(counted.values[$0]), baseline: even)
       }
     }
   }

@@ -28,21 +28,21 @@ extension MetricCatalog {
       MetricEntry(
         key: key, name: "choices along an axis of a denoising run", unit: "choices", range: "0 and above",
         reading: "the published heat maps: an expert's choices by step, patch or class",
-        grain: .expert, format: .count, baseline: "the router's choices / (cells E); shown as 0, there is no chance value for a count",
+        grain: .expert, format: .count, baseline: "the router's choices spread evenly over cells and experts",
         baselineValue: { _, _ in 0 }, facets: .denoising, interval: "none: counts are exact", source: countingRule,
         glossary: "how often each expert was chosen at a step, a patch or for a class")
     case .choicesWeighted:
       MetricEntry(
         key: key, name: "choices, weighted", unit: "sum of routing weights", range: "0 and above",
         reading: "like choices, each counted by the factor really applied",
-        grain: .expert, format: .number(3), baseline: "none; shown as 0",
+        grain: .expert, format: .number(3), baseline: "the router's weight spread evenly over cells and experts",
         baselineValue: { _, _ in 0 }, facets: .denoising, interval: "none: sums are exact but for rounding", source: countingRule,
         glossary: "routing weight each expert got at a step, a patch or for a class")
     case .choicesMinMax:
       MetricEntry(
         key: key, name: "choices, scaled", unit: "dimensionless", range: "0...1",
         reading: "0: the smallest count of the layer; 1: the largest",
-        grain: .expert, format: .number(3), baseline: "none; shown as 0",
+        grain: .expert, format: .number(3), baseline: "none: a scale, 0 is the smallest count",
         baselineValue: { _, _ in 0 }, facets: .denoising, interval: "none: a way to draw choices",
         source: "feizc/DiT-MoE `heatmap_patch.py`, `heatmap_step.py`: (x - min) / (max - min) of each layer",
         glossary: "choices scaled to 0...1 within the layer, as published")

@@ -24,7 +24,7 @@ public struct DenoisingCounts: Sendable, Equatable {
   public private(set) var routers: [RouterID: DenoisingTables]
   /// Numbers of the whole samples.
   public private(set) var samples: Set<Int> = []
-  /// Rows that cannot be placed: no denoising row, a position beyond the layout, or a sample that was whole before.
+  /// Rows that cannot be placed: no denoising row, a position beyond the layout, or one of a sample that was whole before.
   public private(set) var strayRows = 0
   private var unfinished: [Int: UnfinishedSample] = [:]
 
@@ -91,10 +91,7 @@ public struct DenoisingCounts: Sendable, Equatable {
   }
 
   private mutating func add(_ batch: RoutingBatch, rows: Range<Int>, offset: Int, of sample: Int, _ tokens: TokenTable) {
-    if samples.contains(sample) {
-      strayRows += rows.count
-      return
-    }
+    let isWhole = samples.contains(sample)
     var tables = unfinished[sample]?.tables.removeValue(forKey: batch.router) ?? SampleTables(layout: layout, batch.expertCount)
     var counted = 0
     for row in rows {
@@ -106,6 +103,10 @@ public struct DenoisingCounts: Sendable, Equatable {
       let (run, patch) = position.quotientAndRemainder(dividingBy: layout.patchCount)
       let (step, rowBranch) = run.quotientAndRemainder(dividingBy: layout.branchCount)
       if rowBranch != branch { continue }
+      if isWhole {
+        strayRows += 1
+        continue
+      }
       tables.add(batch, row: row, step: step, patch: patch)
       counted += 1
     }

@@ -34,8 +34,8 @@ extension TraceReader {
       guard table.steps.indices.contains(group) else {
         throw StoreError.damaged(file: file, place: "counts of router \(router.id)", problem: "group \(group)")
       }
-      table.steps[group] = PackedColumns.integers(try row.value(1))
-      table.patches[group] = PackedColumns.integers(try row.value(2))
+      table.steps[group] = try counts(row, 1, layout.stepCount, of: router)
+      table.patches[group] = try counts(row, 2, layout.patchCount, of: router)
     }
     let weights = "SELECT steps, patches FROM denoising_weight WHERE router = ? AND branch = ?"
     if let row = try Row.fetchOne(db, sql: weights, arguments: arguments) {
@@ -49,9 +49,20 @@ extension TraceReader {
         throw StoreError.damaged(file: file, place: "counts of router \(router.id)", problem: "sample \(sample)")
       }
       table.samples[sample] = DenoisingTables.Sample(
-        counts: PackedColumns.integers(try row.value(1)),
+        counts: try counts(row, 1, 1, of: router),
         weights: (try row.value(2) as Data).withUnsafeBytes { PackedColumns.floats($0, as: 4) })
     }
     return table
+  }
+
+  /// `[cells, experts]` out of a column.
+  private func counts(_ row: Row, _ column: Int, _ cells: Int, of router: StoredRouter) throws -> [UInt32] {
+    let data: Data = try row.value(column)
+    let expected = cells * router.layout.expertCount * 4
+    guard data.count == expected else {
+      throw StoreError.damaged(
+        file: file, place: "counts of router \(router.id)", problem: "\(data.count) bytes, expected \(expected)")
+    }
+    return PackedColumns.integers(data)
   }
 }
