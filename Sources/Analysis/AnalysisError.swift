@@ -10,6 +10,10 @@ public enum AnalysisError: Error, Hashable, Sendable, CustomStringConvertible {
   case cannotGroup(metric: String, by: String, instead: String)
   /// A condition names a metric the report does not hold.
   case metricNotReported(metric: String)
+  /// An axis or metric that only denoising runs have.
+  case notDenoising(asked: String)
+  /// The run keeps counts only, and this needs single decisions.
+  case needsDecisions(metric: String)
   case invalidPlan(field: String, expected: String, found: String)
 
   public var description: String {
@@ -23,6 +27,9 @@ public enum AnalysisError: Error, Hashable, Sendable, CustomStringConvertible {
       "there is no metric '\(found)'" + (nearest.map { "; the nearest is '\($0)'" } ?? "") + " (moetop docs metrics lists all)"
     case .cannotGroup(let metric, let by, let instead): "\(metric) cannot be shown by \(by); try \(instead)"
     case .metricNotReported(let metric): "the report does not hold '\(metric)'"
+    case .notDenoising(let asked): "\(asked): this is not a denoising run (it has no steps, branches or patches)"
+    case .needsDecisions(let metric):
+      "\(metric): this run was recorded with --record counts and keeps no decisions; try specialization, choices or dit-claims"
     case .invalidPlan(let field, let expected, let found): "\(field): expected \(expected), found \(found)"
     }
   }

@@ -19,7 +19,7 @@ public struct AnalysisGrouping: Sendable, Hashable, CustomStringConvertible {
     self.facet = facet
   }
 
-  /// Reads `layer`, `expert`, `token`, `position` or the name of a label, or several joined by commas with at most one axis.
+  /// Reads `layer`, `expert`, `token`, `position`, `step`, `patch-row`, `patch-column`, `patch` or the name of a label, or several joined by commas with at most one axis.
   /// - Throws: `AnalysisError.badGrouping`.
   public init(parsing text: String) throws {
     self.init()
@@ -32,7 +32,7 @@ public struct AnalysisGrouping: Sendable, Hashable, CustomStringConvertible {
         throw AnalysisError.badGrouping(found: text, expected: "layer, expert, token, position, or a label such as domain")
       default:
         guard facet == nil else { throw AnalysisError.badGrouping(found: text, expected: "one axis at a time") }
-        facet = word == "position" ? .position : .label(word)
+        facet = word == "position" ? .position : Facet.denoising.first { $0.name == word } ?? .label(word)
       }
     }
     if byToken && (byExpert || facet != nil) { throw AnalysisError.badGrouping(found: text, expected: "token alone") }
@@ -86,11 +86,19 @@ public struct AnalysisPlan: Sendable {
   public var sequences: [SequenceDescription]
   /// The rules of the routers, where known: for units and notes.
   public var routers: [RouterDescription]
+  /// Steps, branches and patches of a denoising run; nil for text.
+  public var denoising: DenoisingLayout?
+  /// The branch of a denoising run that its metrics look at: 0 conditional, 1 unconditional.
+  public var branch: Int
+  /// Whether the run keeps single decisions, not counts only.
+  public var hasDecisions: Bool
 
   public init(
     metrics: [MetricKey], grouping: AnalysisGrouping = .layer, layers: LayerSelection? = nil, threshold: EntropyThreshold = .standard,
     entropyForm: EntropyForm = .standard, null: NullSettings = NullSettings(), intervals: Bool = false, top: Int = 20,
-    matchesLengths: Bool = true, sequences: [SequenceDescription] = [], routers: [RouterDescription] = []
+    matchesLengths: Bool = true, sequences: [SequenceDescription] = [], routers: [RouterDescription] = [],
+    denoising: DenoisingLayout? = nil, branch: Int = 0,
+    hasDecisions: Bool = true
   ) {
     self.metrics = metrics
     self.grouping = grouping
@@ -103,6 +111,9 @@ public struct AnalysisPlan: Sendable {
     self.matchesLengths = matchesLengths
     self.sequences = sequences
     self.routers = routers
+    self.denoising = denoising
+    self.branch = branch
+    self.hasDecisions = hasDecisions
   }
 
   /// - Throws: `AnalysisError` when a metric cannot be had along the asked axis, or a number is out of range.
@@ -112,7 +123,17 @@ public struct AnalysisPlan: Sendable {
       throw AnalysisError.invalidPlan(field: "--null", expected: "19 draws or more (p = 0.05 needs them)", found: "\(null.draws)")
     }
     if top < 1 { throw AnalysisError.invalidPlan(field: "--top", expected: "1 or more", found: "\(top)") }
+    if denoising == nil, let facet = grouping.facet, facet.isDenoising { throw AnalysisError.notDenoising(asked: "--by \(facet.name)") }
+    if let denoising, !(0..<denoising.branchCount).contains(branch) {
+      throw AnalysisError.invalidPlan(field: "--branch", expected: "0 to \(denoising.branchCount - 1)", found: "\(branch)")
+    }
     for metric in metrics { try validate(metric) }
+  }
+
+  /// Whether the counts of a denoising run answer a metric.
+  func isAnsweredByCounts(_ metric: MetricKey) -> Bool {
+    guard denoising != nil else { return false }
+    return metric.isOfDenoising || metric == .specialization && grouping.facet != .position
   }
 
   private func validate(_ metric: MetricKey) throws {
@@ -120,14 +141,16 @@ public struct AnalysisPlan: Sendable {
     func refuse(_ instead: String) -> AnalysisError {
       .cannotGroup(metric: metric.rawValue, by: grouping.description, instead: instead)
     }
+    if metric.isOfDenoising && denoising == nil { throw AnalysisError.notDenoising(asked: metric.rawValue) }
+    if !hasDecisions && !isAnsweredByCounts(metric) { throw AnalysisError.needsDecisions(metric: metric.rawValue) }
     if grouping.byToken {
       if metric != .uncertain { throw refuse("--metric uncertain --by token, or --by layer") }
       return
     }
     switch entry.grain {
     case .axis: if grouping.facet == nil { throw refuse("--by domain, --by position or another label") }
-    case .layer: if grouping.byExpert { throw refuse("--by layer") }
-    case .expert: break
+    case .layer, .run: if grouping.byExpert { throw refuse("--by layer") }
+    case .expert: if entry.facets == .denoising && grouping.facet == nil { throw refuse("--by step, --by patch or --by class") }
     }
     if let facet = grouping.facet {
       if !entry.facets.allows(facet) { throw refuse("--by layer") }

@@ -27,6 +27,8 @@ public struct MetricDocument: Sendable, Encodable {
     case specialization([SpecializationResult])
     case enrichment([EnrichmentRow])
     case tokens([UncertainToken])
+    case specialists([Specialist])
+    case claims(DenoisingClaims)
   }
 
   public var run: Int?
@@ -42,7 +44,7 @@ public struct MetricDocument: Sendable, Encodable {
   public var rows: Rows
 
   private enum CodingKeys: String, CodingKey {
-    case schema, run, metric, axis, unit, baseline, tokens, settings, notes, layers, experts, cells
+    case schema, run, metric, axis, unit, baseline, tokens, settings, notes, layers, experts, cells, claims
     case uncertainTokens = "uncertain_tokens"
   }
 
@@ -64,6 +66,8 @@ public struct MetricDocument: Sendable, Encodable {
     case .specialization(let rows): try container.encode(rows, forKey: .layers)
     case .enrichment(let rows): try container.encode(rows, forKey: .cells)
     case .tokens(let rows): try container.encode(rows, forKey: .uncertainTokens)
+    case .specialists(let rows): try container.encode(rows, forKey: .experts)
+    case .claims(let claims): try container.encode(claims, forKey: .claims)
     }
   }
 }
@@ -80,6 +84,8 @@ public struct ReportSettings: Sendable, Encodable {
   public var entropyForm: String?
   public var nullDraws: Int?
   public var seed: UInt64?
+  /// Of a denoising run: 0 conditional, 1 unconditional.
+  public var branch: Int?
   public var intervals: String?
 
   private enum CodingKeys: String, CodingKey {
@@ -88,7 +94,7 @@ public struct ReportSettings: Sendable, Encodable {
     case thresholdNats = "threshold_nats"
     case entropyForm = "entropy_form"
     case nullDraws = "null_draws"
-    case seed, intervals
+    case seed, branch, intervals
   }
 }
 

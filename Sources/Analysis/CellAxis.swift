@@ -15,7 +15,10 @@ protocol CellAxis: Sendable {
   var cellNames: [String] { get }
   /// Expert id of each column.
   var experts: [Int] { get }
+  /// What is shifted, dealt out or left out as one.
   var sequenceCount: Int { get }
+  /// Sequences of the run behind them: more where a group of them is taken as one.
+  var memberCount: Int { get }
   /// Writes the tables of draws number `draws` of the null of `seed`: `[draws, cells, experts]`. Several at once, so that what is
   /// read of a sequence can be used while it is near.
   func tabulate(draws: Range<Int>, seed: UInt64, into tables: UnsafeMutableBufferPointer<UInt32>)
@@ -29,6 +32,7 @@ protocol CellAxis: Sendable {
 }
 
 extension CellAxis {
+  var memberCount: Int { sequenceCount }
   var tableSize: Int { cellNames.count * experts.count }
 
   func observed() -> [UInt32] {
@@ -107,6 +111,19 @@ struct LabelAxis: CellAxis {
       }
       if !isDense { starts.append(columns.count) }
     }
+  }
+
+  /// Samples of a denoising run, by the totals of each.
+  /// - Parameter rows: decisions of one sample.
+  init(_ samples: [Int: DenoisingTables.Sample], cells: [Int: Int32], cellNames: [String], expertCount: Int, rows: Int) {
+    let sequences = samples.keys.filter { cells[$0] != nil }.sorted()
+    self.cellNames = cellNames
+    cellOf = sequences.compactMap { cells[$0] }
+    tokens = sequences.map { _ in rows }
+    let own = sequences.compactMap { samples[$0]?.counts }
+    let chosen = (0..<expertCount).filter { expert in own.contains { $0[expert] > 0 } }
+    experts = chosen
+    dense = own.flatMap { counts in chosen.map { counts[$0] } }
   }
 
   func tabulate(draws: Range<Int>, seed: UInt64, into tables: UnsafeMutableBufferPointer<UInt32>) {

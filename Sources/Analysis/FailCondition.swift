@@ -93,7 +93,7 @@ public struct FailCondition: Sendable, Hashable, CustomStringConvertible {
       return rows.compactMap {
         violation(value(of: $0), router: $0.router, place: hasStacks ? "router \($0.router)" : "layer \($0.router.layer)")
       }
-    case .enrichment, .tokens:
+    case .enrichment, .tokens, .specialists, .claims:
       throw AnalysisError.metricNotReported(metric: "\(metric.rawValue) by layer")
     }
   }

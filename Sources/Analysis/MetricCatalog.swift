@@ -40,6 +40,15 @@ public enum MetricKey: String, CaseIterable, Sendable, Hashable, Codable {
   case overlap
   case jaccard
   case specialization
+  case choices
+  case choicesWeighted = "choices_weighted"
+  case choicesMinMax = "choices_minmax"
+  case useEntropy = "use_entropy"
+  case earlyLate = "early_late"
+  case stepDrift = "step_drift"
+  case pathOverlap = "path_overlap"
+  case specialists
+  case ditClaims = "dit-claims"
 
   /// - Throws: `AnalysisError.unknownMetric` with the nearest name.
   public init(parsing name: String) throws {
@@ -65,6 +74,18 @@ public struct MetricEntry: Sendable {
     case expert
     /// One number for each router and axis.
     case axis
+    /// One answer for the run.
+    case run
+
+    /// As the reference says it.
+    var reading: String {
+      switch self {
+      case .layer: "layer"
+      case .expert: "layer and expert"
+      case .axis: "layer and axis"
+      case .run: "run"
+      }
+    }
   }
   /// How a value is printed.
   public enum Format: Sendable, Hashable {
@@ -92,22 +113,30 @@ public struct MetricEntry: Sendable {
   public let source: String
   /// One line for the Help screen.
   public let glossary: String
+  /// More to know, in Markdown, for the reference; empty for most.
+  public var details = ""
 
   public enum FacetSupport: String, Sendable {
     case none = "none"
     case labels = "labels of sequences"
     case all = "labels of sequences, position"
+    case step = "step"
+    case denoising = "labels of samples, step, patch-row, patch-column, patch"
+    case every = "labels of sequences, position; of denoising runs also step, patch-row, patch-column, patch"
 
     public func allows(_ facet: Facet) -> Bool {
       switch self {
       case .none: false
       case .labels: facet.isConstantWithinSequence
-      case .all: true
+      case .all: !facet.isDenoising
+      case .step: facet == .step
+      case .denoising: facet != .position
+      case .every: true
       }
     }
   }
 
-  public var hasInterval: Bool { interval == MetricCatalog.jackknife }
+  public var hasInterval: Bool { [MetricCatalog.jackknife, MetricCatalog.groupJackknife].contains(interval) }
 }
 
 public enum MetricCatalog {
@@ -122,6 +151,8 @@ public enum MetricCatalog {
     case .loadCV, .maxViolation, .maxOverMean, .gini, .coverage, .idle, .loadEntropy, .effectiveExperts, .dropped: loadEntry(key)
     case .entropy, .entropyNats, .top1Margin, .selectionMargin, .topKMass, .uncertain, .tokenInformation: uncertaintyEntry(key)
     case .balanceLoss, .balanceLossHF, .zLoss, .repeatFirst, .repeatAny, .overlap, .jaccard, .specialization: structureEntry(key)
+    case .choices, .choicesWeighted, .choicesMinMax, .useEntropy, .earlyLate, .stepDrift, .pathOverlap, .specialists, .ditClaims:
+      denoisingEntry(key)
     }
   }
 
@@ -140,13 +171,14 @@ public enum MetricCatalog {
         | unit | \(entry.unit) |
         | range | \(entry.range) |
         | how to read it | \(entry.reading) |
-        | one number per | \(entry.grain == .axis ? "layer and axis" : entry.grain == .expert ? "layer and expert" : "layer") |
+        | one number per | \(entry.grain.reading) |
         | baseline | \(entry.baseline) |
         | along axes | \(entry.facets.rawValue) |
         | interval | \(entry.interval) |
         | source | \(entry.source) |
 
         """
+      if !entry.details.isEmpty { page += "\n" + entry.details + "\n" }
     }
     return page
   }

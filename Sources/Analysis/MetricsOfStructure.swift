@@ -75,8 +75,8 @@ extension MetricCatalog {
         reading: "0: the axis says nothing about experts; H(cell): the expert tells the cell",
         grain: .axis, format: .number(3),
         baseline: "0; the permutation null stands beside it (labels over sequences, circular shifts for "
-          + "position)",
-        baselineValue: { _, _ in 0 }, facets: .all, interval: MetricCatalog.jackknife,
+          + "position and step, toroidal shifts for patches)",
+        baselineValue: { _, _ in 0 }, facets: .every, interval: MetricCatalog.jackknife,
         source: "standard mutual information; null and interval as the design notes on metrics lay down",
         glossary: "information between expert and axis, minus the mean of its null")
     }

@@ -12,6 +12,8 @@ struct ReportBuilder {
   let analysis: RunAnalysis
   let specialization: [SpecializationResult]
   let unlabelled: Int
+  /// The counts of a denoising run at the layers asked for.
+  let denoising: DenoisingCounts?
 
   var plan: AnalysisPlan { analysis.plan }
 
@@ -34,6 +36,7 @@ struct ReportBuilder {
           }
         })
     }
+    if metric.isOfDenoising { return denoising.map { denoisingRows(metric, $0) } ?? .metric([]) }
     if plan.grouping.byToken { return .tokens(analysis.uncertainTokens?.result() ?? []) }
     if let facet = plan.grouping.facet { return .metric(cellRows(metric, facet)) }
     return .metric(layerRows(metric))
@@ -189,6 +192,7 @@ struct ReportBuilder {
       let bins = Set(strata.map(\.bin)).sorted()
       let index = Dictionary(uniqueKeysWithValues: bins.enumerated().map { ($1, $0) })
       return (bins.map(\.name), { index[$0.bin] })
+    case .step, .patchRow, .patchColumn, .patch: return ([], { _ in nil })
     }
   }
 
@@ -322,13 +326,19 @@ struct ReportBuilder {
       }
     }
     if [.uncertain, .entropy, .entropyNats].contains(metric) { settings.entropyForm = plan.entropyForm.rawValue }
-    if metric == .specialization {
+    if [.specialization, .specialists, .ditClaims].contains(metric) {
       settings.nullDraws = plan.null.draws
       settings.seed = plan.null.seed
     }
-    if plan.intervals || metric == .specialization { settings.intervals = MetricCatalog.entry(metric).interval }
+    if plan.isAnsweredByCounts(metric) { settings.branch = plan.branch }
+    if plan.intervals || [.specialization, .earlyLate, .ditClaims].contains(metric) {
+      settings.intervals = isGrouped(metric) ? MetricCatalog.groupJackknife : MetricCatalog.entry(metric).interval
+    }
     return settings
   }
+
+  /// Whether samples are taken by groups.
+  private func isGrouped(_ metric: MetricKey) -> Bool { metric == .specialization && plan.grouping.facet?.isDenoising == true }
 
   private func notes(_ entry: MetricEntry) -> [String] {
     var notes = ["\(entry.key.rawValue): \(entry.reading)"]
@@ -348,14 +358,22 @@ struct ReportBuilder {
     }
     if entry.key == .specialization {
       let how =
-        plan.grouping.facet?.isConstantWithinSequence == true
-        ? "labels permuted over whole sequences" : "circular shifts inside each sequence"
+        switch plan.grouping.facet {
+        case .label: "labels permuted over whole sequences"
+        case .step: "circular shifts of the steps of each group of samples"
+        case .patch, .patchRow, .patchColumn: "toroidal shifts of the patches of each group of samples"
+        case .position, nil: "circular shifts inside each sequence"
+        }
       let smallest = fixedPoint(1 / Double(1 + plan.null.draws), digits: 4)
       notes.append("null: \(how), \(plan.null.draws) draws, seed \(plan.null.seed); p cannot be below \(smallest)")
       if unlabelled > 0 { notes.append("\(unlabelled) sequences without this label are left out") }
       if let matched = specialization.first?.matched {
         notes.append("texts differ in length; matched: the same with every text cut to its first \(matched.positions) tokens")
       }
+    }
+    if plan.isAnsweredByCounts(entry.key), let denoising {
+      notes.append("\(denoising.samples.count) samples, \(plan.branch == 0 ? "conditional" : "unconditional") branch")
+      if denoising.unfinishedCount > 0 { notes.append("\(denoising.unfinishedCount) samples that are not whole are left out") }
     }
     return notes
   }

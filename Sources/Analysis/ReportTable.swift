@@ -52,6 +52,8 @@ extension AnalysisReport {
       case .specialization(let rows): tables.append(specializationTable(document, rows))
       case .enrichment(let rows): tables.append(enrichmentTable(document, rows))
       case .tokens(let rows): tables.append(tokenTable(document, rows))
+      case .specialists(let rows): tables.append(specialistTable(document, rows))
+      case .claims(let claims): tables += claimTables(document, claims)
       }
     }
     let perExpert = metrics.filter { $0.metricRows.contains { $0.expert != nil } }
@@ -100,7 +102,7 @@ extension AnalysisReport {
     return ReportTable(columns: columns, rows: rows, notes: documents.flatMap(\.notes) + ["\(documents.first?.tokens ?? 0) tokens"])
   }
 
-  private func routerCell(_ router: RouterID, hasStacks: Bool) -> ReportTable.Cell {
+  func routerCell(_ router: RouterID, hasStacks: Bool) -> ReportTable.Cell {
     hasStacks ? .text(router.description) : .count(router.layer.rawValue)
   }
 

@@ -27,13 +27,17 @@ public struct RunAnalysis: PassFold {
   private(set) var means: PerRouter<StratumMeans>?
   private(set) var routes: PerRouter<RouteStore>?
   private(set) var uncertainTokens: UncertainTokens?
+  private(set) var denoising: DenoisingCounts?
   private let needsSecondRound: Bool
 
   /// - Throws: `AnalysisError` when the plan contradicts itself.
   public init(_ plan: AnalysisPlan) throws {
     try plan.validate()
     self.plan = plan
-    let metrics = plan.metrics
+    if let layout = plan.denoising, plan.metrics.contains(where: plan.isAnsweredByCounts) {
+      denoising = try DenoisingCounts(layout: layout, routers: plan.routers, branch: plan.branch)
+    }
+    let metrics = plan.metrics.filter { !plan.isAnsweredByCounts($0) }
     let facet = plan.grouping.facet
     let isDetailed = facet != nil || plan.intervals
     if metrics.contains(where: {
@@ -45,7 +49,7 @@ public struct RunAnalysis: PassFold {
       uncertainty = PerRouter(RouterUncertainty(threshold: plan.threshold, form: plan.entropyForm))
     }
     if metrics.contains(where: \.isLink) { links = PerRouter(SequenceLinks()) }
-    let wantsLabelStudy = metrics.contains(.specialization) && facet != nil && facet != .position
+    let wantsLabelStudy = metrics.contains(.specialization) && facet?.isConstantWithinSequence == true
     if wantsLabelStudy || isDetailed && metrics.contains(where: { $0.isLoadShape || $0.isPerExpert }) {
       counts = PerRouter(StratumCounts())
     }
@@ -62,6 +66,7 @@ public struct RunAnalysis: PassFold {
   public mutating func add(_ pass: RoutingPass) {
     if round == 1 {
       tokens += pass.tokens.count
+      denoising?.add(pass)
       // A quantile of the run is one of all its layers, also when only some are shown.
       uncertainty?.add(pass)
     }
@@ -75,6 +80,19 @@ public struct RunAnalysis: PassFold {
     means?.add(pass)
     uncertainTokens?.add(pass)
   }
+
+  /// Takes the counts of a denoising run as they were kept, in place of its passes.
+  ///
+  /// - Precondition: counts of the plan's branch.
+  public mutating func adopt(_ counts: DenoisingCounts) {
+    guard denoising != nil else { return }
+    precondition(counts.branch == plan.branch, "counts of another branch")
+    denoising = counts
+    if !needsPasses { tokens = counts.samples.count * counts.layout.rowsPerSample }
+  }
+
+  /// Whether some metric of the plan is answered by single decisions, whatever counts were adopted.
+  public var needsPasses: Bool { plan.metrics.contains { !plan.isAnsweredByCounts($0) } }
 
   private func selected(_ pass: RoutingPass) -> RoutingPass {
     guard let layers = plan.layers else { return pass }
@@ -92,6 +110,7 @@ public struct RunAnalysis: PassFold {
     if let part = other.routes { routes?.merge(part) }
     if let part = other.means { means?.merge(part) }
     if let part = other.uncertainTokens { uncertainTokens?.merge(part) }
+    if round == 1, let part = other.denoising { denoising?.merge(part) }
   }
 
   /// Call after all passes were added (and all parts merged). True: the passes are needed once more.
@@ -113,6 +132,7 @@ public struct RunAnalysis: PassFold {
     part.links = links.map { _ in PerRouter(SequenceLinks()) }
     part.counts = counts.map { _ in PerRouter(StratumCounts()) }
     part.routes = routes.map { _ in PerRouter(RouteStore()) }
+    part.denoising = denoising?.emptied()
     let threshold = round == 1 ? ResolvedThreshold(plan.threshold) : resolvedThreshold
     part.means = means.map { _ in PerRouter(StratumMeans(threshold: threshold, form: plan.entropyForm)) }
     part.uncertainTokens = threshold.flatMap { known in
@@ -132,18 +152,26 @@ public struct RunAnalysis: PassFold {
   /// - Throws: `AnalysisError.invalidPlan` when an axis has fewer than two cells in this run.
   public func report() throws -> AnalysisReport {
     let study = try specializationStudy()
-    return ReportBuilder(analysis: self, specialization: study?.result() ?? [], unlabelled: study?.unlabelled ?? 0).report()
+    return try builder(study?.result(), study).report()
   }
 
   /// The same; the draws of the null are shared by `workers` tasks, without changing a digit.
   public func report(workers: Int) async throws -> AnalysisReport {
     let study = try specializationStudy()
     let results = await study?.result(workers: workers)
-    return ReportBuilder(analysis: self, specialization: results ?? [], unlabelled: study?.unlabelled ?? 0).report()
+    return try builder(results, study).report()
+  }
+
+  private func builder(_ results: [SpecializationResult]?, _ study: SpecializationStudy?) throws -> ReportBuilder {
+    ReportBuilder(
+      analysis: self, specialization: results ?? [], unlabelled: study?.unlabelled ?? 0, denoising: try denoising?.selecting(plan.layers))
   }
 
   private func specializationStudy() throws -> SpecializationStudy? {
     guard plan.metrics.contains(.specialization) else { return nil }
+    if let facet = plan.grouping.facet, plan.isAnsweredByCounts(.specialization), let denoising {
+      return try SpecializationStudy(facet, of: denoising.selecting(plan.layers), sequences: plan.sequences, settings: plan.null)
+    }
     switch plan.grouping.facet {
     case .label(let key):
       guard let counts else { return nil }
@@ -152,7 +180,7 @@ public struct RunAnalysis: PassFold {
     case .position:
       guard let routes else { return nil }
       return try SpecializationStudy(positions: routes, settings: plan.null)
-    case nil: return nil
+    case .step, .patchRow, .patchColumn, .patch, nil: return nil
     }
   }
 }

@@ -24,6 +24,31 @@ public struct NullDraws: Sendable {
   }
 }
 
+/// Plug-in information at one router.
+struct RouterInformation: Sendable {
+  var router: RouterID
+  var plugIn: Double
+  /// `[draws]`
+  var draws: [Double]
+  /// `[sequences]`
+  var leftOut: [Double?]
+
+  var null: SpecializationStudy.Null { SpecializationStudy.Null(observed: plugIn, draws: draws) }
+
+  /// The mean over routers, as the information of one: draws and omissions are averaged one by one.
+  static func mean(_ routers: [RouterInformation]) -> RouterInformation? {
+    guard let first = routers.first else { return nil }
+    let n = Double(routers.count)
+    let leftOut = first.leftOut.indices.map { index -> Double? in
+      let values = routers.compactMap { $0.leftOut.indices.contains(index) ? $0.leftOut[index] : nil }
+      return values.count == routers.count ? values.reduce(0, +) / n : nil
+    }
+    return RouterInformation(
+      router: first.router, plugIn: routers.reduce(0) { $0 + $1.plugIn } / n,
+      draws: first.draws.indices.map { index in routers.reduce(0) { $0 + $1.draws[index] } / n }, leftOut: leftOut)
+  }
+}
+
 /// One facet, all routers of a run.
 ///
 ///     let study = try SpecializationStudy(label: "domain", counts: counts, sequences: sequences, settings: NullSettings())
@@ -102,6 +127,41 @@ public struct SpecializationStudy: Sendable {
         throw AnalysisError.invalidPlan(field: "--by position", expected: "sequences of two tokens or more", found: "one position")
       }
       prepared[router] = Self.prepare(axis, matched: nil, seed: settings.seed)
+    }
+  }
+
+  /// An axis of a denoising run: a label of its samples, or one of `Facet.denoising`.
+  /// - Throws: `AnalysisError.invalidPlan` without a whole sample, and with fewer than two cells.
+  public init(_ facet: Facet, of counts: DenoisingCounts, sequences: [SequenceDescription] = [], settings: NullSettings) throws {
+    self.facet = facet
+    self.settings = settings
+    matchedPositions = nil
+    guard !counts.samples.isEmpty else {
+      throw AnalysisError.invalidPlan(field: "--by \(facet.name)", expected: "one whole sample or more", found: "none")
+    }
+    if case .label(let key) = facet {
+      let classes = SampleClasses(key, samples: counts.samples, sequences: sequences)
+      unlabelled = counts.samples.count - classes.cells.count
+      guard classes.names.count > 1 else {
+        throw AnalysisError.invalidPlan(
+          field: "--by \(key)", expected: "two values or more of this label", found: classes.names.first.map { "only '\($0)'" } ?? "none")
+      }
+      let rows = counts.layout.stepCount * counts.layout.patchCount
+      for (router, tables) in counts.routers {
+        let axis = LabelAxis(
+          tables.samples, cells: classes.cells, cellNames: classes.names, expertCount: tables.expertCount, rows: rows)
+        prepared[router] = Self.prepare(axis, matched: nil, seed: settings.seed)
+      }
+      return
+    }
+    unlabelled = 0
+    let cells = facet.cellNames(counts.layout).count
+    guard cells > 1 else {
+      throw AnalysisError.invalidPlan(
+        field: "--by \(facet.name)", expected: "a run of two steps, patch rows or columns or more along this axis", found: "\(cells)")
+    }
+    for (router, tables) in counts.routers {
+      prepared[router] = Self.prepare(ShiftedAxis(facet, tables, layout: counts.layout), matched: nil, seed: settings.seed)
     }
   }
 
@@ -234,7 +294,7 @@ public struct SpecializationStudy: Sendable {
       }
       let effect = study.information - null.mean
       return SpecializationResult(
-        router: router, cells: cells, sequences: study.axis.sequenceCount, assignments: study.total,
+        router: router, cells: cells, sequences: study.axis.memberCount, assignments: study.total,
         mutualInformation: study.information, nullMean: null.mean, nullSD: null.sd, nullCount: null.count, p: null.p, effect: effect,
         interval: Jackknife.interval(estimate: effect, leftOut: leaveOneOut(study)),
         cellEntropy: normalized(cellSums.map(Double.init)).map(shannonEntropy) ?? 0, enrichment: enrichment(study, largest: largest),
@@ -242,7 +302,16 @@ public struct SpecializationStudy: Sendable {
     }
   }
 
-  private struct Null {
+  /// What each router's axis says, with its draws and what it would say without each sequence (or group): the material of statements
+  /// over several routers. By stack, then layer; draw i is the same draw at each.
+  func information(_ draws: NullDraws) -> [RouterInformation] {
+    prepared.sorted { $0.key < $1.key }.map { router, study in
+      RouterInformation(
+        router: router, plugIn: study.information, draws: draws.information[router] ?? [], leftOut: leaveOneOut(study))
+    }
+  }
+
+  struct Null {
     var count: Int
     var mean: Double
     var sd: Double

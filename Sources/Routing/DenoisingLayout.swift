@@ -34,6 +34,18 @@ public struct DenoisingLayout: Sendable, Codable, Equatable {
   /// Rows of one sample.
   public var rowsPerSample: Int { stepCount * branchCount * patchCount }
 
+  /// - Throws: `RoutingError.invalidLayout` when a sample has no rows, or more than positions can count.
+  public func validate() throws {
+    func require(_ what: String, _ found: Int, _ limit: Int) throws {
+      if !(1...limit).contains(found) { throw RoutingError.invalidLayout(expected: "1 to \(limit) \(what)", found: "\(found)") }
+    }
+    try require("steps", stepCount, 1 << 16)
+    try require("branches", branchCount, 2)
+    try require("rows of patches", patchRows, 1 << 12)
+    try require("columns of patches", patchColumns, 1 << 12)
+    try require("rows of a sample", rowsPerSample, Int(Int32.max))
+  }
+
   /// Where the row at this position of its sample stands.
   /// - Precondition: 0 <= `position` < `rowsPerSample`.
   public func place(at position: Int) -> DenoisingPlace {

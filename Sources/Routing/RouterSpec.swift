@@ -192,10 +192,13 @@ public enum RoutingError: Error, Hashable, Sendable, CustomStringConvertible {
   case invalidSpec(expected: String, found: String)
   /// Columns of one batch disagree about the number of tokens.
   case malformedBatch(router: RouterID, column: String, expected: Int, found: Int)
+  /// Steps, branches and patches that no run can have.
+  case invalidLayout(expected: String, found: String)
 
   public var description: String {
     switch self {
     case .invalidSpec(let expected, let found): "router: expected \(expected), found \(found)"
+    case .invalidLayout(let expected, let found): "layout of a denoising run: expected \(expected), found \(found)"
     case .malformedBatch(let router, let column, let expected, let found):
       "router \(router): column \(column) has \(found) entries, expected \(expected)"
     }

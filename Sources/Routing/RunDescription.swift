@@ -108,6 +108,8 @@ public struct EngineIdentity: Sendable, Codable, Equatable {
 /// How much of each decision is stored.
 public struct RecordingLevel: Sendable, Codable, Equatable, CustomStringConvertible {
   public enum Content: String, Sendable, Codable, Comparable {
+    /// No decision, only how often each expert was chosen by step, patch and sample: for denoising runs.
+    case counts
     /// Ids and statistics.
     case ids
     /// Ids, weights, statistics.
@@ -118,9 +120,10 @@ public struct RecordingLevel: Sendable, Codable, Equatable, CustomStringConverti
     public static func < (a: Content, b: Content) -> Bool { a.order < b.order }
     private var order: Int {
       switch self {
-      case .ids: 0
-      case .weights: 1
-      case .full: 2
+      case .counts: 0
+      case .ids: 1
+      case .weights: 2
+      case .full: 3
       }
     }
   }
@@ -139,7 +142,7 @@ public struct RecordingLevel: Sendable, Codable, Equatable, CustomStringConverti
     self.precision = precision
   }
 
-  /// Reads `ids`, `weights`, `full` or `full:every=N`.
+  /// Reads `counts`, `ids`, `weights`, `full` or `full:every=N`.
   public init?(parsing text: String, precision: Precision = .f32) {
     let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
     guard let head = parts.first, let content = Content(rawValue: String(head)) else { return nil }

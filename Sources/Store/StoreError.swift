@@ -41,6 +41,8 @@ public enum StoreError: Error, Sendable, Equatable {
   case refusedStatement(sql: String, reason: String)
   /// SQLite does not understand the statement.
   case badStatement(sql: String, reason: String)
+  /// The run cannot be recorded as asked.
+  case impossibleRecording(problem: String)
   /// There is no such export.
   case impossibleExport(problem: String)
   /// The run was already finished, or abandoned after an error.
@@ -60,7 +62,7 @@ public enum StoreError: Error, Sendable, Equatable {
     case .cannotCreate: .cannotCreate
     case .inputOutput, .diskFull: .inputOutput
     case .permission: .permission
-    case .badSelector, .refusedStatement, .badStatement, .impossibleExport: .usage
+    case .badSelector, .refusedStatement, .badStatement, .impossibleExport, .impossibleRecording: .usage
     case .malformedPass, .writerClosed: .ourFault
     }
   }
@@ -87,6 +89,7 @@ extension StoreError: CustomStringConvertible {
     case .malformedPass(let file, let problem, let expected, let found): "\(file): \(problem): expected \(expected), found \(found)"
     case .refusedStatement(_, let reason): "only statements that read are run here: \(reason)"
     case .badStatement(_, let reason): "SQL: \(reason)"
+    case .impossibleRecording(let problem): "recording: \(problem)"
     case .impossibleExport(let problem): "export: \(problem)"
     case .writerClosed(let file): "\(file): the run is closed"
     }
@@ -109,6 +112,7 @@ extension StoreError: CustomStringConvertible {
     case .badSelector: "write FILE.db, FILE.db#12, 12, a run's name, or latest"
     case .refusedStatement: "begin with SELECT, WITH, VALUES or EXPLAIN"
     case .badStatement: "moetop schema prints the views and their columns"
+    case .impossibleRecording: "record ids, weights or full"
     case .impossibleExport, .malformedPass, .writerClosed: nil
     }
   }

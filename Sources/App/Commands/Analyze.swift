@@ -13,6 +13,7 @@ struct Analyze: AsyncParsableCommand {
     discussion: """
       moetop analyze corpus.db --metric load_cv,idle,entropy,uncertain
       moetop analyze corpus.db#2 --metric specialization --by domain --null 1000 --json
+      moetop analyze images.db --metric dit-claims
 
       moetop docs metrics explains every metric: unit, range, baseline, source.
       """)
@@ -22,7 +23,10 @@ struct Analyze: AsyncParsableCommand {
   @Argument(help: "Run: FILE.db, FILE.db#12, 12, a name, or latest.") var trace = "latest"
   @Option(help: ArgumentHelp("Metrics, separated by commas.", valueName: "names")) var metric =
     "load_cv,max_over_mean,idle,entropy,uncertain,repeat_first"
-  @Option(help: ArgumentHelp("layer, expert, token, position, or a label such as domain.", valueName: "axis")) var by = "layer"
+  @Option(
+    help: ArgumentHelp(
+      "layer, expert, token, position, a label such as domain; of denoising runs step, patch-row, patch-column, patch.", valueName: "axis"))
+  var by = "layer"
   @Option(help: ArgumentHelp("Layers, for instance 0-3,7.", valueName: "ranges")) var layer: String?
   @Option(help: "Uncertain from here: 1.6nat, 0.92 (share of ln E) or q0.95 (quantile of the run).") var threshold = "q0.95"
   @Option(name: .customLong("as"), help: "Entropy formula: standard or gw-moe.") var form = EntropyForm.standard
@@ -31,6 +35,7 @@ struct Analyze: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Permute labels over sequences first: then p is uniform, which checks the null.", valueName: "seed"))
   var shuffleLabels: UInt64?
   @Flag(name: .customLong("ci"), help: "95 % intervals by delete-one-sequence jackknife.") var intervals = false
+  @Option(help: "Branch of a denoising run: 0 conditional, 1 unconditional.") var branch = 0
   @Option(help: "Rows of lists.") var top = 20
   @Option(help: ArgumentHelp("Exit with 2 when true, for instance 'load_cv>0.8'.", valueName: "condition")) var failIf: [String] = []
   @Option(help: "table, csv, json or md.") var format: Format?
@@ -46,12 +51,14 @@ struct Analyze: AsyncParsableCommand {
     let plan = AnalysisPlan(
       metrics: metrics, grouping: try AnalysisGrouping(parsing: by), layers: try layer.map { try LayerSelection(parsing: $0) },
       threshold: try EntropyThreshold(parsing: threshold), entropyForm: form, null: NullSettings(draws: nullDraws, seed: seed),
-      intervals: intervals, top: top, sequences: try sequences(of: summary, in: reader), routers: summary.description.routers)
+      intervals: intervals, top: top, sequences: try sequences(of: summary, in: reader), routers: summary.description.routers,
+      denoising: summary.description.denoising, branch: branch, hasDecisions: summary.description.recording.content > .counts)
     try plan.validate()
     var analysis = try RunAnalysis(plan)
     repeat {
-      try reader.passes(of: summary, withLogits: false).forEach { analysis.add($0) }
+      if analysis.needsPasses { try reader.passes(of: summary, withLogits: false).forEach { analysis.add($0) } }
     } while analysis.beginNextRound()
+    if let counts = try reader.denoisingCounts(of: summary, branch: branch) { analysis.adopt(counts) }
     var report = try await analysis.report(workers: engine.count)
     report.setRun(Int(summary.id))
     try write(report)

@@ -120,7 +120,8 @@ struct GenerationOptions: ParsableArguments {
 }
 
 struct RecordingOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("What to keep of each decision: ids, weights, full or full:every=N.", valueName: "level")) var record =
+  @Option(help: ArgumentHelp("What to keep of each decision: counts (denoising), ids, weights, full or full:every=N.", valueName: "level"))
+  var record =
     "weights"
   @Option(help: "Precision of stored weights and logits: f32 or f16.") var precision = "f32"
   @Option(help: ArgumentHelp("Trace file to append to (default: the default trace).", valueName: "file")) var trace: String?
@@ -134,7 +135,7 @@ struct RecordingOptions: ParsableArguments {
       throw ValidationError("--precision: expected f32 or f16, found \(precision)")
     }
     guard RecordingLevel(parsing: record) != nil else {
-      throw ValidationError("--record: expected ids, weights, full or full:every=N, found \(record)")
+      throw ValidationError("--record: expected counts, ids, weights, full or full:every=N, found \(record)")
     }
   }
 

@@ -8,13 +8,15 @@ import Routing
 extension TraceExport {
   func writeSafetensors(to path: String) throws {
     do {
+      if run.description.recording.content == .counts {
+        try writeCounts(to: path)
+        progress(1)
+        return
+      }
       let sides = try RowSide.all(of: run, in: trace)
       let plan = try sides.map { try SafetensorsPlan($0, export: self) }
-      let metadata = [
-        ("moetop.export", "routing/1"), ("moetop.run", String(run.id)), ("moetop.model", run.description.model.name),
-        ("moetop.model_hash", run.description.model.filesHash), ("moetop.recording", "\(run.description.recording)"),
-      ]
-      let writer = try SafetensorsWriter(path: path, tensors: plan.flatMap(\.tensors), metadata: metadata.map { (key: $0.0, value: $0.1) })
+      let metadata = exportMetadata.map { (key: $0.0, value: $0.1) }
+      let writer = try SafetensorsWriter(path: path, tensors: plan.flatMap(\.tensors), metadata: metadata)
       for side in plan { try side.write(to: writer, from: self) }
       try writer.finish()
       progress(1)
@@ -22,6 +24,13 @@ extension TraceExport {
       guard case .system(let file, let operation, let code) = error else { throw error }
       throw StoreError.system(code, file: file, creating: operation == "create")
     }
+  }
+
+  var exportMetadata: [(String, String)] {
+    [
+      ("moetop.export", "routing/1"), ("moetop.run", String(run.id)), ("moetop.model", run.description.model.name),
+      ("moetop.model_hash", run.description.model.filesHash), ("moetop.recording", "\(run.description.recording)"),
+    ]
   }
 }
 
@@ -70,6 +79,9 @@ private struct SafetensorsPlan {
       .init(side.idsName, .i32, [count]), .init(side.lengthsName, .i32, [side.order.lengths.count]),
     ]
     if side.hasPhase { tensors.append(.init("phase", .u8, [count])) }
+    if run.description.denoising != nil {
+      tensors += ["sample", "step", "branch", "patch"].map { .init($0, .i32, [count]) } + [.init("timestep", .f32, [count])]
+    }
     let specs = Dictionary(run.description.routers.map { ($0.id, $0.spec) }, uniquingKeysWith: { first, _ in first })
     for id in side.routers {
       guard let spec = specs[id] else { continue }
@@ -105,11 +117,29 @@ private struct SafetensorsPlan {
     try export.visit(side.order, routers: Set(side.routers), withLogits: !logitRows.isEmpty) { pass, rows in
       try writer.append(rows.map { pass.tokens.tokenID[$0] }, to: side.idsName)
       if side.hasPhase { try writer.append(rows.map { pass.tokens.phase[$0].rawValue }, to: "phase") }
+      if let layout = export.run.description.denoising { try write(rows, of: pass, layout, to: writer, file: export.trace.file) }
       for id in side.routers {
         try write(id, rows, of: pass, first: row, to: writer, shape: export.run)
       }
       row += Int32(rows.count)
     }
+  }
+
+  /// Where rows of a denoising run stand.
+  private func write(_ rows: [Int], of pass: RoutingPass, _ layout: DenoisingLayout, to writer: SafetensorsWriter, file: String) throws {
+    try layout.validate()
+    let places = try rows.map { row -> DenoisingPlace in
+      let position = Int(pass.tokens.position[row])
+      guard (0..<layout.rowsPerSample).contains(position) else {
+        throw StoreError.damaged(file: file, place: "token \(pass.tokens.firstToken + row)", problem: "position \(position) of a sample")
+      }
+      return layout.place(at: position)
+    }
+    try writer.append(rows.map { pass.tokens.sequence[$0] }, to: "sample")
+    try writer.append(places.map { Int32($0.step) }, to: "step")
+    try writer.append(places.map { Int32($0.branch) }, to: "branch")
+    try writer.append(places.map { Int32($0.patchRow * layout.patchColumns + $0.patchColumn) }, to: "patch")
+    try writer.append(places.map { layout.timesteps[$0.step] }, to: "timestep")
   }
 
   /// The rows of one router; a token that the router did not see has no experts and statistics that are not numbers.

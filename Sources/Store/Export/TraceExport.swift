@@ -43,6 +43,11 @@ public struct TraceExport {
       let forms = Self.formats(of: content).map(\.rawValue).joined(separator: ", ")
       throw StoreError.impossibleExport(problem: "\(content.rawValue) has no \(format.rawValue) form; it has \(forms)")
     }
+    if run.description.recording.content == .counts && (content == .tokens || content == .routing && format != .safetensors) {
+      throw StoreError.impossibleExport(
+        problem: "run \(run.id) keeps counts only; they are exported with --what routing --format safetensors, or read from the view "
+          + "denoising_counts")
+    }
     if format == .safetensors {
       guard case .file(let path) = output else {
         throw StoreError.impossibleExport(problem: "safetensors cannot go to a stream; name a file with -o FILE")

@@ -1,6 +1,8 @@
 // Numbers to bytes and back: the packed columns of a page. Everything is little-endian whatever the machine; f16 is converted here, as
 // Swift's Float16 does not exist on every machine we run on. Lengths are the caller's to check before decoding.
 
+import Foundation
+
 enum PackedColumns {
   // MARK: Floats
 
@@ -47,6 +49,19 @@ enum PackedColumns {
   static func doubles(_ bytes: UnsafeRawBufferPointer) -> [Double] {
     (0..<bytes.count / 8).map {
       Double(bitPattern: UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8 * $0, as: UInt64.self)))
+    }
+  }
+
+  // MARK: Counts
+
+  static func append(_ values: [UInt32], to bytes: inout [UInt8]) {
+    bytes.reserveCapacity(bytes.count + 4 * values.count)
+    for value in values { withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) } }
+  }
+
+  static func integers(_ data: Data) -> [UInt32] {
+    data.withUnsafeBytes { bytes in
+      (0..<bytes.count / 4).map { UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 4 * $0, as: UInt32.self)) }
     }
   }
 

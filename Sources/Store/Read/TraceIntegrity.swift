@@ -33,7 +33,12 @@ extension TraceReader {
       try noting(&problems) { try checkCounts(of: id, &$0) }
       var routers: [StoredRouter] = []
       try noting(&problems) { _ in routers = try read { try RouterRows.fetch($0, run: id, file: file) } }
-      for router in routers { try noting(&problems) { try check(router, &$0) } }
+      let keepsDecisions = try keepsDecisions(id)
+      if keepsDecisions { for router in routers { try noting(&problems) { try check(router, &$0) } } }
+      try noting(&problems) { _ in
+        let summary = try run(.id(id))
+        for branch in 0..<min(summary.description.denoising?.branchCount ?? 0, 2) { _ = try denoisingCounts(of: summary, branch: branch) }
+      }
       findings += problems.map { IntegrityFinding(run: id, problem: $0) }
     }
     return findings
@@ -54,9 +59,14 @@ extension TraceReader {
     try read { try Int.fetchOne($0, sql: sql, arguments: [id]) ?? 0 }
   }
 
+  private func keepsDecisions(_ run: Int64) throws -> Bool {
+    try number("SELECT json_extract(description, '$.recording.content') <> 'counts' FROM run WHERE id = ?", run) != 0
+  }
+
   private func checkCounts(of run: Int64, _ problems: inout [String]) throws {
     let tokens = try number("SELECT token_count FROM run WHERE id = ?", run)
-    require("rows of the token table", try number("SELECT count(*) FROM token WHERE run = ?", run), tokens, &problems)
+    let rows = try number("SELECT count(*) FROM token WHERE run = ?", run)
+    require("rows of the token table", rows, try keepsDecisions(run) ? tokens : 0, &problems)
     let inSequences = try number("SELECT coalesce(sum(token_count), 0) FROM sequence WHERE run = ?", run)
     require("tokens of all sequences", inSequences, tokens, &problems)
     _ = try self.run(.id(run))

@@ -105,7 +105,7 @@ public final class TraceReader: Sendable {
   ///
   /// They are cut where pages end, not where the engine's passes did; the columns put end to end are the same. `importanceSum` is
   /// empty and `squaredLogSumExpSum` NaN in a batch that is only a part of a page, as they are known only for whole pages. Weights are
-  /// NaN when only ids were recorded.
+  /// NaN when only ids were recorded. A run that keeps counts only has no passes.
   ///
   /// - Parameters:
   ///   - routers: those wanted; nil for all.
@@ -114,7 +114,9 @@ public final class TraceReader: Sendable {
   public func passes(
     of run: RunSummary, routers: Set<RouterID>? = nil, tokens: Range<Int>? = nil, withLogits: Bool = true
   ) -> PassCursor {
-    let span = (tokens ?? 0..<run.tokenCount).clamped(to: 0..<run.tokenCount)
+    // A run of counts has decided on its tokens and keeps none.
+    let kept = run.description.recording.content == .counts ? 0 : run.tokenCount
+    let span = (tokens ?? 0..<kept).clamped(to: 0..<kept)
     return PassCursor(trace: self, run: run.id, routers: routers, tokens: span, withLogits: withLogits)
   }
 }

@@ -23,6 +23,7 @@ enum TraceMigrations {
         try db.execute(literal: "INSERT INTO float_scale VALUES (\(exponent), \(exponent == 0 ? 0 : 1 << 23), \(scale))")
       }
     }
+    migrator.registerMigration("trace-2") { db in try db.execute(sql: tables2) }
     return migrator
   }
 
@@ -143,5 +144,47 @@ enum TraceMigrations {
     CREATE TABLE number (number INTEGER PRIMARY KEY);
     CREATE TABLE decoder (bytes BLOB NOT NULL);
     CREATE TABLE float_scale (exponent INTEGER PRIMARY KEY, leading INTEGER NOT NULL, scale REAL NOT NULL);
+    """
+
+  // Denoising runs: the layout that places rows, and counts by step, patch and sample. Group tables are u32 `[steps or patches, experts]`,
+  // weights f64 of the same shapes, samples u32 and f32 `[experts]`. A commit rewrites the groups that got a sample and adds its samples.
+  private static let tables2 = """
+    CREATE TABLE denoising (
+      run INTEGER PRIMARY KEY REFERENCES run ON DELETE CASCADE,
+      branches INTEGER NOT NULL,
+      patch_rows INTEGER NOT NULL,
+      patch_columns INTEGER NOT NULL
+    );
+    CREATE TABLE denoising_step (
+      run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
+      step INTEGER NOT NULL,
+      timestep REAL NOT NULL,
+      PRIMARY KEY (run, step)
+    ) WITHOUT ROWID;
+    CREATE TABLE denoising_group (
+      id INTEGER PRIMARY KEY,
+      router INTEGER NOT NULL REFERENCES router ON DELETE CASCADE,
+      branch INTEGER NOT NULL,
+      sample_group INTEGER NOT NULL,
+      steps BLOB NOT NULL,
+      patches BLOB NOT NULL,
+      UNIQUE (router, branch, sample_group)
+    );
+    CREATE TABLE denoising_weight (
+      id INTEGER PRIMARY KEY,
+      router INTEGER NOT NULL REFERENCES router ON DELETE CASCADE,
+      branch INTEGER NOT NULL,
+      steps BLOB NOT NULL,
+      patches BLOB NOT NULL,
+      UNIQUE (router, branch)
+    );
+    CREATE TABLE denoising_sample (
+      router INTEGER NOT NULL REFERENCES router ON DELETE CASCADE,
+      branch INTEGER NOT NULL,
+      sample INTEGER NOT NULL,
+      counts BLOB NOT NULL,
+      weights BLOB NOT NULL,
+      PRIMARY KEY (router, branch, sample)
+    ) WITHOUT ROWID;
     """
 }

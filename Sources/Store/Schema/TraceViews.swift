@@ -21,7 +21,7 @@ extension TraceSchema {
         Column("model_hash", .text, "SHA-256 over the weight files; empty when unknown."),
         Column("quantization", .text, "Element types of the weights."),
         Column("input", .text, "Where the input came from."),
-        Column("recording", .text, "What is stored of each decision: ids, weights, full."),
+        Column("recording", .text, "What is stored of each decision: ids, weights, full; counts: none, only denoising_counts."),
         Column("description", .text, "All provenance as JSON."),
       ],
       example: "SELECT run, name, state, tokens FROM runs ORDER BY run DESC",
@@ -63,16 +63,28 @@ extension TraceSchema {
         Column("sequence", .integer, "The sequence it belongs to."),
         Column("position", .integer, "0-based place in the sequence."),
         Column("token_id", .integer, "Vocabulary id."),
-        Column("phase", .text, "prefill (given by the user), decode (sampled and fed back), encode (fed to the encoder) or denoise (a patch of an image)."),
+        Column(
+          "phase", .text,
+          "prefill (given by the user), decode (sampled and fed back), encode (fed to the encoder) or denoise (a patch of an image)."),
         Column("surprisal", .real, unit: "nat", "-ln of the probability the model gave this token before it saw it."),
         Column("next_token_entropy", .real, unit: "nat", "Entropy of the model's distribution over the following token."),
         Column("text", .text, "The token as text; may be a part of a character."),
+        Column("step", .integer, "Denoising: 0-based step in order of execution; NULL for text, like the four that follow."),
+        Column("timestep", .real, "Denoising: the model's own t of the step."),
+        Column("branch", .integer, "Denoising: 0 conditional, 1 unconditional."),
+        Column("patch_row", .integer, "Denoising: row of the patch in the image, 0-based from the top."),
+        Column("patch_column", .integer, "Denoising: column of the patch in the image, 0-based from the left."),
       ],
       example: "SELECT token, text, surprisal FROM tokens WHERE run = 1 ORDER BY surprisal DESC LIMIT 10",
       select: """
         SELECT t.run, t.token, t.sequence, t.position, t.token_id, CASE t.phase WHEN 0 THEN 'prefill' WHEN 1 THEN 'decode' WHEN 2 THEN 'encode' ELSE 'denoise' END,
-          t.surprisal, t.next_token_entropy, CAST(p.piece AS TEXT)
+          t.surprisal, t.next_token_entropy, CAST(p.piece AS TEXT),
+          t.position / (d.patch_rows * d.patch_columns * d.branches), s.timestep,
+          t.position / (d.patch_rows * d.patch_columns) % d.branches,
+          t.position % (d.patch_rows * d.patch_columns) / d.patch_columns, t.position % d.patch_columns
         FROM token AS t LEFT JOIN piece AS p ON p.run = t.run AND p.token_id = t.token_id
+        LEFT JOIN denoising AS d ON d.run = t.run
+        LEFT JOIN denoising_step AS s ON s.run = t.run AND s.step = t.position / (d.patch_rows * d.patch_columns * d.branches)
         """),
     View(
       name: "routers", meaning: "One row per router of a run and the rule it follows.",
@@ -180,6 +192,32 @@ extension TraceSchema {
         FROM router AS r
         """),
     View(
+      name: "denoising_counts",
+      meaning: "One row per cell and expert of a denoising run: choices over its whole samples, each selected expert counted once.",
+      columns: [
+        run, stack, layer,
+        Column("branch", .integer, "0 conditional, 1 unconditional."),
+        Column("axis", .text, "step, patch or class."),
+        Column("cell", .text, "Step in order of execution, patch in row-major order, or value of the label class."),
+        Column("expert", .integer, "0-based index of the expert within its layer."),
+        Column("count", .integer, "How often it was chosen there."),
+      ],
+      example: "SELECT cell, expert, count FROM denoising_counts WHERE run = 1 AND layer = 3 AND branch = 0 AND axis = 'step'",
+      select: """
+        \(groupCounts(axis: "step", column: "steps"))
+        UNION ALL
+        \(groupCounts(axis: "patch", column: "patches"))
+        UNION ALL
+        SELECT r.run, r.stack, r.layer, c.branch, 'class', CAST(json_extract(q.labels, '$.class') AS TEXT), n.number,
+          sum(\(SQLDecoding.unsigned("c.counts", offset: "n.number * 4", byteCount: 4)))
+        FROM router AS r
+        CROSS JOIN denoising_sample AS c ON c.router = r.id
+        CROSS JOIN sequence AS q ON q.run = r.run AND q.sequence = c.sample AND json_extract(q.labels, '$.class') IS NOT NULL
+        CROSS JOIN number AS n ON n.number < r.expert_count
+        CROSS JOIN decoder AS d
+        GROUP BY r.run, r.stack, r.layer, c.branch, json_extract(q.labels, '$.class'), n.number
+        """),
+    View(
       name: "capture_checks", meaning: "One row per check of whether the run is a faithful record of its routers.",
       columns: [
         run,
@@ -204,6 +242,19 @@ extension TraceSchema {
     CROSS JOIN page AS p ON p.router = r.id AND p.first_token > t.token - r.page_tokens AND p.first_token <= t.token
       AND p.first_token + p.token_count > t.token
     """
+  /// Choices by step or patch: group tables added up.
+  private static func groupCounts(axis: String, column: String) -> String {
+    """
+    SELECT r.run, r.stack, r.layer, g.branch, '\(axis)', CAST(n.number / r.expert_count AS TEXT), n.number % r.expert_count,
+      sum(\(SQLDecoding.unsigned("g.\(column)", offset: "n.number * 4", byteCount: 4)))
+    FROM router AS r
+    CROSS JOIN denoising_group AS g ON g.router = r.id
+    CROSS JOIN number AS n ON n.number < length(g.\(column)) / 4
+    CROSS JOIN decoder AS d
+    GROUP BY r.run, r.stack, r.layer, g.branch, n.number
+    """
+  }
+
   /// Row of the token within its page, and slot of the assignment: SQL expressions over `decisions`.
   private static let row = "t.token - p.first_token"
   private static let slot = "(t.token - p.first_token) * r.top_k + n.number"

@@ -43,6 +43,12 @@ struct RouterRecord {
     totals.add(batch)
   }
 
+  /// Takes the batch into the totals and keeps no decision of it.
+  mutating func count(_ batch: RoutingBatch) {
+    nextToken = batch.firstToken + batch.count
+    totals.add(batch)
+  }
+
   mutating func closePage() {
     if !pages.isEmpty { lastPageIsComplete = true }
   }

@@ -29,9 +29,13 @@ final class RunRecorder {
   private var tokensInPage = 0
   private var fresh = TokenTable()
   private var storedBytes = 0
+  /// Counts of a denoising run.
+  private var denoising: DenoisingRecord?
+  /// Whether decisions and tokens are stored, not counts only.
+  private let keepsDecisions: Bool
 
   /// Tokens received and not yet committed.
-  var uncommittedTokens: Int { fresh.count }
+  private(set) var uncommittedTokens = 0
 
   /// Begins a run in the trace: run, routers and known sequences are on disk when this returns.
   init(
@@ -45,6 +49,12 @@ final class RunRecorder {
     self.pieces = pieces
     audit = try CaptureAudit(routers: description.routers)
     let recording = description.recording
+    keepsDecisions = recording.content > .counts
+    let denoising = try description.denoising.map { try DenoisingRecord($0, routers: description.routers) }
+    if !keepsDecisions && denoising == nil {
+      throw StoreError.impossibleRecording(problem: "counts alone can be kept of denoising runs, and this is a run of text")
+    }
+    self.denoising = denoising
     let layouts = description.routers.map {
       PageLayout(expertCount: $0.spec.expertCount, topK: $0.spec.topK, recording: recording)
     }
@@ -58,6 +68,7 @@ final class RunRecorder {
           let row = try RunRecorder.insertRouter(db, router, layout: layout, run: run)
           routers[router.id] = RouterRecord(row: row, layout: layout)
         }
+        try denoising?.storeLayout(db, run: run)
         return run
       }
     }
@@ -90,11 +101,18 @@ final class RunRecorder {
       let sequence = Int(tokens.sequence[index])
       sequenceTokens[sequence, default: 0] += 1
       dirtySequences.insert(sequence)
-      if seenTokenIDs.insert(tokens.tokenID[index]).inserted { freshTokenIDs.append(tokens.tokenID[index]) }
+      if tokens.tokenID[index] >= 0, seenTokenIDs.insert(tokens.tokenID[index]).inserted { freshTokenIDs.append(tokens.tokenID[index]) }
+    }
+    denoising?.add(pass)
+    tokenCount += tokens.count
+    uncommittedTokens += tokens.count
+    audit.add(pass)
+    guard keepsDecisions else {
+      for batch in pass.batches where batch.count > 0 { routers[batch.router]?.count(batch) }
+      return
     }
     if fresh.count == 0 { fresh.firstToken = tokens.firstToken }
     fresh.append(contentsOf: tokens)
-    tokenCount += tokens.count
     tokensInPage += tokens.count
     let pageIsFull = tokensInPage >= pageTokens
     for batch in pass.batches where batch.count > 0 { routers[batch.router]?.add(batch) }
@@ -102,7 +120,6 @@ final class RunRecorder {
       for id in routerOrder { routers[id]?.closePage() }
       tokensInPage = 0
     }
-    audit.add(pass)
   }
 
   private func check(_ pass: RoutingPass) throws {
@@ -154,6 +171,8 @@ final class RunRecorder {
     if outcome != nil { for id in routerOrder { routers[id]?.closePage() } }
     var written: [RouterID: [PageWrite]] = [:]
     var bytes = storedBytes
+    var samples: [Set<Int>]?
+    let rows = routers.mapValues(\.row)
     try StoreError.translating(file) {
       try database.write { db in
         if isRevised {
@@ -167,6 +186,7 @@ final class RunRecorder {
           try record.storeTotals(db)
           written[id] = writes
         }
+        samples = try denoising?.store(db, routers: rows)
         for check in audit.result() {
           try db.cachedStatement(sql: "INSERT OR REPLACE INTO capture_check VALUES (?, ?, ?, ?)")
             .execute(arguments: [run, check.name, check.outcome.rawValue, check.detail])
@@ -177,7 +197,9 @@ final class RunRecorder {
       }
     }
     for (id, writes) in written { routers[id]?.committed(writes) }
+    if let samples { denoising?.committed(samples) }
     storedBytes = bytes
+    uncommittedTokens = 0
     isRevised = false
     fresh = TokenTable(firstToken: tokenCount)
     dirtySequences.removeAll(keepingCapacity: true)

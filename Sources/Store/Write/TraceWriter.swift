@@ -54,6 +54,9 @@ public final class TraceWriter: RoutingSink, Sendable {
     let recording = description.recording
     demand = RoutingDemand(statistics: true, logitsEvery: recording.content == .full ? recording.logitsEvery : nil)
     if options.createsDirectory { try TraceFile.createDirectory(of: file) }
+    var options = options
+    // Counts take no more room for more tokens: only time asks for a commit.
+    if recording.content == .counts { options.commitTokens = max(options.commitTokens, 1 << 20) }
     let database = try TraceFile.openForWriting(file, busyTimeout: options.busyTimeout)
     let recorder = try RunRecorder(
       database: database, file: file, description: description, sequences: sequences, process: options.process, now: options.clock(),

@@ -186,6 +186,7 @@ final class EffectRunner {
           case .label(let key):
             try SpecializationStudy(label: key, counts: query.strata, sequences: query.sequences, settings: settings)
           case .position: try SpecializationStudy(positions: query.routes, settings: settings)
+          case .step, .patchRow, .patchColumn, .patch: throw AnalysisError.notDenoising(asked: query.facet.name)
           }
         var draws = prepared.draws(0..<0)
         let step = max(1, query.draws / 20)
