@@ -116,7 +116,8 @@ public struct AnalysisPlan: Sendable {
     self.hasDecisions = hasDecisions
   }
 
-  /// - Throws: `AnalysisError` when a metric cannot be had along the asked axis, or a number is out of range.
+  /// - Throws: `AnalysisError` when a metric cannot be had along the asked axis, or a number is out of range; `RoutingError` when the
+  ///   layout of a denoising run is none.
   public func validate() throws {
     if metrics.isEmpty { throw AnalysisError.invalidPlan(field: "--metric", expected: "one metric or more", found: "none") }
     if null.draws < 19 {
@@ -124,6 +125,7 @@ public struct AnalysisPlan: Sendable {
     }
     if top < 1 { throw AnalysisError.invalidPlan(field: "--top", expected: "1 or more", found: "\(top)") }
     if denoising == nil, let facet = grouping.facet, facet.isDenoising { throw AnalysisError.notDenoising(asked: "--by \(facet.name)") }
+    try denoising?.validate()
     if let denoising, !(0..<denoising.branchCount).contains(branch) {
       throw AnalysisError.invalidPlan(field: "--branch", expected: "0 to \(denoising.branchCount - 1)", found: "\(branch)")
     }

@@ -231,9 +231,11 @@ struct ClaimJudge {
     let verdict: Verdict = counts.samples.isEmpty || !isEnough ? .undecided : never.isEmpty ? .holds : .doesNotHold
     let share = (smallest?.value).map { "\(percent($0)) at \(smallest?.router?.description ?? "-")" } ?? "unknown"
     let reason =
-      never.isEmpty
-      ? "the least used expert has \(share), an even share is \(percent(smallest?.limit ?? 0))"
-      : "never chosen: \(never.prefix(8).joined(separator: ", "))\(never.count > 8 ? " and \(never.count - 8) more" : "")"
+      counts.samples.isEmpty
+      ? "no sample is whole"
+      : never.isEmpty
+        ? "the least used expert has \(share), an even share is \(percent(smallest?.limit ?? 0))"
+        : "never chosen: \(never.prefix(8).joined(separator: ", "))\(never.count > 8 ? " and \(never.count - 8) more" : "")"
     var evidence: [ClaimEvidence] = [
       ClaimEvidence("experts never chosen", value: Double(never.count), unit: "experts", limit: 0, verdict: verdict)
     ]

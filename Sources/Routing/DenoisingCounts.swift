@@ -37,7 +37,10 @@ public struct DenoisingCounts: Sendable, Equatable {
     self.layout = layout
     self.branch = branch
     self.routers = [:]
-    for router in routers { self.routers[router.id] = DenoisingTables(layout: layout, expertCount: router.spec.expertCount) }
+    for router in routers {
+      try layout.validate(expertCount: router.spec.expertCount)
+      self.routers[router.id] = DenoisingTables(layout: layout, expertCount: router.spec.expertCount)
+    }
   }
 
   /// Counts as they were kept somewhere.

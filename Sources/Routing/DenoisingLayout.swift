@@ -46,6 +46,17 @@ public struct DenoisingLayout: Sendable, Codable, Equatable {
     try require("rows of a sample", rowsPerSample, Int(Int32.max))
   }
 
+  /// - Throws: `RoutingError.invalidLayout` when tables by step and patch of so many experts would not fit a machine.
+  public func validate(expertCount: Int) throws {
+    try validate()
+    let limit = 1 << 26
+    let (entries, overflow) = max(stepCount, patchCount).multipliedReportingOverflow(by: expertCount)
+    if overflow || entries > limit {
+      throw RoutingError.invalidLayout(
+        expected: "at most \(limit) steps or patches times experts", found: "\(max(stepCount, patchCount)) times \(expertCount)")
+    }
+  }
+
   /// Where the row at this position of its sample stands.
   /// - Precondition: 0 <= `position` < `rowsPerSample`.
   public func place(at position: Int) -> DenoisingPlace {

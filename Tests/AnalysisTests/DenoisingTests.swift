@@ -89,6 +89,9 @@ import Testing
       DenoisingLayout(sampler: "", timesteps: [1], branchCount: 1, patchRows: 1 << 40, patchColumns: 1 << 40, guidanceScale: 1),
     ] { #expect(throws: RoutingError.self) { try DenoisingCounts(layout: layout, routers: Self.routers) } }
     #expect(throws: RoutingError.self) { try DenoisingCounts(layout: Self.layout, routers: Self.routers, branch: 2) }
+    let many = RouterDescription(
+      id: Self.router, spec: RouterSpec(expertCount: 1 << 26, scoring: .softmax, selection: .tokenChoice(topK: 2)))
+    #expect(throws: RoutingError.self) { try DenoisingCounts(layout: Self.layout, routers: [many]) }
   }
 
   /// Any split of the passes, folded in any order into parts that are merged, gives the whole.

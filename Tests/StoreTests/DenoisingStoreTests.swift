@@ -217,6 +217,21 @@ import Testing
     #expect(RecordingLevel(parsing: "counts")?.content == .counts && RecordingLevel.Content.counts < .ids)
   }
 
+  /// A layout that no run can have: said, never a crash.
+  @Test(arguments: ["branchCount", "patchRows", "patchColumns"], [-1, 0, 1 << 50]) func impossibleLayoutsAreSaid(
+    _ field: String, _ value: Int
+  )
+    throws
+  {
+    try record(.counts)
+    let sql = "UPDATE run SET description = json_set(description, '$.denoising.\(field)', \(value))"
+    try DatabaseQueue(path: file).write { try $0.execute(sql: sql) }
+    let trace = try TraceReader(file: file)
+    #expect(throws: StoreError.self) { _ = try trace.denoisingCounts(of: trace.run(.latest)) }
+    #expect(throws: StoreError.self) { try export() }
+    _ = try trace.checkIntegrity()
+  }
+
   @Test func damagedCountsAreSaid() throws {
     try record(.counts)
     try DatabaseQueue(path: file).write {

@@ -16,6 +16,7 @@ extension TraceReader {
         try layout.validate()
         var tables: [RouterID: DenoisingTables] = [:]
         for router in try RouterRows.fetch(db, run: run.id, file: file) {
+          try layout.validate(expertCount: router.layout.expertCount)
           tables[router.id] = try table(db, router, branch: branch, layout: layout)
         }
         return try DenoisingCounts(layout: layout, branch: branch, tables: tables)

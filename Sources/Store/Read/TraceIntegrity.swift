@@ -37,7 +37,9 @@ extension TraceReader {
       if keepsDecisions { for router in routers { try noting(&problems) { try check(router, &$0) } } }
       try noting(&problems) { _ in
         let summary = try run(.id(id))
-        for branch in 0..<min(summary.description.denoising?.branchCount ?? 0, 2) { _ = try denoisingCounts(of: summary, branch: branch) }
+        for branch in 0..<max(0, min(summary.description.denoising?.branchCount ?? 0, 2)) {
+          _ = try denoisingCounts(of: summary, branch: branch)
+        }
       }
       findings += problems.map { IntegrityFinding(run: id, problem: $0) }
     }
