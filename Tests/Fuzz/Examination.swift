@@ -97,9 +97,10 @@ struct Examination {
   /// Reads everything, runs a few tokens, encodes a text.
   private func use(_ opened: Opened) throws {
     switch opened {
-    case .tensors(let file): for tensor in file.tensors { _ = tensor.bytes.reduce(0) { $0 ^ $1 } }
+    case .tensors(let tensors): for tensor in tensors { _ = tensor.bytes.reduce(0) { $0 ^ $1 } }
     case .json(let value): visit(value)
     case .model(let model): try run(model)
+    case .denoising(let model): try run(model)
     case .tokenizer(let tokenizer):
       let ids = try tokenizer.encode("<s>Mixture of 16 experts, naïve\u{2028}  \t日本 👩‍🔬\r\n", addSpecialTokens: true)
       _ = tokenizer.decode(ids + [-1, .max], skipSpecialTokens: false)
@@ -110,6 +111,16 @@ struct Examination {
     _ = (value.string, value.double, value.int64)
     for element in value.elements { visit(element) }
     for member in value.members { visit(member.value) }
+  }
+
+  private func run(_ model: DenoisingModel) throws {
+    let guidance: Float? = model.hasNullClass ? 2 : nil
+    let request: DenoisingRequest
+    // A model whose answer has no variance cannot be sampled by its own rule.
+    do { request = try DenoisingRequest(model, classes: [0], steps: 2, guidance: guidance) } catch is ModelError { return }
+    let denoiser = Denoiser(DenoisingPass(model, threads: 1), request)
+    while !denoiser.isFinished { _ = try denoiser.advance(sink: nil) }
+    _ = model.picture(of: denoiser.latents[...])
   }
 
   private func run(_ model: LanguageModel) throws {

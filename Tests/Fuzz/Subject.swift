@@ -21,6 +21,8 @@ struct Subject {
     /// `model.safetensors.index.json` of a model in shards, or one of the shards.
     case shards
     case gguf
+    /// A file of torch.save.
+    case pickle
     /// `tokenizer.json`, `tokenizer_config.json`, or GGUF without weights.
     case tokenizer
   }
@@ -60,6 +62,7 @@ struct Subject {
     case ("model.safetensors", _): return .weights
     case (_, "safetensors"): return .tensors
     case (_, "gguf"): return .gguf
+    case (_, "pt") where (try? PyTorchFile(path: path)) != nil: return .pickle
     case (_, "json"): return .json
     default: return nil
     }
@@ -88,9 +91,10 @@ enum Shards {
 
 /// A file that was opened.
 enum Opened {
-  case tensors(SafetensorsFile)
+  case tensors([TensorView])
   case json(JSONValue)
   case model(LanguageModel)
+  case denoising(DenoisingModel)
   case tokenizer(Tokenizer)
 }
 
@@ -124,7 +128,7 @@ final class Specimen {
       try Shards.write(folder + "/model.safetensors", to: directory)
     case .tokenizer where name != "vocab.gguf":
       companions = ["tokenizer.json", "tokenizer_config.json"].filter { $0 != name && FileStatus.exists("\(folder)/\($0)") }
-    case .tensors, .json, .gguf, .tokenizer: break
+    case .tensors, .json, .gguf, .pickle, .tokenizer: break
     }
     for companion in companions {
       try FileManager.default.createSymbolicLink(atPath: directory.file(companion), withDestinationPath: "\(folder)/\(companion)")
@@ -142,12 +146,17 @@ final class Specimen {
     }
   }
 
+  private func model(_ path: String) throws -> Opened {
+    try DenoisingModel.isAt(path) ? .denoising(DenoisingModel(path: path)) : .model(LanguageModel(path: path))
+  }
+
   /// Opens it as the program does.
   func open() throws -> Opened {
     switch reading {
-    case .tensors: .tensors(try SafetensorsFile(path: path))
+    case .tensors: .tensors(try SafetensorsFile(path: path).tensors)
+    case .pickle: .tensors(try PyTorchFile(path: path).tensors)
     case .json: .json(try JSON.read(path, options: .python))
-    case .configuration, .weights, .shards: .model(try LanguageModel(path: directory.path))
+    case .configuration, .weights, .shards: try model(directory.path)
     case .gguf: .model(try LanguageModel(path: path))
     case .tokenizer where path.hasSuffix(".gguf"): .tokenizer(try Tokenizer(gguf: GGUFFile(path: path)))
     case .tokenizer: .tokenizer(try Tokenizer(directory: directory.path))

@@ -50,7 +50,7 @@ struct RecurrentLayerTests {
   @Test(arguments: [
     ("lfm2_moe", "layer_types", #"["conv", "mamba", "conv"]"#), ("lfm2_moe", "layer_types", "null"),
     ("qwen3_next", "linear_num_value_heads", "3"), ("qwen3_next", "hidden_act", #""gelu""#),
-    ("minimax", "layer_types", #"["linear_attention", "full_attention"]"#), ("minimax", "rotary_dim", "8"),
+    ("minimax", "layer_types", #"["linear_attention", "full_attention"]"#), ("minimax", "block_size", "2048"),
     ("jetmoe", "activation_function", #""gelu""#), ("granitemoehybrid", "time_step_limit", "[0.0, 0.1]"),
     ("granitemoehybrid", "position_embedding_type", #""learned""#), ("granitemoehybrid", "mamba_n_heads", "6"),
   ])

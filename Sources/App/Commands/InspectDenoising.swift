@@ -23,7 +23,9 @@ struct DenoisingInspection {
     row("family", "\(model.family), supported")
     row("layers", "\(model.layerCount): \(facts.routedLayers) routed, \(facts.denseLayers) dense")
     for (policy, layers) in Inspect.policies(of: model.routers) { row("router", "\(policy)  (\(layers))") }
-    row("reads", model.routesByTimestep ? "the timestep: one decision a sample, step and branch" : "each patch, with timestep and class in it")
+    let reads =
+      model.routesByTimestep ? "the timestep: one decision a sample, step and branch" : "each patch, with timestep and class in it"
+    row("reads", reads)
     row("router dtype", "\(facts.routerPrecision) weights, f32 arithmetic")
     row("parameters", "\(Show.grouped(facts.parameters)), \(Show.grouped(facts.activeParameters)) active per patch")
     row("hidden size", "\(model.hiddenSize)")
@@ -104,15 +106,19 @@ struct DenoisingInspection {
     }
     var text = table.text
     let overall = paths.paths
-    text += "paths    \(overall.distinct) different over \(Show.grouped(paths.timestepCount)) timesteps, the longest stretch \(overall.longest)\n"
+    let count = Show.grouped(paths.timestepCount)
+    text += "paths    \(overall.distinct) different over \(count) timesteps, the longest stretch \(overall.longest)\n"
     let overlaps = distances.compactMap { distance in
       paths.meanOverlap(distance: distance).map { "\(Show.fixed($0, 3)) at \(distance)" }
     }
-    text += "overlap  of experts by distance of timesteps: \(overlaps.joined(separator: ", ")); by chance \(Show.fixed(paths.chanceOverlap, 3))\n"
+    let chance = Show.fixed(paths.chanceOverlap, 3)
+    text += "overlap  of experts by distance of timesteps: \(overlaps.joined(separator: ", ")); by chance \(chance)\n"
     text +=
       "prior    \(prior.alwaysOn) of \(prior.unitCount) units always on, \(prior.windowCount) windows, "
       + "\(prior.timestepsInFirstWindow) timesteps in the first"
-    if let agreement = paths.agreement(with: prior) { text += "; the map agrees on \(Show.fixed(100 * agreement, 1)) % of units and timesteps" }
+    if let agreement = paths.agreement(with: prior) {
+      text += "; the map agrees on \(Show.fixed(100 * agreement, 1)) % of units and timesteps"
+    }
     return text + "\n"
   }
 

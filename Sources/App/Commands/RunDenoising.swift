@@ -7,7 +7,8 @@ import Routing
 import Store
 
 struct DenoisingOptions: ParsableArguments {
-  @Option(name: .customLong("class"), help: ArgumentHelp("Class to make, by name or number; repeatable (default: each).", valueName: "class"))
+  @Option(
+    name: .customLong("class"), help: ArgumentHelp("Class to make, by name or number; repeatable (default: each).", valueName: "class"))
   var classes: [String] = []
   @Option(help: ArgumentHelp("Samples to make, the classes in turn (default: one of each).", valueName: "n")) var images: Int?
   @Option(help: ArgumentHelp("Denoising steps (default: as the model's authors sample).", valueName: "n")) var steps: Int?
@@ -15,7 +16,9 @@ struct DenoisingOptions: ParsableArguments {
   @Option(help: "\(SamplingRule.names) (default: the model's).") var sampler: String?
   @Option(help: ArgumentHelp("Take the noise from this safetensors file instead of the seed.", valueName: "file")) var noise: String?
   @Option(help: ArgumentHelp("Samples that share a pass: speed and memory only.", valueName: "n")) var batch: Int?
-  @Option(name: .shortAndLong, help: ArgumentHelp("Write the samples: FILE.png, one picture; FILE.safetensors, latents and classes.", valueName: "file"))
+  @Option(
+    name: .shortAndLong,
+    help: ArgumentHelp("Write the samples: FILE.png, one picture; FILE.safetensors, latents and classes.", valueName: "file"))
   var output: String?
 
   func validate() throws {

@@ -85,7 +85,8 @@ extension DenoisingModel {
     let idle = weights.idle
     let routed = Set(routers.map(\.id.layer)).count
     return ModelFacts(
-      stored: ModelFacts.Stored.table(of: checkpoint.tensors), parameters: checkpoint.parameterCount, activeParameters: checkpoint.parameterCount - idle.parameters,
+      stored: ModelFacts.Stored.table(of: checkpoint.tensors), parameters: checkpoint.parameterCount,
+      activeParameters: checkpoint.parameterCount - idle.parameters,
       weightBytes: checkpoint.weightBytes, activeBytes: checkpoint.weightBytes - idle.bytes, unusedTensors: weights.unusedTensors,
       routedLayers: routed, denseLayers: layerCount - routed, cacheBytesPerToken: 0, stateBytes: 0,
       routerPrecision: weights.routerPrecision.map { "\($0)" } ?? "none")

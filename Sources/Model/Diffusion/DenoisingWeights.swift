@@ -33,7 +33,8 @@ struct DenoisingWeights: @unchecked Sendable {
     positions = try binder.matrix(plan.positions, rows: plan.patchCount, columns: hidden, because: sizes)
     timestepInput = try binder.linear(plan.timestepInput, rows: hidden, columns: DenoisingPlan.frequencyCount, because: sizes)
     timestepOutput = try binder.linear(plan.timestepOutput, rows: hidden, columns: hidden, because: sizes)
-    classEmbedding = try binder.matrix(plan.classEmbedding, rows: plan.classCount + (plan.hasNullClass ? 1 : 0), columns: hidden, because: sizes)
+    classEmbedding = try binder.matrix(
+      plan.classEmbedding, rows: plan.classCount + (plan.hasNullClass ? 1 : 0), columns: hidden, because: sizes)
     blocks = try plan.blocks.enumerated().map { layer, block in
       binder.layer = layer
       return Block(
