@@ -170,6 +170,17 @@ import Testing
     #expect(try export.tensor("ffn.2.expert_ids").shape == [tokens.count, 2])
   }
 
+  @Test func tokensAreExportedWithTheirPlace() throws {
+    try record(.ids)
+    let trace = try TraceReader(file: file)
+    var text: [UInt8] = []
+    try TraceExport(trace: trace, run: try trace.run(.latest)).write(.tokens, as: .csv, to: .stream { text += $0 })
+    let lines = String(decoding: text, as: UTF8.self).split(separator: "\n")
+    #expect(lines[0].hasSuffix(",text,step,timestep,branch,patch_row,patch_column"))
+    // The last row of the first sample: the last patch of the unconditional branch at the last step.
+    #expect(lines[4 * 12].hasSuffix(",denoise,,,,3,0.25,1,1,2"), "\(lines[4 * 12])")
+  }
+
   @Test func exportsOfCounts() throws {
     let counts = try folded(try record(.counts), branch: 0)
     let export = try export()
