@@ -167,6 +167,36 @@ import Testing
     expectSnapshot(SVGScreen().render(Gallery.live(Size(width: 30, height: 5), Theme())), "Terminal/svg-30x5")
   }
 
+  /// Red over blue, white over black: two pixels a cell, in the nearest colours there are.
+  @Test func picturesAreHalfBlocks() {
+    let view = PixelView(width: 2, height: 2, pixels: [255, 0, 0, 255, 255, 255, 0, 0, 255, 0, 0, 0])
+    var screen = CellBuffer(size: Size(width: 4, height: 2))
+    let used = view.draw(into: &screen, screen.bounds, theme: Theme())
+    #expect(used == screen.bounds && PixelView.size(width: 2, height: 2, in: screen.size) == screen.size)
+    #expect(screen.lines == ["▀▀▀▀", "▀▀▀▀"])
+    #expect(screen[0, 0].style == Style(foreground: .indexed(196), background: .indexed(196)))
+    #expect(screen[3, 1].style.foreground == .indexed(16) && screen[0, 1].style.foreground == .indexed(21))
+    var small = CellBuffer(size: Size(width: 1, height: 1))
+    #expect(view.draw(into: &small, small.bounds, theme: Theme(depth: .direct)).size == small.size)
+    #expect(small[0, 0].glyph.text == "▀" && small[0, 0].style.foreground == .direct(0x7F3F7F))
+    #expect(view.draw(into: &small, .zero, theme: Theme()).isEmpty)
+  }
+
+  @Test func picturesWithoutColourAreARamp() {
+    let view = PixelView(width: 2, height: 2, pixels: [0, 0, 0, 255, 255, 255, 0, 0, 0, 255, 255, 255])
+    for (theme, expected) in [
+      (Theme(depth: .mono), " █"), (Theme(depth: .ansi16, glyphs: .ascii), " @"), (Theme(depth: .mono, appearance: .light), "█ "),
+    ] {
+      var screen = theme.buffer(Size(width: 2, height: 1))
+      view.draw(into: &screen, screen.bounds, theme: theme)
+      #expect(screen.lines == [expected])
+    }
+  }
+
+  @Test func everyGreyAndCubeColourIsItsOwnNearest() {
+    for index in UInt8(16)...255 { #expect(Color.nearest(to: Color.xterm(index)).rgb == Color.xterm(index)) }
+  }
+
   @Test func differencesAreMarked() {
     let text = markedDifference(expected: "abc\nx\n", got: "abd\nx\n")
     #expect(text == "--- expected\nabc\n  ^\nx\n\n--- got\nabd\n  ^\nx\n\n")
