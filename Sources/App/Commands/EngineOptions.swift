@@ -22,6 +22,11 @@ struct EngineOptions: ParsableArguments {
 
   func openDenoising(_ path: String) throws -> DenoisingModel { try DenoisingModel(path: path, overrides: overrides) }
 
+  /// Opens a model of either kind to see whether it can be.
+  func probe(_ path: String) throws {
+    if DenoisingModel.isAt(path) { _ = try openDenoising(path) } else { _ = try open(path) }
+  }
+
   private var overrides: [String: String] {
     var overrides: [String: String] = [:]
     for setting in settings {

@@ -35,6 +35,9 @@ struct UI: ParsableCommand {
   @Option(help: ArgumentHelp("Play the actions of a file, without a terminal.", valueName: "file")) var script: String?
   @Option(help: ArgumentHelp("Size of a script's screen.", valueName: "WxH")) var size = "120x40"
   @Option(help: ArgumentHelp("Write the last screen of a script.", valueName: "file")) var dump: String?
+  @Option(help: ArgumentHelp("Denoising steps of a model that makes images (default: as its authors sample).", valueName: "n")) var steps:
+    Int?
+  @Option(help: ArgumentHelp("Factor of classifier-free guidance; 1: none (default: 1.5).", valueName: "factor")) var cfg: Float?
   @OptionGroup(title: "Engine") var engine: EngineOptions
   @OptionGroup(title: "Traces") var traces: TraceOptions
 
@@ -48,6 +51,7 @@ struct UI: ParsableCommand {
     settings.records = !noRecord
     settings.traceFile = trace
     settings.sampling.seed = seed
+    settings.denoising = DenoisingSettings(steps: steps, guidance: cfg)
     if let script {
       try play(script, settings)
     } else {
@@ -86,7 +90,7 @@ struct UI: ParsableCommand {
     guard let target = what ?? Self.usual(traces) else { return nil }
     var isFolder: ObjCBool = false
     if ModelPlaces.isModel(target) || FileManager.default.fileExists(atPath: target, isDirectory: &isFolder) && isFolder.boolValue {
-      _ = try engine.open(target)
+      try engine.probe(target)
     } else {
       let reference = try traces.reference(target)
       if what != nil, !FileManager.default.fileExists(atPath: reference.file) {

@@ -19,7 +19,7 @@ enum Action: Sendable {
   case study(StudyProgress)
   case texts(Result<[LabelledText], Failure>, path: String)
   case models(ModelShelf)
-  case modelChosen(String, PromptFeed?, source: String)
+  case modelChosen(String, PromptFeed?, source: String, seed: UInt64)
   case said(String, Role)
   case perform(ActionID, String)
 
@@ -92,6 +92,8 @@ struct StudyQuery: Sendable {
   var facet: Facet
   var strata: PerRouter<StratumCounts>
   var routes: PerRouter<RouteStore>
+  /// Of a denoising run, in place of both.
+  var counts: DenoisingCounts?
   var sequences: [SequenceDescription]
   var draws: Int
   var end: Int

@@ -34,6 +34,8 @@ enum ActionID: String, CaseIterable, Sendable {
   case screenUncertainty = "uncertainty"
   case screenSpecialization = "specialization"
   case screenRuns = "runs"
+  case branch
+  case imageClass = "class"
   // By name only.
   case token, layer, expert, read, mouse, theme, log
 }
@@ -78,14 +80,18 @@ enum ActionTable {
     ActionEntry(.halfDown, "half page", "half a page down", keys: [.ctrl("d")]),
     ActionEntry(.first, "first", "first row, layer or token", keys: [.char("g"), .home]),
     ActionEntry(.last, "last", "last row or layer; follow the newest token", keys: [.char("G"), .end]),
-    ActionEntry(.tokenLeft, "token", "token before", keys: [.shiftLeft, .shiftUp]),
-    ActionEntry(.tokenRight, "token", "token after", keys: [.shiftRight, .shiftDown]),
+    ActionEntry(.tokenLeft, "token", "token before; of images the step before", keys: [.shiftLeft, .shiftUp]),
+    ActionEntry(.tokenRight, "token", "token after; of images the step after", keys: [.shiftRight, .shiftDown]),
     ActionEntry(.enter, "inspect", "look closer at what is under it", keys: [.enter]),
     ActionEntry(.pause, "pause", "pause, resume; play or stop a replay", keys: [.char(" ")]),
-    ActionEntry(.step, "step", "one token (while paused)", keys: [.char("s")]),
+    ActionEntry(.step, "step", "one token or denoising step (while paused)", keys: [.char("s")]),
     ActionEntry(.slower, "slower", "slower", keys: [.char(",")]),
     ActionEntry(.faster, "faster", "faster; at the end as fast as it can", keys: [.char(".")]),
     ActionEntry(.prompt, "prompt", "type a text for the model to continue", keys: [.char("p")], argument: "TEXT"),
+    ActionEntry(
+      .imageClass, "class", "make images of one class, or of all", keys: [.char("c")], argument: "NAME"),
+    ActionEntry(
+      .branch, "branch", "of guidance: conditional, unconditional", keys: [.char("b")], on: [.live, .token, .specialization]),
     ActionEntry(.open, "open", "open a model of this machine; or MODEL, RUN", keys: [.char("O")], argument: "MODEL"),
     ActionEntry(.read, "read", "let the model read a text or .jsonl file", argument: "FILE"),
     ActionEntry(.notable, "next uncertain", "next uncertain token", keys: [.char("!")]),
@@ -103,7 +109,8 @@ enum ActionTable {
       .threshold, "type threshold", "threshold: 0.92 of ln E, 1.6nat, q0.95", keys: [.char("=")], argument: "H",
       on: [.live, .token, .uncertainty]),
     ActionEntry(.decisions, "decisions", "list tokens, or the decisions of one layer", keys: [.char("t")], on: [.uncertainty]),
-    ActionEntry(.axis, "axis", "next axis: domain, …, position", keys: [.char("a")], on: [.specialization]),
+    ActionEntry(
+      .axis, "axis", "next axis: domain, position; step, patch, class", keys: [.char("a")], argument: "NAME", on: [.specialization]),
     ActionEntry(.nullTest, "null test", "test against 1,000 shuffles", keys: [.char("z")], on: [.specialization]),
     ActionEntry(.tag, "tag", "change the tags of a run", keys: [.char("t")], argument: "TAGS", on: [.runs]),
     ActionEntry(.delete, "delete", "delete a run (asks)", keys: [.char("D")], on: [.runs]),
@@ -117,7 +124,7 @@ enum ActionTable {
     ActionEntry(.grow, "larger", "the panel alone on the screen", keys: [.char("+")]),
     ActionEntry(.shrink, "smaller", "all panels again", keys: [.char("_")]),
     ActionEntry(.palette, "command", "command palette", keys: [.char(":")]),
-    ActionEntry(.find, "find", "find a token, an expert, a run", keys: [.char("/"), .function(3)], argument: "TEXT"),
+    ActionEntry(.find, "find", "find a token, expert, run; step 12, a class", keys: [.char("/"), .function(3)], argument: "TEXT"),
     ActionEntry(.findNext, "next", "next match", keys: [.char("n")]),
     ActionEntry(.findPrevious, "previous", "match before", keys: [.char("N")]),
     ActionEntry(
@@ -153,8 +160,11 @@ enum ActionTable {
   }
 
   /// The actions of the key bar, most useful first.
-  static func bar(_ screen: Screen) -> [ActionID] {
+  static func bar(_ screen: Screen, images: Bool = false) -> [ActionID] {
     switch screen {
+    case .live where images: [.right, .pause, .step, .faster, .imageClass, .branch, .layerUp, .metric, .enter, .notable, .find, .export]
+    case .token where images: [.right, .tokenRight, .down, .branch, .notable, .values, .find, .export]
+    case .specialization where images: [.axis, .right, .pause, .layerUp, .branch, .metric, .nullTest, .order, .export]
     case .live: [.down, .enter, .pause, .step, .faster, .metric, .window, .notable, .prompt, .find, .export]
     case .token: [.right, .down, .notable, .values, .layerUp, .find, .export]
     case .uncertainty: [.raise, .threshold, .decisions, .layerUp, .enter, .order, .filter, .find, .export]
@@ -179,7 +189,7 @@ enum ActionTable {
     Group([.left, .right, .up, .down], "←↓↑→ hjkl", ascii: "arrows hjkl", "move: expert and layer, row, cell"),
     Group([.pageUp, .pageDown, .halfUp, .halfDown], "pgup pgdn ^u ^d", "a page, half a page"),
     Group([.first, .last], "g G home end", "first, last; G follows the newest token"),
-    Group([.tokenLeft, .tokenRight], "⇧← ⇧→", ascii: "S-arrows", "token before, token after"),
+    Group([.tokenLeft, .tokenRight], "⇧← ⇧→", ascii: "S-arrows", "token before, token after; of images steps"),
     Group([.slower, .faster], ",  .", "slower, faster"),
     Group([.layerDown, .layerUp], "[  ]", "layer before, layer after"),
     Group([.lower, .raise], "<  >", "threshold down, up"),
@@ -193,8 +203,10 @@ enum ActionTable {
   static let fixedBar: [ActionID] = [.palette, .help, .quit]
 
   /// Title of an action where a screen has a better word.
-  static func title(_ id: ActionID, on screen: Screen, isLive: Bool) -> String {
+  static func title(_ id: ActionID, on screen: Screen, isLive: Bool, images: Bool = false) -> String {
     switch (id, screen) {
+    case (.right, .live) where images, (.tokenRight, _) where images: "step"
+    case (.right, .token) where images: "patch"
     case (.enter, .runs): "open"
     case (.pause, _) where !isLive: "play"
     case (.right, .token): "token"
@@ -211,6 +223,7 @@ enum ActionTable {
     case .down: return arrows ? "↓↑" : "jk"
     case .right: return arrows ? "←→" : "hl"
     case .layerUp: return "[ ]"
+    case .tokenRight: return arrows ? "⇧←→" : "S-hl"
     case .raise: return "< >"
     case .faster: return ", ."
     default: return entry(id)?.keys.first?.label(glyphs) ?? ""

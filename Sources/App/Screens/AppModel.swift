@@ -24,7 +24,7 @@ enum Screen: Int, CaseIterable, Sendable {
 
   var short: String { String(title.prefix(3)) }
 
-  /// Panels that Tab cycles through.
+  /// Panels of a run of text.
   var panels: Int {
     switch self {
     case .live: 5
@@ -67,6 +67,7 @@ struct AppModel: Sendable {
   /// Something typed in a line at the bottom.
   enum Entry: String, Sendable {
     case palette, find, filter, prompt, threshold, export, tag
+    case imageClass = "class"
   }
 
   enum Overlay: Sendable {
@@ -104,6 +105,9 @@ struct AppModel: Sendable {
   var selected: Int?
   var router = 0
   var expert = 0
+  /// Branch of guidance and patch looked at, in a run of images.
+  var branch = 0
+  var patch = 0
   var focus: [Screen: Int] = [.uncertainty: 2]
   var isZoomed = false
   var metric = HeatMetric.load
@@ -177,11 +181,13 @@ extension AppModel {
   var row: Int? {
     let rows = shownRows
     guard !rows.isEmpty else { return nil }
-    return selected.map { max(rows.lowerBound, min(rows.upperBound - 1, $0)) } ?? rows.upperBound - 1
+    let row = selected.map { max(rows.lowerBound, min(rows.upperBound - 1, $0)) } ?? rows.upperBound - 1
+    return layout == nil ? row : rowOfPatch(row)
   }
 
-  /// The rows the window metrics are about: the last ones up to the token looked at.
+  /// The rows the window metrics are about: the last ones up to the token looked at; of images the patches of the step.
   var windowRows: Range<Int> {
+    if let look { return look.rows }
     guard let row, let buffer else { return 0..<0 }
     return max(buffer.first, window.map { row + 1 - $0 } ?? buffer.first)..<row + 1
   }
@@ -189,6 +195,8 @@ extension AppModel {
   var routers: [RouterDescription] { buffer?.routers ?? [] }
   var spec: RouterSpec? { routers.indices.contains(router) ? routers[router].spec : nil }
   var focused: Int { focus[screen] ?? 0 }
+  /// Panels that Tab cycles through.
+  var panelCount: Int { screen == .specialization && layout != nil ? screen.panels + 1 : screen.panels }
 
   /// `L07`, with the stack in front where there are several.
   func layerName(_ index: Int) -> String {
@@ -209,7 +217,16 @@ extension AppModel {
 
   /// A token as text that is safe to show.
   func text(_ token: Int32) -> String { theme.glyphs.printable.bytes(buffer?.bytes(token) ?? []) }
-  func tokenText(_ row: Int) -> String { buffer.map { text($0.tokenID(row)) } ?? "" }
+  func tokenText(_ row: Int) -> String {
+    guard let buffer else { return "" }
+    return buffer.place(row).map(patchName) ?? text(buffer.tokenID(row))
+  }
+
+  /// A token as it is, for searching and for files.
+  func plainText(_ row: Int) -> String {
+    guard let buffer, buffer.rows.contains(row) else { return "" }
+    return buffer.place(row).map(patchName) ?? String(decoding: buffer.bytes(buffer.tokenID(row)), as: UTF8.self)
+  }
 
   /// The threshold as a number, from the decisions of the whole run.
   var resolvedThreshold: ResolvedThreshold {

@@ -27,7 +27,7 @@ extension AppModel {
     let body = Frame(size).body
     if isZoomed { return [focused: body] }
     switch screen {
-    case .live: return livePanels(body)
+    case .live: return layout == nil ? livePanels(body) : imagePanels(body)
     case .token: return tokenPanels(body)
     case .uncertainty: return uncertaintyPanels(body)
     case .specialization: return specializationPanels(body)
@@ -78,6 +78,11 @@ extension AppModel {
     let experts = spec?.expertCount ?? 8
     let parts = body.split(rows: [.fixed(min(max(experts + 6, 16), body.height - 10)), .min(8)])
     let upper = parts[0].split(columns: [.flex(), .fixed(max(50, body.width * 2 / 5))])
+    if let layout {
+      let map = max(30, min(2 * layout.patchColumns * max(1, min(3, (parts[1].height - 3) / max(1, layout.patchRows))) + 4, body.width / 3))
+      let lower = parts[1].split(columns: [.fixed(map), .flex(), .fixed(48)])
+      return [0: upper[0], 1: upper[1], 2: lower[0], 4: lower[1], 3: lower[2]]
+    }
     let lower = parts[1].split(columns: [.flex(), .flex()])
     return [0: upper[0], 1: upper[1], 2: lower[0], 3: lower[1]]
   }

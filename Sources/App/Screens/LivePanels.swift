@@ -75,14 +75,22 @@ extension Painter {
     }
     let model = model
     let threshold = model.resolvedThreshold
+    // Of an image the mean over the patches of the step.
+    let rows = model.look?.rows ?? row..<row + 1
     let values = model.routers.indices.map { index -> Double? in
-      let value = buffer.entropy(row, router: index)
-      return value.isFinite ? Double(value) : nil
+      var moments = Moments()
+      for row in rows { if case let value = buffer.entropy(row, router: index), value.isFinite { moments.add(Double(value)) } }
+      return moments.mean
     }
-    let over = model.routers.indices.filter {
-      threshold.isUncertain(nats: buffer.entropyNats(row, router: $0), normalized: buffer.entropy(row, router: $0))
+    let over = model.routers.indices.filter { index in
+      rows.contains {
+        threshold.isUncertain(nats: buffer.entropyNats($0, router: index), normalized: buffer.entropy($0, router: index))
+      }
     }
-    panel(3, StyledText("Uncertainty Ĥ by layer · token \(row + 1) \"\(model.tokenText(row))\"")) { painter, area in
+    let what =
+      model.look.map { rows.count > 1 ? "mean of \(rows.count) patches" : "step \($0.step)" }
+      ?? "token \(row + 1) \"\(model.tokenText(row))\""
+    panel(3, StyledText("Uncertainty Ĥ by layer · \(what)")) { painter, area in
       let chart = area.dropping(left: 1, bottom: 1)
       let names = painter.model.routers.map { painter.model.padded($0.id.layer.rawValue, 2) }
       ColumnChart(values, range: 0...1, low: "0", high: "1", labels: names, highlighted: painter.model.router)
@@ -90,8 +98,8 @@ extension Painter {
       let limit = Show.fixed(threshold.share(experts: painter.model.spec?.expertCount ?? 2) ?? 1, 3)
       let words =
         over.isEmpty
-        ? "below the threshold \(limit) at every layer"
-        : "over the threshold \(limit) at layer\(over.count == 1 ? "" : "s") \(LayerRanges.text(over.map { painter.model.routers[$0].id.layer.rawValue }))"
+        ? "\(rows.count > 1 ? "all patches " : "")below \(rows.count > 1 ? "" : "the threshold ")\(limit) at every layer"
+        : "\(rows.count > 1 ? "some patches over" : "over the threshold") \(limit) at layer\(over.count == 1 ? "" : "s") \(LayerRanges.text(over.map { painter.model.routers[$0].id.layer.rawValue }))"
       painter.line(area.height - 1, StyledText(words, over.isEmpty ? .dim : .uncertain), in: area.dropping(left: 1))
     }
   }

@@ -19,7 +19,9 @@ extension AppModel {
   /// Load counts of each router over the window.
   func windowLoads() -> [RouterLoad] {
     guard let buffer else { return [] }
-    if window == nil, selected == nil, playhead == nil, metric == .load { return routers.map { buffer.load[$0.id] ?? RouterLoad() } }
+    if layout == nil, window == nil, selected == nil, playhead == nil, metric == .load {
+      return routers.map { buffer.load[$0.id] ?? RouterLoad() }
+    }
     let pass = buffer.window(windowRows, withImportance: metric == .importance)
     return pass.batches.map { batch in
       var load = RouterLoad()
@@ -96,6 +98,7 @@ extension AppModel {
 
   var windowName: String {
     let rows = windowRows
+    if let look { return "step \(look.step), \(branchName(look.branch))" }
     let span =
       window == nil || rows.count < (window ?? 0) ? "all \(Show.grouped(rows.count)) tokens" : "last \(Show.grouped(rows.count)) tokens"
     return selected == nil ? span : span + " up to token \((row ?? 0) + 1)"
@@ -139,6 +142,7 @@ extension AppModel {
   // MARK: - Words
 
   var liveStatus: StyledText {
+    if layout != nil { return imageStatus }
     guard let row, let buffer, routers.indices.contains(router) else {
       return StyledText(engineNote.isEmpty ? "waiting for the first token" : engineNote)
     }
@@ -161,6 +165,7 @@ extension AppModel {
   }
 
   func tokenWords(_ row: Int, _ buffer: RoutingBuffer) -> StyledText {
+    if layout != nil { return patchWords(row, buffer) }
     let over = layersOver(row, resolvedThreshold, buffer)
     var text = StyledText("token \(row + 1) ") + StyledText("\"\(tokenText(row))\"", .strong)
     text += StyledText("  id \(buffer.tokenID(row))  position \(buffer.position(row))")
@@ -227,8 +232,13 @@ extension Painter {
   mutating func drawLive() {
     let loads = model.windowLoads()
     drawHeat(loads)
-    drawNextToken()
-    drawStrip()
+    if model.layout == nil {
+      drawNextToken()
+      drawStrip()
+    } else {
+      drawPatches(1)
+      drawPicture()
+    }
     drawLayers()
     drawBalance(loads)
   }
@@ -237,14 +247,15 @@ extension Painter {
     let orderName = model.order == .index ? "index" : "load, each layer by itself"
     panel(
       0, StyledText("\(model.metricName) · layer × expert"),
-      footer: StyledText("\(model.windowName) · ordered by \(orderName) (o)")
+      footer: StyledText(model.windowName + (model.layout != nil && model.order == .index ? "" : " · ordered by \(orderName) (o)"))
     ) { painter, area in
       guard !painter.model.routers.isEmpty else {
         painter.explain("No model is open. O lists those of this machine, 5 shows recorded runs.", in: area)
         return
       }
       guard painter.model.row != nil else {
-        painter.explain("\(painter.model.routers.count) routers wait for the first token.", in: area)
+        painter.explain(
+          "\(painter.model.routers.count) routers wait for the first \(painter.model.layout == nil ? "token" : "step").", in: area)
         return
       }
       let map = painter.model.heatMap(loads, width: area.width)
@@ -262,7 +273,7 @@ extension Painter {
     case .load, .importance:
       HeatLegend(
         low: "0", high: "\(Show.fixed(limit * 100, 0)) %",
-        note: StyledText("uniform \(Show.fixed(uniform * 100, 1)) %, a quarter of the scale", .dim)
+        note: StyledText("uniform \(Show.fixed(uniform * 100, 1)) %" + (area.width < 60 ? "" : ", a quarter of the scale"), .dim)
       ).draw(into: &screen, area.row(area.height - 1).dropping(left: indent), theme: theme)
     case .entropy:
       HeatLegend(low: "0", high: "1", note: StyledText("1: the router cannot tell experts apart", .dim))

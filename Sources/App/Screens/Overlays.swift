@@ -63,9 +63,11 @@ extension Painter {
 
   private mutating func drawEntry(_ kind: AppModel.Entry, _ field: TextField, selected: Int, _ frame: Frame) {
     let labels: [AppModel.Entry: (String, String)] = [
-      .palette: (":", "a command, for instance token 18"), .find: ("/", "text of a token, e12 for an expert"),
+      .palette: (":", "a command, for instance token 18"),
+      .find: ("/", model.layout == nil ? "text of a token, e12 for an expert" : "step 12, sample 3, a class, e2 for an expert"),
       .filter: ("filter: ", "layer=7 expert=3,5 entropy>0.9 token~the !domain=code"),
       .prompt: ("prompt: ", "a text for the model to continue"),
+      .imageClass: ("class: ", model.images.map { $0.classNames.prefix(4).joined(separator: ", ") + " … or all; tab completes" } ?? ""),
       .threshold: ("threshold: ", "0.92 of ln E, 1.6nat, or q0.95 of the run"), .export: ("save as: ", ".csv .json .txt .svg"),
       .tag: ("tags: ", "words, apart by spaces"),
     ]

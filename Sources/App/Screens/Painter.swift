@@ -94,7 +94,10 @@ struct Painter {
 extension AppModel {
   var tabsLine: TabsLine {
     var trailing = sourceName
-    if isTrace, let row, size.width >= 100 { trailing += StyledText("  token \(row + 1) of \(Show.grouped(shownRows.count))") }
+    if isTrace, let row, size.width >= 100 {
+      trailing += StyledText(
+        look.map { "  sample \($0.sample) step \($0.step)" } ?? "  token \(row + 1) of \(Show.grouped(shownRows.count))")
+    }
     return TabsLine(
       Screen.allCases.map { TabsLine.Tab($0.title, short: $0.short) }, active: screen.rawValue - 1, trailing: trailing + " ")
   }
@@ -104,19 +107,21 @@ extension AppModel {
       KeyBar.Item(
         key: ActionTable.barKey(id, on: screen, glyphs: theme.glyphs), label: label(id), isEnabled: whyNot(id) == nil)
     }
-    return KeyBar(ActionTable.bar(screen).map(item), fixed: ActionTable.fixedBar.map(item))
+    return KeyBar(ActionTable.bar(screen, images: layout != nil).map(item), fixed: ActionTable.fixedBar.map(item))
   }
 
   private func label(_ id: ActionID) -> String {
     if id == .pause, isLive { return isPaused ? "resume" : "pause" }
-    if id == .pause, isTrace, playhead != nil { return isPaused ? "play" : "stop" }
-    return ActionTable.title(id, on: screen, isLive: isLive)
+    if id == .pause, isTrace, layout != nil || playhead != nil { return isPaused ? "play" : "stop" }
+    return ActionTable.title(id, on: screen, isLive: isLive, images: layout != nil)
   }
 
   /// The action under a column of the key bar.
   func barAction(at x: Int) -> ActionID? {
     guard let item = keyBar.item(at: x, width: size.width) else { return nil }
-    return (ActionTable.bar(screen) + ActionTable.fixedBar).first { ActionTable.barKey($0, on: screen, glyphs: theme.glyphs) == item.key }
+    return (ActionTable.bar(screen, images: layout != nil) + ActionTable.fixedBar).first {
+      ActionTable.barKey($0, on: screen, glyphs: theme.glyphs) == item.key
+    }
   }
 
   /// What is going on, and what is under the cursor.
@@ -128,17 +133,26 @@ extension AppModel {
     var parts: [StyledText] = []
     if screen == .runs { return runsStatus }
     parts.append(screenStatus)
+    if let look, screen != .token { parts.append(StyledText("\(stepName(look.step)), \(timeName(look.step))  sample \(look.sample)")) }
     if let filter { parts.append(StyledText("filter: \(filter.text)", .accent)) }
     if isLive {
-      var text = "\(Show.grouped(buffer?.end ?? 0)) tokens"
-      if isPaused { text += "  paused" } else if let speed = pace.tokensPerSecond(now: now) { text += "  \(Show.fixed(speed, 1)) tok/s" }
+      let done = layout.map { (buffer?.end ?? 0) / ($0.branchCount * $0.patchCount) } ?? buffer?.end ?? 0
+      var text = "\(Show.grouped(done)) \(layout == nil ? "tokens" : "steps")"
+      if isPaused {
+        text += "  paused"
+      } else if let speed = pace.tokensPerSecond(now: now) {
+        text += "  \(Show.fixed(speed, 1)) \(rateUnit)"
+      }
       parts.append(StyledText(text, isPaused ? .warning : nil))
       if case .active(_, _, _, let bytes) = recording, bytes > 0 { parts.append(StyledText("trace \(Show.bytes(bytes))", .dim)) }
-    } else if playhead != nil {
-      parts.append(StyledText(isPaused ? "replay stopped" : "replay at \(rate.map { Show.fixed($0, 0) } ?? "200") tok/s", .accent))
+    } else if playhead != nil || isPlayingSteps {
+      parts.append(StyledText(isPaused ? "replay stopped" : "replay at \(rate.map { Show.fixed($0, 0) } ?? "200") \(rateUnit)", .accent))
     }
     return parts
   }
+
+  /// What is counted a second.
+  var rateUnit: String { layout == nil ? "tok/s" : "steps/s" }
 
   var statusText: String { statusParts.map(\.plain).joined(separator: "   ") }
 

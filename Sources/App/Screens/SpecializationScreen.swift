@@ -5,6 +5,23 @@ import Analysis
 import Routing
 import Terminal
 
+/// A table of choices along an axis.
+struct CellTable: Sendable, Equatable {
+  var names: [String]
+  /// `[experts][cells]`
+  var counts: [[Int]]
+
+  /// `[cells]`: choices of all experts.
+  var sums: [Int] { names.indices.map { cell in counts.reduce(0) { $0 + $1[cell] } } }
+
+  /// Experts by index, or by how often they were chosen.
+  func order(byLoad: Bool) -> [Int] {
+    guard byLoad else { return Array(counts.indices) }
+    let sums = counts.map { $0.reduce(0, +) }
+    return counts.indices.sorted { (sums[$1], $0) < (sums[$0], $1) }
+  }
+}
+
 extension AppModel {
   /// The result of the layer looked at.
   var study: SpecializationResult? {
@@ -12,24 +29,56 @@ extension AppModel {
     return special.results.first { $0.router == routers[router].id }
   }
 
-  /// Choices of each expert in each cell, and experts in the order shown.
-  func cellCounts(_ result: SpecializationResult) -> (counts: [[Int]], order: [Int]) {
-    let experts = spec?.expertCount ?? 0
-    var counts = Array(repeating: Array(repeating: 0, count: result.cells.count), count: experts)
-    for entry in result.enrichment where entry.expert.rawValue < experts { counts[entry.expert.rawValue][entry.cell] = entry.observed }
-    let all = Array(0..<experts)
-    guard special.ordersByLoad else { return (counts, all) }
-    let sums = counts.map { $0.reduce(0, +) }
-    return (counts, all.sorted { (sums[$1], $0) < (sums[$0], $1) })
+  /// Choices of each expert in each cell of the axis: of a run of images as of now, of text as of the last study.
+  var cellTable: CellTable? {
+    guard let buffer, routers.indices.contains(router), let facet = special.facet, let experts = spec?.expertCount else { return nil }
+    if let counts = branchCounts {
+      guard
+        let found = counts.projection(facet, of: routers[router].id, sequences: buffer.sequences, unfinished: true),
+        !found.cellNames.isEmpty
+      else { return nil }
+      return CellTable(
+        names: found.cellNames,
+        counts: (0..<experts).map { expert in found.cellNames.indices.map { Int(found.values[$0 * experts + expert]) } })
+    }
+    guard special.resultFacet == facet, let study else { return nil }
+    var counts = Array(repeating: Array(repeating: 0, count: study.cells.count), count: experts)
+    for entry in study.enrichment where entry.expert.rawValue < experts { counts[entry.expert.rawValue][entry.cell] = entry.observed }
+    return CellTable(names: study.cells.map(\.name), counts: counts)
   }
+
+  /// The cell looked at: of steps and patches the one that is looked at everywhere.
+  var cell: Int {
+    guard let layout else { return special.cell }
+    switch special.facet {
+    case .step: return look?.step ?? 0
+    case .patch: return patch
+    case .patchRow: return patch / layout.patchColumns
+    case .patchColumn: return patch % layout.patchColumns
+    default: return special.cell
+    }
+  }
+
+  mutating func moveCell(_ by: Int) {
+    switch special.facet {
+    case .step where layout != nil: scrub(steps: by)
+    case .patch where layout != nil: movePatch(by: by)
+    case .patchRow where layout != nil: movePatch(rows: by, columns: 0)
+    case .patchColumn where layout != nil: movePatch(rows: 0, columns: by)
+    default: special.cell = max(0, min((cellTable?.names.count ?? 1) - 1, special.cell + by))
+    }
+  }
+
+  /// What a sequence of the run is.
+  var sequenceWord: String { layout == nil ? "text" : "sample" }
 
   var specializationStatus: StyledText {
     guard let buffer else { return "" }
     var text = StyledText("layer \(routers.indices.contains(router) ? routers[router].id.layer.description : "–")")
-    if let study, special.cell < study.cells.count {
-      let cell = study.cells[special.cell]
-      text += StyledText("  expert \(expert) × \(cell.name)")
-      if let entry = study.enrichment.first(where: { $0.expert.rawValue == expert && $0.cell == special.cell }) {
+    if let study, special.resultFacet == special.facet, cell < study.cells.count {
+      let name = study.cells[cell].name
+      text += StyledText("  expert \(expert) × \(name)")
+      if let entry = study.enrichment.first(where: { $0.expert.rawValue == expert && $0.cell == cell }) {
         text += StyledText(
           "  \(Show.grouped(entry.observed)) choices, \(Show.fixed(entry.expected, 1)) expected, ratio \(Show.fixed(entry.ratio, 2)), z \(Show.fixed(entry.z, 1))"
         )
@@ -41,7 +90,10 @@ extension AppModel {
       }
     }
     if special.end > 0, special.end < buffer.end {
-      text += StyledText("  from \(Show.grouped(special.end)) of \(Show.grouped(buffer.end)) tokens", .dim)
+      text += StyledText(
+        layout == nil
+          ? "  from \(Show.grouped(special.end)) of \(Show.grouped(buffer.end)) tokens"
+          : "  statistics of \(study?.sequences ?? 0) whole samples", .dim)
     }
     return text
   }
@@ -60,7 +112,12 @@ extension Painter {
     }
     drawCells()
     drawFigures()
-    drawEnrichment()
+    if model.layout == nil {
+      drawEnrichment()
+    } else {
+      drawPatches(2)
+      drawExpertCard()
+    }
     drawByLayer()
   }
 
@@ -71,12 +128,14 @@ extension Painter {
     for facet in model.facets {
       text += facet == model.special.facet ? StyledText("[\(facet.name)]", .tabActive) : StyledText(" \(facet.name) ", .tab)
     }
-    return text
+    let missing = model.missingFacets
+    return text + StyledText("  \(missing.names.joined(separator: ", ")): \(missing.reason)", .dim)
   }
 
   private mutating func drawCells() {
     let model = model
     let result = model.special.resultFacet == model.special.facet ? model.study : nil
+    let found = model.special.scale == .lift && result == nil ? nil : model.cellTable
     let what =
       model.special.scale == .share
       ? "share of a column's choices; each column sums to 1" : "lift: observed over expected; white as chance has it"
@@ -84,23 +143,22 @@ extension Painter {
       painter, area in
       painter.line(0, painter.axes, in: area.dropping(left: 1))
       let inner = area.dropping(top: 1)
-      guard let result else {
+      guard let found else {
         painter.explainStudy(in: inner)
         return
       }
-      let (counts, order) = model.cellCounts(result)
+      let (counts, sums, order) = (found.counts, found.sums, found.order(byLoad: model.special.ordersByLoad))
       let limit = min(1, 4 / Double(max(1, counts.count)))
       var lift: [Int: Double] = [:]
-      for entry in result.enrichment { lift[entry.expert.rawValue * result.cells.count + entry.cell] = entry.ratio }
-      var map = HeatMap(rows: counts.count, columns: result.cells.count) { row, cell in
+      for entry in result?.enrichment ?? [] { lift[entry.expert.rawValue * found.names.count + entry.cell] = entry.ratio }
+      var map = HeatMap(rows: counts.count, columns: found.names.count) { row, cell in
         guard order.indices.contains(row) else { return nil }
-        if model.special.scale == .lift { return lift[order[row] * result.cells.count + cell].map { $0 - 1 } }
-        let sum = result.cells[cell].assignments
-        return sum > 0 ? Double(counts[order[row]][cell]) / Double(sum) / limit : nil
+        if model.special.scale == .lift { return lift[order[row] * found.names.count + cell].map { $0 - 1 } }
+        return sums[cell] > 0 ? Double(counts[order[row]][cell]) / Double(sums[cell]) / limit : nil
       }
       map.isDiverging = model.special.scale == .lift
       map.leading = [HeatMap.Side("", width: 4) { StyledText(model.expertName(order[$0]), .dim) }]
-      let all = max(1, result.assignments)
+      let all = max(1, sums.reduce(0, +))
       map.trailing = [
         HeatMap.Side("share", width: 7, alignment: .right) { row in
           StyledText(Show.fixed(Double(counts[order[row]].reduce(0, +)) / Double(all) * 100, 1) + " %")
@@ -109,10 +167,12 @@ extension Painter {
       map.ticks = .top
       map.tickEvery = 1
       let room = area.width - 14
-      let wide = max(1, min(12, room / max(1, result.cells.count)))
+      let wide = max(1, min(12, room / max(1, found.names.count)))
       map.columnWidth = wide
-      map.tickLabel = { Printable.cut(result.cells[$0].name, to: max(1, wide - 1)) }
-      map.cursor = (order.firstIndex(of: model.expert) ?? 0, min(model.special.cell, result.cells.count - 1))
+      let every = wide > 2 || model.layout == nil ? 1 : 10
+      map.tickEvery = every
+      map.tickLabel = { every > 1 ? found.names[$0] : Printable.cut(found.names[$0], to: max(1, wide - 1)) }
+      map.cursor = (order.firstIndex(of: model.expert) ?? 0, min(model.cell, found.names.count - 1))
       map.draw(into: &painter.screen, inner.dropping(bottom: model.special.scale == .share ? 1 : 0), theme: painter.theme)
       if model.special.scale == .share {
         HeatLegend(
@@ -131,10 +191,10 @@ extension Painter {
     } else if let problem = model.special.problem {
       let names = Set(model.buffer?.sequences.compactMap { $0.labels[facetName] } ?? [])
       explain(
-        "Not enough to compare yet: \(problem). \(model.isLive && names.count < 2 ? "Wait for another text to begin, or press a for another axis." : "a chooses another axis.")",
+        "Not enough to compare yet: \(problem). \(model.isLive && names.count < 2 ? "Wait for another \(model.sequenceWord) to \(model.layout == nil ? "begin" : "end"), or press a for another axis." : "a chooses another axis.")",
         in: area)
     } else {
-      line(0, "waiting for tokens", in: area.dropping(left: 1))
+      line(0, StyledText("waiting for \(model.layout == nil ? "tokens" : "a whole sample")"), in: area.dropping(left: 1))
     }
   }
 
@@ -143,9 +203,12 @@ extension Painter {
     let progress = model.special.progress.map { " · \($0.done) of \($0.of) shuffles" } ?? ""
     panel(
       1, StyledText("How specialised is layer \(model.routers[model.router].id.layer)?\(progress)"),
-      footer: model.special.facet == .position ? "null: places shifted inside each text" : "null: labels dealt out anew over texts"
+      footer: StyledText(nullWords)
     ) { painter, area in
-      guard let result = model.study, model.special.resultFacet == model.special.facet else { return }
+      guard let result = model.study, model.special.resultFacet == model.special.facet else {
+        if model.layout != nil { painter.explainStudy(in: area) }
+        return
+      }
       let facet = painter.facetName
       var rows: [(String, StyledText)] = [
         ("I(expert ; \(facet))", StyledText("\(Show.fixed(result.mutualInformation, 4)) nat", .strong) + StyledText(" plug-in", .dim)),
@@ -154,7 +217,8 @@ extension Painter {
           "effect",
           StyledText("\(Show.fixed(result.effect, 4)) nat", .strong)
             + StyledText(
-              result.interval.map { "  95 % [\(Show.fixed($0.low, 3)), \(Show.fixed($0.high, 3))]" } ?? "  too few texts for an interval",
+              result.interval.map { "  95 % [\(Show.fixed($0.low, 3)), \(Show.fixed($0.high, 3))]" }
+                ?? "  too few \(model.sequenceWord)s for an interval",
               .dim)
         ),
         (
@@ -167,10 +231,13 @@ extension Painter {
           StyledText(result.normalizedEffect.map { Show.fixed($0, 3) } ?? "–")
             + StyledText("  H = \(Show.fixed(result.cellEntropy, 2)) nat", .dim)
         ),
-        ("N", StyledText("\(Show.grouped(result.assignments)) choices, \(result.sequences) texts, \(result.cells.count) cells")),
+        (
+          "N",
+          StyledText("\(Show.grouped(result.assignments)) choices, \(result.sequences) \(model.sequenceWord)s, \(result.cells.count) cells")
+        ),
       ]
       if model.special.unlabelled > 0 {
-        rows.append(("left out", StyledText("\(model.special.unlabelled) texts without this label", .warning)))
+        rows.append(("left out", StyledText("\(model.special.unlabelled) \(model.sequenceWord)s without this label", .warning)))
       }
       if let matched = result.matched {
         rows.append(
@@ -203,14 +270,35 @@ extension Painter {
           ))
       }
       painter.facts(rows, in: area.dropping(left: 1), label: 19)
-      let words =
-        result.nullSD < 1e-9
-        ? "With one text to a cell every shuffle gives the same table: nothing can be said yet. More texts will tell."
-        : result.sequences < 8 * result.cells.count
-          ? "Few texts to a cell: the effect understates, and only large ones are found."
-          : "The null keeps texts whole, so what tokens of one text have in common does not count as evidence."
-      painter.explain(words, in: area.dropping(top: min(area.height, rows.count + 1)))
+      painter.explain(painter.caution(result), in: area.dropping(top: min(area.height, rows.count + 1)))
     }
+  }
+
+  /// What the null leaves as it is.
+  private var nullWords: String {
+    switch model.special.facet {
+    case .step: "null: steps shifted round, each group of samples by itself"
+    case .patch, .patchRow, .patchColumn: "null: patches shifted round the edges, by groups of samples"
+    case .position: "null: places shifted inside each text"
+    default: "null: labels dealt out anew over \(model.sequenceWord)s"
+    }
+  }
+
+  /// How far the figures can be trusted.
+  private func caution(_ result: SpecializationResult) -> String {
+    let word = model.sequenceWord
+    if model.special.facet?.isDenoising == true {
+      return result.sequences < 2
+        ? "One sample shifted as a whole gives the same table: nothing can be said yet. More samples will tell."
+        : result.sequences < 16
+          ? "Few samples: what all of them have in common stays in the null, so the effect understates."
+          : "The null shifts samples whole, so what neighbouring steps and patches have in common does not count as evidence."
+    }
+    return result.nullSD < 1e-9
+      ? "With one \(word) to a cell every shuffle gives the same table: nothing can be said yet. More \(word)s will tell."
+      : result.sequences < 8 * result.cells.count
+        ? "Few \(word)s to a cell: the effect understates, and only large ones are found."
+        : "The null keeps \(word)s whole, so what \(model.layout == nil ? "tokens" : "steps") of one \(word) have in common does not count as evidence."
   }
 
   private mutating func drawEnrichment() {
@@ -247,23 +335,27 @@ extension Painter {
     panel(3, StyledText("By layer · \(facetName)"), footer: "effect = I − mean of its null, nat") { painter, area in
       let most = results.map(\.effect).max() ?? 0
       let state = ListState(selected: model.focused == 3 ? model.special.list.selected : model.router)
+      let figures: [(TableColumn, (SpecializationResult) -> StyledText)] = [
+        (TableColumn("I", width: .fixed(7), alignment: .right), { StyledText(Show.fixed($0.mutualInformation, 4)) }),
+        (
+          TableColumn("null ± sd", width: .fixed(15), alignment: .right),
+          { StyledText("\(Show.fixed($0.nullMean, 4)) ± \(Show.fixed($0.nullSD, 4))") }
+        ),
+        (TableColumn("effect", width: .fixed(7), alignment: .right), { StyledText(Show.fixed($0.effect, 4)) }),
+        (
+          TableColumn("p", width: .fixed(8), alignment: .right),
+          { StyledText(model.pText($0.p), $0.p < 0.05 ? .good : .dim) }
+        ),
+        (
+          TableColumn("", width: .flex(4)),
+          { StyledText(BarText.bar(most > 1e-9 ? $0.effect / most : 0, width: 12, glyphs: glyphs), .bar) }
+        ),
+      ]
+      // Where there is no room for all, the answer comes before its parts.
+      let shown = area.width < 54 ? [figures[2], figures[3], figures[1], figures[0]] : figures
       let table = Table(
-        columns: [
-          TableColumn("layer", width: .fixed(5)), TableColumn("I", width: .fixed(7), alignment: .right),
-          TableColumn("null ± sd", width: .fixed(15), alignment: .right), TableColumn("effect", width: .fixed(7), alignment: .right),
-          TableColumn("p", width: .fixed(8), alignment: .right), TableColumn("", width: .flex(4)),
-        ], rowCount: results.count, state: state, spacing: 1
-      ) { row, column in
-        let result = results[row]
-        switch column {
-        case 0: return StyledText(model.layerName(row))
-        case 1: return StyledText(Show.fixed(result.mutualInformation, 4))
-        case 2: return StyledText("\(Show.fixed(result.nullMean, 4)) ± \(Show.fixed(result.nullSD, 4))")
-        case 3: return StyledText(Show.fixed(result.effect, 4))
-        case 4: return StyledText(model.pText(result.p), result.p < 0.05 ? .good : .dim)
-        default: return StyledText(BarText.bar(most > 1e-9 ? result.effect / most : 0, width: 12, glyphs: glyphs), .bar)
-        }
-      }
+        columns: [TableColumn("layer", width: .fixed(5))] + shown.map(\.0), rowCount: results.count, state: state, spacing: 1
+      ) { row, column in column == 0 ? StyledText(model.layerName(row)) : shown[column - 1].1(results[row]) }
       table.draw(into: &painter.screen, area, theme: painter.theme)
     }
   }

@@ -6,12 +6,27 @@ import Routing
 import Terminal
 
 extension AppModel {
-  /// Rows of the same token elsewhere in the run, nearest first.
+  /// Rows of the same token elsewhere in the run, nearest first; of an image the same patch at its other steps, in their order.
   var elsewhereRows: [Int] {
     guard let buffer, let row else { return [] }
+    if let layout, let look {
+      let place = row - look.first
+      return (0..<layout.stepCount).compactMap { step in
+        buffer.firstRow(sample: look.sample, step: step).map { $0 + place }
+      }.filter { $0 != row && shownRows.contains($0) && isAdmitted($0) }
+    }
     let id = buffer.tokenID(row)
     return shownRows.filter { $0 != row && buffer.tokenID($0) == id && isAdmitted($0) }
       .sorted { (abs($0 - row), $0) < (abs($1 - row), $1) }
+  }
+
+  /// What came before: the token before in its text, or the same patch a step before.
+  func rowBefore(_ row: Int) -> Int? {
+    guard let buffer else { return nil }
+    if let look {
+      return look.step > 0 ? buffer.firstRow(sample: look.sample, step: look.step - 1).map { $0 + row - look.first } : nil
+    }
+    return row > buffer.first && buffer.sequence(row - 1) == buffer.sequence(row) ? row - 1 : nil
   }
 
   /// Experts two tokens have in common at a router, of how many.
@@ -98,10 +113,14 @@ extension Painter {
     let threshold = model.resolvedThreshold
     panel(
       0, StyledText("\(title) by layer · digits: rank of a selected expert"),
-      footer: StyledText("token \(row + 1) of \(Show.grouped(model.shownRows.count)) · v shows \(model.values.rawValue)")
+      footer: StyledText(
+        "\(model.layout == nil ? "token \(row + 1) of \(Show.grouped(model.shownRows.count))" : "←→ patch  ⇧←→ step") · v shows \(model.values.rawValue)"
+      )
     ) { painter, area in
-      let next = row + 1 < buffer.end && buffer.sequence(row + 1) == buffer.sequence(row) ? "   next \"\(model.tokenText(row + 1))\"" : ""
-      var context = model.context(row, width: max(10, area.width - 2 - Printable.width(of: next)))
+      let follows = model.layout == nil && row + 1 < buffer.end && buffer.sequence(row + 1) == buffer.sequence(row)
+      let next = follows ? "   next \"\(model.tokenText(row + 1))\"" : ""
+      var context =
+        model.layout == nil ? model.context(row, width: max(10, area.width - 2 - Printable.width(of: next))) : model.patchWords(row, buffer)
       context += StyledText(next, .dim)
       painter.line(0, context, in: area.dropping(left: 1))
       let rows = model.routers.indices.map { model.tokenRow(row, router: $0) }
@@ -203,23 +222,31 @@ extension Painter {
   private mutating func drawElsewhere(_ row: Int) {
     let model = model
     let rows = model.elsewhereRows
+    let isImage = model.layout != nil
+    let place = isImage ? "step" : "place"
     panel(
-      2, StyledText("Same token elsewhere · \"\(model.tokenText(row))\""),
-      footer: StyledText("\(Show.grouped(rows.count)) other place\(rows.count == 1 ? "" : "s") · of the tokens in memory")
+      2, StyledText(isImage ? "Same patch at other steps" : "Same token elsewhere · \"\(model.tokenText(row))\""),
+      footer: StyledText(
+        "\(Show.grouped(rows.count)) other \(place)\(rows.count == 1 ? "" : "s") · of the \(isImage ? "steps" : "tokens") in memory")
     ) { painter, area in
       guard !rows.isEmpty else {
-        painter.explain("This token occurs once so far.", in: area)
+        painter.explain(isImage ? "There is no other step of this sample yet." : "This token occurs once so far.", in: area)
         return
       }
       let list = area.dropping(bottom: 2)
       let table = Table(
         columns: [
-          TableColumn("token", width: .fixed(6), alignment: .right), TableColumn("context", width: .flex(20)),
+          TableColumn(isImage ? "step" : "token", width: .fixed(6), alignment: .right),
+          TableColumn(isImage ? "experts" : "context", width: .flex(20)),
           TableColumn("same experts \(model.layerName(model.router))", width: .fixed(16), alignment: .right),
         ], rowCount: rows.count, state: model.elsewhere
       ) { place, column in
         switch column {
-        case 0: return StyledText("\(rows[place] + 1)")
+        case 0: return StyledText("\(model.buffer?.place(rows[place])?.step ?? rows[place] + 1)")
+        case 1 where isImage:
+          return StyledText(
+            model.ranking(rows[place], router: model.router).filter { $0.weight != nil }.map { model.expertName($0.expert) }.joined(
+              separator: " "))
         case 1: return model.context(rows[place], width: max(10, list.width - 30))
         default:
           let shared = model.shared(row, rows[place], router: model.router)
@@ -250,8 +277,12 @@ extension Painter {
 
   private mutating func drawPath(_ row: Int, _ buffer: RoutingBuffer) {
     let model = model
-    let hasPrevious = row > buffer.first && buffer.sequence(row - 1) == buffer.sequence(row)
-    panel(3, "Path through the layers", footer: hasPrevious ? "experts shared with the token before" : "") { painter, area in
+    let before = model.rowBefore(row)
+    let look = model.look
+    panel(
+      3, "Path through the layers",
+      footer: before == nil ? "" : look == nil ? "experts shared with the token before" : "experts shared with the same patch a step before"
+    ) { painter, area in
       let inner = area.dropping(left: 1)
       let path = model.routers.indices.map { layer -> String in
         buffer.selected(row, router: layer).first.map { $0 >= 0 ? "e" + model.padded(Int($0), 2) : "–" } ?? "–"
@@ -259,21 +290,25 @@ extension Painter {
       var lines = painter.wrapped("top-1 path " + path.joined(separator: " "), inner.width)
       if path.count >= 3 {
         let prefix = (0..<3).map { buffer.selected(row, router: $0).first ?? -1 }
-        let same = model.shownRows.count { other in (0..<3).allSatisfy { buffer.selected(other, router: $0).first == prefix[$0] } }
-        lines.append("tokens with the same first three: \(same) of \(Show.grouped(model.shownRows.count)) in memory")
+        let others = look?.rows ?? model.shownRows
+        let same = others.count { other in (0..<3).allSatisfy { buffer.selected(other, router: $0).first == prefix[$0] } }
+        let what = look == nil ? "tokens" : "patches"
+        lines.append(
+          "\(what) with the same first three: \(same) of \(Show.grouped(others.count)) \(look == nil ? "in memory" : "at this step")")
       }
       for (index, text) in lines.enumerated() {
         painter.line(index, StyledText(text, index == lines.count - 1 && path.count >= 3 ? .dim : nil), in: inner)
       }
-      guard hasPrevious else {
-        painter.line(lines.count + 1, StyledText("the first token of its sequence: no token before it", .dim), in: inner)
+      guard let before else {
+        let reason = look == nil ? "the first token of its sequence: no token before it" : "no step before this one is in memory"
+        painter.line(lines.count + 1, StyledText(reason, .dim), in: inner)
         return
       }
       let top = lines.count + 1
       let room = max(1, area.height - top)
       let columns = max(1, min(4, inner.width / 20))
       for (index, _) in model.routers.enumerated() where index < room * columns {
-        let shared = model.shared(row, row - 1, router: index)
+        let shared = model.shared(row, before, router: index)
         let place = inner.dropping(top: top + index % room, left: index / room * (inner.width / columns))
         let bar = String(repeating: String(painter.theme.glyphs.fullBlock), count: shared.common)
         painter.line(

@@ -34,7 +34,7 @@ extension AppModel {
     let share = sums.1 > 0 ? Show.fixed(Double(sums.0) / Double(sums.1) * 100, 1) : "–"
     var text = "threshold \(thresholdWords)  uncertain: \(Show.grouped(sums.0)) of \(Show.grouped(sums.1)) decisions, \(share) %"
     if let list = uncertain.list {
-      let place = list.router.map { "decisions at \(layerName($0))" } ?? "tokens at a layer or more"
+      let place = list.router.map { "decisions at \(layerName($0))" } ?? "\(layout == nil ? "tokens" : "patches") at a layer or more"
       text += "  \(Show.grouped(list.uncertainTokens)) \(place)"
     }
     return StyledText(text)
@@ -125,12 +125,13 @@ extension Painter {
     let order = model.uncertain.list?.router != nil && model.uncertain.order == .layers ? .entropy : model.uncertain.order
     var footer = "sorted by \(order.rawValue) (o) · \(table.position(area))"
     if let list = model.uncertain.list {
-      footer += " · n = \(Show.grouped(list.tokenCount)) tokens"
+      footer += " · n = \(Show.grouped(list.tokenCount)) \(model.layout == nil ? "tokens" : "patches")"
       if list.end < buffer.end { footer += ", \(Show.grouped(buffer.end - list.end)) newer not counted yet" }
       if list.uncertainTokens > list.tokens.count { footer += " · the first \(Show.grouped(list.tokens.count)) kept" }
     }
     if buffer.isTruncated { footer += " · older tokens dropped" }
-    let title = model.uncertain.list?.router.map { "Uncertain decisions of \(model.layerName($0))" } ?? "Uncertain tokens"
+    let all = model.layout == nil ? "Uncertain tokens" : "Uncertain patches"
+    let title = model.uncertain.list?.router.map { "Uncertain decisions of \(model.layerName($0))" } ?? all
     panel(2, StyledText(title), footer: StyledText(footer)) { painter, inner in
       table.draw(into: &painter.screen, inner, theme: painter.theme)
     }
@@ -143,20 +144,30 @@ extension Painter {
     let layers = max(1, model.routers.count)
     let router = model.uncertain.list?.router
     let empty =
-      model.uncertain.list == nil ? "counting…" : model.filter == nil ? "no token is over the threshold" : "no token passes the filter"
+      model.uncertain.list == nil ? "counting…" : model.filter == nil ? "none is over the threshold" : "none passes the filter"
+    let isImage = model.layout != nil
     return Table(
       columns: [
-        TableColumn("token", width: .fixed(6), alignment: .right), TableColumn("text", width: .fixed(12)),
-        TableColumn("context", width: .flex(16)), TableColumn(router == nil ? "layers over" : "picks", width: .fixed(13)),
+        TableColumn(isImage ? "row" : "token", width: .fixed(isImage ? 7 : 6), alignment: .right),
+        TableColumn(isImage ? "patch" : "text", width: .fixed(isImage ? 22 : 12)),
+        TableColumn(isImage ? "branch, sample" : "context", width: .flex(16)),
+        TableColumn(router == nil ? "layers over" : "picks", width: .fixed(13)),
         TableColumn("max Ĥ", width: .fixed(6), alignment: .right), TableColumn("at", width: .fixed(4)),
-        TableColumn("margin", width: .fixed(7), alignment: .right), TableColumn("next H", width: .fixed(6), alignment: .right),
-        TableColumn("loss", width: .fixed(5), alignment: .right),
-      ], rowCount: rows.count, state: model.uncertain.rows, emptyText: StyledText(empty)
+        TableColumn("margin", width: .fixed(7), alignment: .right),
+      ]
+        // What comes next is a question of texts.
+        + (isImage
+          ? []
+          : [TableColumn("next H", width: .fixed(6), alignment: .right), TableColumn("loss", width: .fixed(5), alignment: .right)]),
+      rowCount: rows.count, state: model.uncertain.rows, emptyText: StyledText(empty)
     ) { row, column in
       let token = rows[row]
       switch column {
       case 0: return StyledText("\(token.token + 1)")
-      case 1: return StyledText(model.text(token.tokenID))
+      case 1: return StyledText(model.tokenText(token.token))
+      case 2 where isImage:
+        let branch = buffer.place(token.token).map { model.branchName($0.branch) } ?? ""
+        return StyledText(branch + "  " + model.sampleName(token.sequence), .dim)
       case 2: return model.context(token.token, width: room)
       case 3:
         if let router {

@@ -44,7 +44,13 @@ extension AppModel {
       router = cell.row
       let columns = expertOrder(router, loads)
       if columns.indices.contains(cell.column) { expert = columns[cell.column] }
-    case (.live, 2):
+    case (.live, 1) where layout != nil, (.specialization, 2) where layout != nil:
+      guard let found = patchGrid(in: area)?.patch(at: place), let look, look.rows.indices.contains(look.rows.lowerBound + found) else {
+        return
+      }
+      (patch, selected) = (found, selected ?? look.first)
+      expert = max(0, firstExpert(look.rows.lowerBound + found))
+    case (.live, 2) where layout == nil:
       let shown = strip(area)
       if let token = shown.strip.token(at: place, in: area) { selected = shown.first + token }
     case (.token, 2): pick(\.elsewhere, at: place, in: area.dropping(bottom: 2), count: elsewhereRows.count)

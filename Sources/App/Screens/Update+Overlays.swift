@@ -37,7 +37,7 @@ extension AppModel {
     case .export: start = "\(screen.title.lowercased()).csv"
     case .tag:
       if runs.runs.indices.contains(runs.list.selected) { start = runs.runs[runs.list.selected].description.tags.joined(separator: " ") }
-    case .palette, .find, .prompt: break
+    case .palette, .find, .prompt, .imageClass: break
     }
     overlay = .entry(kind, TextField(start, history: histories[kind] ?? []), selected: 0)
     return []
@@ -55,7 +55,7 @@ extension AppModel {
       overlay = nil
       return []
     }
-    switch field.handle(key, complete: { kind == .palette ? completions($0) : [] }) {
+    switch field.handle(key, complete: { kind == .palette ? completions($0) : kind == .imageClass ? classes($0) : [] }) {
     case .changed, .ignored:
       overlay = .entry(kind, field, selected: field.text.isEmpty ? selected : 0)
       return []
@@ -78,6 +78,7 @@ extension AppModel {
       if text.isEmpty { return setFilter("") }
       return perform(.filter, text)
     case .prompt: return text.isEmpty ? [] : perform(.prompt, text)
+    case .imageClass: return text.isEmpty ? [] : perform(.imageClass, text)
     case .threshold: return text.isEmpty ? [] : perform(.threshold, text)
     case .export: return text.isEmpty ? [] : perform(.export, text)
     case .tag: return setTags(text)
@@ -132,6 +133,10 @@ extension AppModel {
     var rest = word[...]
     for letter in name where letter == rest.first { rest = rest.dropFirst() }
     return rest.isEmpty ? 4 : nil
+  }
+
+  private func classes(_ text: String) -> [String] {
+    ((images?.classNames ?? []) + ["all"]).filter { $0.lowercased().hasPrefix(text.lowercased()) }
   }
 
   private func completions(_ text: String) -> [String] {

@@ -14,10 +14,12 @@ extension AppModel {
     note(id, argument)
     switch id {
     case .left, .right, .up, .down, .pageUp, .pageDown, .halfUp, .halfDown, .first, .last: return move(id)
-    case .tokenLeft: return step(tokens: -1)
-    case .tokenRight: return step(tokens: 1)
-    case .nextPanel: focus[screen] = (focused + 1) % screen.panels
-    case .previousPanel: focus[screen] = (focused + screen.panels - 1) % screen.panels
+    case .tokenLeft, .tokenRight:
+      let by = id == .tokenLeft ? -1 : 1
+      if layout == nil { return step(tokens: by) }
+      scrub(steps: by)
+    case .nextPanel: focus[screen] = (focused + 1) % panelCount
+    case .previousPanel: focus[screen] = (focused + panelCount - 1) % panelCount
     case .enter: return enter()
     case .back: return back()
     case .pause, .step, .slower, .faster: return play(id)
@@ -35,7 +37,9 @@ extension AppModel {
     case .decisions:
       uncertain.showsDecisions.toggle()
       uncertain.rows = ListState()
-    case .axis: return nextAxis()
+    case .axis: return argument.isEmpty ? nextAxis() : setAxis(argument)
+    case .branch: turn(to: 1 - shownBranch)
+    case .imageClass: return argument.isEmpty ? open(.imageClass) : make(classNamed: argument)
     case .nullTest:
       say("testing against 1,000 shuffles; esc cancels")
       return study(draws: 1000)
@@ -87,9 +91,18 @@ extension AppModel {
     let nothing = buffer?.isEmpty ?? true
     switch id {
     case .step where !(isLive || isTrace), .pause where !(isLive || isTrace): return "nothing runs: O opens a model, 5 lists runs"
-    case .step where !isPaused && playhead == nil && isLive: return "space pauses first; then s goes token by token"
+    case .step where !isPaused && playhead == nil && isLive:
+      return "space pauses first; then s goes \(layout == nil ? "token by token" : "step by step")"
     case .prompt, .read:
+      if images != nil { return "this model makes images and reads no text; c chooses a class" }
       return isLive ? nil : "this is a recorded run; open its model to run it (O)"
+    case .imageClass:
+      if images != nil { return nil }
+      return isLive ? "this model continues texts and makes no images" : "nothing is made here: O opens a model that makes images"
+    case .branch:
+      guard let layout else { return "no branch: not a denoising run" }
+      return layout.branchCount > 1 ? nil : "this run has no guidance, so there is one branch"
+    case .window where layout != nil: return "of images the window is the step looked at"
     case .notable, .findNext, .findPrevious, .token, .lower, .raise, .copy:
       return nothing && screen != .runs ? "there is no token yet" : nil
     case .filter: return nothing ? "there is no token yet" : nil
@@ -111,6 +124,12 @@ extension AppModel {
   private mutating func move(_ id: ActionID) -> [Effect] {
     let page = max(1, size.height / 2)
     switch (screen, focused) {
+    case (.live, 1) where layout != nil, (.specialization, 2) where layout != nil: movePatch(id)
+    case (.live, 2) where layout != nil: moveSteps(id)
+    case (.token, let panel) where layout != nil && panel != 2 && (id == .left || id == .right): movePatch(by: id == .left ? -1 : 1)
+    case (.live, 3) where layout != nil, (.live, 4) where layout != nil, (.specialization, 1) where layout != nil,
+      (.specialization, 4) where layout != nil:
+      move(\.router, id, count: routers.count, across: { $0.scrub(steps: $1) })
     case (.live, 2): moveTokens(id)
     case (.live, _):
       move(\.router, id, count: routers.count, across: { $0.moveExpert($1) })
@@ -124,9 +143,7 @@ extension AppModel {
     case (.specialization, _):
       move(
         \.expert, id, count: spec?.expertCount ?? 0,
-        across: { model, by in
-          model.special.cell = max(0, min((model.special.results.first?.cells.count ?? 1) - 1, model.special.cell + by))
-        })
+        across: { $0.moveCell($1) })
     case (.runs, _): moveList(\.runs.list, id, count: runs.runs.count, page: page)
     }
     return refresh()
@@ -188,7 +205,7 @@ extension AppModel {
     let rows = shownRows
     guard !rows.isEmpty else { return }
     if rows.contains(row) {
-      selected = row
+      look(at: row)
     } else {
       say("token \(row) is not here: \(rows.lowerBound) to \(rows.upperBound - 1)", .warning)
     }
@@ -208,13 +225,13 @@ extension AppModel {
     case (.live, _): return go(.token)
     case (.token, 2):
       let rows = elsewhereRows
-      if rows.indices.contains(elsewhere.selected) { selected = rows[elsewhere.selected] }
+      if rows.indices.contains(elsewhere.selected) { look(at: rows[elsewhere.selected]) }
       elsewhere = ListState()
     case (.uncertainty, _):
       let rows = uncertainRows
       guard rows.indices.contains(uncertain.rows.selected) else { return [] }
       let token = rows[uncertain.rows.selected]
-      selected = token.token
+      look(at: token.token)
       if let place = routers.firstIndex(where: { $0.id == token.maxEntropyRouter }) { router = place }
       return go(.token)
     case (.specialization, 3): if special.results.indices.contains(special.list.selected) { router = special.list.selected }
@@ -267,6 +284,16 @@ extension AppModel {
 
   private mutating func play(_ id: ActionID) -> [Effect] {
     switch id {
+    case .pause where isTrace && layout != nil:
+      // From its end a run is played again from its beginning.
+      if isPaused, let look, buffer?.firstRow(sample: look.sample + 1, step: 0) == nil, lastStep(of: look.sample) == look.step {
+        selected = shownRows.lowerBound
+      }
+      isPaused.toggle()
+      lastPlay = now
+    case .step where isTrace && layout != nil:
+      scrub(steps: 1)
+      isPaused = true
     case .pause where isTrace:
       guard let buffer else { return [] }
       if playhead == nil {
@@ -289,7 +316,7 @@ extension AppModel {
       let place = rate.flatMap { now in steps.lastIndex { $0 <= now } } ?? steps.count
       let moved = place + (id == .faster ? 1 : -1)
       rate = moved >= steps.count ? nil : steps[max(0, moved)]
-      say("speed: " + (rate.map { "at most \(Show.fixed($0, 0)) tok/s" } ?? "as fast as it can"))
+      say("speed: " + (rate.map { "at most \(Show.fixed($0, 0)) \(rateUnit)" } ?? "as fast as it can"))
       return isLive ? [.engine(.limitRate(rate))] : []
     }
     return []
@@ -348,7 +375,20 @@ extension AppModel {
     let all = facets
     guard !all.isEmpty else { return missing("a run with tokens") }
     let place = special.facet.flatMap { all.firstIndex(of: $0) } ?? -1
-    special.facet = all[(place + 1) % all.count]
+    return turn(to: all[(place + 1) % all.count])
+  }
+
+  private mutating func setAxis(_ name: String) -> [Effect] {
+    if let facet = facets.first(where: { $0.name == name }) { return turn(to: facet) }
+    let missing = missingFacets
+    say(
+      missing.names.contains(name)
+        ? "\(name): \(missing.reason)" : "there is no axis \(name); there are \(facets.map(\.name).joined(separator: ", "))", .warning)
+    return []
+  }
+
+  private mutating func turn(to facet: Facet) -> [Effect] {
+    special.facet = facet
     (special.progress, special.cell) = (nil, 0)
     return [.cancelStudy] + refresh()
   }

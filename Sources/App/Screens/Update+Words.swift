@@ -31,6 +31,7 @@ extension AppModel {
       expert = max(0, min((spec?.expertCount ?? 1) - 1, wanted))
       return []
     }
+    if layout != nil { return find(inImages: find) }
     let rows = shownRows
     guard let row else { return [] }
     let order =
@@ -41,7 +42,7 @@ extension AppModel {
       say("no token contains \"\(find)\"", .warning)
       return []
     }
-    selected = found
+    look(at: found)
     say("token \(found) \"\(tokenText(found))\"")
     return []
   }
@@ -53,8 +54,7 @@ extension AppModel {
   }
 
   func matches(_ row: Int) -> Bool {
-    guard !find.isEmpty, let buffer else { return false }
-    return String(decoding: buffer.bytes(buffer.tokenID(row)), as: UTF8.self).localizedCaseInsensitiveContains(find)
+    !find.isEmpty && plainText(row).localizedCaseInsensitiveContains(find)
   }
 
   private mutating func findRun(forward: Bool) -> [Effect] {
@@ -80,11 +80,16 @@ extension AppModel {
     let threshold = resolvedThreshold
     let rows = shownRows
     let order = Array(row + 1..<max(row + 1, rows.upperBound)) + Array(rows.lowerBound...row)
-    guard let found = order.first(where: { layersOver($0, threshold, buffer) > 0 && isAdmitted($0) }) else {
-      say("no token is over the threshold", .warning)
+    let branch = shownBranch
+    guard
+      let found = order.first(where: {
+        (buffer.place($0)?.branch ?? branch) == branch && layersOver($0, threshold, buffer) > 0 && isAdmitted($0)
+      })
+    else {
+      say("no \(layout == nil ? "token" : "patch") is over the threshold", .warning)
       return []
     }
-    selected = found
+    look(at: found)
     return []
   }
 
@@ -110,7 +115,7 @@ extension AppModel {
 
   func isAdmitted(_ row: Int) -> Bool {
     guard let filter, let buffer, buffer.rows.contains(row) else { return true }
-    return filter.admits(row, in: buffer) { String(decoding: buffer.bytes(buffer.tokenID($0)), as: UTF8.self) }
+    return filter.admits(row, in: buffer) { plainText($0) }
   }
 
   // MARK: - Out of the program
@@ -172,6 +177,8 @@ extension AppModel {
     case .screenRuns: return "moetop runs list"
     case .open: return argument.isEmpty ? "moetop models" : "moetop ui \(argument)"
     case .prompt where !argument.isEmpty: return "moetop run \(modelPath ?? "MODEL") -p \(quoted(argument)) --temperature 0.8"
+    case .imageClass where !argument.isEmpty:
+      return "moetop run \(modelPath ?? "MODEL") --class \(quoted(argument)) --images 1 --seed \(sampling.seed)"
     case .read: return "moetop run \(modelPath ?? "MODEL") -f \(argument)"
     case .export where !argument.isEmpty: return "moetop analyze \(run) --metric \(metricCommand) --format csv"
     case .tag where !argument.isEmpty: return "moetop runs tag RUN \(argument)"

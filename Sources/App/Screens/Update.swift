@@ -40,8 +40,9 @@ extension AppModel {
       // Whoever starts with nothing to look at begins here.
       if case .nothing = source, overlay == nil { overlay = .models(ListState()) }
       return []
-    case .modelChosen(let path, let feed, let origin):
+    case .modelChosen(let path, let feed, let origin, let seed):
       (source, modelPath, self.feed, buffer) = (.opening(path), path, feed, nil)
+      sampling.seed = seed
       if let feed { sampling = feed.sampling }
       resetPlace()
       if screen == .runs { screen = .live }
@@ -87,6 +88,12 @@ extension AppModel {
 
   private mutating func tick() -> [Effect] {
     if let until = message?.until, now >= until { message = nil }
+    if isPlayingSteps, now - lastPlay >= 1 / (rate ?? 200) {
+      // After a pause of the terminal nothing is caught up.
+      let due = max(1, min(20, Int(((now - lastPlay) * (rate ?? 200)).rounded(.down))))
+      lastPlay = now
+      for _ in 0..<due where !isPaused { if !scrub(steps: 1) { isPaused = true } }
+    }
     if let head = playhead, !isPaused, let buffer {
       let due = max(1, Int(((now - lastPlay) * (rate ?? 200)).rounded(.down)))
       if now - lastPlay >= 1 / (rate ?? 200) {
@@ -98,9 +105,12 @@ extension AppModel {
     return refresh()
   }
 
+  /// Whether a recorded run of images is being played: step by step, sample by sample.
+  var isPlayingSteps: Bool { isTrace && layout != nil && !isPaused }
+
   /// When something changes by itself: a message that goes, a replay that goes on.
   var nextTick: Double? {
-    let play = playhead != nil && !isPaused ? lastPlay + 1 / (rate ?? 200) : nil
+    let play = (playhead != nil && !isPaused) || isPlayingSteps ? lastPlay + 1 / (rate ?? 200) : nil
     return [message?.until, play].compactMap { $0 }.min()
   }
 
@@ -110,9 +120,9 @@ extension AppModel {
     switch event {
     case .opened(let summary):
       source = .live(summary)
-      buffer = RoutingBuffer(routers: summary.routers)
+      buffer = RoutingBuffer(routers: summary.routers, denoising: summary.images?.layout)
       resetPlace()
-      guard summary.readsText else {
+      guard summary.readsText || summary.images != nil else {
         say("this model has no tokenizer: it cannot read text here; try moetop run --tokens", .warning, seconds: 60)
         return []
       }
@@ -131,7 +141,8 @@ extension AppModel {
       buffer?.name(part.pieces)
       if buffer?.append(part.pass) == false { say("a pass did not continue the run and is not shown", .error, seconds: 20) }
       for (row, draw) in part.draws { buffer?.note(draw, after: row) }
-      pace.note(part.pass.tokens.phase.count { $0 == .decode }, at: now)
+      for picture in part.pictures { buffer?.note(picture) }
+      pace.note(layout == nil ? part.pass.tokens.phase.count { $0 == .decode } : part.pictures.count, at: now)
       return []
     case .idle(let reason):
       engineNote = reason
@@ -145,15 +156,20 @@ extension AppModel {
     }
   }
 
-  /// What a live session begins with: the texts beside the model, or a question to the user.
+  /// What a live session begins with: each class in turn, the texts beside the model, or a question to the user.
   private mutating func firstRequest() -> [Effect] {
-    if let feed { return [.engine(.feed(feed))] }
+    if let images { return ClassFeed(Array(images.classNames.indices), seed: sampling.seed).map { [.engine(.feed(.classes($0)))] } ?? [] }
+    if let feed { return [.engine(.feed(.texts(feed)))] }
     open(.prompt)
     return []
   }
 
   mutating func resetPlace() {
     (selected, router, expert, playhead, isPaused) = (nil, 0, 0, nil, false)
+    (branch, patch) = (0, 0)
+    // The picture, where there is one: arrows go through its steps.
+    focus[.live] = layout == nil ? 0 : 2
+    focus[.specialization] = 0
     (uncertain.list, uncertain.isWorking) = (nil, false)
     uncertain.rows = ListState()
     elsewhere = ListState()
@@ -170,7 +186,7 @@ extension AppModel {
     switch event {
     case .opened(let run, let file, let sequences, let pieces):
       source = .trace(run, file: file, isLoading: true)
-      var fresh = RoutingBuffer(routers: run.description.routers)
+      var fresh = RoutingBuffer(routers: run.description.routers, denoising: run.description.denoising)
       fresh.describe(sequences)
       fresh.name(pieces)
       buffer = fresh
@@ -257,7 +273,18 @@ extension AppModel {
     guard let buffer else { return [] }
     let keys = Set(buffer.sequences.flatMap(\.labels.keys)).sorted()
     let ordered = keys.filter { $0 == "domain" } + keys.filter { $0 != "domain" }
-    return ordered.map { Facet.label($0) } + [Facet.position]
+    let labels = ordered.map { Facet.label($0) }
+    guard let layout = buffer.layout else { return labels + [Facet.position] }
+    return [.step] + (layout.patchCount > 1 ? [.patch, .patchRow, .patchColumn] : []) + labels
+  }
+
+  /// Axes this run cannot be looked at along, and why.
+  var missingFacets: (names: [String], reason: String) {
+    guard let layout else { return (Facet.denoising.map(\.name), "no timestep: not a denoising run") }
+    let text = layout.patchCount > 1 ? [] : [Facet.patch.name]
+    return (
+      text + [Facet.position.name, "vocabulary"], layout.patchCount > 1 ? "no text: a denoising run" : "decided once a step; no text"
+    )
   }
 
   mutating func study(draws: Int) -> [Effect] {
@@ -267,8 +294,8 @@ extension AppModel {
     return [
       .study(
         StudyQuery(
-          facet: facet, strata: buffer.strata, routes: buffer.routes, sequences: buffer.sequences, draws: draws, end: buffer.end,
-          number: special.number))
+          facet: facet, strata: buffer.strata, routes: buffer.routes, counts: branchCounts, sequences: buffer.sequences, draws: draws,
+          end: buffer.end, number: special.number))
     ]
   }
 

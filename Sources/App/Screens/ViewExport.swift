@@ -74,7 +74,7 @@ extension AppModel {
     table.rows = uncertainRows.map { token in
       [
         "\(token.token)", "\(token.sequence)", "\(token.position)", "\(token.tokenID)",
-        String(decoding: buffer?.bytes(token.tokenID) ?? [], as: UTF8.self), "\(token.routersOver)", number(Double(token.maxEntropy)),
+        plainText(token.token), "\(token.routersOver)", number(Double(token.maxEntropy)),
         "\(token.maxEntropyRouter.layer)", number(Double(token.selectionMargin)), number(Double(token.nextTokenEntropy)),
         number(Double(token.surprisal)),
       ]
@@ -89,7 +89,7 @@ extension AppModel {
     ])
     for result in special.results {
       for entry in result.enrichment {
-        if result.router == study?.router, entry.expert.rawValue == expert, entry.cell == special.cell { table.selected = table.rows.count }
+        if result.router == study?.router, entry.expert.rawValue == expert, entry.cell == cell { table.selected = table.rows.count }
         table.rows.append([
           "\(result.router.layer)", "\(entry.expert)", result.cells[entry.cell].name, "\(entry.observed)", number(entry.expected),
           number(entry.ratio), number(entry.z), number(entry.adjustedP),

@@ -33,6 +33,21 @@ struct EngineSummary: Sendable, Equatable {
   var contextLength: Int
   /// False: the model has no tokenizer, so there is nothing it could be given here.
   var readsText: Bool
+  /// Of a model that makes images.
+  var images: ImageFacts?
+}
+
+/// What the screens show of a model that makes images, and of how this session samples.
+struct ImageFacts: Sendable, Equatable {
+  var layout: DenoisingLayout
+  /// `[classes]`: names, or numbers where there are none.
+  var classNames: [String]
+  /// Pixels of a picture along each side.
+  var side: Int
+  /// False: a picture is a likeness of the latents, not what a decoder would paint.
+  var showsPixels: Bool
+  /// Rule, steps and guidance in words.
+  var sampling: String
 }
 
 enum RecordingStatus: Sendable, Equatable {
@@ -53,19 +68,27 @@ struct GenerationRequest: Sendable, Equatable {
   var sampling: SamplingSettings
 }
 
+/// An image to be made.
+struct SampleRequest: Sendable, Equatable {
+  var classIndex: Int
+  var seed: UInt64
+}
+
 /// What the screens may ask for.
 enum EngineRequest: Sendable, Equatable {
   /// Continue a text until the token limit, an end token or the end of the context.
   case generate(GenerationRequest)
   /// Read texts as they are.
   case read([LabelledText])
-  /// Continue one text after the other whenever nothing else is asked for.
-  case feed(PromptFeed)
+  /// Make an image.
+  case denoise(SampleRequest)
+  /// Continue one text or make one image after the other whenever nothing else is asked for.
+  case feed(EngineFeed)
   case pause
   case resume
-  /// One token while paused.
+  /// One token or denoising step while paused.
   case step
-  /// Tokens per second at most; nil: as fast as the engine can.
+  /// Tokens or denoising steps per second at most; nil: as fast as the engine can.
   case limitRate(Double?)
   /// Give up what is being generated or read, whatever waits, and the feed.
   case cancel

@@ -22,6 +22,7 @@ final class EngineSession: @unchecked Sendable {
   private let ended = DispatchSemaphore(value: 0)
   private let modelPath: String
   private let options: EngineOptions
+  private let denoising: DenoisingSettings
   private let recording: SessionRecorder.Plan?
   private let waker: Waker
 
@@ -35,9 +36,10 @@ final class EngineSession: @unchecked Sendable {
   private static let handOverInterval = 1.0 / 30
 
   /// - Parameter waker: called when the mailbox gets its first event.
-  init(modelPath: String, options: EngineOptions, recording: SessionRecorder.Plan?, waker: Waker) {
+  init(modelPath: String, options: EngineOptions, denoising: DenoisingSettings, recording: SessionRecorder.Plan?, waker: Waker) {
     self.modelPath = modelPath
     self.options = options
+    self.denoising = denoising
     self.recording = recording
     self.waker = waker
   }
@@ -76,7 +78,7 @@ final class EngineSession: @unchecked Sendable {
     defer { ended.signal() }
     let core: EngineCore
     do {
-      core = try EngineCore(modelPath: modelPath, options: options, recording: recording) { [self] in post($0) }
+      core = try EngineCore(modelPath: modelPath, options: options, denoising: denoising, recording: recording) { [self] in post($0) }
     } catch {
       post(.failed(message: Failure.message(of: error), status: (Failure.status(of: error) ?? .failed).rawValue))
       return
@@ -134,7 +136,7 @@ final class EngineSession: @unchecked Sendable {
       case .step: steps += 1
       case .limitRate(let limit): rate = limit
       case .shutDown(let outcome): self.outcome = outcome
-      case .generate, .read, .feed, .cancel: core.take(request)
+      case .generate, .read, .denoise, .feed, .cancel: core.take(request)
       }
     }
   }

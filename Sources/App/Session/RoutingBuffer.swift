@@ -7,25 +7,49 @@ import Routing
 
 struct RoutingBuffer: Sendable {
   let routers: [RouterDescription]
+  /// Of a denoising run; nil for text.
+  let layout: DenoisingLayout?
   private(set) var sequences: [SequenceDescription] = []
   /// The decisions kept; row i of its table is token `firstToken + i` of the run.
   private(set) var pass: RoutingPass
   /// Draws by the row of the last token before them; only of live sessions.
   private(set) var draws: [Int: TokenDraw] = [:]
   private var texts: [Int32: [UInt8]] = [:]
+  /// Pictures by rising row; only of live sessions.
+  private(set) var pictures: [StepPicture] = []
+  private var pictureBytes = 0
+  /// First row of each denoising step kept.
+  private var steps: [SampleStep: Int] = [:]
 
   // Folds of everything that ever came, dropped rows included.
   private(set) var load = PerRouter(RouterLoad())
   private(set) var uncertainty = PerRouter(RouterUncertainty())
   private(set) var strata = PerRouter(StratumCounts())
   private(set) var routes = PerRouter(RouteStore())
+  /// By branch; empty for text, which has `strata` and `routes`.
+  private(set) var counts: [DenoisingCounts] = []
 
   /// Rows kept at most; the oldest go first.
   let capacity: Int
 
-  /// - Parameter memory: bytes of decisions to keep, roughly.
-  init(routers: [RouterDescription], memory: Int = 192 << 20) {
+  /// Bytes of pictures kept at most; the oldest go first.
+  private static let pictureMemory = 64 << 20
+
+  private struct SampleStep: Hashable {
+    var sample: Int
+    var step: Int
+  }
+
+  /// - Parameters:
+  ///   - denoising: of a run of images; one that is not valid is passed over.
+  ///   - memory: bytes of decisions to keep, roughly.
+  init(routers: [RouterDescription], denoising: DenoisingLayout? = nil, memory: Int = 192 << 20) {
     self.routers = routers
+    counts =
+      denoising.map { layout in
+        (0..<layout.branchCount).compactMap { try? DenoisingCounts(layout: layout, routers: routers, branch: $0) }
+      } ?? []
+    layout = counts.isEmpty ? nil : denoising
     let row = routers.reduce(64) { $0 + 8 * $1.spec.topK + 16 + 4 * $1.spec.expertCount }
     capacity = max(1024, memory / row)
     pass = RoutingPass(
@@ -49,13 +73,20 @@ struct RoutingBuffer: Sendable {
     pass.append(whole)
     load.add(next)
     uncertainty.add(next)
-    strata.add(next)
-    routes.add(next)
+    if layout == nil {
+      strata.add(next)
+      routes.add(next)
+    } else {
+      for branch in counts.indices { counts[branch].add(next) }
+      index(next.tokens)
+    }
     // A quarter at a time, so that the cost of cutting is spread.
     if pass.tokens.count > capacity + capacity / 4 {
       let dropped = pass.tokens.count - capacity
       pass = pass.slice(dropped..<pass.tokens.count)
       draws = draws.filter { $0.key >= first }
+      steps = steps.filter { $0.value >= first }
+      dropPictures(pictures.count { $0.row < first })
     }
     return true
   }
@@ -78,6 +109,49 @@ struct RoutingBuffer: Sendable {
   /// What was drawn after a token.
   mutating func note(_ draw: TokenDraw, after row: Int) {
     if rows.contains(row) { draws[row] = draw }
+  }
+
+  /// What an image looked like after a step.
+  mutating func note(_ picture: StepPicture) {
+    guard rows.contains(picture.row), pictures.last.map({ $0.row < picture.row }) ?? true else { return }
+    pictures.append(picture)
+    pictureBytes += picture.byteCount
+    if pictureBytes > Self.pictureMemory { dropPictures(max(1, pictures.count / 4)) }
+  }
+
+  private mutating func dropPictures(_ count: Int) {
+    pictureBytes -= pictures.prefix(count).reduce(0) { $0 + $1.byteCount }
+    pictures.removeFirst(count)
+  }
+
+  /// Remembers where steps begin.
+  private mutating func index(_ tokens: TokenTable) {
+    guard let layout else { return }
+    let rowsPerStep = layout.branchCount * layout.patchCount
+    for row in 0..<tokens.count where tokens.phase[row] == .denoise && Int(tokens.position[row]) % rowsPerStep == 0 {
+      steps[SampleStep(sample: Int(tokens.sequence[row]), step: Int(tokens.position[row]) / rowsPerStep)] = tokens.firstToken + row
+    }
+  }
+
+  // MARK: - Denoising steps
+
+  /// Where a row of a denoising run stands; nil for text.
+  func place(_ row: Int) -> DenoisingPlace? {
+    guard let layout, rows.contains(row), phase(row) == .denoise, 0..<layout.rowsPerSample ~= position(row) else { return nil }
+    return layout.place(at: position(row))
+  }
+
+  /// First row of a step of a sample; nil when it has not come or is no longer kept.
+  func firstRow(sample: Int, step: Int) -> Int? { steps[SampleStep(sample: sample, step: step)] }
+
+  /// What the image looked like after the step that begins with a row.
+  func picture(_ row: Int) -> StepPicture? {
+    var (low, high) = (0, pictures.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if pictures[middle].row < row { low = middle + 1 } else { high = middle }
+    }
+    return pictures.indices.contains(low) && pictures[low].row == row ? pictures[low] : nil
   }
 
   // MARK: - Rows

@@ -33,16 +33,20 @@ final class SessionRecorder: Sendable {
   private let queue = DispatchQueue(label: "moetop.recorder")
   private let hashing = IdentityHashing()
 
-  init(_ plan: Plan, model: LanguageModel, threads: Int, pieces: @escaping @Sendable (Int32) -> [UInt8]?) {
+  /// Whether the run has an input of tokens.
+  private let readsText: Bool
+
+  init(_ plan: Plan, model: any IdentifiedModel, summary: EngineSummary, pieces: @escaping @Sendable (Int32) -> [UInt8]?) {
+    readsText = summary.images == nil
     queue.async { [self] in
       do {
         var options = TraceWriter.Options()
         options.createsDirectory = plan.createsDirectory
         let description = RunDescription(
-          name: "", model: model.identity, routers: model.routers, input: InputIdentity(source: plan.source, hash: ""),
-          recording: RecordingLevel(), sampling: plan.sampling.description, seed: plan.sampling.seed,
-          engine: EngineIdentity(version: Version.number, simd: Engine.simdLevel, threads: threads), startedAt: plan.startedAt,
-          tags: ["live"])
+          name: "", model: model.identity, routers: summary.routers, input: InputIdentity(source: plan.source, hash: ""),
+          recording: RecordingLevel(), sampling: summary.images?.sampling ?? plan.sampling.description, seed: plan.sampling.seed,
+          engine: EngineIdentity(version: Version.number, simd: summary.simd, threads: summary.threads), startedAt: plan.startedAt,
+          tags: ["live"], denoising: summary.images?.layout)
         let writer = try TraceWriter(file: plan.file, description: description, pieces: pieces, options: options)
         state.withLock { $0.writer = writer }
         state.withLock { $0.status = .active(file: plan.file, run: writer.run, tokens: 0, bytes: 0) }
@@ -80,7 +84,7 @@ final class SessionRecorder: Sendable {
     let ended = DispatchSemaphore(value: 0)
     queue.async { [self] in
       let (writer, given) = state.withLock { ($0.writer, $0.given) }
-      writer?.revise { $0.input.hash = given.inputHash }
+      if readsText { writer?.revise { $0.input.hash = given.inputHash } }
       do { try writer?.finish(outcome) } catch { fail(error) }
       state.withLock { $0.writer = nil }
       ended.signal()

@@ -11,6 +11,19 @@ struct StreamPart: Sendable {
   var draws: [(row: Int, draw: TokenDraw)] = []
   /// Spelling of the tokens nobody has been told before, by id.
   var pieces: [Int32: [UInt8]] = [:]
+  /// One for each denoising step.
+  var pictures: [StepPicture] = []
+}
+
+/// What an image looks like after a denoising step.
+struct StepPicture: Sendable {
+  /// First row of the step.
+  var row: Int
+  var current: Picture
+  /// The image the step was heading for.
+  var predicted: Picture
+
+  var byteCount: Int { current.pixels.count + predicted.pixels.count }
 }
 
 /// Listens with all logits, since the token inspector draws every expert's probability.
@@ -37,6 +50,9 @@ final class StreamJoiner: RoutingSink {
     part?.draws.append((tokens.firstToken + tokens.count - 1, draw))
     for candidate in draw.candidates { spell(candidate.token) }
   }
+
+  /// What the image looks like after the step received last.
+  func note(_ picture: StepPicture) { part?.pictures.append(picture) }
 
   /// Everything since the last call; nil when there was nothing.
   func take() -> StreamPart? {

@@ -66,16 +66,23 @@ public final class Denoiser {
   public private(set) var group: Range<Int> = 0..<0
   /// Steps of the current group that are done.
   public private(set) var step = 0
-  /// Decisions recorded so far, per router.
-  public private(set) var tokenCount = 0
+  /// Row that the next decision gets: those recorded so far, per router, after the rows of earlier requests of the same run.
+  public private(set) var tokenCount: Int
+  /// Sequence of the run that sample 0 is.
+  private let firstSequence: Int
 
   private let pass: DenoisingPass
   private let plan: DenoisingPlan
   private let schedule: NoiseSchedule?
   private let noise: NoiseSource
 
-  public init(_ pass: DenoisingPass, _ request: DenoisingRequest, noise: NoiseSource? = nil) {
+  /// - Parameters:
+  ///   - sequence: the number of sample 0 among the sequences of the run.
+  ///   - firstToken: rows of the run before this request.
+  public init(_ pass: DenoisingPass, _ request: DenoisingRequest, noise: NoiseSource? = nil, sequence: Int = 0, firstToken: Int = 0) {
     self.pass = pass
+    firstSequence = sequence
+    tokenCount = firstToken
     self.request = request
     plan = pass.model.plan
     self.noise = noise ?? .seeded(request.seed)
@@ -139,7 +146,7 @@ public final class Denoiser {
       for branch in 0..<layout.branchCount {
         let first = layout.position(step: step, branch: branch)
         for patch in 0..<layout.patchCount {
-          table.append(sequence: sample, position: first + patch, tokenID: -1, phase: .denoise)
+          table.append(sequence: firstSequence + sample, position: first + patch, tokenID: -1, phase: .denoise)
         }
       }
     }

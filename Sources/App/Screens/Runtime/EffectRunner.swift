@@ -28,6 +28,8 @@ struct SessionSettings: Sendable {
   /// Trace that live sessions are appended to; nil: the default one.
   var traceFile: String?
   var sampling = SamplingSettings(temperature: 0.8, seed: 1)
+  /// How images are made.
+  var denoising = DenoisingSettings()
   /// Where models are looked for.
   var places = ModelPlaces.ofUser
 }
@@ -103,10 +105,11 @@ final class EffectRunner {
     if ModelPlaces.isModel(text) {
       background { [post, sampling = settings.sampling, options = settings.engine] in
         // What cannot be opened leaves what is open as it is.
-        if case .failure(let failure) = Self.attempt({ _ = try options.open(text) }) { return post(.loading(.failed(failure))) }
+        if case .failure(let failure) = Self.attempt({ try options.probe(text) }) { return post(.loading(.failed(failure))) }
+        if DenoisingModel.isAt(text) { return post(.modelChosen(text, nil, source: "seed \(sampling.seed)", seed: sampling.seed)) }
         let corpus = PromptFeed.corpus(besideModel: text)
         let texts = corpus.flatMap { try? TextFile.read($0) } ?? []
-        post(.modelChosen(text, PromptFeed(texts, sampling: sampling), source: corpus ?? "prompt"))
+        post(.modelChosen(text, PromptFeed(texts, sampling: sampling), source: corpus ?? "prompt", seed: sampling.seed))
       }
       return
     }
@@ -181,13 +184,17 @@ final class EffectRunner {
     background { [post, study] in
       do {
         let settings = NullSettings(draws: query.draws, seed: 0)
-        let prepared =
+        let prepared: SpecializationStudy
+        if let counts = query.counts {
+          prepared = try SpecializationStudy(query.facet, of: counts, sequences: query.sequences, settings: settings)
+        } else {
           switch query.facet {
           case .label(let key):
-            try SpecializationStudy(label: key, counts: query.strata, sequences: query.sequences, settings: settings)
-          case .position: try SpecializationStudy(positions: query.routes, settings: settings)
+            prepared = try SpecializationStudy(label: key, counts: query.strata, sequences: query.sequences, settings: settings)
+          case .position: prepared = try SpecializationStudy(positions: query.routes, settings: settings)
           case .step, .patchRow, .patchColumn, .patch: throw AnalysisError.notDenoising(asked: query.facet.name)
           }
+        }
         var draws = prepared.draws(0..<0)
         let step = max(1, query.draws / 20)
         for start in stride(from: 0, to: query.draws, by: step) {

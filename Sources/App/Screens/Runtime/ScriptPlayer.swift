@@ -2,6 +2,7 @@
 // the same script gives the same screens. For tests, pictures and bug reports; `update` and `view` are those of the real thing.
 //
 //     open samples/olmoe-tiny      wait 40 tokens      key space      type the quick      resize 80x24
+//     open samples/dit-moe-tiny    wait 3 steps
 //     do token 18                  click 12 5          dump live.svg  # words after a hash are for people
 
 import Foundation
@@ -26,7 +27,7 @@ final class ScriptPlayer {
     let outbox = outbox
     runner = EffectRunner(
       settings, now: { 0 }, background: { $0() }, post: { outbox.post($0) },
-      startEngine: { DrivenEngine($0, settings.engine, $1) })
+      startEngine: { DrivenEngine($0, settings, $1) })
   }
 
   /// The screen as it is, or without colour, so that heat can be read in plain text.
@@ -83,7 +84,9 @@ final class ScriptPlayer {
       let words = rest.split(separator: " ").map(String.init)
       guard words.count == 2, let amount = Double(words[0]) else { return false }
       if words[1].hasPrefix("token") {
-        wait(tokens: Int(amount))
+        wait(rows: Int(amount))
+      } else if words[1].hasPrefix("step") {
+        wait(rows: Int(amount) * (model.layout.map { $0.branchCount * $0.patchCount } ?? 1))
       } else if words[1].hasPrefix("second") {
         pass(seconds: amount)
       } else {
@@ -95,9 +98,9 @@ final class ScriptPlayer {
     return true
   }
 
-  /// Lets the engine go on until so many more tokens were seen.
-  private func wait(tokens: Int) {
-    let goal = (model.buffer?.end ?? 0) + tokens
+  /// Lets the engine go on until so many more rows were seen.
+  private func wait(rows: Int) {
+    let goal = (model.buffer?.end ?? 0) + rows
     while (model.buffer?.end ?? 0) < goal, !isDone, !model.isPaused, let driven, driven.isBusy {
       driven.advance()
       pass(seconds: 1 / (model.rate ?? 200))
@@ -159,10 +162,12 @@ private final class DrivenEngine: EngineDriver {
   private let events = Events()
   private var core: EngineCore?
 
-  init(_ path: String, _ options: EngineOptions, _ recording: SessionRecorder.Plan?) {
+  init(_ path: String, _ settings: SessionSettings, _ recording: SessionRecorder.Plan?) {
     let events = events
     do {
-      core = try EngineCore(modelPath: path, options: options, recording: recording) { events.list.append($0) }
+      core = try EngineCore(modelPath: path, options: settings.engine, denoising: settings.denoising, recording: recording) {
+        events.list.append($0)
+      }
     } catch {
       events.list.append(.failed(message: Failure.message(of: error), status: (Failure.status(of: error) ?? .failed).rawValue))
     }

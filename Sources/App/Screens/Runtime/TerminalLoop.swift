@@ -49,7 +49,8 @@ final class TerminalLoop {
     runner = EffectRunner(
       settings, now: wallClock, background: { work in queue.async(execute: work) }, post: { inbox.post($0) },
       startEngine: { path, recording in
-        let session = EngineSession(modelPath: path, options: settings.engine, recording: recording, waker: waker)
+        let session = EngineSession(
+          modelPath: path, options: settings.engine, denoising: settings.denoising, recording: recording, waker: waker)
         session.start()
         return session
       })

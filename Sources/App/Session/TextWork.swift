@@ -1,0 +1,103 @@
+// A language model at work: it continues a text token by token, or reads given texts one after the other.
+
+import Model
+import Routing
+
+final class TextWork: EngineWork {
+  private enum Job {
+    case generation(Generator, left: Int)
+    case reading([LabelledText])
+  }
+
+  let summary: EngineSummary
+  private let model: LanguageModel
+  private let tokenizer: Tokenizer?
+  private let forward: ForwardPass
+  private let stream: StreamJoiner
+  private var job: Job?
+  private var tokenCount = 0
+  private var sequenceCount = 0
+
+  /// - Throws: what opening a model throws.
+  init(path: String, options: EngineOptions) throws {
+    model = try options.open(path)
+    do { tokenizer = try model.openTokenizer() } catch ModelError.noTokenizer { tokenizer = nil }
+    forward = ForwardPass(model, threads: options.threads)
+    stream = StreamJoiner(tokenizer, vocabularySize: model.vocabularySize)
+    summary = EngineSummary(
+      modelName: model.name, family: model.family, layerCount: model.layerCount, quantization: model.facts().quantization,
+      simd: Engine.simdLevel, threads: forward.threadCount, routers: model.routers, contextLength: model.contextLength,
+      readsText: tokenizer != nil)
+  }
+
+  var identified: any IdentifiedModel { model }
+
+  var pieces: @Sendable (Int32) -> [UInt8]? {
+    let tokenizer = tokenizer
+    return { tokenizer?.tokenBytes($0) }
+  }
+
+  func begin(_ request: EngineRequest, _ announce: Announce) throws {
+    job = nil
+    switch request {
+    case .generate(let request): try begin(request, announce)
+    case .read(let texts): job = .reading(texts)
+    default: throw Failure(.usage, "\(model.name) continues texts: it makes no images")
+    }
+  }
+
+  func advance(_ announce: Announce) throws -> String? {
+    switch job {
+    case .generation(let generator, let left): try generate(generator, left: left)
+    case .reading(let texts): try read(texts, announce)
+    case nil: "done"
+    }
+  }
+
+  func abandon() { job = nil }
+  func takePart() -> StreamPart? { stream.take() }
+
+  private func begin(_ request: GenerationRequest, _ announce: Announce) throws {
+    guard let tokenizer else { throw ModelError.noTokenizer(path: model.path) }
+    let limit = min(request.promptLimit ?? model.contextLength, model.contextLength)
+    let tokens = Array(try tokenizer.encode(request.text, addSpecialTokens: true).prefix(limit))
+    announce(request.description)
+    let generator = try Generator(
+      forward, prompt: TokenSequence(request.description, tokens: tokens), sampling: request.sampling, sink: stream,
+      sequence: sequenceCount, firstToken: tokenCount)
+    sequenceCount += 1
+    tokenCount = generator.tokenCount
+    if let draw = generator.next { stream.note(draw) }
+    job = .generation(generator, left: request.maxTokens)
+  }
+
+  private func generate(_ generator: Generator, left: Int) throws -> String? {
+    let ended = generator.next.map { model.endTokens.contains($0.token) } ?? true
+    guard left > 0, generator.canAdvance, !ended, let draw = try generator.advance() else {
+      job = nil
+      return ended ? "the text ended" : left > 0 ? "the context is full" : "done"
+    }
+    tokenCount = generator.tokenCount
+    job = .generation(generator, left: left - 1)
+    stream.note(draw)
+    return nil
+  }
+
+  private func read(_ texts: [LabelledText], _ announce: Announce) throws -> String? {
+    guard let tokenizer else { throw ModelError.noTokenizer(path: model.path) }
+    guard let text = texts.first else {
+      job = nil
+      return "all texts are read"
+    }
+    job = .reading(Array(texts.dropFirst()))
+    let tokens = Array(try tokenizer.encode(text.text, addSpecialTokens: true).prefix(model.contextLength))
+    guard !tokens.isEmpty else { return nil }
+    announce(text.description)
+    var reader = Reader(forward)
+    (reader.firstToken, reader.firstSequence) = (tokenCount, sequenceCount)
+    sequenceCount += 1
+    tokenCount += tokens.count
+    _ = try reader.read([TokenSequence(text.description, tokens: tokens)], sink: stream)
+    return nil
+  }
+}
