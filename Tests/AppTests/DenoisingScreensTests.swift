@@ -220,9 +220,46 @@ struct DenoisingScreensTests {
     #expect(text(model).contains("decides once a step"))
     model.press("4")
     #expect(model.facets == [.step, .label("class")])
-    #expect(text(model).contains("decided once a step"))
+    #expect(text(model).contains("There are no patches"))
     for key in ["2", "3", "b", "right", "left", "1", "tab", "up"] { model.press(key) }
     #expect(Painter.draw(model).screen.size == model.size)
+  }
+
+  /// A run of thousands of samples may hold nothing but its counts.
+  @Test func countsAloneAreEnoughForSpecialization() throws {
+    let live = try SyntheticImages.model()
+    var run = try #require(SyntheticSession.runs().first)
+    run.description.routers = live.routers
+    run.description.denoising = live.layout
+    let counts = try #require(live.buffer?.counts)
+    var model = AppModel(size: Self.full, theme: Theme())
+    model.play(
+      .loading(.opened(run, file: "a.db", sequences: live.buffer?.sequences ?? [], pieces: [:], counts: counts.map { $0.finished })))
+    model.play(.loading(.finished(note: nil)))
+    #expect(text(model).contains("keeps counts of its samples"))
+    model.press("4")
+    #expect(model.study?.sequences == 5 && model.cellTable?.names.count == 10)
+    model.press("right right a down b")
+    #expect(text(model).contains("when and where") && text(model).contains("keeps counts of its"))
+    for key in ["1", "2", "3", "space", "s", "left", "down", "/", "e"] { model.press(key) }
+    #expect(Painter.draw(model).screen.size == model.size)
+  }
+
+  /// Counts that a trace holds are not counted again from its passes.
+  @Test func keptCountsAreCountedOnce() throws {
+    let live = try #require(try SyntheticImages.trace().buffer)
+    var buffer = RoutingBuffer(routers: live.routers, denoising: live.layout)
+    buffer.know(live.counts.map { $0.finished })
+    for case .streamed(let part) in try SyntheticImages.events() {
+      let isTaken = buffer.append(part.pass)
+      #expect(isTaken)
+    }
+    for branch in 0..<2 {
+      #expect(buffer.counts[branch].samples == live.counts[branch].samples)
+      let router = live.routers[2].id
+      #expect(
+        buffer.counts[branch].stepCounts(of: router, unfinished: true) == live.counts[branch].stepCounts(of: router, unfinished: true))
+    }
   }
 
   // MARK: - Bounds
@@ -262,5 +299,12 @@ struct DenoisingScreensTests {
       }
       if step % 5 == 0 { #expect(Painter.draw(model).screen.size == model.size) }
     }
+  }
+}
+
+extension DenoisingCounts {
+  /// As a trace keeps them: whole samples only.
+  fileprivate var finished: DenoisingCounts {
+    (try? DenoisingCounts(layout: layout, branch: branch, tables: routers)) ?? self
   }
 }

@@ -34,7 +34,8 @@ enum Action: Sendable {
 
 /// What opening a run tells, step by step.
 enum LoadEvent: Sendable {
-  case opened(RunSummary, file: String, sequences: [SequenceDescription], pieces: [Int32: [UInt8]])
+  /// `counts`: of a denoising run, by branch, over its whole samples.
+  case opened(RunSummary, file: String, sequences: [SequenceDescription], pieces: [Int32: [UInt8]], counts: [DenoisingCounts] = [])
   case pass(RoutingPass)
   case finished(note: String?)
   case failed(Failure)

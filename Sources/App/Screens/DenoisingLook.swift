@@ -51,6 +51,14 @@ extension AppModel {
 
   // MARK: - Words
 
+  /// What stands in place of a step there is none of.
+  var noStepWords: String {
+    if isTrace, !isLoading, buffer?.hasCounts == true {
+      return "This run keeps counts of its samples, not their decisions: there is no step to look at. 4 shows what was counted."
+    }
+    return "The first step has not come yet."
+  }
+
   func branchName(_ branch: Int) -> String { branch == 0 ? "conditional" : "unconditional" }
 
   /// `step 12 of 0-49`

@@ -66,7 +66,7 @@ extension Painter {
     let largest = work.byPatch.compactMap { $0 }.max() ?? 1
     panel(
       4, StyledText("Expert \(model.expert) · when and where"),
-      footer: StyledText(layout.patchCount > 1 ? "map: share of steps, 0 to \(Show.fixed(largest * 100, 0)) %" : "")
+      footer: StyledText(layout.patchCount > 1 ? "map: 0 to \(Show.fixed(largest * 100, 0)) % of steps" : "")
     ) { painter, area in
       let inner = area.dropping(left: 1)
       let last = String(layout.stepCount - 1)
@@ -84,7 +84,7 @@ extension Painter {
             "\(Show.fixed(most.1 * 100, 0)) % of patches at \(most.0), \(Show.fixed(least.1 * 100, 0)) % at \(least.0)" + all), in: inner)
       }
       guard layout.patchCount > 1 else {
-        painter.line(3, StyledText("no patches: decided once a step for the whole image", .dim), in: inner)
+        painter.explain("There are no patches: this model decides once a step for the whole image.", in: area.dropping(top: 3))
         return
       }
       if let center = work.center(columns: layout.patchColumns) {

@@ -79,7 +79,7 @@ extension AppModel {
     let parts = body.split(rows: [.fixed(min(max(experts + 6, 16), body.height - 10)), .min(8)])
     let upper = parts[0].split(columns: [.flex(), .fixed(max(50, body.width * 2 / 5))])
     if let layout {
-      let map = max(30, min(2 * layout.patchColumns * max(1, min(3, (parts[1].height - 3) / max(1, layout.patchRows))) + 4, body.width / 3))
+      let map = max(38, min(2 * layout.patchColumns * max(1, min(3, (parts[1].height - 3) / max(1, layout.patchRows))) + 4, body.width / 3))
       let lower = parts[1].split(columns: [.fixed(map), .flex(), .fixed(48)])
       return [0: upper[0], 1: upper[1], 2: lower[0], 4: lower[1], 3: lower[2]]
     }

@@ -254,8 +254,8 @@ extension Painter {
         return
       }
       guard painter.model.row != nil else {
-        painter.explain(
-          "\(painter.model.routers.count) routers wait for the first \(painter.model.layout == nil ? "token" : "step").", in: area)
+        let words = "\(painter.model.routers.count) routers wait for the first token."
+        painter.explain(painter.model.layout == nil ? words : painter.model.noStepWords, in: area)
         return
       }
       let map = painter.model.heatMap(loads, width: area.width)

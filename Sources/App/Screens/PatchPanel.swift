@@ -71,7 +71,7 @@ extension Painter {
   mutating func drawPatches(_ number: Int) {
     let model = model
     guard let look = model.look, let layout = model.layout else {
-      panel(number, "Patches · top-1 expert") { painter, area in painter.explain("The first step has not come yet.", in: area) }
+      panel(number, "Patches · top-1 expert") { painter, area in painter.explain(painter.model.noStepWords, in: area) }
       return
     }
     let sign = (model.spec?.expertCount ?? 0) > 10 ? "0-9 a-z = expert 0-35" : "digit = expert"

@@ -66,7 +66,7 @@ extension Painter {
   mutating func drawPicture() {
     let model = model
     guard let look = model.look, let layout = model.layout else {
-      panel(2, "Image") { painter, area in painter.explain("The first step has not come yet.", in: area) }
+      panel(2, "Image") { painter, area in painter.explain(painter.model.noStepWords, in: area) }
       return
     }
     let follows = model.isLive ? (model.selected == nil ? "following" : "esc follows again") : "space plays"

@@ -51,7 +51,7 @@ extension AppModel {
   var cell: Int {
     guard let layout else { return special.cell }
     switch special.facet {
-    case .step: return look?.step ?? 0
+    case .step: return look?.step ?? special.cell
     case .patch: return patch
     case .patchRow: return patch / layout.patchColumns
     case .patchColumn: return patch % layout.patchColumns
@@ -61,7 +61,7 @@ extension AppModel {
 
   mutating func moveCell(_ by: Int) {
     switch special.facet {
-    case .step where layout != nil: scrub(steps: by)
+    case .step where look != nil: scrub(steps: by)
     case .patch where layout != nil: movePatch(by: by)
     case .patchRow where layout != nil: movePatch(rows: by, columns: 0)
     case .patchColumn where layout != nil: movePatch(rows: 0, columns: by)
@@ -106,7 +106,7 @@ extension AppModel {
 
 extension Painter {
   mutating func drawSpecialization() {
-    guard let buffer = model.buffer, !buffer.isEmpty else {
+    guard let buffer = model.buffer, !buffer.isEmpty || buffer.hasCounts else {
       panel(0, "Specialization") { painter, area in painter.explain("No tokens yet. 1 goes to Live, 5 shows recorded runs.", in: area) }
       return
     }
@@ -123,13 +123,14 @@ extension Painter {
 
   private var facetName: String { model.special.facet?.name ?? "axis" }
 
-  private var axes: StyledText {
+  /// The axes there are, and where there is room why there are no others.
+  private func axes(width: Int) -> StyledText {
     var text = StyledText("axis (a) ", .dim)
     for facet in model.facets {
       text += facet == model.special.facet ? StyledText("[\(facet.name)]", .tabActive) : StyledText(" \(facet.name) ", .tab)
     }
-    let missing = model.missingFacets
-    return text + StyledText("  \(missing.names.joined(separator: ", ")): \(missing.reason)", .dim)
+    let others = StyledText(model.layout == nil ? "  step, patch: not a denoising run" : "  position: no text", .dim)
+    return text.width + others.width <= width ? text + others : text
   }
 
   private mutating func drawCells() {
@@ -141,7 +142,7 @@ extension Painter {
       ? "share of a column's choices; each column sums to 1" : "lift: observed over expected; white as chance has it"
     panel(0, StyledText("Expert × \(facetName) · layer \(model.routers[model.router].id.layer)"), footer: StyledText(what + " (m)")) {
       painter, area in
-      painter.line(0, painter.axes, in: area.dropping(left: 1))
+      painter.line(0, painter.axes(width: area.width - 1), in: area.dropping(left: 1))
       let inner = area.dropping(top: 1)
       guard let found else {
         painter.explainStudy(in: inner)

@@ -184,11 +184,12 @@ extension AppModel {
 
   private mutating func handle(_ event: LoadEvent) -> [Effect] {
     switch event {
-    case .opened(let run, let file, let sequences, let pieces):
+    case .opened(let run, let file, let sequences, let pieces, let counts):
       source = .trace(run, file: file, isLoading: true)
       var fresh = RoutingBuffer(routers: run.description.routers, denoising: run.description.denoising)
       fresh.describe(sequences)
       fresh.name(pieces)
+      fresh.know(counts)
       buffer = fresh
       feed = nil
       recording = .off
@@ -240,10 +241,10 @@ extension AppModel {
 
   /// Asks for what the present screen shows and nobody has computed yet.
   mutating func refresh() -> [Effect] {
-    guard let buffer, !buffer.isEmpty else { return [] }
+    guard let buffer, !buffer.isEmpty || buffer.hasCounts else { return [] }
     switch screen {
     case .uncertainty:
-      guard !uncertain.isWorking else { return [] }
+      guard !uncertain.isWorking, !buffer.isEmpty else { return [] }
       let threshold = resolvedThreshold
       let scope = uncertain.showsDecisions ? router : nil
       if let list = uncertain.list {

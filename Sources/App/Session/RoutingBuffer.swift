@@ -63,6 +63,14 @@ struct RoutingBuffer: Sendable {
   mutating func describe(_ all: [SequenceDescription]) { sequences = all }
   mutating func name(_ pieces: [Int32: [UInt8]]) { texts.merge(pieces) { old, _ in old } }
 
+  /// Takes counts that were kept of whole samples; passes of these samples are not counted again.
+  mutating func know(_ kept: [DenoisingCounts]) {
+    for branch in counts.indices where kept.indices.contains(branch) && kept[branch].layout == layout { counts[branch] = kept[branch] }
+  }
+
+  /// Whether there is something to say about whole samples.
+  var hasCounts: Bool { counts.contains { !$0.samples.isEmpty } }
+
   /// Takes the pass that follows.
   /// - Returns: false for a pass that does not continue this run: a capture that lost tokens of some router.
   mutating func append(_ next: RoutingPass) -> Bool {

@@ -120,7 +120,8 @@ final class EffectRunner {
         let reference = try reference.get()
         let (reader, run) = try TraceReader.open(reference)
         let names = try reader.sequences(run: run.id)
-        post(.loading(.opened(run, file: reader.file, sequences: names, pieces: try reader.pieces(run: run.id))))
+        let counts = try (0..<(run.description.denoising?.branchCount ?? 0)).compactMap { try reader.denoisingCounts(of: run, branch: $0) }
+        post(.loading(.opened(run, file: reader.file, sequences: names, pieces: try reader.pieces(run: run.id), counts: counts)))
         let cursor = reader.passes(of: run)
         let limit = RoutingBuffer(routers: run.description.routers).capacity
         var read = 0
@@ -129,7 +130,10 @@ final class EffectRunner {
           post(.loading(.pass(pass)))
         }
         guard load.isCurrent(ticket) else { return }
-        let note = read < run.tokenCount ? "the first \(Show.grouped(read)) of \(Show.grouped(run.tokenCount)) tokens are in memory" : nil
+        let keepsRows = run.description.recording.content != .counts
+        let note =
+          keepsRows && read < run.tokenCount
+          ? "the first \(Show.grouped(read)) of \(Show.grouped(run.tokenCount)) tokens are in memory" : nil
         post(.loading(.finished(note: note)))
       } catch {
         post(.loading(.failed(Self.failure(error))))
