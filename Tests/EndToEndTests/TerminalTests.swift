@@ -11,13 +11,14 @@ struct TerminalTests {
 
   init() throws { folder = try TemporaryDirectory() }
 
-  private func start(columns: Int = 120, rows: Int = 40, recording: String = "--no-record", before: String = "true", after: String = "true")
-    throws -> TmuxSession
-  {
+  private func start(
+    _ model: String = "samples/olmoe-tiny", columns: Int = 120, rows: Int = 40, recording: String = "--no-record", before: String = "true",
+    after: String = "true"
+  ) throws -> TmuxSession {
     try TmuxSession(
       columns: columns, rows: rows,
       command:
-        "\(before); \(Binary.path) ui \(Fixtures.root)/samples/olmoe-tiny \(recording) --data-dir \(folder.path); echo left with $?; \(after)",
+        "\(before); \(Binary.path) ui \(Fixtures.root)/\(model) \(recording) --data-dir \(folder.path); echo left with $?; \(after)",
       environment: ["LANG": "C.UTF-8", "TERM": "xterm-256color"])
   }
 
@@ -112,6 +113,31 @@ struct TerminalTests {
     find.arguments = ["-\(signal)", "-f", "^[^ ]*moetop ui .*\(folder.path)"]
     try find.run()
     find.waitUntilExit()
+  }
+
+  /// A model that makes images: its picture comes out of the noise, classes are chosen, and what was recorded is replayed.
+  @Test func makesImages() throws {
+    let trace = folder.file("images.db")
+    let session = try start("Tests/Fixtures/dit/timm", recording: "--trace \(trace) --steps 6")
+    #expect(try session.wait { $0.contains("▀▀▀▀") && $0.contains("predicted image") && $0.contains("steps/s") })
+    try session.send("c")
+    try session.send("-l", "3")
+    try session.send("Enter")
+    #expect(try session.wait { $0.contains("class 3") })
+    #expect(try session.wait { $0.contains("sample 3") || $0.contains("sample 4") })
+    try session.send("q")
+    #expect(try session.wait { $0.contains("left with 0") })
+    let run = try #require(try TraceReader(file: trace).runs().first)
+    #expect(run.description.denoising?.stepCount == 6 && run.state == .completed && run.tokenCount > 0)
+    let script = folder.file("script")
+    try Data("key g\ndump \(folder.file("live.txt"))\nkey 4\ndump \(folder.file("axes.txt"))\n".utf8).write(
+      to: URL(fileURLWithPath: script))
+    let replay = try Binary.run(["ui", trace, "--script", script])
+    #expect(replay.status == 0, "\(replay.errors)")
+    #expect(try String(contentsOfFile: folder.file("live.txt"), encoding: .utf8).contains("step 0 of 0-5"))
+    #expect(try String(contentsOfFile: folder.file("axes.txt"), encoding: .utf8).contains("Expert × step"))
+    let wrong = try Binary.run(["ui", Fixtures.root + "/samples/olmoe-tiny", "--steps", "3", "--script", script])
+    #expect(wrong.status == 64 && wrong.errors.contains("make images"))
   }
 
   /// A session is kept from its first token, says how it ended, and knows what it read.

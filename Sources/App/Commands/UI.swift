@@ -43,6 +43,11 @@ struct UI: ParsableCommand {
 
   func validate() throws {
     if Size(size) == nil { throw ValidationError("--size: expected for instance 120x40, found \(size)") }
+    if let steps, steps < 1 { throw ValidationError("--steps: expected at least 1, found \(steps)") }
+    if let cfg, !cfg.isFinite { throw ValidationError("--cfg: expected a number, found \(cfg)") }
+    if steps != nil || cfg != nil, let what, !DenoisingModel.isAt(what) {
+      throw ValidationError("--steps and --cfg are for models that make images; \(what) is none")
+    }
     if dump != nil, script == nil { throw ValidationError("--dump needs --script") }
   }
 

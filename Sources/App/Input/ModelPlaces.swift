@@ -3,6 +3,7 @@
 
 import Formats
 import Foundation
+import Model
 
 /// Finds checkpoints in the places where they are kept.
 struct ModelPlaces: Sendable {
@@ -20,8 +21,11 @@ struct ModelPlaces: Sendable {
   /// Those of whoever runs this program.
   static var ofUser: ModelPlaces { ModelPlaces(environment: ProcessInfo.processInfo.environment, home: NSHomeDirectory()) }
 
-  /// Whether a path is a model to be run, and not a trace: a folder with config.json, or a GGUF file.
-  static func isModel(_ path: String) -> Bool { FileStatus.exists(path + "/config.json") || GGUFFile.isAt(path) }
+  /// Whether a path is a model to be run, and not a trace: a folder with config.json, a GGUF file, or a diffusion transformer alone.
+  static func isModel(_ path: String) -> Bool {
+    if FileStatus.exists(path + "/config.json") || GGUFFile.isAt(path) { return true }
+    return [".safetensors", ".pt", ".pth"].contains { path.hasSuffix($0) } && DenoisingModel.isAt(path)
+  }
 
   /// Folders inside each other that are looked through.
   private static let depthLimit = 5
