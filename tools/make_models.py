@@ -49,6 +49,8 @@ class Model:
     bias_spread: float = 0.15               # standard deviation of biases that steer selection only
     zero_centred_norms: bool = False
     omitted: str = ""                       # tensors of these names stay out of the file
+    stored: torch.dtype = torch.bfloat16
+    shard: str | None = None                # size of the files that transformers cuts the weights into
     gains: dict = field(default_factory=dict)   # end of a weight's name -> factor on its standard deviation
 
 
@@ -205,6 +207,8 @@ MODELS = {
     "mixtral": mixtral(num_local_experts=6, full=True),
     "mixtral-window": mixtral(num_hidden_layers=3, num_local_experts=4, sliding_window=6, head_dim=12, rope_parameters=ROPE),
     "olmoe": olmo("olmoe", norm_topk_prob=False, full=True),
+    "olmoe-f16": olmo("olmoe", norm_topk_prob=True, stored=torch.float16),
+    "olmoe-shards": olmo("olmoe", norm_topk_prob=False, stored=torch.float16, shard="24KB"),
     "olmoe-clip": olmo("olmoe", num_experts=6, norm_topk_prob=True, clip_qkv=0.5),
     "phimoe": row("phimoe", original_max_position_embeddings=64, intermediate_size=16, num_local_experts=8, num_experts_per_tok=2,
                   attention_bias=True, lm_head_bias=True, sliding_window=None, router_jitter_noise=0.01),
@@ -303,7 +307,7 @@ def write_model(folder, spec, seed):
     """The checkpoint alone: config.json and model.safetensors as transformers saves them."""
     config = transformers.AutoConfig.for_model(spec.model_type, **spec.settings)
     model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
-    fill(model, seed, spec).to(torch.bfloat16).save_pretrained(folder)
+    fill(model, seed, spec).to(spec.stored).save_pretrained(folder, **({"max_shard_size": spec.shard} if spec.shard else {}))
     if spec.omitted:
         tensors = load_file(folder / "model.safetensors")
         kept = {k: v for k, v in tensors.items() if not re.search(spec.omitted, k)}
@@ -329,8 +333,8 @@ def make(name, folder):
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
-        for file in ("config.json", "model.safetensors"):
-            shutil.copyfile(trial / file, folder / file)
+        for file in (trial / "config.json", *sorted(trial.glob("model*.safetensors*"))):
+            shutil.copyfile(file, folder / file.name)
         old = older_spelling(json.loads((trial / "config.json").read_text()))
         if old and reads_alike(trial, old, sequences, tensors):
             write_json(folder / "config_v4.json", old)

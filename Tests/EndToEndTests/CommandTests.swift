@@ -81,6 +81,19 @@ struct CommandTests {
     }
   }
 
+  @Test func anUnsupportedModelIsDescribedAndRefused() throws {
+    let folder = try TemporaryDirectory()
+    let sound = try #require(Fixtures.own("models/olmoe"))
+    for file in ["config.json", "model.safetensors"] {
+      try FileManager.default.copyItem(atPath: "\(sound)/\(file)", toPath: folder.file(file))
+    }
+    let config = try String(contentsOfFile: folder.file("config.json"), encoding: .utf8)
+    try folder.write(Data(config.replacingOccurrences(of: "\"olmoe\"", with: "\"olmoe9\"").utf8), to: "config.json")
+    let result = try Binary.run(["inspect", folder.path])
+    #expect(result.errors.contains("olmoe9, not supported") && result.errors.contains("parameters"), "\(result.errors)")
+    #expect(result.errors.contains("model_type") && result.status != 0 && result.output.isEmpty)
+  }
+
   private func pyTorch(_ name: String) throws -> String { try #require(Fixtures.own("pytorch/\(name).pt")) }
 
   @Test func tensorsOfATorchFileAreListed() throws {

@@ -51,7 +51,8 @@ struct ModelFixture: CustomTestStringConvertible, Sendable {
   /// A folder with this model's files, some of them left out.
   func linked(without left: Set<String> = []) throws -> TemporaryDirectory {
     let copy = try TemporaryDirectory()
-    for name in ["config.json", "model.safetensors"] where !left.contains(name) {
+    let weights = try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasPrefix("model") }
+    for name in ["config.json"] + weights where !left.contains(name) {
       try FileManager.default.createSymbolicLink(atPath: copy.file(name), withDestinationPath: file(name))
     }
     return copy

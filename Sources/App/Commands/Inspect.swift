@@ -30,9 +30,28 @@ struct Inspect: ParsableCommand {
       return StandardOutput.write(json ? tensors.json : tensors.text)
     }
     if timesteps { throw ValidationError("--timesteps: only models whose routers read the timestep have such a table") }
-    let model = try engine.open(model)
+    let model = try open()
     let facts = model.facts()
     StandardOutput.write(json ? Self.json(model, facts) : Self.text(model, facts))
+  }
+
+  /// Opens the model. One that is not supported is described as far as its headers go before the reason is thrown.
+  private func open() throws -> LanguageModel {
+    do { return try engine.open(model) } catch let error as ModelError where error.kind == .unsupported {
+      let name = model.split(separator: "/").last.map(String.init) ?? model
+      let listing = ModelListing([.init(name: name, path: model)])
+      if !json { StandardError.write(Self.unsupported(name, listing.rows[0].summary)) }
+      throw error
+    }
+  }
+
+  private static func unsupported(_ name: String, _ summary: ModelSummary?) -> String {
+    var table = TextTable([.left(""), .left("")])
+    table.rows.append(["model", name])
+    table.rows.append(["family", "\(summary?.family ?? "unknown"), not supported"])
+    if let parameters = summary?.parameters { table.rows.append(["parameters", Show.count(parameters)]) }
+    if let bytes = summary?.bytes { table.rows.append(["stored", "\(Show.bytes(bytes)), mostly \(summary?.stored ?? "–")"]) }
+    return table.text
   }
 
   /// What lies below a folder that is no checkpoint itself; nil for anything else.
@@ -52,6 +71,7 @@ struct Inspect: ParsableCommand {
     row("family", "\(model.family), supported")
     row("layers", "\(model.layerCount): \(facts.routedLayers) routed, \(facts.denseLayers) dense")
     for (policy, layers) in policies(of: model.routers) { row("router", "\(policy)  (\(layers))") }
+    row("shared", sharedExperts(of: model))
     row("router dtype", "\(facts.routerPrecision) weights, f32 arithmetic")
     row("parameters", "\(Show.count(facts.parameters)), \(Show.count(facts.activeParameters)) active per token")
     row("hidden size", "\(model.hiddenSize)")
@@ -64,9 +84,20 @@ struct Inspect: ParsableCommand {
     row("memory", "\(Show.bytes(facts.weightBytes)) mapped, \(Show.bytes(facts.cacheBytesPerToken)) of cache per token\(state)")
     row("tokenizer", tokenizer(model))
     for assumption in model.assumptions { row("assumed", assumption) }
+    for difference in model.llamaDifferences { row("llama.cpp", difference) }
     for name in facts.unusedTensors.prefix(5) { row("not used", name) }
     if facts.unusedTensors.count > 5 { row("", "and \(facts.unusedTensors.count - 5) more") }
     return table.text
+  }
+
+  /// Experts that every token takes: `2 a layer  (layers 1-26)`.
+  private static func sharedExperts(of model: LanguageModel) -> String {
+    var layers: [Int: [Int]] = [:]
+    for (router, count) in zip(model.routers, model.sharedExpertCounts) where count > 0 {
+      layers[count, default: []].append(router.id.layer.rawValue)
+    }
+    let parts = layers.sorted { $0.key < $1.key }.map { "\($0.key) a layer, always on  (layers \(LayerRanges.text($0.value)))" }
+    return parts.isEmpty ? "no shared experts" : parts.joined(separator: ", ")
   }
 
   /// Equal policies of a stack together: `softmax, top-2 of 16 …` with the layers that have it.
@@ -119,6 +150,8 @@ struct Inspect: ParsableCommand {
         writer.member("parameters", stored.parameters)
         writer.member("bytes", stored.bytes)
       }
+      writer.member("shared_experts", model.sharedExpertCounts)
+      writer.member("llama_cpp_differs", model.llamaDifferences)
       writer.member("tokenizer", tokenizer(model))
       writer.member("assumed") { writer in writer.object { for (key, value) in model.assumed { $0.member(key, value) } } }
       writer.member("unused_tensors", facts.unusedTensors)

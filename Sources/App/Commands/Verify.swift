@@ -27,6 +27,7 @@ struct Verify: ParsableCommand {
   func run() throws {
     let report: VerificationReport
     let family: String
+    var differences: [String] = []
     if let noise {
       let model = try engine.openDenoising(model)
       family = model.family
@@ -35,12 +36,14 @@ struct Verify: ParsableCommand {
     } else if let tokens {
       let model = try engine.open(model)
       family = model.family
+      differences = model.llamaDifferences
       report = try Verifier(model, threads: engine.threads).verify(
         TokensFile.read(tokens), against: SafetensorsFile(path: expected))
     } else {
       throw ValidationError("expected --tokens, or --noise for a model that denoises images")
     }
     StandardOutput.write(json ? Self.json(report, model: model, family: family) : table(report))
+    if !json { for difference in differences { StandardOutput.write("note: llama.cpp \(difference)\n") } }
     if !report.holds { throw ResultDiffers() }
   }
 

@@ -124,32 +124,7 @@ struct GGUFFamily: Sendable {
   /// `rope_scaling`; absent where the file scales nothing. A divisor for each frequency is a tensor in these files: two lists are
   /// longrope, and one is what Llama 3's rule amounts to, which longrope with two equal lists and no magnitude says too.
   private static func ropeScaling(_ extra: @escaping @Sendable (GGUFMetadata) -> [String] = { _ in [] }) -> Field {
-    Field(key: "rope_scaling", source: .metadata { try scaling($0, extra) })
-  }
-
-  private static func scaling(_ metadata: GGUFMetadata, _ extra: (GGUFMetadata) -> [String]) throws -> String? {
-    var members: [String] = []
-    func copy(_ keys: [(String, String)]) {
-      members += keys.compactMap { name, key in metadata.json("rope.scaling.\(key)").map { "\"\(name)\": \($0)" } }
-    }
-    let context = ("original_max_position_embeddings", "original_context_length")
-    var type = metadata["rope.scaling.type"]?.string
-    if let short = metadata.list("rope_factors_short.weight"), let long = metadata.list("rope_factors_long.weight") {
-      type = "longrope"
-      members = ["\"short_factor\": \(short)", "\"long_factor\": \(long)"]
-      copy([context, ("attention_factor", "attn_factor")])
-    } else if let divisors = metadata.list("rope_freqs.weight") {
-      type = "longrope"
-      let length = try metadata.required("context_length")
-      members = [
-        "\"short_factor\": \(divisors)", "\"long_factor\": \(divisors)", "\"original_max_position_embeddings\": \(length)",
-        "\"attention_factor\": 1.0",
-      ]
-    } else {
-      copy([("factor", "factor"), context, ("beta_fast", "yarn_beta_fast"), ("beta_slow", "yarn_beta_slow")])
-    }
-    guard let type, type != "none" else { return nil }
-    return "{" + (["\"type\": \(JSONValue.quoted(type))"] + members + extra(metadata)).joined(separator: ", ") + "}"
+    Field(key: "rope_scaling", source: .metadata { try $0.ropeScaling(extra) })
   }
 
   /// How many groups of experts there are, and how many a token may choose from, by the number of experts of a published checkpoint.
@@ -278,15 +253,14 @@ struct GGUFFamily: Sendable {
       architecture: "mellum", modelType: "mellum",
       fields: sizes.filter { !["rope_theta", "rope_scaling"].contains($0.key) } + [
         rms, headSize, experts("num_experts"), topK, expertWidth, attentionBias, copy("sliding_window", "attention.sliding_window"),
-        windows,
-        assume("norm_topk_prob", "true"),
+        windows, assume("norm_topk_prob", "true"),
         Field(
           key: "rope_parameters",
           source: .metadata { metadata in
             // Layers with a window turn by a base of their own, and are not stretched.
             let base = metadata.json("rope.freq_base") ?? "10000.0"
             let near = metadata.json("rope.freq_base_swa") ?? base
-            let far = try scaling(metadata) { _ in ["\"rope_theta\": \(base)"] } ?? "{\"rope_theta\": \(base)}"
+            let far = try metadata.ropeScaling { _ in ["\"rope_theta\": \(base)"] } ?? "{\"rope_theta\": \(base)}"
             return "{\"full_attention\": \(far), \"sliding_attention\": {\"rope_theta\": \(near)}}"
           }),
       ]),
