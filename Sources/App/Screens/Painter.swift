@@ -133,7 +133,10 @@ extension AppModel {
     var parts: [StyledText] = []
     if screen == .runs { return runsStatus }
     parts.append(screenStatus)
-    if let look, screen != .token { parts.append(StyledText("\(stepName(look.step)), \(timeName(look.step))  sample \(look.sample)")) }
+    // Where no panel says it.
+    if let look, screen == .specialization || screen == .uncertainty {
+      parts.append(StyledText("\(stepName(look.step)), \(timeName(look.step))  sample \(look.sample)"))
+    }
     if let filter { parts.append(StyledText("filter: \(filter.text)", .accent)) }
     if isLive {
       let done = layout.map { (buffer?.end ?? 0) / ($0.branchCount * $0.patchCount) } ?? buffer?.end ?? 0

@@ -36,7 +36,7 @@ extension AppModel {
   }
 
   var imageStatus: StyledText {
-    guard let buffer, let look, routers.indices.contains(router) else {
+    guard let buffer, look != nil, routers.indices.contains(router) else {
       return StyledText(engineNote.isEmpty ? "waiting for the first step" : engineNote)
     }
     if focused == 1, let row { return patchWords(row, buffer) }
@@ -46,7 +46,7 @@ extension AppModel {
     var text = "layer \(routers[router].id.layer) expert \(expert)"
     if let load = shape.load, load.indices.contains(expert), let ratio = shape.loadRatio {
       text += "  load \(Show.fixed(load[expert] * 100, 1)) %  \(Show.fixed(ratio[expert], 1)) × uniform"
-      text += "  \(shape.counts[expert]) of \(shape.assignments) picks of \(look.rows.count) patches"
+      text += "  \(shape.counts[expert]) of \(shape.assignments) picks"
     }
     return StyledText(text)
   }
@@ -126,7 +126,8 @@ extension Painter {
     return [
       StyledText(name, .strong) + StyledText(filled, .bar) + StyledText(rest, .dim),
       StyledText("\(guidance)\(branch)"),
-      StyledText("\(layout.sampler), \(layout.patchRows) × \(layout.patchColumns) patches", .dim),
+      StyledText(
+        layout.sampler + (layout.patchCount > 1 ? ", \(layout.patchRows) × \(layout.patchColumns) patches" : ", one decision a step"), .dim),
     ] + (model.isLive ? [StyledText("c chooses a class", .dim)] : [])
   }
 }
