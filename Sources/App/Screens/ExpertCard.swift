@@ -65,8 +65,10 @@ extension Painter {
     }
     let largest = work.byPatch.compactMap { $0 }.max() ?? 1
     panel(
-      4, StyledText("Expert \(model.expert) · when and where"),
-      footer: StyledText(layout.patchCount > 1 ? "map: 0 to \(Show.fixed(largest * 100, 0)) % of steps" : "")
+      4,
+      StyledText("Expert \(model.expert) · when and where")
+        + StyledText(work.share.map { " · \(Show.fixed($0 * 100, 0)) %" } ?? ""),
+      footer: StyledText(layout.patchCount > 1 ? "share of patches; map: 0 to \(Show.fixed(largest * 100, 0)) %" : "")
     ) { painter, area in
       let inner = area.dropping(left: 1)
       let last = String(layout.stepCount - 1)
@@ -77,11 +79,10 @@ extension Painter {
           + StyledText(" \(last)", .dim), in: inner)
       let known = work.byStep.enumerated().compactMap { step, share in share.map { (step, $0) } }
       if let most = known.max(by: { $0.1 < $1.1 }), let least = known.min(by: { $0.1 < $1.1 }) {
-        let all = work.share.map { "; \(Show.fixed($0 * 100, 1)) % of choices" } ?? ""
         painter.line(
           1,
           StyledText(
-            "\(Show.fixed(most.1 * 100, 0)) % of patches at \(most.0), \(Show.fixed(least.1 * 100, 0)) % at \(least.0)" + all), in: inner)
+            "\(Show.fixed(most.1 * 100, 0)) % at step \(most.0), \(Show.fixed(least.1 * 100, 0)) % at \(least.0)"), in: inner)
       }
       guard layout.patchCount > 1 else {
         painter.explain("There are no patches: this model decides once a step for the whole image.", in: area.dropping(top: 3))

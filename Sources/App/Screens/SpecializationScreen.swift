@@ -278,8 +278,8 @@ extension Painter {
   /// What the null leaves as it is.
   private var nullWords: String {
     switch model.special.facet {
-    case .step: "null: steps shifted round, each group of samples by itself"
-    case .patch, .patchRow, .patchColumn: "null: patches shifted round the edges, by groups of samples"
+    case .step: "null: steps shifted, group by group"
+    case .patch, .patchRow, .patchColumn: "null: patches shifted, group by group"
     case .position: "null: places shifted inside each text"
     default: "null: labels dealt out anew over \(model.sequenceWord)s"
     }
