@@ -68,7 +68,7 @@ extension Painter {
       4,
       StyledText("Expert \(model.expert) · when and where")
         + StyledText(work.share.map { " · \(Show.fixed($0 * 100, 0)) %" } ?? ""),
-      footer: StyledText(layout.patchCount > 1 ? "share of patches; map: 0 to \(Show.fixed(largest * 100, 0)) %" : "")
+      footer: StyledText(layout.patchCount > 1 ? "patches · map 0 to \(Show.fixed(largest * 100, 0)) %" : "")
     ) { painter, area in
       let inner = area.dropping(left: 1)
       let last = String(layout.stepCount - 1)

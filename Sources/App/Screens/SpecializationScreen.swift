@@ -76,7 +76,9 @@ extension AppModel {
     guard let buffer else { return "" }
     var text = StyledText("layer \(routers.indices.contains(router) ? routers[router].id.layer.description : "–")")
     if let study, special.resultFacet == special.facet, cell < study.cells.count {
-      let name = study.cells[cell].name
+      // The number of a step or a row says nothing without its axis.
+      let prefix = special.facet.map { $0.isDenoising ? $0.name + " " : "" } ?? ""
+      let name = prefix + study.cells[cell].name
       text += StyledText("  expert \(expert) × \(name)")
       if let entry = study.enrichment.first(where: { $0.expert.rawValue == expert && $0.cell == cell }) {
         text += StyledText(
