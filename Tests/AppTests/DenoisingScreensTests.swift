@@ -113,6 +113,7 @@ struct DenoisingScreensTests {
     #expect(classes("all")?.classIndex == 0)
     // Six images were begun: the next seed has not been used.
     #expect(classes("circle")?.seed == 6)
+    #expect(model.log.last?.twin == "moetop run MODEL --class 'circle' --images 1 --seed 6 --steps 10 --cfg 1.5")
     #expect(classes("dragon") == nil && model.message?.role == .warning)
     _ = effects(&model, "c")
     #expect(model.overlay != nil)

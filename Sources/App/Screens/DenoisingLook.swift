@@ -187,6 +187,9 @@ extension AppModel {
 
   // MARK: - Classes
 
+  /// Seed of the image that is begun next.
+  var nextSeed: UInt64 { sampling.seed &+ UInt64(buffer?.sequences.count ?? 0) }
+
   /// Makes images of one class, by name, the start of a name or number; of each in turn with `all`.
   mutating func make(classNamed text: String) -> [Effect] {
     guard let images else { return [] }
@@ -197,7 +200,7 @@ extension AppModel {
       ? Array(names.indices)
       : (names.firstIndex { $0.lowercased() == folded } ?? Int(text).flatMap { names.indices.contains($0) ? $0 : nil }
         ?? names.firstIndex { $0.lowercased().hasPrefix(folded) }).map { [$0] } ?? []
-    guard let feed = ClassFeed(found, seed: sampling.seed &+ UInt64(buffer?.sequences.count ?? 0)) else {
+    guard let feed = ClassFeed(found, seed: nextSeed) else {
       return missing("a class: a name, 0 to \(names.count - 1), or all; found \(text)")
     }
     (isPaused, selected) = (false, nil)

@@ -178,7 +178,9 @@ extension AppModel {
     case .open: return argument.isEmpty ? "moetop models" : "moetop ui \(argument)"
     case .prompt where !argument.isEmpty: return "moetop run \(modelPath ?? "MODEL") -p \(quoted(argument)) --temperature 0.8"
     case .imageClass where !argument.isEmpty:
-      return "moetop run \(modelPath ?? "MODEL") --class \(quoted(argument)) --images 1 --seed \(sampling.seed)"
+      guard argument != "all" else { return nil }
+      let settings = layout.map { " --steps \($0.stepCount) --cfg \($0.guidanceScale)" } ?? ""
+      return "moetop run \(modelPath ?? "MODEL") --class \(quoted(argument)) --images 1 --seed \(nextSeed)\(settings)"
     case .read: return "moetop run \(modelPath ?? "MODEL") -f \(argument)"
     case .export where !argument.isEmpty: return "moetop analyze \(run) --metric \(metricCommand) --format csv"
     case .tag where !argument.isEmpty: return "moetop runs tag RUN \(argument)"
