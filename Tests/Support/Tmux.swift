@@ -12,7 +12,7 @@ public final class TmuxSession {
   /// - Parameter command: run by `sh -c` in a window of that size.
   public init(columns: Int, rows: Int, command: String, environment: [String: String] = [:]) throws {
     let settings = environment.map { "\($0.key)='\($0.value)'" }.joined(separator: " ")
-    try tmux(["-f", "/dev/null", "new-session", "-d", "-x", "\(columns)", "-y", "\(rows)", "env \(settings) sh -c '\(command)'; sleep 600"])
+    try tmux(["-f", "/dev/null", "new-session", "-d", "-x", "\(columns)", "-y", "\(rows)", "env \(settings) sh -c '\(command)'; sleep 120"])
   }
 
   deinit { _ = try? tmux(["kill-server"]) }
@@ -45,6 +45,8 @@ public final class TmuxSession {
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
     posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
     posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+    // The server outlives this call: a pipe that it inherited from a test beside this one would stay open as long as it lives.
+    for descriptor in 3..<Int32(512) { posix_spawn_file_actions_addclose(&actions, descriptor) }
     // A signal ignored by whoever runs the tests would stay ignored in the program: ^Z among them.
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)
