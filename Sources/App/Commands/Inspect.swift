@@ -144,12 +144,7 @@ struct Inspect: ParsableCommand {
       writer.member("state_bytes", facts.stateBytes)
       writer.member("router_precision", facts.routerPrecision)
       writer.routers(model.routers) { $0.member("selection_score", $1.spec.selectionScoreUnit) }
-      writer.objects("stored", facts.stored) { writer, stored in
-        writer.member("type", stored.type)
-        writer.member("tensors", stored.tensors)
-        writer.member("parameters", stored.parameters)
-        writer.member("bytes", stored.bytes)
-      }
+      writer.stored(facts.stored)
       writer.member("shared_experts", model.sharedExpertCounts)
       writer.member("llama_cpp_differs", model.llamaDifferences)
       writer.member("tokenizer", tokenizer(model))

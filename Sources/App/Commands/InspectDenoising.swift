@@ -65,12 +65,7 @@ struct DenoisingInspection {
       writer.member("weight_bytes", facts.weightBytes)
       writer.member("router_precision", facts.routerPrecision)
       writer.routers(model.routers) { $0.member("selection_score", $1.spec.selectionScoreUnit) }
-      writer.objects("stored", facts.stored) { writer, stored in
-        writer.member("type", stored.type)
-        writer.member("tensors", stored.tensors)
-        writer.member("parameters", stored.parameters)
-        writer.member("bytes", stored.bytes)
-      }
+      writer.stored(facts.stored)
       writer.member("assumed") { writer in writer.object { for (key, value) in model.assumed { $0.member(key, value) } } }
       writer.member("unused_tensors", facts.unusedTensors)
     }

@@ -184,11 +184,7 @@ struct DenoisingResult {
       let isLikeness = output.hasSuffix(".png") && !model.worksOnPixels
       lines.append("images   \(output)" + (isLikeness ? "  (a linear likeness of the latents, not decoded)" : ""))
     }
-    if let trace {
-      lines.append("run \(trace.run)    \(trace.file)#\(trace.run)  \(trace.sizeText)")
-      lines.append("checks   \(trace.checksText)")
-      lines.append("next     moetop analyze \(trace.file)#\(trace.run)")
-    }
+    if let trace { lines += trace.lines }
     return lines.joined(separator: "\n") + "\n"
   }
 

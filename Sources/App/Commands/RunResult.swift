@@ -99,11 +99,7 @@ struct RunResult {
       lines.append(
         "loss     \(Show.fixed(loss, 4)) nat per token, \(Show.grouped(sequences.reduce(0) { $0 + $1.score.scoredTokens })) tokens")
     }
-    if let trace {
-      lines.append("run \(trace.run)    \(trace.file)#\(trace.run)  \(trace.sizeText)")
-      lines.append("checks   \(trace.checksText)")
-      lines.append("next     moetop analyze \(trace.file)#\(trace.run)")
-    }
+    if let trace { lines += trace.lines }
     return lines.joined(separator: "\n") + "\n"
   }
 

@@ -30,6 +30,11 @@ struct TraceSummary {
     return "\(held) held, \(failed) failed" + (rest > 0 ? ", \(rest) not applicable" : "")
   }
 
+  /// For people: where the run lies, what its checks say, what to do next.
+  var lines: [String] {
+    ["run \(run)    \(file)#\(run)  \(sizeText)", "checks   \(checksText)", "next     moetop analyze \(file)#\(run)"]
+  }
+
   func write(to writer: inout JSONWriter) {
     writer.member("trace", file)
     writer.member("run", run)

@@ -1,6 +1,7 @@
 // Shapes that several commands print as JSON, spelt once.
 
 import Formats
+import Model
 import Routing
 
 extension JSONWriter {
@@ -28,6 +29,16 @@ extension JSONWriter {
       writer.member("name", check.name)
       writer.member("outcome", check.outcome.rawValue)
       writer.member("detail", check.detail)
+    }
+  }
+
+  /// What is stored, by element type.
+  mutating func stored(_ types: [ModelFacts.Stored]) {
+    objects("stored", types) { writer, stored in
+      writer.member("type", stored.type)
+      writer.member("tensors", stored.tensors)
+      writer.member("parameters", stored.parameters)
+      writer.member("bytes", stored.bytes)
     }
   }
 }
