@@ -18,23 +18,6 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 KINDS = ("router_logits", "weights", "hidden", "logits")
 
-# Where llama.cpp's graph or converter is known to route otherwise than the model's definition; moetop follows the model.
-LLAMA_CPP = {
-    "deepseek_v2": "scores groups by their two best experts (the rule of V3), the model by the best one: other experts with "
-                   "`group_limited_greedy`",
-    "gpt_oss": "rounds the range of yarn frequencies, which the model forbids (`truncate: false`): other logits",
-    "granitemoehybrid": "never encodes positions in files with state space layers, whatever `position_embedding_type` says",
-    "llama4_text": "has attention chunks, temperature and the layers without positions as constants, whatever the configuration says",
-    "mixtral": "ignores `sliding_window`",
-    "olmoe": "never renormalises, whatever `norm_topk_prob` says",
-    "minimax": "turns the first `rotary_dim` elements of a head, as the model's own code and moetop do; transformers has no such field and "
-               "turns whole heads",
-    "phimoe": "takes a softmax and renormalises where the model draws by sparsemixer: other weights",
-    "qwen2_moe": "never renormalises, whatever `norm_topk_prob` says; dense blocks are not converted",
-    "qwen3_moe": "always renormalises, whatever `norm_topk_prob` says; dense blocks are not converted",
-    "lfm2_moe": "always renormalises, whatever `norm_topk_prob` says",
-}
-
 HEAD = """# Models
 
 What is run, and how far it is from transformers 5.23 in float32 on the models of `Tests/Fixtures/models` (random, tiny, made by
@@ -161,7 +144,7 @@ def row(moetop, folder):
         decisions += " **differs**"
     numbers = ["" if e is None else "0" if e == 0 else f"{e:.0e}" for e in errors.values()]
     cells = [f"`{family}`", folder.name, "; ".join(policies), str(len(inspected["routers"])), decisions, *numbers]
-    return family, verified["holds"], "| " + " | ".join(cells) + " |"
+    return family, verified["holds"], "| " + " | ".join(cells) + " |", inspected["llama_cpp_differs"]
 
 
 def main():
@@ -178,8 +161,9 @@ def main():
         for path in sorted(parent.glob("*/expected.safetensors")) if any(path.parent.glob("model*.safetensors"))
     ]
     rows.sort(key=lambda r: r[0])
-    families = {family for family, _, _ in rows}
-    notes = [f"| `{family}` | {note} |" for family, note in sorted(LLAMA_CPP.items()) if family in families]
+    families = {r[0] for r in rows}
+    # `moetop inspect` says it of each model; the page lists each family's sentences once.
+    notes = list(dict.fromkeys(f"| `{r[0]}` | {difference} |" for r in rows for difference in r[3]))
     files = [gguf_row(moetop, path) for path in sorted(args.gguf.glob("*/gguf/*.gguf"))] + list(converted_rows(moetop)) if args.gguf else []
     names = "\n".join(f"| `{family}` | {name if name == NONE else f'`{name}`'} |" for family, name in sorted(ARCHITECTURES.items()))
     table = "\n".join(line for _, line in files) if args.gguf else kept_table(args.output)

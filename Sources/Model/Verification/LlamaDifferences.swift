@@ -42,6 +42,13 @@ private struct LlamaDifference: Sendable {
       families: ["mixtral"], applies: { $0.attentions.contains { $0.window != nil } },
       words: "ignores the sliding window of this family: other hidden states beyond it"),
     LlamaDifference(
+      families: ["granitemoehybrid"],
+      applies: { model in
+        model.attentions.contains { $0.rotary != nil }
+          && model.plan.decoder.blocks.contains { $0.sublayers.contains { $0.operation is StateSpacePlan } }
+      },
+      words: "never encodes positions in files with state space layers: other hidden states"),
+    LlamaDifference(
       families: ["llama4_text"],
       applies: { model in
         model.attentions.contains { attention in
