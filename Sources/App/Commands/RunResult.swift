@@ -54,7 +54,7 @@ struct RunResult {
     for (index, input) in inputs.enumerated() where Interruption.signal == nil {
       let start = steadyClock()
       let generator = try Generator(
-        forward, prompt: input, sampling: sampling, sink: sink, sequence: index, firstToken: row)
+        forward, prompt: input, sampling: sampling, maxTokens: maxTokens, sink: sink, sequence: index, firstToken: row)
       prefill.tokens += input.tokens.count
       prefill.seconds += steadyClock() - start
       let begin = steadyClock()

@@ -63,8 +63,8 @@ final class TextWork: EngineWork {
     let tokens = Array(try tokenizer.encode(request.text, addSpecialTokens: true).prefix(limit))
     announce(request.description)
     let generator = try Generator(
-      forward, prompt: TokenSequence(request.description, tokens: tokens), sampling: request.sampling, sink: stream,
-      sequence: sequenceCount, firstToken: tokenCount)
+      forward, prompt: TokenSequence(request.description, tokens: tokens), sampling: request.sampling, maxTokens: request.maxTokens,
+      sink: stream, sequence: sequenceCount, firstToken: tokenCount)
     sequenceCount += 1
     tokenCount = generator.tokenCount
     if let draw = generator.next { stream.note(draw) }

@@ -16,12 +16,13 @@ public final class Generator {
   /// Prefills the prompt.
   ///
   /// - Parameters:
+  ///   - maxTokens: how many may follow; room for so many is made at once, so that nothing is copied on the way.
   ///   - sequence: index of the sequence in the run.
   ///   - firstToken: row of the prompt's first token in the run.
   /// - Throws: `ModelError` for a bad prompt; what the sink throws.
   public init(
-    _ forward: ForwardPass, prompt: TokenSequence, sampling: SamplingSettings, sink: (any RoutingSink)?, sequence: Int = 0,
-    firstToken: Int = 0
+    _ forward: ForwardPass, prompt: TokenSequence, sampling: SamplingSettings, maxTokens: Int = 0, sink: (any RoutingSink)?,
+    sequence: Int = 0, firstToken: Int = 0
   ) throws {
     try sampling.validate()
     try forward.model.check(prompt)
@@ -35,7 +36,7 @@ public final class Generator {
     name = prompt.description.name
     sampler = Sampler(sampling)
     fed = firstToken
-    forward.reset(length: prompt.tokens.count)
+    forward.reset(length: prompt.tokens.count, following: maxTokens)
     var scorer = TokenScorer()
     for start in stride(from: 0, to: prompt.tokens.count, by: forward.passLimit) {
       let end = min(start + forward.passLimit, prompt.tokens.count)

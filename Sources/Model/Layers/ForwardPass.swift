@@ -41,6 +41,8 @@ public final class ForwardPass {
   /// `[encoder tokens, hiddenSize]`: what the encoder made of the sequence.
   private let encoded: GrowingBuffer
   private let logitBuffer: GrowingBuffer
+  /// Tokens the sequence at hand is known to have in the end.
+  private var expected = 0
   /// Tokens of the last pass.
   private var lastCount = 0
   /// Blocks have forgotten the sequence, or did not all see its last tokens.
@@ -75,9 +77,12 @@ public final class ForwardPass {
 
   /// Forgets the sequence.
   ///
-  /// - Parameter length: tokens the next sequence is known to have. Few models look at it: their positions are encoded in another
-  ///   way beyond the context they were first trained for.
-  public func reset(length: Int = 0) {
+  /// - Parameters:
+  ///   - length: tokens the next sequence is known to have. Few models look at it: their positions are encoded in another way beyond
+  ///     the context they were first trained for.
+  ///   - following: tokens that may come after them. Room for these (at most 4,096 at first) is made with the first.
+  public func reset(length: Int = 0, following: Int = 0) {
+    expected = min(length + min(following, 4096), plan.contextLength)
     position = 0
     lastCount = 0
     isOver = false
@@ -174,7 +179,7 @@ public final class ForwardPass {
     positions: Range<Int>, step: Int, isLast: Bool, firstToken: Int, demand: RoutingDemand?,
     betweenSteps: (Double) throws -> Void, afterBlock: (Int) -> Void = { _ in }
   ) rethrows -> [RoutingBatch] {
-    (pass.end, pass.demand, pass.probe, pass.batches) = (positions.upperBound, demand, probe, [])
+    (pass.end, pass.demand, pass.probe, pass.batches) = (max(positions.upperBound, expected), demand, probe, [])
     for (index, block) in blocks.enumerated() {
       let first = pass.batches.count
       for start in stride(from: 0, to: positions.count, by: step) {

@@ -58,7 +58,7 @@ final class Pass {
   var count = 0
   var position = 0
   var firstToken = 0
-  /// Position behind the last token of the pass: so many a state will hold when all its steps are done.
+  /// Position behind the last token that is known to come: so many a state will hold.
   var end = 0
   /// `[count, hiddenSize]`: what the operation reads.
   var x: UnsafeMutablePointer<Float>
