@@ -1,6 +1,6 @@
 """A GGUF file of a model folder, laid out as llama.cpp's converter lays it out: Tests/Fixtures/gguf/NAME.gguf.
 
-usage: make_gguf.py NAME ... [--models Tests/Fixtures/models] [-o Tests/Fixtures/gguf]
+usage: make_gguf.py NAME ... [--models Tests/Fixtures/models] [-o Tests/Fixtures/gguf] [--tensors-per-file N]
 
 For families whose files no other fixture has. Tensor names are those of gguf-py's own table; what a converter does beyond renaming is
 written here (from conversion/ of llama.cpp): experts stacked, stacks with inputs as rows turned, fused halves taken apart, rows of query and key heads paired where the
@@ -217,10 +217,10 @@ FAMILIES = {
 }
 
 
-def write(folder, path):
+def write(folder, path, tensors_per_file):
     config = json.loads((folder / "config.json").read_text())
     architecture, table, convert = FAMILIES[config["model_type"]]
-    writer = gguf.GGUFWriter(path, architecture)
+    writer = gguf.GGUFWriter(path, architecture, split_max_tensors=tensors_per_file)
     names = gguf.get_tensor_name_map(table, config["num_hidden_layers"])
     tensors = load_file(folder / "model.safetensors")
     if config["tie_word_embeddings"]:
@@ -237,7 +237,8 @@ def write(folder, path):
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    print(f"{path}: {path.stat().st_size} bytes")
+    for written in sorted(path.parent.glob(f"{path.stem}*.gguf")):
+        print(f"{written}: {written.stat().st_size} bytes")
 
 
 def main():
@@ -245,9 +246,10 @@ def main():
     parser.add_argument("names", nargs="+", metavar="NAME")
     parser.add_argument("--models", type=Path, default=ROOT / "Tests/Fixtures/models")
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "Tests/Fixtures/gguf")
+    parser.add_argument("--tensors-per-file", type=int, default=0, metavar="N", help="NAME-00001-of-..., as gguf-split cuts them; 0: one file")
     args = parser.parse_args()
     for name in args.names:
-        write(args.models / name, args.output / f"{name}.gguf")
+        write(args.models / name, args.output / f"{name}.gguf", args.tensors_per_file)
 
 
 if __name__ == "__main__":

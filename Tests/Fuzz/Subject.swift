@@ -128,6 +128,8 @@ final class Specimen {
       try Shards.write(folder + "/model.safetensors", to: directory)
     case .tokenizer where name != "vocab.gguf":
       companions = ["tokenizer.json", "tokenizer_config.json"].filter { $0 != name && FileStatus.exists("\(folder)/\($0)") }
+    case .gguf where name.contains("-of-"):
+      companions = try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0 != name && $0.hasSuffix(".gguf") }
     case .tensors, .json, .gguf, .pickle, .tokenizer: break
     }
     for companion in companions {

@@ -83,6 +83,15 @@ struct GGUFParityTests {
     #expect(model.facts().unusedTensors.isEmpty, "\(model.facts().unusedTensors)")
   }
 
+  /// Cut in four, as large downloads are; each part may be named.
+  @Test(arguments: 1...4) func equalsTheFolderInParts(_ part: Int) throws {
+    let fixture = try #require(ModelFixture.named("mellum").first)
+    let file = try #require(Fixtures.own("gguf/split/mellum-0000\(part)-of-00004.gguf"))
+    let report = try Verifier(LanguageModel(path: file), threads: 1)
+      .verify(fixture.sequences(), against: SafetensorsFile(path: fixture.file("expected.safetensors")))
+    #expect(report.holds && report.decisions > 0 && report.equalDecisions == report.decisions)
+  }
+
   /// docs/models.md says of every family by which architecture it comes, or that it does not.
   @Test func thePageSaysWhatComesAsGGUF() throws {
     let page = try String(contentsOfFile: Fixtures.root + "/docs/models.md", encoding: .utf8)
