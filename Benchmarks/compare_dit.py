@@ -4,8 +4,8 @@ usage: compare_dit.py --moetop BIN MODEL [MODEL ...] [--threads 2] [--samples 1]
 
 A step is one guided evaluation of one sample: both branches of the model and the step of rectified flow. moetop records every decision into a trace
 while it runs; PyTorch records nothing and has its fastest grouping of experts (peer_dit.py). Rounds alternate between the two. Beside the speed stand
-the multiply-adds of the model's own products (attention, experts that were chosen, shared experts) over what torch's large f32 product reaches here
-with the same threads, measured in the same run: a yardstick, not the machine's ceiling, which lies higher. Prints JSON.
+the multiply-adds of the model's own products (attention, experts that were chosen, shared experts), and their share of what the machine can do at all
+with the same threads (ceiling.c) and of what torch's large f32 product reaches, both measured in the same run. Prints JSON.
 """
 import argparse
 import json
@@ -29,6 +29,13 @@ def torch_product(size=2048, rounds=5):
         a @ b
         best = max(best, size**3 / (time.perf_counter() - began))
     return best
+
+
+def ceiling(threads):
+    """f32 multiply-adds a second that the machine's units can do."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["cc", "-O3", "-march=native", "-ffp-contract=fast", "-pthread", Path(__file__).parent / "ceiling.c", "-o", f"{folder}/ceiling"], check=True)
+        return float(subprocess.run([f"{folder}/ceiling", str(threads)], check=True, capture_output=True, text=True).stdout) * 0.5e9
 
 
 def multiply_adds(config):
@@ -58,12 +65,13 @@ def compare(arguments, model):
     for _ in range(arguments.rounds):
         ours.append(moetop_speed(arguments, str(model)))
         theirs.append(arguments.samples * peer_dit.speed(peer, arguments.samples, arguments.steps, way))
-    top = torch_product()
+    top, product = ceiling(arguments.threads), torch_product()
     work = multiply_adds(json.loads((Path(model) / "config.json").read_text()))
     middle = statistics.median(ours)
     return dict(
         model=Path(model).name, moetop=middle, pytorch=statistics.median(theirs), ratio=middle / statistics.median(theirs), experts=way,
-        moetop_rounds=ours, pytorch_rounds=theirs, gigaflops=2e-9 * work * middle, torch_product_gigaflops=2e-9 * top, share_of_torch_product=work * middle / top)
+        moetop_rounds=ours, pytorch_rounds=theirs, gigaflops=2e-9 * work * middle, ceiling_gigaflops=2e-9 * top,
+        share_of_ceiling=work * middle / top, torch_product_gigaflops=2e-9 * product, share_of_torch_product=work * middle / product)
 
 
 def main():
