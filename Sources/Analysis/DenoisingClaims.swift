@@ -50,8 +50,8 @@ public enum DenoisingClaim: String, CaseIterable, Sendable, Encodable {
         + "preferred by the rule of position and step stands beside it."
     case .deeperMoreDispersed:
       "Spearman's rank correlation of depth with the layer's effect I(expert; patch). Holds when it is below 0 with its whole interval and "
-        + "a random order of the layers falls as much with probability p <= 0.05. Does not hold when p > 0.05 and the whole interval lies "
-        + "above the correlation that would reach p = 0.05. Fewer than 4 layers are undecided."
+        + "a random order of the layers falls as much with probability p <= 0.05. Does not hold when the whole interval lies at 0 or above. "
+        + "A fall that chance would give as often (few layers do so easily), and fewer than 4 layers, are undecided."
     case .earlyConcentrated:
       "Contrast: normalised entropy of use (0 one expert, 1 all alike), mean over the last three fifths of the steps minus mean over the "
         + "first fifth, mean over layers. Holds when the whole interval lies above 0.02 and p <= 0.05 under circular shifts; does not hold "
@@ -324,7 +324,7 @@ struct ClaimJudge {
     var verdict = Verdict.undecided
     if let interval {
       if interval.high < 0 && p <= Self.level { verdict = .holds }
-      if interval.low > limit && p > Self.level { verdict = .doesNotHold }
+      if interval.low >= 0 { verdict = .doesNotHold }
     }
     return judged(
       verdict,

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import dit_model  # noqa: E402
@@ -23,6 +24,30 @@ from train_dit import draw  # noqa: E402
 from train_lm.muon import Muon  # noqa: E402
 
 SHAPE = dict(size=32, patch=4, channels=3, width=96, depth=6, heads=6, experts=8, top_k=2, shared=2, classes=len(draw.CLASSES))
+
+
+@torch.compile(dynamic=True)
+def gated(gate, up):
+    return F.silu(gate) * up
+
+
+@torch.compile(dynamic=True)
+def gated_backward(gate, up, slope):
+    share = torch.sigmoid(gate)
+    return slope * up * (share + gate * share * (1 - share)), slope * gate * share
+
+
+class Gated(torch.autograd.Function):
+    """silu(gate) * up in one pass over memory each way: a seventh of a training step."""
+
+    @staticmethod
+    def forward(context, gate, up):
+        context.save_for_backward(gate, up)
+        return gated(gate, up)
+
+    @staticmethod
+    def backward(context, slope):
+        return gated_backward(*context.saved_tensors, slope)
 
 
 def rate(step, arguments):
@@ -63,6 +88,8 @@ def main():
     torch.manual_seed(7)
     arguments.out.mkdir(parents=True, exist_ok=True)
 
+    dit_model.SwiGLU.forward = lambda self, x: self.down_proj(Gated.apply(self.gate_proj(x), self.up_proj(x)))
+    dit_model.modulate = torch.compile(dit_model.modulate, dynamic=False)
     model = dit_model.DiTMoE(**SHAPE)
     dit_model.start_training(model)
     average = copy.deepcopy(model).eval().requires_grad_(False)

@@ -27,6 +27,13 @@ func wallClock() -> Double {
   return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
 }
 
+/// Processor time of the calling thread so far.
+func threadTime() -> Duration {
+  var now = timespec()
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now)
+  return .seconds(Int64(now.tv_sec)) + .nanoseconds(Int64(now.tv_nsec))
+}
+
 /// Seconds on a clock that never jumps.
 func steadyClock() -> Double {
   var now = timespec()

@@ -51,9 +51,9 @@ public struct Color: Hashable, Sendable {
     case 0..<16:
       return named[Int(index)]
     case 16..<232:
-      let steps: [UInt32] = [0, 95, 135, 175, 215, 255]
-      let place = Int(index) - 16
-      return steps[place / 36] << 16 | steps[place / 6 % 6] << 8 | steps[place % 6]
+      func level(_ step: UInt32) -> UInt32 { step == 0 ? 0 : 55 + 40 * step }
+      let place = UInt32(index) - 16
+      return level(place / 36) << 16 | level(place / 6 % 6) << 8 | level(place % 6)
     default:
       let grey = UInt32(index) * 10 - 2312
       return grey << 16 | grey << 8 | grey

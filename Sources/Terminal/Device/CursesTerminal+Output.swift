@@ -26,6 +26,7 @@ extension CursesTerminal {
     let runs = canvas.runs(from: shown)
     guard mustClear || !runs.isEmpty || place != shownCursor else { return false }
 
+    looks.removeAll(keepingCapacity: true)
     let bytes = caught {
       if mustClear {
         werase(window)
@@ -109,7 +110,15 @@ extension CursesTerminal {
     moetop_address(cursesOutput, Int32(run.row), column)
   }
 
+  /// Asked of ncurses once a frame: it looks pairs up in a tree, and may give a pair to other colours later.
   private func attributes(of style: Style) -> (attr_t, Int32) {
+    if let known = looks[style] { return known }
+    let found = attributesAsked(of: style)
+    looks[style] = found
+    return found
+  }
+
+  private func attributesAsked(of style: Style) -> (attr_t, Int32) {
     var attributes: attr_t = 0
     if style.attributes.contains(.bold) { attributes |= moetop_bold }
     if style.attributes.contains(.dim) { attributes |= moetop_dim }

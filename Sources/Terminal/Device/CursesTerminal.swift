@@ -57,6 +57,8 @@ public final class CursesTerminal: TerminalDevice {
   /// What the terminal shows, as far as we know.
   var shown: CellBuffer
   var shownCursor: Point?
+  /// Of the frame at hand.
+  var looks: [Style: (attr_t, Int32)] = [:]
   var mustClear = true
   var queue: [InputEvent] = []
   var mouse = MouseDecoder()

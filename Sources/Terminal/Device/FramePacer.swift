@@ -4,7 +4,7 @@
 /// Decides for each turn of a run loop whether to draw now or how long to wait.
 public struct FramePacer: Hashable, Sendable {
   /// Share of the time that frames may take while nobody presses a key.
-  public static let budget = 0.03
+  public static let budget = 0.1
   /// However dear frames are, two a second are drawn.
   public static let longestInterval = Duration.milliseconds(500)
 
@@ -36,12 +36,13 @@ public struct FramePacer: Hashable, Sendable {
   /// True when a frame is due now; the caller then draws it and reports its cost.
   public mutating func take(now: ContinuousClock.Instant) -> Bool {
     guard isDirty, wait(now: now) == .zero else { return false }
+    // A little late is no reason to be late again: the next one comes when it would have come.
+    if let due = last.map({ $0 + (isUrgent ? interval : pause) }), now - due < interval { last = due } else { last = now }
     (isDirty, isUrgent) = (false, false)
-    last = now
     return true
   }
 
-  /// What the work for the last frame took, events included; smoothed, so that one slow frame does not stop the picture.
+  /// What the last frame took to draw, in processor time: waiting for a core or a slow line takes nothing from others. Smoothed, so that one slow frame does not stop the picture.
   public mutating func spent(_ duration: Duration) {
     cost = cost == .zero ? duration : (cost * 3 + duration) / 4
   }

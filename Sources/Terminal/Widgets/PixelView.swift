@@ -98,8 +98,11 @@ extension Color {
     let grey = UInt8(232 + min(23, mean < 8 ? 0 : (mean - 3) / 10))
     func distance(_ index: UInt8) -> Int {
       let other = Color.xterm(index)
-      let parts = [16, 8, 0].map { Int(rgb >> $0 & 0xFF) - Int(other >> $0 & 0xFF) }
-      return parts.reduce(0) { $0 + $1 * $1 }
+      func square(_ shift: UInt32) -> Int {
+        let difference = Int(rgb >> shift & 0xFF) - Int(other >> shift & 0xFF)
+        return difference * difference
+      }
+      return square(16) + square(8) + square(0)
     }
     return .indexed(distance(grey) < distance(cube) ? grey : cube)
   }
