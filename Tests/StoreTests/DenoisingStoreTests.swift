@@ -181,8 +181,27 @@ import Testing
     #expect(lines[4 * 12].hasSuffix(",denoise,,,,3,0.25,1,1,2"), "\(lines[4 * 12])")
   }
 
+  @Test func linesOfDecisionsSayTheirPlace() throws {
+    try record(.ids)
+    let trace = try TraceReader(file: file)
+    func lines(_ format: TraceExport.Format) throws -> [Substring] {
+      var text: [UInt8] = []
+      try TraceExport(trace: trace, run: try trace.run(.latest)).write(.routing, as: format, to: .stream { text += $0 })
+      return String(decoding: text, as: UTF8.self).split(separator: "\n")
+    }
+    let rows = try lines(.csv)
+    #expect(rows[0].hasSuffix(",top_k_mass,step,timestep,branch,patch_row,patch_column"))
+    // Two routers with two experts each: four lines a row.
+    #expect(rows[4 * 4 * 12].hasSuffix(",3,0.25,1,1,2"), "\(rows[4 * 4 * 12])")
+    let last = try lines(.jsonl)[2 * 4 * 12 - 1]
+    #expect(last.contains(#""step":3,"timestep":0.25,"branch":1,"patch_row":1,"patch_column":2,"experts":"#), "\(last)")
+    #expect(try trace.run(.latest).storedBytes > 0)
+  }
+
   @Test func exportsOfCounts() throws {
     let counts = try folded(try record(.counts), branch: 0)
+    // By router and branch: 64 groups of (4 steps + 6 patches) of 5 experts, their weights, and 70 samples.
+    #expect(try TraceReader(file: file).run(.latest).storedBytes == 2 * 2 * (64 * 10 * 5 * 4 + 10 * 5 * 8 + 70 * 5 * 8))
     let export = try export()
     #expect(
       Set(export.tensors.map(\.name)) == Set([0, 2].flatMap { layer in ["step", "patch", "class"].map { "counts.\(layer).\($0)" } }))

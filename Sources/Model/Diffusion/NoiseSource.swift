@@ -74,11 +74,6 @@ public struct GivenNoise: Sendable {
     guard view.shape == shape else {
       throw ModelError.tensorShape(file: file.path, name: name, expected: shape, found: view.shape, because: because)
     }
-    guard view.elementType == .f32 else {
-      throw ModelError.tensorType(file: file.path, name: name, found: view.elementType.safetensorsName, supported: "F32")
-    }
-    return (0..<view.elementCount).map {
-      Float(bitPattern: view.bytes.loadUnaligned(fromByteOffset: 4 * $0, as: UInt32.self).littleEndian)
-    }
+    return try view.floats()
   }
 }

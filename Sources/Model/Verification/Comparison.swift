@@ -157,13 +157,7 @@ struct Comparison {
     report.entries.append(.init(tensor: name, outcome: outcome, error: error, tolerance: tolerance, detail: detail))
   }
 
-  private func floats(_ name: String) throws -> [Float] {
-    let view = try expected.tensor(name)
-    guard view.elementType == .f32 else {
-      throw ModelError.tensorType(file: expected.path, name: name, found: view.elementType.safetensorsName, supported: "F32")
-    }
-    return (0..<view.elementCount).map { Float(bitPattern: view.bytes.loadUnaligned(fromByteOffset: 4 * $0, as: UInt32.self).littleEndian) }
-  }
+  private func floats(_ name: String) throws -> [Float] { try expected.tensor(name).floats() }
 
   private func integers(_ name: String) throws -> [Int32] {
     let view = try expected.tensor(name)

@@ -1,5 +1,5 @@
 // Routing as comma-separated values: one line per assignment, with the token's place and the decision's statistics on each, so that a
-// spreadsheet needs no join. A cell is empty where a number is not recorded or not defined.
+// spreadsheet needs no join. A cell is empty where a number is not recorded or not defined. Runs of images have five columns more.
 
 import Routing
 
@@ -9,13 +9,17 @@ extension TraceExport {
     "selection_margin", "top1_margin", "top_k_mass",
   ]
 
+  static let denoisingColumns = ["step", "timestep", "branch", "patch_row", "patch_column"]
+
   func writeRoutingCSV(to output: TextOutput) throws {
-    output.append(Self.routingColumns.joined(separator: ","))
+    let layout = run.description.denoising
+    output.append((Self.routingColumns + (layout == nil ? [] : Self.denoisingColumns)).joined(separator: ","))
     try output.endLine()
     let order = try TokenOrder(trace: trace, run: run)
     try visit(order, withLogits: false) { pass, rows in
       for row in rows {
         let tokens = pass.tokens
+        let step = try layout.map { "," + CSV.cells(try self.place(of: row, in: pass, $0), $0) } ?? ""
         let place = "\(tokens.firstToken + row),\(tokens.sequence[row]),\(tokens.position[row]),\(tokens.tokenID[row])"
         for batch in pass.batches {
           guard let mine = batch.row(row, of: pass) else { continue }
@@ -27,7 +31,7 @@ extension TraceExport {
             if expert < 0 { continue }
             let isDropped = batch.dropped?[slot] == true
             output.append("\(run.id),\(batch.router.stack.rawValue),\(batch.router.layer),\(place),\(rank),\(expert),")
-            output.append("\(CSV.cell(isDropped ? 0 : batch.routingWeights[slot])),\(isDropped ? 1 : 0),\(tail)")
+            output.append("\(CSV.cell(isDropped ? 0 : batch.routingWeights[slot])),\(isDropped ? 1 : 0),\(tail)\(step)")
             try output.endLine()
           }
         }
@@ -37,6 +41,10 @@ extension TraceExport {
 }
 
 enum CSV {
+  static func cells(_ place: DenoisingPlace, _ layout: DenoisingLayout) -> String {
+    "\(place.step),\(layout.timesteps[place.step]),\(place.branch),\(place.patchRow),\(place.patchColumn)"
+  }
+
   static func cell(_ value: Float) -> String { value.isNaN ? "" : value.description }
 
   static func cell(_ value: Double) -> String { value.isNaN ? "" : value.description }

@@ -11,15 +11,17 @@ extension TraceExport {
       for row in rows {
         for batch in pass.batches {
           guard let mine = batch.row(row, of: pass) else { continue }
-          output.append(decision(pass, row: row, batch, mine: mine))
+          output.append(try decision(pass, row: row, batch, mine: mine))
           try output.endLine()
         }
       }
     }
   }
 
-  private func decision(_ pass: RoutingPass, row: Int, _ batch: RoutingBatch, mine: Int) -> [UInt8] {
+  private func decision(_ pass: RoutingPass, row: Int, _ batch: RoutingBatch, mine: Int) throws -> [UInt8] {
     let tokens = pass.tokens
+    let layout = run.description.denoising
+    let place = try layout.map { try self.place(of: row, in: pass, $0) }
     let slots = (mine * batch.topK..<(mine + 1) * batch.topK).filter { batch.selectedExperts[$0] >= 0 }
     var json = JSONWriter()
     json.object {
@@ -30,6 +32,13 @@ extension TraceExport {
       $0.member("sequence", tokens.sequence[row])
       $0.member("position", tokens.position[row])
       $0.member("token_id", tokens.tokenID[row])
+      if let layout, let place {
+        $0.member("step", place.step)
+        $0.member("timestep", layout.timesteps[place.step])
+        $0.member("branch", place.branch)
+        $0.member("patch_row", place.patchRow)
+        $0.member("patch_column", place.patchColumn)
+      }
       $0.member("experts", slots.map { batch.selectedExperts[$0] })
       if run.description.recording.content >= .weights {
         $0.member("weights", slots.map { batch.dropped?[$0] == true ? 0 : batch.routingWeights[$0] })

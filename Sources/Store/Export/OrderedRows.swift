@@ -71,6 +71,21 @@ extension TraceExport {
   }
 }
 
+extension TraceExport {
+  /// Where a row of a denoising run stands.
+  ///
+  /// - Throws: `StoreError.damaged` for a position that no sample has.
+  func place(of row: Int, in pass: RoutingPass, _ layout: DenoisingLayout) throws -> DenoisingPlace {
+    let position = Int(pass.tokens.position[row])
+    try layout.validate()
+    guard (0..<layout.rowsPerSample).contains(position) else {
+      throw StoreError.damaged(
+        file: trace.file, place: "token \(pass.tokens.firstToken + row)", problem: "position \(position) of a sample")
+    }
+    return layout.place(at: position)
+  }
+}
+
 extension RoutingBatch {
   /// Row of the batch for row `row` of its pass; nil when the router did not see that token.
   func row(_ row: Int, of pass: RoutingPass) -> Int? {

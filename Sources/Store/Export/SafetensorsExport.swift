@@ -117,7 +117,10 @@ private struct SafetensorsPlan {
     try export.visit(side.order, routers: Set(side.routers), withLogits: !logitRows.isEmpty) { pass, rows in
       try writer.append(rows.map { pass.tokens.tokenID[$0] }, to: side.idsName)
       if side.hasPhase { try writer.append(rows.map { pass.tokens.phase[$0].rawValue }, to: "phase") }
-      if let layout = export.run.description.denoising { try write(rows, of: pass, layout, to: writer, file: export.trace.file) }
+      if let layout = export.run.description.denoising {
+        try write(try rows.map { try export.place(of: $0, in: pass, layout) }, layout, to: writer)
+        try writer.append(rows.map { pass.tokens.sequence[$0] }, to: "sample")
+      }
       for id in side.routers {
         try write(id, rows, of: pass, first: row, to: writer, shape: export.run)
       }
@@ -126,16 +129,7 @@ private struct SafetensorsPlan {
   }
 
   /// Where rows of a denoising run stand.
-  private func write(_ rows: [Int], of pass: RoutingPass, _ layout: DenoisingLayout, to writer: SafetensorsWriter, file: String) throws {
-    try layout.validate()
-    let places = try rows.map { row -> DenoisingPlace in
-      let position = Int(pass.tokens.position[row])
-      guard (0..<layout.rowsPerSample).contains(position) else {
-        throw StoreError.damaged(file: file, place: "token \(pass.tokens.firstToken + row)", problem: "position \(position) of a sample")
-      }
-      return layout.place(at: position)
-    }
-    try writer.append(rows.map { pass.tokens.sequence[$0] }, to: "sample")
+  private func write(_ places: [DenoisingPlace], _ layout: DenoisingLayout, to writer: SafetensorsWriter) throws {
     try writer.append(places.map { Int32($0.step) }, to: "step")
     try writer.append(places.map { Int32($0.branch) }, to: "branch")
     try writer.append(places.map { Int32($0.patchRow * layout.patchColumns + $0.patchColumn) }, to: "patch")

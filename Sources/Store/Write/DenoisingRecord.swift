@@ -50,6 +50,19 @@ struct DenoisingRecord {
     return branches.map(\.samples)
   }
 
+  /// Bytes of the tables when every whole sample is stored.
+  var byteCount: Int {
+    branches.reduce(0) { sum, counts in
+      let groups = Set(counts.samples.map { $0 % DenoisingCounts.groupCount })
+      return counts.routers.values.reduce(sum) { sum, tables in
+        let sums = groups.reduce(8 * (tables.stepWeights.count + tables.patchWeights.count)) {
+          $0 + 4 * (tables.steps[$1].count + tables.patches[$1].count)
+        }
+        return tables.samples.values.reduce(sum + (groups.isEmpty ? 0 : sums)) { $0 + 4 * ($1.counts.count + $1.weights.count) }
+      }
+    }
+  }
+
   mutating func committed(_ samples: [Set<Int>]) { stored = samples }
 
   private func store(_ db: Database, _ tables: DenoisingTables, of fresh: Set<Int>, router: Int64, branch: Int) throws {

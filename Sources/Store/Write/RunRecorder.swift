@@ -193,7 +193,10 @@ final class RunRecorder {
         }
         try db.cachedStatement(
           sql: "UPDATE run SET token_count = ?, stored_bytes = ?, heartbeat = ?, state = ?, reason = ?, ended_at = ? WHERE id = ?"
-        ).execute(arguments: [tokenCount, bytes, now, outcome?.state ?? "running", outcome?.reason, outcome == nil ? nil : now, run])
+        ).execute(arguments: [
+          tokenCount, bytes + (denoising?.byteCount ?? 0), now, outcome?.state ?? "running", outcome?.reason, outcome == nil ? nil : now,
+          run,
+        ])
       }
     }
     for (id, writes) in written { routers[id]?.committed(writes) }
