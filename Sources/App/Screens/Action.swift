@@ -125,6 +125,19 @@ struct UncertainState: Sendable {
   var rows = ListState()
 }
 
+/// What a study found along one axis, layer by layer; the rest of it is kept of the axis looked at only.
+struct AxisFigures: Sendable {
+  var figures: [RouterID: (effect: Double, p: Double)] = [:]
+  var draws = 0
+  /// Rows of the run that they are about.
+  var end: Int
+  /// Why there are none.
+  var problem: String?
+
+  /// Whether the run has grown by more than a quarter since.
+  func isStale(at now: Int) -> Bool { end < now && (now - end) * 4 > end }
+}
+
 struct SpecialState: Sendable {
   enum Scale: String, CaseIterable, Sendable {
     case share, lift
@@ -140,6 +153,10 @@ struct SpecialState: Sendable {
   var problem: String?
   /// Draws done of the study under way.
   var progress: (done: Int, of: Int)?
+  /// Every axis that was studied, the one looked at among them.
+  var axes: [Facet: AxisFigures] = [:]
+  /// Another axis than the one looked at is being studied.
+  var aside: Facet?
   /// The latest study asked for; answers to others are dropped.
   var number = 0
   var cell = 0

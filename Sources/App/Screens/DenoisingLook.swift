@@ -54,7 +54,8 @@ extension AppModel {
   /// What stands in place of a step there is none of.
   var noStepWords: String {
     if isTrace, !isLoading, buffer?.hasCounts == true {
-      return "This run keeps counts of its samples, not their decisions: there is no step to look at. 4 shows what was counted."
+      return "This run keeps counts of its samples, not their decisions: there is no step to look at. "
+        + (screen == .specialization ? "The tables beside it show what was counted." : "4 shows what was counted.")
     }
     return "The first step has not come yet."
   }
@@ -106,7 +107,7 @@ extension AppModel {
   mutating func turn(to wanted: Int) {
     guard wanted != branch else { return }
     branch = wanted
-    (special.results, special.resultFacet, special.progress) = ([], nil, nil)
+    (special.results, special.resultFacet, special.progress, special.axes, special.aside) = ([], nil, nil, [:], nil)
     special.number += 1
   }
 

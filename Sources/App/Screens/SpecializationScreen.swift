@@ -100,8 +100,11 @@ extension AppModel {
     return text
   }
 
-  func pText(_ p: Double) -> String {
-    let least = special.draws > 0 ? 1 / Double(special.draws + 1) : 0
+  func pText(_ p: Double) -> String { pText(p, draws: special.draws) }
+
+  /// No p is smaller than so many draws can tell.
+  func pText(_ p: Double, draws: Int) -> String {
+    let least = draws > 0 ? 1 / Double(draws + 1) : 0
     return p <= least * 1.0001 ? "≤ \(Show.fixed(least, 4))" : Show.fixed(p, p < 0.1 ? 4 : 2)
   }
 }
@@ -123,7 +126,7 @@ extension Painter {
     drawByLayer()
   }
 
-  private var facetName: String { model.special.facet?.name ?? "axis" }
+  var axisName: String { model.special.facet?.name ?? "axis" }
 
   /// The axes there are, and where there is room why there are no others.
   private func axes(width: Int) -> StyledText {
@@ -142,7 +145,7 @@ extension Painter {
     let what =
       model.special.scale == .share
       ? "share of a column's choices; each column sums to 1" : "lift: observed over expected; white as chance has it"
-    panel(0, StyledText("Expert × \(facetName) · layer \(model.routers[model.router].id.layer)"), footer: StyledText(what + " (m)")) {
+    panel(0, StyledText("Expert × \(axisName) · layer \(model.routers[model.router].id.layer)"), footer: StyledText(what + " (m)")) {
       painter, area in
       painter.line(0, painter.axes(width: area.width - 1), in: area.dropping(left: 1))
       let inner = area.dropping(top: 1)
@@ -190,9 +193,9 @@ extension Painter {
   /// Why there is no picture yet.
   private mutating func explainStudy(in area: Rect) {
     if let progress = model.special.progress {
-      line(0, StyledText("shuffling \(facetName): \(progress.done) of \(progress.of) draws, esc cancels"), in: area.dropping(left: 1))
+      line(0, StyledText("shuffling \(axisName): \(progress.done) of \(progress.of) draws, esc cancels"), in: area.dropping(left: 1))
     } else if let problem = model.special.problem {
-      let names = Set(model.buffer?.sequences.compactMap { $0.labels[facetName] } ?? [])
+      let names = Set(model.buffer?.sequences.compactMap { $0.labels[axisName] } ?? [])
       explain(
         "Not enough to compare yet: \(problem). \(model.isLive && names.count < 2 ? "Wait for another \(model.sequenceWord) to \(model.layout == nil ? "begin" : "end"), or press a for another axis." : "a chooses another axis.")",
         in: area)
@@ -212,17 +215,14 @@ extension Painter {
         if model.layout != nil { painter.explainStudy(in: area) }
         return
       }
-      let facet = painter.facetName
+      let facet = painter.axisName
       var rows: [(String, StyledText)] = [
         ("I(expert ; \(facet))", StyledText("\(Show.fixed(result.mutualInformation, 4)) nat", .strong) + StyledText(" plug-in", .dim)),
         ("null, \(result.nullCount) shuffles", StyledText("\(Show.fixed(result.nullMean, 4)) ± \(Show.fixed(result.nullSD, 4)) nat")),
         (
           "effect",
           StyledText("\(Show.fixed(result.effect, 4)) nat", .strong)
-            + StyledText(
-              result.interval.map { "  95 % [\(Show.fixed($0.low, 3)), \(Show.fixed($0.high, 3))]" }
-                ?? "  too few \(model.sequenceWord)s for an interval",
-              .dim)
+            + StyledText(result.interval == nil ? "  too few \(model.sequenceWord)s for an interval" : "", .dim)
         ),
         (
           "p",
@@ -234,11 +234,12 @@ extension Painter {
           StyledText(result.normalizedEffect.map { Show.fixed($0, 3) } ?? "–")
             + StyledText("  H = \(Show.fixed(result.cellEntropy, 2)) nat", .dim)
         ),
-        (
-          "N",
-          StyledText("\(Show.grouped(result.assignments)) choices, \(result.sequences) \(model.sequenceWord)s, \(result.cells.count) cells")
-        ),
+        ("N", StyledText("\(Show.grouped(result.assignments)) choices")),
+        ("", StyledText("\(result.sequences) \(model.sequenceWord)s, \(result.cells.count) cells")),
       ]
+      if let interval = result.interval {
+        rows.insert(("95 % interval", StyledText("\(Show.fixed(interval.low, 4)) to \(Show.fixed(interval.high, 4)) nat")), at: 3)
+      }
       if model.special.unlabelled > 0 {
         rows.append(("left out", StyledText("\(model.special.unlabelled) \(model.sequenceWord)s without this label", .warning)))
       }
@@ -261,15 +262,13 @@ extension Painter {
       if let most = divergence.max(by: { $0.nats < $1.nats }), let least = divergence.min(by: { $0.nats < $1.nats }) {
         rows.append(
           (
-            "most specific",
-            StyledText(
-              "\(model.expertName(most.expert.rawValue))  D_KL \(Show.fixed(most.nats, 3)) nat, n \(Show.grouped(most.assignments))")
+            "most specific D_KL",
+            StyledText("\(model.expertName(most.expert.rawValue))  \(Show.fixed(most.nats, 3)) nat, n \(Show.grouped(most.assignments))")
           ))
         rows.append(
           (
-            "least specific",
-            StyledText(
-              "\(model.expertName(least.expert.rawValue))  D_KL \(Show.fixed(least.nats, 3)) nat, n \(Show.grouped(least.assignments))")
+            "least specific D_KL",
+            StyledText("\(model.expertName(least.expert.rawValue))  \(Show.fixed(least.nats, 3)) nat, n \(Show.grouped(least.assignments))")
           ))
       }
       painter.facts(rows, in: area.dropping(left: 1), label: 19)
@@ -305,7 +304,7 @@ extension Painter {
   }
 
   private mutating func drawEnrichment() {
-    let (model, facet) = (model, facetName)
+    let (model, facet) = (model, axisName)
     panel(2, "Strongest cells of this layer", footer: "p for all cells of all layers together") { painter, area in
       guard let result = model.study, model.special.resultFacet == model.special.facet else { return }
       let entries = result.enrichment.filter { !$0.isFaint }
@@ -328,37 +327,6 @@ extension Painter {
         default: return StyledText(entry.adjustedP.map { model.pText($0) } ?? "–", entry.adjustedP.map { $0 < 0.05 ? .good : .dim } ?? .dim)
         }
       }
-      table.draw(into: &painter.screen, area, theme: painter.theme)
-    }
-  }
-
-  private mutating func drawByLayer() {
-    let (model, glyphs) = (model, theme.glyphs)
-    let results = model.special.resultFacet == model.special.facet ? model.special.results : []
-    panel(3, StyledText("By layer · \(facetName)"), footer: "effect = I − mean of its null, nat") { painter, area in
-      let most = results.map(\.effect).max() ?? 0
-      let state = ListState(selected: model.focused == 3 ? model.special.list.selected : model.router)
-      let figures: [(TableColumn, (SpecializationResult) -> StyledText)] = [
-        (TableColumn("I", width: .fixed(7), alignment: .right), { StyledText(Show.fixed($0.mutualInformation, 4)) }),
-        (
-          TableColumn("null ± sd", width: .fixed(15), alignment: .right),
-          { StyledText("\(Show.fixed($0.nullMean, 4)) ± \(Show.fixed($0.nullSD, 4))") }
-        ),
-        (TableColumn("effect", width: .fixed(7), alignment: .right), { StyledText(Show.fixed($0.effect, 4)) }),
-        (
-          TableColumn("p", width: .fixed(8), alignment: .right),
-          { StyledText(model.pText($0.p), $0.p < 0.05 ? .good : .dim) }
-        ),
-        (
-          TableColumn("", width: .flex(4)),
-          { StyledText(BarText.bar(most > 1e-9 ? $0.effect / most : 0, width: 12, glyphs: glyphs), .bar) }
-        ),
-      ]
-      // Where there is no room for all, the answer comes before its parts.
-      let shown = area.width < 54 ? [figures[2], figures[3], figures[1], figures[0]] : figures
-      let table = Table(
-        columns: [TableColumn("layer", width: .fixed(5))] + shown.map(\.0), rowCount: results.count, state: state, spacing: 1
-      ) { row, column in column == 0 ? StyledText(model.layerName(row)) : shown[column - 1].1(results[row]) }
       table.draw(into: &painter.screen, area, theme: painter.theme)
     }
   }

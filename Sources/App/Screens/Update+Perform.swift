@@ -42,7 +42,7 @@ extension AppModel {
     case .imageClass: return argument.isEmpty ? open(.imageClass) : make(classNamed: argument)
     case .nullTest:
       say("testing against 1,000 shuffles; esc cancels")
-      return study(draws: 1000)
+      return special.facet.map { study($0, draws: 1000) } ?? []
     case .find: return argument.isEmpty ? open(.find) : search(argument)
     case .findNext: return findAgain(forward: true)
     case .findPrevious: return findAgain(forward: false)

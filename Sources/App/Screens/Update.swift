@@ -33,7 +33,7 @@ extension AppModel {
       return refresh()
     case .study(let progress):
       take(progress)
-      return []
+      return refresh()
     case .texts(let result, let path): return take(result, path: path)
     case .models(let found):
       shelf = found
@@ -261,7 +261,10 @@ extension AppModel {
       if special.facet == nil { special.facet = facets.first }
       guard let facet = special.facet, special.progress == nil, !isLoading else { return [] }
       let isStale = special.resultFacet != facet || (special.end < buffer.end && (buffer.end - special.end) * 4 > special.end)
-      return isStale ? study(draws: max(200, special.resultFacet == facet ? special.draws : 200)) : []
+      if isStale { return study(facet, draws: max(200, special.resultFacet == facet ? special.draws : 200)) }
+      let other = facets.first { $0 != facet && special.axes[$0]?.isStale(at: buffer.end) != false }
+      guard let other, special.aside == nil else { return [] }
+      return study(other, draws: 200)
     case .live, .token, .runs: return []
     }
   }
@@ -288,10 +291,11 @@ extension AppModel {
     )
   }
 
-  mutating func study(draws: Int) -> [Effect] {
-    guard let buffer, let facet = special.facet else { return [] }
+  /// Asks for a study; one that is under way is given up.
+  mutating func study(_ facet: Facet, draws: Int) -> [Effect] {
+    guard let buffer else { return [] }
     special.number += 1
-    special.progress = (0, draws)
+    (special.progress, special.aside) = facet == special.facet ? ((0, draws), nil) : (nil, facet)
     return [
       .study(
         StudyQuery(
@@ -306,11 +310,18 @@ extension AppModel {
       if number == special.number, special.progress != nil { special.progress = (done, all) }
     case .done(let results, let facet, let unlabelled, let draws, let end, let number):
       guard number == special.number else { return }
+      let figures = results.map { ($0.router, (effect: $0.effect, p: $0.p)) }
+      special.axes[facet] = AxisFigures(figures: Dictionary(uniqueKeysWithValues: figures), draws: draws, end: end)
+      special.aside = nil
+      guard facet == special.facet else { return }
       (special.results, special.resultFacet, special.problem) = (results, facet, nil)
       (special.unlabelled, special.draws, special.end, special.progress) = (unlabelled, draws, end, nil)
       special.cell = max(0, min(special.cell, (results.first?.cells.count ?? 1) - 1))
     case .impossible(let reason, let facet, let end, let number):
       guard number == special.number else { return }
+      special.axes[facet] = AxisFigures(end: end, problem: reason)
+      special.aside = nil
+      guard facet == special.facet else { return }
       (special.results, special.resultFacet, special.problem) = ([], facet, reason)
       (special.end, special.progress) = (end, nil)
     }

@@ -1,0 +1,75 @@
+// The layers of a run beside each other along the axis looked at, and under them every axis of the layer looked at: which of them its
+// experts follow most. Effects of one layer may be compared between axes: all are nats above their own null.
+
+import Analysis
+import Routing
+import Terminal
+
+extension Painter {
+  mutating func drawByLayer() {
+    let (model, glyphs) = (model, theme.glyphs)
+    let results = model.special.resultFacet == model.special.facet ? model.special.results : []
+    panel(3, StyledText("By layer · \(axisName)"), footer: "effect = I − mean of its null, nat") { painter, area in
+      let most = results.map(\.effect).max() ?? 0
+      let state = ListState(selected: model.focused == 3 ? model.special.list.selected : model.router)
+      let figures: [(TableColumn, (SpecializationResult) -> StyledText)] = [
+        (TableColumn("I", width: .fixed(7), alignment: .right), { StyledText(Show.fixed($0.mutualInformation, 4)) }),
+        (
+          TableColumn("null ± sd", width: .fixed(15), alignment: .right),
+          { StyledText("\(Show.fixed($0.nullMean, 4)) ± \(Show.fixed($0.nullSD, 4))") }
+        ),
+        (TableColumn("effect", width: .fixed(7), alignment: .right), { StyledText(Show.fixed($0.effect, 4)) }),
+        (
+          TableColumn("p", width: .fixed(8), alignment: .right),
+          { StyledText(model.pText($0.p), $0.p < 0.05 ? .good : .dim) }
+        ),
+        (
+          TableColumn("", width: .flex(4)),
+          { StyledText(BarText.bar(most > 1e-9 ? $0.effect / most : 0, width: 12, glyphs: glyphs), .bar) }
+        ),
+      ]
+      // Where there is no room for all, the answer comes before its parts.
+      let shown = area.width < 54 ? [figures[2], figures[3], figures[1], figures[0]] : figures
+      let table = Table(
+        columns: [TableColumn("layer", width: .fixed(5))] + shown.map(\.0), rowCount: results.count, state: state, spacing: 1
+      ) { row, column in column == 0 ? StyledText(model.layerName(row)) : shown[column - 1].1(results[row]) }
+      let height = results.count + 1
+      let axes = model.facets.count > 1 ? model.facets.count + model.missingFacets.names.count + 2 : 0
+      let hasRoom = axes > 0 && height + axes <= area.height
+      table.draw(into: &painter.screen, hasRoom ? area.dropping(bottom: area.height - height) : area, theme: painter.theme)
+      if hasRoom { painter.drawAxes(in: area.dropping(top: height + 1)) }
+    }
+  }
+
+  /// What the layer looked at prefers, axis by axis.
+  private mutating func drawAxes(in area: Rect) {
+    let model = model
+    guard model.routers.indices.contains(model.router) else { return }
+    let router = model.routers[model.router].id
+    let found = model.facets.map { facet in (facet: facet, study: model.special.axes[facet]) }
+    let most = found.compactMap { $0.study?.figures[router]?.effect }.max() ?? 0
+    let missing = model.missingFacets
+    let bar = max(0, min(12, area.width - 34))
+    let table = Table(
+      columns: [
+        TableColumn("axis, \(model.layerName(model.router))", width: .flex(12)), TableColumn("", width: .fixed(bar)),
+        TableColumn("effect", width: .fixed(7), alignment: .right), TableColumn("p", width: .fixed(8), alignment: .right),
+      ], rowCount: found.count + missing.names.count, state: ListState(selected: -1), spacing: 1
+    ) { [glyphs = theme.glyphs] row, column in
+      guard row < found.count else {
+        return StyledText(column == 0 ? missing.names[row - found.count] : column == 3 ? "n/a" : "", .dim)
+      }
+      let (facet, study) = found[row]
+      if column == 0 { return StyledText(facet.name, facet == model.special.facet ? .strong : nil) }
+      guard let figure = study?.figures[router] else {
+        return StyledText(column == 3 ? study?.problem == nil ? "…" : "too few" : "", .dim)
+      }
+      switch column {
+      case 1: return StyledText(BarText.bar(most > 1e-9 ? figure.effect / most : 0, width: bar, glyphs: glyphs), .bar)
+      case 2: return StyledText(Show.fixed(figure.effect, 4))
+      default: return StyledText(model.pText(figure.p, draws: study?.draws ?? 0), figure.p < 0.05 ? .good : .dim)
+      }
+    }
+    table.draw(into: &screen, area, theme: theme)
+  }
+}
