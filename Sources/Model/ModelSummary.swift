@@ -20,14 +20,14 @@ public struct ModelSummary: Sendable {
   /// Why this program does not run it; nil when it does, as far as headers can tell.
   public private(set) var obstacle: String?
 
-  /// - Parameter path: a folder with config.json, a GGUF file, or a file of torch.save.
+  /// - Parameter path: a folder with config.json, a GGUF file, or a file of weights alone.
   public init(path: String) {
     self.path = path
     container = GGUFFile.isAt(path) ? .gguf : PyTorchFile.isAt(path) ? .pytorch : .safetensors
     do {
       switch container {
       case .gguf: try read(gguf: path)
-      case .safetensors, .pytorch: try read(folder: path)
+      case .safetensors, .pytorch: try FileStatus.isFolder(path) ? read(folder: path) : read(file: path)
       }
     } catch {
       obstacle = "\(error)".split(separator: "\n").first.map(String.init) ?? "it cannot be read"
@@ -42,11 +42,10 @@ public struct ModelSummary: Sendable {
     _ = try Family.plan(for: GGUFModel(path: path).configuration(overrides: [:]))
   }
 
-  /// The only models that are published so are diffusion transformers.
-  private mutating func read(pickle path: String) throws {
-    count(try PyTorchFile(path: path).tensors)
-    let model = try DenoisingModel(path: path)
-    family = model.family
+  /// Weights without a configuration: the only models that are known by their shapes are diffusion transformers.
+  private mutating func read(file path: String) throws {
+    count(try DenoisingShapes.open(path).files.flatMap(\.tensors))
+    family = try DenoisingModel(path: path).family
   }
 
   private mutating func read(folder: String) throws {

@@ -57,6 +57,17 @@ struct ModelPlacesTests {
     #expect(listing.json.contains("\"schema\":\"moetop.models/1\""))
   }
 
+  /// A published file of weights without a configuration is found by its shapes; other files of weights are not.
+  @Test func weightsAloneAreFoundByTheirShapes() throws {
+    try file("mine/notes.pt", "no archive")
+    for (name, source) in [("dit.pt", "dit/timm-pt/dit_moe_tiny_4E2A.pt"), ("model.safetensors", "models/olmoe/model.safetensors")] {
+      try FileManager.default.copyItem(atPath: #require(Fixtures.own(source)), toPath: home.file("mine/\(name)"))
+    }
+    let listing = ModelListing(places().models(in: home.file("mine")))
+    #expect(listing.rows.map(\.found.name) == ["dit.pt"])
+    #expect(listing.rows.first?.obstacle?.contains("heads") == true, "\(listing.text)")
+  }
+
   @Test func variablesMoveTheCaches() throws {
     try model(at: "hf/hub/models--a--b/snapshots/r1")
     try model(at: "hf/hub/models--a--b/snapshots/r2")

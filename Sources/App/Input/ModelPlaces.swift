@@ -23,8 +23,11 @@ struct ModelPlaces: Sendable {
 
   /// Whether a path is a model to be run, and not a trace: a folder with config.json, a GGUF file, or a diffusion transformer alone.
   static func isModel(_ path: String) -> Bool {
-    if FileStatus.exists(path + "/config.json") || GGUFFile.isAt(path) { return true }
-    return [".safetensors", ".pt", ".pth"].contains { path.hasSuffix($0) } && DenoisingModel.isAt(path)
+    FileStatus.exists(path + "/config.json") || GGUFFile.isAt(path) || isWeightsAlone(path)
+  }
+
+  private static func isWeightsAlone(_ path: String) -> Bool {
+    [".safetensors", ".pt", ".pth"].contains { path.hasSuffix($0) } && DenoisingModel.isAt(path)
   }
 
   /// Folders inside each other that are looked through.
@@ -100,7 +103,8 @@ struct ModelPlaces: Sendable {
 
   // MARK: Folders
 
-  /// Checkpoints in and below `folder`: folders with config.json, GGUF files (of split ones the first).
+  /// Checkpoints in and below `folder`: folders with config.json, GGUF files (of split ones the first), and files of weights whose
+  /// shapes are those of a diffusion transformer.
   func models(in folder: String) -> [Found] {
     var folder = folder
     while folder.count > 1, folder.hasSuffix("/") { folder.removeLast() }
@@ -110,7 +114,11 @@ struct ModelPlaces: Sendable {
   private func models(in folder: String, depth: Int) -> [Found] {
     guard let names = names(in: folder) else { return [unreadable(folder)] }
     var found: [Found] = []
-    if names.contains("config.json") { found.append(Found(name: last(folder), path: folder)) }
+    if names.contains("config.json") {
+      found.append(Found(name: last(folder), path: folder))
+    } else {
+      for name in names where Self.isWeightsAlone("\(folder)/\(name)") { found.append(Found(name: name, path: "\(folder)/\(name)")) }
+    }
     for name in names where name.hasSuffix(".gguf") && !isLaterPart(name) { found.append(Found(name: name, path: "\(folder)/\(name)")) }
     guard depth > 1 else { return found }
     for name in names where !name.hasPrefix(".") && isFolder("\(folder)/\(name)") {
