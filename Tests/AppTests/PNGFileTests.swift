@@ -30,6 +30,11 @@ struct PNGFileTests {
     #expect(Int(found.width) == width && Int(found.height) == height && found.pixels == pixels)
   }
 
+  @Test func classesThatComeRoundAreColumns() {
+    #expect(DenoisingResult.columns([4, 1, 2, 4, 1, 2]) == 3 && DenoisingResult.columns([0, 1, 2]) == 2)
+    #expect(DenoisingResult.columns([3, 3, 3, 3]) == 2 && DenoisingResult.columns([0, 1, 2, 0]) == 2 && DenoisingResult.columns([]) == 0)
+  }
+
   /// Notes are chunks of their own before the pixels: Latin text as tEXt, other text as iTXt in UTF-8.
   @Test func notesAreInTheFile() throws {
     let path = directory.file("notes.png")

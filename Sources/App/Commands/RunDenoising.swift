@@ -164,11 +164,18 @@ struct DenoisingResult {
     ]
   }
 
+  /// A column a class where several come round again and again, else as many columns as rows.
+  static func columns(_ classes: [Int]) -> Int {
+    let round = Set(classes).count
+    let comesRound = classes.indices.allSatisfy { classes[$0] == classes[$0 % max(1, round)] }
+    if comesRound, round > 1, round <= 16, classes.count % round == 0, classes.count > round { return round }
+    return Int(Double(classes.count).squareRoot().rounded(.up))
+  }
+
   private func writePicture(to path: String) throws {
     let size = latents.count / max(1, samples)
     let pictures = (0..<samples).map { model.picture(of: latents[$0 * size..<($0 + 1) * size]) }
-    let columns = Int(Double(pictures.count).squareRoot().rounded(.up))
-    let whole = Picture.grid(pictures, columns: columns)
+    let whole = Picture.grid(pictures, columns: Self.columns(Array(request.classes.prefix(samples))))
     try PNGFile.write(pixels: whole.pixels, width: whole.width, height: whole.height, notes: notes, to: path)
   }
 
