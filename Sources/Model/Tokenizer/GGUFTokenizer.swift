@@ -29,7 +29,8 @@ private struct GGUFTokenizerReader {
 
   private let file: GGUFFile
   private let model: String
-  private let pieces: [[UInt8]]
+  /// Tokens of the file; their bytes are the vocabulary's.
+  private let count: Int
   private let kinds: [Kind]
   private let vocabulary: Vocabulary
   private(set) var notes: [String] = []
@@ -51,24 +52,22 @@ private struct GGUFTokenizerReader {
       throw .value(file: file.path, path: prefix + "tokens", expected: "an array of tokens", found: "something else")
     }
     var hash = SHA256()
-    var pieces: [[UInt8]] = []
+    var count = 0
     var vocabulary = Vocabulary(reserving: tokens.count)
     tokens.forEachString { bytes in
       hash.update(bytes)
-      let piece = Array(bytes)
-      piece.withUnsafeBufferPointer { vocabulary.add($0, id: pieces.count) }
-      pieces.append(piece)
+      vocabulary.add(bytes.bindMemory(to: UInt8.self), id: count)
+      count += 1
     }
     contentHash = hash.hexDigest()
-    self.pieces = pieces
-    self.vocabulary = vocabulary
+    (self.count, self.vocabulary) = (count, vocabulary)
 
     let types = file[prefix + "token_type"]?.array?.integers
-    guard types == nil || types?.count == pieces.count else {
+    guard types == nil || types?.count == count else {
       throw .value(
-        file: file.path, path: prefix + "token_type", expected: "one for each of \(pieces.count) tokens", found: "\(types?.count ?? 0)")
+        file: file.path, path: prefix + "token_type", expected: "one for each of \(count) tokens", found: "\(types?.count ?? 0)")
     }
-    kinds = types.map { $0.map { Kind(rawValue: $0) ?? .normal } } ?? Array(repeating: .normal, count: pieces.count)
+    kinds = types.map { $0.map { Kind(rawValue: $0) ?? .normal } } ?? Array(repeating: .normal, count: count)
   }
 
   mutating func stages() throws(FormatError) -> Tokenizer.Stages {
@@ -81,6 +80,8 @@ private struct GGUFTokenizerReader {
 
   // MARK: Metadata
 
+  private func piece(_ id: Int) -> [UInt8] { vocabulary.token(Int32(id)).map(Array.init) ?? [] }
+
   private func value(_ name: String) -> GGUFValue? { file["tokenizer.ggml." + name] }
 
   private func flag(_ name: String, default fallback: Bool) -> Bool { value(name)?.bool ?? fallback }
@@ -91,16 +92,16 @@ private struct GGUFTokenizerReader {
 
   /// The id that `<name>_token_id` gives, when it is one.
   func specialToken(_ name: String) -> Int32? {
-    guard let id = value(name + "_token_id")?.int64, id >= 0, id < pieces.count else { return nil }
+    guard let id = value(name + "_token_id")?.int64, id >= 0, id < count else { return nil }
     return Int32(id)
   }
 
   private func json(_ text: String) throws(FormatError) -> JSONValue { try JSON.parse(text: text, name: file.path) }
 
   private func scores() throws(FormatError) -> [Double] {
-    guard let scores = value("scores")?.array?.numbers, scores.count == pieces.count, scores.allSatisfy(\.isFinite) else {
+    guard let scores = value("scores")?.array?.numbers, scores.count == count, scores.allSatisfy(\.isFinite) else {
       throw .value(
-        file: file.path, path: "tokenizer.ggml.scores", expected: "one number for each of \(pieces.count) tokens", found: "something else")
+        file: file.path, path: "tokenizer.ggml.scores", expected: "one number for each of \(count) tokens", found: "something else")
     }
     return scores
   }
@@ -118,7 +119,7 @@ private struct GGUFTokenizerReader {
     var tokens: [(token: AddedToken, normalizer: Normalizer?)] = []
     for (id, kind) in kinds.enumerated() where [.unknown, .control, .userDefined].contains(kind) {
       let token = AddedToken(
-        id: Int32(id), content: pieces[id], spelling: pieces[id], isSpecial: kind != .userDefined, isSingleWord: false, stripsLeft: false,
+        id: Int32(id), content: piece(id), spelling: piece(id), isSpecial: kind != .userDefined, isSingleWord: false, stripsLeft: false,
         stripsRight: false)
       tokens.append((token, kind == .userDefined ? normalizer : nil))
     }
@@ -202,16 +203,20 @@ private struct GGUFTokenizerReader {
   /// Every way to make a token of two others, best score first. The order among equals is that of the converter of transformers, which
   /// made the merges of tokenizer.json from the same scores.
   private func mergesByScore() throws(FormatError) -> MergeTable {
+    /// 16 bytes: a vocabulary has hundreds of thousands.
     struct Merge {
-      var piece: Int
-      var leftCount: Int
-      var score: Double
-      var leftLength: Int
-      var rightLength: Int
+      var piece: Int32
+      /// Place among all before they are sorted.
+      var order: Int32
+      var leftCount: UInt16
+      var leftLength: UInt16
+      var rightLength: UInt16
     }
     let scores = try scores()
     var merges: [Merge] = []
-    for (id, piece) in pieces.enumerated() where kinds[id] == .normal || kinds[id] == .userDefined {
+    merges.reserveCapacity(count)
+    for id in 0..<count where kinds[id] == .normal || kinds[id] == .userDefined {
+      let piece = piece(id)
       guard piece.count <= Self.longestMerged else {
         throw .value(
           file: file.path, path: "tokenizer.ggml.tokens[\(id)]", expected: "at most \(Self.longestMerged) bytes in a token",
@@ -223,21 +228,26 @@ private struct GGUFTokenizerReader {
       for cut in piece.indices where piece[cut] & 0xC0 != 0x80 {
         defer { leftLength += 1 }
         guard cut > 0, let left = vocabulary.id(of: piece[..<cut]), let right = vocabulary.id(of: piece[cut...]) else { continue }
-        let merge = Merge(piece: id, leftCount: cut, score: scores[id], leftLength: leftLength, rightLength: length - leftLength)
+        let merge = Merge(
+          piece: Int32(id), order: 0, leftCount: UInt16(cut), leftLength: UInt16(leftLength), rightLength: UInt16(length - leftLength))
         local.append((left, right, merge))
       }
-      merges += local.sorted { ($0.left, $0.right) < ($1.left, $1.right) }.map(\.merge)
+      for var (_, _, merge) in local.sorted(by: { ($0.left, $0.right) < ($1.left, $1.right) }) {
+        merge.order = Int32(merges.count)
+        merges.append(merge)
+      }
     }
-    // Stable: what is equal stays in the order above.
-    let sorted = merges.enumerated().sorted { a, b in
-      let (x, y) = (a.element, b.element)
-      if x.score != y.score { return x.score > y.score }
+    merges.sort { x, y in
+      let (one, other) = (scores[Int(x.piece)], scores[Int(y.piece)])
+      if one != other { return one > other }
       if x.leftLength != y.leftLength { return x.leftLength > y.leftLength }
       if x.rightLength != y.rightLength { return x.rightLength > y.rightLength }
-      return a.offset < b.offset
+      return x.order < y.order
     }
-    var table = MergeTable(reserving: sorted.count)
-    for (rank, (_, merge)) in sorted.enumerated() { _ = table.add(pieces[merge.piece], leftCount: merge.leftCount, rank: rank, vocabulary) }
+    var table = MergeTable(reserving: merges.count)
+    for (rank, merge) in merges.enumerated() {
+      _ = table.add(piece(Int(merge.piece)), leftCount: Int(merge.leftCount), rank: rank, vocabulary)
+    }
     return table
   }
 
