@@ -3,7 +3,7 @@
 usage: compare_dit.py --moetop BIN MODEL [MODEL ...] [--threads 2] [--samples 1] [--steps 20] [--rounds 3]
 
 A step is one guided evaluation of one sample: both branches of the model and the step of rectified flow. moetop records every decision into a trace
-while it runs; PyTorch records nothing and has its fastest grouping of experts (peer_dit.py). Rounds alternate between the two. Beside the speed stand
+while it runs; PyTorch records nothing and has its fastest grouping of experts (peer_dit.py). Rounds of three seconds or more alternate between the two. Beside the speed stand
 the multiply-adds of the model's own products (attention, experts that were chosen, shared experts), and their share of what the machine can do at all
 with the same threads (ceiling.c) and of what torch's large f32 product reaches, both measured in the same run. Prints JSON.
 """
@@ -48,10 +48,10 @@ def multiply_adds(config):
     return 2 * (patches * row + (6 * depth + 2) * width**2)
 
 
-def moetop_speed(arguments, model):
+def moetop_speed(arguments, model, steps):
     with tempfile.TemporaryDirectory() as folder:
         found = subprocess.run(
-            [arguments.moetop, "run", model, "--images", str(arguments.samples), "--batch", str(arguments.samples), "--steps", str(arguments.steps),
+            [arguments.moetop, "run", model, "--images", str(arguments.samples), "--batch", str(arguments.samples), "--steps", str(steps),
              "--sampler", "rectified-flow", "--cfg", "1.5", "--threads", str(arguments.threads), "--trace", f"{folder}/trace.db", "--no-progress",
              "--json"], check=True, capture_output=True, text=True)
         return json.loads(found.stdout)["denoising"]["steps_per_second"]
@@ -61,15 +61,16 @@ def compare(arguments, model):
     peer = peer_dit.prepared(model)
     ways = {way: max(peer_dit.speed(peer, arguments.samples, 2, way) for _ in range(3)) for way in peer_dit.WAYS}
     way = max(ways, key=ways.get)
+    steps = max(arguments.steps, round(3 * ways[way]))
     ours, theirs = [], []
     for _ in range(arguments.rounds):
-        ours.append(moetop_speed(arguments, str(model)))
-        theirs.append(arguments.samples * peer_dit.speed(peer, arguments.samples, arguments.steps, way))
+        ours.append(moetop_speed(arguments, str(model), steps))
+        theirs.append(arguments.samples * peer_dit.speed(peer, arguments.samples, steps, way))
     top, product = ceiling(arguments.threads), torch_product()
     work = multiply_adds(json.loads((Path(model) / "config.json").read_text()))
     middle = statistics.median(ours)
     return dict(
-        model=Path(model).name, moetop=middle, pytorch=statistics.median(theirs), ratio=middle / statistics.median(theirs), experts=way,
+        model=Path(model).name, moetop=middle, pytorch=statistics.median(theirs), ratio=middle / statistics.median(theirs), experts=way, steps=steps,
         moetop_rounds=ours, pytorch_rounds=theirs, gigaflops=2e-9 * work * middle, ceiling_gigaflops=2e-9 * top,
         share_of_ceiling=work * middle / top, torch_product_gigaflops=2e-9 * product, share_of_torch_product=work * middle / product)
 

@@ -93,9 +93,11 @@ final class EngineSession: @unchecked Sendable {
 
   /// Tokens reach the screens and the recording at most 30 times a second, however fast they come.
   private func handOver(_ core: EngineCore, now: Double) {
-    guard now - lastHandOver >= Self.handOverInterval else { return }
+    let due = lastHandOver + Self.handOverInterval
+    guard now >= due else { return }
     core.handOver()
-    lastHandOver = now
+    // A step that ended late makes no other hand-over late.
+    lastHandOver = now - due < Self.handOverInterval ? due : now
   }
 
   /// Waits for work, while paused, and for the rate limit. False: the end.
