@@ -65,7 +65,8 @@ extension Painter {
         return StyledText(column == 3 ? study?.problem == nil ? "…" : "too few" : "", .dim)
       }
       switch column {
-      case 1: return StyledText(BarText.bar(most > 1e-9 ? figure.effect / most : 0, width: bar, glyphs: glyphs), .bar)
+      // What rounding leaves of nothing is nothing.
+      case 1: return figure.effect > 1e-9 ? StyledText(BarText.bar(figure.effect / most, width: bar, glyphs: glyphs), .bar) : ""
       case 2: return StyledText(Show.fixed(figure.effect, 4))
       default: return StyledText(model.pText(figure.p, draws: study?.draws ?? 0), figure.p < 0.05 ? .good : .dim)
       }
