@@ -15,7 +15,12 @@ public final class TmuxSession {
     try tmux(["-f", "/dev/null", "new-session", "-d", "-x", "\(columns)", "-y", "\(rows)", "env \(settings) sh -c '\(command)'; sleep 120"])
   }
 
-  deinit { _ = try? tmux(["kill-server"]) }
+  /// A server asked to end waits for its window, and a shell with a stopped job may stay: it is killed then.
+  deinit {
+    let server = (try? tmux(["display-message", "-p", "#{pid}"])).flatMap { Int32($0.trimmingCharacters(in: .whitespacesAndNewlines)) }
+    _ = try? tmux(["kill-server"])
+    if let server { kill(server, SIGKILL) }
+  }
 
   /// Keys by their names; after `-l`, text as it is.
   public func send(_ keys: String...) throws { try tmux(["send-keys"] + keys) }
