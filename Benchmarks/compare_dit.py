@@ -3,9 +3,10 @@
 usage: compare_dit.py --moetop BIN MODEL [MODEL ...] [--threads 2] [--samples 1] [--steps 20] [--rounds 3]
 
 A step is one guided evaluation of one sample: both branches of the model and the step of rectified flow. moetop records every decision into a trace
-while it runs; PyTorch records nothing and has its fastest grouping of experts (peer_dit.py). Rounds of three seconds or more alternate between the two. Beside the speed stand
-the multiply-adds of the model's own products (attention, experts that were chosen, shared experts), and their share of what the machine can do at all
-with the same threads (ceiling.c) and of what torch's large f32 product reaches, both measured in the same run. Prints JSON.
+while it runs; PyTorch records nothing and has its fastest grouping of experts (peer_dit.py). Rounds alternate between the two, of as many steps as
+PyTorch does in three seconds, 20 at least. Beside the speed stand the multiply-adds of the model's own products (attention, experts that were chosen,
+shared experts), and their share of what the machine can do at all with the same threads (ceiling.c) and of what torch's large f32 product reaches,
+both measured in the same run. Prints JSON.
 """
 import argparse
 import json

@@ -260,7 +260,7 @@ extension AppModel {
     case .specialization:
       if special.facet == nil { special.facet = facets.first }
       guard let facet = special.facet, special.progress == nil, !isLoading else { return [] }
-      let isStale = special.resultFacet != facet || (special.end < buffer.end && (buffer.end - special.end) * 4 > special.end)
+      let isStale = special.resultFacet != facet || AxisFigures(end: special.end).isStale(at: buffer.end)
       if isStale { return study(facet, draws: max(200, special.resultFacet == facet ? special.draws : 200)) }
       let other = facets.first { $0 != facet && special.axes[$0]?.isStale(at: buffer.end) != false }
       guard let other, special.aside == nil else { return [] }
