@@ -18,8 +18,6 @@ struct Tally: Codable {
   var ran = 0
   /// Most bytes allocated at a time while opening, the sound file included; 0 where the build does not count.
   var peakBytes = 0
-  /// Of these, when the file was sound; nil before that is known.
-  var soundPeakBytes: Int?
   /// Bytes of the sound file and of what is opened with it.
   var fileBytes = 0
   var slowestSeconds = 0.0
@@ -33,8 +31,8 @@ struct Tally: Codable {
 }
 
 struct Examination {
-  /// Bytes that opening a damaged file may allocate beyond twice the file, or beyond what the sound file takes where that is more (the
-  /// tables of a tokenizer): words of an error, a pattern that compiles to something longer. No length in a file may ask for more.
+  /// Bytes that opening a file, sound or damaged, may allocate beyond twice the file: the program's own tables beside a small one, words
+  /// of an error, a pattern that compiles to something longer. No length in a file may ask for more.
   static let allowance = 64 << 10
   /// Of the cases that still open, one in so many is run as well, and every one whose values are wild.
   static let runEvery = 7
@@ -54,7 +52,6 @@ struct Examination {
     var tally = Tally()
     tally.fileBytes = specimen.byteCount
     try use(measured("sound", &tally) { try specimen.open() })
-    tally.soundPeakBytes = tally.peakBytes
     for (index, damage) in Damage.all(of: specimen, named: subject.name, counts).enumerated() {
       try specimen.suffer(damage, file) {
         tally.slowestSeconds = max(
@@ -88,8 +85,8 @@ struct Examination {
     let result = Result { try open() }
     let peak = Int(meter_peak())
     tally.peakBytes = max(tally.peakBytes, peak)
-    if let sound = tally.soundPeakBytes, peak > max(2 * tally.fileBytes, sound) + Self.allowance {
-      tally.complain("\(what): \(peak) bytes allocated for \(tally.fileBytes) bytes of file; \(sound) for the sound one")
+    if peak > 2 * tally.fileBytes + Self.allowance {
+      tally.complain("\(what): \(peak) bytes allocated for \(tally.fileBytes) bytes of file")
     }
     return try result.get()
   }

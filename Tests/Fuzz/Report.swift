@@ -38,12 +38,12 @@ final class Report: Sendable {
         let tallies = state.tallies.filter { $0.subject.reading == reading }.map(\.tally)
         func sum(_ part: (Tally) -> Int) -> Int { tallies.reduce(0) { $0 + part($1) } }
         let peak = tallies.map { Double($0.peakBytes) / Double($0.fileBytes) }.max() ?? 0
-        let beyond = tallies.map { $0.peakBytes - max(2 * $0.fileBytes, $0.soundPeakBytes ?? 0) }.max() ?? 0
+        let beyond = tallies.map { $0.peakBytes - 2 * $0.fileBytes }.max() ?? 0
         let slowest = tallies.map(\.slowestSeconds).max() ?? 0
         print(
           "\(reading): \(tallies.count) files, cut \(sum(\.cutOpened)) / \(sum(\.cutRefused)), "
             + "flipped \(sum(\.flippedOpened)) / \(sum(\.flippedRefused)), run \(sum(\.ran)), "
-            + "peak \(String(format: "%.2f", peak)) x file, \(beyond) bytes over twice the file or what the sound file takes, "
+            + "peak \(String(format: "%.2f", peak)) x file, \(beyond) bytes over twice a file, "
             + "slowest case \(String(format: "%.3f", slowest)) s, \(sum(\.complaintCount)) complaints")
       }
       if state.tallies.allSatisfy({ $0.tally.peakBytes == 0 }) { print("memory: not counted, the build has no address sanitizer") }

@@ -1,4 +1,4 @@
-// Which files are damaged, and how does the program read each of them? Every file of the project's own fixtures, of its sample and,
+// Which files are damaged, and how does the program read each of them? Every file of the project's own fixtures, of its samples and,
 // where the machine has them, of the shared fixtures. A specimen is a copy that may be damaged, among the sound files it is opened with.
 
 import Formats
@@ -34,7 +34,8 @@ struct Subject {
 
   /// Every one, by name.
   static func all() -> [Subject] {
-    let roots = [("own", Fixtures.own(".")), ("sample", Fixtures.root + "/samples/olmoe-tiny"), ("shared", Fixtures.shared("."))]
+    let samples = ["olmoe-tiny", "dit-moe-tiny"].map { ($0, Optional("\(Fixtures.root)/samples/\($0)")) }
+    let roots = [("own", Fixtures.own("."))] + samples + [("shared", Fixtures.shared("."))]
     var subjects: [Subject] = []
     for (label, root) in roots {
       guard let root, let files = FileManager.default.enumerator(atPath: root) else { continue }

@@ -1,6 +1,6 @@
 // How is a JSON text opened? `JSON.read` and `JSON.parse` check the whole text once, strictly (RFC 8259: UTF-8, no comments, no
 // trailing commas), and give its root as a `JSONValue`. Foundation reads 6 to 9 MB/s, too slow for a 7 MB tokenizer.json; this one
-// keeps the bytes and a flat table of where each value lies, so that nothing is decoded until somebody asks for it.
+// keeps the bytes and where its long arrays and objects end; a value is a place in the text, read when somebody asks for it.
 
 /// Entrance to the JSON reader.
 public enum JSON {
@@ -24,10 +24,16 @@ public enum JSON {
     public static let python = Options(allowsDuplicateKeys: true, allowsNonFinite: true)
   }
 
-  /// Reads the JSON file at `path`; errors name it as given.
+  /// Reads the JSON file at `path` into memory; errors name it as given.
   public static func read(_ path: String, options: Options = .strict) throws(FormatError) -> JSONValue {
     let file = try MappedFile(path: path)
     return try parse(file.bytes, name: path, options: options)
+  }
+
+  /// Parses the text of a file where it lies, for large files whose values are read at once: its values keep the file mapped, and are
+  /// wrong when it changes meanwhile.
+  public static func parse(_ file: MappedFile, options: Options = .strict) throws(FormatError) -> JSONValue {
+    JSONValue(document: try JSONDocument(file, options: options))
   }
 
   /// Parses `bytes`, which are copied.
@@ -36,12 +42,11 @@ public enum JSON {
   ///   - name: the file errors are about.
   ///   - offset: where `bytes` begin in that file; added to the offsets in errors.
   /// - Throws: `FormatError.syntax` with the byte at which the text stops being JSON.
-  /// - Complexity: O(bytes); about 24 bytes of table a value.
+  /// - Complexity: O(bytes).
   public static func parse(
     _ bytes: UnsafeRawBufferPointer, name: String, offset: Int = 0, options: Options = .strict
   ) throws(FormatError) -> JSONValue {
-    let document = try JSONDocument(bytes, name: name, offset: offset, options: options)
-    return JSONValue(document: document, index: 0)
+    JSONValue(document: try JSONDocument(bytes, name: name, offset: offset, options: options))
   }
 
   /// Parses a text held as a string (arguments, tests).
@@ -55,54 +60,111 @@ public enum JSON {
   }
 }
 
-/// A checked text and the table of its values.
+/// A checked text.
 ///
-/// `@unchecked Sendable`: nothing changes after `init`; the copy of the text is freed in `deinit`.
+/// `@unchecked Sendable`: nothing changes after `init`; a copy of the text is freed in `deinit`.
 final class JSONDocument: @unchecked Sendable {
-  /// One value, in the order of the text; a container is followed by its children (a member: its key, then its value).
-  struct Entry {
-    /// First byte of the value's content (strings: after the quote), and the byte after it.
-    var start: UInt32
-    var end: UInt32
-    /// Index of the entry after this one and all its children.
-    var next: UInt32
-    /// Arrays: elements; objects: members.
-    var count: UInt32
-    var kind: Kind
-  }
-
-  enum Kind: UInt8 {
-    case null, yes, no, number, nonFinite, string, escapedString, array, object
-  }
-
   let name: String
-  let text: UnsafePointer<UInt8>
-  let count: Int
+  let text: JSONText
   let offset: Int
-  let entries: ContiguousArray<Entry>
+  let spans: JSONSpans
 
-  /// Zero bytes after the text: the parser may look ahead without asking where the end is.
-  static let padding = 16
+  /// Whose bytes they are.
+  private enum Storage {
+    case copy(UnsafeMutablePointer<UInt8>)
+    case file(MappedFile)
+  }
+  private let storage: Storage
 
+  /// A copy of `bytes`.
   init(_ bytes: UnsafeRawBufferPointer, name: String, offset: Int, options: JSON.Options) throws(FormatError) {
-    guard bytes.count < Int(UInt32.max) - Self.padding else {
-      throw .syntax(file: name, offset: 0, expected: "less than 4 GiB of text", found: "\(bytes.count) bytes")
-    }
-    let copy = UnsafeMutablePointer<UInt8>.allocate(capacity: bytes.count + Self.padding)
+    let copy = UnsafeMutablePointer<UInt8>.allocate(capacity: max(bytes.count, 1))
     if let start = bytes.baseAddress { UnsafeMutableRawPointer(copy).copyMemory(from: start, byteCount: bytes.count) }
-    (copy + bytes.count).initialize(repeating: 0, count: Self.padding)
-    do throws(FormatError) {
-      var parser = JSONParser(text: copy, count: bytes.count, name: name, offset: offset, options: options)
-      entries = try parser.parse()
-    } catch {
+    text = JSONText(bytes: copy, count: bytes.count)
+    (self.name, self.offset) = (name, offset)
+    do throws(FormatError) { spans = try Self.checked(text, name: name, offset: offset, options) } catch {
       copy.deallocate()
       throw error
     }
-    self.name = name
-    text = UnsafePointer(copy)
-    count = bytes.count
-    self.offset = offset
+    storage = .copy(copy)
   }
 
-  deinit { text.deallocate() }
+  /// The text of a file where it lies.
+  init(_ file: MappedFile, options: JSON.Options) throws(FormatError) {
+    guard let start = file.bytes.baseAddress else {
+      throw .syntax(file: file.path, offset: 0, expected: "a value", found: "the end of the text")
+    }
+    text = JSONText(bytes: start.assumingMemoryBound(to: UInt8.self), count: file.byteCount)
+    (name, offset) = (file.path, 0)
+    spans = try Self.checked(text, name: name, offset: 0, options)
+    storage = .file(file)
+  }
+
+  private static func checked(_ text: JSONText, name: String, offset: Int, _ options: JSON.Options) throws(FormatError) -> JSONSpans {
+    guard text.count < Int(UInt32.max) else {
+      throw .syntax(file: name, offset: 0, expected: "less than 4 GiB of text", found: "\(text.count) bytes")
+    }
+    var parser = JSONParser(text: text, name: name, offset: offset, options: options)
+    return try parser.parse()
+  }
+
+  deinit { if case .copy(let bytes) = storage { bytes.deallocate() } }
+
+  /// The byte after the value that begins at `start`.
+  func afterValue(at start: Int) -> Int { spans[at: start]?.end ?? text.afterValue(at: start) }
+}
+
+/// Where the long arrays and objects of a text end, and what they hold: what a walk need not find again. Of short ones nothing is kept, so
+/// the table takes less than the text, however deep it nests.
+struct JSONSpans {
+  struct Span {
+    private var first: UInt32
+    private var last: UInt32 = 0
+    private var children: UInt32 = 0
+
+    var start: Int { Int(first) }
+    /// The byte after it.
+    var end: Int { Int(last) }
+    /// Arrays: elements; objects: members.
+    var count: Int { Int(children) }
+
+    // Offsets fit: texts of 4 GiB are refused, and a text has fewer values than bytes.
+    fileprivate init(start: Int) { first = UInt32(truncatingIfNeeded: start) }
+    fileprivate mutating func end(at position: Int) { last = UInt32(truncatingIfNeeded: position) }
+    fileprivate mutating func countChild() { children += 1 }
+  }
+
+  /// Bytes of a container that is worth an entry: 256 levels of nesting can begin there.
+  private static let shortest = 4096
+
+  /// By start.
+  private var spans: [Span] = []
+
+  subscript(index: Int) -> Span { spans[index] }
+
+  /// The span of the container that begins at `start`, if it is a long one.
+  subscript(at start: Int) -> Span? {
+    var (low, high) = (0, spans.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if spans[middle].start < start { low = middle + 1 } else { high = middle }
+    }
+    return low < spans.count && spans[low].start == start ? spans[low] : nil
+  }
+
+  /// The place of a container that begins at `position`.
+  mutating func open(at position: Int) -> Int {
+    spans.append(Span(start: position))
+    return spans.count - 1
+  }
+
+  mutating func countChild(of index: Int) { spans[index].countChild() }
+
+  /// The span of a container that ends before `end`. What began after it and was kept lies within it, so a short one is the last.
+  mutating func close(_ index: Int, end: Int) -> Span {
+    spans[index].end(at: end)
+    let span = spans[index]
+    if end - span.start < Self.shortest { spans.removeLast() }
+    return span
+  }
 }

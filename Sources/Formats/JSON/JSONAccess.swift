@@ -6,17 +6,17 @@ extension JSONValue {
   /// The dotted path of this value from the root ("rope_scaling.factor", "layers[3]"); "" for the root.
   public var path: String {
     var path = ""
-    var container = JSONValue(document: document, index: 0)
-    descent: while container.index < index {
-      for (number, element) in container.elements.enumerated() where index < element.entry.next {
+    var container = JSONValue(document: document)
+    descent: while container.start < start {
+      for (number, element) in container.elements.enumerated() where start < element.end {
         path += "[\(number)]"
         container = element
         continue descent
       }
-      for member in container.members where index < member.value.entry.next {
+      for member in container.members where start < member.value.end {
         path = joined(path, member.key.string ?? "")
+        if start < member.value.start { return path }
         container = member.value
-        if index == member.key.index { return path }
         continue descent
       }
       break

@@ -1,53 +1,52 @@
-// What does a JSON value hold? A `JSONValue` is a place in a checked text: two words that cost nothing to pass around, decoding only
+// What does a JSON value hold? A `JSONValue` is a place in a checked text: two words that cost nothing to pass around, reading only
 // what is asked for. Numbers keep their spelling until they are read as `Int64` or `Double`. The accessors that name the
 // offending place in their errors are in JSONAccess.swift.
 
 /// One value of a parsed JSON text; keeps the whole text alive.
 public struct JSONValue: Sendable {
   let document: JSONDocument
-  let index: Int
+  /// Its first byte: of a string, the quote.
+  let start: Int
+
+  /// The value at `start`, the root of the text when none is given.
+  init(document: JSONDocument, start: Int? = nil) {
+    self.document = document
+    self.start = start ?? document.text.afterSpace(0)
+  }
 
   public enum Kind: Sendable { case null, bool, number, string, array, object }
 
-  var entry: JSONDocument.Entry { document.entries[index] }
+  var text: JSONText { document.text }
 
   public var kind: Kind {
-    switch entry.kind {
-    case .null: return .null
-    case .yes, .no: return .bool
-    case .number, .nonFinite: return .number
-    case .string, .escapedString: return .string
-    case .array: return .array
-    case .object: return .object
+    switch text[start] {
+    case ascii("\""): return .string
+    case ascii("{"): return .object
+    case ascii("["): return .array
+    case ascii("t"), ascii("f"): return .bool
+    case ascii("n"): return .null
+    default: return .number
     }
   }
 
-  public var isNull: Bool { entry.kind == .null }
+  public var isNull: Bool { kind == .null }
 
   /// The boolean, or nil when the value is something else.
-  public var bool: Bool? {
-    switch entry.kind {
-    case .yes: return true
-    case .no: return false
-    default: return nil
-    }
-  }
+  public var bool: Bool? { kind == .bool ? text[start] == ascii("t") : nil }
 
   /// The number, when it is spelt without fraction or exponent and fits; nil otherwise. Exact.
   public var int64: Int64? {
-    guard entry.kind == .number else { return nil }
-    var position = Int(entry.start)
-    let isNegative = document.text[position] == ascii("-")
-    if isNegative { position += 1 }
+    guard kind == .number else { return nil }
+    let bytes = sourceBytes
+    let isNegative = bytes.first == ascii("-")
     var value: Int64 = 0  // kept negative: the range is larger on that side
-    while position < Int(entry.end) {
-      let digit = document.text[position] &- ascii("0")
+    for byte in bytes.dropFirst(isNegative ? 1 : 0) {
+      let digit = byte &- ascii("0")
       guard digit < 10 else { return nil }
       let (product, overflow) = value.multipliedReportingOverflow(by: 10)
       let (sum, carry) = product.subtractingReportingOverflow(Int64(digit))
       guard !overflow, !carry else { return nil }
       value = sum
-      position += 1
     }
     if isNegative { return value }
     return value == .min ? nil : -value
@@ -55,36 +54,35 @@ public struct JSONValue: Sendable {
 
   /// The number, correctly rounded; nil when the value is not a number. Too large a number is infinite.
   public var double: Double? {
-    switch entry.kind {
-    case .number:
-      // Zero may have a sign, which an integer has not.
-      if let value = int64, value != 0, let exact = Double(exactly: value) { return exact }
-      return Double(source)
-    case .nonFinite: return source == "NaN" ? .nan : source == "Infinity" ? .infinity : -.infinity
-    default: return nil
+    guard kind == .number else { return nil }
+    // Zero may have a sign, which an integer has not.
+    if let value = int64, value != 0, let exact = Double(exactly: value) { return exact }
+    switch source {
+    case "NaN": return .nan
+    case "Infinity": return .infinity
+    case "-Infinity": return -.infinity
+    case let source: return Double(source)
     }
   }
 
   /// The string, escapes resolved; nil when the value is something else.
-  public var string: String? {
-    switch entry.kind {
-    case .string: return source
-    case .escapedString: return String(decoding: unescaped(document.text, entry), as: UTF8.self)
-    default: return nil
-    }
-  }
+  public var string: String? { withUTF8 { String(decoding: $0, as: UTF8.self) } }
 
   /// The UTF-8 bytes of a string, escapes resolved, without making a `String`; nil when the value is something else.
   public func withUTF8<Result>(_ body: (UnsafeBufferPointer<UInt8>) throws -> Result) rethrows -> Result? {
-    switch entry.kind {
-    case .string: return try body(sourceBytes)
-    case .escapedString: return try unescaped(document.text, entry).withUnsafeBufferPointer(body)
-    default: return nil
-    }
+    guard kind == .string else { return nil }
+    let (content, isEscaped) = text.string(at: start)
+    return isEscaped ? try text.unescaped(content).withUnsafeBufferPointer(body) : try body(text.buffer(content))
   }
 
   /// Elements of an array, members of an object, else 0.
-  public var count: Int { Int(entry.count) }
+  public var count: Int {
+    switch kind {
+    case .array: return document.spans[at: start]?.count ?? elements.reduce(0) { count, _ in count + 1 }
+    case .object: return document.spans[at: start]?.count ?? members.reduce(0) { count, _ in count + 1 }
+    default: return 0
+    }
+  }
 
   /// The member called `key`, by a walk over the members; nil when there is none or this is no object.
   /// Of repeated names (where allowed) the last counts.
@@ -98,76 +96,69 @@ public struct JSONValue: Sendable {
   }
 
   /// The elements of an array in order; empty for anything else.
-  public var elements: Elements { Elements(document: document, container: index) }
+  public var elements: Elements { Elements(self) }
 
   /// The members of an object in the order of the text; empty for anything else.
-  public var members: Members { Members(document: document, container: index) }
-
-  /// Where the value begins in its file.
-  public var byteOffset: Int { document.offset + Int(entry.start) }
+  public var members: Members { Members(self) }
 
   /// The name of the file, as its opener gave it.
   public var fileName: String { document.name }
 
-  /// The value as the file spells it (strings without their quotes).
+  /// The byte after the value.
+  var end: Int { document.afterValue(at: start) }
+
+  /// The value as the file spells it.
   var source: String { String(decoding: sourceBytes, as: UTF8.self) }
 
-  private var sourceBytes: UnsafeBufferPointer<UInt8> {
-    let entry = entry
-    return UnsafeBufferPointer(start: document.text + Int(entry.start), count: Int(entry.end - entry.start))
-  }
+  private var sourceBytes: UnsafeBufferPointer<UInt8> { text.buffer(start..<max(start, end)) }
 
-  private func hasBytes(_ wanted: UnsafeBufferPointer<UInt8>) -> Bool {
-    withUTF8 { bytes in
-      guard bytes.count == wanted.count else { return false }
-      guard let a = bytes.baseAddress, let b = wanted.baseAddress else { return bytes.isEmpty }
-      return isEqual(a, b, bytes.count)
-    } ?? false
-  }
+  private func hasBytes(_ wanted: UnsafeBufferPointer<UInt8>) -> Bool { withUTF8 { isEqual($0, wanted) } ?? false }
 }
 
 extension JSONValue {
   /// The elements of an array.
   public struct Elements: Sequence, IteratorProtocol, Sendable {
-    let document: JSONDocument
-    private var index: Int
-    private var remaining: Int
+    private var walk: Walk
 
-    init(document: JSONDocument, container: Int) {
-      self.document = document
-      index = container + 1
-      remaining = document.entries[container].kind == .array ? Int(document.entries[container].count) : 0
-    }
+    init(_ container: JSONValue) { walk = Walk(container, from: "[") }
 
-    public var underestimatedCount: Int { remaining }
-
-    public mutating func next() -> JSONValue? {
-      guard remaining > 0 else { return nil }
-      remaining -= 1
-      defer { index = Int(document.entries[index].next) }
-      return JSONValue(document: document, index: index)
-    }
+    public mutating func next() -> JSONValue? { walk.next() }
   }
 
   /// The members of an object; a key is a string value, so that large vocabularies need not make `String`s.
   public struct Members: Sequence, IteratorProtocol, Sendable {
-    let document: JSONDocument
-    private var index: Int
-    private var remaining: Int
+    private var walk: Walk
 
-    init(document: JSONDocument, container: Int) {
-      self.document = document
-      index = container + 1
-      remaining = document.entries[container].kind == .object ? Int(document.entries[container].count) : 0
-    }
-
-    public var underestimatedCount: Int { remaining }
+    init(_ container: JSONValue) { walk = Walk(container, from: "{") }
 
     public mutating func next() -> (key: JSONValue, value: JSONValue)? {
-      guard remaining > 0 else { return nil }
-      remaining -= 1
-      defer { index = Int(document.entries[index + 1].next) }
-      return (JSONValue(document: document, index: index), JSONValue(document: document, index: index + 1))
+      guard let key = walk.next(), let value = walk.next() else { return nil }
+      return (key, value)
+    }
+  }
+
+  /// One value of a container after the other, keys among them.
+  private struct Walk {
+    private let document: JSONDocument
+    /// The byte after the bracket or after the value given out last.
+    private var position: Int
+    private var hasEnded: Bool
+
+    init(_ container: JSONValue, from bracket: UnicodeScalar) {
+      document = container.document
+      position = container.start + 1
+      hasEnded = container.text[container.start] != ascii(bracket)
+    }
+
+    mutating func next() -> JSONValue? {
+      guard !hasEnded else { return nil }
+      let text = document.text
+      var start = text.afterSpace(position)
+      if text[start] == ascii(",") || text[start] == ascii(":") { start = text.afterSpace(start + 1) }
+      position = document.afterValue(at: start)
+      // No value begins with a closing bracket: nothing lies before it.
+      hasEnded = position == start
+      return hasEnded ? nil : JSONValue(document: document, start: start)
     }
   }
 }

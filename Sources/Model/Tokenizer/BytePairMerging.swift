@@ -5,82 +5,65 @@ import Formats
 
 /// The ranked merges: pair of ids to rank and merged id.
 struct MergeTable: Sendable {
-  private struct Slot {
-    /// Left id in the high half, right id in the low half; all ones: free (ids are not negative).
-    var pair: UInt64 = .max
-    var rank: UInt32 = .max
-    var merged: Int32 = -1
+  private struct Merge {
+    var left: Int32
+    var right: Int32
+    var merged: Int32
   }
 
-  private var slots: ContiguousArray<Slot>
-  private(set) var count = 0
+  /// By rank.
+  private var merges: ContiguousArray<Merge> = []
+  private var index: HashIndex
 
+  /// Room for `count` merges.
   init(reserving count: Int) {
-    var capacity = 16
-    while capacity < count * 2 { capacity *= 2 }
-    slots = ContiguousArray(repeating: Slot(), count: capacity)
+    index = HashIndex(reserving: count)
+    merges.reserveCapacity(count)
   }
 
-  /// Adds a merge; a pair given twice keeps the later rank.
-  mutating func add(left: Int32, right: Int32, merged: Int32, rank: Int) {
-    if (count + 1) * 2 > slots.count {
-      var larger = MergeTable(reserving: slots.count)
-      for slot in slots where slot.pair != .max { larger.place(slot) }
-      self = larger
+  /// Adds the merge of the next rank; a pair given twice keeps the later rank.
+  mutating func append(left: Int32, right: Int32, merged: Int32) {
+    if merges.count >= index.limit {
+      let old = self
+      index = HashIndex(reserving: 2 * merges.count)
+      for (rank, merge) in merges.enumerated() where old.rank(merge.left, merge.right) == rank {
+        index.insert(rank, hash: pairHash(merge.left, merge.right))
+      }
     }
-    place(Slot(pair: Self.pair(left, right), rank: UInt32(truncatingIfNeeded: rank), merged: merged))
-  }
-
-  private mutating func place(_ new: Slot) {
-    var index = Self.hash(new.pair) & (slots.count - 1)
-    while slots[index].pair != .max && slots[index].pair != new.pair { index = (index + 1) & (slots.count - 1) }
-    if slots[index].pair == .max { count += 1 }
-    slots[index] = new
+    let hash = pairHash(left, right)
+    if let earlier = rank(left, right) {
+      index.replace(earlier, by: merges.count, hash: hash)
+    } else {
+      index.insert(merges.count, hash: hash)
+    }
+    merges.append(Merge(left: left, right: right, merged: merged))
   }
 
   /// Whether some merge results in `id`.
-  func makes(_ id: Int32) -> Bool {
-    slots.contains { $0.merged == id && $0.pair != .max }
-  }
+  func makes(_ id: Int32) -> Bool { merges.contains { $0.merged == id } }
 
   @inline(__always)
-  private static func pair(_ left: Int32, _ right: Int32) -> UInt64 {
-    UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))
-  }
-
-  @inline(__always)
-  private static func hash(_ pair: UInt64) -> Int {
-    let product = pair.multipliedFullWidth(by: 0x9E37_79B9_7F4A_7C15)
-    return Int(truncatingIfNeeded: product.high ^ product.low)
+  private func rank(_ left: Int32, _ right: Int32) -> Int? {
+    index.find(pairHash(left, right)) { merges[$0].left == left && merges[$0].right == right }
   }
 
   /// Rank and result of merging two neighbours; rank `UInt32.max` when they do not merge.
   @inline(__always)
-  private func lookup(_ left: Int32, _ right: Int32, _ slots: UnsafeBufferPointer<Slot>) -> (rank: UInt32, merged: Int32) {
-    let pair = Self.pair(left, right)
-    let mask = slots.count - 1
-    var index = Self.hash(pair) & mask
-    while true {
-      let slot = slots[index]
-      if slot.pair == pair { return (slot.rank, slot.merged) }
-      if slot.pair == .max { return (.max, -1) }
-      index = (index + 1) & mask
-    }
+  private func lookup(_ left: Int32, _ right: Int32) -> (rank: UInt32, merged: Int32) {
+    rank(left, right).map { (UInt32(truncatingIfNeeded: $0), merges[$0].merged) } ?? (.max, -1)
   }
 
   /// Merges `symbols` in place as far as the table goes.
   func merge(_ symbols: inout ContiguousArray<Int32>, _ scratch: EncodingScratch) {
     guard symbols.count > 1 else { return }
-    slots.withUnsafeBufferPointer { slots in
-      if symbols.count <= 40 { mergeByWalking(&symbols, slots) } else { mergeByHeap(&symbols, &scratch.heap, slots) }
-    }
+    if symbols.count <= 40 { mergeByWalking(&symbols) } else { mergeByHeap(&symbols, &scratch.heap) }
   }
 
-  private func mergeByWalking(_ symbols: inout ContiguousArray<Int32>, _ slots: UnsafeBufferPointer<Slot>) {
+  private func mergeByWalking(_ symbols: inout ContiguousArray<Int32>) {
     var count = symbols.count
     symbols.withUnsafeMutableBufferPointer { symbols in
       withUnsafeTemporaryAllocation(of: (rank: UInt32, merged: Int32).self, capacity: count) { pairs in
-        for index in 0..<(count - 1) { pairs[index] = lookup(symbols[index], symbols[index + 1], slots) }
+        for index in 0..<(count - 1) { pairs[index] = lookup(symbols[index], symbols[index + 1]) }
         while count > 1 {
           var best = 0
           for index in 1..<(count - 1) where pairs[index].rank < pairs[best].rank { best = index }
@@ -89,8 +72,8 @@ struct MergeTable: Sendable {
           count -= 1
           for index in (best + 1)..<max(best + 1, count) { symbols[index] = symbols[index + 1] }
           for index in best..<max(best, count - 1) { pairs[index] = pairs[index + 1] }
-          if best > 0 { pairs[best - 1] = lookup(symbols[best - 1], symbols[best], slots) }
-          if best < count - 1 { pairs[best] = lookup(symbols[best], symbols[best + 1], slots) }
+          if best > 0 { pairs[best - 1] = lookup(symbols[best - 1], symbols[best]) }
+          if best < count - 1 { pairs[best] = lookup(symbols[best], symbols[best + 1]) }
         }
       }
     }
@@ -98,7 +81,7 @@ struct MergeTable: Sendable {
   }
 
   /// Heap entries are rank in the high half, position of the left symbol in the low half; entries gone stale are recognised by their rank.
-  private func mergeByHeap(_ symbols: inout ContiguousArray<Int32>, _ heap: inout MinHeap, _ slots: UnsafeBufferPointer<Slot>) {
+  private func mergeByHeap(_ symbols: inout ContiguousArray<Int32>, _ heap: inout MinHeap) {
     let count = symbols.count
     heap.removeAll()
     withUnsafeTemporaryAllocation(of: Int32.self, capacity: count * 2) { links in
@@ -108,7 +91,7 @@ struct MergeTable: Sendable {
         links[next + index] = index + 1 < count ? Int32(index) + 1 : -1
       }
       func push(_ left: Int, _ right: Int) {
-        let rank = lookup(symbols[left], symbols[right], slots).rank
+        let rank = lookup(symbols[left], symbols[right]).rank
         if rank != .max { heap.push(UInt64(rank) << 32 | UInt64(left)) }
       }
       for index in 0..<(count - 1) { push(index, index + 1) }
@@ -116,7 +99,7 @@ struct MergeTable: Sendable {
         let left = Int(top & 0xFFFF_FFFF)
         let right = Int(links[next + left])
         guard symbols[left] >= 0, right >= 0 else { continue }
-        let (rank, merged) = lookup(symbols[left], symbols[right], slots)
+        let (rank, merged) = lookup(symbols[left], symbols[right])
         guard rank != .max, UInt64(rank) == top >> 32 else { continue }
         symbols[left] = merged
         symbols[right] = -1  // gone
@@ -139,7 +122,6 @@ extension MergeTable {
   init(_ json: JSONValue, _ vocabulary: Vocabulary) throws(FormatError) {
     self.init(reserving: json.count)
     var joined: [UInt8] = []
-    var rank = 0
     for merge in try json.requireArray() {
       joined.removeAll(keepingCapacity: true)
       var leftCount = -1
@@ -158,15 +140,14 @@ extension MergeTable {
         joined.remove(at: space)
         leftCount = space
       }
-      guard add(joined, leftCount: leftCount, rank: rank, vocabulary) else {
+      guard append(joined, leftCount: leftCount, vocabulary) else {
         throw merge.unexpected("two tokens that are in the vocabulary, and their join")
       }
-      rank += 1
     }
   }
 
   /// Adds the merge of two tokens spelt one after the other; false when one of them, or both together, are no token.
-  mutating func add(_ joined: [UInt8], leftCount: Int, rank: Int, _ vocabulary: Vocabulary) -> Bool {
+  mutating func append(_ joined: [UInt8], leftCount: Int, _ vocabulary: Vocabulary) -> Bool {
     let ids: (left: Int32, right: Int32, merged: Int32)? = joined.withUnsafeBufferPointer { joined in
       guard let left = vocabulary.id(of: UnsafeBufferPointer(rebasing: joined[..<leftCount])),
         let right = vocabulary.id(of: UnsafeBufferPointer(rebasing: joined[leftCount...])),
@@ -175,7 +156,7 @@ extension MergeTable {
       return (left, right, merged)
     }
     guard let ids else { return false }
-    add(left: ids.left, right: ids.right, merged: ids.merged, rank: rank)
+    append(left: ids.left, right: ids.right, merged: ids.merged)
     return true
   }
 }

@@ -27,8 +27,6 @@ struct BytePairModel: Sendable {
   private let byteSymbols: ContiguousArray<Int32>
   /// Id of each `<0xNN>`, -1 when the vocabulary lacks it.
   private let fallbackSymbols: ContiguousArray<Int32>
-  /// Ids of the single-scalar tokens.
-  private let scalarSymbols: [Unicode.Scalar: Int32]
   /// Whether a piece may be cut before every ▁ that follows something else, because no merge crosses such a place.
   private let cutsBeforeMetaspace: Bool
 
@@ -39,17 +37,12 @@ struct BytePairModel: Sendable {
     self.readsBytes = readsBytes
     byteSymbols = ContiguousArray((0...255).map { vocabulary.id(of: ByteAlphabet.spelling(of: UInt8($0))) ?? -1 })
     fallbackSymbols = ContiguousArray((0...255).map { vocabulary.id(of: ByteAlphabet.fallbackToken(UInt8($0))) ?? -1 })
-    var symbols: [Unicode.Scalar: Int32] = [:]
     var crosses = vocabulary.id(of: ByteAlphabet.metaspace) == nil
     if !readsBytes {
       vocabulary.forEach { token, id in
-        guard !token.isEmpty else { return }
-        let (scalar, length) = decodeScalar(token, at: 0)
-        if length == token.count { symbols[scalar] = id }
         if !crosses && Self.firstMetaspaceCut(in: token, from: 0) != nil { crosses = merges.makes(id) }
       }
     }
-    scalarSymbols = symbols
     // Where unknown characters vanish, what stood around them may merge after all.
     let keepsUnknown = options.unknownToken != nil || (options.fallsBackToBytes && !fallbackSymbols.contains(-1))
     cutsBeforeMetaspace = !crosses && !readsBytes && !options.ignoresMerges && keepsUnknown
@@ -105,14 +98,14 @@ struct BytePairModel: Sendable {
     var unknown: Int32?
     var position = 0
     while position < word.count {
-      let (scalar, length) = decodeScalar(word, at: position)
-      if let id = scalarSymbols[scalar] {
+      let scalar = UnsafeBufferPointer(rebasing: word[position..<position + decodeScalar(word, at: position).length])
+      if let id = vocabulary.id(of: scalar) {
         flush(&unknown, into: &symbols)
         symbols.append(id)
       } else {
-        noteUnknown(&unknown, bytes: word[position..<position + length], into: &symbols)
+        noteUnknown(&unknown, bytes: scalar, into: &symbols)
       }
-      position += length
+      position += scalar.count
     }
     flush(&unknown, into: &symbols)
   }

@@ -2,31 +2,30 @@
 
 /// Byte strings with a value each, found from a place in a text onward.
 struct ByteTrie: Sendable {
-  /// Children by (node, byte), open addressing; key 0 is free because no edge leads back to the root by byte 0: keys are shifted by one.
-  private var keys: ContiguousArray<UInt64> = ContiguousArray(repeating: 0, count: 64)
-  private var children: ContiguousArray<Int32> = ContiguousArray(repeating: 0, count: 64)
-  /// Value of the key that ends at a node, -1 where none does.
-  private var values: ContiguousArray<Int32> = [-1]
+  private struct Node {
+    var parent: Int32
+    /// Of the key that ends here, -1 where none does.
+    var value: Int32 = -1
+    /// The byte that leads here.
+    var byte: UInt8
+  }
+
+  /// The root first.
+  private var nodes: ContiguousArray<Node> = [Node(parent: -1, byte: 0)]
+  /// Nodes by parent and byte.
+  private var index = HashIndex(reserving: 0)
   private var startsKey = ContiguousArray<Bool>(repeating: false, count: 256)
 
-  var isEmpty: Bool { values.count == 1 }
+  var isEmpty: Bool { nodes.count == 1 }
 
   /// Adds `key` with a value >= 0; of a key added twice the later value holds. Empty keys are ignored.
   mutating func insert(_ key: some Sequence<UInt8>, value: Int32) {
     var node: Int32 = 0
     for byte in key {
       if node == 0 { startsKey[Int(byte)] = true }
-      if let child = child(of: node, byte) {
-        node = child
-      } else {
-        let new = Int32(values.count)
-        values.append(-1)
-        if values.count * 2 > keys.count { grow() }
-        place(Self.key(node, byte), new)
-        node = new
-      }
+      node = child(of: node, byte) ?? add(Node(parent: node, byte: byte))
     }
-    if node != 0 { values[Int(node)] = value }
+    if node != 0 { nodes[Int(node)].value = value }
   }
 
   /// Calls `body` with the length and value of every key that begins at `position`, shortest first.
@@ -38,7 +37,8 @@ struct ByteTrie: Sendable {
     while end < text.count, let next = child(of: node, text[end]) {
       node = next
       end += 1
-      if values[Int(node)] >= 0 { body(end - position, values[Int(node)]) }
+      let value = nodes[Int(node)].value
+      if value >= 0 { body(end - position, value) }
     }
   }
 
@@ -50,38 +50,17 @@ struct ByteTrie: Sendable {
   }
 
   @inline(__always)
-  private static func key(_ node: Int32, _ byte: UInt8) -> UInt64 {
-    (UInt64(UInt32(bitPattern: node)) << 8 | UInt64(byte)) + 1
-  }
-
-  @inline(__always)
-  private func slot(_ key: UInt64) -> Int {
-    let product = key.multipliedFullWidth(by: 0x9E37_79B9_7F4A_7C15)
-    return Int(truncatingIfNeeded: product.high ^ product.low) & (keys.count - 1)
-  }
-
-  @inline(__always)
   private func child(of node: Int32, _ byte: UInt8) -> Int32? {
-    let key = Self.key(node, byte)
-    var index = slot(key)
-    while keys[index] != 0 {
-      if keys[index] == key { return children[index] }
-      index = (index + 1) & (keys.count - 1)
+    index.find(pairHash(node, Int32(byte))) { nodes[$0].parent == node && nodes[$0].byte == byte }.map(Int32.init(truncatingIfNeeded:))
+  }
+
+  private mutating func add(_ node: Node) -> Int32 {
+    if nodes.count >= index.limit {
+      index = HashIndex(reserving: nodes.count + nodes.count / 2)
+      for (number, node) in nodes.enumerated().dropFirst() { index.insert(number, hash: pairHash(node.parent, Int32(node.byte))) }
     }
-    return nil
-  }
-
-  private mutating func place(_ key: UInt64, _ child: Int32) {
-    var index = slot(key)
-    while keys[index] != 0 { index = (index + 1) & (keys.count - 1) }
-    keys[index] = key
-    children[index] = child
-  }
-
-  private mutating func grow() {
-    let (oldKeys, oldChildren) = (keys, children)
-    keys = ContiguousArray(repeating: 0, count: oldKeys.count * 2)
-    children = ContiguousArray(repeating: 0, count: oldKeys.count * 2)
-    for index in oldKeys.indices where oldKeys[index] != 0 { place(oldKeys[index], oldChildren[index]) }
+    index.insert(nodes.count, hash: pairHash(node.parent, Int32(node.byte)))
+    nodes.append(node)
+    return Int32(truncatingIfNeeded: nodes.count - 1)
   }
 }

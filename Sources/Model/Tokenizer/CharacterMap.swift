@@ -6,14 +6,16 @@ import Formats
 
 /// A precompiled charsmap: a Darts double array, then the replacements, each ended by a zero byte.
 struct CharacterMap: Sendable {
-  private let units: [UInt32]
-  private let replacements: [UInt8]
+  private let bytes: [UInt8]
+  /// Words of the trie, which begins behind its length.
+  private let unitCount: Int
   /// What each ASCII character becomes by itself.
   private var asciiReplacements: [[UInt8]] = []
 
   /// Reads the base64 of `precompiled_charsmap`.
   init(_ json: JSONValue) throws(FormatError) {
-    guard let bytes = decodeBase64(try json.requireString()) else { throw json.unexpected("base64") }
+    guard let bytes = json.withUTF8(decodeBase64) else { throw json.unexpected("a string") }
+    guard let bytes else { throw json.unexpected("base64") }
     do throws(Damage) { try self.init(bytes: bytes) } catch { throw json.unexpected(error.expected) }
   }
 
@@ -29,15 +31,18 @@ struct CharacterMap: Sendable {
     guard trieBytes % 4 == 0, trieBytes > 0, trieBytes <= bytes.count - 4 else {
       throw Damage(expected: "a charsmap whose trie fits in its \(bytes.count) bytes")
     }
-    units = stride(from: 4, to: 4 + trieBytes, by: 4).map { Self.word(bytes, $0) }
-    replacements = Array(bytes[(4 + trieBytes)...])
-    guard String(validating: replacements, as: UTF8.self) != nil else { throw Damage(expected: "a charsmap of UTF-8 text") }
+    (self.bytes, unitCount) = (bytes, trieBytes / 4)
+    guard String(validating: bytes[(4 + trieBytes)...], as: UTF8.self) != nil else { throw Damage(expected: "a charsmap of UTF-8 text") }
     asciiReplacements = (0..<128).map { byte in Array(replacement(for: [byte]) ?? [byte]) }
   }
 
   private static func word(_ bytes: [UInt8], _ offset: Int) -> UInt32 {
     (0..<4).reduce(0) { $0 | UInt32(bytes[offset + $1]) << UInt32($1 * 8) }
   }
+
+  private func unit(_ index: Int) -> UInt32 { Self.word(bytes, 4 + 4 * index) }
+
+  private var replacements: ArraySlice<UInt8> { bytes[(4 + 4 * unitCount)...] }
 
   /// Applies the map to `text`, valid UTF-8.
   func apply(to text: inout [UInt8]) {
@@ -82,19 +87,19 @@ struct CharacterMap: Sendable {
 
   /// The replacement of the shortest key that `text` begins with, or nil.
   private func replacement(for text: ArraySlice<UInt8>) -> ArraySlice<UInt8>? {
-    var node = Self.offset(units[0])
+    var node = Self.offset(unit(0))
     for byte in text {
       if byte == 0 { return nil }
       node ^= Int(byte)
       // A trie from a hostile file may point anywhere.
-      guard node < units.count, units[node] & (1 << 31 | 0xFF) == UInt32(byte) else { return nil }
-      let hasLeaf = units[node] >> 8 & 1 == 1
-      node ^= Self.offset(units[node])
+      guard node < unitCount, unit(node) & (1 << 31 | 0xFF) == UInt32(byte) else { return nil }
+      let hasLeaf = unit(node) >> 8 & 1 == 1
+      node ^= Self.offset(unit(node))
       if hasLeaf {
-        guard node < units.count else { return nil }
-        let start = Int(units[node] & (1 << 31 - 1))
+        guard node < unitCount else { return nil }
+        let start = Int(unit(node) & (1 << 31 - 1))
         guard start <= replacements.count else { return nil }
-        return replacements[start...].prefix { $0 != 0 }
+        return replacements.dropFirst(start).prefix { $0 != 0 }
       }
     }
     return nil
@@ -106,13 +111,13 @@ struct CharacterMap: Sendable {
 }
 
 /// The bytes of a standard base64 text with padding, or nil.
-func decodeBase64(_ text: String) -> [UInt8]? {
+func decodeBase64(_ text: UnsafeBufferPointer<UInt8>) -> [UInt8]? {
   var bytes: [UInt8] = []
-  bytes.reserveCapacity(text.utf8.count / 4 * 3)
+  bytes.reserveCapacity(text.count / 4 * 3)
   var buffer: UInt32 = 0
   var bits = 0
   var padding = 0
-  for character in text.utf8 {
+  for character in text {
     let value: UInt8
     switch character {
     case 0x41...0x5A: value = character - 0x41
@@ -133,5 +138,5 @@ func decodeBase64(_ text: String) -> [UInt8]? {
       bytes.append(UInt8(truncatingIfNeeded: buffer >> UInt32(bits)))
     }
   }
-  return text.utf8.count % 4 == 0 && padding <= 2 ? bytes : nil
+  return text.count % 4 == 0 && padding <= 2 ? bytes : nil
 }

@@ -52,15 +52,15 @@ private struct GGUFTokenizerReader {
       throw .value(file: file.path, path: prefix + "tokens", expected: "an array of tokens", found: "something else")
     }
     var hash = SHA256()
-    var count = 0
-    var vocabulary = Vocabulary(reserving: tokens.count)
+    var byteCount = 0
+    tokens.forEachString { byteCount += $0.count }
+    var vocabulary = Vocabulary(reserving: tokens.count, byteCount: byteCount)
     tokens.forEachString { bytes in
       hash.update(bytes)
-      vocabulary.add(bytes.bindMemory(to: UInt8.self), id: count)
-      count += 1
+      vocabulary.append(bytes.bindMemory(to: UInt8.self))
     }
     contentHash = hash.hexDigest()
-    (self.count, self.vocabulary) = (count, vocabulary)
+    (count, self.vocabulary) = (tokens.count, vocabulary)
 
     let types = file[prefix + "token_type"]?.array?.integers
     guard types == nil || types?.count == count else {
@@ -142,17 +142,13 @@ private struct GGUFTokenizerReader {
       throw .value(file: file.path, path: "tokenizer.ggml.merges", expected: "an array of merges", found: "something else")
     }
     var merges = MergeTable(reserving: list.count)
-    var rank = 0
     var wrong: String?
     list.forEachString { bytes in
       // The second token may begin with a space in no byte alphabet, so the first space after a first character parts them.
       var joined = Array(bytes)
       if let space = joined.dropFirst().firstIndex(of: 0x20) {
         joined.remove(at: space)
-        if merges.add(joined, leftCount: space, rank: rank, vocabulary) {
-          rank += 1
-          return
-        }
+        if merges.append(joined, leftCount: space, vocabulary) { return }
       }
       if wrong == nil { wrong = String(decoding: bytes, as: UTF8.self) }
     }
@@ -200,55 +196,62 @@ private struct GGUFTokenizerReader {
   /// Longer tokens than these are not SentencePiece's; their ways to be made grow with the square of their length.
   private static let longestMerged = 256
 
-  /// Every way to make a token of two others, best score first. The order among equals is that of the converter of transformers, which
-  /// made the merges of tokenizer.json from the same scores.
-  private func mergesByScore() throws(FormatError) -> MergeTable {
-    /// 16 bytes: a vocabulary has hundreds of thousands.
-    struct Merge {
-      var piece: Int32
-      /// Place among all before they are sorted.
-      var order: Int32
-      var leftCount: UInt16
-      var leftLength: UInt16
-      var rightLength: UInt16
+  /// A way to make a token of two others.
+  private struct Way {
+    var left: Int32
+    var right: Int32
+    var merged: Int32
+    /// Characters of the two.
+    var leftLength: Int32
+    var rightLength: Int32
+
+    /// Whether it comes before another of the same score: the order of the converter of transformers, which made the merges of
+    /// tokenizer.json from such scores.
+    func precedes(_ other: Way) -> Bool {
+      if leftLength != other.leftLength { return leftLength > other.leftLength }
+      if rightLength != other.rightLength { return rightLength > other.rightLength }
+      return (merged, left, right) < (other.merged, other.left, other.right)
     }
+  }
+
+  /// Every way to make a token of two others, best score first. Ways are found twice, first to be counted: there are several for each
+  /// token, too many to be kept beside the table.
+  private func mergesByScore() throws(FormatError) -> MergeTable {
     let scores = try scores()
-    var merges: [Merge] = []
-    merges.reserveCapacity(count)
-    for id in 0..<count where kinds[id] == .normal || kinds[id] == .userDefined {
-      let piece = piece(id)
-      guard piece.count <= Self.longestMerged else {
+    let ids = (0..<Int32(count)).filter { kinds[Int($0)] == .normal || kinds[Int($0)] == .userDefined }
+      .sorted { (-scores[Int($0)], $0) < (-scores[Int($1)], $1) }
+    var wayCount = 0
+    for id in ids {
+      let length = piece(Int(id)).count
+      guard length <= Self.longestMerged else {
         throw .value(
           file: file.path, path: "tokenizer.ggml.tokens[\(id)]", expected: "at most \(Self.longestMerged) bytes in a token",
-          found: "\(piece.count)")
+          found: "\(length)")
       }
-      var local: [(left: Int32, right: Int32, merge: Merge)] = []
-      let length = piece.count { $0 & 0xC0 != 0x80 }
-      var leftLength = 0
-      for cut in piece.indices where piece[cut] & 0xC0 != 0x80 {
-        defer { leftLength += 1 }
-        guard cut > 0, let left = vocabulary.id(of: piece[..<cut]), let right = vocabulary.id(of: piece[cut...]) else { continue }
-        let merge = Merge(
-          piece: Int32(id), order: 0, leftCount: UInt16(cut), leftLength: UInt16(leftLength), rightLength: UInt16(length - leftLength))
-        local.append((left, right, merge))
-      }
-      for var (_, _, merge) in local.sorted(by: { ($0.left, $0.right) < ($1.left, $1.right) }) {
-        merge.order = Int32(merges.count)
-        merges.append(merge)
-      }
+      forEachWay(toMake: id) { _ in wayCount += 1 }
     }
-    merges.sort { x, y in
-      let (one, other) = (scores[Int(x.piece)], scores[Int(y.piece)])
-      if one != other { return one > other }
-      if x.leftLength != y.leftLength { return x.leftLength > y.leftLength }
-      if x.rightLength != y.rightLength { return x.rightLength > y.rightLength }
-      return x.order < y.order
-    }
-    var table = MergeTable(reserving: merges.count)
-    for (rank, merge) in merges.enumerated() {
-      _ = table.add(piece(Int(merge.piece)), leftCount: Int(merge.leftCount), rank: rank, vocabulary)
+    var table = MergeTable(reserving: wayCount)
+    var ways: [Way] = []
+    for (place, id) in ids.enumerated() {
+      forEachWay(toMake: id) { ways.append($0) }
+      if place + 1 < ids.count, scores[Int(ids[place + 1])] == scores[Int(id)] { continue }
+      ways.sort { $0.precedes($1) }
+      for way in ways { table.append(left: way.left, right: way.right, merged: way.merged) }
+      ways.removeAll(keepingCapacity: true)
     }
     return table
+  }
+
+  private func forEachWay(toMake id: Int32, _ body: (Way) -> Void) {
+    let piece = piece(Int(id))
+    guard let merged = vocabulary.id(of: piece) else { return }
+    let length = Int32(piece.count { $0 & 0xC0 != 0x80 })
+    var leftLength: Int32 = 0
+    for cut in piece.indices where piece[cut] & 0xC0 != 0x80 {
+      defer { leftLength += 1 }
+      guard cut > 0, let left = vocabulary.id(of: piece[..<cut]), let right = vocabulary.id(of: piece[cut...]) else { continue }
+      body(Way(left: left, right: right, merged: merged, leftLength: leftLength, rightLength: length - leftLength))
+    }
   }
 
   private mutating func unigram() throws(FormatError) -> Tokenizer.Stages {

@@ -46,7 +46,7 @@ public final class Tokenizer: Sendable {
   /// - Throws: `FormatError`; `.unsupported` names the place and kind of whatever this program does not know.
   public convenience init(file path: String, configuration: String? = nil) throws(FormatError) {
     let file = try MappedFile(path: path)
-    let json = try JSON.parse(file.bytes, name: path, options: JSON.Options(allowsDuplicateKeys: true))
+    let json = try JSON.parse(file, options: JSON.Options(allowsDuplicateKeys: true))
     let configuration = try configuration.map { path throws(FormatError) in try JSON.read(path, options: .python) }
     try self.init(json: json, configuration: configuration, contentHash: SHA256.hexDigest(of: file.bytes))
   }

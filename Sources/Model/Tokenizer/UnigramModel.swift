@@ -21,15 +21,22 @@ struct UnigramModel: Sendable {
 
   /// Reads the `model` member of tokenizer.json.
   init(_ json: JSONValue) throws(FormatError) {
-    let pieces = try json.array("vocab")
-    var vocabulary = Vocabulary(reserving: pieces.underestimatedCount)
+    let list = try json.member("vocab", expected: "an array of tokens and scores")
+    let pieces = try list.requireArray()
+    let count = list.count
+    guard count <= Vocabulary.highestID else { throw list.unexpected("at most \(Vocabulary.highestID) tokens") }
     var scores: [Double] = []
+    scores.reserveCapacity(count)
+    var byteCount = 0
     for piece in pieces {
       let pair = Array(piece.elements)
-      guard pair.count == 2, scores.count <= Vocabulary.highestID else { throw piece.unexpected("a token and its score") }
+      guard pair.count == 2 else { throw piece.unexpected("a token and its score") }
       scores.append(try pair[1].requireNumber())
-      guard pair[0].withUTF8({ vocabulary.add($0, id: scores.count - 1) }) != nil else { throw pair[0].unexpected("a token") }
+      guard let bytes = pair[0].withUTF8(\.count) else { throw pair[0].unexpected("a token") }
+      byteCount += bytes
     }
+    var vocabulary = Vocabulary(reserving: count, byteCount: byteCount)
+    for piece in pieces { for token in piece.elements { token.withUTF8 { vocabulary.append($0) } } }
     let unknownToken = try json.integerIfPresent("unk_id", in: 0...max(0, scores.count - 1)).map { Int32($0) }
     let fallsBackToBytes = try json.boolIfPresent("byte_fallback") ?? false
     self.init(vocabulary, scores: scores, unknownToken: unknownToken, fallsBackToBytes: fallsBackToBytes, file: json.fileName)

@@ -5,17 +5,14 @@ import Formats
 
 /// Tokens by id and ids by token.
 struct Vocabulary: Sendable {
+  /// String number `id` is its token; nothing where an id has none.
   private var table: ByteStringTable
-  /// Id of table entry `i`.
-  private var ids: ContiguousArray<Int32>
-  /// Table entry of id `i`, -1 where an id has no token.
-  private var entries: ContiguousArray<Int32>
 
   /// The number of distinct tokens.
-  var count: Int { table.count }
+  private(set) var count = 0
 
   /// One more than the highest id.
-  var idLimit: Int { entries.count }
+  var idLimit: Int { table.count }
 
   /// Ids beyond this are refused: no vocabulary comes near it.
   static let highestID = 1 << 24
@@ -24,55 +21,67 @@ struct Vocabulary: Sendable {
   /// must not ask for long ones.
   static func highestID(of count: Int) -> Int { min(highestID, 2 * count + 1 << 12) }
 
-  init(reserving count: Int) {
-    table = ByteStringTable(reserving: count)
-    ids = []
-    ids.reserveCapacity(count)
-    entries = []
-    entries.reserveCapacity(count)
+  /// Room for `count` tokens of `byteCount` bytes together.
+  init(reserving count: Int, byteCount: Int) {
+    table = ByteStringTable(reserving: count, byteCount: byteCount)
   }
 
-  /// Adds a token; of a token given twice the later id holds.
-  /// - Precondition: 0 <= id <= `highestID`.
-  mutating func add(_ token: UnsafeBufferPointer<UInt8>, id: Int) {
-    let entry = table.insert(token)
-    if entry == ids.count { ids.append(Int32(id)) } else { ids[entry] = Int32(id) }
-    while entries.count <= id { entries.append(-1) }
-    entries[id] = Int32(entry)
+  /// Adds a token with the next id; of a token given twice the later id holds.
+  mutating func append(_ token: UnsafeBufferPointer<UInt8>) {
+    if table.append(token) == nil { count += 1 }
   }
 
   /// The id of `token`, or nil.
   func id(of token: UnsafeBufferPointer<UInt8>) -> Int32? {
-    table.find(token).map { ids[$0] }
+    table.find(token).map { Int32(truncatingIfNeeded: $0) }
   }
 
   func id(of token: some Sequence<UInt8>) -> Int32? {
-    table.find(token).map { ids[$0] }
+    table.find(token).map { Int32(truncatingIfNeeded: $0) }
   }
 
   func id(of token: String) -> Int32? { id(of: token.utf8) }
 
   /// The bytes of the token with `id`, or nil.
   func token(_ id: Int32) -> ArraySlice<UInt8>? {
-    guard id >= 0, Int(id) < entries.count, entries[Int(id)] >= 0 else { return nil }
-    return table[Int(entries[Int(id)])]
+    guard id >= 0, Int(id) < table.count else { return nil }
+    let token = table[Int(id)]
+    return token.isEmpty && self.id(of: token) != id ? nil : token
   }
 
-  /// Calls `body` with every token and its id, in order of insertion.
+  /// Calls `body` with every token and its id, by id.
   func forEach(_ body: (UnsafeBufferPointer<UInt8>, Int32) -> Void) {
-    for entry in 0..<table.count { table.withBytes(of: entry) { body($0, ids[entry]) } }
+    for id in 0..<table.count {
+      table.withBytes(of: id) { if table.find($0) == id { body($0, Int32(truncatingIfNeeded: id)) } }
+    }
   }
 
   /// Reads an object of token: id.
   init(object json: JSONValue) throws(FormatError) {
-    let members = try json.requireObject()
-    self.init(reserving: json.count)
+    var tokens: [(id: Int32, token: JSONValue)] = []
     let highest = Self.highestID(of: json.count)
-    for (key, value) in members {
+    tokens.reserveCapacity(json.count)
+    var byteCount = 0
+    var isOrdered = true
+    for (key, value) in try json.requireObject() {
       guard let id = value.int64, (0...Int64(highest)).contains(id) else {
         throw value.unexpected("a token id in 0...\(highest), as there are \(json.count) tokens")
       }
-      key.withUTF8 { add($0, id: Int(id)) }
+      isOrdered = isOrdered && (tokens.last.map { $0.id < id } ?? true)
+      byteCount += key.withUTF8(\.count) ?? 0
+      tokens.append((Int32(id), key))
+    }
+    if !isOrdered { tokens.sort { $0.id < $1.id } }
+    self.init(reserving: Int(tokens.last?.id ?? -1) + 1, byteCount: byteCount)
+    var gaps = 0
+    for (id, token) in tokens {
+      guard idLimit <= id else { throw token.unexpected("an id of its own, not \(id), which another token has") }
+      while idLimit < id {
+        table.appendNothing()
+        gaps += 1
+      }
+      token.withUTF8 { append($0) }
+      guard count + gaps == idLimit else { throw token.unexpected("each token once") }
     }
   }
 }
