@@ -29,24 +29,28 @@ public struct Router: Sendable {
   ///   - demand: what to fill in beside ids and weights.
   ///   - batch: made for this router (`expertCount`, `topK`); its columns are overwritten.
   public func decide(_ logits: UnsafePointer<Float>, demand: RoutingDemand, into batch: inout RoutingBatch) {
-    decide(logits, demand: demand, into: &batch) { _, _ in }
+    decide(logits, imposed: [:], demand: demand, into: &batch) { _, _ in }
   }
 
   /// Decides for the next tokens of a sequence and drops what exceeds the capacity of `spec`.
   ///
-  /// - Parameter ledger: of the sequence; a fresh one for its first batch.
+  /// - Parameters:
+  ///   - imposed: the `topK` different experts that some tokens take whatever their scores, by row of the batch; their weights are the
+  ///     rule's for these experts.
+  ///   - ledger: of the sequence; a fresh one for its first batch.
   /// - Precondition: a rule that looks ahead (`CapacityRule.looksAhead`) gets the whole sequence in one batch.
   public func decide(
-    _ logits: UnsafePointer<Float>, demand: RoutingDemand, ledger: inout CapacityLedger, into batch: inout RoutingBatch
+    _ logits: UnsafePointer<Float>, imposed: [Int: [Int32]] = [:], demand: RoutingDemand, ledger: inout CapacityLedger,
+    into batch: inout RoutingBatch
   ) {
-    decide(logits, demand: demand, into: &batch) { batch, firstProbability in
+    decide(logits, imposed: imposed, demand: demand, into: &batch) { batch, firstProbability in
       spec.capacity?.apply(to: &batch, firstProbability: firstProbability, ledger: &ledger)
     }
   }
 
   /// - Parameter drop: takes the weights of what does not fit; given the batch and `[count]` the probability of each first choice.
   private func decide(
-    _ logits: UnsafePointer<Float>, demand: RoutingDemand, into batch: inout RoutingBatch,
+    _ logits: UnsafePointer<Float>, imposed: [Int: [Int32]], demand: RoutingDemand, into batch: inout RoutingBatch,
     drop: (inout RoutingBatch, [Float]) -> Void
   ) {
     precondition(batch.expertCount == spec.expertCount && batch.topK == spec.topK, "batch of another router")
@@ -64,6 +68,7 @@ public struct Router: Sendable {
         score(&row)
         adjust(&row)
         select(&row)
+        if let experts = imposed[token] { row.best.impose(experts, from: row.selectionScores) }
         batch.selectedExperts.withUnsafeMutableBufferPointer { ids in
           for slot in 0..<topK { ids[token * topK + slot] = row.best.ids[slot] }
         }
@@ -150,6 +155,16 @@ struct TopList {
       values[place] = value
       ids[place] = Int32(index)
       if count < capacity { count += 1 }
+    }
+  }
+
+  /// Puts `chosen` first, in the order of the list, and the best of the others behind them.
+  mutating func impose(_ chosen: [Int32], from scores: UnsafeMutableBufferPointer<Float>) {
+    let others = zip(ids[..<count], values).first { !chosen.contains($0.0) }
+    let order = chosen.sorted { (-scores[Int($0)], $0) < (-scores[Int($1)], $1) }
+    count = min(ids.count, order.count + (others == nil ? 0 : 1))
+    for (place, (id, value)) in (order.map { ($0, scores[Int($0)]) } + [others].compactMap { $0 }).prefix(count).enumerated() {
+      (ids[place], values[place]) = (id, value)
     }
   }
 

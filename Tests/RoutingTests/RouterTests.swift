@@ -1,5 +1,6 @@
 // Properties of the router that no reference table pins: statistics, groups, ties, bad numbers, refused specs.
 
+import Foundation
 import Routing
 import Testing
 
@@ -72,6 +73,27 @@ struct RouterTests {
     let batch = try decide(spec, [2, 0, 0])
     #expect(batch.selectedExperts == [2])
     #expect(batch.routingWeights == [0.5])
+  }
+
+  @Test func imposedExpertsAreWeighedByTheirOwnScores() throws {
+    var spec = softmax(2, 4)
+    let logits: [Float] = [3, 2, 1, 0, 3, 2, 1, 0]
+    func imposed(_ experts: [Int32]) throws -> RoutingBatch {
+      var batch = RoutingBatch(router: RouterID(layer: 0), expertCount: 4, topK: 2, firstToken: 0, count: 2)
+      var ledger = CapacityLedger()
+      try Router(spec).decide(logits, imposed: [1: experts], demand: RoutingDemand(), ledger: &ledger, into: &batch)
+      return batch
+    }
+    let scores = [3, 2, 1, 0].map { exp(Float($0)) }
+    let sum = scores.reduce(0, +)
+    let batch = try imposed([3, 1])
+    #expect(batch.selectedExperts == [0, 1, 1, 3], "by falling score; the other token is left alone")
+    #expect(zip(batch.routingWeights, [0, 1, 1, 3].map { scores[$0] / sum }).allSatisfy { abs($0 - $1) < 1e-6 })
+    #expect(abs(batch.selectionMargin[1] - (scores[3] - scores[0]) / sum) < 1e-6, "the best expert was passed over")
+    #expect(abs(batch.topKMass[1] - (scores[1] + scores[3]) / sum) < 1e-6)
+    spec.normalization = .sum(epsilon: 0)
+    #expect(abs(try imposed([2, 3]).routingWeights[2] - scores[2] / (scores[2] + scores[3])) < 1e-6)
+    #expect(try imposed([1, 0]) == imposed([0, 1]) && imposed([0, 1]).selectedExperts == [0, 1, 0, 1])
   }
 
   @Test func nonFiniteLogitsAreReportedAndNeverPreferred() throws {

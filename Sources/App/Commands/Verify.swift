@@ -68,7 +68,8 @@ struct Verify: ParsableCommand {
     }
     var text = table.text
     text += "\(report.equalDecisions) of \(report.decisions) decisions equal"
-    text += report.nearTies > 0 ? ", \(report.nearTies) near ties (margin <= 1e-5)\n" : "\n"
+    text += report.nearTies > 0 ? ", \(report.nearTies) near ties (margin <= 1e-5) fell otherwise" : ""
+    text += report.ruledTies > 0 ? "; \(report.ruledTies) of them were taken as expected for what follows\n" : "\n"
     text += report.holds ? "all holds\n" : "DIFFERS\n"
     return text + (all ? "" : "error: largest of its kind, relative to max(1, largest expected magnitude)\n")
   }
@@ -88,6 +89,7 @@ struct Verify: ParsableCommand {
       writer.member("decisions", report.decisions)
       writer.member("equal_decisions", report.equalDecisions)
       writer.member("near_ties", report.nearTies)
+      writer.member("near_ties_taken_as_expected", report.ruledTies)
       writer.objects("tensors", report.entries) { writer, entry in
         writer.member("name", entry.tensor)
         writer.member("result", entry.outcome.rawValue)

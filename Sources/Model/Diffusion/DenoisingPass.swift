@@ -43,6 +43,11 @@ public final class DenoisingPass {
 
   public var threadCount: Int { pool.threadCount }
 
+  var review: (any DecisionReview)? {
+    get { pass.review }
+    set { pass.review = newValue }
+  }
+
   /// The model's answer for every sample and branch.
   ///
   /// - Parameters:

@@ -49,11 +49,8 @@ struct BoundTimestepMask: @unchecked Sendable {
     pass.pool.multiply(
       Product(out: logits, x: activated, tokens: 1, weight: routerLinear.weight, bias: routerLinear.bias))
     for sample in 1..<max(1, samples) { (logits + sample * count).update(from: logits, count: count) }
-    var decision = RoutingBatch(
-      router: id, expertCount: count, topK: router.spec.topK, firstToken: pass.firstToken, count: samples)
     var ledger = CapacityLedger()
-    router.decide(logits, demand: pass.demand ?? RoutingDemand(statistics: false), ledger: &ledger, into: &decision)
-    return decision
+    return pass.decide(router, id, logits: logits, rows: samples, ledger: &ledger)
   }
 
   /// Splits the stream: `held = (1 - mask) * stream`, `stream = mask * stream`.

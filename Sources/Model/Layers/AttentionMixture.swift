@@ -80,7 +80,8 @@ final class RunningAttentionMixture: RunningOperation {
   }
 
   func run(_ pass: Pass) {
-    let decisions = pass.decide(bound.router, bound.id, bound.routerLinear, ledger: &ledger)
+    let logits = pass.project(bound.routerLinear, from: pass.x)
+    let decisions = pass.decide(bound.router, bound.id, logits: logits, rows: pass.count, ledger: &ledger)
     let out = pass.arena.zeros(pass.count * pass.hiddenSize)
     assign(decisions, pass)
     attend(pass, into: out)

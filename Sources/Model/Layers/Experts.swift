@@ -134,7 +134,8 @@ final class RunningExperts: RunningOperation {
   func reset() { ledger = CapacityLedger() }
 
   func run(_ pass: Pass) {
-    let decisions = pass.decide(bound.router, bound.id, bound.routerLinear, ledger: &ledger)
+    let logits = pass.project(bound.routerLinear, from: pass.x)
+    let decisions = pass.decide(bound.router, bound.id, logits: logits, rows: pass.count, ledger: &ledger)
     // A probe wants the block's output by itself, and so does a scale.
     let width = pass.count * pass.hiddenSize
     let isApart = pass.probe != nil || bound.outputScale != 1
@@ -179,15 +180,6 @@ final class RunningExperts: RunningOperation {
 }
 
 extension Pass {
-  /// What a router decides about the tokens of the pass; whether anyone listens is in `demand`.
-  func decide(_ router: Router, _ id: RouterID, _ linear: Linear, ledger: inout CapacityLedger) -> RoutingBatch {
-    let logits = project(linear, from: x)
-    var decisions = RoutingBatch(
-      router: id, expertCount: router.spec.expertCount, topK: router.spec.topK, firstToken: firstToken, count: count)
-    router.decide(logits, demand: demand ?? RoutingDemand(statistics: false), ledger: &ledger, into: &decisions)
-    return decisions
-  }
-
   /// Adds every expert's weighted output to the rows of its tokens.
   func runExperts(
     _ experts: [ExpertWeights], _ assignments: borrowing ExpertAssignments, out: UnsafeMutablePointer<Float>,

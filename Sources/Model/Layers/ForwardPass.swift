@@ -22,6 +22,10 @@ public final class ForwardPass {
   /// Tokens of the decoder's sequence that the state holds.
   public private(set) var position = 0
   public weak var probe: (any ActivationProbe)?
+  var review: (any DecisionReview)? {
+    get { pass.review }
+    set { pass.review = newValue }
+  }
 
   let pool: WorkerPool
   private let plan: ModelPlan

@@ -53,6 +53,7 @@ final class Pass {
   let rotary: RotaryTables
   let hiddenSize: Int
   var probe: (any ActivationProbe)?
+  weak var review: (any DecisionReview)?
   var demand: RoutingDemand?
   /// Tokens of the step at hand, the position of the first in its sequence, and its row in the run.
   var count = 0

@@ -7,10 +7,12 @@ struct Comparison {
   private let expected: SafetensorsFile
   private let capture: VerificationCapture
   private let routers: [RouterDescription]
+  private let ties: TieRulings
   private var compared: Set<String> = []
   private(set) var report = VerificationReport()
 
-  init(expected: SafetensorsFile, capture: VerificationCapture, routers: [RouterDescription]) {
+  init(expected: SafetensorsFile, capture: VerificationCapture, routers: [RouterDescription], ties: TieRulings) {
+    self.ties = ties
     self.expected = expected
     self.capture = capture
     self.routers = routers
@@ -60,7 +62,8 @@ struct Comparison {
       }
       let rows = got.count / spec.topK
       var differing = 0
-      var nearTies = 0
+      let ruled = ties.changed[description.id] ?? 0
+      var nearTies = ruled
       var equalRows: [Int] = []
       for row in 0..<rows {
         let slots = row * spec.topK..<(row + 1) * spec.topK
@@ -75,9 +78,10 @@ struct Comparison {
         }
       }
       report.decisions += rows
-      report.equalDecisions += equalRows.count
+      report.equalDecisions += equalRows.count - ruled
       report.nearTies += nearTies
-      let what = "\(equalRows.count) of \(rows) decisions equal" + (nearTies > 0 ? ", \(nearTies) near ties" : "")
+      report.ruledTies += ruled
+      let what = "\(equalRows.count - ruled) of \(rows) decisions equal" + (nearTies > 0 ? ", \(nearTies) near ties" : "")
       add(
         prefix + "expert_ids", differing == 0 ? (nearTies == 0 ? .equal : .within) : .differs,
         error: Float(differing) / Float(max(1, rows)),
@@ -159,16 +163,21 @@ struct Comparison {
 
   private func floats(_ name: String) throws -> [Float] { try expected.tensor(name).floats() }
 
-  private func integers(_ name: String) throws -> [Int32] {
-    let view = try expected.tensor(name)
-    switch view.elementType {
-    case .i32: return (0..<view.elementCount).map { Int32(littleEndian: view.bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Int32.self)) }
+  private func integers(_ name: String) throws -> [Int32] { try expected.tensor(name).integers() }
+}
+
+extension TensorView {
+  /// Every element of a tensor of integers.
+  ///
+  /// - Throws: `ModelError.tensorType` for other elements.
+  func integers() throws -> [Int32] {
+    switch elementType {
+    case .i32: return (0..<elementCount).map { Int32(littleEndian: bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Int32.self)) }
     case .i64:
-      return (0..<view.elementCount).map {
-        Int32(truncatingIfNeeded: Int64(littleEndian: view.bytes.loadUnaligned(fromByteOffset: 8 * $0, as: Int64.self)))
+      return (0..<elementCount).map {
+        Int32(truncatingIfNeeded: Int64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8 * $0, as: Int64.self)))
       }
-    default:
-      throw ModelError.tensorType(file: expected.path, name: name, found: view.elementType.safetensorsName, supported: "I32, I64")
+    default: throw ModelError.tensorType(file: file.path, name: name, found: elementType.safetensorsName, supported: "I32, I64")
     }
   }
 }

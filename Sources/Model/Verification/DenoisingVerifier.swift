@@ -19,6 +19,10 @@ public struct DenoisingVerifier {
       pass.model, classes: run.classes, rule: run.rule, steps: run.steps, guidance: run.guidance, batch: batch)
     let denoiser = Denoiser(pass, request, noise: .given(try GivenNoise(noise, for: request, of: pass.model)))
     let capture = VerificationCapture(wanted: Set(expected.tensors.map(\.name)), finalHidden: nil)
+    let place = Self.place(samples: run.classes.count, batch: batch, denoiser.layout)
+    let ties = try TieRulings(expected, routers: pass.model.routers, place: place)
+    pass.review = ties
+    defer { pass.review = nil }
     let listener = DenoisingListener()
     while !denoiser.isFinished {
       let ended = try denoiser.advance(sink: listener)
@@ -28,10 +32,22 @@ public struct DenoisingVerifier {
       }
     }
     listener.deliver(to: capture, layout: denoiser.layout)
-    var comparison = Comparison(expected: expected, capture: capture, routers: pass.model.routers)
+    var comparison = Comparison(expected: expected, capture: capture, routers: pass.model.routers, ties: ties)
     try comparison.compareRouting()
     try comparison.compareActivations(except: ["sample", "step", "branch", "patch"])
     return comparison.report
+  }
+
+  /// The row of an expected file, which goes sample by sample, for a row of a run, where samples of a group take their steps together.
+  static func place(samples: Int, batch: Int, _ layout: DenoisingLayout) -> (Int) -> Int {
+    let turn = layout.branchCount * layout.patchCount
+    let rows = layout.timesteps.count * turn
+    return { row in
+      let first = row / (batch * rows) * batch
+      let members = min(batch, samples - first)
+      let (step, rest) = (row - first * rows).quotientAndRemainder(dividingBy: members * turn)
+      return (first + rest / turn) * rows + step * turn + rest % turn
+    }
   }
 }
 

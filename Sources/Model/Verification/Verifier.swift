@@ -11,7 +11,7 @@ public struct Verifier {
     public static let routerLogits: Float = 1e-4
     public static let weights: Float = 1e-4
     public static let activations: Float = 1e-3
-    /// Decisions whose margin in the expected logits is no larger are near ties: their experts may differ.
+    /// Decisions whose margin in the expected logits is no larger are near ties: either choice is right, and the expected one is taken.
     public static let nearTie: Float = 1e-5
   }
 
@@ -28,29 +28,42 @@ public struct Verifier {
   ///
   /// - Throws: `ModelError` for a bad sequence, `FormatError` for a damaged file or a tensor of the wrong type.
   public func verify(_ sequences: [TokenSequence], against expected: SafetensorsFile) throws -> VerificationReport {
+    let ties = try TieRulings(expected, routers: model.routers)
+    let capture = try capture(sequences, wanted: Set(expected.tensors.map(\.name)), ties: ties)
+    var comparison = Comparison(expected: expected, capture: capture, routers: model.routers, ties: ties)
+    try comparison.compareInput(sequences)
+    try comparison.compareRouting()
+    try comparison.compareActivations()
+    return comparison.report
+  }
+
+  /// Runs `sequences` and keeps what is wanted.
+  func capture(_ sequences: [TokenSequence], wanted names: Set<String>, ties: TieRulings? = nil) throws -> VerificationCapture {
     for sequence in sequences { try model.check(sequence) }
-    let names = Set(expected.tensors.map(\.name))
     let capture = VerificationCapture(wanted: names, finalHidden: model.hasEncoder ? model.decoderLayerCount : nil)
-    forward.probe = capture
-    defer { forward.probe = nil }
+    (forward.probe, forward.review) = (capture, ties)
+    defer { (forward.probe, forward.review) = (nil, nil) }
+    // Rows of the expected file so far, of the encoder's tokens and the decoder's.
+    var (encoded, fed) = (0, 0)
     for sequence in sequences {
       forward.reset(length: sequence.tokens.count)
       let demand = RoutingDemand(logitsEvery: 1)
-      if let tokens = sequence.encoder { capture.add(forward.encode(tokens, demand: demand)) }
+      if let tokens = sequence.encoder {
+        capture.add(forward.encode(tokens, demand: demand, firstToken: encoded))
+        encoded += tokens.count
+      }
       for start in stride(from: 0, to: sequence.tokens.count, by: forward.passLimit) {
         let end = min(start + forward.passLimit, sequence.tokens.count)
-        capture.add(forward.advance(sequence.tokens[start..<end], isLast: end == sequence.tokens.count, demand: demand))
+        capture.add(
+          forward.advance(sequence.tokens[start..<end], isLast: end == sequence.tokens.count, demand: demand, firstToken: fed + start))
         guard names.contains("logits") else { continue }
         for row in stride(from: 0, to: end - start, by: forward.stepLimit) {
           capture.append("logits", forward.logits(row..<min(row + forward.stepLimit, end - start)))
         }
       }
+      fed += sequence.tokens.count
     }
-    var comparison = Comparison(expected: expected, capture: capture, routers: model.routers)
-    try comparison.compareInput(sequences)
-    try comparison.compareRouting()
-    try comparison.compareActivations()
-    return comparison.report
+    return capture
   }
 }
 
@@ -71,9 +84,12 @@ public struct VerificationReport: Sendable {
   }
   public var entries: [Entry] = []
   public var decisions = 0
+  /// Of these, decided alike by this engine alone.
   public var equalDecisions = 0
-  /// Decisions that differ, all with a margin of at most `Verifier.Tolerance.nearTie`.
+  /// Decided otherwise, all with a margin of at most `Verifier.Tolerance.nearTie`.
   public var nearTies = 0
+  /// Of these, known beforehand by the logits of the expected file: what follows them was computed from the expected choice.
+  public var ruledTies = 0
 
   public var holds: Bool { entries.contains { $0.outcome != .notProduced } && !entries.contains { $0.outcome == .differs } }
 

@@ -1,0 +1,53 @@
+// How does a near tie fall? Where the reference's own margin is beneath what rounding moves, neither choice is the right one, and a
+// reference with other kernels makes the other. Behind it everything differs, rightly. So a near tie is decided as the expected file has
+// it, and all that follows is compared in full.
+
+import Formats
+import Routing
+
+/// The near ties of an expected file, and how often this engine would have decided them otherwise.
+final class TieRulings: DecisionReview {
+  /// Experts by row of the expected file.
+  private var rulings: [RouterID: [Int: [Int32]]] = [:]
+  /// Decisions that were changed.
+  private(set) var changed: [RouterID: Int] = [:]
+  /// The row of the expected file that a row of the run is.
+  private let place: (Int) -> Int
+
+  /// Near ties are known where the file has the logits of every row.
+  init(_ expected: SafetensorsFile, routers: [RouterDescription], place: @escaping (Int) -> Int = { $0 }) throws {
+    self.place = place
+    for description in routers {
+      let (prefix, spec) = ("\(description.id).", description.spec)
+      guard expected[prefix + "rows"] == nil, let view = expected[prefix + "router_logits"], expected[prefix + "expert_ids"] != nil else {
+        continue
+      }
+      let router = try Router(spec)
+      let ids = try expected.tensor(prefix + "expert_ids").integers()
+      let logits = try view.floats()
+      guard ids.count / spec.topK == logits.count / spec.expertCount else { continue }
+      logits.withUnsafeBufferPointer { logits in
+        for row in 0..<ids.count / spec.topK {
+          let mine = UnsafeBufferPointer(rebasing: logits[row * spec.expertCount..<(row + 1) * spec.expertCount])
+          let chosen = ids[row * spec.topK..<(row + 1) * spec.topK]
+          guard router.decisionMargin(mine) <= Verifier.Tolerance.nearTie, Set(chosen).count == spec.topK,
+            chosen.allSatisfy({ 0..<spec.expertCount ~= Int($0) })
+          else { continue }
+          rulings[description.id, default: [:]][row] = Array(chosen)
+        }
+      }
+    }
+  }
+
+  func overruled(_ decisions: RoutingBatch) -> [Int: [Int32]] {
+    guard let rulings = rulings[decisions.router] else { return [:] }
+    var imposed: [Int: [Int32]] = [:]
+    for row in 0..<decisions.count {
+      guard let ruling = rulings[place(decisions.firstToken + row)] else { continue }
+      let slots = row * decisions.topK..<(row + 1) * decisions.topK
+      if Set(ruling) != Set(decisions.selectedExperts[slots]) { imposed[row] = ruling }
+    }
+    changed[decisions.router, default: 0] += imposed.count
+    return imposed
+  }
+}
