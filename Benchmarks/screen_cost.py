@@ -1,7 +1,9 @@
 """What the full-screen program costs the engine: tokens per second with the Live screen in a terminal, beside the same
 texts continued and captured without a screen. Needs tmux.
 
-usage: screen_cost.py --moetop BIN --model DIR --corpus FILE [--size 200x60] [--seconds 10] [--rounds 3]
+usage: screen_cost.py --moetop BIN --model DIR --corpus FILE [--size 200x60] [--seconds 10] [--rounds 3] [--keys 3]
+
+--keys are pressed before the count begins: the screen that is shown (1 Live, the default; 3 Specialization).
 
 The two alternate. Each continues the openings of the corpus's documents (24 tokens) by 160 sampled tokens as fast as it can and
 records them into a new trace; tokens read and tokens drawn count alike.
@@ -42,7 +44,7 @@ def with_screen(args):
         subprocess.run(tmux + ["new-session", "-d", "-x", columns, "-y", rows, command], check=True)
         try:
             wait_for(tmux, 1, 30)
-            subprocess.run(tmux + ["send-keys"] + ["."] * 12, check=True)
+            subprocess.run(tmux + ["send-keys"] + ["."] * 12 + list(args.keys), check=True)
             time.sleep(8)
             began, first = time.perf_counter(), shown_tokens(tmux)
             time.sleep(args.seconds)
@@ -77,12 +79,13 @@ def main():
     ap.add_argument("--size", default="200x60")
     ap.add_argument("--seconds", type=float, default=10)
     ap.add_argument("--rounds", type=int, default=3)
+    ap.add_argument("--keys", default="")
     args = ap.parse_args()
     plain, shown = [], []
     for _ in range(args.rounds):
         plain.append(without_screen(args))
         shown.append(with_screen(args))
-    print(json.dumps({"size": args.size, "tokens_per_s_without_screen": [round(v, 1) for v in plain],
+    print(json.dumps({"size": args.size, "keys": args.keys, "tokens_per_s_without_screen": [round(v, 1) for v in plain],
                       "tokens_per_s_with_screen": [round(v, 1) for v in shown],
                       "cost": round(1 - statistics.median(shown) / statistics.median(plain), 4)}, indent=1))
 

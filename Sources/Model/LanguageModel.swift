@@ -37,7 +37,11 @@ public final class LanguageModel: Sendable {
       assumed = model.assumed.filter { overrides[$0.key] == nil }
     } else {
       let configuration = path + "/config.json"
-      guard FileStatus.exists(configuration) else { throw ModelError.noCheckpoint(path: path, why: "there is no config.json") }
+      guard FileStatus.exists(configuration) else {
+        // A damaged file says so first.
+        if !FileStatus.isFolder(path) { _ = try Checkpoint(file: path) }
+        throw ModelError.noCheckpoint(path: path, why: "there is no config.json")
+      }
       let whole = try Configuration(path: configuration, overrides: overrides)
       checkpoint = try Checkpoint(directory: path, scaleBlock: whole.scaleBlock())
       settings = whole.ofText(among: families)

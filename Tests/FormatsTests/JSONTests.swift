@@ -153,6 +153,71 @@ import Testing
     }
   }
 
+  /// Texts around the length from which a container's end is remembered, against Foundation's reader.
+  @Test func longAndNestedTextsReadAsFoundationReadsThem() throws {
+    var random = SeededRandom(seed: 3)
+    for _ in 0..<60 {
+      let text = text(depth: 0, &random)
+      let value = try JSON.parse(text: text, name: "t")
+      let reference = try JSONSerialization.jsonObject(with: Data(text.utf8), options: .fragmentsAllowed)
+      #expect(try plain(value) == reference as? NSObject, "\(text.count) bytes")
+    }
+  }
+
+  private func text(depth: Int, _ random: inout SeededRandom) -> String {
+    switch Int.random(in: depth == 0 ? 4...5 : 0...(depth > 5 ? 3 : 5), using: &random) {
+    case 0: return ["null", "true", "false"][Int.random(in: 0..<3, using: &random)]
+    case 1: return "\(Int.random(in: -1000...1000, using: &random))"
+    case 2: return "\"\(String(repeating: "[{,}] é\\\"", count: Int.random(in: 0...3, using: &random)))\""
+    case 3: return "\"\(String(repeating: "x", count: Int.random(in: 0...2000, using: &random)))\""
+    case 4: return "[ \((0..<Int.random(in: 0...9, using: &random)).map { _ in text(depth: depth + 1, &random) }.joined(separator: " ,")) ]"
+    default:
+      let members = (0..<Int.random(in: 0...9, using: &random)).map { "\"k\\u0041\($0)\" :\(text(depth: depth + 1, &random))" }
+      return "{\(members.joined(separator: ",\n"))}"
+    }
+  }
+
+  private func plain(_ value: JSONValue) throws -> NSObject {
+    switch value.kind {
+    case .null: return NSNull()
+    case .bool: return NSNumber(value: try value.requireBool())
+    case .number: return NSNumber(value: try value.requireInteger())
+    case .string: return NSString(string: try value.requireString())
+    case .array:
+      let elements = try value.elements.map(plain)
+      #expect(elements.count == value.count)
+      return NSArray(array: elements)
+    case .object:
+      let members = try value.members.map { (try $0.key.requireString(), try plain($0.value)) }
+      #expect(members.count == value.count)
+      for (key, _) in members { #expect(value[key] != nil) }
+      return NSDictionary(dictionary: Dictionary(uniqueKeysWithValues: members))
+    }
+  }
+
+  /// Its values may be wrong then; nothing outside it is read.
+  @Test func aMappedFileMayChangeWhileItIsRead() throws {
+    let folder = try TemporaryDirectory()
+    let path = folder.file("t.json")
+    let long = "\"" + String(repeating: "word ", count: 1500) + "\""
+    let text = Array(#"{"a":[1,-2.5e3,true,null,"x\u00e9\ud83d\ude00é"],"b":{"c":\#(long),"d":[[],{"e":\#(long)}]}}"#.utf8)
+    let letters = Array("\"\\[]{},:u1".utf8)
+    var random = SeededRandom(seed: 5)
+    for round in 0..<200 {
+      try Data(text).write(to: URL(fileURLWithPath: path), options: [])
+      let value = try JSON.parse(MappedFile(path: path), options: .python)
+      if round == 0 { #expect(value["b"]?["d"]?.count == 2) }
+      var changed = text
+      for _ in 0..<Int.random(in: 1...400, using: &random) {
+        changed[Int.random(in: 0..<text.count, using: &random)] = letters[Int.random(in: 0..<letters.count, using: &random)]
+      }
+      let handle = try #require(FileHandle(forUpdatingAtPath: path))
+      try handle.write(contentsOf: Data(changed))
+      try handle.close()
+      visit(value)
+    }
+  }
+
   /// Touches everything in a value, so that a wrong table would show.
   private func visit(_ value: JSONValue) {
     _ = (value.string, value.double, value.int64, value.path)
