@@ -1,11 +1,12 @@
 // Which bucket do these bytes belong in? The hash of every table of byte strings, seeded anew in every process so that no file can be built
 // to collide.
 
-private let seed = UInt64.random(in: 0 ... .max)
+/// Of every table of this process.
+public let hashSeed = UInt64.random(in: 0 ... .max)
 
 /// Folded multiplication over eight bytes at a time.
 public func byteHash(_ bytes: UnsafeBufferPointer<UInt8>) -> UInt32 {
-  let seed = seed
+  let seed = hashSeed
   var hash = seed ^ UInt64(truncatingIfNeeded: bytes.count)
   let start = UnsafeRawPointer(bytes.baseAddress)
   var rest = bytes.count

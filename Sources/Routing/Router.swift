@@ -92,6 +92,26 @@ public struct Router: Sendable {
     if let every = demand.logitsEvery { batch.logits = keep(logits, every: every, of: batch) }
   }
 
+  /// What may come of a decision whose margin is at most `tolerance`; nil for one with a larger margin.
+  public func nearTie(_ logits: UnsafeBufferPointer<Float>, within tolerance: Float) -> NearTie? {
+    guard decisionMargin(logits) <= tolerance else { return nil }
+    return withUnsafeTemporaryAllocation(of: Float.self, capacity: 3 * spec.expertCount) { scratch in
+      var row = RouterRow(
+        experts: spec.expertCount, scratch: scratch, best: TopList(capacity: min(spec.topK + 1, spec.expertCount)))
+      row.logits = logits
+      score(&row)
+      adjust(&row)
+      select(&row)
+      let all = row.selectionScores.indices
+      // Which group is kept changes everything within it.
+      guard row.groupGap > tolerance else { return NearTie(certain: [], possible: Set(all.map(Int32.init))) }
+      let last = row.best.values[spec.topK - 1]
+      return NearTie(
+        certain: Set(all.filter { row.selectionScores[$0] > last + tolerance }.map(Int32.init)),
+        possible: Set(all.filter { row.selectionScores[$0] >= last - tolerance }.map(Int32.init)))
+    }
+  }
+
   /// How far a token is from another decision: the smaller of the gap between the last selected and the first rejected expert and,
   /// where groups are limited, between the last kept and the first dropped group. Infinite when nothing else could be chosen.
   public func decisionMargin(_ logits: UnsafeBufferPointer<Float>) -> Float {
@@ -105,6 +125,20 @@ public struct Router: Sendable {
       let gap = row.best.gap(after: spec.topK)
       return min(gap.isNaN ? .infinity : gap, row.groupGap)
     }
+  }
+}
+
+/// A decision that rounding decides.
+public struct NearTie: Sendable {
+  /// Experts that are taken however it falls.
+  public let certain: Set<Int32>
+  /// Experts that may be taken.
+  public let possible: Set<Int32>
+
+  /// Whether it can fall so.
+  public func allows(_ chosen: some Sequence<Int32>) -> Bool {
+    let chosen = Set(chosen)
+    return certain.isSubset(of: chosen) && chosen.isSubset(of: possible)
   }
 }
 

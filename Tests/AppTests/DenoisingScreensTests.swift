@@ -202,6 +202,31 @@ struct DenoisingScreensTests {
     #expect(words.whyNot(.branch)?.contains("not a denoising run") == true)
   }
 
+  /// Samples end while figures are shown: a class that is new stands among the columns by its name, and the figures stay with theirs.
+  @Test func figuresStayWithTheirClassWhenAnotherOneEnds() throws {
+    var model = try SyntheticImages.model(samples: 3)  // circle and square are whole, stripes is not
+    model.press("4")
+    model.play(.perform(.axis, "class"))
+    let study = try #require(model.study)
+    #expect(study.cells.map(\.name) == ["circle", "square"] && model.cellTable?.names == ["circle", "square"])
+    let before = model.lift(in: try #require(model.cellTable))
+    let table = CellTable(names: ["blob", "circle", "oval", "square"], counts: Array(repeating: [1, 1, 1, 1], count: 8))
+    let after = model.lift(in: table)
+    for expert in 0..<8 {
+      #expect(after[4 * expert + 1] == before[2 * expert] && after[4 * expert + 3] == before[2 * expert + 1])
+      #expect(after[4 * expert] == nil && after[4 * expert + 2] == nil)
+    }
+  }
+
+  @Test func theLogNamesTheAxisAndClassThatWereChosen() throws {
+    var model = try SyntheticImages.model()
+    #expect(model.twin(.screenSpecialization)?.hasSuffix("--by step") == true)
+    model.press("4")
+    #expect(model.twin(.axis)?.hasSuffix("--by patch") == true && model.twin(.axis, "class")?.hasSuffix("--by class") == true)
+    #expect(model.twin(.axis, "position") == nil)
+    #expect(model.twin(.imageClass, "Circ")?.contains("--class 'circle' ") == true && model.twin(.imageClass, "blob") == nil)
+  }
+
   @Test func expertCardCountsByStepAndPlace() throws {
     let model = try SyntheticImages.model()
     let counts = try #require(model.branchCounts)
@@ -241,7 +266,7 @@ struct DenoisingScreensTests {
     model.press("4")
     #expect(model.study?.sequences == 5 && model.cellTable?.names.count == 10)
     model.press("right right a down b")
-    #expect(text(model).contains("when and where") && text(model).contains("keeps counts of its"))
+    #expect(text(model).contains("% of choices") && text(model).contains("keeps counts of its"))
     for key in ["1", "2", "3", "space", "s", "left", "down", "/", "e"] { model.press(key) }
     #expect(Painter.draw(model).screen.size == model.size)
   }

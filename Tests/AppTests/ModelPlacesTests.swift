@@ -66,6 +66,14 @@ struct ModelPlacesTests {
     let listing = ModelListing(places().models(in: home.file("mine")))
     #expect(listing.rows.map(\.found.name) == ["dit.pt"])
     #expect(listing.rows.first?.obstacle?.contains("heads") == true, "\(listing.text)")
+    // A repository may hold several sizes.
+    for name in ["s.pt", "b.pt"] {
+      let path = home.file("hf/hub/models--a--dit/snapshots/r1/\(name)")
+      try FileManager.default.createDirectory(
+        at: URL(fileURLWithPath: path).deletingLastPathComponent(), withIntermediateDirectories: true)
+      try FileManager.default.copyItem(atPath: home.file("mine/dit.pt"), toPath: path)
+    }
+    #expect(places(["HF_HOME": home.file("hf")]).everything().map(\.name) == ["a/dit/b.pt", "a/dit/s.pt"])
   }
 
   @Test func variablesMoveTheCaches() throws {

@@ -219,6 +219,40 @@ struct ScreensUpdateTests {
     #expect(model.special.progress == nil && model.screen == .specialization)
   }
 
+  /// The figures of one axis never stand under the name of another.
+  @Test func aCancelledAxisShowsNoFiguresOfTheOneBefore() throws {
+    var model = try SyntheticSession.model()
+    model.press("4")
+    let end = model.special.end
+    guard case .study? = effects(&model, "a").last else { Issue.record("no study"); return }
+    #expect(model.special.facet == .position && model.special.resultFacet == .label("domain") && model.study != nil)
+    _ = effects(&model, "esc")
+    #expect(model.special.results.isEmpty && model.special.resultFacet == .position && model.special.problem != nil)
+    // Asked for again, and given up again: the figures there are stay, and stay figures of what they were made from.
+    model.press("z")
+    #expect(model.special.resultFacet == .position && model.study != nil && model.special.end == end)
+    _ = effects(&model, "z")
+    _ = effects(&model, "esc")
+    #expect(model.study != nil && model.special.end == end && model.special.progress == nil)
+    #expect(!effects(&model, "j").contains { if case .study = $0 { true } else { false } }, "not begun again by itself")
+  }
+
+  /// Other axes are looked at only where they are shown, and never twice at a time.
+  @Test func otherAxesAreStudiedWhereTheyAreShown() throws {
+    func studies(_ effects: [Effect]) -> [StudyQuery] { effects.compactMap { if case .study(let query) = $0 { query } else { nil } } }
+    for (size, isShown) in [(Size(width: 120, height: 40), true), (Size(width: 80, height: 24), false)] {
+      var model = try SyntheticSession.model(size)
+      let first = try #require(studies(effects(&model, "4")).first)
+      _ = model.update(.study(.done([], facet: first.facet, unlabelled: 0, draws: 1, end: first.end, number: first.number)))
+      #expect(model.showsAxes == isShown && (model.special.aside != nil) == isShown)
+      // The axis looked at already: nothing changes and nothing is given up.
+      _ = model.update(.perform(.axis, first.facet.name))
+      #expect((model.special.aside != nil) == isShown)
+      let cancelled = effects(&model, "esc").contains { if case .cancelStudy = $0 { true } else { false } }
+      #expect(model.screen == .live && model.special.aside == nil && cancelled == isShown)
+    }
+  }
+
   @Test func specializationFindsThePlantedDomain() throws {
     var model = try SyntheticSession.model()
     model.press("4")

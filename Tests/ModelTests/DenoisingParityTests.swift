@@ -80,7 +80,7 @@ import Testing
   @Test func samplesDoNotDependOnWhoSharesTheirPass() throws {
     let model = try DenoisingModel(path: Self.path("timm"))
     func images(batch: Int, threads: Int) throws -> [Float] {
-      let request = try DenoisingRequest(model, classes: [0, 1, 2, 3, 4], steps: 3, seed: 9, batch: batch)
+      let request = try DenoisingRequest(model, classes: [0, 1, 2, 3, 4], steps: 3, guidance: 1.5, seed: 9, batch: batch)
       let denoiser = Denoiser(DenoisingPass(model, threads: threads), request)
       var images: [Float] = []
       while !denoiser.isFinished { if try denoiser.advance(sink: nil) { images += denoiser.latents } }
@@ -100,10 +100,10 @@ import Testing
   @Test func wrongRequestsNameTheOption() throws {
     let model = try DenoisingModel(path: Self.path("timm"))
     #expect(throws: ModelError.badOption(name: "--class", expected: "0 to 4", found: "5")) {
-      try DenoisingRequest(model, classes: [5])
+      try DenoisingRequest(model, classes: [5], guidance: nil)
     }
     #expect(throws: ModelError.badOption(name: "--steps", expected: "1 to 1000", found: "1001")) {
-      try DenoisingRequest(model, classes: [0], rule: .ddpm(.linear), steps: 1001)
+      try DenoisingRequest(model, classes: [0], rule: .ddpm(.linear), steps: 1001, guidance: nil)
     }
   }
 

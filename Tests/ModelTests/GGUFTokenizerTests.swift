@@ -84,6 +84,34 @@ import Testing
     } catch { #expect("\(error)".contains(words), "\(error)") }
   }
 
+  /// A token that is looked for in text and is half a character would cut what comes after it.
+  @Test(arguments: ["llama", "t5"], [[0x9F, 0x98, 0x80], [0xF0], [0x61]] as [[UInt8]])
+  func aSoughtTokenIsWholeText(_ model: String, _ bytes: [UInt8]) throws {
+    let tokens: [[UInt8]] = [Array("<unk>".utf8), bytes, Array("▁".utf8), [0xF0, 0x9F], Array("b".utf8)]
+    var file = MetadataFile()
+    file.pair("tokenizer.ggml.model", model)
+    file.list("tokenizer.ggml.tokens", type: 8, count: tokens.count) { file in
+      for token in tokens {
+        file.add(UInt64(token.count))
+        file.bytes += token
+      }
+    }
+    file.list("tokenizer.ggml.scores", type: 6, count: tokens.count) { file in
+      for index in tokens.indices { file.add(Float(-index).bitPattern) }
+    }
+    file.list("tokenizer.ggml.token_type", type: 5, count: tokens.count) { file in for type in [2, 3, 1, 1, 1] { file.add(Int32(type)) } }
+    let folder = try TemporaryDirectory()
+    let path = try folder.write(file.whole, to: "t.gguf")
+    if bytes == [0x61] {
+      // Parts of characters that are not looked for may stay.
+      let tokenizer = try Tokenizer(gguf: GGUFFile(path: path))
+      #expect(try tokenizer.encode("ba😀b", addSpecialTokens: false).contains(1))
+    } else {
+      let error = #expect(throws: FormatError.self) { try Tokenizer(gguf: GGUFFile(path: path)) }
+      #expect(error.map { "\($0)" }?.contains("tokens[1]: expected valid UTF-8") == true)
+    }
+  }
+
   /// Every split that is known compiles, and cuts a text without losing a byte.
   @Test(arguments: [
     "gpt-2", "olmo", "starcoder", "refact", "command-r", "dbrx", "glm4", "chatglm-bpe", "llama-bpe", "lfm2", "qwen2", "qwen35", "hunyuan",

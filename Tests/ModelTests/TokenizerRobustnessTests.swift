@@ -75,6 +75,29 @@ import Testing
     #expect(try smallTokenizer(vocabulary: #"{"a": 0, "b": 4000}"#, pattern: "a").vocabularySize == 4001)
   }
 
+  /// The reference keeps the last of two tokens with one name; whoever made such a file meant something else.
+  @Test(arguments: [
+    (#"{"a": 0, "a": 1}"#, "each token once"), (#"{"a": 0, "b": 0}"#, "an id of its own"),
+    (#"{"b": 7, "a": 7, "c": 1}"#, "an id of its own"),
+  ])
+  func aVocabularyNamesEachTokenAndIdOnce(_ vocabulary: String, _ words: String) throws {
+    let text = #"{"model": {"type": "BPE", "vocab": \#(vocabulary), "merges": []}}"#
+    let bytes = Array(text.utf8)
+    let error = #expect(throws: FormatError.self) {
+      let json = try bytes.withUnsafeBytes { try JSON.parse($0, name: "t", options: JSON.Options(allowsDuplicateKeys: true)) }
+      return try Tokenizer(json: json)
+    }
+    #expect(error.map { "\($0)" }?.contains(words) == true, "\(error.map { "\($0)" } ?? "")")
+  }
+
+  /// Ids in any order, with gaps, and a token without letters.
+  @Test func idsNeedNotBeInOrder() throws {
+    let tokenizer = try smallTokenizer(vocabulary: #"{"c": 6, "": 3, "a": 0, "b": 9}"#, pattern: "zz")
+    #expect(tokenizer.vocabularySize == 10)
+    #expect((0..<11).map { tokenizer.tokenSpelling($0) } == ["a", nil, nil, "", nil, nil, "c", nil, nil, "b", nil])
+    #expect(try tokenizer.encode("abc", addSpecialTokens: false) == [0, 9, 6])
+  }
+
   /// A pattern with ever more ways through a text is given up, not followed to the end.
   @Test func anEndlessPatternIsGivenUp() throws {
     let tokenizer = try smallTokenizer(vocabulary: #"{"a": 0, "b": 1}"#, pattern: "(?:a|aa)+c|b")

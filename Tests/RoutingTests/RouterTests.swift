@@ -67,6 +67,21 @@ struct RouterTests {
     #expect(margin == 0, "experts 3, 4 and 5 tie")
   }
 
+  @Test func aNearTieAllowsOnlyWhatTies() throws {
+    let router = try Router(RouterSpec(expertCount: 5, scoring: .logits, selection: .tokenChoice(topK: 2), weighting: .ones))
+    func tie(_ logits: [Float]) -> NearTie? { logits.withUnsafeBufferPointer { router.nearTie($0, within: 0.01) } }
+    #expect(tie([5, 4, 3, 0, 0]) == nil)
+    let found = try #require(tie([5, 4, 3.995, 0, 0]))
+    #expect(found.certain == [0] && found.possible == [0, 1, 2])
+    #expect(found.allows([0, 1]) && found.allows([2, 0]) && !found.allows([1, 2]) && !found.allows([0, 3]))
+    #expect(tie([5, 5, 5, 5, 0])?.allows([2, 3]) == true)
+    // Which group is kept is open: so is everything.
+    var spec = RouterSpec(expertCount: 4, scoring: .logits, selection: .tokenChoice(topK: 1), weighting: .ones)
+    spec.groupLimit = .init(groupCount: 2, topKGroups: 1, groupScore: .maximum, fill: .negativeInfinity)
+    let grouped = try [Float]([3, 0, 3, 1]).withUnsafeBufferPointer { try Router(spec).nearTie($0, within: 0.01) }
+    #expect(grouped?.allows([0]) == true && grouped?.allows([2]) == true)
+  }
+
   @Test func biasSelectsButDoesNotWeigh() throws {
     let spec = RouterSpec(
       expertCount: 3, scoring: .sigmoid, correctionBias: [0, 0, 1], selection: .tokenChoice(topK: 1))

@@ -12,7 +12,10 @@ struct DenoisingOptions: ParsableArguments {
   var classes: [String] = []
   @Option(help: ArgumentHelp("Samples to make, the classes in turn (default: one of each).", valueName: "n")) var images: Int?
   @Option(help: ArgumentHelp("Denoising steps (default: as the model's authors sample).", valueName: "n")) var steps: Int?
-  @Option(help: ArgumentHelp("Factor of classifier-free guidance; 1: none (default: 1.5).", valueName: "factor")) var cfg: Float?
+  @Option(
+    help: ArgumentHelp(
+      "Factor of classifier-free guidance; 1: none (default: 1.5, or none where the model knows no second branch).", valueName: "factor"))
+  var cfg: Float?
   @Option(help: "\(SamplingRule.names) (default: the model's).") var sampler: String?
   @Option(help: ArgumentHelp("Take the noise from this safetensors file instead of the seed.", valueName: "file")) var noise: String?
   @Option(help: ArgumentHelp("Samples that share a pass: speed and memory only.", valueName: "n")) var batch: Int?
@@ -44,7 +47,7 @@ struct DenoisingOptions: ParsableArguments {
 
   func request(_ model: DenoisingModel, seed: UInt64) throws -> DenoisingRequest {
     let chosen = try classes.isEmpty ? Array(0..<model.classCount) : classes.map { try Self.index(of: $0, in: model) }
-    let guidance = cfg ?? 1.5
+    let guidance = cfg ?? model.usualGuidance
     return try DenoisingRequest(
       model, classes: (0..<(images ?? chosen.count)).map { chosen[$0 % chosen.count] }, rule: sampler.flatMap { SamplingRule(name: $0) },
       steps: steps, guidance: guidance == 1 ? nil : guidance, seed: seed, batch: batch)

@@ -23,7 +23,9 @@ struct UI: ParsableCommand {
   enum Background: String, ExpressibleByArgument, CaseIterable { case dark, light }
 
   @Argument(
-    help: ArgumentHelp("Folder or GGUF file of a model, or a run: FILE.db, FILE.db#12, 12, a name, latest.", valueName: "model-or-run"))
+    help: ArgumentHelp(
+      "Folder or file of a model (.gguf, .safetensors, .pt), or a run: FILE.db, FILE.db#12, 12, a name, latest.", valueName: "model-or-run")
+  )
   var what: String?
   @Flag(help: "Do not record the session.") var noRecord = false
   @Option(help: ArgumentHelp("Trace file to record into (default: the default trace).", valueName: "file")) var trace: String?
@@ -37,7 +39,10 @@ struct UI: ParsableCommand {
   @Option(help: ArgumentHelp("Write the last screen of a script.", valueName: "file")) var dump: String?
   @Option(help: ArgumentHelp("Denoising steps of a model that makes images (default: as its authors sample).", valueName: "n")) var steps:
     Int?
-  @Option(help: ArgumentHelp("Factor of classifier-free guidance; 1: none (default: 1.5).", valueName: "factor")) var cfg: Float?
+  @Option(
+    help: ArgumentHelp(
+      "Factor of classifier-free guidance; 1: none (default: 1.5, or none where the model knows no second branch).", valueName: "factor"))
+  var cfg: Float?
   @OptionGroup(title: "Engine") var engine: EngineOptions
   @OptionGroup(title: "Traces") var traces: TraceOptions
 

@@ -42,7 +42,7 @@ struct Verify: ParsableCommand {
     } else {
       throw ValidationError("expected --tokens, or --noise for a model that denoises images")
     }
-    StandardOutput.write(json ? Self.json(report, model: model, family: family) : table(report))
+    StandardOutput.write(json ? Self.json(report, model: model, family: family, llamaDifferences: differences) : table(report))
     if !json { for difference in differences { StandardOutput.write("note: llama.cpp \(difference)\n") } }
     if !report.holds { throw ResultDiffers() }
   }
@@ -79,7 +79,7 @@ struct Verify: ParsableCommand {
     tensor.split(separator: ".").map { Int($0) == nil ? String($0) : "*" }.joined(separator: ".")
   }
 
-  static func json(_ report: VerificationReport, model path: String, family: String) -> String {
+  static func json(_ report: VerificationReport, model path: String, family: String, llamaDifferences: [String]) -> String {
     var writer = JSONWriter()
     writer.object { writer in
       writer.member("schema", "moetop.verify/1")
@@ -90,6 +90,7 @@ struct Verify: ParsableCommand {
       writer.member("equal_decisions", report.equalDecisions)
       writer.member("near_ties", report.nearTies)
       writer.member("near_ties_taken_as_expected", report.ruledTies)
+      writer.member("llama_cpp_differs", llamaDifferences)
       writer.objects("tensors", report.entries) { writer, entry in
         writer.member("name", entry.tensor)
         writer.member("result", entry.outcome.rawValue)

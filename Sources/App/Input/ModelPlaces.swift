@@ -71,7 +71,7 @@ struct ModelPlaces: Sendable {
       let name = title.joined(separator: "-").replacingOccurrences(of: "--", with: "/")
       return revisions.flatMap { revision in
         models(in: "\(snapshots)/\(revision)").map { found in
-          let file = found.path.hasSuffix(".gguf") ? "/" + last(found.path) : ""
+          let file = isFolder(found.path) ? "" : "/" + last(found.path)
           let mark = revisions.count > 1 ? "@" + revision.prefix(7) : ""
           return Found(name: name + mark + file, path: found.path, problem: found.problem)
         }

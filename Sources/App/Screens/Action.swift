@@ -43,7 +43,7 @@ enum LoadEvent: Sendable {
 
 enum Effect: Sendable {
   case engine(EngineRequest)
-  /// A run of a trace, as the user named it, or a model: a folder or a GGUF file.
+  /// A run of a trace, as the user named it, or a model: a folder, or a file of weights.
   case open(String)
   case startEngine(String, source: String)
   case closeEngine
@@ -104,7 +104,7 @@ struct StudyQuery: Sendable {
 enum StudyProgress: Sendable {
   case drawn(Int, of: Int, number: Int)
   case done([SpecializationResult], facet: Facet, unlabelled: Int, draws: Int, end: Int, number: Int)
-  case impossible(String, facet: Facet, end: Int, number: Int)
+  case impossible(String, inShort: String, facet: Facet, end: Int, number: Int)
 }
 
 // MARK: - State of the screens
@@ -131,7 +131,7 @@ struct AxisFigures: Sendable {
   var draws = 0
   /// Rows of the run that they are about.
   var end: Int
-  /// Why there are none.
+  /// Why there are none, in a word or two.
   var problem: String?
 
   /// Whether the run has grown by more than a quarter since.
@@ -150,6 +150,8 @@ struct SpecialState: Sendable {
   var draws = 0
   /// Rows of the run that the results are about.
   var end = 0
+  /// Rows of the run when its study was given up: it is not begun again by itself until the run has grown.
+  var cancelledAt: Int?
   var problem: String?
   /// Draws done of the study under way.
   var progress: (done: Int, of: Int)?

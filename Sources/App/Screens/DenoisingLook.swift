@@ -55,7 +55,7 @@ extension AppModel {
   var noStepWords: String {
     if isTrace, !isLoading, buffer?.hasCounts == true {
       return "This run keeps counts of its samples, not their decisions: there is no step to look at. "
-        + (screen == .specialization ? "The tables beside it show what was counted." : "4 shows what was counted.")
+        + (screen == .specialization ? "Its tables show what was counted." : "4 shows what was counted.")
     }
     return "The first step has not come yet."
   }
@@ -193,20 +193,22 @@ extension AppModel {
 
   /// Makes images of one class, by name, the start of a name or number; of each in turn with `all`.
   mutating func make(classNamed text: String) -> [Effect] {
-    guard let images else { return [] }
-    let names = images.classNames
-    let folded = text.lowercased()
-    let found =
-      folded == "all"
-      ? Array(names.indices)
-      : (names.firstIndex { $0.lowercased() == folded } ?? Int(text).flatMap { names.indices.contains($0) ? $0 : nil }
-        ?? names.firstIndex { $0.lowercased().hasPrefix(folded) }).map { [$0] } ?? []
-    guard let feed = ClassFeed(found, seed: nextSeed) else {
+    guard let names = images?.classNames else { return [] }
+    guard let found = classes(named: text), let feed = ClassFeed(found, seed: nextSeed) else {
       return missing("a class: a name, 0 to \(names.count - 1), or all; found \(text)")
     }
     (isPaused, selected) = (false, nil)
     say(found.count == 1 ? "making class \(names[found[0]])" : "making each class in turn")
     return [.engine(.cancel), .engine(.resume), .engine(.feed(.classes(feed)))]
+  }
+
+  /// The classes that a text stands for; nil for none.
+  func classes(named text: String) -> [Int]? {
+    guard let names = images?.classNames else { return nil }
+    let folded = text.lowercased()
+    if folded == "all" { return Array(names.indices) }
+    let exact = names.firstIndex { $0.lowercased() == folded } ?? Int(text).flatMap { names.indices.contains($0) ? $0 : nil }
+    return (exact ?? names.firstIndex { $0.lowercased().hasPrefix(folded) }).map { [$0] }
   }
 
   // MARK: - Finding

@@ -66,9 +66,8 @@ extension Painter {
     let largest = work.byPatch.compactMap { $0 }.max() ?? 1
     panel(
       4,
-      StyledText("Expert \(model.expert) · when and where")
-        + StyledText(work.share.map { " · \(Show.fixed($0 * 100, 0)) %" } ?? ""),
-      footer: StyledText(layout.patchCount > 1 ? "patches · map 0 to \(Show.fixed(largest * 100, 0)) %" : "")
+      StyledText("Expert \(model.expert)" + (work.share.map { " · \(Show.fixed($0 * 100, 0)) % of choices" } ?? "")),
+      footer: StyledText(layout.patchCount > 1 ? "map: 0 to \(Show.fixed(largest * 100, 0)) % of steps" : "")
     ) { painter, area in
       let inner = area.dropping(left: 1)
       let last = String(layout.stepCount - 1)
@@ -79,22 +78,21 @@ extension Painter {
           + StyledText(" \(last)", .dim), in: inner)
       let known = work.byStep.enumerated().compactMap { step, share in share.map { (step, $0) } }
       if let most = known.max(by: { $0.1 < $1.1 }), let least = known.min(by: { $0.1 < $1.1 }) {
-        painter.line(
-          1,
-          StyledText(
-            "\(Show.fixed(most.1 * 100, 0)) % at step \(most.0), \(Show.fixed(least.1 * 100, 0)) % at \(least.0)"), in: inner)
+        let base = layout.patchCount > 1 ? "of patches" : "of samples"
+        painter.line(1, StyledText("most  \(Show.fixed(most.1 * 100, 0)) % \(base), step \(most.0)"), in: inner)
+        painter.line(2, StyledText("least \(Show.fixed(least.1 * 100, 0)) % \(base), step \(least.0)"), in: inner)
       }
       guard layout.patchCount > 1 else {
-        painter.explain("There are no patches: this model decides once a step for the whole image.", in: area.dropping(top: 3))
+        painter.explain("There are no patches: this model decides once a step for the whole image.", in: area.dropping(top: 4))
         return
       }
       if let center = work.center(columns: layout.patchColumns) {
         painter.line(
-          2,
+          3,
           StyledText(
             "centre (\(Show.fixed(center.row, 1)),\(Show.fixed(center.column, 1)))  spread \(Show.fixed(center.spread, 1))"), in: inner)
       }
-      let room = inner.dropping(top: 3)
+      let room = inner.dropping(top: 4)
       let high = max(1, min(room.height / max(1, layout.patchRows), room.width / max(1, 2 * layout.patchColumns), 2))
       var map = HeatMap(rows: layout.patchRows * high, columns: layout.patchColumns) { row, column in
         work.byPatch[row / high * layout.patchColumns + column].map { largest > 0 ? $0 / largest : 0 }

@@ -11,6 +11,8 @@ extension Painter {
     let results = model.special.resultFacet == model.special.facet ? model.special.results : []
     panel(3, StyledText("By layer · \(axisName)"), footer: "effect = I − mean of its null, nat") { painter, area in
       let most = results.map(\.effect).max() ?? 0
+      // What the figures and the spaces between them leave.
+      let bar = max(0, min(12, area.width - 49))
       let state = ListState(selected: model.focused == 3 ? model.special.list.selected : model.router)
       let figures: [(TableColumn, (SpecializationResult) -> StyledText)] = [
         (TableColumn("I", width: .fixed(7), alignment: .right), { StyledText(Show.fixed($0.mutualInformation, 4)) }),
@@ -24,8 +26,8 @@ extension Painter {
           { StyledText(model.pText($0.p), $0.p < 0.05 ? .good : .dim) }
         ),
         (
-          TableColumn("", width: .flex(4)),
-          { StyledText(BarText.bar(most > 1e-9 ? $0.effect / most : 0, width: 12, glyphs: glyphs), .bar) }
+          TableColumn("", width: .fixed(bar)),
+          { StyledText(BarText.bar(most > 1e-9 ? $0.effect / most : 0, width: bar, glyphs: glyphs), .bar) }
         ),
       ]
       // Where there is no room for all, the answer comes before its parts.
@@ -33,11 +35,10 @@ extension Painter {
       let table = Table(
         columns: [TableColumn("layer", width: .fixed(5))] + shown.map(\.0), rowCount: results.count, state: state, spacing: 1
       ) { row, column in column == 0 ? StyledText(model.layerName(row)) : shown[column - 1].1(results[row]) }
-      let height = results.count + 1
-      let axes = model.facets.count > 1 ? model.facets.count + model.missingFacets.names.count + 2 : 0
-      let hasRoom = axes > 0 && height + axes <= area.height
-      table.draw(into: &painter.screen, hasRoom ? area.dropping(bottom: area.height - height) : area, theme: painter.theme)
-      if hasRoom { painter.drawAxes(in: area.dropping(top: height + 1)) }
+      let axes = model.axesHeight(in: area.height)
+      let height = axes > 0 ? min(results.count + 1, area.height - axes - 1) : area.height
+      table.draw(into: &painter.screen, area.dropping(bottom: area.height - height), theme: painter.theme)
+      if axes > 0 { painter.drawAxes(in: area.dropping(top: height + 1)) }
     }
   }
 
@@ -54,15 +55,12 @@ extension Painter {
       columns: [
         TableColumn("axis, \(model.layerName(model.router))", width: .flex(12)), TableColumn("", width: .fixed(bar)),
         TableColumn("effect", width: .fixed(7), alignment: .right), TableColumn("p", width: .fixed(8), alignment: .right),
-      ], rowCount: found.count + missing.names.count, state: ListState(selected: -1), spacing: 1
+      ], rowCount: found.count, state: ListState(selected: -1), spacing: 1
     ) { [glyphs = theme.glyphs] row, column in
-      guard row < found.count else {
-        return StyledText(column == 0 ? missing.names[row - found.count] : column == 3 ? "n/a" : "", .dim)
-      }
       let (facet, study) = found[row]
       if column == 0 { return StyledText(facet.name, facet == model.special.facet ? .strong : nil) }
       guard let figure = study?.figures[router] else {
-        return StyledText(column == 3 ? study?.problem == nil ? "…" : "too few" : "", .dim)
+        return StyledText(column == 3 ? study?.problem ?? "…" : "", .dim)
       }
       switch column {
       // What rounding leaves of nothing is nothing.
@@ -72,5 +70,21 @@ extension Painter {
       }
     }
     table.draw(into: &screen, area, theme: theme)
+    let reason = missing.reason.prefix { $0 != ":" }
+    line(found.count + 1, StyledText("n/a \(missing.names.joined(separator: ", ")): \(reason)", .dim), in: area.dropping(left: 2))
+  }
+}
+
+extension AppModel {
+  /// Rows of the axes under a list of layers, 0 where there is no room for them: they come first, the list scrolls.
+  func axesHeight(in height: Int) -> Int {
+    let axes = facets.count + 2
+    return facets.count > 1 && height >= axes + 5 ? axes : 0
+  }
+
+  /// Whether the axes are on the screen.
+  var showsAxes: Bool {
+    guard screen == .specialization, let panel = panelAreas[3] else { return false }
+    return axesHeight(in: panel.height - 2) > 0
   }
 }

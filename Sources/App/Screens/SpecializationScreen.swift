@@ -59,6 +59,29 @@ extension AppModel {
     }
   }
 
+  /// Columns of the table by name: a live table may have grown columns that the last study does not know, anywhere among the others.
+  private func columns(of table: CellTable) -> [String: Int] {
+    Dictionary(table.names.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
+  }
+
+  /// Ratio of observed to expected choices of the last study, for each expert and column of `table`: `[experts * columns]`.
+  func lift(in table: CellTable) -> [Int: Double] {
+    guard let study, special.resultFacet == special.facet else { return [:] }
+    let columns = columns(of: table)
+    var lift: [Int: Double] = [:]
+    for entry in study.enrichment {
+      if let column = columns[study.cells[entry.cell].name] { lift[entry.expert.rawValue * table.names.count + column] = entry.ratio }
+    }
+    return lift
+  }
+
+  /// The cell of the last study that is looked at.
+  private var studiedCell: Int? {
+    guard let study, special.resultFacet == special.facet else { return nil }
+    guard let names = cellTable?.names, names.indices.contains(cell) else { return study.cells.indices.contains(cell) ? cell : nil }
+    return study.cells.firstIndex { $0.name == names[cell] }
+  }
+
   mutating func moveCell(_ by: Int) {
     switch special.facet {
     case .step where look != nil: scrub(steps: by)
@@ -75,20 +98,21 @@ extension AppModel {
   var specializationStatus: StyledText {
     guard let buffer else { return "" }
     var text = StyledText("layer \(routers.indices.contains(router) ? routers[router].id.layer.description : "–")")
-    if let study, special.resultFacet == special.facet, cell < study.cells.count {
+    if let study, let cell = studiedCell {
       // The number of a step or a row says nothing without its axis.
       let prefix = special.facet.map { $0.isDenoising ? $0.name + " " : "" } ?? ""
       let name = prefix + study.cells[cell].name
       text += StyledText("  expert \(expert) × \(name)")
       if let entry = study.enrichment.first(where: { $0.expert.rawValue == expert && $0.cell == cell }) {
-        text += StyledText(
-          "  \(Show.grouped(entry.observed)) choices, \(Show.fixed(entry.expected, 1)) expected, ratio \(Show.fixed(entry.ratio, 2)), z \(Show.fixed(entry.z, 1))"
-        )
+        // The verdict first: a narrow line is cut at its end.
         if entry.isFaint {
-          text += StyledText("  too few to trust", .warning)
+          text += StyledText("  too few to trust:", .warning)
         } else if let p = entry.adjustedP {
-          text += StyledText(", p \(pText(p)) over all cells")
+          text += StyledText("  p \(pText(p)) over all cells,")
         }
+        text += StyledText(
+          " ratio \(Show.fixed(entry.ratio, 2)), \(Show.grouped(entry.observed)) choice\(entry.observed == 1 ? "" : "s"), \(Show.fixed(entry.expected, 1)) expected, z \(Show.fixed(entry.z, 1))"
+        )
       }
     }
     if special.end > 0, special.end < buffer.end {
@@ -155,8 +179,7 @@ extension Painter {
       }
       let (counts, sums, order) = (found.counts, found.sums, found.order(byLoad: model.special.ordersByLoad))
       let limit = min(1, 4 / Double(max(1, counts.count)))
-      var lift: [Int: Double] = [:]
-      for entry in result?.enrichment ?? [] { lift[entry.expert.rawValue * found.names.count + entry.cell] = entry.ratio }
+      let lift = model.lift(in: found)
       var map = HeatMap(rows: counts.count, columns: found.names.count) { row, cell in
         guard order.indices.contains(row) else { return nil }
         if model.special.scale == .lift { return lift[order[row] * found.names.count + cell].map { $0 - 1 } }
@@ -271,7 +294,7 @@ extension Painter {
             StyledText("\(model.expertName(least.expert.rawValue))  \(Show.fixed(least.nats, 3)) nat, n \(Show.grouped(least.assignments))")
           ))
       }
-      painter.facts(rows, in: area.dropping(left: 1), label: 19)
+      painter.facts(rows, in: area.dropping(left: 1), label: min(24, rows.map(\.0.count).max() ?? 0))
       painter.explain(painter.caution(result), in: area.dropping(top: min(area.height, rows.count + 1)))
     }
   }

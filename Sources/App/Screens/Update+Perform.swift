@@ -245,11 +245,13 @@ extension AppModel {
 
   private mutating func back() -> [Effect] {
     if special.progress != nil, screen == .specialization {
-      special.progress = nil
-      special.number += 1
+      giveUpStudies()
       // What was asked for is not asked again by itself.
-      (special.resultFacet, special.end) = (special.facet, buffer?.end ?? 0)
-      if special.results.isEmpty { special.problem = "cancelled; z starts again" }
+      special.cancelledAt = buffer?.end
+      if special.resultFacet != special.facet {
+        (special.results, special.resultFacet, special.end) = ([], special.facet, 0)
+        special.problem = "cancelled; z starts again"
+      }
       say("cancelled")
       return [.cancelStudy]
     }
@@ -261,7 +263,12 @@ extension AppModel {
     } else if !find.isEmpty {
       find = ""
     } else if screen != .live {
+      let isStudying = special.aside != nil
       screen = .live
+      if isStudying {
+        giveUpStudies()
+        return [.cancelStudy] + refresh()
+      }
     } else if selected != nil {
       selected = nil
     } else {
@@ -330,10 +337,15 @@ extension AppModel {
   }
 
   private mutating func nextAxis() -> [Effect] {
+    guard let next = nextFacet else { return missing("a run with tokens") }
+    return turn(to: next)
+  }
+
+  /// The axis after the one looked at.
+  var nextFacet: Facet? {
     let all = facets
-    guard !all.isEmpty else { return missing("a run with tokens") }
     let place = special.facet.flatMap { all.firstIndex(of: $0) } ?? -1
-    return turn(to: all[(place + 1) % all.count])
+    return all.isEmpty ? nil : all[(place + 1) % all.count]
   }
 
   private mutating func setAxis(_ name: String) -> [Effect] {
@@ -346,9 +358,16 @@ extension AppModel {
   }
 
   private mutating func turn(to facet: Facet) -> [Effect] {
-    special.facet = facet
-    (special.progress, special.cell) = (nil, 0)
+    guard facet != special.facet else { return refresh() }
+    giveUpStudies()
+    (special.facet, special.cell, special.cancelledAt) = (facet, 0, nil)
     return [.cancelStudy] + refresh()
+  }
+
+  /// Forgets what is under way; answers to it are dropped.
+  private mutating func giveUpStudies() {
+    (special.progress, special.aside) = (nil, nil)
+    special.number += 1
   }
 
   private mutating func setTheme(_ argument: String) -> [Effect] {

@@ -172,15 +172,19 @@ extension AppModel {
     case .threshold, .lower, .raise:
       return "moetop analyze \(run) --metric uncertain --threshold \(argument.isEmpty ? "\(threshold)" : argument)"
     case .screenToken: return "moetop analyze \(run) --metric uncertain --by token\(layer)"
-    case .screenSpecialization, .axis: return "moetop analyze \(run) --metric specialization --by \(special.facet?.name ?? "domain")"
+    case .screenSpecialization:
+      return "moetop analyze \(run) --metric specialization --by \((special.facet ?? facets.first)?.name ?? "domain")"
+    case .axis:
+      let facet = argument.isEmpty ? nextFacet : facets.first { $0.name == argument }
+      return facet.map { "moetop analyze \(run) --metric specialization --by \($0.name)" }
     case .nullTest: return "moetop analyze \(run) --metric specialization --by \(special.facet?.name ?? "domain") --null 1000"
     case .screenRuns: return "moetop runs list"
     case .open: return argument.isEmpty ? "moetop models" : "moetop ui \(argument)"
     case .prompt where !argument.isEmpty: return "moetop run \(modelPath ?? "MODEL") -p \(quoted(argument)) --temperature 0.8"
     case .imageClass where !argument.isEmpty:
-      guard argument != "all" else { return nil }
+      guard let found = classes(named: argument), found.count == 1, let name = images?.classNames[found[0]] else { return nil }
       let settings = layout.map { " --steps \($0.stepCount) --cfg \($0.guidanceScale)" } ?? ""
-      return "moetop run \(modelPath ?? "MODEL") --class \(quoted(argument)) --images 1 --seed \(nextSeed)\(settings)"
+      return "moetop run \(modelPath ?? "MODEL") --class \(quoted(name)) --images 1 --seed \(nextSeed)\(settings)"
     case .read: return "moetop run \(modelPath ?? "MODEL") -f \(argument)"
     case .export where !argument.isEmpty: return "moetop analyze \(run) --metric \(metricCommand) --format csv"
     case .tag where !argument.isEmpty: return "moetop runs tag RUN \(argument)"

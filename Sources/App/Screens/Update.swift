@@ -260,8 +260,9 @@ extension AppModel {
     case .specialization:
       if special.facet == nil { special.facet = facets.first }
       guard let facet = special.facet, special.progress == nil, !isLoading else { return [] }
-      let isStale = special.resultFacet != facet || AxisFigures(end: special.end).isStale(at: buffer.end)
+      let isStale = special.resultFacet != facet || AxisFigures(end: max(special.end, special.cancelledAt ?? 0)).isStale(at: buffer.end)
       if isStale { return study(facet, draws: max(200, special.resultFacet == facet ? special.draws : 200)) }
+      guard showsAxes else { return [] }
       let other = facets.first { $0 != facet && special.axes[$0]?.isStale(at: buffer.end) != false }
       guard let other, special.aside == nil else { return [] }
       return study(other, draws: 200)
@@ -316,14 +317,15 @@ extension AppModel {
       guard facet == special.facet else { return }
       (special.results, special.resultFacet, special.problem) = (results, facet, nil)
       (special.unlabelled, special.draws, special.end, special.progress) = (unlabelled, draws, end, nil)
+      special.cancelledAt = nil
       special.cell = max(0, min(special.cell, (results.first?.cells.count ?? 1) - 1))
-    case .impossible(let reason, let facet, let end, let number):
+    case .impossible(let reason, let inShort, let facet, let end, let number):
       guard number == special.number else { return }
-      special.axes[facet] = AxisFigures(end: end, problem: reason)
+      special.axes[facet] = AxisFigures(end: end, problem: inShort)
       special.aside = nil
       guard facet == special.facet else { return }
       (special.results, special.resultFacet, special.problem) = ([], facet, reason)
-      (special.end, special.progress) = (end, nil)
+      (special.end, special.progress, special.cancelledAt) = (end, nil, nil)
     }
   }
 }

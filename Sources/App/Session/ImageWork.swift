@@ -71,7 +71,7 @@ final class ImageWork: EngineWork {
 extension DenoisingSettings {
   /// - Throws: `ModelError.badOption` for what the model cannot do.
   func request(_ model: DenoisingModel, classIndex: Int, seed: UInt64) throws -> DenoisingRequest {
-    let guidance = guidance ?? (model.hasNullClass ? 1.5 : 1)
+    let guidance = guidance ?? model.usualGuidance
     return try DenoisingRequest(
       model, classes: [classIndex], steps: steps, guidance: guidance == 1 ? nil : guidance, seed: seed, batch: 1)
   }

@@ -78,6 +78,7 @@ final class JSONDocument: @unchecked Sendable {
 
   /// A copy of `bytes`.
   init(_ bytes: UnsafeRawBufferPointer, name: String, offset: Int, options: JSON.Options) throws(FormatError) {
+    try Self.checkLength(bytes.count, name)
     let copy = UnsafeMutablePointer<UInt8>.allocate(capacity: max(bytes.count, 1))
     if let start = bytes.baseAddress { UnsafeMutableRawPointer(copy).copyMemory(from: start, byteCount: bytes.count) }
     text = JSONText(bytes: copy, count: bytes.count)
@@ -94,16 +95,20 @@ final class JSONDocument: @unchecked Sendable {
     guard let start = file.bytes.baseAddress else {
       throw .syntax(file: file.path, offset: 0, expected: "a value", found: "the end of the text")
     }
+    try Self.checkLength(file.byteCount, file.path)
     text = JSONText(bytes: start.assumingMemoryBound(to: UInt8.self), count: file.byteCount)
     (name, offset) = (file.path, 0)
     spans = try Self.checked(text, name: name, offset: 0, options)
     storage = .file(file)
   }
 
-  private static func checked(_ text: JSONText, name: String, offset: Int, _ options: JSON.Options) throws(FormatError) -> JSONSpans {
-    guard text.count < Int(UInt32.max) else {
-      throw .syntax(file: name, offset: 0, expected: "less than 4 GiB of text", found: "\(text.count) bytes")
+  private static func checkLength(_ count: Int, _ name: String) throws(FormatError) {
+    guard count < Int(UInt32.max) else {
+      throw .syntax(file: name, offset: 0, expected: "less than 4 GiB of text", found: "\(count) bytes")
     }
+  }
+
+  private static func checked(_ text: JSONText, name: String, offset: Int, _ options: JSON.Options) throws(FormatError) -> JSONSpans {
     var parser = JSONParser(text: text, name: name, offset: offset, options: options)
     return try parser.parse()
   }

@@ -5,13 +5,15 @@
 func firstRepeatedKey(of object: JSONSpans.Span, in text: JSONText, _ spans: JSONSpans) -> Int? {
   var keys = KeyIterator(object, text, spans)
   if object.count <= 12 {
-    while let key = keys.next() {
-      var earlier = KeyIterator(object, text, spans)
-      while let other = earlier.next(), other < key {
-        if isSameKey(other, key, text) { return key }
+    return withUnsafeTemporaryAllocation(of: Int.self, capacity: 12) { earlier in
+      var count = 0
+      while let key = keys.next() {
+        for other in earlier[..<count] where isSameKey(other, key, text) { return key }
+        earlier[count] = key
+        count += 1
       }
+      return nil
     }
-    return nil
   }
   var capacity = 16
   while capacity < object.count + object.count / 2 { capacity *= 2 }

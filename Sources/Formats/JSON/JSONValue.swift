@@ -95,6 +95,9 @@ public struct JSONValue: Sendable {
     }
   }
 
+  /// Bytes of the text that it takes.
+  public var byteCount: Int { end - start }
+
   /// The elements of an array in order; empty for anything else.
   public var elements: Elements { Elements(self) }
 

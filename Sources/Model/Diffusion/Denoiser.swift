@@ -23,9 +23,12 @@ public struct DenoisingRequest: Sendable {
   /// Samples that share a pass: a matter of speed and memory only.
   public var batch: Int
 
-  /// - Parameters: nil takes what the checkpoint says.
+  /// - Parameters:
+  ///   - rule, steps: nil takes what the checkpoint says.
+  ///   - guidance: nil for none; `DenoisingModel.usualGuidance` when nobody said.
+  ///   - batch: nil lets patches of about 2,048 rows share a pass.
   public init(
-    _ model: DenoisingModel, classes: [Int], rule: SamplingRule? = nil, steps: Int? = nil, guidance: Float? = 1.5, seed: UInt64 = 0,
+    _ model: DenoisingModel, classes: [Int], rule: SamplingRule? = nil, steps: Int? = nil, guidance: Float?, seed: UInt64 = 0,
     batch: Int? = nil
   ) throws {
     self.classes = classes

@@ -56,6 +56,8 @@ public final class DenoisingModel: Sendable {
   public var classCount: Int { plan.classCount }
   /// Whether the model knows "no class": what guidance needs.
   public var hasNullClass: Bool { plan.hasNullClass }
+  /// The factor of guidance when nobody says one; nil where there is no second branch.
+  public var usualGuidance: Float? { plan.hasNullClass ? 1.5 : nil }
   /// Names of the classes; empty when the checkpoint brings none.
   public var classNames: [String] { plan.classNames }
   public var channels: Int { plan.channels }

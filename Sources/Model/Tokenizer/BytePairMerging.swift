@@ -39,8 +39,12 @@ struct MergeTable: Sendable {
     merges.append(Merge(left: left, right: right, merged: merged))
   }
 
-  /// Whether some merge results in `id`.
-  func makes(_ id: Int32) -> Bool { merges.contains { $0.merged == id } }
+  /// For each id below `limit`, whether some merge results in it.
+  func made(below limit: Int) -> [Bool] {
+    var made = Array(repeating: false, count: limit)
+    for merge in merges { made[Int(merge.merged)] = true }
+    return made
+  }
 
   @inline(__always)
   private func rank(_ left: Int32, _ right: Int32) -> Int? {
@@ -120,7 +124,8 @@ struct MergeTable: Sendable {
 extension MergeTable {
   /// Reads `merges`: pairs `["a", "b"]`, or the older `"a b"`, by falling priority.
   init(_ json: JSONValue, _ vocabulary: Vocabulary) throws(FormatError) {
-    self.init(reserving: json.count)
+    // The shortest merge takes six bytes: a list of other things asks for no more room.
+    self.init(reserving: min(json.count, json.byteCount / 6))
     var joined: [UInt8] = []
     for merge in try json.requireArray() {
       joined.removeAll(keepingCapacity: true)

@@ -38,9 +38,10 @@ struct BytePairModel: Sendable {
     byteSymbols = ContiguousArray((0...255).map { vocabulary.id(of: ByteAlphabet.spelling(of: UInt8($0))) ?? -1 })
     fallbackSymbols = ContiguousArray((0...255).map { vocabulary.id(of: ByteAlphabet.fallbackToken(UInt8($0))) ?? -1 })
     var crosses = vocabulary.id(of: ByteAlphabet.metaspace) == nil
-    if !readsBytes {
+    if !readsBytes && !crosses {
+      let made = merges.made(below: vocabulary.idLimit)
       vocabulary.forEach { token, id in
-        if !crosses && Self.firstMetaspaceCut(in: token, from: 0) != nil { crosses = merges.makes(id) }
+        if !crosses && made[Int(id)] { crosses = Self.firstMetaspaceCut(in: token, from: 0) != nil }
       }
     }
     // Where unknown characters vanish, what stood around them may merge after all.

@@ -54,6 +54,9 @@ private struct GGUFTokenizerReader {
     var hash = SHA256()
     var byteCount = 0
     tokens.forEachString { byteCount += $0.count }
+    guard byteCount < Int(UInt32.max) else {
+      throw .value(file: file.path, path: prefix + "tokens", expected: "less than 4 GiB of tokens", found: "\(byteCount) bytes")
+    }
     var vocabulary = Vocabulary(reserving: tokens.count, byteCount: byteCount)
     tokens.forEachString { bytes in
       hash.update(bytes)
@@ -62,12 +65,12 @@ private struct GGUFTokenizerReader {
     contentHash = hash.hexDigest()
     (count, self.vocabulary) = (tokens.count, vocabulary)
 
-    let types = file[prefix + "token_type"]?.array?.integers
+    let types = file[prefix + "token_type"]?.array
     guard types == nil || types?.count == count else {
       throw .value(
         file: file.path, path: prefix + "token_type", expected: "one for each of \(count) tokens", found: "\(types?.count ?? 0)")
     }
-    kinds = types.map { $0.map { Kind(rawValue: $0) ?? .normal } } ?? Array(repeating: .normal, count: count)
+    kinds = types?.integers.map { $0.map { Kind(rawValue: $0) ?? .normal } } ?? Array(repeating: .normal, count: count)
   }
 
   mutating func stages() throws(FormatError) -> Tokenizer.Stages {
@@ -99,7 +102,7 @@ private struct GGUFTokenizerReader {
   private func json(_ text: String) throws(FormatError) -> JSONValue { try JSON.parse(text: text, name: file.path) }
 
   private func scores() throws(FormatError) -> [Double] {
-    guard let scores = value("scores")?.array?.numbers, scores.count == count, scores.allSatisfy(\.isFinite) else {
+    guard let list = value("scores")?.array, list.count == count, let scores = list.numbers, scores.allSatisfy(\.isFinite) else {
       throw .value(
         file: file.path, path: "tokenizer.ggml.scores", expected: "one number for each of \(count) tokens", found: "something else")
     }
@@ -118,6 +121,12 @@ private struct GGUFTokenizerReader {
   private mutating func addedTokens(userDefined normalizer: Normalizer?) throws(FormatError) -> AddedTokens {
     var tokens: [(token: AddedToken, normalizer: Normalizer?)] = []
     for (id, kind) in kinds.enumerated() where [.unknown, .control, .userDefined].contains(kind) {
+      // What is found in text must not cut a character: everything after it reads whole ones.
+      guard String(validating: piece(id), as: UTF8.self) != nil else {
+        throw .value(
+          file: file.path, path: "tokenizer.ggml.tokens[\(id)]", expected: "valid UTF-8 in a token that is looked for in text",
+          found: "other bytes")
+      }
       let token = AddedToken(
         id: Int32(id), content: piece(id), spelling: piece(id), isSpecial: kind != .userDefined, isSingleWord: false, stripsLeft: false,
         stripsRight: false)
@@ -230,6 +239,12 @@ private struct GGUFTokenizerReader {
       }
       forEachWay(toMake: id) { _ in wayCount += 1 }
     }
+    // SentencePiece's own vocabularies have about two for a token.
+    guard wayCount <= 16 * count + 1 << 12 else {
+      throw .value(
+        file: file.path, path: "tokenizer.ggml.tokens", expected: "at most \(16 * count + 1 << 12) merges of \(count) tokens",
+        found: "\(wayCount)")
+    }
     var table = MergeTable(reserving: wayCount)
     var ways: [Way] = []
     for (place, id) in ids.enumerated() {
@@ -257,7 +272,7 @@ private struct GGUFTokenizerReader {
   private mutating func unigram() throws(FormatError) -> Tokenizer.Stages {
     var map: CharacterMap?
     if let list = value("precompiled_charsmap")?.array {
-      guard let numbers = list.integers else {
+      guard !list.isOfStrings, list.count < 1 << 24, let numbers = list.integers else {
         throw .value(file: file.path, path: "tokenizer.ggml.precompiled_charsmap", expected: "bytes", found: "something else")
       }
       do throws(CharacterMap.Damage) {

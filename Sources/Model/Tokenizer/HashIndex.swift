@@ -1,6 +1,8 @@
 // Which number has this key? The slots of every table of a tokenizer: four bytes each, a number and as much of the key's hash as fits beside it.
 // The keys are the owner's, who is asked whether the one with a number is meant.
 
+import Formats
+
 /// Numbers 0, 1, 2, … found by the hash of what they stand for.
 struct HashIndex: Sendable {
   /// The number + 1 in the low bits, bits of the hash above them; 0: free.
@@ -63,7 +65,7 @@ struct HashIndex: Sendable {
 /// The hash of two numbers.
 @inline(__always)
 func pairHash(_ a: Int32, _ b: Int32) -> UInt32 {
-  let pair = UInt64(UInt32(bitPattern: a)) << 32 | UInt64(UInt32(bitPattern: b))
+  let pair = (UInt64(UInt32(bitPattern: a)) << 32 | UInt64(UInt32(bitPattern: b))) ^ hashSeed
   let product = pair.multipliedFullWidth(by: 0x9E37_79B9_7F4A_7C15)
   return UInt32(truncatingIfNeeded: product.high ^ product.low >> 32)
 }

@@ -29,14 +29,15 @@ struct UnigramModel: Sendable {
     scores.reserveCapacity(count)
     var byteCount = 0
     for piece in pieces {
+      guard piece.kind == .array, piece.count == 2 else { throw piece.unexpected("a token and its score") }
       let pair = Array(piece.elements)
-      guard pair.count == 2 else { throw piece.unexpected("a token and its score") }
       scores.append(try pair[1].requireNumber())
       guard let bytes = pair[0].withUTF8(\.count) else { throw pair[0].unexpected("a token") }
       byteCount += bytes
     }
     var vocabulary = Vocabulary(reserving: count, byteCount: byteCount)
     for piece in pieces { for token in piece.elements { token.withUTF8 { vocabulary.append($0) } } }
+    guard vocabulary.idLimit == count, scores.count == count else { throw list.unexpected("a file that does not change while it is read") }
     let unknownToken = try json.integerIfPresent("unk_id", in: 0...max(0, scores.count - 1)).map { Int32($0) }
     let fallsBackToBytes = try json.boolIfPresent("byte_fallback") ?? false
     self.init(vocabulary, scores: scores, unknownToken: unknownToken, fallsBackToBytes: fallsBackToBytes, file: json.fileName)

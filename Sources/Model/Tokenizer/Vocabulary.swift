@@ -10,6 +10,8 @@ struct Vocabulary: Sendable {
 
   /// The number of distinct tokens.
   private(set) var count = 0
+  /// Whether some ids have no token.
+  private var hasGaps = false
 
   /// One more than the highest id.
   var idLimit: Int { table.count }
@@ -46,7 +48,7 @@ struct Vocabulary: Sendable {
   func token(_ id: Int32) -> ArraySlice<UInt8>? {
     guard id >= 0, Int(id) < table.count else { return nil }
     let token = table[Int(id)]
-    return token.isEmpty && self.id(of: token) != id ? nil : token
+    return hasGaps && token.isEmpty && self.id(of: token) != id ? nil : token
   }
 
   /// Calls `body` with every token and its id, by id.
@@ -73,15 +75,14 @@ struct Vocabulary: Sendable {
     }
     if !isOrdered { tokens.sort { $0.id < $1.id } }
     self.init(reserving: Int(tokens.last?.id ?? -1) + 1, byteCount: byteCount)
-    var gaps = 0
-    for (id, token) in tokens {
+    for (known, (id, token)) in tokens.enumerated() {
       guard idLimit <= id else { throw token.unexpected("an id of its own, not \(id), which another token has") }
       while idLimit < id {
         table.appendNothing()
-        gaps += 1
+        hasGaps = true
       }
       token.withUTF8 { append($0) }
-      guard count + gaps == idLimit else { throw token.unexpected("each token once") }
+      guard count == known + 1 else { throw token.unexpected("each token once") }
     }
   }
 }

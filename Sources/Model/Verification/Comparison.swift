@@ -71,10 +71,11 @@ struct Comparison {
           equalRows.append(row)
         } else {
           let source = logits ?? capture.floats[prefix + "router_logits"] ?? []
-          let margin = source.withUnsafeBufferPointer {
-            router.decisionMargin(UnsafeBufferPointer(rebasing: $0[row * spec.expertCount..<(row + 1) * spec.expertCount]))
+          let tie = source.withUnsafeBufferPointer {
+            router.nearTie(
+              UnsafeBufferPointer(rebasing: $0[row * spec.expertCount..<(row + 1) * spec.expertCount]), within: Verifier.Tolerance.nearTie)
           }
-          if margin > Verifier.Tolerance.nearTie { differing += 1 } else { nearTies += 1 }
+          if tie?.allows(got[slots]) == true && tie?.allows(wanted[slots]) == true { nearTies += 1 } else { differing += 1 }
         }
       }
       report.decisions += rows

@@ -7,8 +7,11 @@ import Routing
 
 /// The near ties of an expected file, and how often this engine would have decided them otherwise.
 final class TieRulings: DecisionReview {
-  /// Experts by row of the expected file.
-  private var rulings: [RouterID: [Int: [Int32]]] = [:]
+  /// The expected experts of a near tie, and what else could have come of it.
+  private typealias Ruling = (chosen: [Int32], tie: NearTie)
+
+  /// By row of the expected file.
+  private var rulings: [RouterID: [Int: Ruling]] = [:]
   /// Decisions that were changed.
   private(set) var changed: [RouterID: Int] = [:]
   /// The row of the expected file that a row of the run is.
@@ -30,10 +33,11 @@ final class TieRulings: DecisionReview {
         for row in 0..<ids.count / spec.topK {
           let mine = UnsafeBufferPointer(rebasing: logits[row * spec.expertCount..<(row + 1) * spec.expertCount])
           let chosen = ids[row * spec.topK..<(row + 1) * spec.topK]
-          guard router.decisionMargin(mine) <= Verifier.Tolerance.nearTie, Set(chosen).count == spec.topK,
-            chosen.allSatisfy({ 0..<spec.expertCount ~= Int($0) })
-          else { continue }
-          rulings[description.id, default: [:]][row] = Array(chosen)
+          guard let tie = router.nearTie(mine, within: Verifier.Tolerance.nearTie), Set(chosen).count == spec.topK, tie.allows(chosen)
+          else {
+            continue
+          }
+          rulings[description.id, default: [:]][row] = (Array(chosen), tie)
         }
       }
     }
@@ -44,8 +48,9 @@ final class TieRulings: DecisionReview {
     var imposed: [Int: [Int32]] = [:]
     for row in 0..<decisions.count {
       guard let ruling = rulings[place(decisions.firstToken + row)] else { continue }
-      let slots = row * decisions.topK..<(row + 1) * decisions.topK
-      if Set(ruling) != Set(decisions.selectedExperts[slots]) { imposed[row] = ruling }
+      let own = decisions.selectedExperts[row * decisions.topK..<(row + 1) * decisions.topK]
+      // A choice that no rounding explains is left to differ.
+      if Set(ruling.chosen) != Set(own), ruling.tie.allows(own) { imposed[row] = ruling.chosen }
     }
     changed[decisions.router, default: 0] += imposed.count
     return imposed

@@ -1,5 +1,5 @@
-// When to draw: never without a change, never more often than the frame rate, and never so often that drawing takes a noticeable share
-// of the time: the model works on the same cores. Time is injected, so tests need none.
+// When to draw: never without a change, never more often than the frame rate, and never so often that drawing takes more than a
+// tenth of a core: the model works on the same ones. Time is injected, so tests need none.
 
 /// Decides for each turn of a run loop whether to draw now or how long to wait.
 public struct FramePacer: Hashable, Sendable {
@@ -42,7 +42,8 @@ public struct FramePacer: Hashable, Sendable {
     return true
   }
 
-  /// What the last frame took to draw, in processor time: waiting for a core or a slow line takes nothing from others. Smoothed, so that one slow frame does not stop the picture.
+  /// What the last frame took to draw, in processor time: waiting for a core or a slow line takes nothing from others. Smoothed, so that
+  /// one slow frame does not stop the picture.
   public mutating func spent(_ duration: Duration) {
     cost = cost == .zero ? duration : (cost * 3 + duration) / 4
   }

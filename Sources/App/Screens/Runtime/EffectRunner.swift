@@ -213,9 +213,12 @@ final class EffectRunner {
               prepared.result(draws), facet: query.facet, unlabelled: prepared.unlabelled, draws: query.draws, end: query.end,
               number: query.number)))
       } catch AnalysisError.invalidPlan(_, let expected, let found) {
-        post(.study(.impossible("expected \(expected), found \(found)", facet: query.facet, end: query.end, number: query.number)))
+        post(
+          .study(
+            .impossible(
+              "expected \(expected), found \(found)", inShort: "too few", facet: query.facet, end: query.end, number: query.number)))
       } catch {
-        post(.study(.impossible(Failure.message(of: error), facet: query.facet, end: query.end, number: query.number)))
+        post(.study(.impossible(Failure.message(of: error), inShort: "failed", facet: query.facet, end: query.end, number: query.number)))
       }
     }
   }
