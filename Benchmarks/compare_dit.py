@@ -1,10 +1,11 @@
 """moetop beside PyTorch at denoising: the same model, steps, guidance and cores, in one run.
 
-usage: compare_dit.py --moetop BIN MODEL [MODEL ...] [--threads 2] [--samples 1] [--steps 20] [--rounds 3]
+usage: compare_dit.py --moetop BIN MODEL [MODEL ...] [--threads 2] [--samples 1] [--steps 20] [--rounds 9]
 
 A step is one guided evaluation of one sample: both branches of the model and the step of rectified flow. moetop records every decision into a trace
 while it runs; PyTorch records nothing and has its fastest grouping of experts (peer_dit.py). Rounds alternate between the two, of as many steps as
-PyTorch does in three seconds, 20 at least. Beside the speed stand the multiply-adds of the model's own products (attention, experts that were chosen,
+PyTorch does in three seconds, 20 at least; `ratio` is the median over rounds of one beside the other right after it, so that a machine that
+is slower for a while is so for both. Beside the speed stand the multiply-adds of the model's own products (attention, experts that were chosen,
 shared experts), and their share of what the machine can do at all with the same threads (ceiling.c) and of what torch's large f32 product reaches,
 both measured in the same run. Prints JSON.
 """
@@ -69,9 +70,10 @@ def compare(arguments, model):
         theirs.append(arguments.samples * peer_dit.speed(peer, arguments.samples, steps, way))
     top, product = ceiling(arguments.threads), torch_product()
     work = multiply_adds(json.loads((Path(model) / "config.json").read_text()))
-    middle = statistics.median(ours)
+    middle, ratios = statistics.median(ours), sorted(own / other for own, other in zip(ours, theirs))
     return dict(
-        model=Path(model).name, moetop=middle, pytorch=statistics.median(theirs), ratio=middle / statistics.median(theirs), experts=way, steps=steps,
+        model=Path(model).name, moetop=middle, pytorch=statistics.median(theirs), ratio=statistics.median(ratios),
+        ratio_range=[ratios[0], ratios[-1]], experts=way, steps=steps,
         moetop_rounds=ours, pytorch_rounds=theirs, gigaflops=2e-9 * work * middle, ceiling_gigaflops=2e-9 * top,
         share_of_ceiling=work * middle / top, torch_product_gigaflops=2e-9 * product, share_of_torch_product=work * middle / product)
 
@@ -83,7 +85,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--samples", type=int, default=1)
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     with torch.inference_mode():

@@ -21,6 +21,7 @@ static inline uint32_t bits_of_float(float value) {
   return bits;
 }
 
+#ifndef MT_HAS_HALF  // forms with an instruction for it bring their own
 /// The exponent is too small by 112: a product puts it right, subnormals included, exactly.
 static inline float float_from_half(uint16_t half) {
   const uint32_t sign = (uint32_t)(half & 0x8000) << 16, rest = (uint32_t)(half & 0x7fff) << 13;
@@ -28,6 +29,7 @@ static inline float float_from_half(uint16_t half) {
   const uint32_t bits = (half & 0x7c00) == 0x7c00 ? beyond : bits_of_float(float_from_bits(rest) * 0x1p112f);
   return float_from_bits(sign | bits);
 }
+#endif
 
 static inline float half_at(const uint8_t *p) {
   uint16_t half;
@@ -201,28 +203,34 @@ static void dequant_q3_k(float *restrict out, const uint8_t *restrict src, size_
   }
 }
 
-/// The 6-bit scale and minimum of group g of eight, in 12 bytes.
-static inline void group_scale(const uint8_t *p, int g, int *scale, int *minimum) {
-  if (g < 4) {
-    *scale = p[g] & 63;
-    *minimum = p[g + 4] & 63;
-  } else {
-    *scale = (p[g + 4] & 15) | p[g - 4] >> 6 << 4;
-    *minimum = p[g + 4] >> 4 | p[g] >> 6 << 4;
+/// What the elements of each of eight groups are multiplied by, and what is then taken away: 6-bit scales and minima in 12 bytes, the
+/// lower four of each whole, the upper four in halves.
+static inline void group_scales(const uint8_t *p, float d, float dmin, float factors[8], float leasts[8]) {
+  uint8_t scales[8], minima[8];
+  for (int g = 0; g < 4; g++) {
+    scales[g] = p[g] & 63;
+    minima[g] = p[g + 4] & 63;
+    scales[g + 4] = (uint8_t)((p[g + 8] & 15) | p[g] >> 6 << 4);
+    minima[g + 4] = (uint8_t)(p[g + 8] >> 4 | p[g + 4] >> 6 << 4);
+  }
+  for (int g = 0; g < 8; g++) {
+    factors[g] = d * (float)scales[g];
+    leasts[g] = dmin * (float)minima[g];
   }
 }
 
 /// d, dmin, 12 bytes of scales and minima, 128 bytes of four bits: d * scale * q - dmin * minimum, groups of 32
 static void dequant_q4_k(float *restrict out, const uint8_t *restrict src, size_t blocks) {
   for (size_t b = 0; b < blocks; b++, src += 144) {
-    const float d = half_at(src), dmin = half_at(src + 2);
-    for (int g = 0; g < 8; g++, out += 32) {
-      int scale, minimum;
-      group_scale(src + 4, g, &scale, &minimum);
-      const float factor = d * (float)scale, least = dmin * (float)minimum;
-      const uint8_t *q = src + 16 + g / 2 * 32;
-      const int shift = g % 2 * 4;
-      for (int j = 0; j < 32; j++) { out[j] = factor * (float)(q[j] >> shift & 15) - least; }
+    float factors[8], leasts[8];
+    group_scales(src + 4, half_at(src), half_at(src + 2), factors, leasts);
+    const uint8_t *q = src + 16;
+    for (int g = 0; g < 8; g += 2, q += 32, out += 64) {
+      const float low = factors[g], high = factors[g + 1], low_least = leasts[g], high_least = leasts[g + 1];
+      EACH(32) {
+        out[j] = low * (float)(q[j] & 15) - low_least;
+        out[j + 32] = high * (float)(q[j] >> 4) - high_least;
+      }
     }
   }
 }
@@ -230,29 +238,38 @@ static void dequant_q4_k(float *restrict out, const uint8_t *restrict src, size_
 /// d, dmin, 12 bytes of scales and minima, 32 of fifth bits, 128 of four bits
 static void dequant_q5_k(float *restrict out, const uint8_t *restrict src, size_t blocks) {
   for (size_t b = 0; b < blocks; b++, src += 176) {
-    const float d = half_at(src), dmin = half_at(src + 2);
-    for (int g = 0; g < 8; g++, out += 32) {
-      int scale, minimum;
-      group_scale(src + 4, g, &scale, &minimum);
-      const float factor = d * (float)scale, least = dmin * (float)minimum;
-      const uint8_t *fifth = src + 16, *q = src + 48 + g / 2 * 32;
-      const int shift = g % 2 * 4;
-      for (int j = 0; j < 32; j++) { out[j] = factor * (float)((q[j] >> shift & 15) | (fifth[j] >> g & 1) << 4) - least; }
+    float factors[8], leasts[8];
+    group_scales(src + 4, half_at(src), half_at(src + 2), factors, leasts);
+    const uint8_t *fifth = src + 16, *q = src + 48;
+    for (int g = 0; g < 8; g += 2, q += 32, out += 64) {
+      const float low = factors[g], high = factors[g + 1], low_least = leasts[g], high_least = leasts[g + 1];
+      EACH(32) {
+        out[j] = low * (float)((q[j] & 15) | (fifth[j] >> g & 1) << 4) - low_least;
+        out[j + 32] = high * (float)(q[j] >> 4 | (fifth[j] >> (g + 1) & 1) << 4) - high_least;
+      }
     }
   }
 }
 
 /// 128 bytes of four bits, 64 of two more, 16 signed scales, d: d * scale * (q - 32), groups of 16
 static void dequant_q6_k(float *restrict out, const uint8_t *restrict src, size_t blocks) {
-  for (size_t b = 0; b < blocks; b++, src += 210) {
+  for (size_t b = 0; b < blocks; b++, src += 210, out += 256) {
     const float d = half_at(src + 208);
     const int8_t *scales = (const int8_t *)(src + 192);
-    for (int g = 0; g < 16; g++, out += 16) {
-      const float scale = d * (float)scales[g];
-      const int half = g / 8, quarter = g % 8 / 2, piece = g % 2 * 16;
-      const uint8_t *low = src + half * 64 + quarter % 2 * 32 + piece, *high = src + 128 + half * 32 + piece;
-      const int shift = quarter / 2 * 4, high_shift = quarter * 2;
-      EACH(16) { out[j] = scale * (float)(((low[j] >> shift & 15) | (high[j] >> high_shift & 3) << 4) - 32); }
+    float factors[16];
+    for (int g = 0; g < 16; g++) { factors[g] = d * (float)scales[g]; }
+    // Sixteen bytes hold parts of four groups, 32 elements apart.
+    for (int part = 0; part < 4; part++) {
+      const int half = part / 2, piece = part % 2;
+      const uint8_t *low = src + half * 64 + piece * 16, *high = src + 128 + half * 32 + piece * 16;
+      const float *f = factors + half * 8 + piece;
+      float *at = out + half * 128 + piece * 16;
+      EACH(16) {
+        at[j] = f[0] * (float)(((low[j] & 15) | (high[j] & 3) << 4) - 32);
+        at[j + 32] = f[2] * (float)(((low[j + 32] & 15) | (high[j] >> 2 & 3) << 4) - 32);
+        at[j + 64] = f[4] * (float)((low[j] >> 4 | (high[j] >> 4 & 3) << 4) - 32);
+        at[j + 96] = f[6] * (float)((low[j + 32] >> 4 | high[j] >> 6 << 4) - 32);
+      }
     }
   }
 }

@@ -216,14 +216,21 @@ static void matmul(const mt_matmul_job *job, void *scratch) {
   for (size_t first = 0; first < job->tokens; first += block) {
     const size_t last = job->tokens - first < block ? job->tokens : first + block;
     const bool widen = !direct || (w.type != MT_F32 && last - first > widen_above);
-    const size_t step = widen || last - first > widen_above ? mt_panel_rows(w.depth) : mt_small_panel_rows(w.row_bytes);
+    // One tile of tokens reads a widened panel once: it need only outlive its making.
+    const size_t many = job->tokens <= tile_tokens ? 8 : mt_panel_rows(w.depth);
+    const size_t step = widen || last - first > widen_above ? many : mt_small_panel_rows(w.row_bytes);
     for (size_t row = begin; row < end; row += step) {
       const size_t rows = end - row < step ? end - row : step, next = row + rows;
       const size_t after = end - next < step ? end - next : step;
       const char *source = base + row * w.row_bytes;
       const char *ahead = base + next * w.row_bytes, *ahead_end = ahead + after * w.row_bytes;
       if (widen) {
-        for (size_t r = 0; r < rows; r++) { read_row((float *)scratch + r * widened, &w, row + r); }
+        for (size_t r = 0; r < rows; r++) {
+          // Two rows on, as these are far apart in time and the hardware looks no further than a page.
+          const char *soon = source + (r + 2) * w.row_bytes;
+          for (size_t i = 0; i < w.row_bytes; i += 64) { __builtin_prefetch(soon + i, 0, 3); }
+          read_row((float *)scratch + r * widened, &w, row + r);
+        }
         panel(job, first, last, MT_F32, scratch, widened * sizeof(float), row, rows, ahead, ahead_end);
       } else {
         panel(job, first, last, w.type, source, w.row_bytes, row, rows, ahead, ahead_end);

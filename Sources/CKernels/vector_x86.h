@@ -1,4 +1,7 @@
-// Words of 16 bytes that every x86 form has alike, whatever the width of its vectors of floats.
+// Words that every x86 form has alike, whatever the width of its vectors of floats.
+
+#define MT_HAS_HALF 1
+static inline float float_from_half(uint16_t half) { return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(half))); }
 
 #define MT_HAS_LOOKUP 1
 /// The entries of a table for the low and the high halves of 16 bytes.
