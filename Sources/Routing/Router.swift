@@ -94,14 +94,8 @@ public struct Router: Sendable {
 
   /// What may come of a decision whose margin is at most `tolerance`; nil for one with a larger margin.
   public func nearTie(_ logits: UnsafeBufferPointer<Float>, within tolerance: Float) -> NearTie? {
-    guard decisionMargin(logits) <= tolerance else { return nil }
-    return withUnsafeTemporaryAllocation(of: Float.self, capacity: 3 * spec.expertCount) { scratch in
-      var row = RouterRow(
-        experts: spec.expertCount, scratch: scratch, best: TopList(capacity: min(spec.topK + 1, spec.expertCount)))
-      row.logits = logits
-      score(&row)
-      adjust(&row)
-      select(&row)
+    withDecided(logits) { row in
+      guard margin(of: row) <= tolerance else { return nil }
       let all = row.selectionScores.indices
       // Which group is kept changes everything within it.
       guard row.groupGap > tolerance else { return NearTie(certain: [], possible: Set(all.map(Int32.init))) }
@@ -114,7 +108,15 @@ public struct Router: Sendable {
 
   /// How far a token is from another decision: the smaller of the gap between the last selected and the first rejected expert and,
   /// where groups are limited, between the last kept and the first dropped group. Infinite when nothing else could be chosen.
-  public func decisionMargin(_ logits: UnsafeBufferPointer<Float>) -> Float {
+  public func decisionMargin(_ logits: UnsafeBufferPointer<Float>) -> Float { withDecided(logits) { margin(of: $0) } }
+
+  private func margin(of row: RouterRow) -> Float {
+    let gap = row.best.gap(after: spec.topK)
+    return min(gap.isNaN ? .infinity : gap, row.groupGap)
+  }
+
+  /// Calls `body` with one token as it is when its experts have been picked.
+  private func withDecided<Result>(_ logits: UnsafeBufferPointer<Float>, _ body: (RouterRow) -> Result) -> Result {
     withUnsafeTemporaryAllocation(of: Float.self, capacity: 3 * spec.expertCount) { scratch in
       var row = RouterRow(
         experts: spec.expertCount, scratch: scratch, best: TopList(capacity: min(spec.topK + 1, spec.expertCount)))
@@ -122,8 +124,7 @@ public struct Router: Sendable {
       score(&row)
       adjust(&row)
       select(&row)
-      let gap = row.best.gap(after: spec.topK)
-      return min(gap.isNaN ? .infinity : gap, row.groupGap)
+      return body(row)
     }
   }
 }
