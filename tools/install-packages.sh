@@ -9,11 +9,11 @@ Darwin)
   ;;
 Linux)
   command -v dpkg-query >/dev/null || {
-    echo "note: not a Debian system; ncursesw, pcre2-8, libpng and sqlite3 with headers, sqlite3 and tmux are expected" >&2
+    echo "note: not a Debian system; ncursesw, pcre2-8, libpng, libcrypto and sqlite3 with headers, sqlite3 and tmux are expected" >&2
     exit 0
   }
   missing=
-  for name in libncurses-dev libpcre2-dev libpng-dev libsqlite3-dev sqlite3 tmux; do
+  for name in libncurses-dev libpcre2-dev libpng-dev libsqlite3-dev libssl-dev pkg-config sqlite3 tmux; do
     dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $name"
   done
   [ -n "$missing" ] || exit 0

@@ -1,11 +1,16 @@
-// Which bytes exactly did a run read? SHA-256 of files, tokenizers and inputs, for provenance. swift-crypto computes it, with the
-// processor's own instructions where it has them: the weights of a model are hashed in seconds while it runs.
+// Which bytes exactly did a run read? SHA-256 of files, tokenizers and inputs, for provenance. The system's library computes it
+// (libcrypto, CommonCrypto on macOS), with the processor's own instructions where it has them: the weights of a model are hashed in
+// seconds while it runs.
 
-import Crypto
+#if canImport(CommonCrypto)
+  import CommonCrypto
+#else
+  import CCrypto
+#endif
 
 /// An incremental SHA-256.
 public struct SHA256: Sendable {
-  private var hash = Crypto.SHA256()
+  private var state = HashState()
 
   public init() {}
 
@@ -23,7 +28,10 @@ public struct SHA256: Sendable {
     return hash.hexDigest()
   }
 
-  public mutating func update(_ bytes: UnsafeRawBufferPointer) { hash.update(bufferPointer: bytes) }
+  public mutating func update(_ bytes: UnsafeRawBufferPointer) {
+    if !isKnownUniquelyReferenced(&state) { state = HashState(copying: state) }
+    state.update(bytes)
+  }
 
   /// Takes in a file from start to end.
   ///
@@ -38,6 +46,72 @@ public struct SHA256: Sendable {
   /// Lower-case hexadecimal digest of everything given so far; the value itself may go on.
   public func hexDigest() -> String {
     let digits = Array("0123456789abcdef".utf8)
-    return String(decoding: hash.finalize().flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+    return String(decoding: HashState(copying: state).finish().flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
   }
+}
+
+/// The library's state of one hash. Refusals of the library mean that memory is exhausted or that it lacks SHA-256: neither can be a
+/// file's doing.
+///
+/// Unchecked: `SHA256` changes a state only while it is the one that refers to it, and a state that is shared is only copied from.
+private final class HashState: @unchecked Sendable {
+  static let digestBytes = 32
+
+  #if canImport(CommonCrypto)
+    private var context = CC_SHA256_CTX()
+
+    init() { CC_SHA256_Init(&context) }
+
+    init(copying other: HashState) { context = other.context }
+
+    func update(_ bytes: UnsafeRawBufferPointer) {
+      var rest = bytes[...]
+      while !rest.isEmpty {
+        let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(1 << 30))
+        CC_SHA256_Update(&context, piece.baseAddress, CC_LONG(piece.count))
+        rest = rest.dropFirst(piece.count)
+      }
+    }
+
+    /// Ends this state.
+    func finish() -> [UInt8] {
+      var digest = [UInt8](repeating: 0, count: Self.digestBytes)
+      CC_SHA256_Final(&digest, &context)
+      return digest
+    }
+  #else
+    private let context: OpaquePointer
+
+    init() {
+      context = Self.makeContext()
+      let started = EVP_DigestInit_ex(context, EVP_sha256(), nil)
+      precondition(started == 1, "libcrypto has no SHA-256")
+    }
+
+    init(copying other: HashState) {
+      context = Self.makeContext()
+      let copied = EVP_MD_CTX_copy_ex(context, other.context)
+      precondition(copied == 1, "libcrypto is out of memory")
+    }
+
+    deinit { EVP_MD_CTX_free(context) }
+
+    private static func makeContext() -> OpaquePointer {
+      guard let context = EVP_MD_CTX_new() else { preconditionFailure("libcrypto is out of memory") }
+      return context
+    }
+
+    func update(_ bytes: UnsafeRawBufferPointer) {
+      let taken = EVP_DigestUpdate(context, bytes.baseAddress, bytes.count)
+      precondition(taken == 1, "libcrypto lost the state of a hash")
+    }
+
+    /// Ends this state.
+    func finish() -> [UInt8] {
+      var digest = [UInt8](repeating: 0, count: Self.digestBytes)
+      let written = EVP_DigestFinal_ex(context, &digest, nil)
+      precondition(written == 1, "libcrypto lost the state of a hash")
+      return digest
+    }
+  #endif
 }
