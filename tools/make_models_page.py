@@ -39,6 +39,20 @@ Files converted for llama.cpp run there with these differences; moetop follows t
 """
 
 
+IMAGES_HEAD = """
+## Models that make images
+
+Beside PyTorch in float32 (`tools/reference_dit.py`, checked against the authors' code), on the models of `Tests/Fixtures/dit`: all
+decisions of all steps, with guidance. What is computed is f32. The authors sample DiT-MoE's XL and G, the models with norms on queries
+and keys, in f16 on a GPU: rounding there moves decisions near ties (1 to 2 % of them after 10 steps of 28 blocks when only queries and keys
+are rounded), and no machine without that GPU can show which; `moetop inspect` says it of such a model. Guidance, steps and
+schedule are the authors' where neither the file nor an option says otherwise: DiT-MoE 7 (rectified flow) and 4 (DDPM), three outputs
+guided in DDPM; Switch-DiT 1.5.
+
+| model_type | fixture | sampler | its routers | decisions equal | router logits | weights | latent |
+|---|---|---|---|---|---|---|---|
+"""
+
 GGUF_HEAD = """
 ## GGUF files
 
@@ -147,6 +161,20 @@ def row(moetop, folder):
     return family, verified["holds"], "| " + " | ".join(cells) + " |", inspected["llama_cpp_differs"]
 
 
+def image_row(moetop, folder, expected):
+    family = json.loads((folder / "config.json").read_text())["model_type"]
+    verified = ask([moetop, "verify", folder, "--noise", folder / "noise.safetensors", "--expected", expected, "--json"])
+    policies = list(dict.fromkeys(r["policy"] for r in ask([moetop, "inspect", folder, "--json"])["routers"]))
+
+    def worst(chosen):
+        errors = [t["error"] for t in verified["tensors"] if chosen(t["name"]) and t["result"] != "not produced"]
+        return f"{max(errors):.0e}" if errors else ""
+    numbers = [worst(lambda n: n.endswith("router_logits")), worst(lambda n: n.endswith(".weights")), worst(lambda n: n.startswith("latent"))]
+    decisions = f"{verified['equal_decisions']} of {verified['decisions']}" + ("" if verified["holds"] else " **differs**")
+    sampler = expected.stem.removeprefix("expected-")
+    return verified["holds"], "| " + " | ".join([f"`{family}`", folder.name, sampler, "; ".join(policies), decisions, *numbers]) + " |"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("moetop")
@@ -162,15 +190,17 @@ def main():
     ]
     rows.sort(key=lambda r: r[0])
     families = {r[0] for r in rows}
+    images = [image_row(moetop, path.parent, path) for path in sorted((ROOT / "Tests/Fixtures/dit").glob("*/expected-*.safetensors"))
+              if (path.parent / "config.json").exists()]
     # `moetop inspect` says it of each model; the page lists each family's sentences once.
     notes = list(dict.fromkeys(f"| `{r[0]}` | {difference} |" for r in rows for difference in r[3]))
     files = [gguf_row(moetop, path) for path in sorted(args.gguf.glob("*/gguf/*.gguf"))] + list(converted_rows(moetop)) if args.gguf else []
     names = "\n".join(f"| `{family}` | {name if name == NONE else f'`{name}`'} |" for family, name in sorted(ARCHITECTURES.items()))
     table = "\n".join(line for _, line in files) if args.gguf else kept_table(args.output)
     args.output.write_text(
-        HEAD + "\n".join(r[2] for r in rows) + "\n" + (GGUF_HEAD + table + "\n" if table else "") + GGUF_NAMES_HEAD
+        HEAD + "\n".join(r[2] for r in rows) + "\n" + IMAGES_HEAD + "\n".join(line for _, line in images) + "\n" + (GGUF_HEAD + table + "\n" if table else "") + GGUF_NAMES_HEAD
         + names + "\n" + TAIL + "\n".join(notes) + "\n")
-    differing = [r[2] for r in rows if not r[1]] + [line for equal, line in files if not equal]
+    differing = [r[2] for r in rows if not r[1]] + [line for equal, line in files + images if not equal]
     print(f"{args.output}: {len(rows)} models of {len(families)} families, {len(differing)} differ", *differing, sep="\n")
     sys.exit(1 if differing else 0)
 

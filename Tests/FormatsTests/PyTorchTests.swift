@@ -109,12 +109,35 @@ import Testing
     #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path) == ["made.pt"])
   }
 
+  /// Settings that hold themselves, and settings with more ways through them than anyone can walk.
+  @Test func settingsEndWhereTheyTurnInCircles() throws {
+    let instance = Pickle.global("argparse", "Namespace") + Array(")".utf8) + [0x81]
+    let remember = { (place: UInt8) in Array("q".utf8) + [place] }
+    let recall = { (place: UInt8) in Array("h".utf8) + [place] }
+    let circle = instance + remember(0) + Array("}".utf8) + Pickle.text("own") + recall(0) + Array("sb".utf8)
+    // Each dictionary holds the one before it 64 times: 64 to the power of 12 ways to the innermost.
+    var tower = Array("}".utf8) + remember(1)
+    for level in UInt8(2)...12 {
+      let members = (0..<64).flatMap { Pickle.text("m\($0)") + recall(level - 1) }
+      tower += Array("}".utf8) + remember(level) + Array("(".utf8) + members + Array("u".utf8)
+    }
+    let levels = Array("(".utf8) + tower + Array("t".utf8)
+    let fan =
+      instance + Array("}".utf8) + Pickle.text("levels") + levels + Array("s".utf8) + Pickle.text("top") + recall(12) + Array("sb".utf8)
+    let folder = try TemporaryDirectory()
+    for settings in [circle, fan] {
+      let bytes = TorchBytes(Pickle.dictionary(Pickle.text("model") + one(Pickle.tensor()), Pickle.text("args") + settings)).bytes
+      let file = try PyTorchFile(path: folder.write(bytes, to: "made.pt"))
+      #expect(file.settings.isEmpty && file.tensors.count == 1)
+    }
+  }
+
   /// A value that is read past is no tensor, nor a storage or size of one.
   @Test func inertStaysInert() throws {
     let inert = Pickle.global("argparse", "Namespace") + Array(")".utf8) + [0x81]
     try refuse(TorchBytes(one(inert)).bytes, "expected a dictionary of tensors")
-    try refuse(TorchBytes(one(Pickle.tensor(storage: inert))).bytes, "a value that is read past")
-    try refuse(TorchBytes(inert).bytes, "expected a dictionary, found a value that is read past")
+    try refuse(TorchBytes(one(Pickle.tensor(storage: inert))).bytes, "an instance that is read past")
+    try refuse(TorchBytes(inert).bytes, "expected a dictionary, found an instance that is read past")
     let made = Pickle.reduce(Pickle.global("torch._utils", "_rebuild_parameter"), Pickle.tuple(inert))
     try refuse(TorchBytes(one(made)).bytes, "expected a tensor of a parameter")
   }

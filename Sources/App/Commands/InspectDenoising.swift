@@ -31,7 +31,9 @@ struct DenoisingInspection {
     row("hidden size", "\(model.hiddenSize)")
     row("latent", "\(model.channels) channels of \(model.inputSize) x \(model.inputSize), \(grid) x \(grid) patches")
     row("classes", "\(model.classCount)" + (model.classNames.isEmpty ? "" : ": \(model.classNames.joined(separator: ", "))"))
-    row("sampling", "\(model.sampling.rule.name), \(model.sampling.steps) steps")
+    let guidance = model.usualGuidance.map { ", guidance \(Show.fixed(Double($0), 1))" } ?? ""
+    row("sampling", "\(model.sampling.rule.name), \(model.sampling.steps) steps" + guidance)
+    if let remark = model.remark { row("arithmetic", remark) }
     for stored in facts.stored {
       row("stored", "\(stored.type)  \(Show.bytes(stored.bytes)) in \(Show.grouped(stored.tensors)) tensors")
     }
@@ -60,6 +62,8 @@ struct DenoisingInspection {
       writer.member("class_names", model.classNames)
       writer.member("sampler", model.sampling.rule.name)
       writer.member("steps", model.sampling.steps)
+      writer.member("guidance", model.usualGuidance.map(Double.init))
+      writer.member("remark", model.remark)
       writer.member("parameters", facts.parameters)
       writer.member("active_parameters", facts.activeParameters)
       writer.member("weight_bytes", facts.weightBytes)

@@ -14,7 +14,8 @@ struct DenoisingOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Denoising steps (default: as the model's authors sample).", valueName: "n")) var steps: Int?
   @Option(
     help: ArgumentHelp(
-      "Factor of classifier-free guidance; 1: none (default: 1.5, or none where the model knows no second branch).", valueName: "factor"))
+      "Factor of classifier-free guidance; 1: none (default: as the model's authors sample, or none without a second branch).",
+      valueName: "factor"))
   var cfg: Float?
   @Option(help: "\(SamplingRule.names) (default: the model's).") var sampler: String?
   @Option(help: ArgumentHelp("Take the noise from this safetensors file instead of the seed.", valueName: "file")) var noise: String?

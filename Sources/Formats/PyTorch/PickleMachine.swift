@@ -51,7 +51,8 @@ struct PickleMachine {
       if known == .stop { return try finish() }
       try step()
       guard stack.count <= Self.stackLimit, marks.count <= Self.depthLimit, memo.count <= Self.containerLimit,
-        heap.sequences.count + heap.dictionaries.count + heap.tensors.count + heap.storages.count <= Self.containerLimit
+        heap.sequences.count + heap.dictionaries.count + heap.objects.count + heap.tensors.count + heap.storages.count
+          <= Self.containerLimit
       else {
         throw malformed(
           "expected at most \(Self.stackLimit) values on the stack, \(Self.depthLimit) open brackets and \(Self.containerLimit) containers,"
@@ -78,14 +79,15 @@ struct PickleMachine {
     case .frame: _ = try integer(UInt64.self)
     case .mark: marks.append(stack.count)
     case .none: stack.append(.none)
-    case .newtrue, .newfalse: stack.append(.bool)
+    case .newtrue, .newfalse: stack.append(.bool(instruction == .newtrue))
     case .binint: stack.append(.int(Int(try integer(Int32.self))))
     case .binint1: stack.append(.int(Int(try integer(UInt8.self))))
     case .binint2: stack.append(.int(Int(try integer(UInt16.self))))
     case .long1: stack.append(longInteger(try take(Int(try integer(UInt8.self)))))
     case .binfloat:
-      _ = try take(8)
-      stack.append(.float)
+      let place = try take(8).lowerBound
+      let bits = UInt64(bigEndian: file.bytes.loadUnaligned(fromByteOffset: place, as: UInt64.self))
+      stack.append(.float(Double(bitPattern: bits)))
     case .binunicode: stack.append(.string(try take(Int(try integer(UInt32.self)))))
     case .shortBinunicode: stack.append(.string(try take(Int(try integer(UInt8.self)))))
     case .binbytes:
@@ -119,7 +121,7 @@ struct PickleMachine {
     case .newobj:
       let parts = try pop(2)
       guard case .name(.inert) = parts[0], case .tuple = parts[1] else { throw unexpected("a class that is read past, and a tuple", parts) }
-      stack.append(.inert)
+      stack.append(heap.object())
     case .build: try build()
     case .binpersid: try persistent()
     default: throw refused("this instruction")
@@ -204,11 +206,12 @@ struct PickleMachine {
     for index in stride(from: 0, to: items.count, by: 2) { heap.dictionaries[dictionary].append((items[index], items[index + 1])) }
   }
 
-  /// Attributes of an instance. None of them is a tensor of the model, so they are dropped.
+  /// Attributes of an instance: the settings of a training script. None of them is a tensor of the model.
   private mutating func build() throws(FormatError) {
     let state = try pop(1)[0]
     switch (try top(), state) {
-    case (.dictionary, .dictionary), (.inert, .dictionary), (.inert, .tuple): return
+    case (.object(let object), .dictionary(let attributes)): heap.objects[object] = attributes
+    case (.dictionary, .dictionary), (.object, .tuple), (.inert, .dictionary), (.inert, .tuple): return
     case (let object, _): throw unexpected("attributes of an OrderedDict or of a class that is read past", [object, state])
     }
   }
@@ -234,6 +237,9 @@ struct PickleMachine {
     case .inert: stack.append(.inert)
     case .orderedDictionary:
       guard arguments.isEmpty else { throw unexpected("no arguments of an OrderedDict", arguments) }
+      stack.append(heap.dictionary())
+    case .defaultDictionary:
+      guard arguments.count <= 1 else { throw unexpected("at most the class of missing values", arguments) }
       stack.append(heap.dictionary())
     case .size:
       guard arguments.count == 1, case .tuple = arguments[0] else { throw unexpected("a tuple", arguments) }

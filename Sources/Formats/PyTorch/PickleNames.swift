@@ -5,6 +5,8 @@
 /// What is understood by a name.
 enum PickleName {
   case orderedDictionary
+  /// `collections.defaultdict`
+  case defaultDictionary
   /// `_rebuild_tensor_v2`: the storage knows the type of the elements.
   case tensorOfTypedStorage
   /// `_rebuild_tensor_v3`: the type is an argument.
@@ -17,13 +19,14 @@ enum PickleName {
   case storage(ElementType?)
   /// `torch.float32`.
   case elementType(ElementType)
-  /// Its instances are read past, whatever they are made of.
+  /// Its instances are read past; the attributes of settings are kept, nothing is made of them.
   case inert
 
   /// "module name" as the GLOBAL instruction has it.
   static let table: [String: PickleName] = {
     var table: [String: PickleName] = [
       "collections OrderedDict": .orderedDictionary,
+      "collections defaultdict": .defaultDictionary,
       "torch._utils _rebuild_tensor_v2": .tensorOfTypedStorage,
       "torch._utils _rebuild_tensor_v3": .tensorOfUntypedStorage,
       "torch._utils _rebuild_parameter": .parameter,
@@ -44,6 +47,16 @@ enum PickleName {
     ]
     for (name, type) in types { table["torch \(name)"] = .elementType(type) }
     for name in ["argparse Namespace", "pathlib PosixPath", "pathlib WindowsPath", "torch device"] { table[name] = .inert }
+    // Settings as OmegaConf keeps them: a tree of nodes, each with what is known of its type.
+    for name in ["DictConfig", "ListConfig"] { table["omegaconf.\(name.lowercased()) \(name)"] = .inert }
+    for name in ["Metadata", "ContainerMetadata"] { table["omegaconf.base \(name)"] = .inert }
+    for kind in ["Any", "String", "Integer", "Float", "Boolean", "Path"] { table["omegaconf.nodes \(kind)Node"] = .inert }
+    table["typing Any"] = .inert
+    // Python's own types, by their names in protocol 2 and later: as the type of something, and sets.
+    for name in ["dict", "list", "tuple", "set", "frozenset", "str", "unicode", "int", "long", "float", "bool", "bytes"] {
+      table["__builtin__ \(name)"] = .inert
+      table["builtins \(name)"] = .inert
+    }
     // Single numbers of numpy: the number, its type, and its bytes as text.
     for module in ["numpy.core.multiarray", "numpy._core.multiarray"] { table["\(module) scalar"] = .inert }
     for name in ["numpy dtype", "_codecs encode"] { table[name] = .inert }

@@ -1,12 +1,12 @@
-// What can a pickle of a checkpoint consist of, once it is read? Plain values, containers, tensors, and values that are known to be inert
-// and never looked into. Containers live in one list and refer to each other by number, so that no nesting, sharing or cycle that a
+// What can a pickle of a checkpoint consist of, once it is read? Plain values, containers, tensors, and values that are known to be inert.
+// Containers live in one list and refer to each other by number, so that no nesting, sharing or cycle that a
 // file describes becomes nesting, sharing or a cycle of objects in memory.
 
 /// A value on the stack of the machine.
 enum PickleValue {
   case none
-  case bool
-  case float
+  case bool(Bool)
+  case float(Double)
   case int(Int)
   /// Bytes of text in the file; not yet known to be UTF-8.
   case string(Range<Int>)
@@ -16,8 +16,10 @@ enum PickleValue {
   case dictionary(Int)
   case storage(Int)
   case tensor(Int)
+  /// An instance of an inert class, by its number in `PickleHeap`: of no use but for the settings among its attributes.
+  case object(Int)
   case name(PickleName)
-  /// Something that no tensor can come from: bytes, very large integers, sets, instances of inert classes.
+  /// Something that neither a tensor nor a setting can come from: bytes, very large integers, sets, what inert functions make.
   case inert
 
   /// For errors.
@@ -33,6 +35,7 @@ enum PickleValue {
     case .dictionary: "a dictionary"
     case .storage: "a storage"
     case .tensor: "a tensor"
+    case .object: "an instance that is read past"
     case .name: "the name of a class or function"
     case .inert: "a value that is read past"
     }
@@ -74,6 +77,8 @@ struct PickleHeap {
   var sequences: [[PickleValue]] = []
   /// In the order of insertion.
   var dictionaries: [[(key: PickleValue, value: PickleValue)]] = []
+  /// Of each instance the dictionary of its attributes, once it is known.
+  var objects: [Int?] = []
   var storages: [PickleStorage] = []
   var tensors: [PickleTensor] = []
 
@@ -90,6 +95,11 @@ struct PickleHeap {
   mutating func dictionary() -> PickleValue {
     dictionaries.append([])
     return .dictionary(dictionaries.count - 1)
+  }
+
+  mutating func object() -> PickleValue {
+    objects.append(nil)
+    return .object(objects.count - 1)
   }
 
   mutating func storage(_ storage: PickleStorage) -> PickleValue {

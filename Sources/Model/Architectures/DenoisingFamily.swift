@@ -37,6 +37,8 @@ struct DenoisingFamily: Sendable {
 /// | learn_sigma  | the answer has a second half, the variance                     | true     |
 /// | sampler      | rectified-flow or ddpm                                         | ddpm     |
 /// | noise_schedule | of ddpm: linear or cosine                                    | linear   |
+/// | guidance     | factor of classifier-free guidance when nobody says one        | the authors' |
+/// | null_class   | the table of classes has a last row for "no class"              | true     |
 /// | class_names  | a name for each class                                          | none     |
 struct DiffusionTransformerSizes {
   var inputSize: Int
@@ -48,6 +50,8 @@ struct DiffusionTransformerSizes {
   var classes: Int
   var predictsVariance: Bool
   var rule: SamplingRule
+  var hasNullClass: Bool
+  var guidance: Float?
   var classNames: [String]
 
   init(_ configuration: Configuration) throws {
@@ -65,6 +69,11 @@ struct DiffusionTransformerSizes {
       throw configuration.refused("sampler", found: "\"\(sampler)\"", supported: SamplingRule.names)
     }
     self.rule = rule
+    if rule != .rectifiedFlow && !predictsVariance {
+      throw configuration.refused("sampler", found: "\"\(sampler)\"", supported: "rectified-flow: the model predicts no variance")
+    }
+    hasNullClass = try configuration.flag("null_class", default: classes > 1)
+    guidance = configuration.value("guidance") == nil ? nil : Float(try configuration.positive("guidance", default: 1))
     classNames = try configuration.texts("class_names")
     func require(_ holds: Bool, _ key: String, _ expected: String, _ found: Int) throws {
       if !holds { throw ModelError.configuration(file: configuration.file, key: key, expected: expected, found: "\(found)") }
@@ -91,12 +100,12 @@ struct DiffusionTransformerSizes {
   }
 
   func plan(
-    _ family: String, guidedChannels: Int, steps: Int, block: (_ layer: Int, _ prefix: String) -> DenoisingBlockPlan
+    _ family: String, guidance usual: Float, guidedOutputs: Int, steps: Int, block: (_ layer: Int, _ prefix: String) -> DenoisingBlockPlan
   ) -> DenoisingPlan {
     let patches = inputSize / patchSize
     return DenoisingPlan(
       family: family, inputSize: inputSize, patchSize: patchSize, channels: channels, predictsVariance: predictsVariance,
-      hiddenSize: hidden, classCount: classes,
+      hiddenSize: hidden, classCount: classes, hasNullClass: hasNullClass,
       patchEmbedding: LinearPlan(
         MatrixPlan("x_embedder.proj.weight", storedShape: [hidden, channels, patchSize, patchSize], columnAxes: 3),
         bias: "x_embedder.proj.bias"),
@@ -106,6 +115,7 @@ struct DiffusionTransformerSizes {
       classEmbedding: "y_embedder.embedding_table.weight", blocks: (0..<depth).map { block($0, "blocks.\($0).") },
       finalModulation: LinearPlan(prefix: "final_layer.adaLN_modulation.1", bias: true),
       output: LinearPlan(prefix: "final_layer.linear", bias: true),
-      sampling: SamplingPlan(rule: rule, steps: steps, guidedChannels: guidedChannels), classNames: classNames)
+      sampling: SamplingPlan(rule: rule, steps: steps, guidance: guidance ?? usual, guidedOutputs: guidedOutputs),
+      classNames: classNames)
   }
 }

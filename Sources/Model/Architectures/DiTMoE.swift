@@ -1,7 +1,7 @@
 // DiT-MoE (Fei et al. 2024, arXiv:2407.11633): a diffusion transformer whose feed-forward halves are routed. The router reads the
 // modulated token, so timestep and class reach it through shift and scale; scores are used as they are, without renormalising. The
 // shared experts are one network of their summed width. Two naming schemes are published: the smaller models', and the larger ones'
-// with norms on queries and keys.
+// with norms on queries and keys. Guidance, steps and the three guided outputs are those of the authors' sample.py.
 //
 // | key                  | meaning                                              | default        |
 // |----------------------|------------------------------------------------------|----------------|
@@ -24,7 +24,8 @@ extension DenoisingFamily {
     let width = try configuration.count("mlp_ratio", default: 4) * sizes.hidden
     let hasNorms = try configuration.flag("qk_norm", default: false)
     let steps = sizes.rule == .rectifiedFlow ? 50 : 250
-    return sizes.plan("dit_moe", guidedChannels: min(3, sizes.channels), steps: steps) { _, prefix in
+    let guidance: Float = sizes.rule == .rectifiedFlow ? 7 : 4
+    var plan = sizes.plan("dit_moe", guidance: guidance, guidedOutputs: 3, steps: steps) { _, prefix in
       var attention = sizes.attention(
         prefix + "attn.", merged: hasNorms ? "Wqkv" : "qkv", output: hasNorms ? "out_proj" : "proj")
       if hasNorms {
@@ -38,5 +39,10 @@ extension DenoisingFamily {
       return DenoisingBlockPlan(
         modulation: LinearPlan(prefix: prefix + "adaLN_modulation.1", bias: true), operations: [attention, routed])
     }
+    if hasNorms {
+      plan.remark =
+        "computed in f32; the authors sample their models with norms on queries and keys in f16, where decisions near ties differ"
+    }
+    return plan
   }
 }

@@ -20,7 +20,7 @@ extension DenoisingFamily {
     let experts = try configuration.count("num_experts", default: 3)
     let router = RouterSpec.softmaxTopK(try configuration.count("num_experts_per_tok", default: 2), of: experts, renormalised: false)
     let width = try configuration.count("mlp_ratio", default: 4) * hidden
-    var plan = sizes.plan("switch_dit", guidedChannels: sizes.channels, steps: 250) { layer, prefix in
+    return sizes.plan("switch_dit", guidance: 1.5, guidedOutputs: sizes.channels, steps: 250) { layer, prefix in
       var dense = GatedPlan(
         up: LinearPlan(prefix: prefix + "mlp.fc1", bias: true), down: LinearPlan(prefix: prefix + "mlp.fc2", bias: true),
         intermediateSize: width)
@@ -36,7 +36,5 @@ extension DenoisingFamily {
             bias: VectorPlan("routers.\(layer).experts.b", storedShape: [experts, hidden], first: expert * hidden))
         })
     }
-    plan.hasNullClass = sizes.classes > 1
-    return plan
   }
 }

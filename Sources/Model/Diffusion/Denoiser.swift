@@ -191,8 +191,9 @@ public final class Denoiser {
     for index in 0..<group.count {
       let fresh = isLast ? [] : noise.between(sample: group.lowerBound + index, step: step, count: plan.latentCount)
       for channel in 0..<plan.channels {
-        let noisy = planes(answer, index, channel, guided: channel < plan.sampling.guidedChannels)
-        let variance = planes(answer, index, plan.channels + channel, guided: false)
+        let noisy = planes(answer, index, channel, guided: channel < plan.sampling.guidedOutputs)
+        let second = plan.channels + channel
+        let variance = planes(answer, index, second, guided: second < plan.sampling.guidedOutputs)
         let place = (index * plan.channels + channel) * size
         for i in 0..<size {
           let x = latents[place + i]

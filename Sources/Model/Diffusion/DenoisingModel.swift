@@ -37,7 +37,7 @@ public final class DenoisingModel: Sendable {
       assumed = []
     } else {
       checkpoint = try DenoisingShapes.open(path)
-      let shapes = try DenoisingShapes(checkpoint)
+      let shapes = try DenoisingShapes(checkpoint, overrides: overrides)
       try shapes.requireAnswers(overrides)
       settings = try Configuration(file: shapes.file, fields: shapes.fields, overrides: overrides)
       assumed = shapes.assumed.filter { overrides[$0.key] == nil }
@@ -57,9 +57,11 @@ public final class DenoisingModel: Sendable {
   /// Whether the model knows "no class": what guidance needs.
   public var hasNullClass: Bool { plan.hasNullClass }
   /// The factor of guidance when nobody says one; nil where there is no second branch.
-  public var usualGuidance: Float? { plan.hasNullClass ? 1.5 : nil }
+  public var usualGuidance: Float? { plan.hasNullClass ? plan.sampling.guidance : nil }
   /// Names of the classes; empty when the checkpoint brings none.
   public var classNames: [String] { plan.classNames }
+  /// What a reader of its numbers must know about how its authors run it.
+  public var remark: String? { plan.remark }
   public var channels: Int { plan.channels }
   /// Rows (and columns) of the latent.
   public var inputSize: Int { plan.inputSize }

@@ -36,6 +36,8 @@ struct DenoisingPlan: Sendable {
   var sampling: SamplingPlan
   /// Names of the classes where the checkpoint brings them.
   var classNames: [String] = []
+  /// What a reader of its numbers must know about how its authors run it; nil: nothing.
+  var remark: String?
 
   var gridSize: Int { inputSize / patchSize }
   var patchCount: Int { gridSize * gridSize }
@@ -59,8 +61,11 @@ struct DenoisingBlockPlan: Sendable {
 struct SamplingPlan: Sendable {
   var rule: SamplingRule
   var steps: Int
-  /// Channels of the answer that guidance moves; the others keep the conditional branch's value.
-  var guidedChannels: Int
+  /// Factor of guidance that the authors sample with.
+  var guidance: Float
+  /// Outputs of the answer that guidance moves in ancestral sampling, variances among them where the latent has fewer channels; the others
+  /// keep the conditional branch's value. A velocity is guided whole.
+  var guidedOutputs: Int
   /// Steps of the noise schedule in training.
   var trainedSteps = 1000
 }

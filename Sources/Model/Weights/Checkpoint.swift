@@ -73,6 +73,9 @@ final class Checkpoint: @unchecked Sendable {
 
   var tensors: [TensorView] { files.flatMap(\.tensors) }
 
+  /// What a training script saved of its settings beside the weights.
+  var settings: [String: PyTorchFile.Setting] { files.lazy.compactMap { ($0 as? PyTorchFile)?.settings }.first ?? [:] }
+
   /// Names of tensors that nothing has asked for.
   var unusedTensors: [String] { tensorByName.keys.filter { !usedNames.contains($0) }.sorted() }
 

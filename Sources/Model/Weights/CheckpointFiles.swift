@@ -14,7 +14,7 @@ extension GGUFFile: TensorFile {}
 extension PyTorchFile: TensorFile {}
 
 enum CheckpointFiles {
-  /// Opens `model.safetensors`, the shards that `model.safetensors.index.json` lists, or the only `.pt` or `.pth` file in `folder`.
+  /// Opens `model.safetensors`, the shards that `model.safetensors.index.json` lists, or the only file of torch.save in `folder`.
   ///
   /// - Throws: `ModelError.noCheckpoint` when none is there or several of the last kind are; `FormatError` for a damaged file.
   static func open(in folder: String) throws -> [any TensorFile] {
@@ -22,7 +22,7 @@ enum CheckpointFiles {
     let single = folder + "/model.safetensors"
     if FileStatus.exists(index) { return try SafetensorsIndex(path: index).openShards() }
     if FileStatus.exists(single) { return [try SafetensorsFile(path: single)] }
-    let names = ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).filter(PyTorchFile.isAt).sorted()
+    let names = ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).filter(Self.holdsWeights).sorted()
     guard let name = names.first else {
       throw ModelError.noCheckpoint(path: folder, why: "there is no model.safetensors, no model.safetensors.index.json and no .pt file")
     }
@@ -30,5 +30,10 @@ enum CheckpointFiles {
       throw ModelError.noCheckpoint(path: folder, why: "there are several checkpoints in it: \(names.joined(separator: ", "))")
     }
     return [try PyTorchFile(path: folder + "/" + name)]
+  }
+
+  /// A folder has other `.bin` files beside the weights: an optimizer's state, arguments of the training.
+  private static func holdsWeights(_ name: String) -> Bool {
+    PyTorchFile.isAt(name) && (!name.hasSuffix(".bin") || name.hasSuffix("pytorch_model.bin"))
   }
 }
