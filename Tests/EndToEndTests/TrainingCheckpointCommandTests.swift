@@ -22,8 +22,8 @@ struct TrainingCheckpointCommandTests {
       folder.file("t.db"),
     ])
     #expect(result.status == 0, "\(result.errors)")
-    let sampling = try Binary.run(["sql", folder.file("t.db"), "SELECT sampling FROM runs"])
-    #expect(sampling.output.contains("rectified-flow, 2 steps, guidance 7"), "\(sampling.output)")
+    let shown = try Binary.run(["runs", "show", folder.file("t.db")])
+    #expect(shown.output.contains("rectified-flow, 2 steps, guidance 7.00"), "\(shown.output)")
   }
 
   @Test func aSamplerThatTheModelCannotServeIsRefused() throws {
