@@ -171,7 +171,24 @@ static void softmax(float *x, size_t stride, size_t rows, size_t n) {
   }
 }
 
+/// Whether n values are all finite: x * 0 is 0 for a finite x and NaN for any other.
+MT_INLINE int all_finite(const float *x, size_t n) {
+  vf sum = v_set(0);
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) { sum = v_fma(v_load(x + i), v_set(0), sum); }
+  if (i < n) { sum = v_fma(v_load_n(x + i, n - i, 0), v_set(0), sum); }
+  return v_sum(sum) == 0;
+}
+
 static void logits_summary(mt_logits_summary *out, const float *logits, size_t n, size_t target) {
+  out->is_finite = all_finite(logits, n);
+  if (!out->is_finite) {
+    for (size_t i = 0; i < n; i++) {
+      if (logits[i] < INFINITY) { continue; }  // -infinity is a probability of 0
+      *out = (mt_logits_summary){ .max = NAN, .log_sum_exp = NAN, .entropy = NAN, .surprisal = NAN };
+      return;
+    }
+  }
   float max = largest(logits, n);
   double sum = 0, weighted = 0;
   for (size_t start = 0; start < n; start += 2048) {  // f32 within a stretch, f64 from stretch to stretch

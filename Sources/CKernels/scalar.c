@@ -157,7 +157,13 @@ static void softmax(float *x, size_t stride, size_t rows, size_t n) {
 static void logits_summary(mt_logits_summary *out, const float *logits, size_t n, size_t target) {
   float max = -INFINITY;
   size_t best = 0;
+  int finite = 1;
   for (size_t i = 0; i < n; i++) {
+    if (!(logits[i] < INFINITY)) {  // NaN or +infinity; -infinity is a probability of 0
+      *out = (mt_logits_summary){ .max = NAN, .log_sum_exp = NAN, .entropy = NAN, .surprisal = NAN };
+      return;
+    }
+    finite &= logits[i] > -INFINITY;
     if (logits[i] > max) { max = logits[i], best = i; }
   }
   double sum = 0, weighted = 0;
@@ -167,6 +173,7 @@ static void logits_summary(mt_logits_summary *out, const float *logits, size_t n
     weighted += e == 0 ? 0 : (double)e * d;
   }
   double log_sum = log(sum);
+  out->is_finite = finite;
   out->max = max;
   out->argmax = best;
   out->log_sum_exp = (float)(max + log_sum);

@@ -32,28 +32,47 @@ public final class LanguageModel: Sendable {
     let checkpoint: Checkpoint
     if GGUFFile.isAt(path) {
       let model = try GGUFModel(path: path)
-      settings = try model.configuration(overrides: overrides)
+      let stated = try model.configuration(overrides: overrides)
       checkpoint = Checkpoint(model)
-      assumed = model.assumed.filter { overrides[$0.key] == nil }
+      plan = try Family.plan(for: stated, among: families)
+      assumed = model.assumptions(of: stated, overrides: overrides)
+      settings = stated
     } else {
       let configuration = path + "/config.json"
       guard FileStatus.exists(configuration) else {
         // A damaged file says so first.
-        if !FileStatus.isFolder(path) { _ = try Checkpoint(file: path) }
+        if !FileStatus.isFolder(path) {
+          _ = try Checkpoint(file: path)
+          let folder = path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+          if FileStatus.exists((folder.isEmpty ? "." : folder) + "/config.json") {
+            throw ModelError.noCheckpoint(
+              path: path, why: "is one file of a model, which is the folder it lies in", advice: folder.isEmpty ? "." : folder)
+          }
+        }
         throw ModelError.noCheckpoint(path: path, why: "there is no config.json")
       }
       let whole = try Configuration(path: configuration, overrides: overrides)
       checkpoint = try Checkpoint(directory: path, scaleBlock: whole.scaleBlock())
-      settings = whole.ofText(among: families)
+      settings = try whole.ofText(among: families)
+      plan = try Family.plan(for: settings, among: families)
       assumed = []
     }
-    plan = try Family.plan(for: settings, among: families)
     endTokens = settings.integers("eos_token_id")
     do {
       weights = try ModelWeights(plan: plan, checkpoint: checkpoint)
     } catch RoutingError.invalidSpec(let expected, let found) {
       throw ModelError.configuration(file: settings.file, key: "the router's fields", expected: expected, found: found)
     }
+  }
+
+  /// What is odd about the checkpoint and changes numbers: to be said before anything else.
+  public var warnings: [String] {
+    let (head, embedding) = (weights.outputHead.weight, weights.embedding)
+    guard plan.outputHead.weight.alternative != nil, !head.isSame(as: embedding) else { return [] }
+    return [
+      "tie_word_embeddings is true, but the file holds a lm_head.weight of its own: that one is the output head, as in transformers, "
+        + "and not the embedding  (--set tie_word_embeddings=false says so)"
+    ]
   }
 
   public var family: String { plan.family }

@@ -4,13 +4,15 @@ public enum ModelError: Error, Sendable, Equatable {
   /// The kind decides the exit code.
   public enum Kind: Sendable { case missing, damaged, unsupported, invalidRequest }
 
-  case noCheckpoint(path: String, why: String)
+  case noCheckpoint(path: String, why: String, advice: String = "a folder with config.json and model.safetensors")
   case unsupportedFamily(file: String, found: String, known: [String])
   case unsupportedSetting(file: String, key: String, found: String, supported: String)
   case configuration(file: String, key: String, expected: String, found: String)
   /// A setting that neither the file nor its name tells.
   case openQuestion(file: String, key: String, question: String)
   case missingTensor(file: String, name: String)
+  /// A tensor is missing or unreadable because another program laid out the whole file.
+  case foreignLayout(file: String, name: String, layout: String)
   case tensorShape(file: String, name: String, expected: [Int], found: [Int], because: String)
   case tensorType(file: String, name: String, found: String, supported: String)
   case unknownToken(id: Int, vocabularySize: Int, sequence: String)
@@ -28,7 +30,7 @@ public enum ModelError: Error, Sendable, Equatable {
   public var kind: Kind {
     switch self {
     case .noCheckpoint, .noTokenizer, .noChatTemplate: .missing
-    case .unsupportedFamily, .unsupportedSetting, .tensorType, .cannotContinue, .positionsChange: .unsupported
+    case .unsupportedFamily, .unsupportedSetting, .tensorType, .foreignLayout, .cannotContinue, .positionsChange: .unsupported
     case .configuration, .missingTensor, .tensorShape: .damaged
     case .unknownToken, .sequenceTooLong, .sequenceKind, .badOption, .openQuestion: .invalidRequest
     }
@@ -38,8 +40,8 @@ public enum ModelError: Error, Sendable, Equatable {
 extension ModelError: CustomStringConvertible {
   public var description: String {
     switch self {
-    case .noCheckpoint(let path, let why):
-      "\(path): \(why)\n  try: a folder with config.json and model.safetensors"
+    case .noCheckpoint(let path, let why, let advice):
+      "\(path): \(why)\n  try: \(advice)"
     case .unsupportedFamily(let file, let found, let known):
       "\(file): model_type \"\(found)\" is not supported\n  supported: \(known.joined(separator: ", "))"
     case .unsupportedSetting(let file, let key, let found, let supported):
@@ -50,6 +52,9 @@ extension ModelError: CustomStringConvertible {
       "\(file): the file does not say \(question)\n  try: --set \(key)=N"
     case .missingTensor(let file, let name):
       "\(file): tensor \"\(name)\" is missing\n  try: check that the download is complete"
+    case .foreignLayout(let file, let name, let layout):
+      "\(file): \(layout), a layout that is not read: tensor \"\(name)\" is not there as the family publishes it\n"
+        + "  try: the checkpoint as it was published, or as GGUF"
     case .tensorShape(let file, let name, let expected, let found, let because):
       "\(file): tensor \"\(name)\" is \(found), expected \(expected) (\(because))"
     case .tensorType(let file, let name, let found, let supported):

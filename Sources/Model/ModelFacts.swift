@@ -13,9 +13,14 @@ public struct ModelFacts: Sendable {
   }
   /// By element type, largest first.
   public var stored: [Stored]
+  /// Of the model that runs; every matrix once, embeddings included.
   public var parameters: Int
-  /// Parameters that one token meets: everything but the experts it does not take; the embedding counts as one row.
+  /// Parameters that one token is multiplied with: all but the experts it does not take and the table its embedding is looked up in.
   public var activeParameters: Int
+  /// The same with that table, as many model cards count; no more where the table is the output head.
+  public var activeWithEmbeddings: Int
+  /// Parts of the files that are not run.
+  public var otherParameters = OtherParameters()
   public var weightBytes: Int
   /// Bytes of the weights that one token meets, a row of the embedding included.
   public var activeBytes: Int
@@ -23,8 +28,10 @@ public struct ModelFacts: Sendable {
   public var unusedTensors: [String]
   public var routedLayers: Int
   public var denseLayers: Int
-  /// Bytes of keys and values a position takes.
+  /// Bytes of keys and values a position takes, as this engine keeps them.
   public var cacheBytesPerToken: Int
+  /// Bytes of what they can be computed from again: less where they come out of one vector (latent attention).
+  public var compactCacheBytesPerToken: Int
   /// Bytes that layers with a recurrence keep of a sequence, whatever its length.
   public var stateBytes: Int
   /// Element type of the routers' weights.
@@ -34,7 +41,6 @@ public struct ModelFacts: Sendable {
 }
 
 extension Checkpoint {
-  var parameterCount: Int { tensors.reduce(0) { $0 + $1.elementCount } }
   var weightBytes: Int { tensors.reduce(0) { $0 + $1.byteCount } }
 
   /// SHA-256 over the files' names, sizes and contents, hex.
@@ -52,21 +58,27 @@ extension Checkpoint {
 
 extension LanguageModel {
   public func facts() -> ModelFacts {
-    let total = weights.checkpoint.parameterCount
+    let checkpoint = weights.checkpoint
+    let count = ParameterCount(checkpoint.tensors)
+    let (used, unused) = checkpoint.byUse
+    // What is left over of the text model is counted, as its names are: it is in the file for some other program.
+    let rest = count.byPart(of: unused, layerCount: decoderLayerCount)
+    let usedParameters = count.total(of: used)
     let operations = weights.operations
     let routedLayers = Set(routers.map { [$0.id.stack == .encoder ? 1 : 0, $0.id.layer.rawValue] }).count
-    let isTied = plan.outputHead.weight == plan.embedding
-    let embedding = isTied ? WeightSize() : WeightSize(weights.embedding.rows(1..<vocabularySize))
-    let encoderEmbedding = weights.encoder.flatMap { encoder in
-      encoder.embedding.base == weights.embedding.base ? nil : WeightSize(encoder.embedding.rows(1..<vocabularySize))
-    }
-    let idle = operations.map(\.idle) + [embedding, encoderEmbedding ?? WeightSize()]
-    let weightBytes = weights.checkpoint.weightBytes
+    // Tables that are looked up in, not multiplied with: a row of each is met.
+    let lookups = [weights.embedding, weights.encoder?.embedding].compactMap(\.self)
+    let tables = Dictionary(lookups.filter { $0.base != weights.outputHead.weight.base }.map { ($0.base, $0) }) { first, _ in first }.values
+    let idle = operations.map(\.idle)
+    let active = usedParameters - idle.reduce(0) { $0 + $1.parameters }
+    let idleBytes = (idle + tables.map { WeightSize($0.rows(1..<vocabularySize)) }).reduce(0) { $0 + $1.bytes }
     return ModelFacts(
-      stored: ModelFacts.Stored.table(of: weights.checkpoint.tensors), parameters: total,
-      activeParameters: total - idle.reduce(0) { $0 + $1.parameters }, weightBytes: weightBytes,
-      activeBytes: weightBytes - idle.reduce(0) { $0 + $1.bytes }, unusedTensors: weights.unusedTensors, routedLayers: routedLayers,
+      stored: ModelFacts.Stored.table(of: checkpoint.tensors, count), parameters: usedParameters + (rest[.text] ?? 0),
+      activeParameters: active - tables.reduce(0) { $0 + $1.rows * $1.columns }, activeWithEmbeddings: active,
+      otherParameters: OtherParameters(rest), weightBytes: checkpoint.weightBytes,
+      activeBytes: used.reduce(0) { $0 + $1.byteCount } - idleBytes, unusedTensors: weights.unusedTensors, routedLayers: routedLayers,
       denseLayers: layerCount - routedLayers, cacheBytesPerToken: 4 * operations.reduce(0) { $0 + $1.cacheFloatsPerToken },
+      compactCacheBytesPerToken: 4 * operations.reduce(0) { $0 + $1.compactCacheFloatsPerToken },
       stateBytes: 4 * operations.reduce(0) { $0 + $1.stateFloats },
       routerPrecision: operations.compactMap(\.routerPrecision).first.map { "\($0)" } ?? "none")
   }
@@ -104,18 +116,20 @@ extension DenoisingModel: IdentifiedModel {}
 
 extension ModelFacts.Stored {
   /// By element type, largest first.
-  public static func table(of tensors: [TensorView]) -> [ModelFacts.Stored] {
+  public static func table(of tensors: [TensorView]) -> [ModelFacts.Stored] { table(of: tensors, ParameterCount(tensors)) }
+
+  static func table(of tensors: [TensorView], _ count: ParameterCount) -> [ModelFacts.Stored] {
     var byType: [String: ModelFacts.Stored] = [:]
     for tensor in tensors {
       let type = tensor.elementType.safetensorsName
-      byType[type, default: .init(type: type, tensors: 0, parameters: 0, bytes: 0)].add(tensor)
+      byType[type, default: .init(type: type, tensors: 0, parameters: 0, bytes: 0)].add(tensor, count.elements(of: tensor))
     }
     return byType.values.sorted { $0.bytes > $1.bytes }
   }
 
-  private mutating func add(_ tensor: TensorView) {
+  private mutating func add(_ tensor: TensorView, _ elements: Int) {
     tensors += 1
-    parameters += tensor.elementCount
+    parameters += elements
     bytes += tensor.byteCount
   }
 }

@@ -11,8 +11,16 @@ public struct ModelSummary: Sendable {
   public private(set) var container: Container
   /// `model_type` of config.json, or the architecture a GGUF file names; nil when the file does not get so far.
   public private(set) var family: String?
-  /// Numbers stored in all tensors; nil when the headers cannot be read.
+  /// Whether models of this family run, in some form.
+  public var knowsFamily: Bool {
+    container == .gguf
+      ? GGUFFamily.all.contains { $0.architecture == family }
+      : Family.all.contains { $0.modelType == family } || DenoisingFamily.all.contains { $0.modelType == family }
+  }
+  /// Numbers that the tensors of the text model stand for; nil when the headers cannot be read.
   public private(set) var parameters: Int?
+  /// Those of towers and of layers that look further ahead.
+  public private(set) var otherParameters = OtherParameters()
   /// Bytes of all tensors.
   public private(set) var bytes: Int?
   /// Element type with most bytes.
@@ -37,14 +45,14 @@ public struct ModelSummary: Sendable {
   private mutating func read(gguf path: String) throws {
     let split = try GGUFSplit(path: path)
     family = split.files[0]["general.architecture"]?.string
-    count(split.files.flatMap(\.tensors))
+    count(split.files.flatMap(\.tensors), layerCount: (try? GGUFMetadata(split))?.blockCount)
     guard bytes ?? 0 > 0 else { throw ModelError.noCheckpoint(path: path, why: "there are no weights in it") }
     _ = try Family.plan(for: GGUFModel(path: path).configuration(overrides: [:]))
   }
 
   /// Weights without a configuration: the only models that are known by their shapes are diffusion transformers.
   private mutating func read(file path: String) throws {
-    count(try DenoisingShapes.open(path).files.flatMap(\.tensors))
+    count(try DenoisingShapes.open(path).tensors)
     family = try DenoisingModel(path: path).family
   }
 
@@ -52,8 +60,9 @@ public struct ModelSummary: Sendable {
     let type = try JSON.read(folder + "/config.json", options: .python).stringIfPresent("model_type")
     family = type
     // The plan first: why a family is not supported says more than where its weights are.
+    let whole = Result { try Configuration(path: folder + "/config.json", overrides: [:]) }
     let unsupported = Result {
-      let configuration = try Configuration(path: folder + "/config.json", overrides: [:])
+      let configuration = try whole.get()
       _ = try configuration.scaleBlock()
       if DenoisingFamily.all.contains(where: { $0.modelType == type }) {
         _ = try DenoisingFamily.plan(for: configuration)
@@ -62,20 +71,24 @@ public struct ModelSummary: Sendable {
       }
     }
     do {
-      let files = try CheckpointFiles.open(in: folder)
-      if files.contains(where: { $0 is PyTorchFile }) { container = .pytorch }
-      count(files.flatMap(\.tensors))
-    } catch ModelError.noCheckpoint(let path, let why) {
+      let contents = try CheckpointFiles(in: folder)
+      if contents.files.contains(where: { $0 is PyTorchFile }) { container = .pytorch }
+      let settings = try? whole.get()
+      count(contents.tensors, layerCount: settings?.declaredLayerCount, quantization: settings?.quantization)
+    } catch let absence as ModelError {
       try unsupported.get()
-      throw ModelError.noCheckpoint(path: path, why: why)
+      throw absence
     }
     try unsupported.get()
   }
 
-  private mutating func count(_ tensors: [TensorView]) {
+  private mutating func count(_ tensors: [TensorView], layerCount: Int? = nil, quantization: JSONValue? = nil) {
     var byType: [String: Int] = [:]
     for tensor in tensors { byType[tensor.elementType.rawValue, default: 0] += tensor.byteCount }
-    parameters = tensors.reduce(0) { $0 + $1.elementCount }
+    let count = ParameterCount(tensors, quantization: quantization)
+    let parts = count.byPart(of: tensors, layerCount: layerCount)
+    parameters = parts[.text]
+    otherParameters = OtherParameters(parts)
     bytes = tensors.reduce(0) { $0 + $1.byteCount }
     stored = byType.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key
   }

@@ -9,7 +9,11 @@
 
 /// The verdict of one capture check over a whole run.
 public struct CaptureCheck: Sendable, Codable, Equatable {
-  public enum Outcome: String, Sendable, Codable { case held, failed, notApplicable }
+  public enum Outcome: String, Sendable, Codable {
+    case held, failed, notApplicable
+    /// Seen, and possible in a sound run: it is for a person to judge.
+    case suspicious
+  }
 
   public var name: String
   public var outcome: Outcome
@@ -26,8 +30,10 @@ public struct CaptureCheck: Sendable, Codable, Equatable {
 /// Folds passes into capture checks. Memory: O(experts) per router.
 public struct CaptureAudit: Sendable {
   private var routers: [RouterID: RouterAudit] = [:]
-  private var encoderTokens = 0
-  private var otherTokens = 0
+  /// Tokens of the encoder, and all others.
+  private var encoder = StackInput()
+  private var other = StackInput()
+  private var outputs = OutputTally()
 
   /// - Throws: `RoutingError.invalidSpec` when a description cannot be a router.
   public init(routers descriptions: [RouterDescription]) throws {
@@ -35,32 +41,70 @@ public struct CaptureAudit: Sendable {
   }
 
   public mutating func add(_ pass: RoutingPass) {
-    let encoded = pass.tokens.phase.count { $0 == .encode }
-    encoderTokens += encoded
-    otherTokens += pass.tokens.count - encoded
+    for (phase, id) in zip(pass.tokens.phase, pass.tokens.tokenID) {
+      if phase == .encode { encoder.add(id) } else { other.add(id) }
+    }
+    outputs += pass.tokens.outputs
     for batch in pass.batches { routers[batch.router]?.add(batch) }
   }
 
-  public func result() -> [CaptureCheck] {
-    CheckKind.allCases.map { kind in
-      var held = 0
-      var reason = "no token was recorded"
-      var failures: [String] = []
-      for id in routers.keys.sorted() {
-        guard let audit = routers[id] else { continue }
-        switch audit.verdict(kind, tokenCount: id.stack == .encoder ? encoderTokens : otherTokens) {
-        case .held: held += 1
-        case .failed(let what): failures.append("router \(id): \(what)")
-        case .notApplicable(let why): reason = why
-        }
+  public func result() -> [CaptureCheck] { CheckKind.allCases.map(judge) + [outputCheck] }
+
+  private func judge(_ kind: CheckKind) -> CaptureCheck {
+    var held = 0
+    var reason = "no token was recorded"
+    var failures: [String] = []
+    var suspicions: [String] = []
+    for id in routers.keys.sorted() {
+      guard let audit = routers[id] else { continue }
+      switch audit.verdict(kind, input: id.stack == .encoder ? encoder : other) {
+      case .held: held += 1
+      case .failed(let what): failures.append("router \(id): \(what)")
+      case .suspicious(let what): suspicions.append("router \(id): \(what)")
+      case .notApplicable(let why): reason = why
       }
-      if !failures.isEmpty {
-        return CaptureCheck(name: kind.rawValue, outcome: .failed, detail: failures.joined(separator: "; "))
-      }
-      if held == 0 { return CaptureCheck(name: kind.rawValue, outcome: .notApplicable, detail: reason) }
-      return CaptureCheck(name: kind.rawValue, outcome: .held, detail: "\(kind.meaning), \(held) of \(routers.count) routers")
     }
+    func check(_ outcome: CaptureCheck.Outcome, _ detail: String) -> CaptureCheck {
+      CaptureCheck(name: kind.rawValue, outcome: outcome, detail: detail)
+    }
+    if !failures.isEmpty { return check(.failed, failures.joined(separator: "; ")) }
+    if !suspicions.isEmpty { return check(.suspicious, suspicions.joined(separator: "; ")) }
+    if held == 0 { return check(.notApplicable, reason) }
+    return check(.held, "\(kind.meaning), \(held) of \(routers.count) routers")
   }
+
+  /// What the model answered, not how it routed: numbers that are none make every loss, and every token drawn, meaningless.
+  private var outputCheck: CaptureCheck {
+    let name = "finite_outputs"
+    guard outputs.rows > 0 else {
+      return CaptureCheck(name: name, outcome: .notApplicable, detail: "the model's output was not computed")
+    }
+    guard outputs.notFiniteRows + outputs.notFiniteScores > 0 else {
+      return CaptureCheck(name: name, outcome: .held, detail: "every output and every surprisal is finite, \(outputs.rows) tokens")
+    }
+    var parts = ["\(outputs.notFiniteRows) of \(outputs.rows) tokens have an output that is not finite"]
+    if outputs.scores > 0 { parts.append("\(outputs.notFiniteScores) of \(outputs.scores) surprisals are not finite") }
+    return CaptureCheck(name: name, outcome: .failed, detail: parts.joined(separator: ", "))
+  }
+}
+
+/// What a stack was fed, as far as checks need to know.
+private struct StackInput: Sendable {
+  private(set) var tokens = 0
+  private var kinds: Set<Int32> = []
+  private var hasPatches = false
+
+  /// So many different tokens are enough to expect different decisions.
+  static let enough = 33
+
+  mutating func add(_ id: Int32) {
+    tokens += 1
+    // Patches of images have no id, and noise makes each another one.
+    if id < 0 { hasPatches = true } else if kinds.count < Self.enough { kinds.insert(id) }
+  }
+
+  /// Whether statistics over tokens mean anything: equal tokens may well be routed alike, or in a period.
+  var differs: Bool { hasPatches || kinds.count >= Self.enough }
 }
 
 private enum CheckKind: String, CaseIterable {
@@ -85,11 +129,15 @@ private enum CheckKind: String, CaseIterable {
     case .finite: "every router logit is finite"
     }
   }
+
+  /// Whether it reasons from how decisions of different tokens differ.
+  var comparesTokens: Bool { [.distinctRows, .loadVariance, .noPartition].contains(self) }
 }
 
 private enum Verdict {
   case held
   case failed(String)
+  case suspicious(String)
   case notApplicable(String)
 }
 
@@ -178,10 +226,11 @@ private struct RouterAudit {
     }
   }
 
-  func verdict(_ kind: CheckKind, tokenCount: Int) -> Verdict {
+  func verdict(_ kind: CheckKind, input: StackInput) -> Verdict {
     let spec = router.spec
     let topK = spec.topK
     if tokens == 0 && kind != .equalTokens { return .notApplicable("no token was recorded") }
+    if kind.comparesTokens && !input.differs { return .notApplicable("fewer than \(StackInput.enough) different tokens") }
     switch kind {
     case .assignmentSum:
       let expected = tokens * topK - padding
@@ -190,17 +239,19 @@ private struct RouterAudit {
     case .scoreSum:
       if spec.usesSigmoidScores { return .notApplicable("sigmoid scores need not sum to 1") }
       if importanceTokens == 0 { return .notApplicable("router probabilities were not recorded") }
+      if importanceTokens == nonFinite { return .notApplicable("no token has finite logits") }
       let mean = importance / Double(importanceTokens - nonFinite)
       return abs(mean - 1) < 1e-4 ? .held : .failed("router probabilities sum to \(mean)")
     case .selectionRecomputed:
       if recomputed == 0 { return .notApplicable("raw logits were not recorded") }
       return recomputedDiffers == 0 ? .held : .failed("\(recomputedDiffers) of \(recomputed) decisions differ from their logits")
     case .equalTokens:
-      return tokens == tokenCount ? .held : .failed("\(tokens) tokens, its stack has \(tokenCount)")
+      return tokens == input.tokens ? .held : .failed("\(tokens) tokens, its stack has \(input.tokens)")
     case .distinctRows:
       if topK >= spec.expertCount { return .notApplicable("every expert is always selected") }
       if tokens <= 32 { return .notApplicable("32 tokens or fewer") }
-      return sawOtherRow ? .held : .failed("all \(tokens) tokens have the same experts")
+      return sawOtherRow
+        ? .held : .suspicious("all \(tokens) tokens have the same experts: a router that is constant, or a capture that repeats one row")
     case .loadVariance: return loadVariance()
     case .noPartition:
       if windowLength < 2 { return .notApplicable("topK does not divide the expert count") }

@@ -59,8 +59,9 @@ extension RoutingBatch {
 }
 
 extension TokenTable {
-  /// Some of the rows; `range` counts from the table's first row.
+  /// Some of the rows; `range` counts from the table's first row. What came out of the model is counted for the whole only.
   public func slice(_ range: Range<Int>) -> TokenTable {
+    if range == 0..<count { return self }
     var part = TokenTable(firstToken: firstToken + range.lowerBound)
     part.sequence = Array(sequence[range])
     part.position = Array(position[range])

@@ -13,6 +13,25 @@ public enum TokenPhase: UInt8, Sendable, Codable, CaseIterable {
   case denoise = 3
 }
 
+/// Whether what came out of a model were numbers. Counted where it is computed: afterwards a NaN may as well mean "not computed".
+public struct OutputTally: Sendable, Equatable {
+  /// Rows whose output was computed: the logits behind a token, or the image behind a patch of it; and those with a number that is none.
+  public var rows = 0
+  public var notFiniteRows = 0
+  /// Tokens that have a surprisal, and those whose surprisal is not finite.
+  public var scores = 0
+  public var notFiniteScores = 0
+
+  public init() {}
+
+  public static func += (tally: inout OutputTally, more: OutputTally) {
+    tally.rows += more.rows
+    tally.notFiniteRows += more.notFiniteRows
+    tally.scores += more.scores
+    tally.notFiniteScores += more.notFiniteScores
+  }
+}
+
 /// Consecutive tokens of a run as columns. Row i of the table is token `firstToken + i` of the run.
 public struct TokenTable: Sendable, Equatable {
   public var firstToken: Int
@@ -29,6 +48,8 @@ public struct TokenTable: Sendable, Equatable {
   public var surprisal: [Float]
   /// `[count]`: entropy of the model's distribution over the token that follows this one, nats; NaN when not computed.
   public var nextTokenEntropy: [Float]
+  /// Of the model's outputs behind these tokens; nothing where they were read back from a trace.
+  public var outputs = OutputTally()
 
   public init(firstToken: Int = 0) {
     self.firstToken = firstToken
@@ -60,6 +81,7 @@ public struct TokenTable: Sendable, Equatable {
     phase += other.phase
     surprisal += other.surprisal
     nextTokenEntropy += other.nextTokenEntropy
+    outputs += other.outputs
   }
 }
 

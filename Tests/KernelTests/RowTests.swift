@@ -151,7 +151,30 @@ import Testing
     }
     var summary = mt_logits_summary()
     form.kernels.logits_summary(&summary, [1, 3, 3, 0, .nan], 4, .max)
-    #expect(summary.argmax == 1 && summary.surprisal.isNaN)
+    #expect(summary.argmax == 1 && summary.surprisal.isNaN && summary.is_finite == 1)
+  }
+
+  /// Vector maxima step over a NaN, so that a row with one would look like a row without it: wherever it stands, nothing is left.
+  @Test(arguments: Form.all)
+  func aRowWithAValueThatIsNoneHasNoDistribution(form: Form) {
+    var numbers = Numbers(8)
+    for n in [1, 2, 7, 16, 33, 2050] {
+      let sound = numbers.floats(n, -15...15)
+      for place in Set([0, n / 2, n - 1]) {
+        for value in [Float.nan, .infinity, -.infinity] {
+          var logits = sound
+          logits[place] = value
+          var summary = mt_logits_summary()
+          form.kernels.logits_summary(&summary, logits, n, (place + 1) % n)
+          #expect(summary.is_finite == 0)
+          // A probability of 0 is one of the others' distribution.
+          if value < 0, n > 1 { #expect(summary.entropy.isFinite && summary.surprisal.isFinite) }
+          if !(value < 0) {
+            #expect(summary.max.isNaN && summary.log_sum_exp.isNaN && summary.entropy.isNaN && summary.surprisal.isNaN)
+          }
+        }
+      }
+    }
   }
 
   @Test(arguments: Form.all)

@@ -24,7 +24,7 @@ struct ModelRobustnessTests {
     for (key, value) in root.objectMembers {
       for text in Self.damage.shuffled(using: &random).prefix(8) { try check(fixture, key, text) }
       for (inner, _) in value.objectMembers {
-        for text in Self.damage.shuffled(using: &random).prefix(8) { try check(fixture, key, value.text(replacing: inner, with: text)) }
+        for text in Self.damage.shuffled(using: &random).prefix(8) { try check(fixture, key, value.text(replacing: [inner], with: text)) }
       }
     }
   }

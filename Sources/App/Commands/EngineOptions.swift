@@ -7,7 +7,10 @@ struct EngineOptions: ParsableArguments {
   @Option(name: .long, help: "Threads to compute with (default: every core).")
   var threads: Int?
 
-  @Option(name: .customLong("set"), parsing: .singleValue, help: ArgumentHelp("Replace a field of config.json.", valueName: "key=value"))
+  @Option(
+    name: .customLong("set"), parsing: .singleValue,
+    help: ArgumentHelp(
+      "Replace a field of config.json: JSON or a bare word; null takes it away; a.b is a member of a.", valueName: "key=value"))
   var settings: [String] = []
 
   func validate() throws {

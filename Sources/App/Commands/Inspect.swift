@@ -20,7 +20,7 @@ struct Inspect: ParsableCommand {
   @OptionGroup var engine: EngineOptions
 
   func run() throws {
-    if let listing = listing() { return StandardOutput.write(json ? listing.json : listing.text) }
+    if let listing = try listing() { return StandardOutput.write(json ? listing.json : listing.text) }
     if DenoisingModel.isAt(model) {
       let inspection = DenoisingInspection(try engine.openDenoising(model))
       return StandardOutput.write(try timesteps ? inspection.timesteps(json: json) : json ? inspection.json : inspection.text)
@@ -48,19 +48,26 @@ struct Inspect: ParsableCommand {
   private static func unsupported(_ name: String, _ summary: ModelSummary?) -> String {
     var table = TextTable([.left(""), .left("")])
     table.rows.append(["model", name])
-    table.rows.append(["family", "\(summary?.family ?? "unknown"), not supported"])
+    let verdict = summary?.knowsFamily == true ? "supported, but not in this form" : "not supported"
+    table.rows.append(["family", "\(summary?.family ?? "unknown"), \(verdict)"])
     if let parameters = summary?.parameters { table.rows.append(["parameters", Show.count(parameters)]) }
+    if let others = summary.flatMap({ beside($0.otherParameters) }) { table.rows.append(["beside them", others]) }
     if let bytes = summary?.bytes { table.rows.append(["stored", "\(Show.bytes(bytes)), mostly \(summary?.stored ?? "–")"]) }
     return table.text
   }
 
   /// What lies below a folder that is no checkpoint itself; nil for anything else.
-  private func listing() -> ModelListing? {
+  ///
+  /// - Throws: `ModelError.noCheckpoint` when the search was given up before it found any.
+  private func listing() throws -> ModelListing? {
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: model, isDirectory: &isFolder), isFolder.boolValue,
       !FileManager.default.fileExists(atPath: model + "/config.json")
     else { return nil }
     let found = ModelPlaces(environment: [:], home: "/").models(in: model)
+    if found.allSatisfy({ $0.problem != nil }), let problem = found.last(where: { model.hasPrefix($0.path) })?.problem {
+      throw ModelError.noCheckpoint(path: model, why: "no model was found, \(problem)", advice: "moetop models lists the usual places")
+    }
     return found.isEmpty ? nil : ModelListing(found)
   }
 
@@ -69,11 +76,15 @@ struct Inspect: ParsableCommand {
     func row(_ name: String, _ value: String) { table.rows.append([name, value]) }
     row("model", model.name)
     row("family", "\(model.family), supported")
+    for warning in model.warnings { row("warning", warning) }
     row("layers", "\(model.layerCount): \(facts.routedLayers) routed, \(facts.denseLayers) dense")
     for (policy, layers) in policies(of: model.routers) { row("router", "\(policy)  (\(layers))") }
     row("shared", sharedExperts(of: model))
     row("router dtype", "\(facts.routerPrecision) weights, f32 arithmetic")
-    row("parameters", "\(Show.count(facts.parameters)), \(Show.count(facts.activeParameters)) active per token")
+    let hasTable = facts.activeWithEmbeddings > facts.activeParameters
+    let withTable = hasTable ? " (\(Show.count(facts.activeWithEmbeddings)) with the embedding table)" : ""
+    row("parameters", "\(Show.count(facts.parameters)), \(Show.count(facts.activeParameters)) active per token\(withTable)")
+    if let others = beside(facts.otherParameters) { row("beside them", others + ", in the files and not run") }
     row("hidden size", "\(model.hiddenSize)")
     row("context", "\(Show.grouped(model.contextLength)) tokens")
     row("vocabulary", Show.grouped(model.vocabularySize))
@@ -81,13 +92,21 @@ struct Inspect: ParsableCommand {
       row("stored", "\(stored.type)  \(Show.bytes(stored.bytes)) in \(Show.grouped(stored.tensors)) tensors")
     }
     let state = facts.stateBytes > 0 ? ", \(Show.bytes(facts.stateBytes)) of recurrent state" : ""
-    row("memory", "\(Show.bytes(facts.weightBytes)) mapped, \(Show.bytes(facts.cacheBytesPerToken)) of cache per token\(state)")
+    let isUnfolded = facts.compactCacheBytesPerToken < facts.cacheBytesPerToken
+    let unfolded = isUnfolded ? " (keys and values unfolded; as latent vectors \(Show.bytes(facts.compactCacheBytesPerToken)))" : ""
+    row("memory", "\(Show.bytes(facts.weightBytes)) mapped, \(Show.bytes(facts.cacheBytesPerToken)) of cache per token\(unfolded)\(state)")
     row("tokenizer", tokenizer(model))
     for assumption in model.assumptions { row("assumed", assumption) }
     for difference in model.llamaDifferences { row("llama.cpp", difference) }
     for name in facts.unusedTensors.prefix(5) { row("not used", name) }
     if facts.unusedTensors.count > 5 { row("", "and \(facts.unusedTensors.count - 5) more") }
     return table.text
+  }
+
+  /// Parts of a checkpoint that are no text model: `vision 0.4 B, mtp 11.5 B`.
+  private static func beside(_ others: OtherParameters) -> String? {
+    let parts = [("vision", others.vision), ("audio", others.audio), ("mtp", others.mtp)].filter { $0.1 > 0 }
+    return parts.isEmpty ? nil : parts.map { "\($0.0) \(Show.count($0.1))" }.joined(separator: ", ")
   }
 
   /// Experts that every token takes: `2 a layer  (layers 1-26)`.
@@ -139,8 +158,18 @@ struct Inspect: ParsableCommand {
       writer.member("vocabulary", model.vocabularySize)
       writer.member("parameters", facts.parameters)
       writer.member("active_parameters", facts.activeParameters)
+      writer.member("parameters_with_embeddings", facts.parameters)
+      writer.member("active_with_embeddings", facts.activeWithEmbeddings)
+      writer.member("other_parameters") { writer in
+        writer.object { writer in
+          writer.member("vision", facts.otherParameters.vision)
+          writer.member("audio", facts.otherParameters.audio)
+          writer.member("mtp", facts.otherParameters.mtp)
+        }
+      }
       writer.member("weight_bytes", facts.weightBytes)
       writer.member("cache_bytes_per_token", facts.cacheBytesPerToken)
+      writer.member("compact_cache_bytes_per_token", facts.compactCacheBytesPerToken)
       writer.member("state_bytes", facts.stateBytes)
       writer.member("router_precision", facts.routerPrecision)
       writer.routers(model.routers) { $0.member("selection_score", $1.spec.selectionScoreUnit) }
@@ -148,6 +177,7 @@ struct Inspect: ParsableCommand {
       writer.member("shared_experts", model.sharedExpertCounts)
       writer.member("llama_cpp_differs", model.llamaDifferences)
       writer.member("tokenizer", tokenizer(model))
+      writer.member("warnings", model.warnings)
       writer.member("assumed") { writer in writer.object { for (key, value) in model.assumed { $0.member(key, value) } } }
       writer.member("unused_tensors", facts.unusedTensors)
     }

@@ -42,7 +42,10 @@ struct Run: ParsableCommand {
     let tokenizer = TokenizerSlot(model)
     let sequences = try input.sequences(tokenizer: { try tokenizer.open() }, template: { try model.openChatTemplate() })
     for sequence in sequences { try model.check(sequence) }
-    if !quiet { for note in model.assumptions + tokenizer.notes { StandardError.write("note: \(note)\n") } }
+    if !quiet {
+      for warning in model.warnings { StandardError.write("warning: \(warning)\n") }
+      for note in model.assumptions + tokenizer.notes { StandardError.write("note: \(note)\n") }
+    }
     let generates = input.prompt != nil || generation.generate
     let sampling = try generation.settings()
     let forward = ForwardPass(model, threads: engine.threads)
@@ -79,9 +82,20 @@ struct Run: ParsableCommand {
     if let tokenizer = try? tokenizer.open() { outcome.texts = outcome.generated.map { tokenizer.decode($0, skipSpecialTokens: false) } }
     outcome.trace = try writer.map { try TraceSummary($0) }
     if !quiet { StandardOutput.write(json ? outcome.json : outcome.text) }
+    try conclude(outcome.trace, broken: outcome.brokenOutputs)
+  }
+
+  /// How a run ends that was carried out: not well when it was stopped, when its trace is not a faithful record, or when what the model
+  /// answered are no numbers.
+  func conclude(_ trace: TraceSummary?, broken: String?) throws {
+    if !quiet { for warning in trace?.warnings ?? [] { StandardError.write("warning: \(warning)\n") } }
     if let status = Interruption.status { throw Failure(status, "stopped; the trace is whole up to here") }
-    if let failed = outcome.trace?.failedChecks, !failed.isEmpty {
+    if let failed = trace?.failedChecks, !failed.isEmpty {
       throw Failure(.failed, "capture checks failed, do not trust this trace:\n  \(failed.joined(separator: "\n  "))")
+    }
+    if let broken {
+      throw Failure(
+        .failed, "\(broken): NaN or infinity in the weights, or a model that leaves the range of f32\n  try: another copy of the weights")
     }
   }
 

@@ -102,6 +102,7 @@ extension Run {
         if ended { outcome.samples += denoiser.group.count }
       }
       outcome.seconds = steadyClock() - start
+      outcome.outputs = denoiser.outputs
       progress.finish()
       finish(hashing, of: model.facts().weightBytes)
       try writer?.finish(Interruption.signal == nil ? .completed : .stopped)
@@ -112,10 +113,7 @@ extension Run {
     outcome.trace = try writer.map { try TraceSummary($0) }
     if let output = images.output { try outcome.write(to: output) }
     if !quiet { StandardOutput.write(json ? outcome.json : outcome.text) }
-    if let status = Interruption.status { throw Failure(status, "stopped; the trace is whole up to here") }
-    if let failed = outcome.trace?.failedChecks, !failed.isEmpty {
-      throw Failure(.failed, "capture checks failed, do not trust this trace:\n  \(failed.joined(separator: "\n  "))")
-    }
+    try conclude(outcome.trace, broken: outcome.brokenOutputs)
   }
 }
 
@@ -128,6 +126,8 @@ struct DenoisingResult {
   /// Steps of samples: a pass with four samples counts four.
   var sampleSteps = 0
   var seconds = 0.0
+  /// What came of the steps, in rows.
+  var outputs = OutputTally()
   var trace: TraceSummary?
   /// `[samples, channels, inputSize, inputSize]`: those to be written.
   private var latents: [Float] = []
@@ -137,6 +137,14 @@ struct DenoisingResult {
     self.model = model
     self.request = request
   }
+
+  /// What is wrong with the images, in words; nil when they are all numbers.
+  var brokenOutputs: String? {
+    guard outputs.notFiniteRows > 0 else { return nil }
+    return "\(brokenSteps) of \(sampleSteps) steps of a sample left an image that is not finite"
+  }
+
+  private var brokenSteps: Int { outputs.notFiniteRows * sampleSteps / max(1, outputs.rows) }
 
   var stepsPerSecond: Double { seconds > 0 ? Double(sampleSteps) / seconds : 0 }
 
@@ -191,6 +199,7 @@ struct DenoisingResult {
     lines.append(
       "made     \(samples) of \(request.classes.count) samples, \(request.steps) steps of \(request.rule.name), \(branches)  "
         + "\(Show.fixed(stepsPerSecond, 1)) steps/s  \(Show.fixed(seconds, 2)) s")
+    if let brokenOutputs { lines.append("broken   \(brokenOutputs)") }
     if let output {
       let isLikeness = output.hasSuffix(".png") && !model.worksOnPixels
       lines.append("images   \(output)" + (isLikeness ? "  (a linear likeness of the latents, not decoded)" : ""))
@@ -213,6 +222,7 @@ struct DenoisingResult {
           writer.member("guidance", request.guidance.map(Double.init))
           writer.member("seconds", seconds)
           writer.member("steps_per_second", stepsPerSecond)
+          writer.member("not_finite_steps", brokenSteps)
         }
       }
       writer.member("images", output)

@@ -20,6 +20,10 @@ struct RunResult {
   /// Generated ids, one list a sequence.
   var generated: [[Int32]] = []
   var texts: [String] = []
+  /// Of the whole run.
+  private var outputs = OutputTally()
+  /// Sequences, by name, whose continuation ended because nothing could be drawn, and after how many tokens.
+  private var broken: [(name: String, tokens: Int)] = []
   var trace: TraceSummary?
 
   init(model: LanguageModel, input: String) {
@@ -43,6 +47,7 @@ struct RunResult {
     progress = shown
     prefill = Speed(tokens: scores.reduce(0) { $0 + $1.tokens }, seconds: steadyClock() - start)
     sequences = zip(inputs.map(\.description), scores).map { ($0, $1) }
+    for score in scores { outputs += score.outputs }
   }
 
   /// Continues every sequence.
@@ -69,14 +74,26 @@ struct RunResult {
       decode.seconds += steadyClock() - begin
       row = generator.tokenCount
       generated.append(ids)
+      outputs += generator.outputs
+      if generator.isBroken { broken.append((input.description.name, ids.count)) }
       sequences.append((input.description, SequenceScore(tokens: input.tokens.count, scoredTokens: 0, nats: .nan)))
     }
   }
 
+  /// Mean surprisal of all scored tokens; nil where nothing was scored, and where one surprisal is no number: a mean over what is left
+  /// would be the loss of another text.
   private var loss: Double? {
-    let scored = sequences.filter { !$0.score.nats.isNaN }
-    let tokens = scored.reduce(0) { $0 + $1.score.scoredTokens }
-    return tokens > 0 ? scored.reduce(0) { $0 + $1.score.nats } / Double(tokens) : nil
+    guard outputs.scores > 0, outputs.notFiniteScores == 0 else { return nil }
+    return sequences.reduce(0) { $0 + $1.score.nats } / Double(outputs.scores)
+  }
+
+  /// What is wrong with the model's answers, in words; nil when they are all numbers.
+  var brokenOutputs: String? {
+    if outputs.notFiniteScores > 0 {
+      return "\(Show.grouped(outputs.notFiniteScores)) of \(Show.grouped(outputs.scores)) surprisals are not finite"
+    }
+    guard outputs.notFiniteRows > 0 else { return nil }
+    return "the output is not finite at \(Show.grouped(outputs.notFiniteRows)) of \(Show.grouped(outputs.rows)) tokens"
   }
 
   var text: String {
@@ -95,9 +112,14 @@ struct RunResult {
     }
     speed("read     ", prefill)
     speed("decoded  ", decode)
-    if let loss {
+    for (name, tokens) in broken {
       lines.append(
-        "loss     \(Show.fixed(loss, 4)) nat per token, \(Show.grouped(sequences.reduce(0) { $0 + $1.score.scoredTokens })) tokens")
+        "stopped  \(name) after \(Show.grouped(tokens)) tokens: the output logits are not finite, nothing can be drawn from them")
+    }
+    if let loss {
+      lines.append("loss     \(Show.fixed(loss, 4)) nat per token, \(Show.grouped(outputs.scores)) tokens")
+    } else if let brokenOutputs {
+      lines.append("loss     not a number: \(brokenOutputs)")
     }
     if let trace { lines += trace.lines }
     return lines.joined(separator: "\n") + "\n"
@@ -119,6 +141,10 @@ struct RunResult {
         }
       }
       writer.member("loss", loss)
+      writer.member("scored_tokens", outputs.scores)
+      writer.member("not_finite_surprisals", outputs.notFiniteScores)
+      writer.member("not_finite_outputs", outputs.notFiniteRows)
+      writer.member("warnings", model.warnings)
       writer.objects("sequences", Array(sequences.enumerated())) { writer, entry in
         let (index, sequence) = entry
         writer.member("name", sequence.description.name)
@@ -130,8 +156,10 @@ struct RunResult {
         writer.member("tokens", sequence.score.tokens)
         writer.member("scored_tokens", sequence.score.scoredTokens)
         writer.member("nats", sequence.score.nats)
+        writer.member("not_finite_surprisals", sequence.score.outputs.notFiniteScores)
         if index < generated.count {
           writer.member("generated", generated[index])
+          writer.member("stopped", broken.contains { $0.name == sequence.description.name } ? "not finite" : nil)
           writer.member("text", index < texts.count ? texts[index] : nil)
         }
       }

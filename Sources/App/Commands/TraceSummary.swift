@@ -19,15 +19,19 @@ struct TraceSummary {
     footprint = try reader.footprint(of: summary)
   }
 
+  /// What the checks give to think about, and what is wrong with the trace.
+  var warnings: [String] { summary.suspiciousChecks.map { "capture check \($0.name): \($0.detail)" } }
+
   var failedChecks: [String] { summary.failedChecks.map { "\($0.name): \($0.detail)" } }
 
   var sizeText: String { Show.bytes(summary.storedBytes) }
 
   var checksText: String {
     let held = summary.checks.filter { $0.outcome == .held }.count
-    let failed = summary.failedChecks.count
-    let rest = summary.checks.count - held - failed
-    return "\(held) held, \(failed) failed" + (rest > 0 ? ", \(rest) not applicable" : "")
+    let (failed, suspicious) = (summary.failedChecks.count, summary.suspiciousChecks.count)
+    let rest = summary.checks.count - held - failed - suspicious
+    return "\(held) held, \(failed) failed" + (suspicious > 0 ? ", \(suspicious) suspicious" : "")
+      + (rest > 0 ? ", \(rest) not applicable" : "")
   }
 
   /// For people: where the run lies, what its checks say, what to do next.

@@ -12,8 +12,8 @@ struct Verify: ParsableCommand {
 
       moetop verify DENOISING-MODEL --noise noise.safetensors --expected expected.safetensors
 
-      tools/make_expected.py writes such a file with transformers, tools/reference_dit.py with PyTorch alone. Exit code 0: all holds;
-      2: something differs.
+      tools/make_expected.py writes such a file with transformers, tools/reference_dit.py with PyTorch alone. Exit code 0: every expected
+      tensor was compared and holds; 2: something differs, or was not compared.
       """)
 
   @Argument(help: "Folder or GGUF file of the checkpoint.") var model: String
@@ -42,8 +42,8 @@ struct Verify: ParsableCommand {
     } else {
       throw ValidationError("expected --tokens, or --noise for a model that denoises images")
     }
-    StandardOutput.write(json ? Self.json(report, model: model, family: family, llamaDifferences: differences) : table(report))
-    if !json { for difference in differences { StandardOutput.write("note: llama.cpp \(difference)\n") } }
+    let notes = differences.map { "note: llama.cpp \($0)\n" }.joined()
+    StandardOutput.write(json ? Self.json(report, model: model, family: family, llamaDifferences: differences) : notes + table(report))
     if !report.holds { throw ResultDiffers() }
   }
 
@@ -58,20 +58,23 @@ struct Verify: ParsableCommand {
     } else {
       var worst: [String: VerificationReport.Entry] = [:]
       var order: [String] = []
-      for entry in report.entries where entry.outcome != .differs {
+      for entry in report.entries where entry.outcome == .equal || entry.outcome == .within {
         let kind = Self.kind(of: entry.tensor)
         if worst[kind] == nil { order.append(kind) }
         if entry.error >= worst[kind]?.error ?? -1 { worst[kind] = entry }
       }
       for kind in order { if let entry = worst[kind] { row(kind, entry) } }
-      for entry in report.entries where entry.outcome == .differs { row(entry.tensor, entry) }
+      for entry in report.entries where entry.outcome == .differs || entry.outcome == .notProduced { row(entry.tensor, entry) }
     }
     var text = table.text
     text += "\(report.equalDecisions) of \(report.decisions) decisions equal"
     text += report.nearTies > 0 ? ", \(report.nearTies) near ties (margin <= 1e-5) fell otherwise" : ""
     text += report.ruledTies > 0 ? "; \(report.ruledTies) of them were taken as expected for what follows\n" : "\n"
-    text += report.holds ? "all holds\n" : "DIFFERS\n"
-    return text + (all ? "" : "error: largest of its kind, relative to max(1, largest expected magnitude)\n")
+    if !all { text += "errors are the largest of their kind, relative to max(1, largest expected magnitude)\n" }
+    if report.entries.contains(where: { $0.outcome == .differs }) { text += "DIFFERS\n" }
+    let missed = report.notCompared
+    if !missed.isEmpty { text += "NOT COMPARED, the model produces nothing of the name: \(missed.joined(separator: ", "))\n" }
+    return text + (report.holds ? "all holds\n" : "")
   }
 
   /// The name without its layer: `ffn.*.weights`.
@@ -90,6 +93,7 @@ struct Verify: ParsableCommand {
       writer.member("equal_decisions", report.equalDecisions)
       writer.member("near_ties", report.nearTies)
       writer.member("near_ties_taken_as_expected", report.ruledTies)
+      writer.member("not_compared", report.notCompared)
       writer.member("llama_cpp_differs", llamaDifferences)
       writer.objects("tensors", report.entries) { writer, entry in
         writer.member("name", entry.tensor)

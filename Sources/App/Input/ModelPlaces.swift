@@ -32,6 +32,8 @@ struct ModelPlaces: Sendable {
 
   /// Folders inside each other that are looked through.
   private static let depthLimit = 5
+  /// Folders below one that are looked through: a whole disk is not searched.
+  private static let folderLimit = 4096
 
   /// Everything in the usual places, in their order; what two of them share is listed once.
   func everything() -> [Found] {
@@ -108,10 +110,17 @@ struct ModelPlaces: Sendable {
   func models(in folder: String) -> [Found] {
     var folder = folder
     while folder.count > 1, folder.hasSuffix("/") { folder.removeLast() }
-    return models(in: folder, depth: Self.depthLimit)
+    var left = Self.folderLimit
+    let found = models(in: folder, depth: Self.depthLimit, left: &left)
+    if left > 0 { return found }
+    let problem = "the search ended after \(Self.folderLimit) folders: name one nearer to the models"
+    return found + [Found(name: last(folder).isEmpty ? folder : last(folder), path: folder, problem: problem)]
   }
 
-  private func models(in folder: String, depth: Int) -> [Found] {
+  /// - Parameter left: how many folders may still be looked into.
+  private func models(in folder: String, depth: Int, left: inout Int) -> [Found] {
+    guard left > 0 else { return [] }
+    left -= 1
     guard let names = names(in: folder) else { return [unreadable(folder)] }
     var found: [Found] = []
     if names.contains("config.json") {
@@ -122,7 +131,7 @@ struct ModelPlaces: Sendable {
     for name in names where name.hasSuffix(".gguf") && !isLaterPart(name) { found.append(Found(name: name, path: "\(folder)/\(name)")) }
     guard depth > 1 else { return found }
     for name in names where !name.hasPrefix(".") && isFolder("\(folder)/\(name)") {
-      found += models(in: "\(folder)/\(name)", depth: depth - 1)
+      found += models(in: folder == "/" ? "/\(name)" : "\(folder)/\(name)", depth: depth - 1, left: &left)
     }
     return found
   }

@@ -29,8 +29,8 @@ enum ExitStatus: Int32, CaseIterable {
   var meaning: String {
     switch self {
     case .done: "done"
-    case .failed: "failed for another reason"
-    case .differs: "--fail-if is true, or verify found a difference (a result, not an error)"
+    case .failed: "a capture check failed, the model's output is not finite, or failed for another reason"
+    case .differs: "--fail-if is true, or verify found a difference or a tensor it could not compare (a result, not an error)"
     case .usage: "wrong usage"
     case .damaged: "a file is damaged or not what it claims"
     case .missing: "an input does not exist"

@@ -93,6 +93,7 @@ extension Painter {
         ("state", StyledText(run.note ?? run.state.name)),
       ]
       for check in run.failedChecks { rows.append(("failed check", StyledText("\(check.name): \(check.detail)", .error))) }
+      for check in run.suspiciousChecks { rows.append(("to judge", StyledText("\(check.name): \(check.detail)", .warning))) }
       painter.facts(rows, in: parts[0].dropping(left: 1), label: 10)
       guard parts.count > 1 else { return }
       let reference = "\(model.runs.file)#\(run.id)"

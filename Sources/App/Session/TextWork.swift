@@ -75,7 +75,7 @@ final class TextWork: EngineWork {
     let ended = generator.next.map { model.endTokens.contains($0.token) } ?? true
     guard left > 0, generator.canAdvance, !ended, let draw = try generator.advance() else {
       job = nil
-      return ended ? "the text ended" : left > 0 ? "the context is full" : "done"
+      return generator.isBroken ? "the output logits are not finite" : ended ? "the text ended" : left > 0 ? "the context is full" : "done"
     }
     tokenCount = generator.tokenCount
     job = .generation(generator, left: left - 1)

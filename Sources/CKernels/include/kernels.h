@@ -153,10 +153,12 @@ typedef enum mt_activation {
   MT_SWIGLU_CLAMPED = 5 // gpt-oss: u = min(u, limit), v = clamp(v, +-limit): u * sigmoid(1.702 u) * (v + 1)
 } mt_activation;
 
-/// What a row of logits says. `surprisal` is lse - logits[target], NaN when the target is out of range.
+/// What a row of logits says. `surprisal` is lse - logits[target], NaN when the target is out of range. A row with a NaN or +infinity
+/// has no distribution: its four numbers are NaN, whatever vector maxima would make of them.
 typedef struct mt_logits_summary {
   float max, log_sum_exp, entropy, surprisal;
   size_t argmax;        // lowest index among equals; NaN never wins
+  int is_finite;        // every logit is
 } mt_logits_summary;
 
 /// Scratch for mt_matmul at this depth, in bytes (multiple of 64).

@@ -89,6 +89,7 @@ private struct GGUFHeader {
   private static func version(_ cursor: inout GGUFCursor) throws(FormatError) -> Int {
     let magic = try cursor.integer(UInt32.self, "magic number")
     guard magic == 0x4655_4747 else {  // "GGUF"
+      if let impostor = Impostor(cursor.file.bytes) { throw impostor.error(cursor.file.path, place: "content") }
       throw cursor.malformed("magic number", "is not \"GGUF\"", hint: "is this a GGUF file?", at: 0)
     }
     let version = try cursor.integer(UInt32.self, "version")

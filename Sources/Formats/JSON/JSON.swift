@@ -110,7 +110,12 @@ final class JSONDocument: @unchecked Sendable {
 
   private static func checked(_ text: JSONText, name: String, offset: Int, _ options: JSON.Options) throws(FormatError) -> JSONSpans {
     var parser = JSONParser(text: text, name: name, offset: offset, options: options)
-    return try parser.parse()
+    do throws(FormatError) { return try parser.parse() } catch {
+      if let impostor = Impostor(UnsafeRawBufferPointer(start: text.bytes, count: text.count)) {
+        throw impostor.error(name, place: "content")
+      }
+      throw error
+    }
   }
 
   deinit { if case .copy(let bytes) = storage { bytes.deallocate() } }

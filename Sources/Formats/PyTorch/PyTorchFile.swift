@@ -141,6 +141,7 @@ private struct TorchArchive {
 
   /// What a file is that is no ZIP archive.
   private static func other(_ file: MappedFile) -> FormatError {
+    if let impostor = Impostor(file.bytes) { return impostor.error(file.path, place: "content") }
     guard file.bytes.first == 0x80 else {
       return .malformed(
         file: file.path, place: "header", problem: "expected the ZIP archive of torch.save, found neither that nor a pickle",

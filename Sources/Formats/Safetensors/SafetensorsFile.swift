@@ -76,6 +76,7 @@ private struct SafetensorsHeader {
     func malformed(_ problem: String, _ hint: String? = nil) -> FormatError {
       .malformed(file: file.path, place: "header", problem: problem, hint: hint)
     }
+    if let impostor = Impostor(bytes) { throw impostor.error(file.path, place: "content") }
     guard bytes.count >= 8 else {
       throw malformed("the file has \(bytes.count) bytes, at least 8 are needed", "is the download complete?")
     }

@@ -11,6 +11,7 @@
 // | route_norm, score_func | true and sigmoid: all that the reference computes |   |
 // | global_attn_every_n_layers, layer_types | which layers see everything | every 4th |
 // | mup_enabled            | embeddings times sqrt(hidden_size)         | false    |
+// | n_group, num_expert_groups; topk_group, num_limited_groups | groups of experts: all are kept | 1 |
 
 import Routing
 
@@ -26,9 +27,11 @@ extension Family {
       throw configuration.refused("route_norm", found: "false", supported: "true")
     }
     let width = try configuration.count("moe_intermediate_size")
-    let denseWidth = try configuration.count("intermediate_size")
+    let declaredWidth = try configuration.optionalCount("intermediate_size")
     let shared = try configuration.wholeNumber("num_shared_experts", default: 0)
     let denseBlocks = try configuration.wholeNumber("num_dense_layers", default: 0)
+    let denseWidth = try configuration.width(declaredWidth, ofDense: (0..<sizes.layerCount).map { $0 < denseBlocks })
+    try requireOneGroup(configuration)
     let every = try configuration.count("global_attn_every_n_layers", default: 4)
     let window = try configuration.count("sliding_window")
     let types = try configuration.layerTypes(count: sizes.layerCount)
@@ -55,5 +58,14 @@ extension Family {
     }
     if isScaled { model.embeddingScale = Float(sizes.hiddenSize).squareRoot() }
     return model
+  }
+
+  /// Trinity's configurations name groups of experts, in the words of two programs; the reference knows none.
+  private static func requireOneGroup(_ configuration: Configuration) throws {
+    for (all, kept) in [("n_group", "topk_group"), ("num_expert_groups", "num_limited_groups")] {
+      let groups = try configuration.optionalCount(all) ?? 1
+      let used = try configuration.optionalCount(kept) ?? groups
+      if groups != used { throw configuration.refused(all, found: "\(groups), of which \(used) are kept", supported: "every group kept") }
+    }
   }
 }

@@ -37,26 +37,22 @@ extension Family {
     guard ["sum", "average"].contains(strategy) else {
       throw configuration.refused("shared_expert_combination_strategy", found: "\"\(strategy)\"", supported: "\"sum\", \"average\"")
     }
-    let denseWidth = try configuration.optionalCount("prefix_dense_intermediate_size")
+    let declaredWidth = try configuration.optionalCount("prefix_dense_intermediate_size")
     let densePattern = try configuration.count("prefix_dense_sliding_window_pattern", default: 1)
     let halves = try configuration.layerTypes("mlp_layer_types", count: sizes.layerCount)
+    let isDense = (0..<sizes.layerCount).map { halves?[$0] == "dense" }
+    let denseWidth = try configuration.width(declaredWidth, ofDense: isDense, key: "prefix_dense_intermediate_size")
     let window = try configuration.slidingWindow(sizes.layerCount)
     let bias = try configuration.flag("attention_bias", default: false)
     let rotary = try configuration.rotary(headSize: sizes.headSize, isInterleaved: true)
     let logitScale = Float(try configuration.number("logit_scale", default: 0.0625))
-    var model = try sizes.model("cohere2_moe", finalNorm: norm("model.norm")) { layer in
+    var model = sizes.model("cohere2_moe", finalNorm: norm("model.norm")) { layer in
       let prefix = sizes.prefix(layer)
-      let isDense = halves?[layer] == "dense"
       var attention = sizes.attention(
-        layer: layer, rotary: window(layer) != nil || (isDense && densePattern == 1) ? rotary : nil, bias: bias)
+        layer: layer, rotary: window(layer) != nil || (isDense[layer] && densePattern == 1) ? rotary : nil, bias: bias)
       attention.window = window(layer)
       var half: any OperationPlan
-      if isDense {
-        guard let denseWidth else {
-          throw ModelError.configuration(
-            file: configuration.file, key: "prefix_dense_intermediate_size", expected: "a width for the dense layer \(layer)",
-            found: "nothing")
-        }
+      if isDense[layer] {
         half = GatedPlan.projections(prefix + "mlp.", denseWidth)
       } else {
         var experts = ExpertsPlan(

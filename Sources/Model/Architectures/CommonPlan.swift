@@ -87,7 +87,7 @@ struct DecoderSizes {
     return ModelPlan(
       family: family, hiddenSize: hiddenSize, vocabularySize: vocabularySize, contextLength: contextLength, embedding: embedding,
       decoder: StackPlan(blocks: try (0..<layerCount).map(blocks), finalNorm: finalNorm ?? rms("model.norm")),
-      outputHead: LinearPlan(isTied ? embedding : "lm_head.weight", bias: headBias ? "lm_head.bias" : nil))
+      outputHead: LinearPlan(isTied ? .tiedHead(embedding) : "lm_head.weight", bias: headBias ? "lm_head.bias" : nil))
   }
 }
 
@@ -141,6 +141,31 @@ extension RouterSpec {
 }
 
 extension Configuration {
+  /// The width of dense blocks: needed only where there are any.
+  ///
+  /// - Parameter isDense: for each block.
+  /// - Throws: `ModelError.configuration` when the file does not say it and a block needs it.
+  func width(_ declared: Int?, ofDense isDense: [Bool], key: String = "intermediate_size") throws -> Int {
+    guard let layer = isDense.firstIndex(of: true) else { return declared ?? 1 }
+    guard let declared else {
+      throw ModelError.configuration(file: file, key: key, expected: "a width for the dense layer \(layer)", found: "nothing")
+    }
+    return declared
+  }
+
+  /// A list that says again which blocks are routed: it has to agree with what runs.
+  func requireRouted(_ key: String, _ isRouted: [Bool]) throws {
+    guard let value = value(key) else { return }
+    let flags = value.kind == .array ? value.elements.map(\.bool) : []
+    // Blocks that look further ahead may follow.
+    guard flags.count >= isRouted.count, !flags.contains(nil) else {
+      throw ModelError.configuration(file: file, key: key, expected: "\(isRouted.count) times true or false", found: "\(flags.count)")
+    }
+    if let layer = isRouted.indices.first(where: { flags[$0] != isRouted[$0] }) {
+      throw refused(key, found: "\(!isRouted[layer]) for layer \(layer)", supported: "what the other fields say, \(isRouted[layer])")
+    }
+  }
+
   /// Which blocks are dense by the rule of the Qwen line: listed, or not at every n-th place.
   func isDense() throws -> (Int) -> Bool {
     let listed = Set(try counts("mlp_only_layers"))

@@ -75,6 +75,6 @@ extension Family {
     return ModelPlan(
       family: "dbrx", hiddenSize: hidden, vocabularySize: vocabulary, contextLength: try configuration.count("max_seq_len"),
       embedding: embedding, decoder: StackPlan(blocks: blocks, finalNorm: .layer("transformer.norm_f.weight", 1e-5)),
-      outputHead: isTied ? LinearPlan(embedding) : LinearPlan(prefix: "lm_head"))
+      outputHead: LinearPlan(isTied ? .tiedHead(embedding) : "lm_head.weight"))
   }
 }

@@ -84,17 +84,26 @@ extension Family {
   ) throws -> (Int) -> any OperationPlan {
     let configuration = sizes.configuration
     let width = try configuration.count("moe_intermediate_size")
-    let denseWidth = try configuration.count("intermediate_size", default: hasDenseBlocks ? nil : 1)
+    let declaredWidth = try configuration.optionalCount("intermediate_size")
     let sharedCount = try configuration.optionalCount("n_shared_experts", "num_shared_experts") ?? 0
-    let declaredBlocks = try configuration.wholeNumber("first_k_dense_replace", default: 0)
+    // The other spelling is that of EXAONE-MoE's first configurations.
+    let declaredBlocks = try configuration.wholeNumber("first_k_dense_replace", "first_last_k_dense_replace", default: 0)
+    let again = try configuration.wholeNumber("first_last_k_dense_replace", default: declaredBlocks)
+    if again != declaredBlocks {
+      throw configuration.refused(
+        "first_last_k_dense_replace", found: "\(again)", supported: "first_k_dense_replace, which is \(declaredBlocks)")
+    }
     let denseBlocks = hasDenseBlocks ? declaredBlocks : 0
     let types = try configuration.layerTypes("mlp_layer_types", count: sizes.layerCount)
     let frequency = try configuration.count("moe_layer_freq", default: 1)
     if frequency != 1 { throw configuration.refused("moe_layer_freq", found: "\(frequency)", supported: "1") }
     if try configuration.flag("mlp_bias", default: false) { throw configuration.refused("mlp_bias", found: "true", supported: "false") }
+    let isDense = (0..<sizes.layerCount).map { layer in types.map { $0[layer] == "dense" } ?? (layer < denseBlocks) }
+    try configuration.requireRouted("is_moe_layer", isDense.map { !$0 })
+    let denseWidth = try configuration.width(declaredWidth, ofDense: isDense)
     return { layer in
       let prefix = sizes.prefix(layer) + "mlp."
-      if types.map({ $0[layer] == "dense" }) ?? (layer < denseBlocks) { return GatedPlan.projections(prefix, denseWidth) }
+      if isDense[layer] { return GatedPlan.projections(prefix, denseWidth) }
       var experts = ExpertsPlan(
         router: router, routerLinear: LinearPlan(prefix: prefix + "gate"), expert: { .projections(prefix + "experts.\($0).", width) })
       if hasBias { experts.correctionBias = VectorPlan(prefix + bias) }

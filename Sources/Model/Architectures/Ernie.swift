@@ -21,12 +21,14 @@ extension Family {
       expertCount: experts, scoring: .softmax, selection: .tokenChoice(topK: try configuration.count("moe_k", "num_experts_per_tok")),
       normalization: .sumClamped(minimum: Float(try configuration.number("moe_norm_min", default: 1e-12))))
     let width = try configuration.count("moe_intermediate_size")
-    let denseWidth = try configuration.count("intermediate_size")
+    let declaredWidth = try configuration.optionalCount("intermediate_size")
     let shared = try configuration.wholeNumber("moe_num_shared_experts", default: 0)
     let first = try configuration.wholeNumber("moe_layer_start_index", default: 0)
     let declaredLast = configuration.value("moe_layer_end_index")?.int64 ?? -1
     let last = declaredLast < 0 ? sizes.layerCount - 1 : Int(clamping: declaredLast)
     let interval = try configuration.count("moe_layer_interval", default: 1)
+    let isDense = (0..<sizes.layerCount).map { ($0 + 1) % interval != 0 || $0 < first || $0 > last }
+    let denseWidth = try configuration.width(declaredWidth, ofDense: isDense)
     let bias = try configuration.flag("use_bias", default: false)
     try configuration.requireSet("use_rmsnorm")
     _ = configuration.value("moe_capacity", "moe_use_aux_free", "moe_gate", "num_nextn_predict_layers")
@@ -34,7 +36,7 @@ extension Family {
     return sizes.model("ernie4_5_moe", headBias: bias) { layer in
       let attention = sizes.attention(layer: layer, rotary: rotary, bias: bias)
       let prefix = sizes.prefix(layer) + "mlp."
-      guard (layer + 1) % interval == 0, layer >= first, layer <= last else {
+      if isDense[layer] {
         return sizes.block(layer: layer, attention, GatedPlan.projections(prefix, denseWidth, bias: bias))
       }
       var routed = ExpertsPlan(

@@ -9,7 +9,7 @@
 // | sliding_window       | tokens seen in sliding_attention layers         | 128      |
 // | layer_types          | sliding_attention or full_attention             | alternating, a window first |
 // | swiglu_limit         | clamp of gate (above) and up (both sides)       | 7        |
-// | rope_scaling         | yarn even where nothing is said                 | yarn x32 |
+// | rope_scaling         | yarn even where nothing is said, or null is     | yarn x32 |
 
 import Routing
 
@@ -28,7 +28,7 @@ extension Family {
     _ = configuration.value("initial_context_length")
     let types = try configuration.layerTypes(count: sizes.layerCount)
     var rotary = try configuration.rotary(headSize: sizes.headSize, defaultBase: 150_000)
-    if configuration.value("rope_scaling", "rope_parameters") == nil {
+    if configuration.value("rope_scaling", "rope_parameters") == nil, !configuration.isTurnedOff("rope_scaling", "rope_parameters") {
       rotary.scaling = .yarn(factor: 32, originalContext: 4096, betaFast: 32, betaSlow: 1, truncates: false)
       rotary.magnitude = 1.346_573_6  // 0.1 ln 32 + 1
     }

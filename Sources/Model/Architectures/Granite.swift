@@ -73,10 +73,10 @@ struct GraniteHalves {
     var block = sizes.block(layer: layer, mixer, experts)
     if let shared {
       let prefix = sizes.prefix(layer) + "shared_mlp."
-      block.sublayers.append(
-        SublayerPlan(
-          .previous,
-          GatedPlan.fused(prefix + "input_linear.weight", prefix + "output_linear.weight", width: shared, hidden: sizes.hiddenSize)))
+      var expert = GatedPlan.fused(
+        prefix + "input_linear.weight", prefix + "output_linear.weight", width: shared, hidden: sizes.hiddenSize)
+      expert.isSharedExpert = true
+      block.sublayers.append(SublayerPlan(.previous, expert))
     }
     for index in block.sublayers.indices { block.sublayers[index].outputScale = residualMultiplier }
     return block

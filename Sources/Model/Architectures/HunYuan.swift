@@ -70,10 +70,12 @@ extension Family {
       try configuration.count("num_experts_per_tok"), of: try configuration.count("num_experts", "num_local_experts"),
       normalization: .sum(epsilon: 1e-20), scale: try configuration.number("router_scaling_factor", default: 2.826))
     let width = try configuration.count("moe_intermediate_size")
-    let denseWidth = try configuration.count("intermediate_size")
+    let declaredWidth = try configuration.optionalCount("intermediate_size")
     let shared = try configuration.count("num_shared_experts", default: 1)
     let halves = try configuration.layerTypes("mlp_layer_types", count: sizes.layerCount)
     let denseBlocks = try configuration.wholeNumber("first_k_dense_replace", default: 1)
+    let isDense = (0..<sizes.layerCount).map { layer in halves.map { $0[layer] == "dense" } ?? (layer < denseBlocks) }
+    let denseWidth = try configuration.width(declaredWidth, ofDense: isDense)
     let bias = try configuration.flag("attention_bias", default: false)
     try configuration.refuseSet("mlp_bias")
     try configuration.requireSet("route_norm", "qk_norm", "moe_router_use_sigmoid", "moe_router_enable_expert_bias")
@@ -89,7 +91,7 @@ extension Family {
       var attention = sizes.attention(layer: layer, rotary: rotary, bias: bias)
       sizes.normHeads(&attention, layer: layer, scope: .head)
       let prefix = sizes.prefix(layer) + "mlp."
-      if halves.map({ $0[layer] == "dense" }) ?? (layer < denseBlocks) {
+      if isDense[layer] {
         return sizes.block(layer: layer, attention, GatedPlan.projections(prefix, denseWidth))
       }
       var routed = ExpertsPlan(

@@ -10,6 +10,8 @@
 // | intermediate_size   | width of one feed-forward expert                     | required |
 // | rms_norm_eps        | of the final norm; the others have 1e-6              | 1e-6     |
 // | num_attention_heads | follows from the heads of an expert and topK         |          |
+// | moe_num_experts, moe_top_k, n_layer, n_positions, ffn_hidden_size | the same again     | agree    |
+// | bias, glu, rotary_percent | true, true and 1: all that the reference computes     |          |
 
 import Routing
 
@@ -19,6 +21,14 @@ extension Family {
     try configuration.require("activation_function", "silu", default: "silu")
     let router = try RouterSpec.topKSoftmax(configuration.count("num_experts_per_tok"), of: configuration.count("num_local_experts"))
     let width = try configuration.count("intermediate_size")
+    // Published configurations say most things a second time, in the words of the code that trained the model.
+    for (key, known, name) in [
+      ("moe_num_experts", router.expertCount, "num_local_experts"), ("moe_top_k", router.topK, "num_experts_per_tok"),
+      ("n_layer", sizes.layerCount, "num_hidden_layers"), ("n_positions", sizes.contextLength, "max_position_embeddings"),
+      ("ffn_hidden_size", width, "intermediate_size"),
+    ] { try configuration.requireSame(key, as: known, named: name) }
+    try configuration.requireSet("bias", "glu")
+    try configuration.requireOne("rotary_percent")
     let rotary = try configuration.rotary(headSize: sizes.headSize)
     let hidden = sizes.hiddenSize
     return sizes.model("jetmoe") { layer in

@@ -7,7 +7,7 @@
 // | conv_L_cache          | tokens a convolution reaches, the own included      | 3        |
 // | conv_bias             | biases on the convolution and its projections       | false    |
 // | num_dense_layers      | leading layers without a router                     | 2        |
-// | intermediate_size     | width of a dense block                              | required |
+// | intermediate_size     | width of a dense block                              | with dense |
 // | num_experts           | experts a layer                                     | required |
 // | num_experts_per_tok   | topK                                                | required |
 // | moe_intermediate_size | width of one expert                                 | required |
@@ -53,8 +53,9 @@ extension Family {
       normalization: isNormalized ? .sum(epsilon: 1e-6) : .none, scale: try configuration.number("routed_scaling_factor", default: 1))
     let isBiased = try configuration.flag("use_expert_bias", default: true)
     let width = try configuration.count("moe_intermediate_size")
-    let denseWidth = try configuration.count("intermediate_size")
+    let declaredWidth = try configuration.optionalCount("intermediate_size")
     let denseLayers = try configuration.wholeNumber("num_dense_layers", default: 2)
+    let denseWidth = try configuration.width(declaredWidth, ofDense: (0..<sizes.layerCount).map { $0 < denseLayers })
     return { layer in
       let prefix = sizes.prefix(layer) + "feed_forward."
       guard layer >= denseLayers else { return GatedPlan.numbered(prefix, denseWidth) }

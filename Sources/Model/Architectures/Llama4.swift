@@ -6,7 +6,7 @@
 // | num_local_experts          | experts a layer                                       | required  |
 // | num_experts_per_tok        | topK                                                  | 1         |
 // | intermediate_size          | width of an expert and of the shared one              | required  |
-// | intermediate_size_mlp      | width of a dense block                                | required  |
+// | intermediate_size_mlp      | width of a dense block                                | with dense  |
 // | interleave_moe_layer_step  | every n-th block is routed; moe_layers lists them     | 1         |
 // | no_rope_layers             | 1 where positions are encoded                         | all but every 4th |
 // | attention_chunk_size       | positions a token may look back to, by whole chunks   | 8192      |
@@ -24,9 +24,11 @@ extension Family {
       weighting: .sigmoidOfSelectedLogits, appliesTo: .input)
     let width = try configuration.count("intermediate_size")
     let hidden = sizes.hiddenSize
-    let denseWidth = try configuration.count("intermediate_size_mlp")
+    let declaredWidth = try configuration.optionalCount("intermediate_size_mlp")
     let step = try configuration.count("interleave_moe_layer_step", default: 1)
     let listed = configuration.value("moe_layers") == nil ? nil : Set(try configuration.counts("moe_layers"))
+    let isDense = (0..<sizes.layerCount).map { !(listed?.contains($0) ?? (($0 + 1) % step == 0)) }
+    let denseWidth = try configuration.width(declaredWidth, ofDense: isDense, key: "intermediate_size_mlp")
     let interval = try configuration.count("no_rope_layer_interval", default: 4)
     let flags = try configuration.counts("no_rope_layers")
     let rotates = { (layer: Int) in layer < flags.count ? flags[layer] == 1 : (layer + 1) % interval != 0 }
@@ -50,9 +52,7 @@ extension Family {
       }
       if !rotates(layer), isTuned { attention.temperature = temperature }
       let prefix = sizes.prefix(layer) + "feed_forward."
-      guard listed?.contains(layer) ?? ((layer + 1) % step == 0) else {
-        return sizes.block(layer: layer, attention, GatedPlan.projections(prefix, denseWidth))
-      }
+      if isDense[layer] { return sizes.block(layer: layer, attention, GatedPlan.projections(prefix, denseWidth)) }
       var routed = ExpertsPlan(
         router: router, routerLinear: LinearPlan(prefix: prefix + "router"),
         expert: { stackedExpert(prefix + "experts.", $0, of: experts, width: width, hidden: hidden) })

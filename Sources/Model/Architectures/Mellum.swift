@@ -16,25 +16,21 @@ extension Family {
       configuration.count("num_experts_per_tok"), of: configuration.count("num_experts", "num_local_experts"),
       renormalised: configuration.flag("norm_topk_prob", default: true))
     let width = try configuration.count("moe_intermediate_size")
-    let denseWidth = try configuration.optionalCount("intermediate_size")
+    let declaredWidth = try configuration.optionalCount("intermediate_size")
     let halves = try configuration.layerTypes("mlp_layer_types", count: sizes.layerCount)
+    let isDense = (0..<sizes.layerCount).map { halves?[$0] == "dense" }
+    let denseWidth = try configuration.width(declaredWidth, ofDense: isDense)
     let window = try configuration.slidingWindow(sizes.layerCount)
     let bias = try configuration.flag("attention_bias", default: false)
     _ = configuration.value("num_mtp_layers", "num_nextn_predict_layers", "mtp_layer_types", "mtp_mlp_layer_types")
     let far = try configuration.rotary(headSize: sizes.headSize, defaultBase: 500_000, layerType: "full_attention")
     let near = try configuration.rotary(headSize: sizes.headSize, defaultBase: 10_000, layerType: "sliding_attention")
-    return try sizes.model("mellum") { layer in
+    return sizes.model("mellum") { layer in
       var attention = sizes.attention(layer: layer, rotary: window(layer) == nil ? far : near, bias: bias)
       sizes.normHeads(&attention, layer: layer, scope: .head)
       attention.window = window(layer)
       let prefix = sizes.prefix(layer) + "mlp."
-      if halves?[layer] == "dense" {
-        guard let denseWidth else {
-          throw ModelError.configuration(
-            file: configuration.file, key: "intermediate_size", expected: "a width for the dense layer \(layer)", found: "nothing")
-        }
-        return sizes.block(layer: layer, attention, GatedPlan.projections(prefix, denseWidth))
-      }
+      if isDense[layer] { return sizes.block(layer: layer, attention, GatedPlan.projections(prefix, denseWidth)) }
       return sizes.block(
         layer: layer, attention,
         ExpertsPlan(

@@ -19,7 +19,7 @@ struct ModelPlan: Sendable {
   /// nil: a decoder-only model.
   var encoder: EncoderPlan?
   var decoder: StackPlan
-  /// `[vocabularySize, hiddenSize]`; the embedding itself when tied.
+  /// `[vocabularySize, hiddenSize]`; when tied, the embedding itself.
   var outputHead: LinearPlan
   /// Factor on every logit.
   var logitScale: Float = 1
@@ -138,6 +138,14 @@ struct MatrixPlan: Sendable, Hashable, ExpressibleByStringInterpolation {
 
   init(_ tensor: String) { self.tensor = tensor }
   init(stringLiteral value: String) { tensor = value }
+
+  /// The output head of a model whose configuration ties it to the embedding. A file that holds a head all the same is taken at its
+  /// word, as transformers does: equal values change nothing, and others are what was trained.
+  static func tiedHead(_ embedding: MatrixPlan) -> MatrixPlan {
+    var plan: MatrixPlan = "lm_head.weight"
+    plan.alternative = embedding.tensor
+    return plan
+  }
 
   init(
     _ tensor: String, storedShape: [Int], columnAxes: Int = 1, firstRow: Int = 0, step: Int = 1, transposition: Transposition? = nil

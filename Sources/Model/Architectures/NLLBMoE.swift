@@ -108,7 +108,7 @@ private struct NLLBDeclaration {
       embedding: embedding(decoder), embeddingScale: scalesEmbedding ? Float(hiddenSize).squareRoot() : 1,
       positions: SinusoidalPositionsPlan(paddingToken: paddingToken),
       encoder: EncoderPlan(embedding: embedding(encoder), stack: plan(encoder)), decoder: plan(decoder),
-      outputHead: LinearPlan(isTied ? embedding(decoder) : "lm_head.weight"))
+      outputHead: LinearPlan(isTied ? .tiedHead(embedding(decoder)) : "lm_head.weight"))
   }
 
   private func plan(_ stack: Stack) -> StackPlan {

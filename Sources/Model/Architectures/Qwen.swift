@@ -24,10 +24,10 @@ extension Family {
     let rotary = try configuration.rotary(headSize: sizes.headSize, defaultBase: 10_000)
     let windows = try slidingWindows(sizes)
     let feedForward = try qwenFeedForward(sizes, shared: shared)
-    return try sizes.model("qwen2_moe") { layer in
+    return sizes.model("qwen2_moe") { layer in
       var attention = sizes.attention(layer: layer, rotary: rotary, bias: bias, outputBias: false)
       attention.window = windows(layer)
-      return sizes.block(layer: layer, attention, try feedForward(layer))
+      return sizes.block(layer: layer, attention, feedForward(layer))
     }
   }
 
@@ -44,11 +44,11 @@ extension Family {
       throw configuration.refused("shared_expert_intermediate_size", found: "set", supported: "0: no shared expert")
     }
     let feedForward = try qwenFeedForward(sizes, shared: nil)
-    return try sizes.model("qwen3_moe") { layer in
+    return sizes.model("qwen3_moe") { layer in
       var attention = sizes.attention(layer: layer, rotary: rotary, bias: bias)
       sizes.normHeads(&attention, layer: layer, scope: .head)
       attention.window = window
-      return sizes.block(layer: layer, attention, try feedForward(layer))
+      return sizes.block(layer: layer, attention, feedForward(layer))
     }
   }
 
@@ -68,23 +68,18 @@ extension Family {
 
   static func qwenFeedForward(
     _ sizes: DecoderSizes, shared: Int?, isNormalizedByDefault: Bool = false
-  ) throws -> (Int) throws -> any OperationPlan {
+  ) throws -> (Int) -> any OperationPlan {
     let configuration = sizes.configuration
     let router = try RouterSpec.softmaxTopK(
       configuration.count("num_experts_per_tok"), of: configuration.count("num_experts", "num_local_experts"),
       renormalised: configuration.flag("norm_topk_prob", default: isNormalizedByDefault))
     let width = try configuration.count("moe_intermediate_size")
-    let denseWidth = try configuration.optionalCount("intermediate_size")
+    let declaredWidth = try configuration.optionalCount("intermediate_size")
     let isDense = try configuration.isDense()
+    let denseWidth = try configuration.width(declaredWidth, ofDense: (0..<sizes.layerCount).map(isDense))
     return { layer in
       let prefix = sizes.prefix(layer) + "mlp."
-      if isDense(layer) {
-        guard let denseWidth else {
-          throw ModelError.configuration(
-            file: configuration.file, key: "intermediate_size", expected: "a width for the dense layer \(layer)", found: "nothing")
-        }
-        return GatedPlan.projections(prefix, denseWidth)
-      }
+      if isDense(layer) { return GatedPlan.projections(prefix, denseWidth) }
       var experts = ExpertsPlan(
         router: router, routerLinear: LinearPlan(prefix: prefix + "gate"), expert: { .projections(prefix + "experts.\($0).", width) })
       if let shared {

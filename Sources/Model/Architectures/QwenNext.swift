@@ -29,11 +29,11 @@ extension Family {
     let feedForward = try qwenFeedForward(
       sizes, shared: configuration.count("shared_expert_intermediate_size"), isNormalizedByDefault: true)
     let network = try deltaNetwork(sizes)
-    return try sizes.model("qwen3_next", finalNorm: sizes.rms("model.norm", offset: 1)) { layer in
+    return sizes.model("qwen3_next", finalNorm: sizes.rms("model.norm", offset: 1)) { layer in
       var attention = sizes.attention(layer: layer, rotary: rotary, bias: bias)
       attention.queryCarriesGate = true
       sizes.normHeads(&attention, layer: layer, scope: .head, offset: 1)
-      return try sizes.block(layer: layer, isLinear[layer] ? network(layer) : attention, feedForward(layer), offset: 1)
+      return sizes.block(layer: layer, isLinear[layer] ? network(layer) : attention, feedForward(layer), offset: 1)
     }
   }
 

@@ -90,7 +90,7 @@ private struct SwitchDeclaration {
     var model = ModelPlan(
       family: "switch_transformers", hiddenSize: hiddenSize, vocabularySize: vocabularySize, contextLength: Self.longestSequence,
       embedding: embedding("decoder"), encoder: EncoderPlan(embedding: embedding("encoder"), stack: stack(.encoder, encoderLayers)),
-      decoder: stack(.decoder, decoderLayers), outputHead: LinearPlan(isTied ? embedding("decoder") : "lm_head.weight"))
+      decoder: stack(.decoder, decoderLayers), outputHead: LinearPlan(isTied ? .tiedHead(embedding("decoder")) : "lm_head.weight"))
     if isTied { model.logitScale = 1 / Float(hiddenSize).squareRoot() }
     return model
   }

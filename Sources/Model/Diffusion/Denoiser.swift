@@ -71,6 +71,8 @@ public final class Denoiser {
   public private(set) var step = 0
   /// Row that the next decision gets: those recorded so far, per router, after the rows of earlier requests of the same run.
   public private(set) var tokenCount: Int
+  /// What came of the steps so far, in rows.
+  public private(set) var outputs = OutputTally()
   /// Sequence of the run that sample 0 is.
   private let firstSequence: Int
 
@@ -126,12 +128,18 @@ public final class Denoiser {
       return pass.run(
         base, samples: group.count, timestep: layout.timesteps[step], classes: labels, demand: sink?.demand, firstToken: tokenCount)
     }
-    if let sink { try sink.receive(RoutingPass(tokens: table(), batches: batches)) }
-    tokenCount += group.count * branches * layout.patchCount
     switch schedule {
     case nil: flow(answer)
     case let schedule?: diffuse(answer, schedule.steps[step])
     }
+    let tally = tallied()
+    outputs += tally
+    if let sink {
+      var tokens = table()
+      tokens.outputs = tally
+      try sink.receive(RoutingPass(tokens: tokens, batches: batches))
+    }
+    tokenCount += group.count * branches * layout.patchCount
     step += 1
     return step == request.steps
   }
@@ -141,6 +149,18 @@ public final class Denoiser {
     step = 0
     latents = group.flatMap { noise.initial(sample: $0, count: plan.latentCount) }
     predicted = latents
+  }
+
+  /// The rows of this step, and those of samples whose image has a number that is none.
+  private func tallied() -> OutputTally {
+    let rows = layout.branchCount * layout.patchCount
+    var tally = OutputTally()
+    for index in 0..<group.count {
+      let place = index * plan.latentCount..<(index + 1) * plan.latentCount
+      tally.rows += rows
+      if !latents[place].allSatisfy(\.isFinite) || !predicted[place].allSatisfy(\.isFinite) { tally.notFiniteRows += rows }
+    }
+    return tally
   }
 
   private func table() -> TokenTable {

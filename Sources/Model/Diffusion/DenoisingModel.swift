@@ -88,11 +88,13 @@ extension DenoisingModel {
     let checkpoint = weights.checkpoint
     let idle = weights.idle
     let routed = Set(routers.map(\.id.layer)).count
+    let count = ParameterCount(checkpoint.tensors)
+    let total = count.total(of: checkpoint.tensors)
     return ModelFacts(
-      stored: ModelFacts.Stored.table(of: checkpoint.tensors), parameters: checkpoint.parameterCount,
-      activeParameters: checkpoint.parameterCount - idle.parameters,
-      weightBytes: checkpoint.weightBytes, activeBytes: checkpoint.weightBytes - idle.bytes, unusedTensors: weights.unusedTensors,
-      routedLayers: routed, denseLayers: layerCount - routed, cacheBytesPerToken: 0, stateBytes: 0,
+      stored: ModelFacts.Stored.table(of: checkpoint.tensors, count), parameters: total, activeParameters: total - idle.parameters,
+      activeWithEmbeddings: total - idle.parameters, weightBytes: checkpoint.weightBytes, activeBytes: checkpoint.weightBytes - idle.bytes,
+      unusedTensors: weights.unusedTensors,
+      routedLayers: routed, denseLayers: layerCount - routed, cacheBytesPerToken: 0, compactCacheBytesPerToken: 0, stateBytes: 0,
       routerPrecision: weights.routerPrecision.map { "\($0)" } ?? "none")
   }
 

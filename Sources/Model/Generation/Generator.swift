@@ -12,6 +12,10 @@ public final class Generator {
   private var fed: Int
   /// Drawn and not yet fed.
   private var pending: TokenDraw?
+  /// What came out of the model so far. Without a sink only the logits that tokens are drawn from are computed.
+  public private(set) var outputs = OutputTally()
+  /// Whether the last logits had a number that is none, so that nothing could be drawn from them and the text ends here.
+  public private(set) var isBroken = false
 
   /// Prefills the prompt.
   ///
@@ -44,18 +48,26 @@ public final class Generator {
       let batches = forward.advance(tokens, demand: sink?.demand, firstToken: fed)
       if sink != nil {
         var table = TokenTable(firstToken: fed)
-        scorer.score(
-          forward, tokens: tokens, following: end < prompt.tokens.count ? prompt.tokens[end] : nil, surprisal: &table.surprisal,
-          nextTokenEntropy: &table.nextTokenEntropy)
+        scorer.score(forward, tokens: tokens, following: end < prompt.tokens.count ? prompt.tokens[end] : nil, into: &table)
         try deliver(&table, tokens, firstPosition: start, phase: .prefill, batches)
       }
       fed += tokens.count
     }
     let last = (prompt.tokens.count - 1) % forward.passLimit
-    pending = sampler.draw(forward.logits(last..<last + 1))
+    pending = draw(row: last)
+    if sink != nil { outputs = scorer.outputs }
   }
 
-  /// The token that comes next; it is fed to the model by the following call.
+  /// Draws from the logits of a row of the last pass, and counts them.
+  private func draw(row: Int) -> TokenDraw? {
+    let draw = sampler.draw(forward.logits(row..<row + 1))
+    isBroken = draw == nil
+    outputs.rows += 1
+    outputs.notFiniteRows += isBroken ? 1 : 0
+    return draw
+  }
+
+  /// The token that comes next; it is fed to the model by the following call. nil when none could be drawn.
   public var next: TokenDraw? { pending }
 
   /// Whether the context has room for the pending token.
@@ -66,7 +78,7 @@ public final class Generator {
 
   /// Feeds the pending token and draws the one after it.
   ///
-  /// - Returns: the new pending token, or nil when the context is full.
+  /// - Returns: the new pending token, or nil when the context is full or nothing can be drawn (`isBroken`).
   /// - Throws: `ModelError.positionsChange` at a length from which the model turns all positions otherwise (the reference then reads
   ///   everything again, and what was decided before no longer holds); what the sink throws.
   public func advance() throws -> TokenDraw? {
@@ -74,11 +86,13 @@ public final class Generator {
     let position = forward.position
     if let border = forward.border, position + 1 > border { throw ModelError.positionsChange(sequence: name, limit: border) }
     let batches = forward.advance([draw.token], demand: sink?.demand, firstToken: fed)
-    let following = sampler.draw(forward.logits(0..<1))
+    let following = self.draw(row: 0)
     if sink != nil {
       var table = TokenTable(firstToken: fed)
       table.surprisal = [draw.surprisal]
-      table.nextTokenEntropy = [following.entropy]
+      table.nextTokenEntropy = [following?.entropy ?? .nan]
+      (table.outputs.rows, table.outputs.notFiniteRows) = (1, isBroken ? 1 : 0)
+      (table.outputs.scores, table.outputs.notFiniteScores) = (1, draw.surprisal.isFinite ? 0 : 1)
       try deliver(&table, [draw.token], firstPosition: position, phase: .decode, batches)
     }
     fed += 1

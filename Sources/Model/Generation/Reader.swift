@@ -16,13 +16,16 @@ public struct SequenceScore: Sendable {
   public var tokens: Int
   /// Tokens that have a surprisal: all but the first that the decoder was fed.
   public var scoredTokens: Int
-  /// Sum of their surprisals, nats; NaN when the output head was not computed.
+  /// Sum of their surprisals, nats; NaN when the output head was not computed, or when one of them is no number.
   public var nats: Double
+  /// What came out of the model; nothing when the output head was not computed.
+  public var outputs: OutputTally
 
-  public init(tokens: Int, scoredTokens: Int, nats: Double) {
+  public init(tokens: Int, scoredTokens: Int, nats: Double, outputs: OutputTally = OutputTally()) {
     self.tokens = tokens
     self.scoredTokens = scoredTokens
     self.nats = nats
+    self.outputs = outputs
   }
 }
 
@@ -79,10 +82,9 @@ public struct Reader {
         }
         var table = TokenTable(firstToken: firstToken + progress.tokens)
         if scoresTokens {
-          scorer.score(
-            forward, tokens: tokens, following: end < sequence.tokens.count ? sequence.tokens[end] : nil,
-            surprisal: &table.surprisal, nextTokenEntropy: &table.nextTokenEntropy)
-          for surprisal in table.surprisal where !surprisal.isNaN { nats += Double(surprisal) }
+          scorer.score(forward, tokens: tokens, following: end < sequence.tokens.count ? sequence.tokens[end] : nil, into: &table)
+          // The first token of a sequence has none.
+          for surprisal in table.surprisal.dropFirst(start == 0 ? 1 : 0) { nats += Double(surprisal) }
         }
         if let sink {
           table.describe(tokens, sequence: firstSequence + index, firstPosition: start, phase: .prefill)
@@ -94,7 +96,8 @@ public struct Reader {
       progress.sequences += 1
       scores.append(
         SequenceScore(
-          tokens: sequence.count, scoredTokens: max(0, sequence.tokens.count - 1), nats: scoresTokens ? nats : .nan))
+          tokens: sequence.count, scoredTokens: max(0, sequence.tokens.count - 1), nats: scoresTokens ? nats : .nan,
+          outputs: scorer.outputs))
     }
   }
 

@@ -76,11 +76,13 @@ public struct Sampler: Sendable {
     generator = SplitMix64(seed: settings.seed)
   }
 
-  /// - Parameter logits: `[vocabularySize]`, finite.
-  public mutating func draw(_ logits: UnsafeBufferPointer<Float>) -> TokenDraw {
+  /// - Parameter logits: `[vocabularySize]`
+  /// - Returns: nil when one of them is not finite: there is nothing to draw from.
+  public mutating func draw(_ logits: UnsafeBufferPointer<Float>) -> TokenDraw? {
     guard let base = logits.baseAddress else { preconditionFailure("a vocabulary has tokens") }
     var summary = mt_logits_summary()
     mt_logits_summary_of(&summary, base, logits.count, .max)
+    guard summary.is_finite != 0 else { return nil }
     let best = Self.best(logits, count: Self.reported)
     let token = settings.temperature == 0 ? best[0] : pick(logits, peak: summary.max)
     let surprisal = { (id: Int) in Float(Double(summary.log_sum_exp) - Double(logits[id])) }

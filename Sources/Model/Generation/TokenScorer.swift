@@ -2,21 +2,22 @@
 // so that memory stays small for large vocabularies.
 
 import CKernels
+import Routing
 
 /// Scores the rows of the last pass.
 struct TokenScorer {
-  /// Surprisal of the token after the last row scored, nats: it belongs to the first token of the next pass.
-  private(set) var pending = Float.nan
+  /// What was computed since `reset`.
+  private(set) var outputs = OutputTally()
+  /// Surprisal of the token after the last row scored, nats: it belongs to the first token of the next pass. nil: that begins a sequence.
+  private var pending: Float?
   private var summaries: [mt_logits_summary] = []
 
-  /// Fills surprisal and next-token entropy of a pass.
+  /// Fills surprisal, next-token entropy and the tally of a pass.
   ///
   /// - Parameters:
   ///   - tokens: the pass's tokens.
   ///   - following: the token after them; nil at the end of the sequence.
-  mutating func score(
-    _ forward: ForwardPass, tokens: ArraySlice<Int32>, following: Int32?, surprisal: inout [Float], nextTokenEntropy: inout [Float]
-  ) {
+  mutating func score(_ forward: ForwardPass, tokens: ArraySlice<Int32>, following: Int32?, into table: inout TokenTable) {
     let count = tokens.count
     let vocabulary = forward.model.vocabularySize
     let block = max(1, min(count, (8 << 20) / vocabulary))
@@ -37,12 +38,18 @@ struct TokenScorer {
         }
       }
     }
-    surprisal.append(pending)
-    surprisal.append(contentsOf: summaries.dropLast().map(\.surprisal))
-    nextTokenEntropy.append(contentsOf: summaries.map(\.entropy))
-    pending = following == nil ? .nan : summaries[count - 1].surprisal
+    let surprisal = (pending.map { [$0] } ?? []) + summaries.dropLast().map(\.surprisal)
+    if pending == nil { table.surprisal.append(.nan) }
+    table.surprisal += surprisal
+    table.nextTokenEntropy += summaries.map(\.entropy)
+    var tally = OutputTally()
+    (tally.rows, tally.notFiniteRows) = (count, summaries.count { $0.is_finite == 0 })
+    (tally.scores, tally.notFiniteScores) = (surprisal.count, surprisal.count { !$0.isFinite })
+    table.outputs += tally
+    outputs += tally
+    pending = following == nil ? nil : summaries[count - 1].surprisal
   }
 
   /// Forgets the sequence.
-  mutating func reset() { pending = .nan }
+  mutating func reset() { (pending, outputs) = (nil, OutputTally()) }
 }

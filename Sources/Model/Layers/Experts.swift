@@ -11,9 +11,11 @@ struct GatedPlan: OperationPlan {
   var down: LinearPlan
   var intermediateSize: Int
   var activation = ExpertActivation.silu
+  /// Whether it is an expert that every token takes, beside the routed ones of its block.
+  var isSharedExpert = false
 
   func bind(_ binder: WeightBinder) throws -> any BoundOperation {
-    BoundDense(weights: try weights(binder), activation: activation)
+    BoundDense(weights: try weights(binder), activation: activation, isSharedExpert: isSharedExpert)
   }
 
   func weights(_ binder: WeightBinder) throws -> ExpertWeights {
@@ -58,6 +60,7 @@ struct ExpertsPlan: OperationPlan {
 struct BoundDense: BoundOperation, @unchecked Sendable {
   let weights: ExpertWeights
   let activation: ExpertActivation
+  let isSharedExpert: Bool
 
   func start() -> any RunningOperation { RunningDense(self) }
 }
@@ -118,7 +121,11 @@ struct BoundExperts: BoundOperation, @unchecked Sendable {
   var idle: WeightSize {
     let routed = experts.dropLast(sharedGates.count)
     guard let expert = routed.first else { return WeightSize() }
-    return WeightSize(expert.gate, expert.up, expert.down) * max(0, routed.count - router.spec.topK)
+    var size = WeightSize(expert.gate, expert.up, expert.down)
+    for (bias, matrix) in [(expert.gateBias, expert.gate), (expert.upBias, expert.up), (expert.downBias, expert.down)] where bias != nil {
+      size.parameters += matrix?.rows ?? 0
+    }
+    return size * max(0, routed.count - router.spec.topK)
   }
 
   func start() -> any RunningOperation { RunningExperts(self) }

@@ -61,6 +61,7 @@ struct BoundLatentAttention: BoundOperation, @unchecked Sendable {
   }
 
   var cacheFloatsPerToken: Int { plan.headCount * (plan.plainSize + plan.rotatedSize + plan.valueSize) }
+  var compactCacheFloatsPerToken: Int { plan.latentSize + plan.rotatedSize }
   func start() -> any RunningOperation { RunningLatentAttention(self) }
 }
 

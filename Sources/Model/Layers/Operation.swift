@@ -19,6 +19,8 @@ protocol BoundOperation: Sendable {
   var routerPrecision: StoredType? { get }
   /// Floats that one position adds to the state of a sequence.
   var cacheFloatsPerToken: Int { get }
+  /// Floats from which these can be computed again.
+  var compactCacheFloatsPerToken: Int { get }
   /// Floats of the state of a sequence, whatever its length.
   var stateFloats: Int { get }
   func start() -> any RunningOperation
@@ -29,6 +31,7 @@ extension BoundOperation {
   var idle: WeightSize { WeightSize() }
   var routerPrecision: StoredType? { nil }
   var cacheFloatsPerToken: Int { 0 }
+  var compactCacheFloatsPerToken: Int { cacheFloatsPerToken }
   var stateFloats: Int { 0 }
 }
 

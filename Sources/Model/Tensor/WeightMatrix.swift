@@ -5,6 +5,14 @@
 import CKernels
 import Formats
 
+#if canImport(Darwin)
+  import Darwin
+#elseif canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
 /// How the elements of a weight are stored: the types of files that the engine computes with.
 public enum StoredType: UInt32, Sendable, CaseIterable {
   case f32 = 0
@@ -112,6 +120,15 @@ public struct WeightMatrix: @unchecked Sendable {
       part.scales?.rowStep *= step
     }
     return part
+  }
+
+  /// Whether another matrix has the same bytes, as far as that can be known without reading more than 64 MiB.
+  func isSame(as other: WeightMatrix) -> Bool {
+    if base == other.base { return true }
+    guard type == other.type, rows == other.rows, columns == other.columns, rowBytes == other.rowBytes, rows * rowBytes <= 64 << 20 else {
+      return false
+    }
+    return memcmp(base, other.base, rows * rowBytes) == 0
   }
 
   /// One row widened to f32: an embedding.

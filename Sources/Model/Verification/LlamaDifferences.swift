@@ -65,8 +65,11 @@ extension LanguageModel {
 
   /// Experts that every token takes, by router in the order of `routers`.
   public var sharedExpertCounts: [Int] {
-    weights.operations.flatMap { operation in
-      operation.routers.map { _ in (operation as? BoundExperts)?.sharedGates.count ?? 0 }
+    ((weights.encoder?.stack.blocks ?? []) + weights.decoder.blocks).flatMap { block in
+      let beside = block.count { ($0.operation as? BoundDense)?.isSharedExpert == true }
+      return block.map(\.operation).flatMap { operation in
+        operation.routers.map { _ in (operation as? BoundExperts).map { $0.sharedGates.count + beside } ?? 0 }
+      }
     }
   }
 }

@@ -19,6 +19,8 @@ final class Checkpoint: @unchecked Sendable {
   /// The file that says which tensors there are: of several the index, or the first.
   let path: String
   let files: [any TensorFile]
+  /// As the files spell their names, each once.
+  let tensors: [TensorView]
   private let tensorByName: [String: TensorView]
   /// nil: tensors have their published names.
   private let names: GGUFNames?
@@ -34,10 +36,10 @@ final class Checkpoint: @unchecked Sendable {
   /// - Parameter scaleBlock: `weight_block_size` of the configuration.
   /// - Throws: `ModelError.noCheckpoint` when there are none; `FormatError` for a damaged file.
   convenience init(directory: String, scaleBlock: (rows: Int, columns: Int) = (128, 128)) throws {
-    let files = try CheckpointFiles.open(in: directory)
+    let contents = try CheckpointFiles(in: directory)
     // What errors name: the file, or the list of shards.
-    let path = files.count == 1 ? files[0].path : directory + "/model.safetensors.index.json"
-    self.init(path: path, files: files, names: nil, scaleBlock: scaleBlock)
+    let path = contents.files.count == 1 ? contents.files[0].path : directory + "/model.safetensors.index.json"
+    self.init(path: path, contents, names: nil, scaleBlock: scaleBlock)
   }
 
   /// The tensors of one safetensors file or one file of torch.save.
@@ -45,7 +47,7 @@ final class Checkpoint: @unchecked Sendable {
   /// - Throws: `FormatError` for a damaged file, and for a pickle that holds more than tensors.
   convenience init(file path: String) throws {
     let file: any TensorFile = PyTorchFile.isAt(path) ? try PyTorchFile(path: path) : try SafetensorsFile(path: path)
-    self.init(path: path, files: [file], names: nil, scaleBlock: (128, 128))
+    self.init(path: path, CheckpointFiles([file]), names: nil, scaleBlock: (128, 128))
   }
 
   /// Checkpoints that see or hear too keep the text model's tensors apart.
@@ -53,17 +55,18 @@ final class Checkpoint: @unchecked Sendable {
 
   /// The tensors of a GGUF model, found by their published names.
   convenience init(_ model: GGUFModel) {
-    self.init(path: model.path, files: model.split.files, names: model.names, scaleBlock: (128, 128))
+    self.init(path: model.path, CheckpointFiles(model.split.files), names: model.names, scaleBlock: (128, 128))
     usedNames = model.readTensors
   }
 
-  private init(path: String, files: [any TensorFile], names: GGUFNames?, scaleBlock: (rows: Int, columns: Int)) {
+  private init(path: String, _ contents: CheckpointFiles, names: GGUFNames?, scaleBlock: (rows: Int, columns: Int)) {
     self.path = path
-    self.files = files
+    files = contents.files
+    tensors = contents.tensors
     self.names = names
     self.scaleBlock = scaleBlock
     tensorByName = Dictionary(
-      files.flatMap(\.tensors).map { tensor in
+      contents.tensors.map { tensor in
         let part = Self.textPrefixes.first { tensor.name.hasPrefix($0.key) }
         return (part.map { $0.value + tensor.name.dropFirst($0.key.count) } ?? tensor.name, tensor)
       }, uniquingKeysWith: { first, _ in first })
@@ -71,13 +74,17 @@ final class Checkpoint: @unchecked Sendable {
 
   deinit { for memory in owned { memory.deallocate() } }
 
-  var tensors: [TensorView] { files.flatMap(\.tensors) }
-
   /// What a training script saved of its settings beside the weights.
   var settings: [String: PyTorchFile.Setting] { files.lazy.compactMap { ($0 as? PyTorchFile)?.settings }.first ?? [:] }
 
   /// Names of tensors that nothing has asked for.
   var unusedTensors: [String] { tensorByName.keys.filter { !usedNames.contains($0) }.sorted() }
+
+  /// The tensors that something has asked for, and the others.
+  var byUse: (used: [TensorView], unused: [TensorView]) {
+    let used = Set(usedNames.compactMap { tensorByName[$0]?.name })
+    return (tensors.filter { used.contains($0.name) }, tensors.filter { !used.contains($0.name) })
+  }
 
   // MARK: What plans ask for
 
@@ -116,9 +123,15 @@ final class Checkpoint: @unchecked Sendable {
 
   /// A tensor by the name its file has for it.
   private func tensor(_ name: String) throws -> TensorView {
-    guard let view = tensorByName[name] else { throw ModelError.missingTensor(file: path, name: name) }
+    guard let view = tensorByName[name] else { throw explained(.missingTensor(file: path, name: name), name) }
     usedNames.insert(name)
     return view
+  }
+
+  /// The error about a tensor, or that the whole file has a layout of another program, which is why.
+  private func explained(_ error: ModelError, _ name: String) -> ModelError {
+    guard names == nil, let layout = CheckpointLayout.foreign(tensorByName.keys) else { return error }
+    return .foreignLayout(file: path, name: name, layout: layout)
   }
 
   /// A whole tensor, all axes but the last as rows. A negative number in `shape` stands for any; axes of one are not compared.
@@ -128,11 +141,11 @@ final class Checkpoint: @unchecked Sendable {
     guard wanted.count == found.count, zip(wanted, found).allSatisfy({ $0 < 0 || $0 == $1 }), names != nil || shape == view.shape,
       let columns = shape.last
     else {
-      throw ModelError.tensorShape(file: view.file.path, name: name, expected: shape, found: view.shape, because: because)
+      throw explained(.tensorShape(file: view.file.path, name: name, expected: shape, found: view.shape, because: because), name)
     }
     guard let type = StoredType(view.elementType) else {
-      throw ModelError.tensorType(
-        file: view.file.path, name: name, found: view.elementType.safetensorsName, supported: StoredType.supportedNames)
+      let (found, supported) = (view.elementType.safetensorsName, StoredType.supportedNames)
+      throw explained(.tensorType(file: view.file.path, name: name, found: found, supported: supported), name)
     }
     guard let base = view.bytes.baseAddress, columns > 0, columns % type.blockSize == 0 else {
       throw ModelError.missingTensor(file: path, name: name)

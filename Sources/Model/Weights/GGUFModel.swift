@@ -11,6 +11,8 @@ struct GGUFModel: Sendable {
   let names: GGUFNames
   /// Fields of config.json and their values as JSON.
   private let fields: [String: String]
+  /// All fields that files of this family can say.
+  private let fieldNames: Set<String>
   /// The ones among them that the file does not say.
   let assumed: [(key: String, value: String)]
   /// Tensors that amount to fields.
@@ -24,24 +26,45 @@ struct GGUFModel: Sendable {
     let family = try GGUFFamily.of(metadata)
     var fields = ["model_type": "\"\(family.modelType)\""]
     var assumed: [(key: String, value: String)] = []
-    func assume(_ key: String, _ value: String) {
-      if !key.contains(".") { fields[key] = value }  // a part of a field is said with its whole
+    func assume(_ key: String, _ value: String) throws {
+      let parts = key.split(separator: ".", maxSplits: 1).map(String.init)
+      if parts.count == 2 {
+        guard let whole = fields[parts[0]] else { return }
+        fields[parts[0]] = try JSON.parse(text: whole, name: path).text(replacing: [parts[1]], with: value)
+      } else {
+        fields[key] = value
+      }
       assumed.append((key, value))
     }
-    if let name = family.assumedName { assume("model_type", "\"\(name)\"") }
+    if let name = family.assumedName { try assume("model_type", "\"\(name)\"") }
     for field in family.fields {
       switch field.source {
       case .metadata(let read): fields[field.key] = try read(metadata)
       case .key(let key, let otherwise):
-        if let said = metadata.json(key) { fields[field.key] = said } else if let value = otherwise(metadata) { assume(field.key, value) }
-      case .assumed(let published): if let value = published(metadata) { assume(field.key, value) }
+        if let said = metadata.json(key) {
+          fields[field.key] = said
+        } else if let value = otherwise(metadata) {
+          try assume(field.key, value)
+        }
+      case .assumed(let published): if let value = published(metadata) { try assume(field.key, value) }
       }
     }
     try metadata.refuseUnread()
     self.fields = fields
+    fieldNames = Set(family.fields.map(\.key))
     self.assumed = assumed
     readTensors = metadata.readTensors
     names = try metadata.names(family.habits)
+  }
+
+  /// What the model runs with although neither the file nor the user says it: the values of published checkpoints, and what the
+  /// declaration took in place of a field that other files have.
+  func assumptions(of settings: Configuration, overrides: [String: String]) -> [(key: String, value: String)] {
+    let defaults = settings.defaulted.filter { fieldNames.contains($0.key) && fields[$0.key] == nil }.sorted { $0.key < $1.key }
+    // A setting of the user answers for the whole field and for every part of it.
+    return (assumed + defaults.map { ($0.key, $0.value) }).filter { assumption in
+      !overrides.keys.contains { assumption.key == $0 || assumption.key.hasPrefix($0 + ".") }
+    }
   }
 
   func configuration(overrides: [String: String]) throws -> Configuration {
@@ -163,6 +186,25 @@ struct GGUFMetadata: Sendable {
 
   /// Which way of splitting text the file's tokenizer has: of architectures that several families share it names the family.
   var textSplitting: String? { file["tokenizer.ggml.pre"]?.string }
+
+  /// Whether the file stretches positions, by its metadata or by tensors of divisors.
+  var scalesPositions: Bool { (try? ropeScaling { _ in [] }) != nil }
+
+  /// `layer_types` as JSON.
+  func layerTypes(_ hasWindow: (Int) -> Bool) -> String {
+    "[" + (0..<blockCount).map { hasWindow($0) ? "\"sliding_attention\"" : "\"full_attention\"" }.joined(separator: ", ") + "]"
+  }
+
+  /// Experts that every token takes; nil where the file has none.
+  var sharedExpertCount: Int? {
+    if let said = integer("expert_shared_count") { return said }
+    guard let rows = tensorShapes.first(where: { $0.key.hasSuffix(".ffn_up_shexp.weight") })?.value.first, let width = expertWidth else {
+      return nil
+    }
+    return rows / max(1, width)
+  }
+
+  private var expertWidth: Int? { integer("expert_feed_forward_length", "feed_forward_length") }
 
   var headCount: Int { integer("attention.head_count") ?? 1 }
 

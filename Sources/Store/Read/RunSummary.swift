@@ -58,6 +58,7 @@ public struct RunSummary: Sendable, Equatable, Identifiable {
 
   public var name: String { description.name }
   public var failedChecks: [CaptureCheck] { checks.filter { $0.outcome == .failed } }
+  public var suspiciousChecks: [CaptureCheck] { checks.filter { $0.outcome == .suspicious } }
 
   /// One line about a run that did not reach its end; nil for the others.
   public var note: String? {

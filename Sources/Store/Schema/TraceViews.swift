@@ -222,7 +222,7 @@ extension TraceSchema {
       columns: [
         run,
         Column("name", .text, "The check."),
-        Column("outcome", .text, "held, failed or notApplicable."),
+        Column("outcome", .text, "held, failed, suspicious (possible in a sound run) or notApplicable."),
         Column("detail", .text, "What was compared, or why the check does not apply."),
       ],
       example: "SELECT name, outcome, detail FROM capture_checks WHERE run = 1",

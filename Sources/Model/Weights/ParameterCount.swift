@@ -1,0 +1,143 @@
+// How many numbers does a checkpoint stand for, and for which part of the model? A packed tensor holds several numbers in each of its
+// elements, and scales beside it are no parameters; towers that see or hear, and layers that look further ahead than the next token, lie
+// in the same files and are not the text model. Names, types and shapes tell, so that a model that cannot be run is counted too.
+
+import Formats
+
+/// Parameters of a checkpoint that are not the text model's.
+public struct OtherParameters: Sendable, Equatable {
+  public var vision = 0
+  public var audio = 0
+  /// Layers for predicting several tokens at once.
+  public var mtp = 0
+
+  init() {}
+
+  init(_ parts: [ModelPart: Int]) {
+    (vision, audio, mtp) = (parts[.vision] ?? 0, parts[.audio] ?? 0, parts[.mtp] ?? 0)
+  }
+
+  public var isEmpty: Bool { vision + audio + mtp == 0 }
+}
+
+/// What a tensor belongs to.
+enum ModelPart: Hashable {
+  case text, vision, audio, mtp
+
+  /// - Parameter layerCount: blocks of the text model; those numbered behind them look further ahead.
+  init(_ name: String, layerCount: Int?) {
+    let parts = name.split(separator: ".").map(String.init)
+    func any(_ beginnings: [String]) -> Bool { parts.contains { part in beginnings.contains { part.hasPrefix($0) } } }
+    if any(["vision", "visual", "image_", "vit", "multi_modal_projector", "mm_projector", "patch_merger", "embed_vision"])
+      || ["v", "mm"].contains(parts.first)
+    {
+      self = .vision
+    } else if any(["audio", "speech", "embed_audio"]) {
+      self = .audio
+    } else if any(["mtp", "nextn"]) || Self.block(parts) ?? 0 >= layerCount ?? .max {
+      self = .mtp
+    } else {
+      self = .text
+    }
+  }
+
+  private static func block(_ parts: [String]) -> Int? {
+    guard !parts.contains("encoder"), let place = parts.firstIndex(where: { ["layers", "blk", "blocks", "h"].contains($0) }),
+      place + 1 < parts.count
+    else { return nil }
+    return Int(parts[place + 1])
+  }
+}
+
+/// Counts the numbers of tensors, whatever packs them.
+struct ParameterCount {
+  private typealias Header = (type: ElementType, shape: [Int])
+
+  private var headers: [String: Header] = [:]
+  private let quantization: JSONValue?
+
+  /// - Parameter quantization: `quantization_config` (or MLX's `quantization`) of the configuration.
+  init(_ tensors: [TensorView], quantization: JSONValue? = nil) {
+    self.quantization = quantization
+    for tensor in tensors { headers[tensor.name] = (tensor.elementType, tensor.shape) }
+  }
+
+  func total(of tensors: [TensorView]) -> Int { tensors.reduce(0) { $0 + elements(of: $1) } }
+
+  func byPart(of tensors: [TensorView], layerCount: Int?) -> [ModelPart: Int] {
+    var parts: [ModelPart: Int] = [.text: 0]
+    for tensor in tensors { parts[ModelPart(tensor.name, layerCount: layerCount), default: 0] += elements(of: tensor) }
+    return parts
+  }
+
+  /// The numbers a tensor stands for; none for one that says how others are to be read.
+  func elements(of tensor: TensorView) -> Int {
+    let name = tensor.name
+    if isCompanion(name) { return 0 }
+    let count = tensor.elementCount
+    switch tensor.elementType {
+    case .i32, .u32: return wordsFactor(name, tensor.shape).map { $0 * count } ?? packedByMLX(name, tensor.shape) ?? count
+    case .u8, .i8: return holdsTwo(name) ? 2 * count : count
+    default: return count
+    }
+  }
+
+  // MARK: Packed
+
+  /// Numbers in a 32-bit word of GPTQ, AWQ and compressed-tensors.
+  private func wordsFactor(_ name: String, _ shape: [Int]) -> Int? {
+    guard name.hasSuffix("qweight") || name.hasSuffix("weight_packed") else { return nil }
+    return 32 / max(1, min(32, bits ?? 4))
+  }
+
+  private var bits: Int? {
+    if let bits = (quantization?["bits"] ?? quantization?["w_bit"])?.int64 { return Int(clamping: bits) }
+    let groups = quantization?["config_groups"]
+    guard groups?.kind == .object else { return nil }
+    return groups?.members.lazy.compactMap { $0.value["weights"]?["num_bits"]?.int64 }.first.map { Int(clamping: $0) }
+  }
+
+  /// MLX keeps a scale for each group of inputs: as many numbers as scales times their group.
+  private func packedByMLX(_ name: String, _ shape: [Int]) -> Int? {
+    guard name.hasSuffix("weight"), let scales = headers[name.dropLast("weight".count) + "scales"] else { return nil }
+    // Some tensors have settings of their own.
+    let own = quantization?[String(name.dropLast(".weight".count))]
+    let group = (own?.kind == .object ? own?["group_size"] : nil) ?? quantization?["group_size"]
+    return scales.shape.reduce(group?.int64.map { Int(clamping: $0) } ?? 64) { $0.multipliedReportingOverflow(by: $1).partialValue }
+  }
+
+  /// Whether a byte holds two 4-bit numbers: their scales are bytes themselves, or bitsandbytes' statistics lie beside them.
+  private func holdsTwo(_ name: String) -> Bool {
+    if name.hasSuffix("_blocks"), headers[name.dropLast("blocks".count) + "scales"] != nil { return true }
+    if name.hasSuffix("weight_packed") || headers[name + ".absmax"] != nil { return true }
+    return scale(of: name).map { [.u8, .f8E4M3, .f8E8M0].contains($0.type) } ?? false
+  }
+
+  private func scale(of name: String) -> Header? {
+    var names = [name + "_scale", name + "_scale_inv"]
+    if name.hasSuffix("weight") { names.append(name.dropLast("weight".count) + "scale") }
+    return names.lazy.compactMap { self.headers[$0] }.first
+  }
+
+  // MARK: Beside them
+
+  /// Ends of names that only programs that quantise write.
+  private static let companionEndings = [
+    "_scale_inv", "weight_scale", "_scale_2", ".input_scale", ".output_scale", ".k_scale", ".v_scale", ".q_scale", "_global_scale",
+    ".weight_shape", "_zero_point", ".qzeros", ".g_idx", "weight_g_idx", ".absmax", ".quant_map", ".nested_quant_map", ".nested_absmax",
+    ".SCB", ".weight_format", ".activation_scale", ".kv_scale",
+  ]
+
+  private func isCompanion(_ name: String) -> Bool {
+    if Self.companionEndings.contains(where: name.hasSuffix) || name.contains(".quant_state.") { return true }
+    func isPacked(_ other: String) -> Bool { headers[other].map { ![.f64, .f32, .f16, .bf16].contains($0.type) } ?? false }
+    // Words that models have for their own tensors too: only beside something packed.
+    for (ending, owners) in [
+      ("_scales", ["_blocks"]), (".scales", [".weight", ".qweight"]), (".biases", [".weight"]), (".scale", [".weight"]), ("_scale", [""]),
+    ] where name.hasSuffix(ending) {
+      let stem = String(name.dropLast(ending.count))
+      if owners.contains(where: { isPacked(stem + $0) }) { return true }
+    }
+    return false
+  }
+}
