@@ -79,6 +79,7 @@ struct Run: ParsableCommand {
     if let tokenizer = try? tokenizer.open() { outcome.texts = outcome.generated.map { tokenizer.decode($0, skipSpecialTokens: false) } }
     outcome.trace = try writer.map { try TraceSummary($0) }
     if !quiet { StandardOutput.write(json ? outcome.json : outcome.text) }
+    if let moved = writer?.relocation { throw moved }
     if let status = Interruption.status { throw Failure(status, "stopped; the trace is whole up to here") }
     if let failed = outcome.trace?.failedChecks, !failed.isEmpty {
       throw Failure(.failed, "capture checks failed, do not trust this trace:\n  \(failed.joined(separator: "\n  "))")
@@ -123,7 +124,7 @@ struct RecordingOptions: ParsableArguments {
   @Option(help: ArgumentHelp("What to keep of each decision: counts (denoising), ids, weights, full or full:every=N.", valueName: "level"))
   var record =
     "weights"
-  @Option(help: "Precision of stored weights and logits: f32 or f16.") var precision = "f32"
+  @Option(help: "Precision of stored weights and logits: f32 or f16 (f32 where numbers are too large for that).") var precision = "f32"
   @Option(help: ArgumentHelp("Trace file to append to (default: the default trace).", valueName: "file")) var trace: String?
   @Flag(help: "Record nothing.") var noTrace = false
   @Flag(help: "Do not compute the output head: no surprisal, faster.") var noLoss = false
@@ -137,6 +138,7 @@ struct RecordingOptions: ParsableArguments {
     guard RecordingLevel(parsing: record) != nil else {
       throw ValidationError("--record: expected counts, ids, weights, full or full:every=N, found \(record)")
     }
+    if let name { do { try RunName.check(name) } catch { throw ValidationError("--name: \(Failure.message(of: error))") } }
   }
 
   var level: RecordingLevel {

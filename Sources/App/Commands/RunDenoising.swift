@@ -66,6 +66,8 @@ extension Run {
     guard input.isEmpty else { throw ValidationError("this model makes images: expected --class, found a text") }
     let model = try engine.openDenoising(model)
     let request = try images.request(model, seed: generation.seed)
+    // Known before the work, not after it.
+    if let output = images.output { try OutputFile.check(output) }
     let noise = try images.noise.map { NoiseSource.given(try GivenNoise(SafetensorsFile(path: $0), for: request, of: model)) }
     let pass = DenoisingPass(model, threads: engine.threads)
     let denoiser = Denoiser(pass, request, noise: noise)
@@ -111,6 +113,7 @@ extension Run {
     outcome.trace = try writer.map { try TraceSummary($0) }
     if let output = images.output { try outcome.write(to: output) }
     if !quiet { StandardOutput.write(json ? outcome.json : outcome.text) }
+    if let moved = writer?.relocation { throw moved }
     if let status = Interruption.status { throw Failure(status, "stopped; the trace is whole up to here") }
     if let failed = outcome.trace?.failedChecks, !failed.isEmpty {
       throw Failure(.failed, "capture checks failed, do not trust this trace:\n  \(failed.joined(separator: "\n  "))")
