@@ -1,6 +1,7 @@
 // ^C and its relatives while a run is going: the first asks the run to stop between two steps of a pass, so that the trace is whole; a
 // second one ends the process at once.
 
+import Formats
 import Synchronization
 
 #if canImport(Darwin)
@@ -19,7 +20,9 @@ enum Interruption {
       var action = sigaction()
       withUnsafeMutablePointer(to: &action) { pointer in
         setHandler(pointer) { number in
-          if Interruption.received.exchange(number, ordering: .relaxed) != 0 { _exit(128 + number) }
+          guard Interruption.received.exchange(number, ordering: .relaxed) != 0 else { return }
+          OutputFile.removeTemporaries()
+          _exit(128 + number)
         }
       }
       sigaction(number, &action, nil)

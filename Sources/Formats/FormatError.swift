@@ -34,7 +34,7 @@ extension FormatError: CustomStringConvertible {
   public var description: String {
     switch self {
     case .system(let file, let operation, let code):
-      return "\(file): cannot \(operation): \(systemMessage(code))"
+      return "\(file): cannot \(operation): \(systemMessage(code, creating: operation == "create"))"
     case .notAFile(let file, let found):
       return "\(file): expected a regular file, found \(found)"
     case .syntax(let file, let offset, let expected, let found):

@@ -1,5 +1,5 @@
 // The few system calls this room needs, under one import for Linux and macOS, with `errno` captured where it is set.
-// Reading goes through `MappedFile`, or `FileBytes` where a file is read through once; writing through `OutputFile`, which appears under its final name only when complete.
+// Reading goes through `MappedFile`, or `FileBytes` where a file is read through once; writing through `OutputFile`.
 
 #if canImport(Darwin)
   import Darwin
@@ -8,61 +8,6 @@
 #elseif canImport(Musl)
   import Musl
 #endif
-
-/// The system's own words for an `errno`.
-func systemMessage(_ code: Int32) -> String {
-  guard let text = strerror(code) else { return "error \(code)" }
-  return String(cString: text)
-}
-
-/// A file being written beside its final name; `commit()` moves it there in one step, and dropping it uncommitted leaves nothing behind.
-///
-/// The temporary file lies in the same directory, so that the rename is atomic and stays on one file system.
-public final class OutputFile {
-  public let path: String
-  private let temporaryPath: String
-  private var descriptor: Int32
-
-  /// - Throws: `FormatError.system` when the directory cannot be written.
-  public init(path: String) throws(FormatError) {
-    self.path = path
-    temporaryPath = "\(path).partial-\(getpid())-\(UInt32.random(in: 0 ... .max))"
-    descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-    if descriptor < 0 { throw .system(file: path, operation: "create", code: errno) }
-  }
-
-  deinit {
-    if descriptor >= 0 {
-      close(descriptor)
-      unlink(temporaryPath)
-    }
-  }
-
-  /// Writes all of `bytes` at `offset` from the start of the file.
-  public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FormatError) {
-    var done = 0
-    while done < bytes.count {
-      let written = pwrite(descriptor, bytes.baseAddress?.advanced(by: done), bytes.count - done, off_t(offset + done))
-      if written < 0 {
-        if errno == EINTR { continue }
-        throw .system(file: path, operation: "write", code: errno)
-      }
-      done += written
-    }
-  }
-
-  /// Flushes to the disk and gives the file its final name, replacing what was there.
-  public func commit() throws(FormatError) {
-    guard fsync(descriptor) == 0 else { throw .system(file: path, operation: "flush", code: errno) }
-    let closed = close(descriptor)
-    descriptor = -1
-    guard closed == 0, rename(temporaryPath, path) == 0 else {
-      let code = errno
-      unlink(temporaryPath)
-      throw .system(file: path, operation: "finish", code: code)
-    }
-  }
-}
 
 /// A regular file read from start to end through a small buffer.
 ///
@@ -108,5 +53,6 @@ public enum FileStatus {
   /// Whether something is there that the caller may look at; links are followed.
   public static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
-  public static func isFolder(_ path: String) -> Bool { exists(path + "/.") }
+  /// The empty path is the present folder.
+  public static func isFolder(_ path: String) -> Bool { exists(path.isEmpty ? "." : path + "/.") }
 }

@@ -2,6 +2,7 @@
 // pass on `FormatError`); cases carry the facts, `kind` says which exit code they deserve, and the wording lives in `description`.
 // SQLite's result codes are translated here and nowhere else.
 
+import Formats
 import GRDB
 
 #if canImport(Darwin)
@@ -47,6 +48,14 @@ public enum StoreError: Error, Sendable, Equatable {
   case impossibleExport(problem: String)
   /// The run was already finished, or abandoned after an error.
   case writerClosed(file: String)
+  /// The path does not lead to a file: a circle of links, a name too long, a file where a folder should be.
+  case unreachable(file: String, reason: String)
+  /// The trace has a log whose rows are not in it yet, and it lies where nothing can be written.
+  case unfoldedLog(file: String, bytes: Int)
+  /// The path leads to another file, or to none, than the one that run `run` was written to; `rescued` is the trace that has all of it.
+  case moved(file: String, run: Int64, rescued: String?)
+  /// A run cannot be called so, as it could not be selected by that name.
+  case badName(name: String, problem: String)
 
   /// The sort of failure, as scripts know it.
   public enum Kind: Sendable, CaseIterable {
@@ -55,14 +64,14 @@ public enum StoreError: Error, Sendable, Equatable {
 
   public var kind: Kind {
     switch self {
-    case .missingFile, .noSuchRun: .missing
+    case .missingFile, .noSuchRun, .unreachable: .missing
     case .notATrace, .damaged: .damaged
     case .newerSchema, .olderSchema: .unsupported
     case .locked: .locked
     case .cannotCreate: .cannotCreate
-    case .inputOutput, .diskFull: .inputOutput
+    case .inputOutput, .diskFull, .unfoldedLog, .moved: .inputOutput
     case .permission: .permission
-    case .badSelector, .refusedStatement, .badStatement, .impossibleExport, .impossibleRecording: .usage
+    case .badSelector, .badName, .refusedStatement, .badStatement, .impossibleExport, .impossibleRecording: .usage
     case .malformedPass, .writerClosed: .ourFault
     }
   }
@@ -92,6 +101,13 @@ extension StoreError: CustomStringConvertible {
     case .impossibleRecording(let problem): "recording: \(problem)"
     case .impossibleExport(let problem): "export: \(problem)"
     case .writerClosed(let file): "\(file): the run is closed"
+    case .unreachable(let file, let reason): "\(file): cannot be reached: \(reason)"
+    case .unfoldedLog(let file, let bytes):
+      "\(file): \(bytes) bytes of it stand in \(file)-wal, which cannot be read where nothing can be written"
+    case .moved(let file, let run, let rescued):
+      "\(file): removed or replaced by another file while run \(run) was written to it"
+        + (rescued.map { "; the whole run is in \($0)#\(run)" } ?? "; what was recorded went with that file")
+    case .badName(let name, let problem): "\"\(name)\" cannot be the name of a run: \(problem)"
     }
   }
 
@@ -100,6 +116,7 @@ extension StoreError: CustomStringConvertible {
     switch self {
     case .missingFile: "moetop runs lists the traces in the default file; moetop run MODEL --trace FILE makes one"
     case .notATrace: "foreign routing data is read by moetop import"
+    case .damaged(let file, "schema", _): "take the trace from a copy; sqlite3 \(file) .dump shows what is left of this one"
     case .damaged(let file, _, _): "moetop runs check \(file) says which runs are whole"
     case .newerSchema: "update moetop"
     case .olderSchema: "copy the file to a place where it can be written, and open the copy"
@@ -113,6 +130,11 @@ extension StoreError: CustomStringConvertible {
     case .refusedStatement: "begin with SELECT, WITH, VALUES or EXPLAIN"
     case .badStatement: "moetop schema prints the views and their columns"
     case .impossibleRecording: "record ids, weights or full"
+    case .unreachable: "ls -l shows what is there"
+    case .unfoldedLog(let file, _): "copy \(file) and \(file)-wal side by side to a place that can be written, and open the copy"
+    case .moved(_, _, let rescued):
+      rescued.map { "moetop analyze \($0); moetop runs check \($0)" } ?? "record it again, and leave the trace where it is meanwhile"
+    case .badName: "a name with a letter, without # and /, that does not end in .db"
     case .impossibleExport, .malformedPass, .writerClosed: nil
     }
   }
@@ -148,19 +170,14 @@ extension StoreError {
 
   /// The error for the errno that a file operation left behind.
   static func system(_ code: Int32, file: String, creating: Bool) -> StoreError {
-    let reason = systemMessage(code)
+    let reason = systemMessage(code, creating: creating)
     switch code {
-    case ENOENT where !creating: return .missingFile(file: file)
-    case EACCES, EPERM: return creating ? .cannotCreate(file: file, reason: reason) : .permission(file: file, reason: reason)
-    case EROFS: return creating ? .cannotCreate(file: file, reason: reason) : .permission(file: file, reason: reason)
     case ENOSPC, EDQUOT: return .diskFull(file: file)
-    default: return creating ? .cannotCreate(file: file, reason: reason) : .inputOutput(file: file, reason: reason)
+    case _ where creating: return .cannotCreate(file: file, reason: reason)
+    case ENOENT: return .missingFile(file: file)
+    case ENOTDIR, ELOOP, ENAMETOOLONG: return .unreachable(file: file, reason: reason)
+    case EACCES, EPERM, EROFS: return .permission(file: file, reason: reason)
+    default: return .inputOutput(file: file, reason: reason)
     }
   }
-}
-
-/// The system's own words for an `errno`.
-func systemMessage(_ code: Int32) -> String {
-  guard let text = strerror(code) else { return "error \(code)" }
-  return String(cString: text)
 }

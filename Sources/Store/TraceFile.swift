@@ -1,6 +1,7 @@
 // How is a trace file opened? For writing: created or brought up to date, in write-ahead mode, so that readers never wait. For
 // reading: at any moment of its life, also while another process writes, after a crash, and from media that cannot be written.
 
+import Formats
 import Foundation
 import GRDB
 
@@ -31,7 +32,7 @@ enum TraceFile {
         // Folding the log into the file waits for the disk: every 16 MB instead of every 4.
         try db.execute(sql: "PRAGMA wal_autocheckpoint = 4000")
       }
-      let queue = try DatabaseQueue(path: path, configuration: configuration)
+      let queue = try DatabaseQueue(path: sqliteName(path), configuration: configuration)
       try queue.inDatabase { db in
         if try Int.fetchOne(db, sql: "PRAGMA page_count") == 0 {
           // Deleting a run gives its space back without rewriting the file.
@@ -53,15 +54,16 @@ enum TraceFile {
     _ = try checkBeforeOpening(path, mustExist: true)
     if access(path, R_OK) != 0 { throw StoreError.system(errno, file: path, creating: false) }
     do {
-      return try openReadOnly(path, path: path, busyTimeout: busyTimeout)
+      return try openReadOnly(sqliteName(path), path: path, busyTimeout: busyTimeout)
     } catch StoreError.olderSchema where access(path, W_OK) == 0 {
       try openForWriting(path, busyTimeout: busyTimeout).close()
-      return try openReadOnly(path, path: path, busyTimeout: busyTimeout)
+      return try openReadOnly(sqliteName(path), path: path, busyTimeout: busyTimeout)
     } catch let error as StoreError where error.kind == .inputOutput || error.kind == .permission {
       // A trace in write-ahead mode needs its -shm file, which cannot be made on media that cannot be written. When there is nothing in
       // the log, the main file is the whole truth and may be read as immutable.
-      let logBytes = (try? FileManager.default.attributesOfItem(atPath: path + "-wal")[.size] as? Int) ?? 0
-      if logBytes > 0 { throw error }
+      let log = URL(fileURLWithPath: path).resolvingSymlinksInPath().path + "-wal"
+      let logBytes = (try? FileManager.default.attributesOfItem(atPath: log)[.size] as? Int) ?? 0
+      if logBytes > 0 { throw StoreError.unfoldedLog(file: path, bytes: logBytes) }
       return try openReadOnly(immutableURI(path), path: path, busyTimeout: busyTimeout)
     }
   }
@@ -113,12 +115,9 @@ enum TraceFile {
   static func createDirectory(of path: String) throws {
     guard let slash = path.lastIndex(of: "/"), slash != path.startIndex else { return }
     let directory = String(path[..<slash])
-    do {
-      try FileManager.default.createDirectory(
-        atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-    } catch {
-      throw StoreError.cannotCreate(file: directory, reason: error.localizedDescription)
-    }
+    if FileStatus.isFolder(directory) { return }
+    try createDirectory(of: directory)
+    if mkdir(directory, 0o700) != 0, errno != EEXIST { throw StoreError.system(errno, file: directory, creating: true) }
   }
 
   // MARK: Checks
@@ -131,7 +130,7 @@ enum TraceFile {
         if mustExist { throw StoreError.missingFile(file: path) }
         return false
       }
-      throw StoreError.system(errno, file: path, creating: false)
+      throw StoreError.system(errno, file: path, creating: !mustExist)
     }
     switch status.st_mode & S_IFMT {
     case S_IFREG: break
@@ -157,12 +156,23 @@ enum TraceFile {
   }
 
   private static func checkVersion(_ db: Database, file: String) throws {
-    let known = Set(TraceMigrations.names)
-    guard try db.tableExists("grdb_migrations") else { return }
-    let applied = try String.fetchAll(db, sql: "SELECT identifier FROM grdb_migrations ORDER BY identifier")
+    let known = TraceMigrations.names
+    let applied =
+      try db.tableExists("grdb_migrations") ? String.fetchAll(db, sql: "SELECT identifier FROM grdb_migrations ORDER BY identifier") : []
     let unknown = applied.filter { !known.contains($0) }
-    if !unknown.isEmpty { throw StoreError.newerSchema(file: file, found: unknown, known: TraceMigrations.names.last ?? "") }
+    if !unknown.isEmpty { throw StoreError.newerSchema(file: file, found: unknown, known: known.last ?? "") }
+    // The mark of a trace and its first step are one transaction.
+    let isTrace = try Int32.fetchOne(db, sql: "PRAGMA application_id") == TraceMigrations.applicationID
+    guard isTrace, applied.isEmpty || applied != Array(known.prefix(applied.count)) else { return }
+    let found = applied.isEmpty ? "nothing" : applied.joined(separator: ", ")
+    throw StoreError.damaged(
+      file: file, place: "schema", problem: "expected the steps \(known.joined(separator: ", ")), or the first of them, found \(found)")
   }
+
+  // MARK: Names
+
+  /// What SQLite is told: never a text that it would take for a URI or for a database in memory.
+  static func sqliteName(_ path: String) -> String { path.hasPrefix("/") ? path : "./" + path }
 
   /// Bytes that a URI carries as they are.
   private static let plainBytes = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/-_.".utf8)

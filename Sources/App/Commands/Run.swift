@@ -82,13 +82,14 @@ struct Run: ParsableCommand {
     if let tokenizer = try? tokenizer.open() { outcome.texts = outcome.generated.map { tokenizer.decode($0, skipSpecialTokens: false) } }
     outcome.trace = try writer.map { try TraceSummary($0) }
     if !quiet { StandardOutput.write(json ? outcome.json : outcome.text) }
-    try conclude(outcome.trace, broken: outcome.brokenOutputs)
+    try conclude(outcome.trace, moved: writer?.relocation, broken: outcome.brokenOutputs)
   }
 
-  /// How a run ends that was carried out: not well when it was stopped, when its trace is not a faithful record, or when what the model
+  /// How a run ends that was carried out: not well when it was stopped, when its trace is not where it was or not a faithful record, or when what the model
   /// answered are no numbers.
-  func conclude(_ trace: TraceSummary?, broken: String?) throws {
+  func conclude(_ trace: TraceSummary?, moved: (any Error)?, broken: String?) throws {
     if !quiet { for warning in trace?.warnings ?? [] { StandardError.write("warning: \(warning)\n") } }
+    if let moved { throw moved }
     if let status = Interruption.status { throw Failure(status, "stopped; the trace is whole up to here") }
     if let failed = trace?.failedChecks, !failed.isEmpty {
       throw Failure(.failed, "capture checks failed, do not trust this trace:\n  \(failed.joined(separator: "\n  "))")
@@ -137,7 +138,7 @@ struct RecordingOptions: ParsableArguments {
   @Option(help: ArgumentHelp("What to keep of each decision: counts (denoising), ids, weights, full or full:every=N.", valueName: "level"))
   var record =
     "weights"
-  @Option(help: "Precision of stored weights and logits: f32 or f16.") var precision = "f32"
+  @Option(help: "Precision of stored weights and logits: f32 or f16 (f32 where numbers are too large for that).") var precision = "f32"
   @Option(help: ArgumentHelp("Trace file to append to (default: the default trace).", valueName: "file")) var trace: String?
   @Flag(help: "Record nothing.") var noTrace = false
   @Flag(help: "Do not compute the output head: no surprisal, faster.") var noLoss = false
@@ -151,6 +152,7 @@ struct RecordingOptions: ParsableArguments {
     guard RecordingLevel(parsing: record) != nil else {
       throw ValidationError("--record: expected counts, ids, weights, full or full:every=N, found \(record)")
     }
+    if let name { do { try RunName.check(name) } catch { throw ValidationError("--name: \(Failure.message(of: error))") } }
   }
 
   var level: RecordingLevel {

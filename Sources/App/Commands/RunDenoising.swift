@@ -67,6 +67,8 @@ extension Run {
     guard input.isEmpty else { throw ValidationError("this model makes images: expected --class, found a text") }
     let model = try engine.openDenoising(model)
     let request = try images.request(model, seed: generation.seed)
+    // Known before the work, not after it.
+    if let output = images.output { try OutputFile.check(output) }
     let noise = try images.noise.map { NoiseSource.given(try GivenNoise(SafetensorsFile(path: $0), for: request, of: model)) }
     let pass = DenoisingPass(model, threads: engine.threads)
     let denoiser = Denoiser(pass, request, noise: noise)
@@ -113,7 +115,7 @@ extension Run {
     outcome.trace = try writer.map { try TraceSummary($0) }
     if let output = images.output { try outcome.write(to: output) }
     if !quiet { StandardOutput.write(json ? outcome.json : outcome.text) }
-    try conclude(outcome.trace, broken: outcome.brokenOutputs)
+    try conclude(outcome.trace, moved: writer?.relocation, broken: outcome.brokenOutputs)
   }
 }
 

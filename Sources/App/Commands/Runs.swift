@@ -18,13 +18,15 @@ extension Runs {
   struct List: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "List the runs of a trace.")
 
-    @Argument(help: "Trace file (default: the default trace).") var trace: String?
+    @Argument(help: "Trace file, or a run of it (default: the default trace).") var trace: String?
     @OptionGroup var traces: TraceOptions
     @Flag(help: "Print the result as JSON.") var json = false
 
     func run() throws {
-      let file = try trace.map { try traces.reference($0).file } ?? traces.defaultTrace
-      let runs = try TraceReader(file: file).runs()
+      let reference = try traces.reference(orDefault: trace)
+      let file = reference.file
+      let reader = try TraceReader(file: file)
+      let runs = reference.namesRun ? [try reader.run(reference.run)] : try reader.runs()
       if json {
         var writer = JSONWriter()
         writer.object { writer in
@@ -123,7 +125,7 @@ extension Runs {
     @OptionGroup var traces: TraceOptions
 
     func run() throws {
-      let reference = try trace.map { try traces.reference($0) } ?? TraceReference(file: traces.defaultTrace, namesRun: false)
+      let reference = try traces.reference(orDefault: trace)
       let reader = try TraceReader(file: reference.file)
       let only = reference.namesRun ? try reader.run(reference.run).id : nil
       let findings = try reader.checkIntegrity(run: only)
@@ -132,6 +134,11 @@ extension Runs {
         let checks = run.checks.filter { $0.outcome != .notApplicable }.map { "\($0.name) \($0.outcome.rawValue)" }
         StandardOutput.write(
           "run \(run.id)  \(Show.grouped(run.tokenCount)) tokens  \(run.state.name)  \(checks.joined(separator: ", "))\n")
+        let unsealed = try reader.pagesWithoutChecksum(run: run.id)
+        if unsealed > 0 {
+          StandardOutput.write(
+            "run \(run.id)  \(Show.grouped(unsealed)) pages without a checksum, from an older moetop: shape, ranges and totals were checked\n")
+        }
       }
       if !findings.isEmpty { throw Failure(.damaged, findings.map(\.description).joined(separator: "\n")) }
       if let failed = runs.flatMap(\.failedChecks).first { throw Failure(.failed, "capture check \(failed.name): \(failed.detail)") }

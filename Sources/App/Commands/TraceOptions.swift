@@ -19,4 +19,9 @@ struct TraceOptions: ParsableArguments {
   func reference(_ text: String) throws -> TraceReference {
     try TraceReference(parsing: text, defaultTrace: defaultTrace) { FileManager.default.fileExists(atPath: $0) }
   }
+
+  /// The same; without a name all runs of the default trace.
+  func reference(orDefault text: String?) throws -> TraceReference {
+    try text.map { try reference($0) } ?? TraceReference(file: defaultTrace, namesRun: false)
+  }
 }

@@ -11,10 +11,10 @@ struct TraceSummary {
   let footprint: TraceFootprint
 
   init(_ writer: TraceWriter) throws {
-    file = writer.file
-    run = writer.run
-    let reader = try TraceReader(file: writer.file)
+    let reader = try writer.reader()
     defer { reader.close() }
+    file = reader.file
+    run = writer.run
     summary = try reader.run(.id(writer.run))
     footprint = try reader.footprint(of: summary)
   }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Formats
 import Foundation
 import Model
 import Store
@@ -90,7 +91,8 @@ struct UI: ParsableCommand {
     case .notATerminal, .unsuitable:
       Failure(.usage, "\(error)\n  try: moetop analyze \(target) --format csv        moetop ui \(target) --script FILE --dump screen.txt")
     case .unknown: Failure(.usage, "\(error)")
-    case .alreadyOpen, .system, .gone: Failure(.inputOutput, "\(error)")
+    case .alreadyOpen, .system: Failure(.inputOutput, "\(error)")
+    case .gone: Failure(.hangUp, "\(error)")
     }
   }
 
@@ -142,8 +144,6 @@ struct UI: ParsableCommand {
     case "snapshot": text = screen.snapshot
     default: text = screen.plainText
     }
-    do { try Data(text.utf8).write(to: URL(fileURLWithPath: name)) } catch {
-      throw Failure(.cannotCreate, "\(name): cannot be written: \(error.localizedDescription)")
-    }
+    try OutputFile.write(text, to: name)
   }
 }

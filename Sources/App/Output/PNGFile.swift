@@ -17,7 +17,7 @@ enum PNGFile {
   static func write(pixels: [UInt8], width: Int, height: Int, notes: [(key: String, value: String)] = [], to path: String) throws {
     let bytes = try encode(pixels: pixels, width: width, height: height, notes: notes, path: path)
     let output = try OutputFile(path: path)
-    try bytes.withUnsafeBytes { try output.write($0, at: 0) }
+    try output.write(bytes)
     try output.commit()
   }
 

@@ -46,18 +46,26 @@ private func writeAll(_ text: String, to descriptor: Int32) {
   text.withUTF8 { writeAll($0, to: descriptor) }
 }
 
-/// Writes everything; a reader that went away (`| head`) is not an error.
+/// Writes everything; a reader that went away (`| head`) is not an error, a terminal that went away is a hang-up.
 private func writeAll(_ bytes: UnsafeBufferPointer<UInt8>, to descriptor: Int32) {
   var done = 0
   while done < bytes.count {
     let written = write(descriptor, bytes.baseAddress?.advanced(by: done), bytes.count - done)
     if written < 0 {
       if errno == EINTR { continue }
+      // Words that nobody can read any more do not change how the command ends.
+      if descriptor == STDERR_FILENO { return }
       if errno == EPIPE { exit(0) }
+      if errno == EIO, isCharacterDevice(descriptor) { exit(ExitStatus.hangUp.rawValue) }
       exit(ExitStatus.inputOutput.rawValue)
     }
     done += written
   }
+}
+
+private func isCharacterDevice(_ descriptor: Int32) -> Bool {
+  var status = stat()
+  return fstat(descriptor, &status) == 0 && status.st_mode & S_IFMT == S_IFCHR
 }
 
 /// The kinds of `errno` that have an exit code of their own.

@@ -96,9 +96,9 @@ final class SessionRecorder: Sendable {
   var changedStatus: RecordingStatus? {
     let (now, writer) = state.withLock { ($0.status, $0.writer) }
     var status = now
-    if case .active(let file, let run, let tokens, let bytes) = now, let writer, writer.committedTokens != tokens {
-      let size = Self.size(of: file) + Self.size(of: file + "-wal")
-      status = .active(file: file, run: run, tokens: writer.committedTokens, bytes: max(size, bytes))
+    if case .active(_, let run, let tokens, let bytes) = now, let writer, writer.committedTokens != tokens {
+      let size = Self.size(of: writer.file) + Self.size(of: writer.file + "-wal")
+      status = .active(file: writer.file, run: run, tokens: writer.committedTokens, bytes: max(size, bytes))
     }
     return state.withLock { state in
       if case .failed = state.status { status = state.status } else { state.status = status }

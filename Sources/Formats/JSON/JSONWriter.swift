@@ -59,6 +59,9 @@ public struct JSONWriter: Sendable {
 
   public mutating func null() { literal("null") }
 
+  /// A number in a spelling of the caller's.
+  public mutating func number(_ spelling: String) { literal(spelling) }
+
   // MARK: Pieces
 
   /// Puts down a number or word that is JSON as it stands.

@@ -1,5 +1,5 @@
 // How does a safetensors file come to be? All tensors are declared first, so that the header can be written; then their bytes arrive
-// in pieces, in any order of tensors. The file appears under its name only when every byte has come (`finish`), never half written.
+// in pieces, in any order of tensors. `OutputFile` lets them appear when every byte has come (`finish`), never half written.
 
 /// Writes one safetensors file in pieces.
 ///
@@ -73,7 +73,7 @@ public final class SafetensorsWriter {
     guard bytes.count <= SafetensorsFile.headerLimit else {
       throw .malformed(file: path, place: "header", problem: "\(bytes.count) bytes, at most \(SafetensorsFile.headerLimit)", hint: nil)
     }
-    output = try OutputFile(path: path)
+    output = try OutputFile(path: path, order: .any)
     self.slots = slots.mapValues { Slot(start: $0.start + 8 + bytes.count, byteCount: $0.byteCount) }
     let length = withUnsafeBytes(of: UInt64(bytes.count).littleEndian) { Array($0) }
     try write(length + bytes, at: 0)

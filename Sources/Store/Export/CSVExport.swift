@@ -1,6 +1,7 @@
 // Routing as comma-separated values: one line per assignment, with the token's place and the decision's statistics on each, so that a
 // spreadsheet needs no join. A cell is empty where a number is not recorded or not defined. Runs of images have five columns more.
 
+import Formats
 import Routing
 
 extension TraceExport {
@@ -40,19 +41,8 @@ extension TraceExport {
   }
 }
 
-enum CSV {
+extension CSV {
   static func cells(_ place: DenoisingPlace, _ layout: DenoisingLayout) -> String {
     "\(place.step),\(layout.timesteps[place.step]),\(place.branch),\(place.patchRow),\(place.patchColumn)"
-  }
-
-  static func cell(_ value: Float) -> String { value.isNaN ? "" : value.description }
-
-  static func cell(_ value: Double) -> String { value.isNaN ? "" : value.description }
-
-  /// Text, in quotes when it has to be (RFC 4180).
-  static func cell(_ text: String) -> String {
-    let special: Set<UInt8> = [0x22, 0x2c, 0x0a, 0x0d]
-    if !text.utf8.contains(where: special.contains) { return text }
-    return "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
   }
 }

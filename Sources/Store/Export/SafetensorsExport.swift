@@ -7,23 +7,13 @@ import Routing
 
 extension TraceExport {
   func writeSafetensors(to path: String) throws {
-    do {
-      if run.description.recording.content == .counts {
-        try writeCounts(to: path)
-        progress(1)
-        return
-      }
-      let sides = try RowSide.all(of: run, in: trace)
-      let plan = try sides.map { try SafetensorsPlan($0, export: self) }
-      let metadata = exportMetadata.map { (key: $0.0, value: $0.1) }
-      let writer = try SafetensorsWriter(path: path, tensors: plan.flatMap(\.tensors), metadata: metadata)
-      for side in plan { try side.write(to: writer, from: self) }
-      try writer.finish()
-      progress(1)
-    } catch let error as FormatError {
-      guard case .system(let file, let operation, let code) = error else { throw error }
-      throw StoreError.system(code, file: file, creating: operation == "create")
-    }
+    if run.description.recording.content == .counts { return try writeCounts(to: path) }
+    let sides = try RowSide.all(of: run, in: trace)
+    let plan = try sides.map { try SafetensorsPlan($0, export: self) }
+    let metadata = exportMetadata.map { (key: $0.0, value: $0.1) }
+    let writer = try SafetensorsWriter(path: path, tensors: plan.flatMap(\.tensors), metadata: metadata)
+    for side in plan { try side.write(to: writer, from: self) }
+    try writer.finish()
   }
 
   var exportMetadata: [(String, String)] {

@@ -36,8 +36,8 @@ public struct TraceExport {
   /// Writes the export. Memory: a page per router and eight bytes a token, whatever the size of the run.
   ///
   /// A file appears under its name only when it is complete.
-  /// - Throws: `StoreError`: `.impossibleExport` for a combination that does not exist, `.cannotCreate`, `.diskFull`,
-  ///   `.inputOutput`, `.permission` for the output, and what reading the trace throws. Errors of a stream are passed on.
+  /// - Throws: `StoreError`: `.impossibleExport` for a combination that does not exist, and what reading the trace throws;
+  ///   `FormatError.system` for the output. Errors of a stream are passed on.
   public func write(_ content: Content, as format: Format, to output: ExportOutput) throws {
     guard Self.formats(of: content).contains(format) else {
       let forms = Self.formats(of: content).map(\.rawValue).joined(separator: ", ")
@@ -53,7 +53,7 @@ public struct TraceExport {
         throw StoreError.impossibleExport(problem: "safetensors cannot go to a stream; name a file with -o FILE")
       }
       try writeSafetensors(to: path)
-      return
+      return progress(1)
     }
     let text = try TextOutput(output)
     switch (content, format) {

@@ -31,6 +31,25 @@ public enum RunSelector: Hashable, Sendable, CustomStringConvertible {
   }
 }
 
+/// Names that a user may give to a run: those that select it again.
+public enum RunName {
+  /// - Throws: `StoreError.badName`.
+  public static func check(_ name: String) throws {
+    if let problem = problem(name) { throw StoreError.badName(name: name, problem: problem) }
+  }
+
+  /// Why a run cannot be called so; nil when it can.
+  private static func problem(_ name: String) -> String? {
+    if name.allSatisfy(\.isWhitespace) { return "it is empty" }
+    if name == "latest" { return "latest is the run that was begun last" }
+    if name.utf8.allSatisfy({ (0x30...0x39).contains($0) }) { return "a number is the id of a run" }
+    if name.contains("#") { return "# stands between a file and its run" }
+    if name.contains("/") || name.hasSuffix(".db") { return "it would be taken for a file" }
+    if name.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) { return "it holds a control character" }
+    return nil
+  }
+}
+
 /// A trace file and a run in it, as the user named them.
 public struct TraceReference: Hashable, Sendable, CustomStringConvertible {
   public var file: String

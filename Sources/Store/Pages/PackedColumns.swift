@@ -116,6 +116,9 @@ enum PackedColumns {
 
   // MARK: Half precision
 
+  /// Whether the f16 nearest to a finite `value` is infinite: from 65,520 on.
+  static func overflowsHalf(_ value: Float) -> Bool { value.isFinite && abs(value) >= 65520 }
+
   /// The f16 nearest to `value`, ties to even; too large becomes infinite, NaN stays NaN.
   static func halfBits(_ value: Float) -> UInt16 {
     let bits = value.bitPattern
@@ -143,4 +146,26 @@ enum PackedColumns {
     default: return Float(bitPattern: sign | (exponent + 112) << 23 | mantissa << 13)
     }
   }
+}
+
+/// Floats that are packed as they come: as f16 where that is asked for, until one comes that f16 would make infinite; then all are f32.
+struct PackedFloats: Sendable, Equatable {
+  /// 4, 2, or 0 when none are kept.
+  private(set) var byteCount: Int
+  private var bytes: [UInt8] = []
+
+  init(byteCount: Int) { self.byteCount = byteCount }
+
+  mutating func append(_ values: [Float]) {
+    if byteCount == 2, values.contains(where: PackedColumns.overflowsHalf) {
+      let before = bytes.withUnsafeBytes { PackedColumns.floats($0, as: 2) }
+      bytes.removeAll()
+      byteCount = 4
+      PackedColumns.append(before[...], as: 4, to: &bytes)
+    }
+    PackedColumns.append(values[...], as: byteCount, to: &bytes)
+  }
+
+  /// Bytes of the values in `range`.
+  func bytes(of range: Range<Int>) -> ArraySlice<UInt8> { bytes[range.lowerBound * byteCount..<range.upperBound * byteCount] }
 }

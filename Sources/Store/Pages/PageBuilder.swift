@@ -1,6 +1,7 @@
 // A page in the making: decisions of one router over consecutive tokens, packed as they arrive. The builder also remembers which of
 // its tokens are already on disk, in rows ("parts") that shrink like the digits of a binary counter: a slow stream that commits every
 // second rewrites each token only log2(page) times and never leaves more than log2(page) rows behind, and the finished page is one row.
+// A page whose weights or logits do not fit the f16 that was asked for keeps them as f32: no number becomes infinite here.
 
 import Foundation
 import GRDB
@@ -48,7 +49,7 @@ struct PageBuilder {
   private var freshSums = TokenSums()
 
   private var ids: [UInt8] = []
-  private var weights: [UInt8] = []
+  private var weights: PackedFloats
   private var entropy: [Float] = []
   private var selectionMargin: [Float] = []
   private var top1Margin: [Float] = []
@@ -58,13 +59,15 @@ struct PageBuilder {
   private var dropped: [Bool] = []
   /// Counted from the page's first token.
   private var logitRows: [Int32] = []
-  private var logits: [UInt8] = []
+  private var logits: PackedFloats
   private let knowsImportance: Bool
   private let knowsSquares: Bool
 
   init(layout: PageLayout, first batch: RoutingBatch) {
     self.layout = layout
     firstToken = batch.firstToken
+    weights = PackedFloats(byteCount: layout.weightBytes)
+    logits = PackedFloats(byteCount: layout.logitBytes)
     knowsImportance = !batch.importanceSum.isEmpty
     knowsSquares = !batch.squaredLogSumExpSum.isNaN
     append(batch)
@@ -79,7 +82,7 @@ struct PageBuilder {
   mutating func append(_ batch: RoutingBatch) {
     let slots = count * layout.topK
     PackedColumns.append(ids: batch.selectedExperts, as: layout.idBytes, to: &ids)
-    if layout.weightBytes > 0 { PackedColumns.append(batch.routingWeights[...], as: layout.weightBytes, to: &weights) }
+    if layout.weightBytes > 0 { weights.append(batch.routingWeights) }
     entropy += batch.routerEntropy
     selectionMargin += batch.selectionMargin
     top1Margin += batch.top1Margin
@@ -95,7 +98,7 @@ struct PageBuilder {
     }
     if layout.logitBytes > 0, let some = batch.logits {
       logitRows += some.rows.map { $0 + Int32(count) }
-      PackedColumns.append(some.values[...], as: layout.logitBytes, to: &logits)
+      logits.append(some.values)
     }
     count += batch.count
     freshSums.add(TokenSums(importance: batch.importanceSum, squaredLogSumExp: batch.squaredLogSumExpSum))
@@ -170,14 +173,21 @@ struct PageBuilder {
       if flags.isEmpty || !flags[slots].contains(true) { return nil }
       return blob(PackedColumns.bitmap(flags[slots])[...])
     }
-    let arguments: StatementArguments = [
-      router, firstToken + tokens.lowerBound, tokens.count, knowsSquares ? sums.squaredLogSumExp : nil, bitmap(absent), bitmap(dropped),
-      blob(ids[slots.lowerBound * layout.idBytes..<slots.upperBound * layout.idBytes]) ?? Data(),
-      layout.weightBytes == 0 ? nil : blob(weights[slots.lowerBound * layout.weightBytes..<slots.upperBound * layout.weightBytes]),
-      statistic(entropy), statistic(selectionMargin), statistic(top1Margin), statistic(topKMass),
-      blob(importanceBytes[...]), blob(rowBytes[...]),
-      blob(logits[firstRow * layout.logitRowBytes..<endRow * layout.logitRowBytes]),
+    let decisions: [Data?] = [
+      bitmap(absent), bitmap(dropped), blob(ids[slots.lowerBound * layout.idBytes..<slots.upperBound * layout.idBytes]) ?? Data(),
+      layout.weightBytes == 0 ? nil : blob(weights.bytes(of: slots)),
+      statistic(entropy), statistic(selectionMargin), statistic(top1Margin), statistic(topKMass), blob(importanceBytes[...]),
     ]
-    return (arguments, bytes)
+    let logitBlobs = [
+      blob(rowBytes[...]), blob(logits.bytes(of: firstRow * layout.expertCount..<endRow * layout.expertCount)),
+    ]
+    let first = firstToken + tokens.lowerBound
+    let checksum = PageChecksum(
+      decisionBlobs: decisions, logitBlobs: logitBlobs, tokens: first..<first + tokens.count,
+      squaredLogSumExp: knowsSquares ? sums.squaredLogSumExp : .nan)
+    var values: [(any DatabaseValueConvertible)?] = [router, first, tokens.count, knowsSquares ? sums.squaredLogSumExp : nil]
+    for blob in decisions + logitBlobs { values.append(blob) }
+    values += [Int64(checksum.page), Int64(checksum.decisions)]
+    return (StatementArguments(values), bytes)
   }
 }

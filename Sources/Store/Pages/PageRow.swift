@@ -1,12 +1,14 @@
 // A row of the page table back to a RoutingBatch. The file is not trusted: the length of every column is checked against the shape
-// that the router's row declares before a byte of it is read, and every id against the expert count.
+// that the router's row declares before a byte of it is read, every id against the expert count, and all bytes against the checksum.
 
+import Formats
 import Foundation
 import GRDB
 import Routing
 
 /// A router as the trace stores it: what is needed to read its pages.
 struct StoredRouter: Sendable, Equatable {
+  let run: Int64
   let row: Int64
   let id: RouterID
   let layout: PageLayout
@@ -23,25 +25,39 @@ struct PageSpan: Equatable {
 enum PageRow {
   static let insertSQL = """
     INSERT INTO page (router, first_token, token_count, squared_lse, absent, dropped, ids, weights,
-      entropy, selection_margin, top1_margin, top_k_mass, importance, logit_rows, logits)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      entropy, selection_margin, top1_margin, top_k_mass, importance, logit_rows, logits, checksum, decision_checksum)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     """
 
-  private static let columns = """
-    squared_lse, absent, dropped, ids, weights, entropy, selection_margin, top1_margin, top_k_mass, importance
-    """
+  /// Blobs without logits, in the order of the columns.
+  fileprivate static let decisionColumns = [
+    "absent", "dropped", "ids", "weights", "entropy", "selection_margin", "top1_margin", "top_k_mass", "importance",
+  ]
+  fileprivate static let logitColumns = ["logit_rows", "logits"]
+
+  private static let selectDecisions =
+    "SELECT squared_lse, \(decisionColumns.joined(separator: ", ")), checksum, decision_checksum FROM page WHERE id = ?"
+  private static let selectAll =
+    "SELECT squared_lse, \((decisionColumns + logitColumns).joined(separator: ", ")), checksum, decision_checksum FROM page WHERE id = ?"
 
   /// The decisions of one row, whole.
   ///
   /// - Throws: `StoreError.damaged`.
   static func batch(_ db: Database, _ span: PageSpan, of router: StoredRouter, withLogits: Bool, file: String) throws -> RoutingBatch {
-    let select = "SELECT \(columns)\(withLogits ? ", logit_rows, logits" : "") FROM page WHERE id = ?"
-    let statement = try db.cachedStatement(sql: select)
-    guard let row = try Row.fetchOne(statement, arguments: [span.row]) else {
-      throw StoreError.damaged(file: file, place: "page \(span.row) of router \(router.id)", problem: "it vanished")
-    }
+    let withLogits = withLogits && router.layout.logitBytes > 0
+    let statement = try db.cachedStatement(sql: withLogits ? selectAll : selectDecisions)
+    guard let row = try Row.fetchOne(statement, arguments: [span.row]) else { throw damaged(span, of: router, file: file, "it vanished") }
     let reader = PageReader(row: row, span: span, router: router, file: file)
-    return try reader.batch(withLogits: withLogits)
+    let batch = try reader.batch(withLogits: withLogits)
+    try reader.verify(withLogits: withLogits)
+    return batch
+  }
+
+  /// Damage of a page, by run, router and first token.
+  static func damaged(_ span: PageSpan, of router: StoredRouter, file: String, _ problem: String) -> StoreError {
+    .damaged(
+      file: file, place: "run \(router.run), router \(router.id), page of \(span.tokens.count) tokens at \(span.tokens.lowerBound)",
+      problem: problem)
   }
 }
 
@@ -51,8 +67,40 @@ private struct PageReader {
   let router: StoredRouter
   let file: String
 
-  func damaged(_ problem: String) -> StoreError {
-    .damaged(file: file, place: "page \(span.row) of router \(router.id)", problem: problem)
+  func damaged(_ problem: String) -> StoreError { PageRow.damaged(span, of: router, file: file, problem) }
+
+  /// Compares the bytes that were read with the checksum that was stored with them; pages of an older moetop have none.
+  func verify(withLogits: Bool) throws {
+    let expected: (page: Int64?, decisions: Int64?) = (try row.value("checksum"), try row.value("decision_checksum"))
+    if expected.page == nil && expected.decisions == nil { return }
+    var sum = CRC32()
+    func add(_ columns: [String]) throws { for name in columns { try row.withUnsafeData(named: name) { sum.add($0) } } }
+    try add(PageRow.decisionColumns)
+    if let stored = expected.decisions {
+      let squares: Double = try row.value("squared_lse") ?? .nan
+      try require(stored, PageChecksum.decisions(after: sum, tokens: span.tokens, squaredLogSumExp: squares))
+    }
+    // Without the logits' bytes the rest cannot be told.
+    guard let stored = expected.page, withLogits || router.layout.logitBytes == 0 else { return }
+    if withLogits { try add(PageRow.logitColumns) }
+    try require(stored, sum.value)
+  }
+
+  private func require(_ stored: Int64, _ found: UInt32) throws {
+    guard stored != Int64(found) else { return }
+    throw damaged("its checksum is \(found), expected \(stored): these are not the bytes that were recorded")
+  }
+
+  /// Floats of a column that is f32, or f16 with single pages of f32.
+  private func floats(_ name: String, count: Int, byteCount: Int) throws -> [Float]? {
+    try row.withUnsafeData(named: name) { data in
+      guard let data else { return nil }
+      let isWide = data.count == 4 * count
+      guard isWide || data.count == byteCount * count else {
+        throw damaged("column \(name) has \(data.count) bytes, expected \(byteCount * count)")
+      }
+      return data.withUnsafeBytes { PackedColumns.floats($0, as: isWide ? 4 : byteCount) }
+    }
   }
 
   /// Hands the bytes of column `name` to `body` when it is there and has the right length.
@@ -80,8 +128,7 @@ private struct PageReader {
       router: router.id, expertCount: layout.expertCount, topK: layout.topK, firstToken: span.tokens.lowerBound, count: count)
     batch.selectedExperts = ids
     let weights =
-      layout.weightBytes == 0
-      ? nil : try column("weights", bytes: slots * layout.weightBytes) { PackedColumns.floats($0, as: layout.weightBytes) }
+      layout.weightBytes == 0 ? nil : try floats("weights", count: slots, byteCount: layout.weightBytes)
     batch.routingWeights = weights ?? Array(repeating: .nan, count: slots)
     if let absent = try column("absent", bytes: (slots + 7) / 8, { PackedColumns.flags($0, count: slots) }) {
       for slot in 0..<slots where absent[slot] {
@@ -116,8 +163,7 @@ private struct PageReader {
     guard rows.isRising(within: count) else {
       throw damaged("column logit_rows is not rising within 0..<\(count)")
     }
-    guard let values = try column("logits", bytes: rows.count * layout.logitRowBytes, { PackedColumns.floats($0, as: layout.logitBytes) })
-    else { return nil }
+    guard let values = try floats("logits", count: rows.count * layout.expertCount, byteCount: layout.logitBytes) else { return nil }
     return RouterLogits(rows: rows, values: values)
   }
 }

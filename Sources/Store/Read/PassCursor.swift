@@ -95,9 +95,8 @@ public final class PassCursor {
     let first = try row.count(1)
     let count = try row.count(2)
     guard (1...max(router.pageTokens, 1)).contains(count) else {
-      let page: Int64 = try row.value(0)
       throw StoreError.damaged(
-        file: trace.file, place: "page \(page) of router \(router.id)", problem: "\(count) tokens at \(first)")
+        file: trace.file, place: "run \(router.run), router \(router.id)", problem: "a page of \(count) tokens at \(first)")
     }
     return PageSpan(row: try row.value(0), tokens: first..<first + count)
   }

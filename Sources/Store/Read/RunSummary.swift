@@ -72,49 +72,87 @@ public struct RunSummary: Sendable, Equatable, Identifiable {
 }
 
 extension RunSummary {
-  /// All runs of a trace, oldest first, or the one of an id.
+  /// All runs of a trace, oldest first, or the one of an id: four queries, however many there are.
   static func fetch(_ db: Database, id: Int64? = nil, file: String, isAlive: (ProcessIdentity, Double) -> Bool) throws -> [RunSummary] {
+    var routers = try Grouped(db, "SELECT run, stack, layer, spec FROM router", id, order: "run, id")
+    var checks = try Grouped(db, "SELECT run, name, outcome, detail FROM capture_check", id, order: "run, name")
+    var sequences = try Grouped(db, "SELECT run, count(*) FROM sequence", id, order: "run", grouping: "GROUP BY run")
+    var specs: [String: RouterSpec] = [:]
     let filter = id == nil ? "" : "WHERE id = ?"
-    let arguments: StatementArguments = id.map { [$0] } ?? []
-    return try Row.fetchAll(db, sql: "SELECT * FROM run \(filter) ORDER BY id", arguments: arguments).map { row in
+    let rows = try Row.fetchCursor(db, sql: "SELECT * FROM run \(filter) ORDER BY id", arguments: id.map { [$0] } ?? [])
+    var runs: [RunSummary] = []
+    while let row = try rows.next() {
       let run: Int64 = try row.value("id")
       var description = try decoded(RunDescription.self, row.value("description"), place: "description of run \(run)", file: file)
       description.name = try row.value("name")
       description.tags = try decoded([String].self, row.value("tags"), place: "tags of run \(run)", file: file)
-      description.routers = try routers(db, run: run, file: file)
-      let process = ProcessIdentity(id: Int32(truncatingIfNeeded: try row.value("process") as Int64), host: try row.value("host"))
-      let heartbeat: Double = try row.value("heartbeat")
-      let state: RunState
-      switch try row.value("state") as String {
-      case "running": state = isAlive(process, heartbeat) ? .running : .interrupted
-      case "completed": state = .completed
-      case "stopped": state = .stopped
-      case "failed": state = .failed(reason: try row.value("reason") ?? "")
-      case let other: throw StoreError.damaged(file: file, place: "run \(run)", problem: "unknown state \(other)")
+      description.routers = try routers.take(run) { try router($0, run: run, specs: &specs, file: file) }
+      let sequenceCount = try sequences.take(run) { try $0.count(1) }.first ?? 0
+      runs.append(
+        RunSummary(
+          id: run, description: description, state: try state(row, run: run, file: file, isAlive: isAlive),
+          tokenCount: try row.count("token_count"), sequenceCount: sequenceCount, storedBytes: try row.count("stored_bytes"),
+          endedAt: try row.value("ended_at"), heartbeat: try row.value("heartbeat"),
+          checks: try checks.take(run) {
+            CaptureCheck(name: try $0.value(1), outcome: .init(rawValue: try $0.value(2)) ?? .failed, detail: try $0.value(3))
+          }))
+    }
+    return runs
+  }
+
+  /// Rows of another table that belong to runs, read along with them in one go.
+  private struct Grouped {
+    private let rows: RowCursor
+    private var next: Row?
+
+    /// - Parameter sql: a SELECT whose first column is the run.
+    init(_ db: Database, _ sql: String, _ id: Int64?, order: String, grouping: String = "") throws {
+      rows = try Row.fetchCursor(
+        db, sql: "\(sql) \(id == nil ? "" : "WHERE run = ?") \(grouping) ORDER BY \(order)", arguments: id.map { [$0] } ?? [])
+      next = try rows.next()
+    }
+
+    /// The rows of `run`; runs are asked for in rising order.
+    mutating func take<Value>(_ run: Int64, _ body: (Row) throws -> Value) throws -> [Value] {
+      var values: [Value] = []
+      while let row = next {
+        let owner: Int64 = try row.value(0)
+        if owner > run { break }
+        if owner == run { values.append(try body(row)) }
+        next = try rows.next()
       }
-      let checks = try Row.fetchAll(db, sql: "SELECT * FROM capture_check WHERE run = ? ORDER BY name", arguments: [run]).map {
-        CaptureCheck(
-          name: try $0.value("name"), outcome: .init(rawValue: try $0.value("outcome")) ?? .failed, detail: try $0.value("detail"))
-      }
-      return RunSummary(
-        id: run, description: description, state: state, tokenCount: try row.count("token_count"),
-        sequenceCount: try Int.fetchOne(db, sql: "SELECT count(*) FROM sequence WHERE run = ?", arguments: [run]) ?? 0,
-        storedBytes: try row.count("stored_bytes"), endedAt: try row.value("ended_at"), heartbeat: heartbeat, checks: checks)
+      return values
     }
   }
 
-  private static func routers(_ db: Database, run: Int64, file: String) throws -> [RouterDescription] {
-    try Row.fetchAll(db, sql: "SELECT stack, layer, spec FROM router WHERE run = ? ORDER BY id", arguments: [run]).map { row in
-      guard let stack = RouterStack(rawValue: try row.value("stack")) else {
-        throw StoreError.damaged(file: file, place: "routers of run \(run)", problem: "unknown stack \(try row.value("stack") as String)")
-      }
-      let id = RouterID(stack: stack, layer: try row.count("layer"))
-      let spec = try decoded(RouterSpec.self, row.value("spec"), place: "router \(id) of run \(run)", file: file)
-      do { try spec.validate() } catch {
-        throw StoreError.damaged(file: file, place: "router \(id) of run \(run)", problem: "\(error)")
-      }
-      return RouterDescription(id: id, spec: spec)
+  private static func state(
+    _ row: Row, run: Int64, file: String, isAlive: (ProcessIdentity, Double) -> Bool
+  ) throws -> RunState {
+    switch try row.value("state") as String {
+    case "running":
+      let process = ProcessIdentity(id: Int32(truncatingIfNeeded: try row.value("process") as Int64), host: try row.value("host"))
+      return isAlive(process, try row.value("heartbeat")) ? .running : .interrupted
+    case "completed": return .completed
+    case "stopped": return .stopped
+    case "failed": return .failed(reason: try row.value("reason") ?? "")
+    case let other: throw StoreError.damaged(file: file, place: "run \(run)", problem: "unknown state \(other)")
     }
+  }
+
+  /// - Parameter specs: rules that were read before; most routers of a trace follow few of them.
+  private static func router(_ row: Row, run: Int64, specs: inout [String: RouterSpec], file: String) throws -> RouterDescription {
+    guard let stack = RouterStack(rawValue: try row.value(1)) else {
+      throw StoreError.damaged(file: file, place: "routers of run \(run)", problem: "unknown stack \(try row.value(1) as String)")
+    }
+    let id = RouterID(stack: stack, layer: try row.count(2))
+    let text: String = try row.value(3)
+    if let spec = specs[text] { return RouterDescription(id: id, spec: spec) }
+    let spec = try decoded(RouterSpec.self, text, place: "router \(id) of run \(run)", file: file)
+    do { try spec.validate() } catch {
+      throw StoreError.damaged(file: file, place: "router \(id) of run \(run)", problem: "\(error)")
+    }
+    specs[text] = spec
+    return RouterDescription(id: id, spec: spec)
   }
 
   static func decoded<Value: Decodable>(_ type: Value.Type, _ text: String, place: String, file: String) throws -> Value {

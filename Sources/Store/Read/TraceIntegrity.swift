@@ -1,6 +1,8 @@
-// Is a trace whole? SQLite's own check first, then ours: every page has the length its shape says, pages of a router do not overlap,
-// and counts agree with what is there.
+// Is a trace whole? SQLite's own check first, then ours: every page has the length its shape says and the checksum it was written with,
+// pages of a router do not overlap, every number lies where its meaning allows, and totals agree with what is there.
 
+import Formats
+import Foundation
 import GRDB
 import Routing
 
@@ -14,6 +16,11 @@ public struct IntegrityFinding: Sendable, Equatable, CustomStringConvertible {
 }
 
 extension TraceReader {
+  /// Pages of a run that were written by a moetop without checksums: of these only shape, ranges and totals can be checked.
+  public func pagesWithoutChecksum(run: Int64) throws -> Int {
+    try number("SELECT count(*) FROM page AS p JOIN router AS r ON r.id = p.router WHERE r.run = ? AND p.checksum IS NULL", run)
+  }
+
   /// Looks at every byte of the trace (of one run, when given) and returns what is wrong; empty when all is well.
   ///
   /// - Throws: `StoreError` only when the file cannot be read on; damage that still lets us read is a finding.
@@ -27,20 +34,19 @@ extension TraceReader {
         IntegrityFinding(run: nil, problem: "a row of \(try row.value(0) as String) belongs to no \(try row.value(2) as String)")
       }
     }
+    findings += try helperProblems().map { IntegrityFinding(run: nil, problem: $0) }
     let ids = try read { try Int64.fetchAll($0, sql: "SELECT id FROM run ORDER BY id") }
     for id in ids where only == nil || only == id {
       var problems: [String] = []
       try noting(&problems) { try checkCounts(of: id, &$0) }
       var routers: [StoredRouter] = []
       try noting(&problems) { _ in routers = try read { try RouterRows.fetch($0, run: id, file: file) } }
-      let keepsDecisions = try keepsDecisions(id)
-      if keepsDecisions { for router in routers { try noting(&problems) { try check(router, &$0) } } }
-      try noting(&problems) { _ in
-        let summary = try run(.id(id))
-        for branch in 0..<max(0, min(summary.description.denoising?.branchCount ?? 0, 2)) {
-          _ = try denoisingCounts(of: summary, branch: branch)
-        }
+      let specs = try specs(of: id, &problems)
+      if try keepsDecisions(id) {
+        try noting(&problems) { try checkTokens(of: id, &$0) }
+        for router in routers { try noting(&problems) { try check(router, spec: specs[router.id], &$0) } }
       }
+      try noting(&problems) { try checkDenoising(try run(.id(id)), &$0) }
       findings += problems.map { IntegrityFinding(run: id, problem: $0) }
     }
     return findings
@@ -75,7 +81,19 @@ extension TraceReader {
     _ = try sequences(run: run)
   }
 
-  private func check(_ router: StoredRouter, _ problems: inout [String]) throws {
+  /// The rules of the run's routers, where they can be read.
+  private func specs(of id: Int64, _ problems: inout [String]) throws -> [RouterID: RouterSpec] {
+    var specs: [RouterID: RouterSpec] = [:]
+    try noting(&problems) { _ in for router in try run(.id(id)).description.routers { specs[router.id] = router.spec } }
+    return specs
+  }
+
+  private func check(_ router: StoredRouter, spec: RouterSpec?, _ problems: inout [String]) throws {
+    guard let spec, spec.expertCount == router.layout.expertCount, spec.topK == router.layout.topK else {
+      problems.append("router \(router.id): its rule is not one of \(router.layout.topK) of \(router.layout.expertCount) experts")
+      return
+    }
+    var audit = PageAudit(router, spec: spec)
     let spans = try read { db in
       try Row.fetchAll(
         db, sql: "SELECT id, first_token, token_count FROM page WHERE router = ? ORDER BY first_token", arguments: [router.row])
@@ -90,11 +108,13 @@ extension TraceReader {
         break
       }
       let span = PageSpan(row: try row.value(0), tokens: first..<first + count)
-      _ = try read { try PageRow.batch($0, span, of: router, withLogits: true, file: file) }
+      audit.add(try read { try PageRow.batch($0, span, of: router, withLogits: true, file: file) })
       tokens += count
       end = first + count
     }
     let expected = try number("SELECT token_count FROM router WHERE id = ?", router.row)
     require("router \(router.id): tokens in pages", tokens, expected, &problems)
+    try read { try audit.compareTotals($0) }
+    problems += audit.problems
   }
 }

@@ -10,7 +10,7 @@ public enum SQLValue: Sendable, Equatable {
   case integer(Int64)
   case real(Double)
   case text(String)
-  case blob([UInt8])
+  case blob(Data)
 }
 
 /// The answer to a query, row by row.
@@ -37,7 +37,7 @@ public final class SQLRows {
         case .int64(let number): .integer(number)
         case .double(let number): .real(number)
         case .string(let text): .text(text)
-        case .blob(let data): .blob([UInt8](data))
+        case .blob(let data): .blob(data)
         }
       }
     } catch { throw TraceQuery.translated(error, sql: sql, file: file) }
@@ -124,7 +124,15 @@ public struct TraceQuery: Sendable {
   fileprivate static func translated(_ error: any Error, sql: String, file: String) -> any Error {
     guard let error = error as? DatabaseError else { return error }
     switch error.resultCode {
-    case .SQLITE_ERROR, .SQLITE_MISUSE, .SQLITE_RANGE, .SQLITE_MISMATCH:
+    case .SQLITE_MISUSE, .SQLITE_RANGE:
+      // Said by the library between us and SQLite, in terms of its own calls.
+      let asksForValues = error.message?.contains("argument") == true
+      return StoreError.badStatement(
+        sql: sql,
+        reason: asksForValues
+          ? "it has a place for a value (?, :name) and no value comes with it; write the value itself"
+          : "there is more than one statement; ask them one at a time")
+    case .SQLITE_ERROR, .SQLITE_MISMATCH:
       return StoreError.badStatement(sql: sql, reason: error.message ?? "it is not understood")
     case .SQLITE_READONLY, .SQLITE_AUTH: return StoreError.refusedStatement(sql: sql, reason: "this one writes")
     case .SQLITE_INTERRUPT: return CancellationError()

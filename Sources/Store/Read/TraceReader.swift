@@ -166,7 +166,7 @@ enum RouterRows {
         [0, 2, 4].contains(layout.weightBytes), [0, 2, 4].contains(layout.logitBytes)
       else { throw StoreError.damaged(file: file, place: "routers of run \(run)", problem: "shape or width out of range") }
       let id = RouterID(stack: stack, layer: try row.count("layer"))
-      return StoredRouter(row: try row.value("id"), id: id, layout: layout, pageTokens: try row.count("page_tokens"))
+      return StoredRouter(run: run, row: try row.value("id"), id: id, layout: layout, pageTokens: try row.count("page_tokens"))
     }
     return routers.sorted { $0.id < $1.id }
   }
@@ -183,12 +183,18 @@ enum TokenRows {
         """)
     let rows = try Row.fetchCursor(statement, arguments: [run, range.lowerBound, range.upperBound])
     while let row = try rows.next() {
-      let token = try row.count(0)
-      guard token == range.lowerBound + table.count, let phase = TokenPhase(rawValue: try row.value(4)) else {
-        throw StoreError.damaged(file: file, place: "tokens of run \(run)", problem: "row \(range.lowerBound + table.count) is missing")
+      let token = range.lowerBound + table.count
+      func damaged(_ problem: String) -> StoreError { .damaged(file: file, place: "run \(run), token \(token)", problem: problem) }
+      guard try row.count(0) == token else { throw damaged("its row is missing") }
+      func number(_ column: Int, _ name: String) throws -> Int32 {
+        guard let number = Int32(exactly: try row.value(column) as Int64) else { throw damaged("\(name) is \(try row.value(column) as Int64)") }
+        return number
       }
+      let phaseNumber = try number(4, "its phase")
+      guard let phase = UInt8(exactly: phaseNumber).flatMap(TokenPhase.init) else { throw damaged("its phase is \(phaseNumber)") }
       table.append(
-        sequence: Int(try row.value(1) as Int32), position: Int(try row.value(2) as Int32), tokenID: try row.value(3), phase: phase,
+        sequence: Int(try number(1, "its sequence")), position: Int(try number(2, "its position")), tokenID: try number(3, "its id"),
+        phase: phase,
         surprisal: Float((try row.value(5) as Double?) ?? .nan), nextTokenEntropy: Float((try row.value(6) as Double?) ?? .nan))
     }
     return table

@@ -19,12 +19,17 @@ enum TraceMigrations {
       try db.execute(sql: "PRAGMA application_id = \(applicationID)")
       try db.execute(literal: "INSERT INTO decoder VALUES (\(Data((0...255).map { UInt8($0) })))")
       for exponent in 0...255 {
-        let scale = exponent == 255 ? Double.infinity : scalbn(1.0, max(exponent, 1) - 150)
-        try db.execute(literal: "INSERT INTO float_scale VALUES (\(exponent), \(exponent == 0 ? 0 : 1 << 23), \(scale))")
+        try db.execute(literal: "INSERT INTO float_scale VALUES (\(exponent), \(exponent == 0 ? 0 : 1 << 23), \(floatScale(exponent)))")
       }
     }
     migrator.registerMigration("trace-2") { db in try db.execute(sql: tables2) }
+    migrator.registerMigration("trace-3") { db in try db.execute(sql: columns3) }
     return migrator
+  }
+
+  /// What the mantissa of an f32 with this exponent counts, 2^(exponent - 150); infinite where the number is.
+  static func floatScale(_ exponent: Int) -> Double {
+    exponent == 255 ? .infinity : scalbn(1.0, min(max(exponent, 1), 255) - 150)
   }
 
   // Why packed pages over a rowid table, with a page size of 4 KiB:
@@ -186,5 +191,18 @@ enum TraceMigrations {
       weights BLOB NOT NULL,
       PRIMARY KEY (router, branch, sample)
     ) WITHOUT ROWID;
+    """
+
+  // CRC-32 of what was written, NULL where an older moetop wrote it:
+  // - of a page: its blobs in the order of the columns, `absent` to `logits`, one after the other, NULL as nothing;
+  // - of its decisions: the same blobs up to `importance`, then first_token and token_count (i64) and squared_lse (f64, NaN for NULL), all
+  //   little-endian: what is read when nobody asks for logits;
+  // - of the tokens of a run, in their order: sequence, position, token_id (i32), phase (u8), surprisal, next_token_entropy (f32, NaN for
+  //   NULL), little-endian without gaps.
+  // They stand last, where a column can be added to a table that is full; SQLite finds its way past the logits by its page map.
+  private static let columns3 = """
+    ALTER TABLE page ADD COLUMN checksum INTEGER;
+    ALTER TABLE page ADD COLUMN decision_checksum INTEGER;
+    ALTER TABLE run ADD COLUMN token_checksum INTEGER;
     """
 }

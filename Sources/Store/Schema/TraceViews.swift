@@ -114,8 +114,8 @@ extension TraceSchema {
           CASE r.id_bytes WHEN 1 THEN \(SQLDecoding.unsigned("p.ids", offset: slot, byteCount: 1))
             WHEN 2 THEN \(SQLDecoding.unsigned("p.ids", offset: "(\(slot)) * 2", byteCount: 2))
             ELSE \(SQLDecoding.unsigned("p.ids", offset: "(\(slot)) * 4", byteCount: 4)) END,
-          CASE r.weight_bytes WHEN 4 THEN \(SQLDecoding.float32("p.weights", offset: "(\(slot)) * 4"))
-            WHEN 2 THEN \(SQLDecoding.float16("p.weights", offset: "(\(slot)) * 2")) END,
+          CASE length(p.weights) WHEN p.token_count * r.top_k * 4 THEN \(SQLDecoding.float32("p.weights", offset: "(\(slot)) * 4"))
+            WHEN p.token_count * r.top_k * 2 THEN \(SQLDecoding.float16("p.weights", offset: "(\(slot)) * 2")) END,
           CASE WHEN p.dropped IS NULL THEN 0 ELSE \(SQLDecoding.bit("p.dropped", slot)) END
         \(decisions)
         CROSS JOIN number AS n ON n.number < r.top_k

@@ -2,14 +2,15 @@
 // confines it to one queue and decides when to commit. Memory changes only after a commit has succeeded, so a failed one can be
 // repeated.
 
+import Formats
 import Foundation
 import GRDB
 import Routing
 
 final class RunRecorder {
-  let file: String
+  private(set) var file: String
   let run: Int64
-  private let database: DatabaseQueue
+  private var database: DatabaseQueue
   private var description: RunDescription
   private var isRevised = false
   private let pieces: (Int32) -> [UInt8]?
@@ -29,6 +30,8 @@ final class RunRecorder {
   private var tokensInPage = 0
   private var fresh = TokenTable()
   private var storedBytes = 0
+  /// Of the tokens on disk.
+  private var tokenChecksum = CRC32()
   /// Counts of a denoising run.
   private var denoising: DenoisingRecord?
   /// Whether decisions and tokens are stored, not counts only.
@@ -75,6 +78,12 @@ final class RunRecorder {
     self.routers = routers
     dirtySequences = Set(sequences.indices)
     try commit(now: now)
+  }
+
+  /// Goes on in a copy of the trace, which has all that was committed.
+  func move(to copy: DatabaseQueue, file: String) {
+    database = copy
+    self.file = file
   }
 
   /// Sequences that will come, in the order of their numbers; may be called while the run goes on.
@@ -173,6 +182,8 @@ final class RunRecorder {
     var bytes = storedBytes
     var samples: [Set<Int>]?
     let rows = routers.mapValues(\.row)
+    var checksum = tokenChecksum
+    checksum.add(fresh)
     try StoreError.translating(file) {
       try database.write { db in
         if isRevised {
@@ -192,16 +203,20 @@ final class RunRecorder {
             .execute(arguments: [run, check.name, check.outcome.rawValue, check.detail])
         }
         try db.cachedStatement(
-          sql: "UPDATE run SET token_count = ?, stored_bytes = ?, heartbeat = ?, state = ?, reason = ?, ended_at = ? WHERE id = ?"
+          sql: """
+            UPDATE run SET token_count = ?, token_checksum = ?, stored_bytes = ?, heartbeat = ?, state = ?, reason = ?, ended_at = ?
+            WHERE id = ?
+            """
         ).execute(arguments: [
-          tokenCount, bytes + (denoising?.byteCount ?? 0), now, outcome?.state ?? "running", outcome?.reason, outcome == nil ? nil : now,
-          run,
+          tokenCount, keepsDecisions ? Int64(checksum.value) : nil, bytes + (denoising?.byteCount ?? 0), now,
+          outcome?.state ?? "running", outcome?.reason, outcome == nil ? nil : now, run,
         ])
       }
     }
     for (id, writes) in written { routers[id]?.committed(writes) }
     if let samples { denoising?.committed(samples) }
     storedBytes = bytes
+    tokenChecksum = checksum
     uncommittedTokens = 0
     isRevised = false
     fresh = TokenTable(firstToken: tokenCount)

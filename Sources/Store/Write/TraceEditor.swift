@@ -13,7 +13,11 @@ public final class TraceEditor {
     database = try TraceFile.openForWriting(file, busyTimeout: busyTimeout, mustExist: true)
   }
 
+  deinit { try? close() }
+
+  /// - Throws: `StoreError.badName` for a name that would select something else.
   public func rename(_ run: RunSelector, to name: String) throws {
+    try RunName.check(name)
     try update(run) { db, id in
       try db.execute(sql: "UPDATE run SET name = ? WHERE id = ?", arguments: [name, id])
     }

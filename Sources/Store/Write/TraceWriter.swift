@@ -1,6 +1,7 @@
 // The sink that keeps a run. The engine hands over a pass and goes on; packing, auditing and committing happen on a queue of their own.
 // Bounded: an engine faster than the disk waits. Durable: what was received is on disk within a second or 4,096 tokens, also when the
-// stream pauses, and a process that dies leaves a trace that is whole up to its last commit.
+// stream pauses, and a process that dies leaves a trace that is whole up to its last commit. A file that is removed or replaced meanwhile
+// takes nothing with it: the run goes on in a copy, and `relocation` says so.
 
 import Dispatch
 import Foundation
@@ -33,7 +34,6 @@ public final class TraceWriter: RoutingSink, Sendable {
     public init() {}
   }
 
-  public let file: String
   /// Id of the run in its trace.
   public let run: Int64
   /// What `RunDescription.recording` asks of the engine.
@@ -50,7 +50,7 @@ public final class TraceWriter: RoutingSink, Sendable {
     file: String, description: RunDescription, sequences: [SequenceDescription] = [],
     pieces: @escaping @Sendable (Int32) -> [UInt8]? = { _ in nil }, options: Options = Options()
   ) throws {
-    self.file = file
+    if !description.name.isEmpty { try RunName.check(description.name) }
     let recording = description.recording
     demand = RoutingDemand(statistics: true, logitsEvery: recording.content == .full ? recording.logitsEvery : nil)
     if options.createsDirectory { try TraceFile.createDirectory(of: file) }
@@ -67,6 +67,17 @@ public final class TraceWriter: RoutingSink, Sendable {
   }
 
   deinit { worker.abandon() }
+
+  /// The trace that is written: the one asked for, or a copy of it when that was removed or replaced.
+  public var file: String { worker.file }
+
+  /// `StoreError.moved` when the run is in another file than it was begun in.
+  public var relocation: StoreError? { worker.relocation }
+
+  /// Opens what was written.
+  ///
+  /// - Throws: `StoreError.moved` when another file is at the path by now.
+  public func reader() throws -> TraceReader { try worker.reader() }
 
   /// Tokens on disk so far.
   public var committedTokens: Int { worker.committedTokens }

@@ -5,12 +5,14 @@ import Foundation
 import GRDB
 import Routing
 
-/// `@unchecked Sendable`: `recorder`, `timer`, `uncommittedSince` and `lastWrite` are touched on `queue` only; the inbox and the
-/// counters below it only while `condition` is locked.
+/// `@unchecked Sendable`: `recorder`, `database`, `identity`, `timer`, `uncommittedSince` and `lastWrite` are touched on `queue` only; the
+/// inbox and what stands below it only while `condition` is locked.
 final class WriterWorker: @unchecked Sendable {
   private let queue = DispatchQueue(label: "moetop.trace.writer", qos: .utility)
   private let recorder: RunRecorder
-  private let database: DatabaseQueue
+  private var database: DatabaseQueue
+  /// The file that is written; nil when the system did not tell.
+  private var identity: FileIdentity?
   private let options: TraceWriter.Options
   private var timer: (any DispatchSourceTimer)?
   private var uncommittedSince: DispatchTime?
@@ -27,11 +29,15 @@ final class WriterWorker: @unchecked Sendable {
   private var someoneWaits = false
   private var failure: (any Error)?
   private var isClosed = false
+  private var path: String
+  private var moved: StoreError?
 
   init(recorder: RunRecorder, database: DatabaseQueue, options: TraceWriter.Options) {
     self.recorder = recorder
     self.database = database
     self.options = options
+    path = recorder.file
+    identity = FileIdentity(path)
   }
 
   func start() {
@@ -44,6 +50,26 @@ final class WriterWorker: @unchecked Sendable {
   }
 
   var committedTokens: Int { locked { committed } }
+
+  /// Where the run is written now.
+  var file: String { locked { path } }
+
+  /// That the run is in another file than it was begun in, when it is.
+  var relocation: StoreError? { locked { moved } }
+
+  /// Opens what was written.
+  ///
+  /// - Throws: `StoreError.moved` when the path leads elsewhere, or to a trace that does not have all of the run.
+  func reader() throws -> TraceReader {
+    let (path, hasLeft) = queue.sync { (recorder.file, identity?.hasLeft(recorder.file) ?? false) }
+    let moved = StoreError.moved(file: path, run: recorder.run, rescued: nil)
+    if hasLeft { throw moved }
+    let trace = try TraceReader(file: path)
+    do {
+      if try trace.run(.id(recorder.run)).tokenCount == committedTokens { return trace }
+    } catch StoreError.noSuchRun {}
+    throw moved
+  }
 
   private func locked<Result>(_ body: () throws -> Result) rethrows -> Result {
     condition.lock()
@@ -154,14 +180,37 @@ final class WriterWorker: @unchecked Sendable {
     if let since = uncommittedSince, seconds(since, now) >= options.commitInterval / 2 {
       commit()
     } else if seconds(lastWrite, now) >= 10 * options.commitInterval {
-      do { try recorder.beat(now: options.clock()) } catch { fail(error) }
+      do {
+        try followFile()
+        try recorder.beat(now: options.clock())
+      } catch { fail(error) }
       lastWrite = now
+    }
+  }
+
+  /// Goes on in a copy when the path leads elsewhere by now.
+  private func followFile() throws {
+    guard let identity, identity.hasLeft(recorder.file) else { return }
+    let lost = recorder.file
+    self.identity = nil
+    let copy = TraceRescue.save(database, of: lost)
+    try? database.close()
+    guard let copy else { throw StoreError.moved(file: lost, run: recorder.run, rescued: nil) }
+    database = try TraceFile.openForWriting(copy, busyTimeout: options.busyTimeout)
+    recorder.move(to: database, file: copy)
+    self.identity = FileIdentity(copy)
+    locked {
+      moved = .moved(file: lost, run: recorder.run, rescued: copy)
+      path = copy
     }
   }
 
   private func commit() {
     if uncommittedSince == nil || locked({ failure != nil }) { return }
-    do { try recorder.commit(now: options.clock()) } catch { return fail(error) }
+    do {
+      try followFile()
+      try recorder.commit(now: options.clock())
+    } catch { return fail(error) }
     lastWrite = .now()
     uncommittedSince = nil
     let bytes = uncommittedBytes
@@ -188,6 +237,7 @@ final class WriterWorker: @unchecked Sendable {
     timer = nil
     let failure = locked { self.failure }
     do {
+      try followFile()
       // After a failure the recorder still holds what it could not write; the cause may be gone by now.
       try recorder.commit(now: options.clock(), outcome: failure.map { .failed(reason: "\($0)") } ?? outcome)
       locked { committed = recorder.tokenCount }

@@ -2,6 +2,7 @@
 // Answers come back as actions. With a terminal the background is other threads; in a script it is "now", with the same code.
 
 import Analysis
+import Formats
 import Foundation
 import Model
 import Routing
@@ -84,7 +85,7 @@ final class EffectRunner {
       edit { try TraceEditor(file: file).delete(.id(run)) }
     case .write(let text, let path):
       background { [post] in
-        switch Self.attempt({ try Data(text.utf8).write(to: URL(fileURLWithPath: path)) }) {
+        switch Self.attempt({ try OutputFile.write(text, to: path) }) {
         case .success: post(.said("saved \(path), \(Show.bytes(text.utf8.count))", .good))
         case .failure(let failure): post(.said(failure.message, .error))
         }

@@ -1,0 +1,21 @@
+// Are these the bytes that were written? CRC-32 as zlib, gzip and PNG compute it, by zlib itself, so that any language's standard
+// library can write and check the same numbers. It finds accidents and careless edits; it is no seal against someone who recomputes it.
+
+import CZlib
+
+/// An incremental CRC-32 (polynomial 0x04C11DB7, reflected; the CRC of no bytes is 0).
+///
+/// - Source: RFC 1952, section 8. `CRC32` over "123456789" is 0xCBF43926.
+public struct CRC32: Sendable, Equatable {
+  public private(set) var value: UInt32 = 0
+
+  public init() {}
+
+  public mutating func add(_ bytes: UnsafeRawBufferPointer) {
+    // zlib takes a missing buffer as the wish to begin anew.
+    guard let start = bytes.baseAddress, !bytes.isEmpty else { return }
+    value = UInt32(truncatingIfNeeded: crc32_z(uLong(value), start.assumingMemoryBound(to: UInt8.self), bytes.count))
+  }
+
+  public mutating func add(_ bytes: [UInt8]) { bytes.withUnsafeBytes { add($0) } }
+}
