@@ -40,9 +40,9 @@ struct Run: ParsableCommand {
       StandardError.write(warning)
     }
     let tokenizer = TokenizerSlot(model)
-    let sequences = try input.sequences(tokenizer: { try tokenizer.open() }, template: { try model.openChatTemplate() })
+    let (sequences, remarks) = try input.sequences(tokenizer: { try tokenizer.open() }, template: { try model.openChatTemplate() })
     for sequence in sequences { try model.check(sequence) }
-    if !quiet { for note in model.assumptions + tokenizer.notes { StandardError.write("note: \(note)\n") } }
+    if !quiet { for note in remarks + model.assumptions + tokenizer.notes { StandardError.write("note: \(note)\n") } }
     let generates = input.prompt != nil || generation.generate
     let sampling = try generation.settings()
     let forward = ForwardPass(model, threads: engine.threads)
