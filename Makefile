@@ -6,6 +6,9 @@ SAMPLE := samples/olmoe-tiny
 RELEASE := .build/release/moetop
 SANITIZED := .build/sanitized
 
+# What --version says it was built from; read by Package.swift, so it reaches every build below and no source file.
+export MOETOP_COMMIT ?= $(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null)
+
 .PHONY: run build test fuzz lint format deps pictures install clean
 
 run: build

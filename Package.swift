@@ -17,6 +17,11 @@ func tests(of name: String, _ dependencies: [Target.Dependency]) -> Target {
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
+/// The commit that is built, told by whoever builds (`make` does); anything that is not such a name is not taken over.
+let commit = Context.environment["MOETOP_COMMIT"].flatMap { name in
+  !name.isEmpty && name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == ".") } ? name : nil
+}
+
 let package = Package(
   name: "moetop",
   platforms: [.macOS(.v15)],
@@ -33,6 +38,7 @@ let package = Package(
   targets: [
     .target(name: "CKernels", cSettings: strictC),
     .target(name: "CExitGuard", cSettings: strictC),
+    .target(name: "CBuild", cSettings: strictC + (commit.map { [.define("MOETOP_COMMIT", to: $0)] } ?? [])),
     .systemLibrary(
       name: "CNcurses", providers: [.apt(["libncurses-dev"]), .brew(["ncurses"])]),
     .systemLibrary(
@@ -49,7 +55,7 @@ let package = Package(
     room("Store", ["Routing", "Formats", grdb]),
     room("Terminal", ["CNcurses", "CExitGuard"]),
     .executableTarget(
-      name: "App", dependencies: ["Model", "Analysis", "Store", "Terminal", "Routing", "Formats", "CPng", argumentParser],
+      name: "App", dependencies: ["Model", "Analysis", "Store", "Terminal", "Routing", "Formats", "CBuild", "CPng", argumentParser],
       swiftSettings: strictSwift),
 
     .target(name: "Support", path: "Tests/Support", swiftSettings: strictSwift),

@@ -24,7 +24,7 @@ public enum AnalysisError: Error, Hashable, Sendable, CustomStringConvertible {
     case .badLayers(let found): "layers '\(found)': expected numbers and rising ranges, e.g. 0-3,7"
     case .badGrouping(let found, let expected): "--by \(found): expected \(expected)"
     case .unknownMetric(let found, let nearest):
-      "there is no metric '\(found)'" + (nearest.map { "; the nearest is '\($0)'" } ?? "") + " (moetop docs metrics lists all)"
+      "there is no metric '\(found)'" + (nearest.map { "; the nearest is '\($0)'" } ?? "") + " (all of them: moetop docs metrics)"
     case .cannotGroup(let metric, let by, let instead): "\(metric) cannot be shown by \(by); try \(instead)"
     case .metricNotReported(let metric): "the report does not hold '\(metric)'"
     case .notDenoising(let asked): "\(asked): this is not a denoising run (it has no steps, branches or patches)"

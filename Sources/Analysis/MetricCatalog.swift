@@ -188,7 +188,7 @@ public enum MetricCatalog {
 }
 
 /// Insertions, deletions and substitutions that turn one word into the other.
-private func editDistance(_ a: String, _ b: String) -> Int {
+public func editDistance(_ a: String, _ b: String) -> Int {
   let target = Array(b)
   var row = Array(0...target.count)
   for (i, letter) in a.enumerated() {

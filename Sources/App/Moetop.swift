@@ -22,7 +22,8 @@ struct Moetop: AsyncParsableCommand {
     // A closed pipe shows as a failed write, which ends the process quietly.
     ClosedPipes.ignoreSignal()
     do {
-      var command = try parseAsRoot()
+      try Arguments.checkEncoding()
+      var command = try parsed()
       if var command = command as? any AsyncParsableCommand {
         try await command.run()
       } else {
@@ -30,6 +31,13 @@ struct Moetop: AsyncParsableCommand {
       }
     } catch {
       Failure.exit(error, of: self)
+    }
+  }
+
+  private static func parsed() throws -> any ParsableCommand {
+    do { return try parseAsRoot() } catch {
+      if !exitCode(for: error).isSuccess, let failure = Arguments.unknownCommand(Array(CommandLine.arguments.dropFirst())) { throw failure }
+      throw error
     }
   }
 }

@@ -69,3 +69,5 @@ int moetop_png_write(const uint8_t *rgb, uint32_t width, uint32_t height, const 
     png_destroy_write_struct(&png, &info);
     return 1;
 }
+
+const char *moetop_png_version(void) { return png_get_libpng_ver(NULL); }

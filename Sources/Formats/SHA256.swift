@@ -115,3 +115,15 @@ private final class HashState: @unchecked Sendable {
     }
   #endif
 }
+
+/// Which library computes hashes here.
+public enum HashLibrary {
+  /// Its own words, `OpenSSL 3.0.15 3 Sep 2024`.
+  public static var version: String {
+    #if canImport(CommonCrypto)
+      "CommonCrypto"
+    #else
+      String(cString: OpenSSL_version(OPENSSL_VERSION))
+    #endif
+  }
+}

@@ -82,7 +82,7 @@ extension StoreError: CustomStringConvertible {
   public var description: String {
     switch self {
     case .missingFile(let file): "\(file): no such trace"
-    case .notATrace(let file, let found): "\(file): expected a moetop trace, found \(found)"
+    case .notATrace(let file, let found): "\(file): expected a trace, found \(found)"
     case .damaged(let file, let place, let problem): "\(file): damaged: \(place): \(problem)"
     case .newerSchema(let file, let found, let known):
       "\(file): written by a newer moetop: schema \(found.joined(separator: ", ")), expected at most \(known)"
@@ -114,21 +114,20 @@ extension StoreError: CustomStringConvertible {
   /// What to try, in one line; nil when there is nothing but the message itself.
   public var advice: String? {
     switch self {
-    case .missingFile: "moetop runs lists the traces in the default file; moetop run MODEL --trace FILE makes one"
-    case .notATrace: "foreign routing data is read by moetop import"
-    case .damaged(let file, "schema", _): "take the trace from a copy; sqlite3 \(file) .dump shows what is left of this one"
-    case .damaged(let file, _, _): "moetop runs check \(file) says which runs are whole"
+    case .missingFile, .notATrace: "what was recorded: moetop runs        to record a run: moetop run MODEL --trace FILE -p TEXT"
+    case .damaged(let file, "schema", _): "take the trace from a copy; what is left of this one: sqlite3 \(file) .dump"
+    case .damaged(let file, _, _): "which runs are whole: moetop runs check \(file)"
     case .newerSchema: "update moetop"
     case .olderSchema: "copy the file to a place where it can be written, and open the copy"
-    case .locked: "try again when the other run has ended, or write to another file with --trace FILE"
-    case .cannotCreate: "choose another place with --trace FILE"
-    case .inputOutput: "what was committed before is whole; moetop runs check tells"
-    case .diskFull: "free some space, or choose another place with --trace FILE; what was committed is whole"
-    case .permission: "choose another place with --trace FILE or --data-dir DIR"
+    case .locked: "again when the other run has ended, or record into another file: moetop run MODEL --trace FILE"
+    case .cannotCreate: "another place"
+    case .inputOutput(let file, _): "what was committed before is whole: moetop runs check \(file)"
+    case .diskFull: "free some space, or choose another place; what was committed is whole"
+    case .permission: "another place, or a copy where it can be written"
     case .noSuchRun(let file, _, _): "moetop runs list \(file)"
     case .badSelector: "write FILE.db, FILE.db#12, 12, a run's name, or latest"
     case .refusedStatement: "begin with SELECT, WITH, VALUES or EXPLAIN"
-    case .badStatement: "moetop schema prints the views and their columns"
+    case .badStatement: "the views and their columns: moetop schema"
     case .impossibleRecording: "record ids, weights or full"
     case .unreachable: "ls -l shows what is there"
     case .unfoldedLog(let file, _): "copy \(file) and \(file)-wal side by side to a place that can be written, and open the copy"

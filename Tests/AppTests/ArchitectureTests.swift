@@ -12,7 +12,7 @@ struct ArchitectureTests {
     "Analysis": ["Routing"],
     "Store": ["Routing", "Formats", "GRDB"],
     "Terminal": ["CNcurses", "CExitGuard"],
-    "App": ["Model", "Analysis", "Store", "Terminal", "Routing", "Formats", "CPng", "ArgumentParser"],
+    "App": ["Model", "Analysis", "Store", "Terminal", "Routing", "Formats", "CBuild", "CPng", "ArgumentParser"],
   ]
 
   /// Modules of the system, free for all.

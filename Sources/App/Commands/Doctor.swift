@@ -34,14 +34,13 @@ struct Doctor: ParsableCommand {
     let simd = Engine.simdLevel
     let info = ProcessInfo.processInfo
     return [
-      Finding(subject: "moetop", verdict: .ok, text: Version.number),
+      Finding(subject: "moetop", verdict: .ok, text: "\(Version.number), \(Version.commitText)"),
       Finding(
         subject: "kernels", verdict: simd == "scalar" ? .note : .ok,
         text: simd == "scalar" ? "scalar: this processor has no vector form here, expect a tenth of the speed" : simd),
       Finding(subject: "cores", verdict: .ok, text: "\(info.activeProcessorCount)"),
       Finding(subject: "memory", verdict: .ok, text: Show.bytes(Int(clamping: info.physicalMemory))),
-      Finding(subject: "sqlite", verdict: .ok, text: TraceLibrary.version),
-    ]
+    ] + Version.libraries.map { Finding(subject: $0.name, verdict: .ok, text: $0.version) }
   }
 
   private func terminal() -> [Finding] {
@@ -52,10 +51,10 @@ struct Doctor: ParsableCommand {
     return [
       Finding(
         subject: "terminal", verdict: StandardOutput.isTerminal ? .ok : .note,
-        text: StandardOutput.isTerminal ? "yes" : "standard output is not one; moetop ui needs it"),
+        text: StandardOutput.isTerminal ? "yes" : "standard output is not one; the screens need one"),
       Finding(
         subject: "TERM", verdict: term.isEmpty || term == "dumb" ? .note : .ok,
-        text: term.isEmpty ? "not set; moetop ui cannot run" : term),
+        text: term.isEmpty ? "not set; the screens need it" : term),
       Finding(
         subject: "characters", verdict: isUnicode ? .ok : .note,
         text: isUnicode ? locale : "no UTF-8 locale (\(locale.isEmpty ? "LANG is not set" : locale)); screens use ASCII"),
@@ -80,7 +79,7 @@ struct Doctor: ParsableCommand {
       findings.append(
         Finding(
           subject: "traces", verdict: writable ? .ok : .missing,
-          text: writable ? "\(trace) will be made by the first run" : "\(parent) cannot be written; use --data-dir or --trace"))
+          text: writable ? "\(trace) will be made by the first run" : "\(parent) cannot be written; choose another with --data-dir or MOETOP_DATA_DIR"))
     }
     return findings
   }

@@ -10,8 +10,8 @@ struct Models: ParsableCommand {
       moetop models
       moetop models ~/checkpoints --json
 
-      Without folders: the Hugging Face cache, Ollama, LM Studio, llama.cpp's cache and the folders in MOETOP_MODELS (colons between
-      them). Only headers are read, and nothing is downloaded.
+      Without folders: the samples that come with the program, the Hugging Face cache, Ollama, LM Studio, llama.cpp's cache and the
+      folders in MOETOP_MODELS (colons between them). Only headers are read, and nothing is downloaded.
       """)
 
   @Argument(help: ArgumentHelp("Folders to look through instead of the usual places.", valueName: "folder")) var folders: [String] = []
@@ -23,9 +23,9 @@ struct Models: ParsableCommand {
     if json { return StandardOutput.write(listing.json) }
     if listing.rows.isEmpty {
       let looked = folders.isEmpty ? places.places : folders
-      StandardOutput.write("no models in\n" + looked.map { "  \($0)\n" }.joined())
+      StandardOutput.say("no models in\n" + looked.map { "  \(Show.line($0))\n" }.joined())
     } else {
-      StandardOutput.write(listing.text)
+      StandardOutput.say(listing.text)
     }
   }
 }
@@ -44,14 +44,14 @@ extension ModelListing {
         summary?.stored?.lowercased() ?? "–", row.obstacle == nil ? "yes" : "no", row.found.path,
       ])
     }
-    let lines = table.text.split(separator: "\n")
-    var text = lines.first.map { "\($0)\n" } ?? ""
+    let lines = table.lines
+    var text = lines[0] + "\n"
     for (line, row) in zip(lines.dropFirst(), rows) {
-      text += "\(line)\n"
-      if let obstacle = row.obstacle { text += "  \(obstacle)\n" }
+      text += line + "\n"
+      if let obstacle = row.obstacle { text += "  \(Show.message(obstacle))\n" }
     }
     let running = rows.count { $0.obstacle == nil }
-    return text + "\(rows.count) found, \(running) can be opened; from headers alone: moetop inspect PATH checks every tensor\n"
+    return text + "\(rows.count) found, \(running) can be opened; from headers alone; with every tensor checked: moetop inspect PATH\n"
   }
 
   var json: String {

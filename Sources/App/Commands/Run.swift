@@ -40,11 +40,11 @@ struct Run: ParsableCommand {
       StandardError.write(warning)
     }
     let tokenizer = TokenizerSlot(model)
-    let sequences = try input.sequences(tokenizer: { try tokenizer.open() }, template: { try model.openChatTemplate() })
+    let (sequences, remarks) = try input.sequences(tokenizer: { try tokenizer.open() }, template: { try model.openChatTemplate() })
     for sequence in sequences { try model.check(sequence) }
     if !quiet {
       for warning in model.warnings { StandardError.write("warning: \(warning)\n") }
-      for note in model.assumptions + tokenizer.notes { StandardError.write("note: \(note)\n") }
+      for note in remarks + model.assumptions + tokenizer.notes { StandardError.write("note: \(note)\n") }
     }
     let generates = input.prompt != nil || generation.generate
     let sampling = try generation.settings()

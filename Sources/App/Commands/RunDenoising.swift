@@ -196,7 +196,7 @@ struct DenoisingResult {
   var text: String {
     var lines: [String] = []
     let policy = model.routers.first.map { "\(model.layerCount) layers, \($0.spec.summary)" } ?? "\(model.layerCount) layers, no router"
-    lines.append("model    \(model.name)  \(policy)")
+    lines.append("model    \(Show.line(model.name))  \(policy)")
     let branches = request.guidance == nil ? "no guidance" : "2 branches"
     lines.append(
       "made     \(samples) of \(request.classes.count) samples, \(request.steps) steps of \(request.rule.name), \(branches)  "
@@ -204,7 +204,7 @@ struct DenoisingResult {
     if let brokenOutputs { lines.append("broken   \(brokenOutputs)") }
     if let output {
       let isLikeness = output.hasSuffix(".png") && !model.worksOnPixels
-      lines.append("images   \(output)" + (isLikeness ? "  (a linear likeness of the latents, not decoded)" : ""))
+      lines.append("images   \(Show.line(output))" + (isLikeness ? "  (a linear likeness of the latents, not decoded)" : ""))
     }
     if let trace { lines += trace.lines }
     return lines.joined(separator: "\n") + "\n"

@@ -7,9 +7,9 @@ import Routing
 struct RunInputOptions: ParsableArguments {
   @Option(name: [.customShort("p"), .long], help: ArgumentHelp("A prompt, continued by generation.", valueName: "text")) var prompt: String?
   @Option(
-    name: [.customShort("f"), .long], help: ArgumentHelp("Text, or JSON lines with \"text\" and labels; read as it is.", valueName: "file"))
+    name: [.customShort("f"), .long], help: ArgumentHelp("Text, or JSON lines with \"text\" and labels; read as it is. - is standard input.", valueName: "file"))
   var file: String?
-  @Option(help: ArgumentHelp("Token ids as JSON; used verbatim.", valueName: "file")) var tokens: String?
+  @Option(help: ArgumentHelp("Token ids as JSON; used verbatim. - is standard input.", valueName: "file")) var tokens: String?
   @Option(name: .customLong("domain"), help: ArgumentHelp("A text file with the label domain=NAME; repeatable.", valueName: "name=file"))
   var domains: [String] = []
   @Option(help: ArgumentHelp("Take at most this many tokens of each text.", valueName: "n")) var length: Int?
@@ -28,33 +28,56 @@ struct RunInputOptions: ParsableArguments {
   var isEmpty: Bool { prompt == nil && file == nil && tokens == nil && domains.isEmpty }
 
   /// How the user named the input.
-  var source: String { prompt.map { _ in "prompt" } ?? file ?? tokens ?? domains.joined(separator: " ") }
+  var source: String {
+    prompt.map { _ in "prompt" } ?? (file ?? tokens).map { TextInput.name(of: $0) } ?? domains.joined(separator: " ")
+  }
 
+  /// What there is to read, and what is to be said about it.
+  ///
   /// - Parameters:
   ///   - tokenizer: opened only when text is read.
   ///   - template: opened only for `--chat`.
-  func sequences(tokenizer: () throws -> Tokenizer, template: () throws -> ChatTemplate) throws -> [TokenSequence] {
-    if let tokens { return try TokensFile.read(tokens).map(cut) }
+  /// - Throws: what the readers throw; `Failure` when not one token came out.
+  func sequences(tokenizer: () throws -> Tokenizer, template: () throws -> ChatTemplate) throws -> (list: [TokenSequence], notes: [String]) {
+    var notes: [String] = []
+    let list = try read(tokenizer: tokenizer, template: template, notes: &notes).map { $0.prefix(length ?? .max) }
+    guard list.contains(where: { !$0.tokens.isEmpty }) else {
+      throw Failure(prompt == nil ? .damaged : .usage, "\(source): there is not one token in it")
+    }
+    return (list, notes)
+  }
+
+  private func read(
+    tokenizer: () throws -> Tokenizer, template: () throws -> ChatTemplate, notes: inout [String]
+  ) throws -> [TokenSequence] {
+    if let tokens { return try TokensFile.read(tokens) }
     if chat, let prompt {
       let messages = [system.map { ChatMessage(role: "system", content: $0) }, ChatMessage(role: "user", content: prompt)]
       let text = try template().prompt(for: messages.compactMap { $0 })
       // The template has written the special tokens out.
-      return [cut(TokenSequence(.init(name: "prompt"), tokens: try tokenizer().encode(text, addSpecialTokens: false)))]
+      return [TokenSequence(.init(name: "prompt"), tokens: try tokenizer().encode(text, addSpecialTokens: false))]
     }
     var texts: [LabelledText] = []
     if let prompt { texts.append(LabelledText(description: .init(name: "prompt"), text: prompt)) }
-    if let file { texts += try TextFile.read(file) }
-    for domain in domains {
-      let parts = domain.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-      texts += try TextFile.read(parts[1]).map { text in
+    for (domain, path) in try files() {
+      let file = try TextFile.read(path)
+      notes += file.notes
+      texts += file.texts.map { text in
         var text = text
-        text.description.labels["domain"] = parts[0]
+        if let domain { text.description.labels["domain"] = domain }
         return text
       }
     }
     let tokenizer = try tokenizer()
-    return try texts.map { cut(TokenSequence($0.description, tokens: try tokenizer.encode($0.text, addSpecialTokens: true))) }
+    return try texts.map { TokenSequence($0.description, tokens: try tokenizer.encode($0.text, addSpecialTokens: true)) }
   }
 
-  private func cut(_ sequence: TokenSequence) -> TokenSequence { sequence.prefix(length ?? .max) }
+  /// `--file` and `--domain`: paths with the domain of their texts.
+  private func files() throws -> [(domain: String?, path: String)] {
+    (file.map { [(nil, $0)] } ?? [])
+      + domains.map { domain in
+        let parts = domain.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        return (parts[0], parts[1])
+      }
+  }
 }

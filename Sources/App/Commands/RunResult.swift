@@ -99,12 +99,12 @@ struct RunResult {
   var text: String {
     var lines: [String] = []
     for (index, text) in texts.enumerated() {
-      if texts.count > 1 { lines.append("== \(sequences[index].description.name)") }
+      if texts.count > 1 { lines.append("== \(Show.line(sequences[index].description.name))") }
       lines.append(text)
     }
     let routers = model.routers
     let policy = routers.first.map { "\(model.layerCount) layers, \($0.spec.summary)" } ?? "\(model.layerCount) layers, no router"
-    lines.append("model    \(model.name)  \(policy)")
+    lines.append("model    \(Show.line(model.name))  \(policy)")
     func speed(_ name: String, _ speed: Speed) {
       guard speed.tokens > 0 else { return }
       lines.append(

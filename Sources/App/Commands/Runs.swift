@@ -49,7 +49,7 @@ extension Runs {
           description.tags.joined(separator: ","),
         ])
       }
-      StandardOutput.write(table.text + "\(runs.count) run\(runs.count == 1 ? "" : "s") in \(file)\n")
+      StandardOutput.say(table.text + "\(runs.count) run\(runs.count == 1 ? "" : "s") in \(Show.line(file))\n")
     }
   }
 
@@ -111,7 +111,7 @@ extension Runs {
       let summary = try TraceReader.open(reference).run
       if !yes {
         guard StandardInput.isTerminal else { throw ValidationError("deleting asks on a terminal; give --yes to do it without") }
-        StandardError.write("delete run \(summary.id) \"\(summary.name)\", \(summary.tokenCount) tokens? [y/N] ")
+        StandardError.write("delete run \(summary.id) \"\(Show.line(summary.name))\", \(summary.tokenCount) tokens? [y/N] ")
         guard readLine()?.lowercased() == "y" else { throw Failure(.failed, "nothing was deleted") }
       }
       try TraceEditor(file: reference.file).delete(.id(summary.id))
@@ -140,7 +140,7 @@ extension Runs {
             "run \(run.id)  \(Show.grouped(unsealed)) pages without a checksum, from an older moetop: shape, ranges and totals were checked\n")
         }
       }
-      if !findings.isEmpty { throw Failure(.damaged, findings.map(\.description).joined(separator: "\n")) }
+      if !findings.isEmpty { throw Failure(.damaged, findings.map(\.description).joined(separator: "\n  ")) }
       if let failed = runs.flatMap(\.failedChecks).first { throw Failure(.failed, "capture check \(failed.name): \(failed.detail)") }
       StandardOutput.write("integrity ok\n")
     }

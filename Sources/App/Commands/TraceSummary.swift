@@ -36,7 +36,8 @@ struct TraceSummary {
 
   /// For people: where the run lies, what its checks say, what to do next.
   var lines: [String] {
-    ["run \(run)    \(file)#\(run)  \(sizeText)", "checks   \(checksText)", "next     moetop analyze \(file)#\(run)"]
+    let name = "\(file)#\(run)"
+    return ["run \(run)    \(Show.line(name))  \(sizeText)", "checks   \(checksText)", "next     moetop analyze \(Show.line(Show.shell(name)))"]
   }
 
   func write(to writer: inout JSONWriter) {

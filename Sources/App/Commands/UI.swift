@@ -35,7 +35,7 @@ struct UI: ParsableCommand {
   @Flag(help: "Draw with ASCII only.") var ascii = false
   @Flag(help: "Leave the mouse to the terminal.") var noMouse = false
   @Option(help: "Seed of the sampler.") var seed: UInt64 = 1
-  @Option(help: ArgumentHelp("Play the actions of a file, without a terminal.", valueName: "file")) var script: String?
+  @Option(help: ArgumentHelp("Play the actions of a file (- is standard input), without a terminal.", valueName: "file")) var script: String?
   @Option(help: ArgumentHelp("Size of a script's screen.", valueName: "WxH")) var size = "120x40"
   @Option(help: ArgumentHelp("Write the last screen of a script.", valueName: "file")) var dump: String?
   @Option(help: ArgumentHelp("Denoising steps of a model that makes images (default: as its authors sample).", valueName: "n")) var steps:
@@ -89,10 +89,12 @@ struct UI: ParsableCommand {
   private static func failure(_ error: TerminalError, target: String) -> Failure {
     switch error {
     case .notATerminal, .unsuitable:
-      Failure(.usage, "\(error)\n  try: moetop analyze \(target) --format csv        moetop ui \(target) --script FILE --dump screen.txt")
-    case .unknown: Failure(.usage, "\(error)")
-    case .alreadyOpen, .system: Failure(.inputOutput, "\(error)")
-    case .gone: Failure(.hangUp, "\(error)")
+      let name = Show.shell(target)
+      let headless = ModelPlaces.isModel(target) ? "moetop run \(name) -p TEXT" : "moetop analyze \(name) --format csv"
+      return Failure(.usage, "\(error)\n  try: \(headless)        moetop ui \(name) --script FILE --dump screen.txt")
+    case .unknown: return Failure(.usage, "\(error)")
+    case .alreadyOpen, .system: return Failure(.inputOutput, "\(error)")
+    case .gone: return Failure(.hangUp, "\(error)")
     }
   }
 
@@ -105,10 +107,10 @@ struct UI: ParsableCommand {
       try engine.probe(target)
     } else {
       let reference = try traces.reference(target)
-      if what != nil, !FileManager.default.fileExists(atPath: reference.file) {
-        throw Failure(.missing, "\(target): there is no such command, model folder or trace\n  try: moetop --help        moetop runs")
+      do { _ = try TraceReader.open(reference) } catch let error as StoreError where what != nil && error.kind == .missing {
+        if case .noSuchRun = error, !Arguments.isWord(target) { throw error }
+        throw Arguments.nothing(called: target)
       }
-      _ = try TraceReader.open(reference)
     }
     return target
   }
@@ -116,9 +118,7 @@ struct UI: ParsableCommand {
   /// Without an argument: the last run, else the sample.
   private static func usual(_ traces: TraceOptions) -> String? {
     if let reader = try? TraceReader(file: traces.defaultTrace), (try? reader.run(.latest)) != nil { return "latest" }
-    let program = URL(fileURLWithPath: CommandLine.arguments.first ?? "").resolvingSymlinksInPath().deletingLastPathComponent().path
-    let places = ["samples/olmoe-tiny", program + "/../share/moetop/samples/olmoe-tiny"]
-    return places.first { FileManager.default.fileExists(atPath: $0 + "/config.json") }
+    return ModelPlaces.samplesOfProgram.map { $0 + "/" + ModelPlaces.firstSample }
   }
 
   // MARK: - A script
@@ -131,9 +131,9 @@ struct UI: ParsableCommand {
       try Self.write(screen, theme: theme, to: name)
     }
     defer { player.finish() }
-    let lines = try String(contentsOfFile: file, encoding: .utf8)
+    let lines = try TextInput(file).lines
     if let what { player.open(what) }
-    try player.play(lines)
+    try player.play(lines.joined(separator: "\n"))
     if let dump { try Self.write(player.screen(plain: dump.hasSuffix(".txt")), theme: theme, to: dump) }
   }
 

@@ -1,5 +1,5 @@
-// Where do models lie on this machine? The caches of the programs that download them, `MOETOP_MODELS`, and folders the user names. Looked
-// through, never changed, and nothing is downloaded. Environment and home come from the caller.
+// Where do models lie on this machine? The program's own samples, the caches of the programs that download models, `MOETOP_MODELS`, and
+// folders the user names. Looked through, never changed, and nothing is downloaded. Environment and home come from the caller.
 
 import Formats
 import Foundation
@@ -17,9 +17,25 @@ struct ModelPlaces: Sendable {
 
   let environment: [String: String]
   let home: String
+  /// The folder of the models that come with the program, where it is known.
+  var samples: String?
 
   /// Those of whoever runs this program.
-  static var ofUser: ModelPlaces { ModelPlaces(environment: ProcessInfo.processInfo.environment, home: NSHomeDirectory()) }
+  static var ofUser: ModelPlaces {
+    ModelPlaces(environment: ProcessInfo.processInfo.environment, home: NSHomeDirectory(), samples: samplesOfProgram)
+  }
+
+  /// The samples' folder in the working directory, in the checkout that the program was built in, or installed beside it.
+  static var samplesOfProgram: String? {
+    let executable = Bundle.main.executableURL ?? URL(fileURLWithPath: CommandLine.arguments.first ?? "")
+    let program = executable.resolvingSymlinksInPath().deletingLastPathComponent()
+    let above = sequence(first: program) { $0.path == "/" ? nil : $0.deletingLastPathComponent() }.prefix(5).map(\.path)
+    let places = ["samples", program.path + "/../share/moetop/samples"] + above.map { $0 + "/samples" }
+    return places.first { FileStatus.exists($0 + "/" + firstSample + "/config.json") }
+  }
+
+  /// The sample that screens open when there is nothing else.
+  static let firstSample = "olmoe-tiny"
 
   /// Whether a path is a model to be run, and not a trace: a folder with config.json, a GGUF file, or a diffusion transformer alone.
   static func isModel(_ path: String) -> Bool {
@@ -38,12 +54,13 @@ struct ModelPlaces: Sendable {
   /// Everything in the usual places, in their order; what two of them share is listed once.
   func everything() -> [Found] {
     let lists =
-      [huggingFace(), ollama()] + (lmStudio + [llamaCache] + own).filter { FileStatus.exists($0) }.map { models(in: $0) }
+      [samples.map { models(in: $0) } ?? [], huggingFace(), ollama()]
+      + (lmStudio + [llamaCache] + own).filter { FileStatus.exists($0) }.map { models(in: $0) }
     return lists.flatMap { $0 }.withoutRepetition
   }
 
   /// The folders that are looked through, for the message when nothing was found.
-  var places: [String] { [hub, ollamaFolder] + lmStudio + [llamaCache] + own }
+  var places: [String] { [samples, hub, ollamaFolder].compactMap(\.self) + lmStudio + [llamaCache] + own }
 
   // MARK: Places
 

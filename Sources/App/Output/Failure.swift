@@ -3,6 +3,7 @@
 import Analysis
 import ArgumentParser
 import Formats
+import Foundation
 import Model
 import Routing
 import Store
@@ -61,13 +62,17 @@ struct Failure: Error {
   /// Ends the process with the code the error stands for.
   static func exit<Command: ParsableCommand>(_ error: any Error, of command: Command.Type) -> Never {
     if let status = status(of: error) {
-      if status != .differs || !(error is ResultDiffers) { StandardError.write("error: \(message(of: error))\n") }
+      if !(error is ResultDiffers) { StandardError.write(Show.message("error: \(message(of: error))") + "\n") }
       leave(status)
     }
-    command.exit(withError: error)
+    // The argument parser's: help and version are answers, the rest are words about arguments.
+    let code = command.exitCode(for: error)
+    let text = command.fullMessage(for: error)
+    if code.isSuccess { StandardOutput.write(text + "\n") } else { StandardError.write(text + "\n") }
+    command.exit(withError: code)
   }
 
-  /// The code of our own errors; nil for those of the argument parser.
+  /// The code of our own errors and of those of the system's libraries; nil for those of the argument parser.
   static func status(of error: any Error) -> ExitStatus? {
     switch error {
     case let failure as Failure: failure.status
@@ -84,7 +89,7 @@ struct Failure: Error {
     case is RoutingError: .unsupported
     case is AnalysisError: .usage
     case let error as StoreError: error.exitStatus
-    default: nil
+    default: foundation(error)?.status
     }
   }
 
@@ -92,8 +97,29 @@ struct Failure: Error {
     switch error {
     case let failure as Failure: failure.message
     case let error as StoreError: "\(error)" + (error.advice.map { "\n  try: \($0)" } ?? "")
-    default: String(describing: error)
+    default: foundation(error)?.message ?? String(describing: error)
     }
+  }
+
+  /// An error of Foundation in words of ours: the file and the system's reason, not the framework's names for them. Nil for other errors.
+  private static func foundation(_ error: any Error) -> Failure? {
+    if let error = error as? POSIXError { return system("the system", "go on", error.code.rawValue) }
+    guard let error = error as? CocoaError else { return nil }
+    let file = error.filePath ?? error.url?.path ?? "a file"
+    // Foundation's codes of writing begin at 512, those of reading end before.
+    let operation = error.code.rawValue >= CocoaError.fileWriteUnknown.rawValue ? "create" : "read"
+    if let cause = error.underlying as? POSIXError { return system(file, operation, cause.code.rawValue) }
+    switch error.code {
+    case .fileNoSuchFile, .fileReadNoSuchFile: return system(file, operation, ENOENT)
+    case .fileReadNoPermission, .fileWriteNoPermission: return system(file, operation, EACCES)
+    case .fileWriteOutOfSpace: return system(file, operation, ENOSPC)
+    default: return Failure(.inputOutput, "\(file): \(error.localizedDescription)")
+    }
+  }
+
+  private static func system(_ file: String, _ operation: String, _ code: Int32) -> Failure {
+    let error = FormatError.system(file: file, operation: operation, code: code)
+    return Failure(error.exitStatus, "\(error)")
   }
 }
 

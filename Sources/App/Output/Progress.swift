@@ -16,12 +16,12 @@ struct Progress {
     let now = steadyClock()
     guard isShown, now - lastDrawn > 0.1 else { return }
     lastDrawn = now
-    StandardError.write("\r\u{1B}[K" + Self.line(label: label, done: done, total: total, unit: unit, seconds: now - start))
+    StandardError.draw("\r\u{1B}[K" + Self.line(label: label, done: done, total: total, unit: unit, seconds: now - start))
   }
 
   /// Removes the line.
   func finish() {
-    if isShown { StandardError.write("\r\u{1B}[K") }
+    if isShown { StandardError.draw("\r\u{1B}[K") }
   }
 
   static func line(label: String, done: Int, total: Int, unit: String, seconds: Double) -> String {

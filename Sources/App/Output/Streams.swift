@@ -1,4 +1,8 @@
-// Standard output and standard error, as bytes. Data goes to the first, words to the second; a closed pipe ends quietly.
+// Standard output and standard error, as bytes. Data goes to the first, words to the second; a closed pipe ends quietly. The one door to a
+// terminal: text of files, labels, tokens and queries cannot make it do anything (`Printable.running`). Words are made printable wherever
+// they go, since logs are read on terminals later; data is left alone in files and pipes.
+
+import Terminal
 
 #if canImport(Darwin)
   import Darwin
@@ -7,14 +11,29 @@
 #endif
 
 enum StandardError {
-  static func write(_ text: String) { writeAll(text, to: STDERR_FILENO) }
+  /// Words for people; line feeds and tabs are theirs.
+  static func write(_ text: String) { writeAll(Printable.running(text, lines: true), to: STDERR_FILENO) }
+
+  /// Signs that a terminal is meant to obey, as the progress line needs them. Nothing that came from outside.
+  static func draw(_ signs: String) { writeAll(signs, to: STDERR_FILENO) }
+
   static var isTerminal: Bool { isatty(STDERR_FILENO) == 1 }
 }
 
 enum StandardOutput {
-  static func write(_ text: String) { writeAll(text, to: STDOUT_FILENO) }
-  static func write(_ bytes: [UInt8]) { bytes.withUnsafeBufferPointer { writeAll($0, to: STDOUT_FILENO) } }
-  static var isTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
+  /// Data, and texts that a model wrote: as they are, but made printable where they would reach a terminal.
+  static func write(_ text: String) { writeAll(isTerminal ? Printable.running(text, lines: true) : text, to: STDOUT_FILENO) }
+
+  /// Data in pieces that end at whole characters.
+  static func write(_ bytes: [UInt8]) {
+    if isTerminal { return write(String(decoding: bytes, as: UTF8.self)) }
+    bytes.withUnsafeBufferPointer { writeAll($0, to: STDOUT_FILENO) }
+  }
+
+  /// Words for people: tables, notes, summaries.
+  static func say(_ text: String) { writeAll(Printable.running(text, lines: true), to: STDOUT_FILENO) }
+
+  static let isTerminal = isatty(STDOUT_FILENO) == 1
 }
 
 /// Ends the process.

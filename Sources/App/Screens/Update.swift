@@ -123,7 +123,7 @@ extension AppModel {
       buffer = RoutingBuffer(routers: summary.routers, denoising: summary.images?.layout)
       resetPlace()
       guard summary.readsText || summary.images != nil else {
-        say("this model has no tokenizer: it cannot read text here; try moetop run --tokens", .warning, seconds: 60)
+        say("this model has no tokenizer: it cannot read text here; try: moetop run MODEL --tokens FILE", .warning, seconds: 60)
         return []
       }
       return [.engine(.limitRate(rate))] + firstRequest()

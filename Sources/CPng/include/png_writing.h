@@ -19,4 +19,7 @@ typedef void (*moetop_png_sink)(void *context, const uint8_t *bytes, size_t coun
 int moetop_png_write(const uint8_t *rgb, uint32_t width, uint32_t height, const moetop_png_note *notes, size_t note_count,
                      moetop_png_sink sink, void *context, char *message, size_t message_size);
 
+/* Version of the libpng that is loaded, as it says it. */
+const char *moetop_png_version(void);
+
 #endif

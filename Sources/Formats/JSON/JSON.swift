@@ -24,11 +24,15 @@ public enum JSON {
     public static let python = Options(allowsDuplicateKeys: true, allowsNonFinite: true)
   }
 
-  /// Reads the JSON file at `path` into memory; errors name it as given.
+  /// Reads the JSON file at `path` into memory; errors name it as given. A byte-order mark, which editors put there, is passed over.
   public static func read(_ path: String, options: Options = .strict) throws(FormatError) -> JSONValue {
     let file = try MappedFile(path: path)
-    return try parse(file.bytes, name: path, options: options)
+    let mark = markLength(of: file.bytes)
+    return try parse(UnsafeRawBufferPointer(rebasing: file.bytes[mark...]), name: path, offset: mark, options: options)
   }
+
+  /// Bytes of the UTF-8 byte-order mark that a file begins with: 3 or 0.
+  static func markLength(of bytes: UnsafeRawBufferPointer) -> Int { bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0 }
 
   /// Parses the text of a file where it lies, for large files whose values are read at once: its values keep the file mapped, and are
   /// wrong when it changes meanwhile.
@@ -96,9 +100,10 @@ final class JSONDocument: @unchecked Sendable {
       throw .syntax(file: file.path, offset: 0, expected: "a value", found: "the end of the text")
     }
     try Self.checkLength(file.byteCount, file.path)
-    text = JSONText(bytes: start.assumingMemoryBound(to: UInt8.self), count: file.byteCount)
-    (name, offset) = (file.path, 0)
-    spans = try Self.checked(text, name: name, offset: 0, options)
+    let mark = JSON.markLength(of: file.bytes)
+    text = JSONText(bytes: start.assumingMemoryBound(to: UInt8.self) + mark, count: file.byteCount - mark)
+    (name, offset) = (file.path, mark)
+    spans = try Self.checked(text, name: name, offset: mark, options)
     storage = .file(file)
   }
 

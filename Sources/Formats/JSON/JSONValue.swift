@@ -95,6 +95,15 @@ public struct JSONValue: Sendable {
     }
   }
 
+  /// A string's content; a number or a boolean as the text spells it; nil for null, arrays and objects.
+  public var scalarText: String? {
+    switch kind {
+    case .string: return string
+    case .number, .bool: return source
+    case .null, .array, .object: return nil
+    }
+  }
+
   /// Bytes of the text that it takes.
   public var byteCount: Int { end - start }
 

@@ -74,7 +74,11 @@ final class EffectRunner {
         post(.models(ModelShelf(listing: ModelListing(places.everything()), places: places.places)))
       }
     case .readTexts(let path):
-      background { [post] in post(.texts(Self.attempt { try TextFile.read(path) }, path: path)) }
+      background { [post] in
+        let read = Self.attempt { try TextFile.read(path) }
+        post(.texts(read.map(\.texts), path: path))
+        if let note = (try? read.get())?.notes.first { post(.said(note, .warning)) }
+      }
     case .findUncertain(let query):
       background { [post] in post(.uncertain(Self.find(query))) }
     case .study(let query): begin(query)
@@ -109,7 +113,7 @@ final class EffectRunner {
         if case .failure(let failure) = Self.attempt({ try options.probe(text) }) { return post(.loading(.failed(failure))) }
         if DenoisingModel.isAt(text) { return post(.modelChosen(text, nil, source: "seed \(sampling.seed)", seed: sampling.seed)) }
         let corpus = PromptFeed.corpus(besideModel: text)
-        let texts = corpus.flatMap { try? TextFile.read($0) } ?? []
+        let texts = corpus.flatMap { try? TextFile.read($0).texts } ?? []
         post(.modelChosen(text, PromptFeed(texts, sampling: sampling), source: corpus ?? "prompt", seed: sampling.seed))
       }
       return
