@@ -5,29 +5,46 @@ PREFIX ?= /usr/local
 SAMPLE := samples/olmoe-tiny
 RELEASE := .build/release/moetop
 SANITIZED := .build/sanitized
+THREADED := .build/tsan
+# The program that is installed.
+PROGRAM ?= $(RELEASE)
 
 # What --version says it was built from; read by Package.swift, so it reaches every build below and no source file.
 export MOETOP_COMMIT ?= $(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null)
 
-.PHONY: run build test fuzz lint format deps pictures install clean
+# Suites where threads meet: the writer and its readers, the engine's thread and the screens, the pool, the program in a terminal.
+THREADS := DurabilityTests|ImageEngineTests|RoutingBufferTests|PoolTests|FacadeTests|threadsShareOneTokenizer|EndToEndTests.TerminalTests
+
+.PHONY: run build test further fuzz tsan lint format deps place pictures install install-files uninstall clean
 
 run: build
 	@$(RELEASE) ui $(SAMPLE)
 
-build: deps
+build: deps place
 	@$(SWIFT) build -c release --product moetop
 
-test: deps
+test: deps place
 	@$(SWIFT) build --build-tests
-	@$(SWIFT) test --skip-build --parallel
+	@tools/run-tests.sh $(SWIFT) test --skip-build --parallel
 	@$(SWIFT) build -c release --product moetop
-	@MOETOP_TEST_BINARY=$(CURDIR)/$(RELEASE) $(SWIFT) test --skip-build --filter EndToEndTests
+	@MOETOP_TEST_BINARY=$(CURDIR)/$(RELEASE) tools/run-tests.sh $(SWIFT) test --skip-build --filter EndToEndTests
+
+# Tests of further reference models, which MOETOP_SHARED names; built by `make test`.
+further:
+	@test -d "$$MOETOP_SHARED" || { echo "error: MOETOP_SHARED: expected a folder of reference models, found '$$MOETOP_SHARED'" >&2; exit 66; }
+	@tools/run-tests.sh $(SWIFT) test --skip-build --parallel --filter '[fF]urtherReferences'
 
 # Every fixture, cut and bit-flipped in full, under the address and undefined-behaviour sanitizers. Optimised, as it opens a million files.
-fuzz: deps
+# Scripts are played by the release build: all of its own is Swift.
+fuzz: build
 	@$(SWIFT) build -c release --product fuzz --scratch-path $(SANITIZED) --sanitize=address \
 	  -Xcc -fsanitize=undefined -Xcc -fno-sanitize-recover=undefined
-	@ASAN_OPTIONS=detect_leaks=0 MOETOP_FUZZ=$${MOETOP_FUZZ:-full} $(SANITIZED)/release/fuzz
+	@ASAN_OPTIONS=detect_leaks=0 MOETOP_TEST_BINARY=$(CURDIR)/$(RELEASE) MOETOP_FUZZ=$${MOETOP_FUZZ:-full} $(SANITIZED)/release/fuzz
+
+# The same suites watched by the thread sanitizer: a program that raced ends with status 66, and its test fails.
+tsan: deps place
+	@$(SWIFT) build --build-tests --sanitize=thread --scratch-path $(THREADED)
+	@tools/run-tests.sh $(SWIFT) test --skip-build --sanitize=thread --scratch-path $(THREADED) --filter '$(THREADS)'
 
 lint:
 	@$(SWIFT) format lint --strict --recursive Package.swift Sources Tests
@@ -38,12 +55,20 @@ format:
 deps:
 	@tools/install-packages.sh
 
+place:
+	@tools/check-place.sh $(SWIFT)
+
 pictures: build
 	@tools/make-pictures.sh $(RELEASE)
 
-install: build
-	@install -d $(DESTDIR)$(PREFIX)/bin
-	@install -m 755 $(RELEASE) $(DESTDIR)$(PREFIX)/bin/moetop
+install: build install-files
+
+# Program, manual page, completions, samples and docs; everything but the program itself is asked of it or copied.
+install-files:
+	@tools/install-files.sh $(PROGRAM) "$(DESTDIR)$(PREFIX)"
+
+uninstall:
+	@tools/install-files.sh --remove "$(DESTDIR)$(PREFIX)"
 
 clean:
 	@$(SWIFT) package clean

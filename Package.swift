@@ -62,7 +62,7 @@ let package = Package(
     .target(name: "PngReading", path: "Tests/PngReading", cSettings: strictC, linkerSettings: [.linkedLibrary("png")]),
     .target(name: "CMemoryMeter", path: "Tests/CMemoryMeter", cSettings: strictC),
     .executableTarget(
-      name: "fuzz", dependencies: ["Model", "Routing", "Formats", "Support", "CMemoryMeter"], path: "Tests/Fuzz",
+      name: "fuzz", dependencies: ["Model", "Analysis", "Store", "Routing", "Formats", "Support", "CMemoryMeter", grdb], path: "Tests/Fuzz",
       swiftSettings: strictSwift),
     tests(of: "Kernel", ["CKernels", "Model", "Formats"]),
     tests(of: "Routing", ["Routing"]),

@@ -63,7 +63,7 @@ public struct LayerSelection: Sendable, Hashable, CustomStringConvertible {
   public func contains(_ layer: LayerIndex) -> Bool { ranges.contains { $0.contains(layer.rawValue) } }
 
   public var description: String {
-    ranges.map { $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" }.joined(separator: ",")
+    ranges.map { $0.lowerBound == $0.upperBound ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" }.joined(separator: ",")
   }
 }
 

@@ -10,7 +10,7 @@
 
 /// Uniform random routing: every token takes `topK` distinct experts of `experts`, all sets equally likely.
 ///
-/// - Test: the chance table of the design notes, nine pairs (E, k).
+/// - Test: a table of nine pairs (E, k).
 public struct Chance: Sendable, Hashable {
   public var experts: Int
   public var topK: Int

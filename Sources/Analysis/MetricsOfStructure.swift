@@ -77,7 +77,7 @@ extension MetricCatalog {
         baseline: "0; the permutation null stands beside it (labels over sequences, circular shifts for "
           + "position and step, toroidal shifts for patches)",
         baselineValue: { _, _ in 0 }, facets: .every, interval: MetricCatalog.jackknife,
-        source: "standard mutual information; null and interval as the design notes on metrics lay down",
+        source: "standard mutual information; null and interval as docs/contracts.md (numbers in JSON) has them",
         glossary: "information between expert and axis, minus the mean of its null")
     }
   }

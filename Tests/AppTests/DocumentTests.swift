@@ -15,7 +15,7 @@ struct DocumentTests {
   @Test func generatedPagesAreFresh() throws {
     for (page, name) in Self.pages {
       let path = Fixtures.root + "/docs/" + name
-      let text = Docs.text(of: page)
+      let text = try Docs.text(of: page)
       let found = try? String(contentsOfFile: path, encoding: .utf8)
       if found != text {
         if ProcessInfo.processInfo.environment["RECORD_SNAPSHOTS"] != nil {

@@ -5,7 +5,7 @@ import Store
 import Support
 import Testing
 
-@Suite(.serialized, .enabled(if: TmuxSession.isAvailable))
+@Suite(.serialized, .enabled(if: TmuxSession.isAvailable, "there is no /usr/bin/tmux"))
 struct TerminalTests {
   private let folder: TemporaryDirectory
 

@@ -1,5 +1,5 @@
 // Does the JSON reader accept exactly JSON, and keep what it read? Tables of valid and invalid texts, typed access with its error
-// lines, the writer, and (printed, not asserted) the speed.
+// lines, and the writer.
 
 import Formats
 import Foundation
@@ -223,24 +223,5 @@ import Testing
     _ = (value.string, value.double, value.int64, value.path)
     for element in value.elements { visit(element) }
     for member in value.members { visit(member.value) }
-  }
-
-  @Test func speed() throws {
-    var json = JSONWriter()
-    json.object {
-      for i in 0..<15_000 {
-        $0.member("model.layers.\(i / 200).mlp.experts.\(i % 200).down_proj.weight") { json in
-          json.object {
-            $0.member("dtype", "BF16")
-            $0.member("shape", [2048, 1024])
-            $0.member("data_offsets", [i * 4_194_304, (i + 1) * 4_194_304])
-          }
-        }
-      }
-    }
-    let bytes = json.bytes
-    let elapsed = try ContinuousClock().measure { _ = try bytes.withUnsafeBytes { try JSON.parse($0, name: "t") } }
-    let seconds = Double(elapsed.components.attoseconds) / 1e18 + Double(elapsed.components.seconds)
-    print("JSON: \(bytes.count) bytes at \(Int(Double(bytes.count) / seconds / 1e6)) MB/s")
   }
 }

@@ -11,6 +11,12 @@ struct Counts: Equatable {
 
   static let full = Counts(truncations: 200, flips: 2000)
 
+  /// A share of both, at least one.
+  static func / (counts: Counts, part: Int) -> Counts {
+    func share(_ number: Int) -> Int { number == 0 ? 0 : max(1, number / part) }
+    return Counts(truncations: share(counts.truncations), flips: share(counts.flips))
+  }
+
   /// `MOETOP_FUZZ`: "full", or truncations and flips ("20,200"); a glance without it.
   static func chosen(_ setting: String?) -> Counts? {
     guard let setting else { return Counts(truncations: 2, flips: 8) }

@@ -1,11 +1,13 @@
 // What does the program make of a damaged file? It opens, and then it also runs, or it is refused in words that name the file and the
 // place; in time, and in memory that the file itself bounds. Anything else is a complaint.
 
+import Analysis
 import CMemoryMeter
 import Formats
 import Foundation
 import Model
 import Routing
+import Store
 import Synchronization
 
 /// What came of one file's damages.
@@ -34,6 +36,8 @@ struct Examination {
   /// Bytes that opening a file, sound or damaged, may allocate beyond twice the file: the program's own tables beside a small one, words
   /// of an error, a pattern that compiles to something longer. No length in a file may ask for more.
   static let allowance = 64 << 10
+  /// The same of traces: SQLite's own cache of pages and statements.
+  static let traceAllowance = 8 << 20
   /// Of the cases that still open, one in so many is run as well, and every one whose values are wild.
   static let runEvery = 7
 
@@ -51,8 +55,8 @@ struct Examination {
     let watch = Watch()
     var tally = Tally()
     tally.fileBytes = specimen.byteCount
-    try use(measured("sound", &tally) { try specimen.open() })
-    for (index, damage) in Damage.all(of: specimen, named: subject.name, counts).enumerated() {
+    use(try measured("sound", &tally) { try specimen.open() }) { tally.complain("sound: \($0)") }
+    for (index, damage) in Damage.all(of: specimen, named: subject.name, counts / subject.reading.oneOf).enumerated() {
       try specimen.suffer(damage, file) {
         tally.slowestSeconds = max(
           tally.slowestSeconds,
@@ -77,7 +81,7 @@ struct Examination {
     if isCut { tally.cutOpened += 1 } else { tally.flippedOpened += 1 }
     guard runs else { return }
     tally.ran += 1
-    do { try use(opened) } catch { judge(error) }
+    use(opened, judge)
   }
 
   private func measured(_ what: String, _ tally: inout Tally, _ open: () throws -> Opened) throws -> Opened {
@@ -85,13 +89,18 @@ struct Examination {
     let result = Result { try open() }
     let peak = Int(meter_peak())
     tally.peakBytes = max(tally.peakBytes, peak)
-    if peak > 2 * tally.fileBytes + Self.allowance {
+    if peak > 2 * tally.fileBytes + (subject.reading == .trace ? Self.traceAllowance : Self.allowance) {
       tally.complain("\(what): \(peak) bytes allocated for \(tally.fileBytes) bytes of file")
     }
     return try result.get()
   }
 
-  /// Reads everything, runs a few tokens, encodes a text.
+  /// Reads everything, runs a few tokens, encodes a text, writes a prompt; what is refused on the way is judged.
+  private func use(_ opened: Opened, _ judge: (any Error) -> Void) {
+    if case .trace(let trace) = opened { return Traces.examine(trace, judge) }
+    do { try use(opened) } catch { judge(error) }
+  }
+
   private func use(_ opened: Opened) throws {
     switch opened {
     case .tensors(let tensors): for tensor in tensors { _ = tensor.bytes.reduce(0) { $0 ^ $1 } }
@@ -101,6 +110,9 @@ struct Examination {
     case .tokenizer(let tokenizer):
       let ids = try tokenizer.encode("<s>Mixture of 16 experts, naïve\u{2028}  \t日本 👩‍🔬\r\n", addSpecialTokens: true)
       _ = tokenizer.decode(ids + [-1, .max], skipSpecialTokens: false)
+    case .template(let template):
+      _ = try template.prompt(for: ["user", "assistant", "user"].map { ChatMessage(role: $0, content: "Hi <s>\n{{") })
+    case .trace, .done: break
     }
   }
 
@@ -133,6 +145,17 @@ struct Examination {
 
   /// What a refusal lacks, or nil.
   private func fault(of error: any Error, _ specimen: Specimen) -> String? {
+    switch error {
+    case let error as StoreError where error.kind == .ourFault: return "calls itself a bug"
+    // Words are quoted, and have no file.
+    case is StoreError where specimen.reading == .words: return nil
+    case is AnalysisError where [.words, .trace].contains(specimen.reading): return nil
+    case let error as SessionRefusal: return error.description.hasPrefix("error: ") ? nil : "is no error of ours"
+    default: return faultOfFile(error, specimen)
+    }
+  }
+
+  private func faultOfFile(_ error: any Error, _ specimen: Specimen) -> String? {
     guard specimen.fileNames.contains(where: { "\(error)".contains($0) }) else { return "names no file" }
     let place: String?
     switch error {
@@ -150,6 +173,8 @@ struct Examination {
       case .missingTensor(_, let name), .tensorShape(_, let name, _, _, _), .tensorType(_, let name, _, _): place = name
       default: place = nil
       }
+    case is StoreError: place = "a part of the database"
+    case let error as TemplateError: place = "line \(error.line)"
     default: return "is no error of ours"
     }
     return place?.isEmpty == false ? nil : "names no place"

@@ -1,7 +1,9 @@
 // Does any damage to any fixture crash, hang, exhaust or deceive the program? Each file is examined in a process of its own, so that a
-// crash is one line of the report and the damaged file is still there to look at. MOETOP_FUZZ says how much (Damage.swift).
+// crash is one line of the report and the damaged file is still there to look at. MOETOP_FUZZ says how much (Damage.swift);
+// MOETOP_TEST_BINARY names the program that plays scripts and records traces.
 //
 //   fuzz [WORD...]          files whose name contains one of the words; all without
+//   fuzz --list             the names
 //   fuzz --subject NAME     one file in this process, its tally as JSON: what the first form starts
 
 import Foundation
@@ -16,7 +18,8 @@ enum Fuzz {
       print("MOETOP_FUZZ: expected \"full\" or two numbers (truncations,flips)")
       exit(64)
     }
-    let subjects = Subject.all()
+    let subjects = try Subject.all()
+    if arguments.first == "--list" { return subjects.forEach { print("\($0.reading): \($0.name)") } }
     if arguments.first == "--subject" {
       guard let subject = subjects.first(where: { $0.name == arguments.last }) else { exit(66) }
       let tally = try Examination(subject: subject, counts: counts).tally()
@@ -60,6 +63,7 @@ enum Fuzz {
   }
 }
 
-struct Failure: Error {
+struct Failure: Error, CustomStringConvertible {
   var text: String
+  var description: String { text }
 }

@@ -10,10 +10,9 @@ import Testing
 @Suite struct DequantTests {
   static let types = StoredType.allCases.filter { $0.blockSize > 2 }
 
-  /// The reference's blocks and numbers of one type: `[512]`, or more where the machine has them.
-  private func reference(_ type: StoredType) throws -> (blocks: TensorView, values: [Float]) {
-    let path = try #require(Fixtures.shared("quant/dequant.safetensors") ?? Fixtures.own("quant/dequant.safetensors"))
-    let file = try SafetensorsFile(path: path)
+  /// The reference's blocks and numbers of one type: `[512]`, or more in the further reference models.
+  private func reference(_ type: StoredType, _ path: String?) throws -> (blocks: TensorView, values: [Float]) {
+    let file = try SafetensorsFile(path: #require(path))
     let name = type.description.uppercased()
     let values = try file.tensor(name + ".f32")
     return (try file.tensor(name + ".raw"), Array(values.bytes.bindMemory(to: Float.self)))
@@ -21,7 +20,16 @@ import Testing
 
   @Test(arguments: Form.all, types)
   func equalsTheReference(form: Form, type: StoredType) throws {
-    let (blocks, values) = try reference(type)
+    try compare(form, type, Fixtures.own("quant/dequant.safetensors"))
+  }
+
+  @Test(.enabled(if: Fixtures.sharedRoot != nil, Fixtures.needsShared), arguments: Form.all, types)
+  func equalsFurtherReferences(form: Form, type: StoredType) throws {
+    try compare(form, type, Fixtures.shared("quant/dequant.safetensors"))
+  }
+
+  private func compare(_ form: Form, _ type: StoredType, _ path: String?) throws {
+    let (blocks, values) = try reference(type, path)
     let out = Floats(count: values.count)
     form.kernels.convert(out.pointer, try #require(blocks.bytes.baseAddress), mt_element_type(type.rawValue), values.count)
     #expect(out.isIntact && out.bits == values.map(\.bitPattern))

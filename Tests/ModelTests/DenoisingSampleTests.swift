@@ -24,9 +24,8 @@ import Testing
   }
 
   @Test func decidesAsTheReference() throws {
-    let folder = try #require(Fixtures.own("dit/sample"))
-    let noise = try SafetensorsFile(path: folder + "/noise.safetensors")
-    let expected = try SafetensorsFile(path: folder + "/expected-rectified-flow.safetensors")
+    let noise = try SafetensorsFile(path: Self.path + "/reference/noise.safetensors")
+    let expected = try SafetensorsFile(path: Self.path + "/reference/expected.safetensors")
     let report = try DenoisingVerifier(DenoisingModel(path: Self.path), threads: 2).verify(noise: noise, against: expected)
     #expect(report.holds && report.decisions > 0 && report.equalDecisions == report.decisions)
     #expect(try #require(report.worst("latent")) < 1e-4)

@@ -1,6 +1,6 @@
 // Do models in GGUF files decide as the reference does? Unquantised files against the reference's own run, quantised ones against the
-// reference with the same dequantised weights; the rules are those of `verify`. One small file travels with the project, the others are
-// read where the machine has them.
+// reference with the same dequantised weights; the rules are those of `verify`. Files of many families and types are further reference
+// models (MOETOP_SHARED); each way of reading them has a small one here.
 
 import Formats
 import Foundation
@@ -15,12 +15,19 @@ struct GGUFParityTests {
     var sequences: [[Int32]]
   }
 
+  /// The sequences of a folder's input.json.
+  private func sequences(_ folder: String) throws -> [TokenSequence] {
+    try JSONDecoder().decode(Input.self, from: Data(contentsOf: URL(fileURLWithPath: folder + "/input.json"))).sequences.enumerated().map {
+      TokenSequence(SequenceDescription(name: "sequence \($0)"), tokens: $1)
+    }
+  }
+
   /// gpt-oss with its yarn range rounded. The expected values of its quantised files were made by llama.cpp, which always rounds; the
   /// model does not, and GGUF does not say.
   static let rounded = ["rope_scaling.truncate": "true"]
   static let settings = ["gpt_oss gguf/q8_0.gguf": rounded, "gpt_oss gguf/mxfp4.gguf": rounded]
 
-  /// A file, and what it is compared with.
+  /// A file of a folder, and what it is compared with.
   struct Case: Sendable, CustomTestStringConvertible {
     var family: String
     var file: String
@@ -28,11 +35,9 @@ struct GGUFParityTests {
     var testDescription: String { "\(family) \(file)" }
   }
 
-  /// Every file of the shared fixtures, or the one of our own.
-  static let cases: [Case] = {
-    guard let root = Fixtures.shared("olmoe").map({ URL(fileURLWithPath: $0).deletingLastPathComponent().path }) else {
-      return [Case(family: "gguf/mixtral", file: "gguf/q4_0.gguf", expected: "gguf/expected_dequant_q4_0.safetensors")]
-    }
+  /// Every file of the further reference models.
+  static let sharedCases: [Case] = {
+    guard let root = Fixtures.sharedRoot else { return [] }
     var cases: [Case] = []
     for family in (try? FileManager.default.contentsOfDirectory(atPath: root).sorted()) ?? [] {
       for file in (try? FileManager.default.contentsOfDirectory(atPath: "\(root)/\(family)/gguf").sorted()) ?? []
@@ -45,16 +50,21 @@ struct GGUFParityTests {
     return cases
   }()
 
-  @Test(arguments: cases)
-  func equalsTheReference(_ item: Case) throws {
-    let folder = try #require(Fixtures.any(item.family))
-    let input = try JSONDecoder().decode(Input.self, from: Data(contentsOf: URL(fileURLWithPath: folder + "/input.json")))
-    let sequences = input.sequences.enumerated().map {
-      TokenSequence(SequenceDescription(name: "sequence \($0)"), tokens: $1)
-    }
+  @Test func equalsTheReference() throws {
+    let own = Case(family: "gguf/mixtral", file: "gguf/q4_0.gguf", expected: "gguf/expected_dequant_q4_0.safetensors")
+    try compare(own, in: #require(Fixtures.own(own.family)))
+  }
+
+  @Test func thereAreFurtherReferences() { #expect(Fixtures.sharedRoot == nil || Self.sharedCases.count > 30) }
+
+  @Test(.enabled(if: Fixtures.sharedRoot != nil, Fixtures.needsShared), arguments: sharedCases)
+  func equalsFurtherReferences(_ item: Case) throws { try compare(item, in: #require(Fixtures.shared(item.family))) }
+
+  private func compare(_ item: Case, in folder: String) throws {
     let settings = Self.settings["\(item.family) \(item.file)"]
     let model = try LanguageModel(path: "\(folder)/\(item.file)", overrides: settings ?? [:])
-    let report = try Verifier(model, threads: 1).verify(sequences, against: SafetensorsFile(path: "\(folder)/\(item.expected)"))
+    let report = try Verifier(model, threads: 1)
+      .verify(sequences(folder), against: SafetensorsFile(path: "\(folder)/\(item.expected)"))
     // What llama.cpp calls router logits lacks the router's bias.
     for entry in report.entries where settings == nil || !entry.tensor.hasSuffix("router_logits") {
       #expect(entry.outcome == .equal || entry.outcome == .within, "\(entry)")
@@ -65,9 +75,11 @@ struct GGUFParityTests {
 
   /// Names of files of our own, and what they leave out where their folders say otherwise than published checkpoints.
   static let converted: [String: [String: String]] = {
-    guard let path = Fixtures.own("gguf/settings.json"), let data = FileManager.default.contents(atPath: path) else { return [:] }
-    return (try? JSONDecoder().decode([String: [String: String]].self, from: data)) ?? [:]
+    let data = FileManager.default.contents(atPath: Fixtures.root + "/Tests/Fixtures/gguf/settings.json")
+    return data.flatMap { try? JSONDecoder().decode([String: [String: String]].self, from: $0) } ?? [:]
   }()
+
+  @Test func everyConvertedFileIsThere() { #expect(Self.converted.count == 10) }
 
   /// Files as llama.cpp's converter writes them, by tools/make_gguf.py, against the expected values of their folders.
   @Test(arguments: converted.keys.sorted())
@@ -115,7 +127,7 @@ struct GGUFParityTests {
 
   /// Three families have one shape in these files; the tokenizer tells them apart, or `inspect` says which one is assumed.
   @Test func tellsTheFamiliesOfLatentAttentionApart() throws {
-    guard let file = Fixtures.any("glm4_moe_lite/gguf/bf16.gguf") else { return }
+    let file = try #require(Fixtures.own("gguf/glm4_moe_lite.gguf"))
     let model = try LanguageModel(path: file)
     #expect(model.family == "deepseek_v3" && model.assumed.contains { $0.key == "model_type" })
     #expect(try LanguageModel(path: file, overrides: ["model_type": "\"glm4_moe_lite\""]).family == "glm4_moe_lite")
@@ -138,13 +150,10 @@ struct GGUFParityTests {
   /// 8-bit floats with block scales, and 4-bit floats with their powers of two in another tensor, in safetensors.
   @Test(arguments: ["deepseek_v3-fp8", "gpt_oss-mxfp4"])
   func quantisedSafetensors(_ family: String) throws {
-    guard let folder = Fixtures.any(family) else { return }
-    let input = try JSONDecoder().decode(Input.self, from: Data(contentsOf: URL(fileURLWithPath: folder + "/input.json")))
-    let sequences = input.sequences.enumerated().map {
-      TokenSequence(SequenceDescription(name: "sequence \($0)"), tokens: $1)
-    }
+    let folder = try #require(Fixtures.own("quant/\(family)"))
     let model = try LanguageModel(path: folder)
-    let report = try Verifier(model, threads: 1).verify(sequences, against: SafetensorsFile(path: folder + "/expected.safetensors"))
+    let report = try Verifier(model, threads: 1)
+      .verify(sequences(folder), against: SafetensorsFile(path: folder + "/expected.safetensors"))
     for entry in report.entries { #expect(entry.outcome == .equal || entry.outcome == .within, "\(entry)") }
     #expect(report.holds && report.decisions > 0 && report.equalDecisions == report.decisions)
     #expect(model.facts().unusedTensors.isEmpty, "\(model.facts().unusedTensors)")

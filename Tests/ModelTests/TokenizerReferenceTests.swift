@@ -1,5 +1,5 @@
 // Do our ids and texts equal the reference's? Every string of the tokenizer fixtures, made by Hugging Face tokenizers: with and without
-// special tokens, decoded with and without them. Two kinds live in Tests/Fixtures; the others are compared where the machine has them.
+// special tokens, decoded with and without them.
 
 import Formats
 import Model
@@ -13,9 +13,8 @@ struct TokenizerCase {
   var decoded: String
   var decodedWithSpecial: String
 
-  static func all(_ kind: String) throws -> [TokenizerCase]? {
-    guard let path = Fixtures.any("tokenizers/\(kind)/expected.json") else { return nil }
-    return try JSON.read(path).array("cases").map { json in
+  static func all(_ kind: String) throws -> [TokenizerCase] {
+    try JSON.read(#require(Fixtures.own("tokenizers/\(kind)/expected.json"))).array("cases").map { json in
       TokenizerCase(
         text: try json.string("text"), ids: try json.integers("ids").map { Int32($0) },
         plainIDs: try json.integers("ids_plain").map { Int32($0) }, decoded: try json.string("decoded"),
@@ -23,8 +22,8 @@ struct TokenizerCase {
     }
   }
 
-  static func tokenizer(_ kind: String) throws -> Tokenizer? {
-    try Fixtures.any("tokenizers/\(kind)/tokenizer.json").map { try Tokenizer(file: $0) }
+  static func tokenizer(_ kind: String) throws -> Tokenizer {
+    try Tokenizer(file: #require(Fixtures.own("tokenizers/\(kind)/tokenizer.json")))
   }
 }
 
@@ -33,7 +32,7 @@ let tokenizerKinds = ["gpt2", "neox-olmoe", "qwen2", "deepseek-v3", "o200k-gpt-o
 @Suite struct TokenizerReferenceTests {
   @Test(arguments: tokenizerKinds)
   func everyCase(_ kind: String) throws {
-    guard let tokenizer = try TokenizerCase.tokenizer(kind), let cases = try TokenizerCase.all(kind) else { return }
+    let (tokenizer, cases) = (try TokenizerCase.tokenizer(kind), try TokenizerCase.all(kind))
     #expect(cases.count == 235)
     for expected in cases {
       let shown = expected.text.debugDescription
@@ -48,7 +47,8 @@ let tokenizerKinds = ["gpt2", "neox-olmoe", "qwen2", "deepseek-v3", "o200k-gpt-o
 
   @Test(arguments: tokenizerKinds)
   func streamedTextEqualsWholeText(_ kind: String) throws {
-    guard let tokenizer = try TokenizerCase.tokenizer(kind), let cases = try TokenizerCase.all(kind) else { return }
+    let (tokenizer, cases) = (try TokenizerCase.tokenizer(kind), try TokenizerCase.all(kind))
+    #expect(!cases.isEmpty)
     for expected in cases {
       var stream = tokenizer.streamingDecoder(skipSpecialTokens: false)
       var text = ""

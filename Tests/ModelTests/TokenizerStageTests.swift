@@ -124,7 +124,7 @@ import Testing
   }
 
   @Test func configurationSetsTheTemplate() throws {
-    guard let path = Fixtures.own("tokenizers/neox-olmoe/tokenizer.json") else { return }
+    let path = try #require(Fixtures.own("tokenizers/neox-olmoe/tokenizer.json"))
     let directory = try TemporaryDirectory()
     let settings = #"{"add_bos_token": true, "bos_token": {"content": "<|padding|>"}, "eos_token": "<|endoftext|>"}"#
     let configuration = try directory.write(Array(settings.utf8), to: "tokenizer_config.json")
@@ -135,9 +135,7 @@ import Testing
   }
 
   @Test func tokensByThemselves() throws {
-    guard let byteLevel = try TokenizerCase.tokenizer("neox-olmoe"), let metaspace = try TokenizerCase.tokenizer("sp-bpe-mixtral") else {
-      return
-    }
+    let (byteLevel, metaspace) = (try TokenizerCase.tokenizer("neox-olmoe"), try TokenizerCase.tokenizer("sp-bpe-mixtral"))
     let the = try #require(byteLevel.id(ofSpelling: "Ġthe"))
     #expect(byteLevel.tokenText(the) == " the" && byteLevel.tokenSpelling(the) == "Ġthe")
     let alsoThe = try #require(metaspace.id(ofSpelling: "▁the"))

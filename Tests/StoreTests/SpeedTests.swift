@@ -7,7 +7,8 @@ import Testing
 
 @testable import Store
 
-@Suite(.enabled(if: ProcessInfo.processInfo.environment["MOETOP_SPEED"] != nil), .serialized) struct SpeedTests {
+@Suite(.enabled(if: ProcessInfo.processInfo.environment["MOETOP_SPEED"] != nil, "MOETOP_SPEED asks for it"), .serialized) struct SpeedTests
+{
   static let shapes: [SampleShape] = [
     SampleShape(name: "6 x 16 top-2", routers: (0..<6).map { RouterID(layer: $0) }, passes: Array(repeating: 512, count: 80)),
     SampleShape(

@@ -1,7 +1,9 @@
-// Where do tests find their files, and where may they write? Paths come from the place of this source file, not from the environment:
-// `Fixtures` inside the package always, `shared/fixtures` beside or above it only on machines that have it.
+// Where do tests find their files, and where may they write? Everything a test needs lies in Tests/Fixtures, found from the place of this
+// source file. MOETOP_SHARED may name a folder with more reference models, laid out alike: tests of those are skipped by name without it,
+// so that no test passes for want of a file.
 
 import Foundation
+import Testing
 
 public enum Fixtures {
   /// The root of the package.
@@ -15,18 +17,14 @@ public enum Fixtures {
     existing(packageRoot.appendingPathComponent("Tests/Fixtures/\(name)").path)
   }
 
-  /// The path of `name` under the nearest `shared/fixtures` of this package's parents, or nil where there is none.
-  public static func shared(_ name: String) -> String? {
-    var directory = packageRoot
-    while directory.path != "/" {
-      directory.deleteLastPathComponent()
-      if let found = existing(directory.appendingPathComponent("shared/fixtures/\(name)").path) { return found }
-    }
-    return nil
-  }
+  /// The folder of further reference models; nil where MOETOP_SHARED names none.
+  public static let sharedRoot: String? = ProcessInfo.processInfo.environment["MOETOP_SHARED"].flatMap { $0.isEmpty ? nil : $0 }
 
-  /// Our own copy of `name`, else the shared one.
-  public static func any(_ name: String) -> String? { own(name) ?? shared(name) }
+  /// Why a test of those models is skipped.
+  public static let needsShared: Comment = "MOETOP_SHARED names no folder of further reference models"
+
+  /// The path of `name` in that folder, or nil.
+  public static func shared(_ name: String) -> String? { sharedRoot.flatMap { existing("\($0)/\(name)") } }
 
   private static func existing(_ path: String) -> String? {
     FileManager.default.fileExists(atPath: path) ? path : nil

@@ -1,5 +1,5 @@
 // Does this engine compute what the reference computed? Runs given sequences with every observer on and compares with a file of
-// expected tensors, name by name. The rules (tolerances, near ties) are those of docs/guide.md: nothing here is looser for any family.
+// expected tensors, name by name. The rules (tolerances, near ties) are those of docs/contracts.md: nothing here is looser for any family.
 
 import Formats
 import Routing

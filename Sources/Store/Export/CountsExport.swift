@@ -1,4 +1,4 @@
-// The counts of a run that keeps nothing else, as safetensors: `counts.<layer>.step`, `.patch` and `.class`, exactly as contracts.md
+// The counts of a run that keeps nothing else, as safetensors: `counts.<layer>.step`, `.patch` and `.class`, as docs/contracts.md
 // (export of routing) says. Conditional branch; classes in the order of the metadata.
 
 import Formats

@@ -1,4 +1,4 @@
-// Routing as safetensors, exactly as contracts.md (export of routing) says: rows by sequence, then position; a tensor per router and
+// Routing as safetensors, as docs/contracts.md (export of routing) says: rows by sequence, then position; a tensor per router and
 // column. All sizes are known from the trace before the first byte is written, so the file is streamed.
 
 import Formats

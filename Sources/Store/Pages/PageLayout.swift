@@ -1,5 +1,5 @@
 // How many bytes does one decision take, and how many decisions make a page? The widths of the packed columns of one router in one
-// run, and the floor (contracts.md, storage) that the size of a trace is compared with.
+// run, and the floor (docs/contracts.md, storage) that the size of a trace is compared with.
 
 import Routing
 

@@ -1,4 +1,4 @@
-// How many bytes does a run take, and how many would it take at least? The number beside the floor of contracts.md (storage), measured
+// How many bytes does a run take, and how many would it take at least? The number beside the floor of docs/contracts.md (storage), measured
 // from SQLite's own page accounting where the library offers it, so that keys, headers and half-filled pages are counted.
 
 import GRDB
