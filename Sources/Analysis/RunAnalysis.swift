@@ -143,7 +143,7 @@ public struct RunAnalysis: PassFold {
 
   /// The threshold of this run; a quantile is that of the passes added so far.
   public var resolvedThreshold: ResolvedThreshold {
-    uncertainty?.resolve(plan.threshold) ?? ResolvedThreshold(plan.threshold, entropies: Histogram(.unit))
+    uncertainty?.resolve(plan.threshold) ?? ResolvedThreshold(plan.threshold, entropies: Histogram())
   }
 
   /// The report, or nil when an axis has too little to compare; `report()` says why.

@@ -27,9 +27,9 @@ import Testing
   }
 
   @Test func unitsOfAThreshold() {
-    let nats = ResolvedThreshold(.nats(1.6), entropies: Histogram(.unit))
+    let nats = ResolvedThreshold(.nats(1.6), entropies: Histogram())
     #expect(near(nats.share(experts: 8), 1.6 / log(8)) && nats.nats(experts: 64) == 1.6 && nats.share(experts: 1) == nil)
-    let share = ResolvedThreshold(.share(0.5), entropies: Histogram(.unit))
+    let share = ResolvedThreshold(.share(0.5), entropies: Histogram())
     #expect(near(share.nats(experts: 8), 0.5 * log(8)))
     #expect(ResolvedThreshold(.quantile(0.9)) == nil)
   }
@@ -45,7 +45,7 @@ import Testing
     let pass = try routed(logits: [[0, 0, 0, 0], [9, 0, 0, 0]], topK: 1)
     var fold = RouterUncertainty(threshold: .share(1))
     fold.add(pass.batches[0])
-    #expect(fold.uncertainCount(ResolvedThreshold(.share(1), entropies: Histogram(.unit))) == 1)
+    #expect(fold.uncertainCount(ResolvedThreshold(.share(1), entropies: Histogram())) == 1)
   }
 }
 
@@ -77,7 +77,7 @@ import Testing
 
   @Test func countsAtAnEdgeAreExact() {
     let values = samples(3000) { Float($0.unit()) }
-    var histogram = Histogram(.unit)
+    var histogram = Histogram()
     for value in values { histogram.add(value) }
     let edge = histogram.lowerEdge(ofQuantile: 0.95) ?? 0
     #expect(histogram.count(atLeast: edge) == values.count { Double($0) >= edge })
@@ -100,13 +100,13 @@ import Testing
   }
 
   @Test func extremesStayInBounds() {
-    var unit = Histogram(.unit)
+    var unit = Histogram()
     for value: Float in [-1e-5, 0, 1, 1.0000001, 5] { unit.add(value) }
     #expect(unit.quantile(1) == 5 || near(unit.quantile(1), 1, 1e-3))
     var relative = Histogram(.relative)
     for value: Float in [0, -3, 1e-38, 1e30, 65_536] { relative.add(value) }
     #expect(relative.quantile(0.01) == 0 && relative.count == 5)
-    #expect(Histogram(.unit).quantile(0.5) == nil && Histogram(.unit).lowerEdge(ofQuantile: 0.5) == nil)
+    #expect(Histogram().quantile(0.5) == nil && Histogram().lowerEdge(ofQuantile: 0.5) == nil)
     #expect(unit.binned(4).reduce(0, +) == 5)
   }
 }
@@ -139,7 +139,7 @@ import Testing
     one.routerEntropy = [0, 0]
     var fold = RouterUncertainty(threshold: .nats(0))
     fold.add(one)
-    #expect(fold.uncertainCount(ResolvedThreshold(.nats(0), entropies: Histogram(.unit))) == 0)
+    #expect(fold.uncertainCount(ResolvedThreshold(.nats(0), entropies: Histogram())) == 0)
     #expect(fold.entropy.undefined == 2)
   }
 
@@ -159,7 +159,7 @@ import Testing
 
   @Test func listsTheMostUncertain() throws {
     let run = try SyntheticRouting(documents: 6, layers: 4, dirichlet: 0.5).run(tokensPerPass: 17)
-    let threshold = ResolvedThreshold(.share(0.6), entropies: Histogram(.unit))
+    let threshold = ResolvedThreshold(.share(0.6), entropies: Histogram())
     var all = UncertainTokens(threshold: threshold, capacity: 10_000)
     var short = UncertainTokens(threshold: threshold, capacity: 12)
     var parts = [short, short, short]
@@ -184,6 +184,6 @@ import Testing
     var fold = RouterUncertainty(threshold: .nats(1.38), form: .gwMoE)
     fold.add(pass.batches[0])
     #expect(fold.entropyNats.count == 2 && fold.entropy.undefined == 1)
-    #expect(fold.uncertainCount(ResolvedThreshold(.nats(1.38), entropies: Histogram(.unit))) == 1)
+    #expect(fold.uncertainCount(ResolvedThreshold(.nats(1.38), entropies: Histogram())) == 1)
   }
 }
