@@ -47,8 +47,9 @@ import Testing
     let counts = [9, 0, 4, 4, 1, 30, 2, 2]
     let a = LoadShape(counts: counts, tokens: 26, topK: 2)
     let b = LoadShape(counts: [4, 30, 2, 0, 9, 1, 2, 4], tokens: 26, topK: 2)
-    for metric in MetricKey.allCases where metric.isLoadShape {
-      #expect(near(ReportBuilder.scalar(metric, a), ReportBuilder.scalar(metric, b)), "\(metric)")
+    for metric in MetricCatalog.entries {
+      guard let measure = metric.measure as? ShapeMeasure else { continue }
+      #expect(near(measure.value(a), measure.value(b)), "\(metric.key)")
     }
   }
 
