@@ -117,6 +117,8 @@ public struct MetricRow: Sendable, Encodable, Equatable {
     case low, high
     /// The stronger chance value, under the layer's own load.
     case ownLoadBaseline = "own_load_baseline"
+    /// The chance value of any two tokens of the same text.
+    case withinTextBaseline = "within_text_baseline"
     case nullMean = "null_mean"
     case nullSD = "null_sd"
     case p
@@ -200,7 +202,7 @@ public struct EnrichmentRow: Sendable, Encodable, Equatable {
   private enum CodingKeys: String, CodingKey {
     case router, layer, expert, cell, observed, expected, ratio, z
     case adjustedP = "adjusted_p"
-    case faint
+    case family, faint
   }
 
   public func encode(to encoder: any Encoder) throws {
@@ -214,6 +216,7 @@ public struct EnrichmentRow: Sendable, Encodable, Equatable {
     try container.encode(enrichment.ratio, forKey: .ratio)
     try container.encode(enrichment.z, forKey: .z)
     try container.encodeIfPresent(enrichment.adjustedP, forKey: .adjustedP)
+    try container.encode("layers x experts", forKey: .family)
     try container.encode(enrichment.isFaint, forKey: .faint)
   }
 }

@@ -64,7 +64,8 @@ extension Chance {
     let moves = Binomial(trials: tokens, probability: 2 * k * (e - k) / (e * (e - 1)))
     // E|S_m| is the same for m = 2j - 1 and 2j: 2j C(2j, j) / 4^j, and grows by (2j + 1) / 2j.
     var step = (moves.first + 1) / 2
-    var distance = step > 0 ? 2 * Double(step) * exp(lgamma(Double(2 * step) + 1) - 2 * lgamma(Double(step) + 1) - Double(2 * step) * log(2)) : 0
+    var distance =
+      step > 0 ? 2 * Double(step) * exp(lgamma(Double(2 * step) + 1) - 2 * lgamma(Double(step) + 1) - Double(2 * step) * log(2)) : 0
     var mean = 0.0
     for (offset, probability) in moves.probabilities.enumerated() {
       let own = (moves.first + offset + 1) / 2

@@ -200,10 +200,10 @@ struct ClaimJudge {
 
   private func byLayer(_ name: String, _ routers: [RouterInformation]) -> [ClaimEvidence] {
     routers.map { own in
-      ClaimEvidence(name, router: own.router, value: own.information.effect, unit: "nat", interval: own.information.interval, null: own.null)
+      ClaimEvidence(
+        name, router: own.router, value: own.information.effect, unit: "nat", interval: own.information.interval, null: own.null)
     }
   }
-
 
   // MARK: - No expert is idle
 

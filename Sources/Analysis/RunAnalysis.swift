@@ -41,7 +41,7 @@ public struct RunAnalysis: PassFold {
     }
     if folds.contains(.load) { load = PerRouter(RouterLoad()) }
     if folds.contains(.uncertainty) { uncertainty = PerRouter(RouterUncertainty(threshold: plan.threshold, form: plan.entropyForm)) }
-    if folds.contains(.links) { links = PerRouter(SequenceLinks()) }
+    if folds.contains(.links) { links = PerRouter(SequenceLinks(keepsSets: folds.contains(.sets))) }
     if folds.contains(.counts) { counts = PerRouter(StratumCounts()) }
     if folds.contains(.routes) { routes = PerRouter(RouteStore()) }
     let known = ResolvedThreshold(plan.threshold)
@@ -121,7 +121,7 @@ public struct RunAnalysis: PassFold {
     part.tokens = 0
     part.load = load.map { _ in PerRouter(RouterLoad()) }
     part.uncertainty = uncertainty.map { _ in PerRouter(RouterUncertainty(threshold: plan.threshold, form: plan.entropyForm)) }
-    part.links = links.map { _ in PerRouter(SequenceLinks()) }
+    part.links = links.map { _ in PerRouter(SequenceLinks(keepsSets: folds.contains(.sets))) }
     part.counts = counts.map { _ in PerRouter(StratumCounts()) }
     part.routes = routes.map { _ in PerRouter(RouteStore()) }
     part.denoising = denoising?.emptied()
@@ -159,7 +159,7 @@ public struct RunAnalysis: PassFold {
     return AnalysisReport(
       documents: plan.metrics.map { key in
         MetricReading(
-          metric: MetricCatalog.entry(key), analysis: self, specialization: results ?? [], unlabelled: study?.unlabelled ?? 0,
+          metric: MetricCatalog.entry(key), analysis: self, specialization: results ?? [], study: study,
           denoising: shown
         ).document()
       })

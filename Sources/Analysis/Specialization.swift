@@ -114,6 +114,8 @@ public struct SpecializationResult: Sendable, Equatable {
   /// Nil when all sequences are equally long, when fewer than two label values have sequences of 16 tokens, or for axes inside sequences
   /// (whose null already keeps each sequence's length).
   public var matched: MatchedSpecialization?
+  /// Sequences differ in length, and fewer than two label values have sequences of 16 tokens.
+  public var lacksLengthControl: Bool
 
   public static func == (a: SpecializationResult, b: SpecializationResult) -> Bool {
     a.router == b.router && a.cells == b.cells && a.mutualInformation == b.mutualInformation && a.nullMean == b.nullMean

@@ -47,7 +47,8 @@ extension SpecializationStudy {
         adjustedP: adjusted(null, observed: study.information.plugIn, furthest: furthest), effect: study.information.effect,
         interval: study.information.interval, fewest: fewest(study.axis),
         cellEntropy: normalized(cellSums.map(Double.init)).map(shannonEntropy) ?? 0, enrichment: enrichment(study, largest: largest),
-        expertDivergence: divergence(study, cellSums: cellSums), matched: study.matched.map { matched($0, draws.matched[router] ?? []) })
+        expertDivergence: divergence(study, cellSums: cellSums), matched: study.matched.map { matched($0, draws.matched[router] ?? []) },
+        lacksLengthControl: study.lacksLengthControl)
     }
   }
 

@@ -44,6 +44,8 @@ public struct SpecializationStudy: Sendable {
     /// `[cells, experts]`: 1 / spread; 0 for cells that are not in the family (faint, or no freedom).
     var weight: [Double]
     var inverseSpread: [Double]
+    /// Sequences differ in length, and fewer than two values of the label have sequences of `shortestMatched` tokens.
+    var lacksLengthControl = false
   }
 
   /// The comparison with every sequence cut to one length.
@@ -61,9 +63,6 @@ public struct SpecializationStudy: Sendable {
   public let unlabelled: Int
   /// Values of the label that share one cell, because there are more than `mostValues`.
   public private(set) var pooledValues = 0
-  /// Whether sequences differ in length and no comparison at one length could be made: fewer than two values of the label have
-  /// sequences of `shortestMatched` tokens.
-  public private(set) var lacksLengthControl = false
   /// Choices expected in a cell below which it is faint.
   public static let faintBelow = 20.0
   /// Values of a label that have a cell of their own; tables, time and memory grow with them.
@@ -93,12 +92,11 @@ public struct SpecializationStudy: Sendable {
     }
     for (router, fold) in counts.folds {
       let axis = LabelAxis(fold, cells: values.cells, cellNames: values.names, lastBin: nil)
-      var matched: Matched?
-      if matchesLengths, let own = lengths[router]?.filter({ values.cells[$0.key] != nil }), Set(own.values).count > 1 {
-        matched = Self.match(fold, values, lengths: own)
-        if matched == nil { lacksLengthControl = true }
-      }
+      let own = (lengths[router] ?? [:]).filter { values.cells[$0.key] != nil }
+      let differ = matchesLengths && Set(own.values).count > 1
+      let matched = differ ? Self.match(fold, values, lengths: own) : nil
       prepared[router] = Self.prepare(axis, matched: matched, seed: settings.seed)
+      prepared[router]?.lacksLengthControl = differ && matched == nil
     }
   }
 

@@ -160,6 +160,8 @@ struct Folds: OptionSet, Sendable {
   static let denoising = Folds(rawValue: 128)
   /// Means and tokens must know the threshold before they see the run.
   static let threshold = Folds(rawValue: 256)
+  /// `SequenceLinks` keeps some sets of each sequence.
+  static let sets = Folds(rawValue: 512)
 }
 
 /// What answers a metric.

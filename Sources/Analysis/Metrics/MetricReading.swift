@@ -7,7 +7,8 @@ struct MetricReading {
   let metric: Metric
   let analysis: RunAnalysis
   let specialization: [SpecializationResult]
-  let unlabelled: Int
+  /// Where `specialization` comes from.
+  let study: SpecializationStudy?
   /// The counts of a denoising run at the layers asked for.
   let denoising: DenoisingCounts?
 

@@ -10,7 +10,12 @@ extension Metric {
     baselineValue: { $0.chance.share }, facets: .all, interval: .none("one number per expert"),
     source: "MoEAtlas `assignment_shares`",
     glossary: "share of assignments an expert receives; uniform is 1 / number of experts",
-    missing: "without assignments", measure: ExpertMeasure { $0.load })
+    missing: "without assignments", measure: ExpertMeasure { $0.load },
+    details: """
+      Load, and everything that says how evenly it falls, counts what experts computed: a choice that a capacity limit dropped is no
+      assignment, by layer, along every axis and in every interval. `dropped` says how many there were. Metrics of what the router wants
+      (specialization, likeness of neighbours, balance losses) count its choices, dropped ones too.
+      """)
 
   static let activationRate = Metric(
     key: .activationRate, name: "activation rate", unit: "share of tokens", range: "0...1, sums to k",

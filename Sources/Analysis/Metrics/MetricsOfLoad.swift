@@ -22,8 +22,9 @@ extension Metric {
   static let maxViolation = Metric(
     key: .maxViolation, name: "MaxVio", unit: "times the mean", range: "0...E-1",
     reading: "0: even; 1: the busiest expert has twice its share",
-    grain: .layer, format: .number(3), baseline: "0 for an even router",
-    baselineValue: { _ in 0 }, facets: .all, interval: .none("a maximum is not smooth enough for a jackknife"),
+    grain: .layer, format: .number(3), baseline: "mean of uniform random choice at this number of tokens; 0 for an even router",
+    baselineValue: { ($0.chance.load(tokens: $0.tokens)?.maxOverMean).map { $0 - 1 } }, facets: .all,
+    interval: .none("a maximum is not smooth enough for a jackknife"),
     source: "arXiv:2408.15664",
     glossary: "how far the busiest expert is above the mean, in means",
     missing: "without assignments", measure: ShapeMeasure { $0.maxViolation })
@@ -31,8 +32,9 @@ extension Metric {
   static let maxOverMean = Metric(
     key: .maxOverMean, name: "busiest over mean", unit: "times the mean", range: "1...E",
     reading: "1: even; E: one expert does everything",
-    grain: .layer, format: .number(3), baseline: "1 for an even router",
-    baselineValue: { _ in 1 }, facets: .all, interval: .none("a maximum is not smooth enough for a jackknife"),
+    grain: .layer, format: .number(3), baseline: "mean of uniform random choice at this number of tokens; 1 for an even router",
+    baselineValue: { $0.chance.load(tokens: $0.tokens)?.maxOverMean }, facets: .all,
+    interval: .none("a maximum is not smooth enough for a jackknife"),
     source: "OLMo-core \"load imbalance\"",
     glossary: "load of the busiest expert over the mean; 1 is even",
     missing: "without assignments", measure: ShapeMeasure { $0.maxOverMean })
@@ -40,8 +42,8 @@ extension Metric {
   static let gini = Metric(
     key: .gini, name: "Gini coefficient of the load", unit: "dimensionless", range: "0...(E-1)/E",
     reading: "0: even; near 1: a few experts do everything",
-    grain: .layer, format: .number(3), baseline: "0 for an even router",
-    baselineValue: { _ in 0 }, facets: .all, interval: .onRequest,
+    grain: .layer, format: .number(3), baseline: "mean of uniform random choice at this number of tokens; 0 for an even router",
+    baselineValue: { $0.chance.load(tokens: $0.tokens)?.gini }, facets: .all, interval: .onRequest,
     source: "MoEAtlas `layer_gini_coefficients`, by ascending rank",
     glossary: "inequality of the load; 0 is even, near 1 few experts do everything",
     missing: "without assignments", measure: ShapeMeasure { $0.gini })
@@ -49,8 +51,9 @@ extension Metric {
   static let coverage = Metric(
     key: .coverage, name: "coverage of the busiest quarter", unit: "share of assignments", range: "1/4...1",
     reading: "1/4: even; 1: a quarter of the experts does everything (the quarter is rounded up)",
-    grain: .layer, format: .percent(1), baseline: "N/E with N = E/4 rounded up",
-    baselineValue: { Double(($0.chance.experts + 3) / 4) / Double($0.chance.experts) }, facets: .all,
+    grain: .layer, format: .percent(1),
+    baseline: "mean of uniform random choice at this number of tokens; N/E with N = E/4 rounded up for an even router",
+    baselineValue: { $0.chance.load(tokens: $0.tokens)?.coverage }, facets: .all,
     interval: .onRequest,
     source: "Megatron `analyze_routing_concentration.py`, C(N)",
     glossary: "share of assignments that go to the busiest quarter of the experts",
@@ -69,8 +72,8 @@ extension Metric {
   static let loadEntropy = Metric(
     key: .loadEntropy, name: "entropy of the load", unit: "nat", range: "0...ln E",
     reading: "0: one expert does everything; ln E: even",
-    grain: .layer, format: .number(3), baseline: "ln E for an even router",
-    baselineValue: { log(Double($0.chance.experts)) }, facets: .all, interval: .onRequest,
+    grain: .layer, format: .number(3), baseline: "mean of uniform random choice at this number of tokens; ln E for an even router",
+    baselineValue: { $0.chance.load(tokens: $0.tokens)?.entropy }, facets: .all, interval: .onRequest,
     source: "MoEAtlas summary",
     glossary: "Shannon entropy of the load; ln E is even",
     missing: "without assignments", measure: ShapeMeasure { $0.entropy })
@@ -78,8 +81,8 @@ extension Metric {
   static let effectiveExperts = Metric(
     key: .effectiveExperts, name: "effective experts", unit: "experts", range: "1...E",
     reading: "as many equally busy experts would have this load entropy",
-    grain: .layer, format: .number(1), baseline: "E for an even router",
-    baselineValue: { Double($0.chance.experts) }, facets: .all, interval: .onRequest,
+    grain: .layer, format: .number(1), baseline: "mean of uniform random choice at this number of tokens; E for an even router",
+    baselineValue: { $0.chance.load(tokens: $0.tokens)?.effectiveExperts }, facets: .all, interval: .onRequest,
     source: "MoEAtlas summary, exp(H)",
     glossary: "how many equally busy experts would be as even: exp(load entropy)",
     missing: "without assignments", measure: ShapeMeasure { $0.effectiveExperts })
@@ -156,7 +159,7 @@ struct RunLoadMeasure: Measure {
   }
 }
 
-/// The counts of some strata of a router: a cell of an axis, or all of it.
+/// What experts computed in some strata of a router: a cell of an axis, or all of it.
 struct StratumCell {
   var name: String
   var rows: [(sequence: Int, row: StratumCounts.Row)]
@@ -167,7 +170,7 @@ struct StratumCell {
     self.name = name
     self.rows = rows
     var counts = Array(repeating: 0, count: experts)
-    for (_, row) in rows { row.choices.forEach { counts[$0] += Int($1) } }
+    for (_, row) in rows { row.forEachComputed { counts[$0] += $1 } }
     shape = LoadShape(counts: counts, tokens: rows.reduce(0) { $0 + $1.row.tokens }, topK: topK)
   }
 
@@ -175,7 +178,7 @@ struct StratumCell {
   func shapesWithoutSequences() -> [LoadShape] {
     Dictionary(grouping: rows, by: \.sequence).sorted { $0.key < $1.key }.map { _, own in
       var counts = shape.counts
-      for (_, row) in own { row.choices.forEach { counts[$0] -= Int($1) } }
+      for (_, row) in own { row.forEachComputed { counts[$0] -= $1 } }
       return LoadShape(counts: counts, tokens: shape.tokens - own.reduce(0) { $0 + $1.row.tokens }, topK: shape.topK)
     }
   }
