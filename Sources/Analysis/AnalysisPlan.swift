@@ -134,8 +134,7 @@ public struct AnalysisPlan: Sendable {
 
   /// Whether the counts of a denoising run answer a metric.
   func isAnsweredByCounts(_ metric: MetricKey) -> Bool {
-    guard denoising != nil else { return false }
-    return metric.isOfDenoising || metric == .specialization && grouping.facet != .position
+    denoising != nil && MetricCatalog.entry(metric).measure.folds(for: self) == .denoising
   }
 
   private func validate(_ metric: MetricKey) throws {
@@ -143,7 +142,7 @@ public struct AnalysisPlan: Sendable {
     func refuse(_ instead: String) -> AnalysisError {
       .cannotGroup(metric: metric.rawValue, by: grouping.description, instead: instead)
     }
-    if metric.isOfDenoising && denoising == nil { throw AnalysisError.notDenoising(asked: metric.rawValue) }
+    if entry.runs == .denoising && denoising == nil { throw AnalysisError.notDenoising(asked: metric.rawValue) }
     if !hasDecisions && !isAnsweredByCounts(metric) { throw AnalysisError.needsDecisions(metric: metric.rawValue) }
     if grouping.byToken {
       if metric != .uncertain { throw refuse("--metric uncertain --by token, or --by layer") }
@@ -164,27 +163,4 @@ public struct AnalysisPlan: Sendable {
       }
     }
   }
-}
-
-/// Which folds answer a metric.
-extension MetricKey {
-  var isLoadShape: Bool {
-    switch self {
-    case .loadCV, .maxViolation, .maxOverMean, .gini, .coverage, .idle, .loadEntropy, .effectiveExperts: true
-    default: false
-    }
-  }
-  var isDecisionMean: Bool {
-    switch self {
-    case .entropy, .entropyNats, .top1Margin, .selectionMargin, .topKMass, .uncertain: true
-    default: false
-    }
-  }
-  var isLink: Bool {
-    switch self {
-    case .repeatFirst, .repeatAny, .overlap, .jaccard: true
-    default: false
-    }
-  }
-  var isPerExpert: Bool { MetricCatalog.entry(self).grain == .expert }
 }

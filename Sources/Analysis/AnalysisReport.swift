@@ -96,31 +96,54 @@ public struct ReportSettings: Sendable, Encodable {
     case nullDraws = "null_draws"
     case seed, branch, intervals
   }
+
+  /// Draws and seed of a null.
+  mutating func setNull(_ null: NullSettings) {
+    nullDraws = null.draws
+    seed = null.seed
+  }
+}
+
+/// What a number was taken over: the meaning of its `n`.
+public enum Counted: String, Sendable, Hashable, Codable {
+  case texts, samples, tokens, decisions, assignments, pairs, draws
 }
 
 /// A value of a metric at one router, or one of its experts, or one cell of an axis.
 public struct MetricRow: Sendable, Encodable, Equatable {
+  /// Further numbers beside the value, by their key in JSON and their column in csv. A condition may name each of them.
+  public enum Field: String, Sendable, CaseIterable {
+    /// Ends of the 95 % interval.
+    case low, high
+    /// The stronger chance value, under the layer's own load.
+    case ownLoadBaseline = "own_load_baseline"
+    /// The chance value of any two tokens of the same text.
+    case withinTextBaseline = "within_text_baseline"
+    case nullMean = "null_mean"
+    case nullSD = "null_sd"
+    case p
+    /// Over single decisions.
+    case sd
+    case quantile05 = "q05"
+    case median
+    case quantile95 = "q95"
+  }
+
   public var router: RouterID
   public var expert: Int?
   public var cell: String?
-  /// Nil where the metric is not defined (not recorded, one expert, no pairs).
+  /// Nil where the metric is not defined; `Metric.missing` says where that is.
   public var value: Double?
   public var unit: String
-  /// What the value was taken over: tokens, decisions, assignments or pairs.
   public var n: Int
+  public var counted: Counted
   public var baseline: Double?
-  /// The stronger chance value, under the layer's own load.
-  public var ownLoadBaseline: Double?
-  public var interval: Interval?
-  /// Over single decisions.
-  public var sd: Double?
-  public var quantile05: Double?
-  public var median: Double?
-  public var quantile95: Double?
+  /// What was asked for beside the value; nil entries were asked for and are not there.
+  public private(set) var fields: [Field: Double?] = [:]
 
   public init(
-    router: RouterID, expert: Int? = nil, cell: String? = nil, value: Double?, unit: String, n: Int, baseline: Double? = nil,
-    interval: Interval? = nil
+    router: RouterID, expert: Int? = nil, cell: String? = nil, value: Double?, unit: String, n: Int, of counted: Counted,
+    baseline: Double? = nil, interval: Interval? = nil
   ) {
     self.router = router
     self.expert = expert
@@ -128,36 +151,45 @@ public struct MetricRow: Sendable, Encodable, Equatable {
     self.value = value.flatMap { $0.isFinite ? $0 : nil }
     self.unit = unit
     self.n = n
+    self.counted = counted
     self.baseline = baseline.flatMap { $0.isFinite ? $0 : nil }
-    self.interval = interval
+    if interval != nil { self.interval = interval }
   }
 
-  private enum CodingKeys: String, CodingKey {
-    case router, layer, expert, cell, value, unit, n, baseline
-    case ownLoadBaseline = "own_load_baseline"
-    case low, high, sd
-    case quantile05 = "q05"
-    case median
-    case quantile95 = "q95"
+  /// Setting nil says that the number was asked for and is not there.
+  public subscript(field: Field) -> Double? {
+    get { fields[field] ?? nil }
+    set { fields.updateValue(newValue.flatMap { $0.isFinite ? $0 : nil }, forKey: field) }
+  }
+
+  public var interval: Interval? {
+    get {
+      guard let low = self[.low], let high = self[.high] else { return nil }
+      return Interval(low: low, high: high)
+    }
+    set { (self[.low], self[.high]) = (newValue?.low, newValue?.high) }
+  }
+
+  private struct Key: CodingKey {
+    var stringValue: String
+    var intValue: Int? { nil }
+    init(stringValue: String) { self.stringValue = stringValue }
+    init?(intValue: Int) { nil }
   }
 
   public func encode(to encoder: any Encoder) throws {
-    var container = encoder.container(keyedBy: CodingKeys.self)
-    try container.encode(router.description, forKey: .router)
-    try container.encode(router.layer.rawValue, forKey: .layer)
-    try container.encodeIfPresent(expert, forKey: .expert)
-    try container.encodeIfPresent(cell, forKey: .cell)
-    try container.encode(value, forKey: .value)
-    try container.encode(unit, forKey: .unit)
-    try container.encode(n, forKey: .n)
-    try container.encodeIfPresent(baseline, forKey: .baseline)
-    try container.encodeIfPresent(ownLoadBaseline, forKey: .ownLoadBaseline)
-    try container.encodeIfPresent(interval?.low, forKey: .low)
-    try container.encodeIfPresent(interval?.high, forKey: .high)
-    try container.encodeIfPresent(sd, forKey: .sd)
-    try container.encodeIfPresent(quantile05, forKey: .quantile05)
-    try container.encodeIfPresent(median, forKey: .median)
-    try container.encodeIfPresent(quantile95, forKey: .quantile95)
+    var container = encoder.container(keyedBy: Key.self)
+    func key(_ name: String) -> Key { Key(stringValue: name) }
+    try container.encode(router.description, forKey: key("router"))
+    try container.encode(router.layer.rawValue, forKey: key("layer"))
+    try container.encodeIfPresent(expert, forKey: key("expert"))
+    try container.encodeIfPresent(cell, forKey: key("cell"))
+    try container.encode(value, forKey: key("value"))
+    try container.encode(unit, forKey: key("unit"))
+    try container.encode(n, forKey: key("n"))
+    try container.encode(counted, forKey: key("n_of"))
+    try container.encode(baseline, forKey: key("baseline"))
+    for (field, value) in fields { try container.encode(value, forKey: key(field.rawValue)) }
   }
 }
 
@@ -170,7 +202,7 @@ public struct EnrichmentRow: Sendable, Encodable, Equatable {
   private enum CodingKeys: String, CodingKey {
     case router, layer, expert, cell, observed, expected, ratio, z
     case adjustedP = "adjusted_p"
-    case faint
+    case family, faint
   }
 
   public func encode(to encoder: any Encoder) throws {
@@ -184,41 +216,8 @@ public struct EnrichmentRow: Sendable, Encodable, Equatable {
     try container.encode(enrichment.ratio, forKey: .ratio)
     try container.encode(enrichment.z, forKey: .z)
     try container.encodeIfPresent(enrichment.adjustedP, forKey: .adjustedP)
+    try container.encode("layers x experts", forKey: .family)
     try container.encode(enrichment.isFaint, forKey: .faint)
-  }
-}
-
-extension SpecializationResult: Encodable {
-  private enum CodingKeys: String, CodingKey {
-    case router, layer
-    case mutualInformation = "mutual_information"
-    case nullMean = "null_mean"
-    case nullSD = "null_sd"
-    case p
-    case nullCount = "null_count"
-    case effect, low, high, normalized
-    case cellEntropy = "cell_entropy"
-    case sequences, assignments, cells, matched
-  }
-
-  public func encode(to encoder: any Encoder) throws {
-    var container = encoder.container(keyedBy: CodingKeys.self)
-    try container.encode(router.description, forKey: .router)
-    try container.encode(router.layer.rawValue, forKey: .layer)
-    try container.encode(mutualInformation, forKey: .mutualInformation)
-    try container.encode(nullMean, forKey: .nullMean)
-    try container.encode(nullSD, forKey: .nullSD)
-    try container.encode(p, forKey: .p)
-    try container.encode(nullCount, forKey: .nullCount)
-    try container.encode(effect, forKey: .effect)
-    try container.encodeIfPresent(interval?.low, forKey: .low)
-    try container.encodeIfPresent(interval?.high, forKey: .high)
-    try container.encodeIfPresent(normalizedEffect, forKey: .normalized)
-    try container.encode(cellEntropy, forKey: .cellEntropy)
-    try container.encode(sequences, forKey: .sequences)
-    try container.encode(assignments, forKey: .assignments)
-    try container.encode(cells, forKey: .cells)
-    try container.encodeIfPresent(matched, forKey: .matched)
   }
 }
 

@@ -22,8 +22,8 @@ public struct Chance: Sendable, Hashable {
     self.topK = topK
   }
 
-  private var e: Double { Double(experts) }
-  private var k: Double { Double(topK) }
+  var e: Double { Double(experts) }
+  var k: Double { Double(topK) }
 
   /// Share of assignments of one expert, 1/E; also the chance that two tokens have the same first choice.
   public var share: Double { 1 / e }

@@ -200,13 +200,10 @@ struct ClaimJudge {
 
   private func byLayer(_ name: String, _ routers: [RouterInformation]) -> [ClaimEvidence] {
     routers.map { own in
-      ClaimEvidence(name, router: own.router, value: effect(own), unit: "nat", interval: interval(own), null: own.null)
+      ClaimEvidence(
+        name, router: own.router, value: own.information.effect, unit: "nat", interval: own.information.interval, null: own.null)
     }
   }
-
-  private func effect(_ own: RouterInformation) -> Double { own.plugIn - own.null.mean }
-
-  private func interval(_ own: RouterInformation) -> Interval? { Jackknife.interval(estimate: effect(own), leftOut: own.leftOut) }
 
   // MARK: - No expert is idle
 
@@ -255,9 +252,9 @@ struct ClaimJudge {
     guard let mean = RouterInformation.mean(routers) else {
       return ClaimEvidence(name, value: nil, unit: "nat", limit: preferenceLimit, verdict: .undecided)
     }
-    let interval = interval(mean)
+    let interval = mean.information.interval
     return ClaimEvidence(
-      name, value: effect(mean), unit: "nat", interval: interval, null: mean.null, limit: preferenceLimit,
+      name, value: mean.information.effect, unit: "nat", interval: interval, null: mean.null, limit: preferenceLimit,
       verdict: Self.verdict(interval, above: preferenceLimit, p: mean.null.p))
   }
 
@@ -310,11 +307,12 @@ struct ClaimJudge {
         .undecided, "\(position.count) layers; fewer than 4 cannot be ordered beyond chance",
         ClaimEvidence(name, value: nil, unit: "rank correlation", verdict: .undecided))
     }
-    let means = position.map(\.null.mean)
-    let observed = spearman(zip(position, means).map { $0.plugIn - $1 })
-    let groups = position.map(\.leftOut.count).min() ?? 0
+    // What centring takes off is taken as known where a group is left out.
+    let biases = position.map { $0.information.plugIn - ($0.information.effect ?? $0.information.plugIn) }
+    let observed = spearman(zip(position, biases).map { $0.information.plugIn - $1 })
+    let groups = position.map(\.information.leftOut.count).min() ?? 0
     let leftOut = (0..<groups).map { group -> Double? in
-      let effects = zip(position, means).compactMap { own, mean in own.leftOut[group].map { $0 - mean } }
+      let effects = zip(position, biases).compactMap { own, bias in own.information.leftOut[group].map { $0 - bias } }
       return effects.count == position.count ? spearman(effects) : nil
     }
     let interval = Jackknife.interval(estimate: observed, leftOut: leftOut)

@@ -72,7 +72,7 @@ public struct ResolvedThreshold: Sendable, Hashable {
   /// Nil when `threshold` is a quantile, which needs the run.
   public init?(_ threshold: EntropyThreshold) {
     if case .quantile = threshold { return nil }
-    self.init(threshold, entropies: Histogram(.unit))
+    self.init(threshold, entropies: Histogram())
   }
 
   public func nats(experts: Int) -> Double {

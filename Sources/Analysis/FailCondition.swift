@@ -43,9 +43,6 @@ public struct FailCondition: Sendable, Hashable, CustomStringConvertible {
   public let limit: Double
   private let limitText: String
 
-  static let rowFields = ["n", "baseline", "low", "high", "sd", "median"]
-  static let specializationFields = ["p", "effect", "mutual_information", "null_mean", "null_sd", "normalized", "low", "high"]
-
   /// - Throws: `AnalysisError.badCondition`, `AnalysisError.unknownMetric`.
   public init(parsing text: String) throws {
     let compact = String(text.filter { $0 != " " })
@@ -65,7 +62,7 @@ public struct FailCondition: Sendable, Hashable, CustomStringConvertible {
     guard let name = names.first, !name.isEmpty else { throw bad("a metric before \(comparison.rawValue)") }
     metric = try MetricKey(parsing: name)
     field = names.count == 2 ? names[1] : nil
-    let fields = metric == .specialization ? Self.specializationFields : Self.rowFields
+    let fields = MetricCatalog.entry(metric).conditionFields
     if let field, !fields.contains(field) { throw bad("one of the fields \(fields.joined(separator: ", "))") }
     self.comparison = comparison
     self.limit = isPercent ? limit / 100 : limit
@@ -114,25 +111,11 @@ public struct FailCondition: Sendable, Hashable, CustomStringConvertible {
     case nil: row.value
     case "n": Double(row.n)
     case "baseline": row.baseline
-    case "low": row.interval?.low
-    case "high": row.interval?.high
-    case "sd": row.sd
-    case "median": row.median
-    default: nil
+    case .some(let name): MetricRow.Field(rawValue: name).flatMap { row[$0] }
     }
   }
 
   private func value(of result: SpecializationResult) -> Double? {
-    switch field {
-    case nil, "effect": result.effect
-    case "p": result.p
-    case "mutual_information": result.mutualInformation
-    case "null_mean": result.nullMean
-    case "null_sd": result.nullSD
-    case "normalized": result.normalizedEffect
-    case "low": result.interval?.low
-    case "high": result.interval?.high
-    default: nil
-    }
+    SpecializationResult.figures.first { $0.name == field ?? "effect" }?.value(result)
   }
 }

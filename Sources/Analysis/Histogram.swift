@@ -1,5 +1,6 @@
-// Quantiles of a stream in bounded memory, with a bounded error and an exact merge. Two scales: cells of equal width for shares in
-// 0...1, and cells of equal relative width for margins, where 0.0002 and 0.002 must stay apart.
+// Quantiles of a stream in bounded memory: exact while few numbers differ, with a bounded relative error beyond, and the same however a
+// run was split and merged. Routers that are almost certain put all their numbers next to 0, those that are almost flat next to 1, so
+// what counts as close is measured by the distance to the nearer of these two.
 
 #if canImport(Darwin)
   import Darwin
@@ -7,142 +8,212 @@
   import Glibc
 #endif
 
-/// Counts of numbers in cells.
+/// Counts of numbers.
 ///
-/// Quantiles are by nearest rank: the value number ceil(q n) in rising order. The answer lies in the same cell as that value.
+/// Quantiles are by nearest rank: the value number ceil(q n) in rising order.
 ///
-/// - Memory: `unit`, at most 64 KiB; `relative`, at most 96 KiB; only the touched range is kept.
-/// - Error of a quantile: `unit`, at most 2^-15 (0.00003), exactly half a cell; `relative`, at most 2^-10 (0.1 %) of the value for
-///   values in 2^-30...2^16, smaller ones read as 0.
-/// - Complexity: O(1) a value; O(cells) a merge or a quantile.
-/// - Test: sorted samples against quantiles, both scales; merge equals whole exactly.
-public struct Histogram: Sendable, Equatable {
-  public enum Scale: Sendable, Hashable {
-    /// 2^14 cells of equal width over 0...1; values outside count in the first or last cell.
-    case unit
-    /// 2^9 cells to the octave over 2^-30...2^16, and one for what lies below (0 and negative values too).
-    case relative
-  }
+/// A number is kept as a key that rises with it: the bits of its distance to 0 below one half, of its distance to 1 above. Float bits rise
+/// with the float, so keys with their last bits cut off are cells of constant width relative to that distance. While at most `capacity`
+/// keys differ nothing is cut and quantiles are exact; beyond, all keys lose as many bits as it takes. How many depends on the numbers
+/// alone, not on their order or on how parts were merged, and the cells of a part are cells of the whole cut finer.
+///
+/// - Memory: 8 bytes a cell, at most 128 KiB, and up to 16 KiB of numbers that wait to be sorted in.
+/// - Error of a quantile: none up to `capacity` different numbers; beyond, half a cell: at most 2^-10 (0.1 %) of the distance to the
+///   nearer of 0 and 1 while these distances span 32 octaves, 2^-7 whatever they span. Distances below 2^-60 are 0.
+/// - Complexity: O(1) a number, amortised; O(cells) a merge or a quantile.
+/// - Test: sorted samples against quantiles, at any scale; merge equals whole exactly.
+public struct Histogram: Sendable {
+  /// Cells kept at most.
+  public static let capacity = 1 << 14
 
-  public let scale: Scale
   public private(set) var count = 0
   public private(set) var minimum = Float.infinity
   public private(set) var maximum = -Float.infinity
-  /// Cell `first + i` holds `cells[i]` values.
-  private var first = 0
-  private var cells: [UInt32] = []
+  /// Low bits that all keys have lost.
+  private var shift: Int32 = 0
+  /// Rising; `key >> shift`.
+  private var cells: [Int32] = []
+  /// `[cells]`
+  private var counts: [UInt32] = []
+  /// Keys that were not sorted in yet.
+  private var waiting: [Int32] = []
 
-  public init(_ scale: Scale) { self.scale = scale }
+  public init() {}
 
-  private static let unitCells = 1 << 14
-  private static let mantissaShift = UInt32(23 - 9)
-  private static let lowestExponent = UInt32(127 - 30)
-  private static let highestCell = Int((UInt32(127 + 16) << 23) >> mantissaShift) - 1
-  private static let zeroCell = Int((lowestExponent << 23) >> mantissaShift) - 1
-
-  private func cell(of value: Float) -> Int {
-    switch scale {
-    case .unit: return min(Self.unitCells - 1, max(0, Int(value * Float(Self.unitCells))))
-    case .relative:
-      // The bit patterns of positive floats rise with the floats, so the leading bits are a cell number of constant relative width.
-      guard value > 0 else { return Self.zeroCell }
-      return min(Self.highestCell, max(Self.zeroCell, Int(value.bitPattern >> Self.mantissaShift)))
-    }
-  }
-
-  /// Smallest value of a cell.
-  private func edge(of cell: Int) -> Double {
-    switch scale {
-    case .unit: return Double(cell) / Double(Self.unitCells)
-    case .relative:
-      if cell <= Self.zeroCell { return 0 }
-      return Double(Float(bitPattern: UInt32(cell) << Self.mantissaShift))
-    }
-  }
-
-  /// - Precondition: `value` is finite.
+  /// - Precondition: `value` is not NaN.
   public mutating func add(_ value: Float) {
     count += 1
     minimum = min(minimum, value)
     maximum = max(maximum, value)
-    let cell = cell(of: max(-1e9, min(1e9, value)))
-    cover(cell..<cell + 1)
-    cells[cell - first] += 1
+    waiting.append(NumberKey.key(of: Double(value)))
+    if waiting.count >= max(256, cells.count / 4) { settle() }
   }
 
   public mutating func merge(_ other: Histogram) {
-    precondition(scale == other.scale, "histograms of two scales")
-    guard other.count > 0 else { return }
     count += other.count
     minimum = min(minimum, other.minimum)
     maximum = max(maximum, other.maximum)
-    cover(other.first..<other.first + other.cells.count)
-    for index in other.cells.indices { cells[other.first - first + index] += other.cells[index] }
+    settle()
+    let other = other.settled
+    if other.shift > shift { cut(to: other.shift) }
+    take(other.cells, other.counts, cutBy: shift - other.shift)
   }
 
-  private mutating func cover(_ range: Range<Int>) {
-    if cells.isEmpty {
-      first = range.lowerBound
-      cells = Array(repeating: 0, count: range.count)
-      return
+  /// Sorts in what waits.
+  private mutating func settle() {
+    guard !waiting.isEmpty else { return }
+    let keys = waiting.sorted()
+    waiting.removeAll(keepingCapacity: true)
+    take(keys, nil, cutBy: shift)
+  }
+
+  private var settled: Histogram {
+    var copy = self
+    copy.settle()
+    return copy
+  }
+
+  /// Merges rising keys, each once where `times` is nil, after cutting `bits` off them.
+  private mutating func take(_ keys: [Int32], _ times: [UInt32]?, cutBy bits: Int32) {
+    var merged: [Int32] = []
+    var sums: [UInt32] = []
+    merged.reserveCapacity(cells.count + keys.count)
+    sums.reserveCapacity(cells.count + keys.count)
+    var own = 0
+    var new = 0
+    while own < cells.count || new < keys.count {
+      let cell: Int32
+      let number: UInt32
+      if new == keys.count || own < cells.count && cells[own] <= keys[new] >> bits {
+        (cell, number) = (cells[own], counts[own])
+        own += 1
+      } else {
+        (cell, number) = (keys[new] >> bits, times?[new] ?? 1)
+        new += 1
+      }
+      if merged.last == cell {
+        sums[sums.count - 1] += number
+      } else {
+        merged.append(cell)
+        sums.append(number)
+      }
     }
-    if range.lowerBound < first {
-      cells.insert(contentsOf: repeatElement(0, count: first - range.lowerBound), at: 0)
-      first = range.lowerBound
+    (cells, counts) = (merged, sums)
+    while cells.count > Self.capacity { cut(to: shift + 1) }
+  }
+
+  private mutating func cut(to bits: Int32) {
+    var kept = 0
+    for index in cells.indices {
+      let cell = cells[index] >> (bits - shift)
+      if kept > 0 && cells[kept - 1] == cell {
+        counts[kept - 1] += counts[index]
+      } else {
+        cells[kept] = cell
+        counts[kept] = counts[index]
+        kept += 1
+      }
     }
-    let missing = range.upperBound - (first + cells.count)
-    if missing > 0 { cells.append(contentsOf: repeatElement(0, count: missing)) }
+    cells.removeLast(cells.count - kept)
+    counts.removeLast(counts.count - kept)
+    shift = bits
   }
 
-  /// Equal in meaning: the same numbers were added, in whatever order and through whatever merges.
-  public static func == (a: Histogram, b: Histogram) -> Bool {
-    guard a.scale == b.scale, a.count == b.count, a.minimum == b.minimum, a.maximum == b.maximum else { return false }
-    return a.occupied.elementsEqual(b.occupied) { $0 == $1 }
-  }
-
-  private var occupied: [(cell: Int, count: UInt32)] {
-    cells.enumerated().compactMap { $1 > 0 ? (first + $0, $1) : nil }
-  }
+  /// Smallest number of a cell.
+  private func edge(of cell: Int32) -> Double { NumberKey.number(of: cell << shift) }
 
   /// The cell that holds the value of nearest rank.
-  private func cell(ofQuantile q: Double) -> Int? {
+  /// - Precondition: nothing waits.
+  private func cell(ofQuantile q: Double) -> Int32? {
     guard count > 0 else { return nil }
     let rank = min(count, max(1, Int((q * Double(count)).rounded(.up))))
     var seen = 0
     for index in cells.indices {
-      seen += Int(cells[index])
-      if seen >= rank { return first + index }
+      seen += Int(counts[index])
+      if seen >= rank { return cells[index] }
     }
-    return nil
+    return cells.last
   }
 
   /// Value at quantile `q` in 0...1: the middle of its cell, kept within the smallest and the largest value seen; nil when empty.
   public func quantile(_ q: Double) -> Double? {
-    guard let cell = cell(ofQuantile: q) else { return nil }
-    let middle = (edge(of: cell) + edge(of: cell + 1)) / 2
-    return min(Double(maximum), max(Double(minimum), cell <= Self.zeroCell && scale == .relative ? 0 : middle))
+    let settled = settled
+    guard let cell = settled.cell(ofQuantile: q) else { return nil }
+    let middle = settled.shift == 0 ? edge(of: cell) : (settled.edge(of: cell) + settled.edge(of: cell + 1)) / 2
+    return min(Double(maximum), max(Double(minimum), middle))
   }
 
-  /// Lower edge of the cell that holds quantile `q`. Shares at or above such an edge are exact, which is why a quantile threshold is
-  /// put on one; it lies at most one cell below the quantile, so at least a share 1 - q reaches it.
-  public func lowerEdge(ofQuantile q: Double) -> Double? { cell(ofQuantile: q).map(edge) }
+  /// Lower edge of the cell that holds quantile `q`; the quantile itself while nothing was cut. Shares at or above such an edge are exact,
+  /// in this histogram and in every part of it, which is why a quantile threshold is put on one. At least a share 1 - q reaches it, and
+  /// no more than ties and the rest of the cell add.
+  public func lowerEdge(ofQuantile q: Double) -> Double? {
+    let settled = settled
+    return settled.cell(ofQuantile: q).map { settled.edge(of: $0) }
+  }
 
   /// How many values are >= `edge`; exact when `edge` is a cell's edge, else counted from the edge below.
   public func count(atLeast edge: Double) -> Int {
-    let start = max(first, cell(of: Float(edge)))
+    let settled = settled
+    let start = NumberKey.key(of: edge) >> settled.shift
     var total = 0
-    for cell in start..<max(start, first + cells.count) { total += Int(cells[cell - first]) }
+    for index in settled.cells.indices.reversed() {
+      if settled.cells[index] < start { break }
+      total += Int(settled.counts[index])
+    }
     return total
   }
 
   /// Counts in `bins` equal bins over `range`, for drawing; a cell counts where its lower edge falls, values outside go to the ends.
   public func binned(_ bins: Int, over range: ClosedRange<Double> = 0...1) -> [Int] {
+    let settled = settled
     var result = Array(repeating: 0, count: max(1, bins))
     let width = (range.upperBound - range.lowerBound) / Double(result.count)
-    for (cell, count) in occupied where width > 0 {
-      let bin = Int(((edge(of: cell) - range.lowerBound) / width).rounded(.down))
-      result[min(result.count - 1, max(0, bin))] += Int(count)
+    for index in settled.cells.indices where width > 0 {
+      let bin = ((settled.edge(of: settled.cells[index]) - range.lowerBound) / width).rounded(.down)
+      result[Int(min(Double(result.count - 1), max(0, bin)))] += Int(settled.counts[index])
     }
     return result
+  }
+}
+
+extension Histogram: Equatable {
+  /// Equal in meaning: the same numbers were added, in whatever order and through whatever merges.
+  public static func == (a: Histogram, b: Histogram) -> Bool {
+    guard a.count == b.count, a.minimum == b.minimum, a.maximum == b.maximum else { return false }
+    let (a, b) = (a.settled, b.settled)
+    return a.shift == b.shift && a.cells == b.cells && a.counts == b.counts
+  }
+}
+
+/// Numbers as integers that rise with them, dense next to 0 and next to 1.
+///
+/// Distances are exact: 1 - x and x - 1 of a float are floats for x from 1/2 to 2^24. Distances outside 2^-60...2^60 are taken as 0 and
+/// as 2^60.
+enum NumberKey {
+  private static let floor = Int32(127 - 60) << 23
+  private static let ceiling = Int32(127 + 60) << 23
+  /// The key of 1/2.
+  private static let half = magnitude(0.5)
+
+  /// Bits of a distance; 0 for 0.
+  private static func magnitude(_ distance: Float) -> Int32 {
+    max(floor, min(ceiling, Int32(bitPattern: min(distance, .greatestFiniteMagnitude).bitPattern))) - floor
+  }
+
+  private static func distance(_ magnitude: Int32) -> Double {
+    magnitude <= 0 ? 0 : Double(Float(bitPattern: UInt32(bitPattern: min(magnitude, ceiling - floor) + floor)))
+  }
+
+  static func key(of number: Double) -> Int32 {
+    if number < 0 { return -magnitude(Float(-number)) }
+    if number < 0.5 { return magnitude(Float(number)) }
+    return number <= 1 ? 2 * half - magnitude(Float(1 - number)) : 2 * half + magnitude(Float(number - 1))
+  }
+
+  /// The number whose key is `key`.
+  static func number(of key: Int32) -> Double {
+    if key < 0 { return -distance(-key) }
+    if key < half { return distance(key) }
+    return key <= 2 * half ? 1 - distance(2 * half - key) : 1 + distance(key - 2 * half)
   }
 }

@@ -27,16 +27,29 @@ public enum Jackknife {
   /// - Parameters:
   ///   - estimate: from all sequences; the interval's centre.
   ///   - leftOut: the statistic without sequence i, for each i. Nil or NaN entries (statistic not defined) forbid an interval.
-  /// - Returns: estimate -+ t_{S-1} sqrt((S-1)/S sum (leftOut - mean)^2); nil with fewer than `minimumSequences`.
+  ///   - freedom: degrees of freedom of the t quantile, taken as 4 when fewer; S - 1 unless given.
+  /// - Returns: estimate -+ t sqrt((S-1)/S sum (leftOut - mean)^2); nil with fewer than `minimumSequences`.
   /// - Test: for a mean it is the classical t interval.
-  public static func interval(estimate: Double, leftOut: [Double?]) -> Interval? {
+  public static func interval(estimate: Double, leftOut: [Double?], freedom: Int? = nil) -> Interval? {
     let values = leftOut.compactMap { $0 }.filter(\.isFinite)
     guard values.count == leftOut.count, values.count >= minimumSequences, estimate.isFinite else { return nil }
     let n = Double(values.count)
     let mean = values.reduce(0, +) / n
     let variance = (n - 1) / n * values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
-    let half = studentQuantile975(freedom: values.count - 1) * variance.squareRoot()
+    let half = studentQuantile975(freedom: max(4, freedom ?? values.count - 1)) * variance.squareRoot()
     return Interval(low: estimate - half, high: estimate + half)
+  }
+
+  /// The estimate without the part of its bias that falls as 1 / S: I - (S - 1) (mean of leftOut - I).
+  ///
+  /// - Returns: nil with fewer than two sequences, or where the statistic is not defined without one of them.
+  /// - Source: Quenouille 1956; the jackknife estimate of bias.
+  /// - Test: the divisor n of a variance becomes n - 1.
+  static func centred(_ estimate: Double, leftOut: [Double?]) -> Double? {
+    let values = leftOut.compactMap { $0 }.filter(\.isFinite)
+    guard values.count == leftOut.count, values.count > 1 else { return nil }
+    let n = Double(values.count)
+    return estimate - (n - 1) * (values.reduce(0, +) / n - estimate)
   }
 
   /// Interval of a ratio of sums, e.g. a mean over decisions that come in sequences.

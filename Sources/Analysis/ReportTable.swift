@@ -39,6 +39,10 @@ public struct ReportTable: Sendable {
   public var rows: [[Cell]]
   /// Sentences for the last line: units, readings, sample size.
   public var notes: [String]
+
+  static func routerCell(_ router: RouterID, hasStacks: Bool) -> Cell {
+    hasStacks ? .text(router.description) : .count(router.layer.rawValue)
+  }
 }
 
 extension AnalysisReport {
@@ -49,7 +53,7 @@ extension AnalysisReport {
     for document in documents {
       switch document.rows {
       case .metric: metrics.append(document)
-      case .specialization(let rows): tables.append(specializationTable(document, rows))
+      case .specialization(let rows): tables.append(SpecializationResult.table(document, rows))
       case .enrichment(let rows): tables.append(enrichmentTable(document, rows))
       case .tokens(let rows): tables.append(tokenTable(document, rows))
       case .specialists(let rows): tables.append(specialistTable(document, rows))
@@ -89,7 +93,7 @@ extension AnalysisReport {
       if withInterval[index] { columns += [document.metric.rawValue + "_low", document.metric.rawValue + "_high"] }
     }
     let rows = values.keys.sorted().map { place -> [ReportTable.Cell] in
-      var row = [routerCell(place.router, hasStacks: hasStacks)]
+      var row = [ReportTable.routerCell(place.router, hasStacks: hasStacks)]
       if hasCells { row.append(.text(place.cell >= 0 ? names[place.cell] : "")) }
       if hasExperts { row.append(.count(place.expert)) }
       for (index, document) in documents.enumerated() {
@@ -102,10 +106,6 @@ extension AnalysisReport {
     return ReportTable(columns: columns, rows: rows, notes: documents.flatMap(\.notes) + ["\(documents.first?.tokens ?? 0) tokens"])
   }
 
-  func routerCell(_ router: RouterID, hasStacks: Bool) -> ReportTable.Cell {
-    hasStacks ? .text(router.description) : .count(router.layer.rawValue)
-  }
-
   private func cell(_ value: Double?, _ metric: MetricKey) -> ReportTable.Cell {
     guard let value else { return .missing }
     switch MetricCatalog.entry(metric).format {
@@ -115,30 +115,13 @@ extension AnalysisReport {
     }
   }
 
-  private func specializationTable(_ document: MetricDocument, _ results: [SpecializationResult]) -> ReportTable {
-    let hasStacks = Set(results.map(\.router.stack)).count > 1
-    let hasMatched = results.contains { $0.matched != nil }
-    func number(_ value: Double?, _ digits: Int = 3) -> ReportTable.Cell { value.map { .number($0, digits: digits) } ?? .missing }
-    let rows = results.map { result -> [ReportTable.Cell] in
-      [
-        routerCell(result.router, hasStacks: hasStacks), number(result.effect), number(result.interval?.low), number(result.interval?.high),
-        number(result.normalizedEffect), number(result.mutualInformation), number(result.nullMean), number(result.nullSD, 4),
-        number(result.p, 4),
-      ] + (hasMatched ? [number(result.matched?.effect), number(result.matched?.p, 4)] : [])
-    }
-    return ReportTable(
-      columns: [hasStacks ? "router" : "layer", "effect", "low", "high", "normalized", "mutual_information", "null_mean", "null_sd", "p"]
-        + (hasMatched ? ["matched_effect", "matched_p"] : []),
-      rows: rows, notes: document.notes + ["\(document.tokens) tokens in \(results.first?.sequences ?? 0) sequences"])
-  }
-
   private func enrichmentTable(_ document: MetricDocument, _ rows: [EnrichmentRow]) -> ReportTable {
     let hasStacks = Set(rows.map(\.router.stack)).count > 1
     return ReportTable(
       columns: [hasStacks ? "router" : "layer", document.axis ?? "cell", "expert", "observed", "expected", "ratio", "z", "adjusted_p"],
       rows: rows.map {
         [
-          routerCell($0.router, hasStacks: hasStacks), .text($0.cell), .count($0.enrichment.expert.rawValue),
+          ReportTable.routerCell($0.router, hasStacks: hasStacks), .text($0.cell), .count($0.enrichment.expert.rawValue),
           .count($0.enrichment.observed),
           .number($0.enrichment.expected, digits: 1), .number($0.enrichment.ratio, digits: 2), .number($0.enrichment.z, digits: 1),
           $0.enrichment.adjustedP.map { .number($0, digits: 4) } ?? .missing,

@@ -28,39 +28,33 @@ public struct RunAnalysis: PassFold {
   private(set) var routes: PerRouter<RouteStore>?
   private(set) var uncertainTokens: UncertainTokens?
   private(set) var denoising: DenoisingCounts?
+  private let folds: Folds
   private let needsSecondRound: Bool
 
   /// - Throws: `AnalysisError` when the plan contradicts itself.
   public init(_ plan: AnalysisPlan) throws {
     try plan.validate()
     self.plan = plan
-    if let layout = plan.denoising, plan.metrics.contains(where: plan.isAnsweredByCounts) {
+    folds = plan.metrics.reduce(into: []) { $0.formUnion(MetricCatalog.entry($1).measure.folds(for: plan)) }
+    if let layout = plan.denoising, folds.contains(.denoising) {
       denoising = try DenoisingCounts(layout: layout, routers: plan.routers, branch: plan.branch)
     }
-    let metrics = plan.metrics.filter { !plan.isAnsweredByCounts($0) }
-    let facet = plan.grouping.facet
-    let isDetailed = facet != nil || plan.intervals
-    if metrics.contains(where: {
-      $0.isLoadShape || $0.isPerExpert || [.dropped, .tokenInformation, .balanceLoss, .balanceLossHF, .zLoss].contains($0)
-    }) {
-      load = PerRouter(RouterLoad())
-    }
-    if metrics.contains(where: \.isDecisionMean) {
-      uncertainty = PerRouter(RouterUncertainty(threshold: plan.threshold, form: plan.entropyForm))
-    }
-    if metrics.contains(where: \.isLink) { links = PerRouter(SequenceLinks()) }
-    let wantsLabelStudy = metrics.contains(.specialization) && facet?.isConstantWithinSequence == true
-    if wantsLabelStudy || isDetailed && metrics.contains(where: { $0.isLoadShape || $0.isPerExpert }) {
-      counts = PerRouter(StratumCounts())
-    }
-    if metrics.contains(.specialization) && facet == .position { routes = PerRouter(RouteStore()) }
-
-    let wantsMeans = isDetailed && metrics.contains(where: \.isDecisionMean)
+    if folds.contains(.load) { load = PerRouter(RouterLoad()) }
+    if folds.contains(.uncertainty) { uncertainty = PerRouter(RouterUncertainty(threshold: plan.threshold, form: plan.entropyForm)) }
+    if folds.contains(.links) { links = PerRouter(SequenceLinks(keepsSets: folds.contains(.sets))) }
+    if folds.contains(.counts) { counts = PerRouter(StratumCounts()) }
+    if folds.contains(.routes) { routes = PerRouter(RouteStore()) }
     let known = ResolvedThreshold(plan.threshold)
-    needsSecondRound = known == nil && metrics.contains(.uncertain) && (wantsMeans || plan.grouping.byToken)
-    guard !needsSecondRound else { return }
-    if wantsMeans { means = PerRouter(StratumMeans(threshold: known, form: plan.entropyForm)) }
-    if plan.grouping.byToken, let known { uncertainTokens = UncertainTokens(threshold: known, form: plan.entropyForm, capacity: plan.top) }
+    needsSecondRound = known == nil && folds.contains(.threshold) && !folds.isDisjoint(with: [.means, .tokens])
+    if !needsSecondRound { judge(by: known) }
+  }
+
+  /// Begins the folds that judge single decisions by the threshold.
+  private mutating func judge(by threshold: ResolvedThreshold?) {
+    if folds.contains(.means) { means = PerRouter(StratumMeans(threshold: threshold, form: plan.entropyForm)) }
+    if folds.contains(.tokens), let threshold {
+      uncertainTokens = UncertainTokens(threshold: threshold, form: plan.entropyForm, capacity: plan.top)
+    }
   }
 
   public mutating func add(_ pass: RoutingPass) {
@@ -117,9 +111,7 @@ public struct RunAnalysis: PassFold {
   public mutating func beginNextRound() -> Bool {
     guard round == 1, needsSecondRound else { return false }
     round = 2
-    let threshold = resolvedThreshold
-    if plan.intervals || plan.grouping.facet != nil { means = PerRouter(StratumMeans(threshold: threshold, form: plan.entropyForm)) }
-    if plan.grouping.byToken { uncertainTokens = UncertainTokens(threshold: threshold, form: plan.entropyForm, capacity: plan.top) }
+    judge(by: resolvedThreshold)
     return true
   }
 
@@ -129,7 +121,7 @@ public struct RunAnalysis: PassFold {
     part.tokens = 0
     part.load = load.map { _ in PerRouter(RouterLoad()) }
     part.uncertainty = uncertainty.map { _ in PerRouter(RouterUncertainty(threshold: plan.threshold, form: plan.entropyForm)) }
-    part.links = links.map { _ in PerRouter(SequenceLinks()) }
+    part.links = links.map { _ in PerRouter(SequenceLinks(keepsSets: folds.contains(.sets))) }
     part.counts = counts.map { _ in PerRouter(StratumCounts()) }
     part.routes = routes.map { _ in PerRouter(RouteStore()) }
     part.denoising = denoising?.emptied()
@@ -143,7 +135,7 @@ public struct RunAnalysis: PassFold {
 
   /// The threshold of this run; a quantile is that of the passes added so far.
   public var resolvedThreshold: ResolvedThreshold {
-    uncertainty?.resolve(plan.threshold) ?? ResolvedThreshold(plan.threshold, entropies: Histogram(.unit))
+    uncertainty?.resolve(plan.threshold) ?? ResolvedThreshold(plan.threshold, entropies: Histogram())
   }
 
   /// The report, or nil when an axis has too little to compare; `report()` says why.
@@ -152,19 +144,25 @@ public struct RunAnalysis: PassFold {
   /// - Throws: `AnalysisError.invalidPlan` when an axis has fewer than two cells in this run.
   public func report() throws -> AnalysisReport {
     let study = try specializationStudy()
-    return try builder(study?.result(), study).report()
+    return try report(study?.result(), study)
   }
 
   /// The same; the draws of the null are shared by `workers` tasks, without changing a digit.
   public func report(workers: Int) async throws -> AnalysisReport {
     let study = try specializationStudy()
     let results = await study?.result(workers: workers)
-    return try builder(results, study).report()
+    return try report(results, study)
   }
 
-  private func builder(_ results: [SpecializationResult]?, _ study: SpecializationStudy?) throws -> ReportBuilder {
-    ReportBuilder(
-      analysis: self, specialization: results ?? [], unlabelled: study?.unlabelled ?? 0, denoising: try denoising?.selecting(plan.layers))
+  private func report(_ results: [SpecializationResult]?, _ study: SpecializationStudy?) throws -> AnalysisReport {
+    let shown = try denoising?.selecting(plan.layers)
+    return AnalysisReport(
+      documents: plan.metrics.map { key in
+        MetricReading(
+          metric: MetricCatalog.entry(key), analysis: self, specialization: results ?? [], study: study,
+          denoising: shown
+        ).document()
+      })
   }
 
   private func specializationStudy() throws -> SpecializationStudy? {

@@ -1,7 +1,28 @@
 // Does a token go where the token before it went? Pairs of neighbours inside a sequence: same first choice, any expert in common,
-// how many in common. Pairs never cross sequences, and do count across the borders of batches, passes and merged parts.
+// how many in common. Pairs never cross sequences, and do count across the borders of batches, passes and merged parts. Beside them
+// stands what two tokens of the same text have in common wherever they stand: a text repeats its words, and neighbours are only alike as
+// neighbours where they agree more often than that.
 
 import Routing
+
+/// What pairs of consecutive tokens would have in common if they were any two tokens of their text, summed over the pairs.
+public struct LinkChance: Sendable, Equatable {
+  public var pairs = 0
+  public var sameFirst = 0.0
+  public var shared = 0.0
+  public var anyShared = 0.0
+  public var jaccard = 0.0
+
+  public init() {}
+
+  static func += (a: inout LinkChance, b: LinkChance) {
+    a.pairs += b.pairs
+    a.sameFirst += b.sameFirst
+    a.shared += b.shared
+    a.anyShared += b.anyShared
+    a.jaccard += b.jaccard
+  }
+}
 
 /// Sums over pairs of consecutive tokens.
 public struct LinkCounts: Sendable, Equatable {
@@ -69,7 +90,12 @@ public struct LinkCounts: Sendable, Equatable {
 /// Two tokens are a pair when they belong to one sequence and their positions differ by one. Each stretch of known tokens keeps its
 /// first and last row, so that a pair whose tokens arrive in different batches, passes or merged parts is counted exactly once.
 ///
-/// - Memory: per sequence 100 + 8 k bytes for each stretch; a sequence that arrives in order is one stretch. And 16 bytes an expert.
+/// Chance inside a text needs the text's own load: how often each expert was first choice, and chosen at all. Any expert in common and the
+/// Jaccard index depend on whole sets, of which `setsPerSequence` are kept where asked for: those whose positions have the smallest hashes, which
+/// any split and any order of arrival agrees on.
+///
+/// - Memory: per sequence 100 + 8 k bytes for each stretch; a sequence that arrives in order is one stretch. Two tallies a sequence, each the
+///   smaller of 4 E bytes and about 24 a visited expert; with sets 8 + 4 k bytes for each set kept. And 16 bytes an expert.
 /// - Test: merging random splits, even of single tokens in any order, equals the whole.
 public struct SequenceLinks: RouterFold, Equatable {
   /// Neighbouring tokens that have been seen, from the first to the last.
@@ -83,6 +109,81 @@ public struct SequenceLinks: RouterFold, Equatable {
     var counts = LinkCounts()
     /// By rising position, no two of them adjacent.
     var stretches: [Stretch] = []
+    /// Tokens with a first choice.
+    var tokens = 0
+    var firsts: ExpertTally
+    var choices: ExpertTally
+    /// By rising hash of their positions.
+    var sets: [(hash: UInt64, row: [Int32])] = []
+
+    init(experts: Int) {
+      firsts = ExpertTally(experts: experts)
+      choices = ExpertTally(experts: experts)
+    }
+
+    static func == (a: Sequence, b: Sequence) -> Bool {
+      a.counts == b.counts && a.stretches == b.stretches && a.tokens == b.tokens && a.firsts == b.firsts && a.choices == b.choices
+        && a.sets.elementsEqual(b.sets) { $0 == $1 }
+    }
+
+    mutating func tally(_ row: ArraySlice<Int32>) {
+      guard let first = row.first, first >= 0 else { return }
+      tokens += 1
+      firsts.add(first)
+      for expert in row where expert >= 0 { choices.add(expert) }
+    }
+
+    mutating func keep(_ row: ArraySlice<Int32>, hash: UInt64) {
+      guard let first = row.first, first >= 0 else { return }
+      if sets.count == SequenceLinks.setsPerSequence {
+        guard let last = sets.last, hash < last.hash else { return }
+        sets.removeLast()
+      }
+      let place = sets.firstIndex { $0.hash > hash } ?? sets.count
+      sets.insert((hash, Array(row)), at: place)
+    }
+
+    /// The pairs of the sequence as if drawn from all pairs of its tokens, without the pairs of a token with itself.
+    var chance: LinkChance {
+      var chance = LinkChance()
+      guard counts.pairs > 0, tokens > 1 else { return chance }
+      chance.pairs = counts.pairs
+      let scale = Double(counts.pairs) / (Double(tokens) * Double(tokens - 1))
+      func agreeing(_ tally: ExpertTally) -> Double {
+        var sum = 0
+        tally.forEach { sum += Int($1) * (Int($1) - 1) }
+        return Double(sum)
+      }
+      chance.sameFirst = agreeing(firsts) * scale
+      chance.shared = agreeing(choices) * scale
+      guard sets.count > 1 else { return chance }
+      var pairs = LinkCounts()
+      for (index, set) in sets.enumerated() { for other in sets[(index + 1)...] { pairs.addPair(set.row[...], other.row[...]) } }
+      chance.anyShared = (pairs.repeatAny ?? 0) * Double(counts.pairs)
+      chance.jaccard = (pairs.meanJaccard ?? 0) * Double(counts.pairs)
+      return chance
+    }
+
+    mutating func add(_ pairs: LinkCounts, _ stretch: Stretch, rows: ArraySlice<Int32>, topK: Int, keepsSets: Bool) {
+      counts += pairs
+      insert(stretch)
+      guard topK > 0 else { return }
+      for (offset, start) in stride(from: rows.startIndex, to: rows.endIndex, by: topK).enumerated() {
+        tally(rows[start..<start + topK])
+        guard keepsSets else { continue }
+        var random = SplitMix64(seed: UInt64(bitPattern: Int64(stretch.firstPosition + offset)))
+        keep(rows[start..<start + topK], hash: random.next())
+      }
+    }
+
+    mutating func merge(_ other: Sequence) {
+      counts += other.counts
+      for stretch in other.stretches { insert(stretch) }
+      tokens += other.tokens
+      firsts.merge(other.firsts)
+      choices.merge(other.choices)
+      for set in other.sets { keep(set.row[...], hash: set.hash) }
+    }
 
     mutating func insert(_ stretch: Stretch) {
       var place = stretches.count
@@ -112,10 +213,17 @@ public struct SequenceLinks: RouterFold, Equatable {
   private var firstChoices: [Int] = []
   private var choices: [Int] = []
 
-  public init() {}
+  private let keepsSets: Bool
+
+  /// Sets of a sequence kept at most: 2,016 pairs.
+  private static let setsPerSequence = 64
+
+  /// - Parameter keepsSets: whether the chance inside a text of any shared expert and of the Jaccard index will be asked for.
+  public init(keepsSets: Bool = false) { self.keepsSets = keepsSets }
 
   public mutating func add(_ batch: RoutingBatch, tokens table: TokenTable) {
     grow(experts: batch.expertCount, topK: batch.topK)
+    let experts = experts
     tokens += batch.count
     let k = batch.topK
     let rows = batch.rows(in: table)
@@ -132,11 +240,11 @@ public struct SequenceLinks: RouterFold, Equatable {
         counts.addPair(row(end - 1), row(end))
         end += 1
       }
-      sequences[sequence, default: Sequence()].counts += counts
-      sequences[sequence, default: Sequence()].insert(
-        Stretch(
-          firstPosition: firstPosition, lastPosition: firstPosition + end - start - 1, firstRow: Array(row(start)),
-          lastRow: Array(row(end - 1))))
+      let stretch = Stretch(
+        firstPosition: firstPosition, lastPosition: firstPosition + end - start - 1, firstRow: Array(row(start)),
+        lastRow: Array(row(end - 1)))
+      sequences[sequence, default: Sequence(experts: experts)].add(
+        counts, stretch, rows: batch.selectedExperts[start * k..<end * k], topK: k, keepsSets: keepsSets)
       start = end
     }
     for token in 0..<batch.count where k > 0 {
@@ -150,8 +258,7 @@ public struct SequenceLinks: RouterFold, Equatable {
     grow(experts: other.experts, topK: other.topK)
     tokens += other.tokens
     for (id, sequence) in other.sequences {
-      sequences[id, default: Sequence()].counts += sequence.counts
-      for stretch in sequence.stretches { sequences[id, default: Sequence()].insert(stretch) }
+      sequences[id, default: Sequence(experts: other.experts)].merge(sequence)
     }
     for expert in other.choices.indices {
       firstChoices[expert] += other.firstChoices[expert]
@@ -173,6 +280,11 @@ public struct SequenceLinks: RouterFold, Equatable {
   /// Counts of each sequence, by its index in the run.
   public var bySequence: [Int: LinkCounts] {
     Dictionary(uniqueKeysWithValues: sequences.map { (Int($0.key), $0.value.counts) })
+  }
+
+  /// Chance inside each sequence, by its index in the run; summed over sequences it weighs them by their pairs.
+  public var chanceBySequence: [Int: LinkChance] {
+    Dictionary(uniqueKeysWithValues: sequences.map { (Int($0.key), $0.value.chance) })
   }
 
   /// Chance of the same first choice if every token drew it for itself from the layer's own first choices: sum f_e^2 >= 1/E.

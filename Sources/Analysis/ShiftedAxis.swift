@@ -8,7 +8,7 @@ import Routing
 ///
 /// A shift of all samples of a group by the same amount is one of the shifts that the null allows, so p is as valid as with a shift for
 /// each sample. What groups cost is that a pattern common to all samples stays whole inside each group: the mean of the null rises by
-/// about the effect divided by the number of groups (1.6 % with 64), and the effect is understated by as much.
+/// about the effect divided by the number of groups (1.6 % with 64), which makes p cautious. The effect does not depend on the null.
 ///
 /// - Memory: 4 bytes a group, cell and expert.
 struct ShiftedAxis: CellAxis {

@@ -35,20 +35,44 @@ public struct Enrichment: Sendable, Equatable {
 
 /// Specialization after all sequences were cut to one length, where lengths differ.
 public struct MatchedSpecialization: Sendable, Equatable, Encodable {
-  /// Positions kept of each sequence: the largest power of two that no sequence falls short of.
+  /// Positions kept of each sequence: the largest power of two that no sequence of 16 tokens or more falls short of.
   public var positions: Int
+  /// Sequences shorter than 16 tokens; they take no part.
+  public var leftOut: Int
   public var mutualInformation: Double
   public var nullMean: Double
   public var nullSD: Double
-  public var effect: Double
+  /// As in `SpecializationResult`.
+  public var effect: Double?
+  public var interval: Interval?
+  public var fewest: Int
   public var p: Double
 
   private enum CodingKeys: String, CodingKey {
     case positions
+    case leftOut = "left_out"
     case mutualInformation = "mutual_information"
     case nullMean = "null_mean"
     case nullSD = "null_sd"
-    case effect, p
+    case effect, low, high, p
+    case hasFewTexts = "few_texts"
+  }
+
+  /// Whether the effect is too uncertain to be ranked.
+  public var hasFewTexts: Bool { fewest < Jackknife.minimumSequences }
+
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    try container.encode(positions, forKey: .positions)
+    try container.encode(leftOut, forKey: .leftOut)
+    try container.encode(mutualInformation, forKey: .mutualInformation)
+    try container.encode(nullMean, forKey: .nullMean)
+    try container.encode(nullSD, forKey: .nullSD)
+    try container.encode(effect, forKey: .effect)
+    try container.encodeIfPresent(interval?.low, forKey: .low)
+    try container.encodeIfPresent(interval?.high, forKey: .high)
+    try container.encode(p, forKey: .p)
+    try container.encode(hasFewTexts, forKey: .hasFewTexts)
   }
 }
 
@@ -66,29 +90,37 @@ public struct SpecializationResult: Sendable, Equatable {
   public var nullCount: Int
   /// (1 + draws that reach the observed value) / (1 + N); never below 1 / (1 + N).
   public var p: Double
-  /// `mutualInformation` - `nullMean`: 0 when the axis says nothing, below 0 by chance.
-  ///
-  /// With few sequences it understates, since permuted labels share in the spread that the real ones cause: by 5 % with 100 sequences,
-  /// 14 % with 30 and 31 % with 12, simulated for two labels of clustered documents. It errs towards "no effect".
-  public var effect: Double
-  /// Delete-one-sequence jackknife of the plug-in value, centred on the effect; the null's mean is taken as known.
+  /// The same for the largest of all routers: share of draws that exceed the null's mean by as many of its spreads at some router. Controls
+  /// the chance of even one false find among the routers of the study; equal to `p` with one router, never below it.
+  public var adjustedP: Double
+  /// Mutual information without the bias that few sequences cause: the jackknife-centred value I - (S - 1) (mean over sequences of I without
+  /// that sequence - I). 0 within its spread when the axis says nothing, and below 0 by chance. Nil with one sequence.
+  public var effect: Double?
+  /// Delete-one-sequence jackknife around the effect, 95 %; nil with fewer than five sequences.
   public var interval: Interval?
+  /// Sequences of the label value that has fewest; of the whole axis where its cells lie inside sequences.
+  public var fewest: Int
+  /// Whether there are so few sequences, fewer than five to a label value, that the effect is shown but not ranked.
+  public var hasFewTexts: Bool { fewest < Jackknife.minimumSequences }
   /// Entropy of the cells over assignments, nats: what complete specialization would reach (or ln E, if that is less).
   public var cellEntropy: Double
   /// `effect` / `cellEntropy`.
-  public var normalizedEffect: Double? { cellEntropy > 0 ? effect / cellEntropy : nil }
+  public var normalizedEffect: Double? { cellEntropy > 0 ? effect.map { $0 / cellEntropy } : nil }
   /// By falling |z|, faint cells last; at most 65,536.
   public var enrichment: [Enrichment]
   /// Kullback-Leibler divergence of the expert's cells from all cells, nats, plug-in, with the expert's choices: which expert is most
   /// particular. Biased upwards by about (C-1)/(2n): compare experts of like load. Experts never chosen are left out.
   public var expertDivergence: [(expert: ExpertIndex, nats: Double, assignments: Int)]
-  /// Nil when all sequences are equally long, when some are shorter than 16 tokens, or for the position axis (whose null already
-  /// keeps each sequence's length).
+  /// Nil when all sequences are equally long, when fewer than two label values have sequences of 16 tokens, or for axes inside sequences
+  /// (whose null already keeps each sequence's length).
   public var matched: MatchedSpecialization?
+  /// Sequences differ in length, and fewer than two label values have sequences of 16 tokens.
+  public var lacksLengthControl: Bool
 
   public static func == (a: SpecializationResult, b: SpecializationResult) -> Bool {
     a.router == b.router && a.cells == b.cells && a.mutualInformation == b.mutualInformation && a.nullMean == b.nullMean
-      && a.nullSD == b.nullSD && a.p == b.p && a.interval == b.interval && a.enrichment == b.enrichment && a.matched == b.matched
+      && a.nullSD == b.nullSD && a.p == b.p && a.adjustedP == b.adjustedP && a.effect == b.effect && a.interval == b.interval
+      && a.enrichment == b.enrichment && a.matched == b.matched
   }
 }
 

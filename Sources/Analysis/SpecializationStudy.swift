@@ -11,11 +11,11 @@ import Routing
 
 /// Some draws of a null, in any order; parts computed on several cores are merged.
 public struct NullDraws: Sendable {
-  /// Mutual information of each draw.
-  fileprivate var information: [RouterID: [Double]] = [:]
-  fileprivate var matched: [RouterID: [Double]] = [:]
+  /// Mutual information of each draw; entry i of every router is the same draw.
+  var information: [RouterID: [Double]] = [:]
+  var matched: [RouterID: [Double]] = [:]
   /// Largest |z| of each draw over all routers.
-  fileprivate var largestDeviation: [Double] = []
+  var largestDeviation: [Double] = []
 
   public mutating func merge(_ other: NullDraws) {
     information.merge(other.information) { $0 + $1 }
@@ -31,11 +31,11 @@ public struct NullDraws: Sendable {
 ///
 /// - Complexity: labels: O(N S E) a router; position: O(N S B E) with B bins. Both at several experts an instruction.
 public struct SpecializationStudy: Sendable {
-  private struct Prepared: Sendable {
+  struct Prepared: Sendable {
     var axis: any CellAxis
-    var matched: (any CellAxis)?
+    var matched: Matched?
     var observed: [UInt32]
-    var information: Double
+    var information: InformationEstimate
     /// sum n_e ln n_e, and the number of choices: the same in every draw.
     var expertTerm: Double
     var total: Int
@@ -44,19 +44,33 @@ public struct SpecializationStudy: Sendable {
     /// `[cells, experts]`: 1 / spread; 0 for cells that are not in the family (faint, or no freedom).
     var weight: [Double]
     var inverseSpread: [Double]
-    var matchedInformation: Double
+    /// Sequences differ in length, and fewer than two values of the label have sequences of `shortestMatched` tokens.
+    var lacksLengthControl = false
+  }
+
+  /// The comparison with every sequence cut to one length.
+  struct Matched: Sendable {
+    var axis: any CellAxis
+    var information: InformationEstimate
+    var positions: Int
+    /// Sequences that are shorter.
+    var leftOut: Int
   }
 
   public let facet: Facet
   public let settings: NullSettings
   /// Sequences that were seen but carry no such label.
   public let unlabelled: Int
-  /// Positions that the matched comparison keeps; nil when it does not apply.
-  public let matchedPositions: Int?
+  /// Values of the label that share one cell, because there are more than `mostValues`.
+  public private(set) var pooledValues = 0
   /// Choices expected in a cell below which it is faint.
   public static let faintBelow = 20.0
+  /// Values of a label that have a cell of their own; tables, time and memory grow with them.
+  public static let mostValues = 1000
+  /// The shortest common length that a comparison is made at.
+  public static let shortestMatched = 16
 
-  private var prepared: [RouterID: Prepared] = [:]
+  private(set) var prepared: [RouterID: Prepared] = [:]
 
   /// A label of whole sequences.
   /// - Throws: `AnalysisError.invalidPlan` with fewer than two values of the label among the sequences seen.
@@ -66,27 +80,39 @@ public struct SpecializationStudy: Sendable {
   ) throws {
     facet = .label(key)
     self.settings = settings
-    let lengths = Self.lengths(counts)
-    let labelled = lengths.keys.filter { sequences.indices.contains($0) && sequences[$0].labels[key] != nil }
-    let names = Set(labelled.compactMap { sequences[$0].labels[key] }).sorted()
-    let cellOf = Dictionary(uniqueKeysWithValues: names.enumerated().map { ($1, Int32($0)) })
-    unlabelled = lengths.count - labelled.count
-    guard names.count > 1 else {
+    let lengths = counts.folds.mapValues(Self.lengths)
+    let longest = lengths.values.reduce(into: [Int: Int]()) { $0.merge($1) { max($0, $1) } }
+    let labelled = longest.keys.filter { sequences.indices.contains($0) && sequences[$0].labels[key] != nil }
+    unlabelled = longest.count - labelled.count
+    let values = LabelCells(labelled.map { ($0, sequences[$0].labels[key] ?? "", longest[$0] ?? 0) }, most: Self.mostValues)
+    pooledValues = values.pooled
+    guard values.names.count > 1 else {
       throw AnalysisError.invalidPlan(
-        field: "--by \(key)", expected: "two values or more of this label", found: names.first.map { "only '\($0)'" } ?? "none")
+        field: "--by \(key)", expected: "two values or more of this label", found: values.names.first.map { "only '\($0)'" } ?? "none")
     }
-    var cells: [Int: Int32] = [:]
-    for sequence in labelled { cells[sequence] = sequences[sequence].labels[key].flatMap { cellOf[$0] } }
-    let kept = labelled.compactMap { lengths[$0] }
-    let shortest = kept.min() ?? 0
-    let lastBin =
-      matchesLengths && kept.max() != shortest && shortest >= 16 ? PositionBin(rawValue: PositionBin(position: shortest).rawValue - 1) : nil
-    matchedPositions = lastBin?.positions.upperBound
     for (router, fold) in counts.folds {
-      let axis = LabelAxis(fold, cells: cells, cellNames: names, lastBin: nil)
-      let matched = lastBin.map { LabelAxis(fold, cells: cells, cellNames: names, lastBin: $0) }
+      let axis = LabelAxis(fold, cells: values.cells, cellNames: values.names, lastBin: nil)
+      let own = (lengths[router] ?? [:]).filter { values.cells[$0.key] != nil }
+      let differ = matchesLengths && Set(own.values).count > 1
+      let matched = differ ? Self.match(fold, values, lengths: own) : nil
       prepared[router] = Self.prepare(axis, matched: matched, seed: settings.seed)
+      prepared[router]?.lacksLengthControl = differ && matched == nil
     }
+  }
+
+  /// Every sequence cut to the longest stretch that all those of `shortestMatched` tokens have.
+  /// - Returns: nil when these have fewer than two values of the label.
+  private static func match(_ fold: StratumCounts, _ values: LabelCells, lengths: [Int: Int]) -> Matched? {
+    let long = lengths.filter { $0.value >= shortestMatched }
+    guard let shortest = long.values.min() else { return nil }
+    // Whole bins of positions: the bin that holds the position after the last one is not whole.
+    let lastBin = PositionBin(rawValue: PositionBin(position: shortest).rawValue - 1)
+    let cells = values.cells.filter { long[$0.key] != nil }
+    guard Set(cells.values).count > 1 else { return nil }
+    let axis = LabelAxis(fold, cells: cells, cellNames: values.names, lastBin: lastBin)
+    return Matched(
+      axis: axis, information: InformationEstimate(axis, observed: axis.observed()), positions: lastBin.positions.upperBound,
+      leftOut: lengths.count - long.count)
   }
 
   /// Place in the sequence.
@@ -95,7 +121,6 @@ public struct SpecializationStudy: Sendable {
     facet = .position
     self.settings = settings
     unlabelled = 0
-    matchedPositions = nil
     for (router, fold) in routes.folds {
       let axis = PositionAxis(fold)
       guard axis.cellNames.count > 1 else {
@@ -110,13 +135,17 @@ public struct SpecializationStudy: Sendable {
   public init(_ facet: Facet, of counts: DenoisingCounts, sequences: [SequenceDescription] = [], settings: NullSettings) throws {
     self.facet = facet
     self.settings = settings
-    matchedPositions = nil
     guard !counts.samples.isEmpty else {
       throw AnalysisError.invalidPlan(field: "--by \(facet.name)", expected: "one whole sample or more", found: "none")
     }
     if case .label(let key) = facet {
-      let classes = SampleClasses(key, samples: counts.samples, sequences: sequences)
-      unlabelled = counts.samples.count - classes.cells.count
+      let samples = SampleClasses(key, samples: counts.samples, sequences: sequences)
+      unlabelled = counts.samples.count - samples.cells.count
+      let rank = Dictionary(uniqueKeysWithValues: samples.names.enumerated().map { ($1, $0) })
+      let classes = LabelCells(samples.cells.map { ($0, samples.names[Int($1)], 1) }, most: Self.mostValues) {
+        rank[$0] ?? 0 < rank[$1] ?? 0
+      }
+      pooledValues = classes.pooled
       guard classes.names.count > 1 else {
         throw AnalysisError.invalidPlan(
           field: "--by \(key)", expected: "two values or more of this label", found: classes.names.first.map { "only '\($0)'" } ?? "none")
@@ -140,18 +169,12 @@ public struct SpecializationStudy: Sendable {
     }
   }
 
-  /// Tokens of each sequence, at the router that saw most of them.
-  private static func lengths(_ counts: PerRouter<StratumCounts>) -> [Int: Int] {
-    var lengths: [Int: Int] = [:]
-    for fold in counts.folds.values {
-      var here: [Int: Int] = [:]
-      for (stratum, row) in fold.rows { here[stratum.sequence, default: 0] += row.tokens }
-      lengths.merge(here) { max($0, $1) }
-    }
-    return lengths
+  /// Tokens of each sequence.
+  private static func lengths(_ fold: StratumCounts) -> [Int: Int] {
+    fold.rows.reduce(into: [:]) { $0[$1.key.sequence, default: 0] += $1.value.tokens }
   }
 
-  private static func prepare(_ axis: any CellAxis, matched: (any CellAxis)?, seed: UInt64) -> Prepared {
+  private static func prepare(_ axis: any CellAxis, matched: Matched?, seed: UInt64) -> Prepared {
     let f = XLogX.shared
     let observed = axis.observed()
     let width = axis.experts.count
@@ -168,12 +191,10 @@ public struct SpecializationStudy: Sendable {
       case .fixed(let table): table
       }
     let inverse = axis.spread(seed: seed).map { $0 > 1e-9 ? 1 / $0 : 0 }
-    let matchedTable = matched?.observed() ?? []
     return Prepared(
-      axis: axis, matched: matched, observed: observed, information: mutualInformation(table: observed, cells: cells, experts: width),
+      axis: axis, matched: matched, observed: observed, information: InformationEstimate(axis, observed: observed),
       expertTerm: expertSums.reduce(0) { $0 + f($1) }, total: cellSums.reduce(0, +), expected: expected,
-      weight: zip(inverse, expected).map { $1 >= faintBelow ? $0 : 0 }, inverseSpread: inverse,
-      matchedInformation: matched.map { mutualInformation(table: matchedTable, cells: cells, experts: $0.experts.count) } ?? 0)
+      weight: zip(inverse, expected).map { $1 >= faintBelow ? $0 : 0 }, inverseSpread: inverse)
   }
 
   // MARK: - The null
@@ -184,7 +205,7 @@ public struct SpecializationStudy: Sendable {
     draws.largestDeviation = Array(repeating: 0, count: range.count)
     for (router, study) in prepared.sorted(by: { $0.key < $1.key }) {
       draws.information[router] = draw(study, range: range, largest: &draws.largestDeviation)
-      if let matched = study.matched {
+      if let matched = study.matched?.axis {
         var information: [Double] = []
         matched.forEachDraw(range, seed: settings.seed) { _, table in
           information.append(mutualInformation(table: Array(table), cells: matched.cellNames.count, experts: matched.experts.count))
@@ -230,157 +251,5 @@ public struct SpecializationStudy: Sendable {
       information.append(max(0, joint / total))
     }
     return information
-  }
-
-  // MARK: - Results
-
-  public func result() -> [SpecializationResult] { result(draws(0..<settings.draws)) }
-
-  /// The same on several cores; the same numbers for any number of workers.
-  public func result(workers: Int) async -> [SpecializationResult] {
-    let parts = max(1, min(workers, settings.draws))
-    let draws = await withTaskGroup(of: NullDraws.self) { group in
-      for part in 0..<parts {
-        group.addTask { self.draws(part * settings.draws / parts..<(part + 1) * settings.draws / parts) }
-      }
-      return await group.reduce(into: NullDraws()) { $0.merge($1) }
-    }
-    return result(draws)
-  }
-
-  /// By stack, then layer.
-  /// - Parameter draws: all `settings.draws` draws, each once, in any order.
-  public func result(_ draws: NullDraws) -> [SpecializationResult] {
-    let largest = draws.largestDeviation.sorted()
-    return prepared.sorted { $0.key < $1.key }.map { router, study in
-      let null = Null(observed: study.information, draws: draws.information[router] ?? [])
-      let sizes = study.axis.cellSizes
-      let width = study.axis.experts.count
-      let cellSums = sizes.indices.map { cell in study.observed[cell * width..<(cell + 1) * width].reduce(0) { $0 + Int($1) } }
-      let cells = sizes.indices.map {
-        SpecializationCell(
-          name: study.axis.cellNames[$0], sequences: sizes[$0].sequences, tokens: sizes[$0].tokens, assignments: cellSums[$0])
-      }
-      let matched = matchedPositions.map { positions in
-        let null = Null(observed: study.matchedInformation, draws: draws.matched[router] ?? [])
-        return MatchedSpecialization(
-          positions: positions, mutualInformation: study.matchedInformation, nullMean: null.mean, nullSD: null.sd,
-          effect: study.matchedInformation - null.mean, p: null.p)
-      }
-      let effect = study.information - null.mean
-      return SpecializationResult(
-        router: router, cells: cells, sequences: study.axis.memberCount, assignments: study.total,
-        mutualInformation: study.information, nullMean: null.mean, nullSD: null.sd, nullCount: null.count, p: null.p, effect: effect,
-        interval: Jackknife.interval(estimate: effect, leftOut: leaveOneOut(study)),
-        cellEntropy: normalized(cellSums.map(Double.init)).map(shannonEntropy) ?? 0, enrichment: enrichment(study, largest: largest),
-        expertDivergence: divergence(study, cellSums: cellSums), matched: matched)
-    }
-  }
-
-  /// What each router's axis says, with its draws and what it would say without each sequence (or group): the material of statements
-  /// over several routers. By stack, then layer; draw i is the same draw at each.
-  func information(_ draws: NullDraws) -> [RouterInformation] {
-    prepared.sorted { $0.key < $1.key }.map { router, study in
-      RouterInformation(
-        router: router, plugIn: study.information, draws: draws.information[router] ?? [], leftOut: leaveOneOut(study))
-    }
-  }
-
-  struct Null {
-    var count: Int
-    var mean: Double
-    var sd: Double
-    var p: Double
-
-    init(observed: Double, draws: [Double]) {
-      // Sorted, so that the sums round alike however the draws were split; reached within rounding, so that a draw that repeats the
-      // observed labels counts as one that reaches it.
-      let draws = draws.sorted()
-      count = draws.count
-      mean = draws.isEmpty ? 0 : draws.reduce(0, +) / Double(draws.count)
-      let center = mean
-      sd = draws.count > 1 ? (draws.reduce(0) { $0 + ($1 - center) * ($1 - center) } / Double(draws.count - 1)).squareRoot() : 0
-      p = Double(1 + draws.count { $0 >= observed - 1e-12 }) / Double(1 + draws.count)
-    }
-  }
-
-  /// Plug-in information without each sequence in turn.
-  private func leaveOneOut(_ study: Prepared) -> [Double?] {
-    let f = XLogX.shared
-    let width = study.axis.experts.count
-    let cells = study.axis.cellNames.count
-    var joint = 0.0
-    var expertSums = Array(repeating: 0, count: width)
-    var cellSums = Array(repeating: 0, count: cells)
-    for entry in study.observed.indices {
-      let n = Int(study.observed[entry])
-      joint += f(n)
-      expertSums[entry % width] += n
-      cellSums[entry / width] += n
-    }
-    var own = Array(repeating: UInt32(0), count: study.observed.count)
-    return (0..<study.axis.sequenceCount).map { sequence in
-      own.withUnsafeMutableBufferPointer {
-        $0.update(repeating: 0)
-        study.axis.add(sequence: sequence, to: $0)
-      }
-      var without = joint
-      var experts = expertSums
-      var left = cellSums
-      var total = study.total
-      for entry in own.indices where own[entry] > 0 {
-        let n = Int(own[entry])
-        without += f(Int(study.observed[entry]) - n) - f(Int(study.observed[entry]))
-        experts[entry % width] -= n
-        left[entry / width] -= n
-        total -= n
-      }
-      guard total > 0 else { return nil }
-      let marginals = experts.reduce(0) { $0 + f($1) } + left.reduce(0) { $0 + f($1) }
-      return (without - marginals + f(total)) / Double(total)
-    }
-  }
-
-  private func enrichment(_ study: Prepared, largest: [Double]) -> [Enrichment] {
-    let width = study.axis.experts.count
-    let found = study.observed.indices.map { entry in
-      let expected = study.expected[entry]
-      let z = (Double(study.observed[entry]) - expected) * study.inverseSpread[entry]
-      let isFaint = expected < Self.faintBelow
-      let reaching = largest.count - Self.countBelow(abs(z) - 1e-9, in: largest)
-      return Enrichment(
-        expert: ExpertIndex(study.axis.experts[entry % width]), cell: entry / width, observed: Int(study.observed[entry]),
-        expected: expected, ratio: expected > 0 ? Double(study.observed[entry]) / expected : 0, z: z,
-        adjustedP: isFaint || study.inverseSpread[entry] == 0 ? nil : Double(1 + reaching) / Double(1 + largest.count), isFaint: isFaint)
-    }
-    return Array(
-      found.sorted {
-        if $0.isFaint != $1.isFaint { return !$0.isFaint }
-        if abs($0.z) != abs($1.z) { return abs($0.z) > abs($1.z) }
-        return ($0.cell, $0.expert) < ($1.cell, $1.expert)
-      }.prefix(65_536))
-  }
-
-  /// How many of the rising `values` are below `limit`.
-  private static func countBelow(_ limit: Double, in values: [Double]) -> Int {
-    var low = 0
-    var high = values.count
-    while low < high {
-      let middle = (low + high) / 2
-      if values[middle] < limit { low = middle + 1 } else { high = middle }
-    }
-    return low
-  }
-
-  private func divergence(_ study: Prepared, cellSums: [Int]) -> [(expert: ExpertIndex, nats: Double, assignments: Int)] {
-    let width = study.axis.experts.count
-    return study.axis.experts.enumerated().map { column, expert in
-      let counts = cellSums.indices.map { Double(study.observed[$0 * width + column]) }
-      let sum = counts.reduce(0, +)
-      let nats = counts.indices.reduce(0.0) { total, cell in
-        counts[cell] > 0 ? total + counts[cell] / sum * log(counts[cell] / sum / (Double(cellSums[cell]) / Double(study.total))) : total
-      }
-      return (ExpertIndex(expert), max(0, nats), Int(sum))
-    }
   }
 }

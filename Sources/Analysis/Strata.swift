@@ -59,6 +59,8 @@ public struct ExpertTally: Sendable, Equatable {
     sparse = [:]
   }
 
+  subscript(expert: Int) -> UInt32 { dense.isEmpty ? sparse[Int32(expert)] ?? 0 : dense[expert] }
+
   /// Visits experts with a count, in no stated order.
   public func forEach(_ body: (_ expert: Int, _ count: UInt32) -> Void) {
     for expert in dense.indices where dense[expert] > 0 { body(expert, dense[expert]) }
@@ -73,14 +75,26 @@ public struct ExpertTally: Sendable, Equatable {
   }
 }
 
-/// Choices of one router by sequence, bin and expert; dropped choices count, since the question is what the router prefers.
+/// Choices of one router by sequence, bin and expert. Choices that capacity dropped are kept apart: load is what experts computed, along
+/// every axis and in every interval, while specialization asks what the router prefers.
 ///
 /// - Memory: per stratum the smaller of 4 E bytes and about 24 bytes a visited expert; a sequence of length L has log2(L) + 2 strata.
 ///   256 sequences of 400 tokens, 64 experts: at most 0.6 MiB a router.
 public struct StratumCounts: RouterFold, Equatable {
   public struct Row: Sendable, Equatable {
     public var tokens = 0
+    /// What the router chose, dropped choices included.
     public var choices: ExpertTally
+    /// Choices that capacity dropped; nil while there is none.
+    public var dropped: ExpertTally?
+
+    /// Visits the experts that computed something, with how often, in no stated order.
+    public func forEachComputed(_ body: (_ expert: Int, _ count: Int) -> Void) {
+      choices.forEach { expert, chosen in
+        let computed = Int(chosen) - Int(dropped?[expert] ?? 0)
+        if computed > 0 { body(expert, computed) }
+      }
+    }
   }
 
   public private(set) var experts = 0
@@ -94,8 +108,7 @@ public struct StratumCounts: RouterFold, Equatable {
     topK = max(topK, batch.topK)
     let experts = experts
     forEachStratum(of: batch, in: table) { stratum, tokens in
-      rows[stratum, default: Row(choices: ExpertTally(experts: experts))].add(
-        batch.selectedExperts[tokens.lowerBound * batch.topK..<tokens.upperBound * batch.topK], tokens: tokens.count)
+      rows[stratum, default: Row(choices: ExpertTally(experts: experts))].add(batch, tokens: tokens, experts: experts)
     }
   }
 
@@ -111,14 +124,24 @@ public struct StratumCounts: RouterFold, Equatable {
 }
 
 extension StratumCounts.Row {
-  fileprivate mutating func add(_ ids: ArraySlice<Int32>, tokens count: Int) {
-    tokens += count
-    for expert in ids where expert >= 0 { choices.add(expert) }
+  fileprivate mutating func add(_ batch: RoutingBatch, tokens range: Range<Int>, experts: Int) {
+    tokens += range.count
+    for slot in range.lowerBound * batch.topK..<range.upperBound * batch.topK {
+      let expert = batch.selectedExperts[slot]
+      guard expert >= 0 else { continue }
+      choices.add(expert)
+      if batch.dropped?[slot] == true {
+        if dropped == nil { dropped = ExpertTally(experts: experts) }
+        dropped?.add(expert)
+      }
+    }
   }
 
   fileprivate mutating func merge(_ other: StratumCounts.Row) {
     tokens += other.tokens
     choices.merge(other.choices)
+    guard let more = other.dropped else { return }
+    if dropped == nil { dropped = more } else { dropped?.merge(more) }
   }
 }
 

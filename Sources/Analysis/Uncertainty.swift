@@ -6,11 +6,11 @@ import Routing
 /// A statistic of single decisions: moments, quantiles, and how often it was not defined.
 public struct Distribution: Sendable, Equatable {
   public private(set) var moments = Moments()
-  public private(set) var histogram: Histogram
+  public private(set) var histogram = Histogram()
   /// Decisions for which the statistic is not defined or was not recorded.
   public private(set) var undefined = 0
 
-  public init(_ scale: Histogram.Scale) { histogram = Histogram(scale) }
+  public init() {}
 
   public mutating func add(_ value: Float) {
     guard value.isFinite else {
@@ -30,21 +30,21 @@ public struct Distribution: Sendable, Equatable {
 
 /// Uncertainty of one router's decisions.
 ///
-/// - Memory: at most 300 KiB, whatever the number of tokens and experts.
+/// - Memory: at most 600 KiB, whatever the number of tokens and experts.
 public struct RouterUncertainty: RouterFold, Equatable {
   public private(set) var experts = 0
   public private(set) var topK = 0
   public private(set) var decisions = 0
   /// Divided by ln E.
-  public private(set) var entropy = Distribution(.unit)
+  public private(set) var entropy = Distribution()
   /// Nats; moments only, quantiles are those of `entropy` times ln E.
   public private(set) var entropyNats = Moments()
   /// Largest minus second largest router probability.
-  public private(set) var top1Margin = Distribution(.unit)
+  public private(set) var top1Margin = Distribution()
   /// k-th minus (k+1)-th selection score; its unit is the family's (`RouterSpec.selectionScoreUnit`).
-  public private(set) var selectionMargin = Distribution(.relative)
+  public private(set) var selectionMargin = Distribution()
   /// Router probability on the selected experts; k/E for a router without preference.
-  public private(set) var topKMass = Distribution(.unit)
+  public private(set) var topKMass = Distribution()
   /// Decisions over the threshold that was known beforehand.
   private var over = 0
   private let known: ResolvedThreshold?
@@ -110,7 +110,7 @@ public struct RouterUncertainty: RouterFold, Equatable {
 extension PerRouter<RouterUncertainty> {
   /// Normalised entropies of all decisions of all routers.
   public var pooledEntropy: Histogram {
-    var pooled = Histogram(.unit)
+    var pooled = Histogram()
     for fold in folds.values { pooled.merge(fold.entropy.histogram) }
     return pooled
   }

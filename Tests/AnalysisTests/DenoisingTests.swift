@@ -162,7 +162,7 @@ import Testing
     var counts = try DenoisingCounts(layout: run.layout, routers: run.routers)
     for pass in run.passes() { counts.add(pass) }
     let result = try #require(try SpecializationStudy(facet, of: counts, settings: NullSettings(draws: 49)).result().first)
-    #expect(result.mutualInformation > 0.01 && near(result.effect, 0) && result.nullSD < 1e-9 && result.p == 1)
+    #expect(result.mutualInformation > 0.01 && result.effect == nil && result.nullSD < 1e-9 && result.p == 1 && result.adjustedP == 1)
     #expect(result.sequences == 1 && result.interval == nil)
   }
 

@@ -47,8 +47,9 @@ import Testing
     let counts = [9, 0, 4, 4, 1, 30, 2, 2]
     let a = LoadShape(counts: counts, tokens: 26, topK: 2)
     let b = LoadShape(counts: [4, 30, 2, 0, 9, 1, 2, 4], tokens: 26, topK: 2)
-    for metric in MetricKey.allCases where metric.isLoadShape {
-      #expect(near(ReportBuilder.scalar(metric, a), ReportBuilder.scalar(metric, b)), "\(metric)")
+    for metric in MetricCatalog.entries {
+      guard let measure = metric.measure as? ShapeMeasure else { continue }
+      #expect(near(measure.value(a), measure.value(b)), "\(metric.key)")
     }
   }
 
@@ -109,7 +110,102 @@ import Testing
   }
 }
 
+/// One rule for choices that capacity dropped: they are no load, along no axis and in no interval; what routers want counts them.
+@Suite struct CapacityLoadTests {
+  /// Four texts; every other first choice is dropped.
+  private var passes: [RoutingPass] {
+    (0..<4).map { sequence in
+      var pass = handMade(
+        experts: 4, (0..<6).map { [Int32(($0 + sequence) % 4), Int32(($0 + sequence + 1 + $0 % 2) % 4)] }, sequence: sequence,
+        firstToken: 6 * sequence)
+      pass.batches[0].dropped = (0..<12).map { $0 % 4 == 0 }
+      return pass
+    }
+  }
+
+  private func rows(_ metric: MetricKey, _ facet: Facet?) throws -> [MetricRow] {
+    let sequences = (0..<4).map { SequenceDescription(name: "\($0)", labels: ["kind": "only"]) }
+    var analysis = try RunAnalysis(
+      AnalysisPlan(metrics: [metric], grouping: AnalysisGrouping(facet: facet), intervals: true, sequences: sequences))
+    for pass in passes { analysis.add(pass) }
+    return try analysis.report()[metric]?.metricRows ?? []
+  }
+
+  @Test(arguments: [MetricKey.loadCV, .gini, .coverage, .loadEntropy, .effectiveExperts, .maxOverMean, .idle, .load, .activationRate])
+  func anAxisWithOneValueGivesTheLayersNumber(_ metric: MetricKey) throws {
+    let layer = try rows(metric, nil)
+    let axis = try rows(metric, .label("kind"))
+    #expect(!layer.isEmpty && layer.count == axis.count)
+    for (a, b) in zip(layer, axis) { #expect(near(a.value, b.value) && a.n == b.n && a.baseline == b.baseline && a.interval == b.interval) }
+  }
+
+  @Test func strataKeepBoth() {
+    var counts = StratumCounts()
+    var load = RouterLoad()
+    for pass in passes {
+      counts.add(pass.batches[0], tokens: pass.tokens)
+      load.add(pass.batches[0])
+    }
+    #expect(counts.whole.shape.counts == load.counts && load.counts.reduce(0, +) == 36)
+    var chosen = [0, 0, 0, 0]
+    for row in counts.rows.values { row.choices.forEach { chosen[$0] += Int($1) } }
+    #expect(chosen == load.chosen)
+    var halves = [StratumCounts(), StratumCounts()]
+    for (index, pass) in passes.flatMap({ $0.split(at: 3) }).enumerated() { halves[index % 2].add(pass.batches[0], tokens: pass.tokens) }
+    halves[1].merge(halves[0])
+    #expect(halves[1].rows.values.reduce(0) { $0 + $1.tokens } == 24)
+  }
+}
+
 @Suite struct ChanceTests {
+  /// Means over 3,000 draws of tokens that take k of E experts at random (NumPy).
+  @Test(arguments: [
+    (256, 8, 100, 0.3073, 2.885, 0.4333, 5.376, 216.2), (8, 2, 48, 0.1318, 1.391, 0.3276, 2.0475, 7.750),
+    (8, 2, 100, 0.0913, 1.270, 0.3033, 2.0643, 7.880), (4, 1, 64, 0.1067, 1.265, 0.3162, 1.362, 3.905),
+    (64, 8, 130, 0.1294, 1.582, 0.3246, 4.1317, 62.28), (16, 4, 20, 0.2096, 1.742, 0.3728, 2.6934, 14.79),
+  ])
+  func loadAtANumberOfTokens(
+    experts: Int, topK: Int, tokens: Int, gini: Double, busiest: Double, coverage: Double, entropy: Double, effective: Double
+  ) throws {
+    let load = try #require(Chance(experts: experts, topK: topK).load(tokens: tokens))
+    #expect(abs(load.gini / gini - 1) < 0.02 && abs(load.maxOverMean / busiest - 1) < 0.02)
+    #expect(abs(load.coverage / coverage - 1) < 0.01 && abs(load.entropy / entropy - 1) < 0.002)
+    #expect(abs(load.effectiveExperts / effective - 1) < 0.004)
+  }
+
+  /// One token, all experts, no token; and the closed forms against ways to the same number.
+  @Test func edgesOfTheLoad() throws {
+    let one = try #require(Chance(experts: 8, topK: 2).load(tokens: 1))
+    #expect(near(one.gini, 0.75) && near(one.maxOverMean, 4) && near(one.coverage, 1) && near(one.entropy, log(2)))
+    #expect(near(one.effectiveExperts, 2))
+    let all = try #require(Chance(experts: 4, topK: 4).load(tokens: 9))
+    #expect(all == ChanceLoad(gini: 0, maxOverMean: 1, coverage: 0.25, entropy: log(4), effectiveExperts: 4))
+    #expect(Chance(experts: 4, topK: 1).load(tokens: 0) == nil)
+    #expect(Chance(experts: 1, topK: 1).load(tokens: 5)?.maxOverMean == 1)
+    // Two experts, top-1: the Gini coefficient is E|heads - tails| / 2T.
+    let coins = try #require(Chance(experts: 2, topK: 1).load(tokens: 4))
+    #expect(near(coins.gini, (2 * 4.0 + 8 * 2.0) / 16 / 8))
+  }
+
+  /// Any size in bounded time, and falling with the number of tokens across the borders of the methods.
+  @Test func largeRunsComeDownToEven() throws {
+    for (experts, topK) in [(8, 2), (256, 8), (262_144, 8)] {
+      let chance = Chance(experts: experts, topK: topK)
+      var before = try #require(chance.load(tokens: 32))
+      for power in [7, 13, 20, 30] {
+        let load = try #require(chance.load(tokens: 1 << power))
+        #expect(load.gini < before.gini && load.coverage < before.coverage + 1e-9 && load.entropy > before.entropy, "\(experts) 2^\(power)")
+        #expect(load.effectiveExperts > before.effectiveExperts && load.maxOverMean < before.maxOverMean)
+        before = load
+      }
+      guard experts < 1000 else { continue }
+      let far = try #require(chance.load(tokens: 1_000_000_000))
+      // Normal counts, far beyond what is simulated: a Gini coefficient of cv / sqrt(pi).
+      let spread = chance.loadCV(tokens: 1_000_000_000) * (Double(experts - 1) / Double(experts)).squareRoot()
+      #expect(abs(far.gini / (spread / Double.pi.squareRoot()) - 1) < 0.01)
+    }
+  }
+
   /// metrics.md B7, to the digits printed there.
   @Test(arguments: [
     (8, 2, 0.250, 0.464, 0.500, 0.179, 0.143), (16, 2, 0.125, 0.242, 0.250, 0.086, 0.067), (32, 4, 0.125, 0.431, 0.500, 0.075, 0.097),

@@ -65,7 +65,7 @@ func json(_ report: AnalysisReport) throws -> String {
     for key in MetricKey.allCases {
       let entry = MetricCatalog.entry(key)
       #expect(entry.key == key)
-      for text in [entry.name, entry.unit, entry.range, entry.reading, entry.baseline, entry.source, entry.glossary, entry.interval] {
+      for text in [entry.name, entry.unit, entry.range, entry.reading, entry.baseline, entry.source, entry.glossary, entry.missing] {
         #expect(!text.isEmpty, "\(key)")
       }
       #expect(!entry.glossary.contains("\n") && entry.glossary.count < 90, "\(key)")
@@ -75,7 +75,7 @@ func json(_ report: AnalysisReport) throws -> String {
   }
 
   /// Every key has a fold that gives its number, along every axis the catalog names, with an interval where it promises one.
-  @Test(arguments: MetricKey.allCases.filter { !$0.isOfDenoising })
+  @Test(arguments: MetricKey.allCases.filter { MetricCatalog.entry($0).runs != .denoising })
   func everyMetricIsProduced(key: MetricKey) throws {
     let run = try SyntheticRouting(documents: 12, length: 20...40, layers: 2, dirichlet: 1).run()
     let entry = MetricCatalog.entry(key)
@@ -100,16 +100,15 @@ func json(_ report: AnalysisReport) throws -> String {
   }
 
   @Test func baselinesAreNumbers() {
-    let chance = Chance(experts: 8, topK: 2)
-    for key in MetricKey.allCases where key != .uncertain {
-      #expect(MetricCatalog.entry(key).baselineValue(chance, 100)?.isFinite == true, "\(key)")
-    }
-    #expect(near(MetricCatalog.entry(.coverage).baselineValue(chance, 100), 0.25))
+    let size = SampleSize(chance: Chance(experts: 8, topK: 2), tokens: 100)
+    for entry in MetricCatalog.entries { #expect(entry.baselineValue(size)?.isFinite == true, "\(entry.key)") }
+    #expect(near(Metric.coverage.baselineValue(size), 0.303, 0.01))
+    #expect(near(Metric.uncertain.baselineValue(size), 0.05))
   }
 }
 
 @Suite struct ReportTests {
-  private let allScalars: [MetricKey] = MetricKey.allCases.filter { $0 != .specialization && !$0.isOfDenoising }
+  private let allScalars: [MetricKey] = MetricKey.allCases.filter { $0 != .specialization && MetricCatalog.entry($0).runs != .denoising }
 
   /// All metrics at once: parts of any split, merged in any order, give the report of the whole.
   @Test func foldsOfPartsMerge() throws {
@@ -130,7 +129,7 @@ func json(_ report: AnalysisReport) throws -> String {
       for (a, b) in zip(whole.documents, merged.documents) {
         for (x, y) in zip(a.metricRows, b.metricRows) {
           #expect(x.router == y.router && x.expert == y.expert && x.n == y.n, "\(a.metric)")
-          #expect(near(x.value, y.value) && near(x.sd, y.sd) && near(x.median, y.median), "\(a.metric)")
+          #expect(near(x.value, y.value) && near(x[.sd], y[.sd]) && near(x[.median], y[.median]), "\(a.metric)")
           #expect(near(x.interval?.low, y.interval?.low, 1e-7), "\(a.metric)")
         }
       }
@@ -151,7 +150,7 @@ func json(_ report: AnalysisReport) throws -> String {
       }
       return pass
     }
-    let metrics = allScalars.filter { !$0.isPerExpert }
+    let metrics = allScalars.filter { MetricCatalog.entry($0).grain != .expert }
     let plan = AnalysisPlan(metrics: metrics, intervals: true, sequences: run.sequences)
     let a = try analyzed(plan, run.passes).report()
     let b = try analyzed(plan, renamed).report()
@@ -264,9 +263,10 @@ func json(_ report: AnalysisReport) throws -> String {
   func refuses(text: String) { #expect(throws: AnalysisError.self) { try FailCondition(parsing: text) } }
 
   @Test func wordsAViolation() throws {
-    let row = MetricRow(router: RouterID(layer: 15), value: 0.7331, unit: "", n: 10, interval: Interval(low: 0.7, high: 0.75))
-    let calm = MetricRow(router: RouterID(layer: 3), value: 0.2, unit: "", n: 10)
-    let none = MetricRow(router: RouterID(layer: 4), value: nil, unit: "", n: 0)
+    let row = MetricRow(
+      router: RouterID(layer: 15), value: 0.7331, unit: "", n: 10, of: .assignments, interval: Interval(low: 0.7, high: 0.75))
+    let calm = MetricRow(router: RouterID(layer: 3), value: 0.2, unit: "", n: 10, of: .assignments)
+    let none = MetricRow(router: RouterID(layer: 4), value: nil, unit: "", n: 0, of: .assignments)
     let document = MetricDocument(
       run: nil, metric: .loadCV, axis: nil, unit: "", baseline: "", tokens: 1, settings: ReportSettings(by: "layer"), notes: [],
       rows: .metric([calm, none, row]))

@@ -82,6 +82,66 @@ import Testing
   }
 }
 
+/// Chance inside a text: two texts that share no expert, each of its own words in random order.
+@Suite struct WithinTextTests {
+  private func links(_ passes: [RoutingPass], sets: Bool = false) -> SequenceLinks {
+    var links = SequenceLinks(keepsSets: sets)
+    for pass in passes { links.add(pass.batches[0], tokens: pass.tokens) }
+    return links
+  }
+
+  private func total(_ links: SequenceLinks) -> LinkChance { links.chanceBySequence.values.reduce(into: LinkChance()) { $0 += $1 } }
+
+  @Test func handComputed() {
+    // First choices 0 0 1: one of three pairs of tokens agrees. Experts 0 3 2 of 0 1 | 0 1 | 1 2: three, one and one pairs share one.
+    let chance = total(links([handMade(experts: 4, [[0, 1], [0, 1], [1, 2]])], sets: true))
+    #expect(chance.pairs == 2 && near(chance.sameFirst, 2.0 / 3) && near(chance.shared, 2 * 4.0 / 3))
+    #expect(near(chance.anyShared, 2) && near(chance.jaccard, 2 * (1 + 1.0 / 3 + 1.0 / 3) / 3))
+    #expect(total(links([handMade(experts: 4, [[0, 1]])])).pairs == 0)
+  }
+
+  /// Tokens in random order: neighbours agree as any two tokens of their text do, which the pooled load does not foresee.
+  @Test func explainsTextsOfTheirOwn() {
+    var random = SplitMix64(seed: 4)
+    let passes = (0..<6).map { text in
+      handMade(
+        experts: 12, (0..<300).map { _ in random.below(2) }.map { [Int32(2 * text + $0), Int32((2 * text + 5 + $0) % 12)] },
+        sequence: text, firstToken: 300 * text)
+    }
+    let folded = links(passes, sets: true)
+    let chance = total(folded)
+    let pairs = Double(chance.pairs)
+    #expect(folded.total.pairs == chance.pairs)
+    #expect(abs((folded.total.repeatFirst ?? 0) - chance.sameFirst / pairs) < 0.03 && chance.sameFirst / pairs > 0.45)
+    #expect(abs((folded.total.overlap ?? 0) - chance.shared / pairs) < 0.05)
+    #expect(abs((folded.total.repeatAny ?? 0) - chance.anyShared / pairs) < 0.05)
+    #expect(abs((folded.total.meanJaccard ?? 0) - chance.jaccard / pairs) < 0.05)
+    #expect(folded.repeatFirstUnderOwnLoad ?? 1 < 0.1)
+  }
+
+  /// Single tokens in any order, through any parts: the same tallies and the same sets.
+  @Test func anySplitGivesTheWhole() throws {
+    let run = try SyntheticRouting(documents: 3, length: 80...120, experts: 16, topK: 3, dirichlet: 1, seed: 2).run()
+    let whole = links(run.passes, sets: true)
+    var random = SplitMix64(seed: 9)
+    var singles = run.passes.flatMap { pass in
+      (0..<pass.tokens.count).map { token in
+        RoutingPass(tokens: pass.tokens.slice(token..<token + 1), batches: pass.batches.map { $0.slice(token..<token + 1) })
+      }
+    }
+    random.shuffle(&singles)
+    var parts = Array(repeating: SequenceLinks(keepsSets: true), count: 3)
+    for pass in singles { parts[random.below(3)].add(pass.batches[0], tokens: pass.tokens) }
+    var merged = SequenceLinks(keepsSets: true)
+    for part in parts { merged.merge(part) }
+    for (sequence, chance) in whole.chanceBySequence {
+      let other = merged.chanceBySequence[sequence]
+      #expect(other?.pairs == chance.pairs && near(other?.sameFirst, chance.sameFirst) && near(other?.shared, chance.shared))
+      #expect(near(other?.anyShared, chance.anyShared) && near(other?.jaccard, chance.jaccard))
+    }
+  }
+}
+
 @Suite struct StrataTests {
   @Test func binsDouble() {
     #expect([0, 1, 2, 3, 4, 7, 8, 399].map { PositionBin(position: $0).rawValue } == [0, 1, 2, 2, 3, 3, 4, 9])

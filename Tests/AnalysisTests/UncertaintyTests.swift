@@ -27,9 +27,9 @@ import Testing
   }
 
   @Test func unitsOfAThreshold() {
-    let nats = ResolvedThreshold(.nats(1.6), entropies: Histogram(.unit))
+    let nats = ResolvedThreshold(.nats(1.6), entropies: Histogram())
     #expect(near(nats.share(experts: 8), 1.6 / log(8)) && nats.nats(experts: 64) == 1.6 && nats.share(experts: 1) == nil)
-    let share = ResolvedThreshold(.share(0.5), entropies: Histogram(.unit))
+    let share = ResolvedThreshold(.share(0.5), entropies: Histogram())
     #expect(near(share.nats(experts: 8), 0.5 * log(8)))
     #expect(ResolvedThreshold(.quantile(0.9)) == nil)
   }
@@ -45,7 +45,7 @@ import Testing
     let pass = try routed(logits: [[0, 0, 0, 0], [9, 0, 0, 0]], topK: 1)
     var fold = RouterUncertainty(threshold: .share(1))
     fold.add(pass.batches[0])
-    #expect(fold.uncertainCount(ResolvedThreshold(.share(1), entropies: Histogram(.unit))) == 1)
+    #expect(fold.uncertainCount(ResolvedThreshold(.share(1), entropies: Histogram())) == 1)
   }
 }
 
@@ -55,59 +55,104 @@ import Testing
     return (0..<count).map { _ in make(&random) }
   }
 
-  @Test func boundOnUnitScale() {
-    let values = samples(5000) { Float(0.7 + 0.3 * $0.unit() * $0.unit()) }
-    checkQuantiles(values, scale: .unit) { abs($0 - $1) <= 0x1p-15 + 1e-12 }
+  private func histogram(_ values: [Float]) -> Histogram { values.reduce(into: Histogram()) { $0.add($1) } }
+
+  private static let quantiles = [0.001, 0.05, 0.25, 0.5, 0.9, 0.95, 0.99, 0.999, 1]
+
+  private func exact(_ sorted: [Float], _ q: Double) -> Double {
+    Double(sorted[max(0, Int((q * Double(sorted.count)).rounded(.up)) - 1)])
   }
 
-  @Test func boundOnRelativeScale() {
-    let values = samples(5000) { Float(exp(-14 * $0.unit()) * 30) }
-    checkQuantiles(values, scale: .relative) { abs($0 - $1) <= 0x1p-10 * $1 + 1e-12 }
-  }
-
-  private func checkQuantiles(_ values: [Float], scale: Histogram.Scale, _ isClose: (Double, Double) -> Bool) {
-    var histogram = Histogram(scale)
-    for value in values { histogram.add(value) }
-    let sorted = values.sorted()
-    for q in [0.001, 0.05, 0.25, 0.5, 0.9, 0.95, 0.999, 1] {
-      let exact = Double(sorted[max(0, Int((q * Double(sorted.count)).rounded(.up)) - 1)])
-      #expect(isClose(histogram.quantile(q) ?? -1, exact), "\(scale) \(q)")
-    }
-  }
-
-  @Test func countsAtAnEdgeAreExact() {
-    let values = samples(3000) { Float($0.unit()) }
-    var histogram = Histogram(.unit)
-    for value in values { histogram.add(value) }
-    let edge = histogram.lowerEdge(ofQuantile: 0.95) ?? 0
-    #expect(histogram.count(atLeast: edge) == values.count { Double($0) >= edge })
-    #expect(Double(histogram.count(atLeast: edge)) >= 0.05 * 3000)
-  }
-
-  @Test func mergeEqualsWhole() {
-    for scale in [Histogram.Scale.unit, .relative] {
-      let values = samples(2000) { Float($0.unit() * $0.unit()) }
-      var whole = Histogram(scale)
-      var parts = Array(repeating: Histogram(scale), count: 5)
-      for (index, value) in values.enumerated() {
-        whole.add(value)
-        parts[index * 7 % 5].add(value)
+  /// Almost flat, almost certain, at a place in between, over many octaves, far beyond 1, below 0, with ties and one far outlier: to the
+  /// float, as long as few numbers differ.
+  @Test func fewNumbersAreExactAtAnyScale() {
+    let kinds: [(inout SplitMix64) -> Float] = [
+      { 1 - 1e-6 * Float($0.unit()) }, { 1e-9 * Float($0.unit()) }, { 0.7 + 1e-6 * Float($0.unit()) },
+      { Float(exp(-14 * $0.unit()) * 30) }, { 5000 + Float($0.unit()) }, { -1e-5 + 1e-7 * Float($0.unit()) },
+      { $0.below(3) == 0 ? 0.25 : 0.5 + Float($0.unit()) / 4 }, { $0.below(1000) == 0 ? 0 : 0.7 + 1e-6 * Float($0.unit()) },
+      { 0.999_999 + 2e-6 * Float($0.unit()) },
+    ]
+    for (kind, make) in kinds.enumerated() {
+      let values = samples(5000, make)
+      let histogram = histogram(values)
+      let sorted = values.sorted()
+      for q in Self.quantiles {
+        let edge = exact(sorted, q)
+        #expect(histogram.quantile(q) == edge && histogram.lowerEdge(ofQuantile: q) == edge, "\(kind) \(q)")
+        #expect(histogram.count(atLeast: edge) == values.count { Double($0) >= edge }, "\(kind) \(q)")
       }
-      var merged = Histogram(scale)
-      for part in parts.reversed() { merged.merge(part) }
-      #expect(merged == whole)
     }
   }
 
-  @Test func extremesStayInBounds() {
-    var unit = Histogram(.unit)
-    for value: Float in [-1e-5, 0, 1, 1.0000001, 5] { unit.add(value) }
-    #expect(unit.quantile(1) == 5 || near(unit.quantile(1), 1, 1e-3))
-    var relative = Histogram(.relative)
-    for value: Float in [0, -3, 1e-38, 1e30, 65_536] { relative.add(value) }
-    #expect(relative.quantile(0.01) == 0 && relative.count == 5)
-    #expect(Histogram(.unit).quantile(0.5) == nil && Histogram(.unit).lowerEdge(ofQuantile: 0.5) == nil)
-    #expect(unit.binned(4).reduce(0, +) == 5)
+  /// Beyond, within 2^-10 of the distance to the nearer of 0 and 1; and a quantile flags its share.
+  @Test func manyNumbersKeepTheirBound() {
+    for make: (inout SplitMix64) -> Float in [
+      { Float($0.unit()) }, { 1 - Float(exp(-15 * $0.unit())) }, { Float(exp(-15 * $0.unit())) }, { Float(exp(6 * $0.unit() - 3)) },
+    ] {
+      let values = samples(60_000, make)
+      let histogram = histogram(values)
+      let sorted = values.sorted()
+      for q in Self.quantiles {
+        let edge = exact(sorted, q)
+        #expect(abs((histogram.quantile(q) ?? .nan) - edge) <= 0x1p-10 * min(abs(edge), abs(1 - edge)) + 1e-12, "\(q)")
+        let lower = histogram.lowerEdge(ofQuantile: q) ?? .nan
+        let flagged = histogram.count(atLeast: lower)
+        #expect(flagged == values.count { Double($0) >= lower } && lower <= edge)
+        #expect(Double(flagged) >= (1 - q) * 60_000 && Double(flagged) <= (1 - q) * 60_000 + 100, "\(q)")
+      }
+    }
+  }
+
+  /// Of two routers, one flat and one not, a quantile of both flags its share, though most numbers lie in a thousandth of the range.
+  @Test func aFlatRouterAmongOthersIsResolved() {
+    var random = SplitMix64(seed: 3)
+    let flat = (0..<40_000).map { _ in 1 - 1e-4 * Float(random.unit()) }
+    let other = (0..<40_000).map { _ in Float(random.unit()) }
+    var pooled = histogram(flat)
+    pooled.merge(histogram(other))
+    for q in [0.6, 0.9, 0.95, 0.99] {
+      let edge = pooled.lowerEdge(ofQuantile: q) ?? .nan
+      let share = Double(pooled.count(atLeast: edge)) / 80_000
+      #expect(share >= 1 - q && share <= 1 - q + 0.002, "\(q) \(share)")
+      // The cells of a part are those of the whole, cut finer: counts at an edge of the whole are exact in it.
+      #expect(histogram(flat).count(atLeast: edge) == flat.count { Double($0) >= edge })
+    }
+  }
+
+  /// The same however parts were made, merged and asked in between, also where keys must lose bits.
+  @Test func mergeEqualsWhole() {
+    for count in [300, 2000, 40_000] {
+      let values = samples(count) { Float($0.unit() * $0.unit()) }
+      let whole = histogram(values)
+      var parts = Array(repeating: Histogram(), count: 5)
+      for (index, value) in values.enumerated() {
+        parts[index * 7 % 5].add(value)
+        if index % 1000 == 0 { #expect(parts[index * 7 % 5].quantile(0.5) != nil) }
+      }
+      var merged = Histogram()
+      for part in parts.reversed() { merged.merge(part) }
+      #expect(merged == whole && merged.quantile(0.3) == whole.quantile(0.3))
+      var backwards = Histogram()
+      for value in values.reversed() { backwards.add(value) }
+      #expect(backwards == whole)
+    }
+  }
+
+  @Test func keysRiseWithNumbersAndComeBack() {
+    let numbers: [Float] = [
+      -1e30, -5, -1, -1e-5, -1e-12, 0, 1e-12, 1e-7, 0.1, 0.499_999_97, 0.5, 0.500_000_06, 0.9, 0.999_999_94, 1, 1.000_000_1, 1.5, 2, 3.7,
+      70_000, 1e20,
+    ]
+    let keys = numbers.map { NumberKey.key(of: Double($0)) }
+    for (a, b) in zip(keys, keys.dropFirst()) { #expect(a < b) }
+    for number in numbers where abs(number) < 1e6 { #expect(NumberKey.number(of: NumberKey.key(of: Double(number))) == Double(number)) }
+  }
+
+  @Test func edges() {
+    let few = histogram([0, -3, 1e-38, 1e30, 65_536])
+    #expect(few.count == 5 && few.minimum == -3 && few.quantile(0.2) == -3 && few.quantile(1) ?? 0 > 65_536)
+    #expect(Histogram().quantile(0.5) == nil && Histogram().lowerEdge(ofQuantile: 0.5) == nil && Histogram().count(atLeast: 0) == 0)
+    #expect(histogram([-1e-5, 0, 0.3, 1, 1.000_000_1, 5]).binned(4) == [2, 1, 0, 3])
   }
 }
 
@@ -139,7 +184,7 @@ import Testing
     one.routerEntropy = [0, 0]
     var fold = RouterUncertainty(threshold: .nats(0))
     fold.add(one)
-    #expect(fold.uncertainCount(ResolvedThreshold(.nats(0), entropies: Histogram(.unit))) == 0)
+    #expect(fold.uncertainCount(ResolvedThreshold(.nats(0), entropies: Histogram())) == 0)
     #expect(fold.entropy.undefined == 2)
   }
 
@@ -159,7 +204,7 @@ import Testing
 
   @Test func listsTheMostUncertain() throws {
     let run = try SyntheticRouting(documents: 6, layers: 4, dirichlet: 0.5).run(tokensPerPass: 17)
-    let threshold = ResolvedThreshold(.share(0.6), entropies: Histogram(.unit))
+    let threshold = ResolvedThreshold(.share(0.6), entropies: Histogram())
     var all = UncertainTokens(threshold: threshold, capacity: 10_000)
     var short = UncertainTokens(threshold: threshold, capacity: 12)
     var parts = [short, short, short]
@@ -184,6 +229,6 @@ import Testing
     var fold = RouterUncertainty(threshold: .nats(1.38), form: .gwMoE)
     fold.add(pass.batches[0])
     #expect(fold.entropyNats.count == 2 && fold.entropy.undefined == 1)
-    #expect(fold.uncertainCount(ResolvedThreshold(.nats(1.38), entropies: Histogram(.unit))) == 1)
+    #expect(fold.uncertainCount(ResolvedThreshold(.nats(1.38), entropies: Histogram())) == 1)
   }
 }

@@ -257,7 +257,7 @@ struct ScreensUpdateTests {
     var model = try SyntheticSession.model()
     model.press("4")
     let result = try #require(model.study)
-    #expect(result.cells.map(\.name) == SyntheticSession.domains && result.effect > 0.02)
+    #expect(result.cells.map(\.name) == SyntheticSession.domains && result.effect ?? 0 > 0.02)
     model.press("a")
     #expect(model.special.resultFacet == .position)
   }

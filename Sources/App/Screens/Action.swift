@@ -127,7 +127,7 @@ struct UncertainState: Sendable {
 
 /// What a study found along one axis, layer by layer; the rest of it is kept of the axis looked at only.
 struct AxisFigures: Sendable {
-  var figures: [RouterID: (effect: Double, p: Double)] = [:]
+  var figures: [RouterID: (effect: Double?, p: Double)] = [:]
   var draws = 0
   /// Rows of the run that they are about.
   var end: Int

@@ -231,7 +231,7 @@ extension AppModel {
   /// The threshold as a number, from the decisions of the whole run.
   var resolvedThreshold: ResolvedThreshold {
     if let known = knownThreshold, known.value.asked == threshold, known.end == buffer?.end { return known.value }
-    return buffer?.uncertainty.resolve(threshold) ?? ResolvedThreshold(threshold, entropies: Histogram(.unit))
+    return buffer?.uncertainty.resolve(threshold) ?? ResolvedThreshold(threshold, entropies: Histogram())
   }
 
   /// A few tokens around a row, the row itself in brackets, of its own sequence only.

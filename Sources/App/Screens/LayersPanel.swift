@@ -1,5 +1,5 @@
 // The layers of a run beside each other along the axis looked at, and under them every axis of the layer looked at: which of them its
-// experts follow most. Effects of one layer may be compared between axes: all are nats above their own null.
+// experts follow most. Effects of one layer may be compared between axes: all are nats, 0 where an axis says nothing.
 
 import Analysis
 import Routing
@@ -9,8 +9,9 @@ extension Painter {
   mutating func drawByLayer() {
     let (model, glyphs) = (model, theme.glyphs)
     let results = model.special.resultFacet == model.special.facet ? model.special.results : []
-    panel(3, StyledText("By layer · \(axisName)"), footer: "effect = I − mean of its null, nat") { painter, area in
-      let most = results.map(\.effect).max() ?? 0
+    panel(3, StyledText("By layer · \(axisName)"), footer: StyledText("effect: I without the bias of few \(model.sequenceWord)s, nat")) {
+      painter, area in
+      let most = results.compactMap(\.effect).max() ?? 0
       // What the figures and the spaces between them leave.
       let bar = max(0, min(12, area.width - 49))
       let state = ListState(selected: model.focused == 3 ? model.special.list.selected : model.router)
@@ -20,14 +21,17 @@ extension Painter {
           TableColumn("null ± sd", width: .fixed(15), alignment: .right),
           { StyledText("\(Show.fixed($0.nullMean, 4)) ± \(Show.fixed($0.nullSD, 4))") }
         ),
-        (TableColumn("effect", width: .fixed(7), alignment: .right), { StyledText(Show.fixed($0.effect, 4)) }),
+        (
+          TableColumn("effect", width: .fixed(7), alignment: .right),
+          { StyledText($0.effect.map { Show.fixed($0, 4) } ?? "–", $0.hasFewTexts ? .dim : nil) }
+        ),
         (
           TableColumn("p", width: .fixed(8), alignment: .right),
-          { StyledText(model.pText($0.p), $0.p < 0.05 ? .good : .dim) }
+          { StyledText(model.pText($0.p), $0.adjustedP < 0.05 ? .good : .dim) }
         ),
         (
           TableColumn("", width: .fixed(bar)),
-          { StyledText(BarText.bar(most > 1e-9 ? $0.effect / most : 0, width: bar, glyphs: glyphs), .bar) }
+          { StyledText(BarText.bar(most > 1e-9 ? max(0, $0.effect ?? 0) / most : 0, width: bar, glyphs: glyphs), .bar) }
         ),
       ]
       // Where there is no room for all, the answer comes before its parts.
@@ -64,8 +68,9 @@ extension Painter {
       }
       switch column {
       // What rounding leaves of nothing is nothing.
-      case 1: return figure.effect > 1e-9 ? StyledText(BarText.bar(figure.effect / most, width: bar, glyphs: glyphs), .bar) : ""
-      case 2: return StyledText(Show.fixed(figure.effect, 4))
+      case 1:
+        return figure.effect.map { $0 > 1e-9 ? StyledText(BarText.bar($0 / most, width: bar, glyphs: glyphs), .bar) : "" } ?? ""
+      case 2: return StyledText(figure.effect.map { Show.fixed($0, 4) } ?? "–")
       default: return StyledText(model.pText(figure.p, draws: study?.draws ?? 0), figure.p < 0.05 ? .good : .dim)
       }
     }

@@ -244,13 +244,17 @@ extension Painter {
         ("null, \(result.nullCount) shuffles", StyledText("\(Show.fixed(result.nullMean, 4)) ± \(Show.fixed(result.nullSD, 4)) nat")),
         (
           "effect",
-          StyledText("\(Show.fixed(result.effect, 4)) nat", .strong)
-            + StyledText(result.interval == nil ? "  too few \(model.sequenceWord)s for an interval" : "", .dim)
+          StyledText(result.effect.map { Show.fixed($0, 4) + " nat" } ?? "–", .strong)
+            + StyledText(
+              result.hasFewTexts
+                ? "  few \(model.sequenceWord)s, not to be ranked"
+                : result.interval == nil ? "  too few \(model.sequenceWord)s for an interval" : "", .dim)
         ),
         (
           "p",
-          StyledText(model.pText(result.p), result.p < 0.05 ? .good : nil)
+          StyledText(model.pText(result.p), result.adjustedP < 0.05 ? .good : nil)
             + StyledText(result.p < 0.05 ? "  above its null" : "  as chance has it", .dim)
+            + StyledText(model.special.results.count > 1 ? ", among all layers \(model.pText(result.adjustedP))" : "", .dim)
         ),
         (
           "of H(\(facet))",
@@ -270,11 +274,11 @@ extension Painter {
         rows.append(
           (
             "equal lengths",
-            StyledText("effect \(Show.fixed(matched.effect, 4)) nat, p \(model.pText(matched.p))")
+            StyledText("effect \(matched.effect.map { Show.fixed($0, 4) } ?? "–") nat, p \(model.pText(matched.p))")
               + StyledText("  first \(matched.positions) tokens", .dim)
           ))
       }
-      let spark = Sparkline(model.special.results.map { $0.effect > 1e-9 ? $0.effect : 0 }).text(painter.theme.glyphs)
+      let spark = Sparkline(model.special.results.map { max(0, $0.effect ?? 0) }).text(painter.theme.glyphs)
       rows.append(
         (
           "effect by layer",
@@ -316,13 +320,13 @@ extension Painter {
       return result.sequences < 2
         ? "One sample shifted as a whole gives the same table: nothing can be said yet. More samples will tell."
         : result.sequences < 16
-          ? "Few samples: what all of them have in common stays in the null, so the effect understates."
+          ? "Few samples: what all of them have in common stays in the null, so p is cautious."
           : "The null shifts samples whole, so what neighbouring steps and patches have in common does not count as evidence."
     }
     return result.nullSD < 1e-9
       ? "With one \(word) to a cell every shuffle gives the same table: nothing can be said yet. More \(word)s will tell."
-      : result.sequences < 8 * result.cells.count
-        ? "Few \(word)s to a cell: the effect understates, and only large ones are found."
+      : result.hasFewTexts
+        ? "Few \(word)s: \(result.fewest) at the least, and below \(Jackknife.minimumSequences) an effect is not to be ranked."
         : "The null keeps \(word)s whole, so what \(model.layout == nil ? "tokens" : "steps") of one \(word) have in common does not count as evidence."
   }
 

@@ -1,0 +1,91 @@
+// One metric of one analysis while its document is made: the folds it reads and the plan, and what the rows of all families share
+// (units, baselines, cells of an axis).
+
+import Routing
+
+struct MetricReading {
+  let metric: Metric
+  let analysis: RunAnalysis
+  let specialization: [SpecializationResult]
+  /// Where `specialization` comes from.
+  let study: SpecializationStudy?
+  /// The counts of a denoising run at the layers asked for.
+  let denoising: DenoisingCounts?
+
+  var plan: AnalysisPlan { analysis.plan }
+
+  func document() -> MetricDocument {
+    MetricDocument(
+      metric: metric.key, axis: plan.grouping.facet?.name, unit: metric.unit, baseline: metric.baseline, tokens: analysis.tokens,
+      settings: settings(), notes: metric.measure.notes(self) + denoisingNotes, rows: metric.measure.rows(self))
+  }
+
+  func settings() -> ReportSettings {
+    var settings = ReportSettings(by: plan.grouping.description, layers: plan.layers?.description)
+    if plan.isAnsweredByCounts(metric.key) { settings.branch = plan.branch }
+    switch metric.interval {
+    case .always(let how): settings.intervals = how
+    case .onRequest, .none: if plan.intervals { settings.intervals = metric.interval.description }
+    }
+    metric.measure.complete(&settings, self)
+    return settings
+  }
+
+  private var denoisingNotes: [String] {
+    guard plan.isAnsweredByCounts(metric.key), let denoising else { return [] }
+    let kept = "\(denoising.samples.count) samples, \(plan.branch == 0 ? "conditional" : "unconditional") branch"
+    return denoising.unfinishedCount > 0 ? [kept, "\(denoising.unfinishedCount) samples that are not whole are left out"] : [kept]
+  }
+
+  // MARK: - Rows
+
+  /// A row with its unit and its baseline at this sample size.
+  ///
+  /// - Parameters:
+  ///   - size: experts, choices a token and tokens behind the row; nil where there is no router's rule to compare with.
+  func row(
+    _ router: RouterID, expert: Int? = nil, cell: String? = nil, value: Double?, n: Int, of counted: Counted, size: SampleSize?
+  ) -> MetricRow {
+    MetricRow(
+      router: router, expert: expert, cell: cell, value: value, unit: unit(router), n: n, of: counted,
+      baseline: size.flatMap(metric.baselineValue))
+  }
+
+  /// Nil where the router's shape is none.
+  func size(experts: Int, topK: Int, tokens: Int) -> SampleSize? {
+    guard topK > 0, topK <= experts else { return nil }
+    return SampleSize(
+      chance: Chance(experts: experts, topK: topK), tokens: tokens, seed: plan.null.seed, threshold: plan.threshold)
+  }
+
+  func size(_ shape: LoadShape) -> SampleSize? { size(experts: shape.experts, topK: shape.topK, tokens: shape.tokens) }
+
+  /// The unit of the selection margin is the family's.
+  private func unit(_ router: RouterID) -> String {
+    guard metric.key == .selectionMargin, let spec = plan.routers.first(where: { $0.id == router })?.spec else { return metric.unit }
+    return spec.selectionScoreUnit
+  }
+
+  /// Cells of the axis by name, and which a stratum belongs to.
+  func cells(_ facet: Facet, strata: some Sequence<Stratum>) -> (names: [String], of: (Stratum) -> Int?) {
+    switch facet {
+    case .label(let key):
+      let names = Set(plan.sequences.compactMap { $0.labels[key] }).sorted()
+      let index = Dictionary(uniqueKeysWithValues: names.enumerated().map { ($1, $0) })
+      let sequences = plan.sequences
+      return (names, { sequences.indices.contains($0.sequence) ? sequences[$0.sequence].labels[key].flatMap { index[$0] } : nil })
+    case .position:
+      let bins = Set(strata.map(\.bin)).sorted()
+      let index = Dictionary(uniqueKeysWithValues: bins.enumerated().map { ($1, $0) })
+      return (bins.map(\.name), { index[$0.bin] })
+    case .step, .patchRow, .patchColumn, .patch: return ([], { _ in nil })
+    }
+  }
+}
+
+extension PerRouter {
+  /// Folds of the routers at the plan's layers, in order of stack, then layer.
+  func sorted(in layers: LayerSelection?) -> [(key: RouterID, value: Fold)] {
+    folds.filter { layers?.contains($0.key.layer) ?? true }.sorted { $0.key < $1.key }
+  }
+}

@@ -1,0 +1,155 @@
+// The metric of how much an axis tells about experts: what is said about it, its rows, their JSON and their table. How it is found out
+// is in SpecializationStudy.
+
+import Routing
+
+extension Metric {
+  static let specialization = Metric(
+    key: .specialization, name: "specialization", unit: "nat", range: "0...min(H(cell), ln E), below 0 by chance",
+    reading: "0: the axis says nothing about experts; H(cell): the expert tells the cell",
+    grain: .axis, format: .number(3),
+    baseline: "0; the plug-in information and its permutation null stand beside it (labels over sequences, circular shifts for "
+      + "position and step, toroidal shifts for patches)",
+    baselineValue: { _ in 0 }, facets: .every, interval: .always(MetricCatalog.jackknife),
+    source: "mutual information; Quenouille 1956 (jackknife of bias); Westfall and Young 1993 (largest of many statistics)",
+    glossary: "information between expert and axis, without the bias of few texts",
+    missing: "with one text along an axis inside texts", measure: SpecializationMeasure(), details: SpecializationMeasure.details)
+}
+
+struct SpecializationMeasure: Measure {
+  func folds(for plan: AnalysisPlan) -> Folds {
+    switch plan.grouping.facet {
+    case .position, nil: .routes
+    case .label where plan.denoising == nil: .counts
+    case .label, .step, .patchRow, .patchColumn, .patch: .denoising
+    }
+  }
+
+  var conditionFields: [String] { SpecializationResult.figures.map(\.name) }
+
+  func rows(_ reading: MetricReading) -> MetricDocument.Rows {
+    guard reading.plan.grouping.byExpert else { return .specialization(reading.specialization) }
+    return .enrichment(
+      reading.specialization.flatMap { result in
+        result.enrichment.prefix(reading.plan.top).map {
+          EnrichmentRow(router: result.router, cell: result.cells[$0.cell].name, enrichment: $0)
+        }
+      })
+  }
+
+  func complete(_ settings: inout ReportSettings, _ reading: MetricReading) {
+    settings.setNull(reading.plan.null)
+    if reading.plan.grouping.facet?.isDenoising == true { settings.intervals = MetricCatalog.groupJackknife }
+  }
+
+  func notes(_ reading: MetricReading) -> [String] {
+    let plan = reading.plan
+    let how =
+      switch plan.grouping.facet {
+      case .label: "labels permuted over whole sequences"
+      case .step: "circular shifts of the steps of each group of samples"
+      case .patch, .patchRow, .patchColumn: "toroidal shifts of the patches of each group of samples"
+      case .position, nil: "circular shifts inside each sequence, joined at the border of two cells"
+      }
+    let smallest = fixedPoint(1 / Double(1 + plan.null.draws), digits: 4)
+    var notes = [
+      "\(reading.metric.key.rawValue): \(reading.metric.reading)",
+      "null: \(how), \(plan.null.draws) draws, seed \(plan.null.seed); p cannot be below \(smallest)",
+    ]
+    notes.append("adjusted_p: the same for the largest of all layers")
+    if let study = reading.study {
+      if study.unlabelled > 0 { notes.append("\(study.unlabelled) sequences without this label are left out") }
+      if study.pooledValues > 0 {
+        notes.append("the \(study.pooledValues) rarest of \(study.pooledValues + SpecializationStudy.mostValues) values share one cell")
+      }
+    }
+    let results = reading.specialization
+    if let few = results.first(where: \.hasFewTexts) {
+      let word = plan.denoising == nil ? "texts" : "samples"
+      notes.append(
+        plan.grouping.facet?.isConstantWithinSequence == true
+          ? "few \(word): a value of the label has only \(few.fewest), below \(Jackknife.minimumSequences) effects are not ranked"
+          : "few \(word): only \(few.fewest), below \(Jackknife.minimumSequences) effects are not ranked")
+    }
+    if let matched = results.lazy.compactMap(\.matched).first {
+      notes.append(
+        "texts differ in length; matched: the same with every text cut to its first \(matched.positions) tokens"
+          + (matched.leftOut > 0 ? ", \(matched.leftOut) shorter than \(SpecializationStudy.shortestMatched) tokens left out" : ""))
+    }
+    if results.contains(where: \.lacksLengthControl) {
+      notes.append(
+        "texts differ in length, and fewer than two values of the label have texts of \(SpecializationStudy.shortestMatched) tokens: no "
+          + "comparison at equal length")
+    }
+    return notes
+  }
+}
+
+// MARK: - Figures, JSON and table
+
+extension SpecializationResult: Encodable {
+  /// A number of a result, by its key in JSON, its column in tables and its name in conditions.
+  struct Figure: Sendable {
+    var name: String
+    var digits: Int
+    var value: @Sendable (SpecializationResult) -> Double?
+  }
+
+  static let figures: [Figure] = [
+    Figure(name: "effect", digits: 3) { $0.effect },
+    Figure(name: "low", digits: 3) { $0.interval?.low },
+    Figure(name: "high", digits: 3) { $0.interval?.high },
+    Figure(name: "normalized", digits: 3) { $0.normalizedEffect },
+    Figure(name: "mutual_information", digits: 3) { $0.mutualInformation },
+    Figure(name: "null_mean", digits: 3) { $0.nullMean },
+    Figure(name: "null_sd", digits: 4) { $0.nullSD },
+    Figure(name: "p", digits: 4) { $0.p },
+    Figure(name: "adjusted_p", digits: 4) { $0.adjustedP },
+  ]
+  /// Only where lengths differ; in JSON they are inside `matched`.
+  private static let matchedFigures: [Figure] = [
+    Figure(name: "matched_effect", digits: 3) { $0.matched?.effect },
+    Figure(name: "matched_p", digits: 4) { $0.matched?.p },
+  ]
+
+  private struct Key: CodingKey {
+    var stringValue: String
+    var intValue: Int? { nil }
+    init(stringValue: String) { self.stringValue = stringValue }
+    init?(intValue: Int) { nil }
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: Key.self)
+    func key(_ name: String) -> Key { Key(stringValue: name) }
+    try container.encode(router.description, forKey: key("router"))
+    try container.encode(router.layer.rawValue, forKey: key("layer"))
+    for figure in Self.figures { try container.encode(figure.value(self), forKey: key(figure.name)) }
+    try container.encode("nat", forKey: key("unit"))
+    try container.encode(0, forKey: key("baseline"))
+    try container.encode(sequences, forKey: key("n"))
+    try container.encode(Counted.texts, forKey: key("n_of"))
+    try container.encode(nullCount, forKey: key("null_count"))
+    try container.encode("layers", forKey: key("family"))
+    try container.encode(hasFewTexts, forKey: key("few_texts"))
+    try container.encode(cellEntropy, forKey: key("cell_entropy"))
+    try container.encode(sequences, forKey: key("sequences"))
+    try container.encode(assignments, forKey: key("assignments"))
+    try container.encode(cells, forKey: key("cells"))
+    if matched != nil || lacksLengthControl { try container.encode(matched, forKey: key("matched")) }
+  }
+
+  static func table(_ document: MetricDocument, _ results: [SpecializationResult]) -> ReportTable {
+    let hasStacks = Set(results.map(\.router.stack)).count > 1
+    let shown = figures + (results.contains { $0.matched != nil } ? matchedFigures : [])
+    let hasMarks = results.contains(where: \.hasFewTexts)
+    return ReportTable(
+      columns: [hasStacks ? "router" : "layer"] + shown.map(\.name) + (hasMarks ? ["few_texts"] : []),
+      rows: results.map { result in
+        [ReportTable.routerCell(result.router, hasStacks: hasStacks)]
+          + shown.map { figure in figure.value(result).map { .number($0, digits: figure.digits) } ?? .missing }
+          + (hasMarks ? [.text(result.hasFewTexts ? "few" : "")] : [])
+      },
+      notes: document.notes + ["\(document.tokens) tokens in \(results.first?.sequences ?? 0) sequences"])
+  }
+}

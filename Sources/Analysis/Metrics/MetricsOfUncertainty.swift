@@ -1,0 +1,231 @@
+// Metrics of how sure the router is: what is said about them, and their rows, by layer, along an axis and by token.
+
+import Routing
+
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+extension Metric {
+  static let entropy = Metric(
+    key: .entropy, name: "normalised router entropy", unit: "share of ln E", range: "0...1",
+    reading: "0: the router is certain; 1: it cannot tell experts apart; sigmoid scores are divided by "
+      + "their sum first",
+    grain: .layer, format: .number(3), baseline: "1 for equal logits",
+    baselineValue: { _ in 1 }, facets: .all, interval: .onRequest,
+    source: "Wu et al. 2024, GW-MoE, arXiv:2406.12375, divided by ln E; TRL#6514 `normalized_entropy`",
+    glossary: "router entropy divided by ln(experts): 0 certain, 1 cannot tell",
+    missing: "with one expert", measure: DecisionMeasure(form: true, sum: { $0.entropy }) { fold, _ in DecisionSummary(fold.entropy) })
+
+  static let entropyNats = Metric(
+    key: .entropyNats, name: "router entropy", unit: "nat", range: "0...ln E",
+    reading: "0: the router is certain; ln E: it cannot tell experts apart",
+    grain: .layer, format: .number(3), baseline: "ln E for equal logits",
+    baselineValue: { log(Double($0.chance.experts)) }, facets: .all, interval: .onRequest,
+    source: "Wu et al. 2024, GW-MoE, arXiv:2406.12375",
+    glossary: "Shannon entropy of the router over all experts",
+    missing: "with one expert",
+    measure: DecisionMeasure(form: true, sum: { $0.entropyNats }) { fold, _ in
+      DecisionSummary(fold.entropyNats, quantiles: fold.entropy.histogram, scale: log(Double(max(1, fold.experts))))
+    })
+
+  static let top1Margin = Metric(
+    key: .top1Margin, name: "top-1 margin", unit: "probability", range: "0...1",
+    reading: "0: two experts are equally wanted; 1: one expert takes all",
+    grain: .layer, format: .number(4), baseline: "0 for equal logits",
+    baselineValue: { _ in 0 }, facets: .all, interval: .onRequest,
+    source: "MoEAtlas `router_margin`",
+    glossary: "largest minus second largest router probability",
+    missing: "with one expert", measure: DecisionMeasure(sum: { $0.top1Margin }) { fold, _ in DecisionSummary(fold.top1Margin) })
+
+  static let selectionMargin = Metric(
+    key: .selectionMargin, name: "selection margin", unit: "selection score of the family", range: "0 and above",
+    reading: "0: the last selected expert could as well be the first rejected one; units differ between "
+      + "families and must not be compared",
+    grain: .layer, format: .number(4), baseline: "0 for equal logits",
+    baselineValue: { _ in 0 }, facets: .all, interval: .onRequest,
+    source: "derived; motive sglang#38695",
+    glossary: "k-th minus (k+1)-th selection score: how near another expert was",
+    missing: "where every expert is taken (k = E)",
+    measure: DecisionMeasure(sum: { $0.selectionMargin }) { fold, _ in DecisionSummary(fold.selectionMargin) })
+
+  static let topKMass = Metric(
+    key: .topKMass, name: "top-k mass", unit: "probability", range: "k/E...1",
+    reading: "k/E: the choice hardly matters; 1: nothing is left out",
+    grain: .layer, format: .number(3), baseline: "k/E for equal logits",
+    baselineValue: { $0.chance.activationRate }, facets: .all, interval: .onRequest,
+    source: "standard; Every Expert Matters, captured mass",
+    glossary: "router probability that falls on the selected experts",
+    missing: "where the router's probabilities were not recorded",
+    measure: DecisionMeasure(sum: { $0.topKMass }) { fold, _ in DecisionSummary(fold.topKMass) })
+
+  static let uncertain = Metric(
+    key: .uncertain, name: "uncertain decisions", unit: "share of decisions", range: "0...1",
+    reading: "share of decisions whose entropy reaches the threshold",
+    grain: .layer, format: .percent(1), baseline: "1 - q over the whole run for a quantile threshold, none otherwise",
+    baselineValue: { $0.threshold.expectedShare }, facets: .all, interval: .onRequest,
+    source: "Wu et al. 2024, GW-MoE, arXiv:2406.12375",
+    glossary: "share of decisions over the entropy threshold (GW-MoE, arXiv:2406.12375)",
+    missing: "with one expert",
+    measure: DecisionMeasure(form: true, threshold: true, sum: { $0.uncertain }) { fold, threshold in
+      DecisionSummary(mean: fold.uncertainShare(threshold), count: fold.entropy.moments.count)
+    })
+
+  static let tokenInformation = Metric(
+    key: .tokenInformation, name: "information of a token", unit: "nat", range: "0...ln E",
+    reading: "0: every token gets the same distribution; ln E: each token is certain and all experts are "
+      + "used",
+    grain: .layer, format: .number(3), baseline: "0 when routing ignores the token",
+    baselineValue: { _ in 0 }, facets: .none, interval: .none("importance is kept for the run, not for each sequence"),
+    source: "standard (Jensen-Shannon form): H(mean p) - mean H",
+    glossary: "how much knowing the token tells about its experts",
+    missing: "where the router's probabilities were not recorded", isSummedByPass: true,
+    measure: RunLoadMeasure(of: .tokens, n: { $0.tokens }, value: { $0.tokenInformation }))
+}
+
+/// A statistic of single decisions, summed up for one router.
+struct DecisionSummary {
+  var mean: Double?
+  var count: Int
+  /// Spread and quantiles; empty where they say nothing.
+  var spread: [(field: MetricRow.Field, value: Double?)] = []
+
+  init(mean: Double?, count: Int) {
+    self.mean = mean
+    self.count = count
+  }
+
+  /// - Parameter scale: what the histogram's values are multiplied by.
+  init(_ moments: Moments, quantiles histogram: Histogram, scale: Double = 1) {
+    mean = moments.mean
+    count = moments.count
+    let quantiles: [(MetricRow.Field, Double)] = [(.quantile05, 0.05), (.median, 0.5), (.quantile95, 0.95)]
+    spread = [(.sd, moments.standardDeviation)] + quantiles.map { ($0, histogram.quantile($1).map { $0 * scale }) }
+  }
+
+  init(_ distribution: Distribution) { self.init(distribution.moments, quantiles: distribution.histogram) }
+}
+
+/// A mean over decisions.
+struct DecisionMeasure: Measure {
+  /// Whether it is about the router's entropy, whose formula can be chosen (`--as`).
+  let usesEntropyForm: Bool
+  /// Whether it needs the entropy threshold.
+  let usesThreshold: Bool
+  /// The same of a stratum.
+  let sum: @Sendable (StratumMeans.Row) -> MeanSum
+  let summary: @Sendable (RouterUncertainty, ResolvedThreshold) -> DecisionSummary
+
+  init(
+    form: Bool = false, threshold: Bool = false, sum: @escaping @Sendable (StratumMeans.Row) -> MeanSum,
+    summary: @escaping @Sendable (RouterUncertainty, ResolvedThreshold) -> DecisionSummary
+  ) {
+    usesEntropyForm = form
+    usesThreshold = threshold
+    self.sum = sum
+    self.summary = summary
+  }
+
+  func folds(for plan: AnalysisPlan) -> Folds {
+    var folds: Folds = usesThreshold ? [.uncertainty, .threshold] : .uncertainty
+    if plan.grouping.facet != nil || plan.intervals { folds.insert(.means) }
+    if plan.grouping.byToken { folds.insert(.tokens) }
+    return folds
+  }
+
+  var conditionFields: [String] { [MetricRow.Field.sd, .quantile05, .median, .quantile95].map(\.rawValue) }
+
+  func rows(_ reading: MetricReading) -> MetricDocument.Rows {
+    if reading.plan.grouping.byToken { return .tokens(reading.analysis.uncertainTokens?.result() ?? []) }
+    if let facet = reading.plan.grouping.facet { return .metric(cellRows(reading, facet)) }
+    let threshold = reading.analysis.resolvedThreshold
+    return .metric(
+      (reading.analysis.uncertainty?.sorted(in: reading.plan.layers) ?? []).map { router, fold in
+        let summary = summary(fold, threshold)
+        var row = reading.row(
+          router, value: summary.mean, n: summary.count, of: .decisions,
+          size: reading.size(experts: fold.experts, topK: fold.topK, tokens: fold.decisions))
+        for (field, value) in summary.spread { row[field] = value }
+        if reading.plan.intervals {
+          let rows = reading.analysis.means?[router]?.rows ?? [:]
+          row.interval = Jackknife.interval(sums: Self.bySequence(rows.map { ($0.key.sequence, sum($0.value)) }))
+        }
+        return row
+      })
+  }
+
+  private func cellRows(_ reading: MetricReading, _ facet: Facet) -> [MetricRow] {
+    (reading.analysis.means?.folds.sorted { $0.key < $1.key } ?? []).flatMap { router, fold -> [MetricRow] in
+      let axis = reading.cells(facet, strata: fold.rows.keys)
+      var grouped = axis.names.map { _ in [(Int, MeanSum)]() }
+      for (stratum, row) in fold.rows { if let cell = axis.of(stratum) { grouped[cell].append((stratum.sequence, sum(row))) } }
+      let whole = reading.analysis.uncertainty?[router]
+      return axis.names.indices.map { cell in
+        let sums = Self.bySequence(grouped[cell])
+        let total = sums.reduce(into: MeanSum()) { $0 += $1 }
+        var row = reading.row(
+          router, cell: axis.names[cell], value: total.mean, n: total.count, of: .decisions,
+          size: reading.size(experts: whole?.experts ?? 0, topK: whole?.topK ?? 0, tokens: total.count))
+        if reading.plan.intervals { row.interval = Jackknife.interval(sums: sums) }
+        return row
+      }
+    }
+  }
+
+  /// One sum a sequence, in order of sequences; sequences without a value are left out.
+  private static func bySequence(_ sums: [(Int, MeanSum)]) -> [MeanSum] {
+    Dictionary(sums.filter { $0.1.count > 0 }) { a, b in
+      var total = a
+      total += b
+      return total
+    }.sorted { $0.key < $1.key }.map(\.value)
+  }
+
+  // MARK: - Words
+
+  func complete(_ settings: inout ReportSettings, _ reading: MetricReading) {
+    if usesEntropyForm { settings.entropyForm = reading.plan.entropyForm.rawValue }
+    guard usesThreshold else { return }
+    let resolved = reading.analysis.resolvedThreshold
+    settings.threshold = reading.plan.threshold.description
+    let experts = Set(reading.analysis.uncertainty?.folds.values.map(\.experts) ?? [])
+    let only = experts.count == 1 ? experts.first : nil
+    switch resolved.level {
+    case .nats(let nats):
+      settings.thresholdNats = nats
+      settings.thresholdShare = only.flatMap { resolved.share(experts: $0) }
+    case .share(let share):
+      settings.thresholdShare = share
+      settings.thresholdNats = only.map { resolved.nats(experts: $0) }
+    }
+  }
+
+  func notes(_ reading: MetricReading) -> [String] {
+    let plan = reading.plan
+    var notes = ["\(reading.metric.key.rawValue): \(reading.metric.reading)"]
+    if usesThreshold {
+      let settings = reading.settings()
+      let share = settings.thresholdShare.map { "normalised entropy >= \(fixedPoint($0, digits: 3))" }
+      let nats = settings.thresholdNats.map { "\(fixedPoint($0, digits: 3)) nat" }
+      let asked = plan.threshold.description + (plan.threshold.isQuantile ? " of the run" : "")
+      notes = ["\(reading.metric.key.rawValue): \([share, nats].compactMap { $0 }.joined(separator: " = ")) (\(asked))"]
+    }
+    guard usesEntropyForm else { return notes }
+    if plan.routers.contains(where: \.spec.usesSigmoidScores) {
+      notes.append("entropy is taken over sigmoid scores divided by their sum")
+    }
+    if plan.entropyForm == .gwMoE {
+      notes.append("entropy with GW-MoE's constant 1e-5 inside the logarithm, over the decisions whose logits were recorded")
+    }
+    return notes
+  }
+}
+
+extension EntropyThreshold {
+  var isQuantile: Bool { if case .quantile = self { true } else { false } }
+
+  /// Share of the run's decisions that reach it; only known of a quantile.
+  var expectedShare: Double? { if case .quantile(let q) = self { 1 - q } else { nil } }
+}
