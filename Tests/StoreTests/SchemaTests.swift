@@ -136,7 +136,7 @@ import Testing
     let sql = " -- which runs?\n /* all */ SELECT run AS number, 1.5 AS x, NULL AS y, 'é' AS z, x'00ff' AS b FROM runs ORDER BY 1"
     let answer = try query.all(sql)
     #expect(answer.columns == ["number", "x", "y", "z", "b"])
-    #expect(answer.rows == [1, 2].map { [.integer($0), .real(1.5), .null, .text("é"), .blob([0, 255])] })
+    #expect(answer.rows == [1, 2].map { [.integer($0), .real(1.5), .null, .text("é"), .blob(Data([0, 255]))] })
     #expect(try query.all("WITH t AS (SELECT count(*) AS n FROM tokens) SELECT n FROM t").rows == [[.integer(7)]])
     #expect(try TraceQuery(trace: trace, run: 2).all("SELECT count(*), min(run) FROM tokens").rows == [[.integer(4), .integer(2)]])
     #expect(try TraceQuery(trace: trace, run: 1).all("SELECT count(*) FROM tokens, layer_summary").rows == [[.integer(9)]])
