@@ -1,5 +1,5 @@
 // ^C and its relatives while a run is going: the first asks the run to stop between two steps of a pass, so that the trace is whole; a
-// second one ends the process at once.
+// second one ends the process at once, and so does ^\: what was committed is kept.
 
 import Formats
 import Synchronization
@@ -14,9 +14,12 @@ import Synchronization
 enum Interruption {
   private static let received = Atomic<Int32>(0)
 
-  /// Begins to listen to SIGINT, SIGTERM and SIGHUP.
+  /// Begins to listen to SIGINT, SIGTERM and, unless nohup had it ignored, SIGHUP.
+  ///
+  /// A shell starts the background jobs of a script with ^C and ^\ ignored; whoever sends these to us by name means us.
   static func listen() {
-    for number in [SIGINT, SIGTERM, SIGHUP] {
+    signalDefault(SIGQUIT)
+    for number in [SIGINT, SIGTERM, SIGHUP] where number != SIGHUP || !isIgnored(number) {
       var action = sigaction()
       withUnsafeMutablePointer(to: &action) { pointer in
         setHandler(pointer) { number in
@@ -44,6 +47,17 @@ enum Interruption {
     }
   }
 
+  private static func isIgnored(_ number: Int32) -> Bool {
+    var action = sigaction()
+    sigaction(number, nil, &action)
+    #if canImport(Darwin)
+      let handler = action.__sigaction_u.__sa_handler
+    #else
+      let handler = action.__sigaction_handler.sa_handler
+    #endif
+    return unsafeBitCast(handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
+  }
+
   private static func setHandler(_ action: UnsafeMutablePointer<sigaction>, _ handler: @escaping @convention(c) (Int32) -> Void) {
     #if canImport(Darwin)
       action.pointee.__sigaction_u.__sa_handler = handler
@@ -53,6 +67,5 @@ enum Interruption {
   }
 }
 
-enum ClosedPipes {
-  static func ignoreSignal() { signal(SIGPIPE, SIG_IGN) }
-}
+/// `Interruption.signal` hides the system's.
+private func signalDefault(_ number: Int32) { signal(number, SIG_DFL) }

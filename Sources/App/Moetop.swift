@@ -1,6 +1,7 @@
 // The executable: finds the subcommand, runs it, and is the only place that turns errors into messages and exit codes.
 
 import ArgumentParser
+import Terminal
 
 @main
 struct Moetop: AsyncParsableCommand {
@@ -19,8 +20,8 @@ struct Moetop: AsyncParsableCommand {
     defaultSubcommand: UI.self)
 
   static func main() async {
-    // A closed pipe shows as a failed write, which ends the process quietly.
-    ClosedPipes.ignoreSignal()
+    // Among others, a closed pipe shows as a failed write, which ends the process quietly.
+    ProcessSignals.prepare()
     do {
       try Arguments.checkEncoding()
       var command = try parsed()

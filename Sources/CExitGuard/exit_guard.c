@@ -1,6 +1,7 @@
 // Handlers only touch what is prepared here and only call functions that are async-signal-safe: one prebuilt byte string,
 // termios, then the signal again. One copy of this state exists in a process, which is why it is an object file of its own.
 #define _DEFAULT_SOURCE 1
+#define _DARWIN_C_SOURCE 1
 #include "exit_guard.h"
 
 #include <errno.h>
@@ -24,6 +25,8 @@ static struct {
   struct termios modes; /* as they were before us */
   size_t length;
   char bytes[512];
+  int traces;           /* whoever started us asked for the runtime's backtraces */
+  char ours[MOETOP_GUARD_SIGNALS]; /* whether our handler is in place */
   struct sigaction before[MOETOP_GUARD_SIGNALS];
 } moetop_guard = {.tty = -1, .wake = {-1, -1}};
 
@@ -48,15 +51,48 @@ static void moetop_guard_note(char what) {
   errno = kept;
 }
 
-/* Ends by the signal, with whoever handled it before us: a core dump, a backtrace, or the default. */
-static void moetop_guard_again(int sig) {
-  sigaction(sig, &moetop_guard.before[sig], NULL);
+/* Crashes, and ^\ from outside. */
+static const int moetop_guard_crashes[] = {SIGQUIT, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
+#define MOETOP_GUARD_CRASHES (sizeof moetop_guard_crashes / sizeof *moetop_guard_crashes)
+
+static int moetop_guard_handles(const struct sigaction *action) {
+  return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
+}
+
+static void moetop_guard_default(int sig) {
+  struct sigaction plain;
+  memset(&plain, 0, sizeof plain);
+  sigemptyset(&plain.sa_mask);
+  plain.sa_handler = SIG_DFL;
+  sigaction(sig, &plain, NULL);
+}
+
+/* Ends by the signal. All signals are blocked in a handler, so it comes when the handler returns. */
+static void moetop_guard_end(int sig) {
+  moetop_guard_restore();
+  moetop_guard_default(sig);
   raise(sig);
 }
 
-static void moetop_guard_fatal(int sig) {
+/* A handler that was there before us may know what to do, with a mapped file that was shortened, say: it is asked first. When it leaves
+   our handler where it is, it has mended the fault and the program goes on; else it has made way for the end. A backtrace is written
+   where it can be read: after the screen was given back. */
+static void moetop_guard_fatal(int sig, siginfo_t *info, void *context) {
+  const struct sigaction *before = &moetop_guard.before[sig];
+  if (!moetop_guard_handles(before)) {
+    moetop_guard_end(sig);
+    return;
+  }
+  if (moetop_guard.traces) moetop_guard_restore();
+  if (before->sa_flags & SA_SIGINFO) before->sa_sigaction(sig, info, context);
+  else before->sa_handler(sig);
+  struct sigaction now;
+  if (sigaction(sig, NULL, &now) == 0 && now.sa_sigaction == moetop_guard_fatal) {
+    if (moetop_guard.traces) moetop_guard_end(sig);
+    return;
+  }
   moetop_guard_restore();
-  moetop_guard_again(sig);
+  raise(sig);
 }
 
 int moetop_guard_begin_write(void) {
@@ -74,10 +110,10 @@ void moetop_guard_end_write(void) {
 
 /* The first request to end restores the screen, after a write that is under way, and lets the program flush; a second one, or three
    seconds, end it. */
-static void moetop_guard_ask(int sig) {
+static void moetop_guard_ask(int sig, siginfo_t *info, void *context) {
+  (void)info, (void)context;
   if (moetop_guard.pending) {
-    moetop_guard_restore();
-    moetop_guard_again(sig);
+    moetop_guard_end(sig);
     return;
   }
   moetop_guard.pending = sig;
@@ -86,26 +122,54 @@ static void moetop_guard_ask(int sig) {
   alarm(3);
 }
 
-static void moetop_guard_late(int sig) {
-  (void)sig;
-  moetop_guard_restore();
-  if (moetop_guard.pending) moetop_guard_again(moetop_guard.pending);
+/* Our own alarm, or one that somebody sent. */
+static void moetop_guard_late(int sig, siginfo_t *info, void *context) {
+  (void)info, (void)context;
+  moetop_guard_end(moetop_guard.pending ? moetop_guard.pending : sig);
 }
 
-static void moetop_guard_resized(int sig) { (void)sig; moetop_guard_note('W'); }
-static void moetop_guard_stopped(int sig) { (void)sig; moetop_guard_note('Z'); }
-static void moetop_guard_continued(int sig) { (void)sig; moetop_guard_note('C'); }
+static void moetop_guard_call(int sig, siginfo_t *info, void *context) {
+  (void)info, (void)context;
+  moetop_guard_note(sig == SIGWINCH ? 'W' : sig == SIGTSTP ? 'Z' : 'C');
+}
 
-static void moetop_guard_install(int sig, void (*handler)(int), int flags) {
+typedef void (*moetop_guard_handler)(int, siginfo_t *, void *);
+
+static void moetop_guard_install(int sig, moetop_guard_handler handler, int flags, int even_ignored) {
   struct sigaction action, before;
   memset(&action, 0, sizeof action);
-  action.sa_handler = handler;
+  action.sa_sigaction = handler;
   sigfillset(&action.sa_mask);
-  action.sa_flags = flags;
+  action.sa_flags = flags | SA_ONSTACK | SA_SIGINFO;
   if (sigaction(sig, NULL, &before) != 0) return;
-  if (before.sa_handler == SIG_IGN && (sig == SIGHUP || sig == SIGINT)) return; /* nohup */
+  if (before.sa_handler == SIG_IGN && !even_ignored) return;
+  if (sigaction(sig, &action, NULL) != 0) return;
   moetop_guard.before[sig] = before;
-  sigaction(sig, &action, NULL);
+  moetop_guard.ours[sig] = 1;
+}
+
+/* What nobody sends on purpose ends the program by default, and must not leave the terminal raw. Left alone is what cannot be handled,
+   what stops or does nothing by default, and what the program ignores. */
+static int moetop_guard_ends(int sig) {
+  switch (sig) {
+  case SIGKILL: case SIGSTOP: case SIGTTIN: case SIGTTOU: case SIGCHLD: case SIGURG: case SIGPIPE: case SIGXFSZ: return 0;
+#ifdef __APPLE__
+  case SIGINFO: case SIGIO: return 0;
+#endif
+  default: return 1;
+  }
+}
+
+void moetop_guard_prepare(void) {
+  const char *wish = getenv("SWIFT_BACKTRACE");
+  moetop_guard.traces = wish && *wish;
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
+  if (moetop_guard.traces) return;
+  for (size_t i = 0; i < MOETOP_GUARD_CRASHES; i++) {
+    struct sigaction now;
+    if (sigaction(moetop_guard_crashes[i], NULL, &now) == 0 && moetop_guard_handles(&now)) moetop_guard_default(moetop_guard_crashes[i]);
+  }
 }
 
 int moetop_guard_open_pipe(void) {
@@ -125,22 +189,26 @@ void moetop_guard_start(void) {
   static char stack[32768];
   stack_t other = {.ss_sp = stack, .ss_size = sizeof stack, .ss_flags = 0};
   sigaltstack(&other, NULL);
-  static const int fatal[] = {SIGQUIT, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
-  static const int ask[] = {SIGTERM, SIGHUP, SIGINT};
-  for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++) moetop_guard_install(fatal[i], moetop_guard_fatal, SA_ONSTACK);
-  for (size_t i = 0; i < sizeof ask / sizeof *ask; i++) moetop_guard_install(ask[i], moetop_guard_ask, SA_ONSTACK | SA_RESTART);
-  moetop_guard_install(SIGALRM, moetop_guard_late, SA_ONSTACK);
-  moetop_guard_install(SIGWINCH, moetop_guard_resized, SA_ONSTACK | SA_RESTART);
-  moetop_guard_install(SIGTSTP, moetop_guard_stopped, SA_ONSTACK | SA_RESTART);
-  moetop_guard_install(SIGCONT, moetop_guard_continued, SA_ONSTACK | SA_RESTART);
+  for (size_t i = 0; i < MOETOP_GUARD_CRASHES; i++) moetop_guard_install(moetop_guard_crashes[i], moetop_guard_fatal, 0, 1);
+  moetop_guard_install(SIGTERM, moetop_guard_ask, SA_RESTART, 1);
+  moetop_guard_install(SIGHUP, moetop_guard_ask, SA_RESTART, 0); /* nohup */
+  moetop_guard_install(SIGINT, moetop_guard_ask, SA_RESTART, 0);
+  moetop_guard_install(SIGALRM, moetop_guard_late, 0, 1);
+  moetop_guard_install(SIGWINCH, moetop_guard_call, SA_RESTART, 1);
+  moetop_guard_install(SIGTSTP, moetop_guard_call, SA_RESTART, 1);
+  moetop_guard_install(SIGCONT, moetop_guard_call, SA_RESTART, 1);
+  for (int sig = 1; sig < MOETOP_GUARD_SIGNALS && sig < NSIG; sig++) {
+    if (!moetop_guard.ours[sig] && moetop_guard_ends(sig)) moetop_guard_install(sig, moetop_guard_fatal, 0, 0);
+  }
   static int registered;
   if (!registered) registered = atexit(moetop_guard_restore) == 0;
 }
 
 void moetop_guard_finish(void) {
-  static const int all[] = {SIGQUIT, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGTERM,
-                            SIGHUP,  SIGINT,  SIGALRM, SIGWINCH, SIGTSTP, SIGCONT};
-  for (size_t i = 0; i < sizeof all / sizeof *all; i++) sigaction(all[i], &moetop_guard.before[all[i]], NULL);
+  for (int sig = 1; sig < MOETOP_GUARD_SIGNALS; sig++) {
+    if (moetop_guard.ours[sig]) sigaction(sig, &moetop_guard.before[sig], NULL);
+    moetop_guard.ours[sig] = 0;
+  }
 }
 
 int moetop_guard_remember(int tty) { return tcgetattr(tty, &moetop_guard.modes) == 0; }

@@ -11,6 +11,7 @@
 #include <ncurses.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -58,12 +59,46 @@ static inline void moetop_address(int fd, int row, int column) {
   }
 }
 
-/* Opens the terminal on copies of two descriptors. *out receives the descriptor ncurses writes to. */
-static inline SCREEN *moetop_newterm(const char *term, int out_fd, int in_fd, int *out) {
+/* Rows and columns of the terminal behind a descriptor; 0 when it does not say. */
+static inline int moetop_size(int fd, int *rows, int *columns) {
+  struct winsize size;
+  if (ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_row == 0 || size.ws_col == 0) return 0;
+  *rows = size.ws_row;
+  *columns = size.ws_col;
+  return 1;
+}
+
+static inline void moetop_set(const char *name, const char *value) {
+  if (value) setenv(name, value, 1);
+  else unsetenv(name);
+}
+
+/* ncurses takes memory for every cell of a terminal as it opens it; LINES and COLUMNS are the only way to tell it of fewer, and
+   they are put back as they were. */
+static inline SCREEN *moetop_newterm_within(const char *term, FILE *out, FILE *in, int fd, int most_rows, int most_columns) {
+  int rows = 0, columns = 0;
+  if (!moetop_size(fd, &rows, &columns) || (rows <= most_rows && columns <= most_columns)) return newterm(term, out, in);
+  char text[2][16];
+  snprintf(text[0], sizeof text[0], "%d", rows < most_rows ? rows : most_rows);
+  snprintf(text[1], sizeof text[1], "%d", columns < most_columns ? columns : most_columns);
+  char *kept[2] = {getenv("LINES"), getenv("COLUMNS")};
+  for (int i = 0; i < 2; i++) kept[i] = kept[i] ? strdup(kept[i]) : NULL;
+  moetop_set("LINES", text[0]);
+  moetop_set("COLUMNS", text[1]);
+  SCREEN *screen = newterm(term, out, in);
+  moetop_set("LINES", kept[0]);
+  moetop_set("COLUMNS", kept[1]);
+  free(kept[0]);
+  free(kept[1]);
+  return screen;
+}
+
+/* Opens the terminal on copies of two descriptors, of a larger one the top left. *out receives the descriptor ncurses writes to. */
+static inline SCREEN *moetop_newterm(const char *term, int out_fd, int in_fd, int most_rows, int most_columns, int *out) {
   int out_copy = dup(out_fd), in_copy = dup(in_fd);
   FILE *out_file = out_copy < 0 ? NULL : fdopen(out_copy, "w");
   FILE *in_file = in_copy < 0 ? NULL : fdopen(in_copy, "r");
-  SCREEN *screen = out_file && in_file ? newterm(term, out_file, in_file) : NULL;
+  SCREEN *screen = out_file && in_file ? moetop_newterm_within(term, out_file, in_file, out_fd, most_rows, most_columns) : NULL;
   if (screen) {
     *out = out_copy;
     return screen;
@@ -100,15 +135,6 @@ static inline void moetop_cell(cchar_t *cell, uint32_t base, uint32_t mark1, uin
 
 /* True when `?` stood in for a wide character above, so that its second column must be filled too. */
 static inline int moetop_disagrees(uint32_t base, int width) { return base > 0x7E && wcwidth((wchar_t)base) != width; }
-
-/* Rows and columns of the terminal behind a descriptor; 0 when it does not say. */
-static inline int moetop_size(int fd, int *rows, int *columns) {
-  struct winsize size;
-  if (ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_row == 0 || size.ws_col == 0) return 0;
-  *rows = size.ws_row;
-  *columns = size.ws_col;
-  return 1;
-}
 
 /* Bytes that can be read now; -1 on error. */
 static inline int moetop_readable(int fd) {

@@ -222,8 +222,12 @@ struct DenoisingScreensTests {
     var model = try SyntheticImages.model()
     #expect(model.twin(.screenSpecialization)?.hasSuffix("--by step") == true)
     model.press("4")
-    #expect(model.twin(.axis)?.hasSuffix("--by patch") == true && model.twin(.axis, "class")?.hasSuffix("--by class") == true)
-    #expect(model.twin(.axis, "position") == nil)
+    model.press("a")
+    #expect(model.log.last?.twin.hasSuffix("--by patch") == true)
+    model.play(.perform(.axis, "class"))
+    #expect(model.log.last?.twin.hasSuffix("--by class") == true)
+    model.play(.perform(.axis, "position"))
+    #expect(model.log.last?.twin.hasSuffix("--by class") == true, "there is no such axis here")
     #expect(model.twin(.imageClass, "Circ")?.contains("--class 'circle' ") == true && model.twin(.imageClass, "blob") == nil)
   }
 

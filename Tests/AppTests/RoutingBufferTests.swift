@@ -35,8 +35,8 @@ struct RoutingBufferTests {
     #expect(buffer.end == 7)
     #expect(buffer.selected(4, router: 0) == [3] && buffer.selected(4, router: 1) == [-1])
     #expect(buffer.selected(5, router: 0) == [-1] && buffer.selected(5, router: 1) == [3])
-    #expect(buffer.load[Self.encoder]?.chosen.reduce(0, +) == 5)
-    #expect(buffer.load[Self.decoder]?.chosen.reduce(0, +) == 2)
+    #expect(buffer.folds.total[0].load.chosen.reduce(0, +) == 5)
+    #expect(buffer.folds.total[1].load.chosen.reduce(0, +) == 2)
   }
 
   @Test func aStackWithoutItsRouterIsAGap() {
@@ -52,6 +52,6 @@ struct RoutingBufferTests {
     var buffer = buffer(routers)
     func take(_ pass: RoutingPass) -> Bool { buffer.append(pass) }
     #expect(take(pass(routers.reversed(), .prefill, firstToken: 0, tokens: 3)))
-    #expect(buffer.window(0..<3).batches.map(\.router) == routers)
+    #expect(buffer.pass.batches.map(\.router) == routers)
   }
 }

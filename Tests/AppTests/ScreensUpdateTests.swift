@@ -63,7 +63,9 @@ struct ScreensUpdateTests {
     let opened = effects(&model, "G y enter")
     #expect(opened.contains { if case .copy("/data/models/mixtral") = $0 { true } else { false } })
     #expect(opened.contains { if case .open("/data/models/mixtral") = $0 { true } else { false } })
-    #expect(model.overlay == nil && model.log.last?.twin == "moetop ui /data/models/mixtral")
+    #expect(model.overlay == nil && model.log.last?.twin == "moetop models")
+    _ = model.update(.modelChosen("/data/models/mixtral", nil, source: "prompt", seed: 1))
+    #expect(model.log.last?.twin == "moetop ui /data/models/mixtral")
     _ = effects(&model, "O esc")
     #expect(model.overlay == nil)
   }
@@ -305,6 +307,6 @@ struct ScreensUpdateTests {
       }
     }
     #expect(count == 1600 && buffer.end == 1600 && buffer.pass.tokens.count <= buffer.capacity * 5 / 4 && buffer.isTruncated)
-    #expect(buffer.load[RouterID(layer: 0)]?.tokens == 1600)
+    #expect(buffer.folds.total[0].load.tokens == 1600)
   }
 }

@@ -141,7 +141,7 @@ import Testing
     for glyphs in GlyphSet.allCases {
       let signs: [Character] =
         [
-          glyphs.horizontal, glyphs.vertical, glyphs.selectionMark, glyphs.ellipsis, glyphs.caret, glyphs.cursorMark, glyphs.space,
+          glyphs.horizontal, glyphs.vertical, glyphs.selectionMark, glyphs.ellipsis, glyphs.caret, glyphs.cursorMark,
           glyphs.upperHalf,
         ] + glyphs.columns + glyphs.ramp + glyphs.divergingRamp + glyphs.eighths
       for sign in signs { #expect(Printable.width(of: String(sign)) == 1) }

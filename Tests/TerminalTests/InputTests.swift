@@ -119,6 +119,34 @@ import Testing
     #expect(field.cursor == 1)
   }
 
+  /// Long enough that work at each key that grows with the text would take minutes.
+  @Test func longTexts() {
+    var field = TextField()
+    let count = 200_000
+    for place in 0..<count { _ = field.handle(.char(place % 7 == 0 ? "é" : "x")) }
+    _ = field.handle(.home)
+    for _ in 0..<count / 2 { _ = field.handle(.right) }
+    for _ in 0..<count / 4 {
+      _ = field.handle(.backspace)
+      _ = field.handle(.delete)
+    }
+    _ = field.handle(.char("|"))
+    #expect(field.cursor == count / 4 + 1 && field.text.count == count / 2 + 1)
+    var screen = CellBuffer(size: Size(width: 20, height: 1))
+    let cursor = field.draw(into: &screen, screen.bounds, label: ":", theme: Theme())
+    #expect(cursor == Point(x: 19, y: 0) && screen.lines[0].hasPrefix(":") && screen.lines[0].contains("|"))
+    _ = field.handle(.home)
+    #expect(field.draw(into: &screen, screen.bounds, label: ":", theme: Theme()) == Point(x: 1, y: 0))
+  }
+
+  @Test func sizesOfScreens() {
+    #expect(Size(ofScreen: "120x40") == Size(width: 120, height: 40) && Size(ofScreen: "1x1") != nil)
+    #expect(Size(ofScreen: "\(Size.largestScreen)") == Size.largestScreen)
+    for text in ["0x40", "120x0", "1001x40", "120x501", "99999x99999", "x", "120"] { #expect(Size(ofScreen: text) == nil) }
+    #expect(
+      Size(width: 32_767, height: 32_767).drawn == Size.largestScreen && Size(width: 80, height: 24).drawn == Size(width: 80, height: 24))
+  }
+
   @Test func completion() {
     let words = ["compare", "command", "bin"]
     var field = TextField("co")

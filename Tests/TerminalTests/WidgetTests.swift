@@ -27,6 +27,54 @@ import Testing
     #expect(Set(screen.bounds.rows.flatMap { screen.row($0).map(\.style) }).allSatisfy { $0.foreground == .default })
   }
 
+  /// Without colour the ink of a cell is its value: nothing over the scale and nothing marked looks emptier than what is below it.
+  @Test(arguments: GlyphSet.allCases, 1...4) func theBusiestCellsAreTheFullest(_ glyphs: GlyphSet, _ width: Int) {
+    let theme = Theme(depth: .mono, glyphs: glyphs)
+    var map = HeatMap(rows: 2, columns: 12) { _, column in Double(column) / 8 }
+    map.mark = { row, column in row == 1 && column == 11 ? "0" : nil }
+    (map.ticks, map.columnWidth) = (.none, width)
+    var screen = theme.buffer(Size(width: 12 * width, height: 2))
+    map.draw(into: &screen, screen.bounds, theme: theme)
+    func ink(_ row: Int, _ column: Int) -> Int {
+      (0..<width).reduce(0) { sum, place in
+        let sign = Character(screen[column * width + place, row].glyph.text)
+        return sum + (theme.glyphs.ramp.firstIndex(of: sign) ?? 0)
+      }
+    }
+    for column in 1..<9 { #expect(ink(0, column) >= ink(0, column - 1)) }
+    let most = theme.glyphs.ramp.count - 1
+    for column in 9..<12 { #expect(ink(0, column) == most * max(1, width - 1)) }
+    #expect(screen[12 * width - 1, 0].glyph.text == (width > 1 ? "\(theme.saturationMark)" : "\(theme.glyphs.ramp[most])"))
+    #expect(screen[11 * width, 1].glyph.text == "0" && ink(1, 11) == most * (width - 1), "a mark takes one sign of its cell")
+  }
+
+  /// The cell under the cursor has a sign, and another colour than the page.
+  @Test(arguments: Appearance.allCases, [ColorDepth.ansi16, .indexed256, .direct])
+  func theCursorIsSeen(_ appearance: Appearance, _ depth: ColorDepth) {
+    for (glyphs, rows) in [(GlyphSet.utf8, 3), (.ascii, 3), (.utf8, 9)] {
+      let theme = Theme(depth: depth, appearance: appearance, glyphs: glyphs)
+      for column in 0..<9 {
+        var map = HeatMap(rows: rows, columns: 9) { row, column in row == 2 ? nil : Double(column) / 8 }
+        (map.ticks, map.columnWidth) = (.none, 2)
+        for row in 0..<3 {
+          map.cursor = (row, column)
+          var screen = theme.buffer(Size(width: 18, height: 5))
+          let geometry = map.draw(into: &screen, screen.bounds, theme: theme)
+          let cell = screen[column * 2, geometry.isHalved ? row / 2 : row]
+          #expect(cell.glyph != .space)
+          let isTurned = cell.style.attributes.contains(.reverse)
+          let paper = isTurned ? cell.style.foreground : cell.style.background
+          let ink = isTurned ? cell.style.background : cell.style.foreground
+          #expect(ink != paper || ink == .default, "\(theme) \(row) \(column)")
+          #expect(appearance == .dark || paper.rgb != 0xFFFFFF)
+          if paper == .default {
+            #expect(ink == .default || isTurned || ink.lightness.map { abs($0 - (appearance == .light ? 100 : 0)) > 30 } == true)
+          }
+        }
+      }
+    }
+  }
+
   @Test func moreLayersThanRows() {
     let theme = Theme(depth: .indexed256)
     expectSnapshot(Gallery.live(Size(width: 80, height: 24), theme, rows: 30).snapshot, "Terminal/live-80x24-halved")

@@ -17,7 +17,7 @@ struct UI: ParsableCommand {
       Without an argument: the last run, the sample model beside the program, or the list of models on this machine (key O).
 
       A live session is recorded into the default trace unless --no-record is given. With --script the same session is played without a
-      terminal; --dump writes its last screen: .txt, .svg, or .snapshot (text and styles).
+      terminal, and recorded only where --trace says; --dump writes its last screen: .txt, .svg, or .snapshot (text and styles).
       """)
 
   enum Coloring: String, ExpressibleByArgument, CaseIterable { case auto, always, never }
@@ -36,7 +36,7 @@ struct UI: ParsableCommand {
   @Flag(help: "Leave the mouse to the terminal.") var noMouse = false
   @Option(help: "Seed of the sampler.") var seed: UInt64 = 1
   @Option(help: ArgumentHelp("Play the actions of a file (- is standard input), without a terminal.", valueName: "file")) var script: String?
-  @Option(help: ArgumentHelp("Size of a script's screen.", valueName: "WxH")) var size = "120x40"
+  @Option(help: ArgumentHelp("Size of a script's screen, 1x1 to \(Size.largestScreen).", valueName: "WxH")) var size = "120x40"
   @Option(help: ArgumentHelp("Write the last screen of a script.", valueName: "file")) var dump: String?
   @Option(help: ArgumentHelp("Denoising steps of a model that makes images (default: as its authors sample).", valueName: "n")) var steps:
     Int?
@@ -48,18 +48,22 @@ struct UI: ParsableCommand {
   @OptionGroup(title: "Traces") var traces: TraceOptions
 
   func validate() throws {
-    if Size(size) == nil { throw ValidationError("--size: expected for instance 120x40, found \(size)") }
+    if Size(ofScreen: size) == nil {
+      throw ValidationError("--size: expected a size from 1x1 to \(Size.largestScreen), for instance 120x40, found \(size)")
+    }
     if let steps, steps < 1 { throw ValidationError("--steps: expected at least 1, found \(steps)") }
     if let cfg, !cfg.isFinite { throw ValidationError("--cfg: expected a number, found \(cfg)") }
     if steps != nil || cfg != nil, let what, !DenoisingModel.isAt(what) {
       throw ValidationError("--steps and --cfg are for models that make images; \(what) is none")
     }
     if dump != nil, script == nil { throw ValidationError("--dump needs --script") }
+    if let dump, ScreenFile(name: dump) == nil { throw ValidationError("--dump: expected \(ScreenFile.expected), found \(dump)") }
   }
 
   func run() throws {
     var settings = SessionSettings(engine: engine, traces: traces)
-    settings.records = !noRecord
+    // What a script plays is a rehearsal: it becomes a run only where a trace was named for it.
+    settings.records = !noRecord && (script == nil || trace != nil)
     settings.traceFile = trace
     settings.sampling.seed = seed
     settings.denoising = DenoisingSettings(steps: steps, guidance: cfg)
@@ -124,26 +128,20 @@ struct UI: ParsableCommand {
   // MARK: - A script
 
   private func play(_ file: String, _ settings: SessionSettings) throws {
-    guard let size = Size(size) else { return }
+    guard let size = Size(ofScreen: size) else { return }
+    let script = try SessionScript(file: file)
     let theme = Theme(
       depth: color == .never ? .mono : .indexed256, appearance: theme == .light ? .light : .dark, glyphs: ascii ? .ascii : .utf8)
     let player = ScriptPlayer(size: size, theme: theme, settings: settings) { name, screen in
       try Self.write(screen, theme: theme, to: name)
     }
     defer { player.finish() }
-    let lines = try TextInput(file).lines
     if let what { player.open(what) }
-    try player.play(lines.joined(separator: "\n"))
-    if let dump { try Self.write(player.screen(plain: dump.hasSuffix(".txt")), theme: theme, to: dump) }
+    try player.play(script)
+    if let dump { try Self.write(player.screen(for: ScreenFile(name: dump)), theme: theme, to: dump) }
   }
 
   private static func write(_ screen: CellBuffer, theme: Theme, to name: String) throws {
-    let text: String
-    switch name.split(separator: ".").last.map(String.init) {
-    case "svg": text = SVGScreen(appearance: theme.appearance).render(screen)
-    case "snapshot": text = screen.snapshot
-    default: text = screen.plainText
-    }
-    try OutputFile.write(text, to: name)
+    try OutputFile.write((ScreenFile(name: name) ?? .text).render(screen, theme: theme), to: name)
   }
 }

@@ -25,6 +25,7 @@ enum ExitStatus: Int32, CaseIterable {
   case configuration = 78
   case hangUp = 129
   case interrupted = 130
+  case quit = 131
   case terminated = 143
 
   var meaning: String {
@@ -44,6 +45,7 @@ enum ExitStatus: Int32, CaseIterable {
     case .configuration: "configuration error"
     case .hangUp: "hang-up; the trace is kept up to the last whole batch"
     case .interrupted: "interrupted (^C); the trace is kept up to the last whole batch"
+    case .quit: "quit (^\\ outside the screen), at once; the trace is kept up to the last whole batch"
     case .terminated: "terminated; the trace is kept up to the last whole batch"
     }
   }

@@ -37,6 +37,9 @@ enum Show {
     return (value < 0 ? "-" : "") + String(digits)
   }
 
+  /// `1 thread`, `2,048 threads`.
+  static func counted(_ value: Int, _ noun: String) -> String { "\(grouped(value)) \(noun)\(value == 1 ? "" : "s")" }
+
   /// The beginning of a SHA-256 in hexadecimal; empty ones are unknown.
   static func hash(_ digest: String) -> String { digest.isEmpty ? "sha256 not known" : "sha256 \(digest.prefix(12))" }
 

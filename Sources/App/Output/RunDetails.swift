@@ -26,9 +26,9 @@ struct RunDetails {
     for policy in Set(description.routers.map(\.spec.summary)).sorted() { row("router", policy) }
     row("input", "\(description.input.source)  \(Show.hash(description.input.hash))")
     row("mode", description.sampling.map { "generated, \($0)" } ?? "teacher-forced")
-    row("engine", "moetop \(description.engine.version), \(description.engine.simd), \(description.engine.threads) threads")
+    row("engine", "moetop \(description.engine.version), \(description.engine.simd), \(Show.counted(description.engine.threads, "thread"))")
     row("recorded", description.recording.description)
-    row("tokens", "\(Show.grouped(run.tokenCount)) in \(run.sequenceCount) sequences")
+    row("tokens", "\(Show.grouped(run.tokenCount)) in \(Show.counted(run.sequenceCount, "sequence"))")
     row(
       "routing",
       "\(Show.fixed(footprint.routingBytesPerToken, 1)) B per token, floor \(Show.fixed(footprint.floorBytesPerToken, 1)) "

@@ -21,6 +21,8 @@ enum Action: Sendable {
   case models(ModelShelf)
   case modelChosen(String, PromptFeed?, source: String, seed: UInt64)
   case said(String, Role)
+  /// An action that took its time has been done: what it was done to, for the log, and what to say.
+  case done(ActionID, String, said: String)
   case perform(ActionID, String)
 
   /// Whether a person did it and waits to see what comes of it.
@@ -63,6 +65,16 @@ enum Effect: Sendable {
   case quit
   /// Leave with an error, told after the terminal was given back.
   case fail(Failure)
+}
+
+extension Effect {
+  /// Whether it gives a live model something to do.
+  var asksTheEngine: Bool {
+    switch self {
+    case .engine(.generate), .engine(.read), .engine(.denoise), .engine(.feed): true
+    default: false
+    }
+  }
 }
 
 // MARK: - Work that runs in the background

@@ -97,7 +97,10 @@ struct AppModel: Sendable {
   var playhead: Int?
   var pace = Pace()
   var recording = RecordingStatus.off
+  /// Why a live model rests; empty while it does not.
   var engineNote = ""
+  /// Whether a live model was asked for anything.
+  var isAsked = false
 
   // Where one looks.
   var screen = Screen.live
@@ -131,6 +134,10 @@ struct AppModel: Sendable {
   var filter: RowFilter?
   var message: Message?
   var log: [LogLine] = []
+  /// What the engine was asked for and has not begun yet.
+  var awaited: LogLine?
+  /// Warnings and errors said so far: an action that ends with one was not done.
+  var refusals = 0
   var lastInterrupt: Double?
   var lastPlay = 0.0
 
@@ -177,6 +184,9 @@ extension AppModel {
     return buffer.first..<max(buffer.first, min(buffer.end, playhead))
   }
 
+  /// The numbers of the tokens shown, `0-4,095`.
+  var rowRange: String { "\(Show.grouped(shownRows.lowerBound))-\(Show.grouped(max(shownRows.lowerBound, shownRows.upperBound - 1)))" }
+
   /// The token looked at.
   var row: Int? {
     let rows = shownRows
@@ -192,18 +202,44 @@ extension AppModel {
     return max(buffer.first, window.map { row + 1 - $0 } ?? buffer.first)..<row + 1
   }
 
+  /// Whether characters go into a line of text.
+  var isTyping: Bool { if case .entry = overlay { true } else { false } }
+
   var routers: [RouterDescription] { buffer?.routers ?? [] }
   var spec: RouterSpec? { routers.indices.contains(router) ? routers[router].spec : nil }
   var focused: Int { focus[screen] ?? 0 }
   /// Panels that Tab cycles through.
   var panelCount: Int { screen == .specialization && layout != nil ? screen.panels + 1 : screen.panels }
 
-  /// `L07`, with the stack in front where there are several.
+  /// Whether the number of a layer does not say which router is meant: an encoder beside a decoder, attention experts beside others.
+  var hasSeveralStacks: Bool { routers.contains { $0.id.stack != routers[0].id.stack } }
+
+  /// `L07`, with the stack in front where there are several: `enc L07`.
   func layerName(_ index: Int) -> String {
     guard routers.indices.contains(index) else { return "" }
     let id = routers[index].id
     let name = "L" + padded(id.layer.rawValue, 2)
-    return Set(routers.map(\.id.stack)).count > 1 ? "\(id.stack.rawValue) \(name)" : name
+    return hasSeveralStacks ? "\(id.stack.rawValue) \(name)" : name
+  }
+
+  /// Columns of the longest name of a layer.
+  var layerNameWidth: Int { routers.indices.map { layerName($0).count }.max() ?? 0 }
+
+  /// The router looked at in a sentence or a title: `layer 7`, `enc layer 7`.
+  var layerWords: String {
+    guard routers.indices.contains(router) else { return "layer –" }
+    let id = routers[router].id
+    return (hasSeveralStacks ? "\(id.stack.rawValue) " : "") + "layer \(id.layer)"
+  }
+
+  /// Routers by the numbers of their layers, `0-3,7`; where there are several stacks each with its own, `enc 1-3, dec 5`.
+  func layerRanges(_ indices: [Int]) -> String {
+    let ids = indices.filter(routers.indices.contains).map { routers[$0].id }
+    guard hasSeveralStacks else { return LayerRanges.text(ids.map(\.layer.rawValue).sorted()) }
+    let stacks = ids.map(\.stack).reduce(into: [RouterStack]()) { if !$0.contains($1) { $0.append($1) } }
+    return stacks.map { stack in
+      "\(stack.rawValue) " + LayerRanges.text(ids.filter { $0.stack == stack }.map(\.layer.rawValue).sorted())
+    }.joined(separator: ", ")
   }
 
   func expertName(_ index: Int) -> String {

@@ -13,7 +13,7 @@ extension Painter {
       painter, area in
       let most = results.compactMap(\.effect).max() ?? 0
       // What the figures and the spaces between them leave.
-      let bar = max(0, min(12, area.width - 49))
+      let bar = max(0, min(12, area.width - 44 - max(5, model.layerNameWidth)))
       let state = ListState(selected: model.focused == 3 ? model.special.list.selected : model.router)
       let figures: [(TableColumn, (SpecializationResult) -> StyledText)] = [
         (TableColumn("I", width: .fixed(7), alignment: .right), { StyledText(Show.fixed($0.mutualInformation, 4)) }),
@@ -37,7 +37,8 @@ extension Painter {
       // Where there is no room for all, the answer comes before its parts.
       let shown = area.width < 54 ? [figures[2], figures[3], figures[1], figures[0]] : figures
       let table = Table(
-        columns: [TableColumn("layer", width: .fixed(5))] + shown.map(\.0), rowCount: results.count, state: state, spacing: 1
+        columns: [TableColumn("layer", width: .fixed(max(5, model.layerNameWidth)))] + shown.map(\.0), rowCount: results.count,
+        state: state, spacing: 1
       ) { row, column in column == 0 ? StyledText(model.layerName(row)) : shown[column - 1].1(results[row]) }
       let axes = model.axesHeight(in: area.height)
       let height = axes > 0 ? min(results.count + 1, area.height - axes - 1) : area.height

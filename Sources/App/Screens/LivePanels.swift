@@ -38,7 +38,8 @@ extension Painter {
     let facts: [(String, StyledText)] = [
       ("sampler", StyledText(model.samplerName)),
       ("p of drawn token", StyledText(Show.fixed(Double(exp(-draw.surprisal)), 3))),
-      ("rank of drawn", StyledText("\(draw.rank)")),
+      // From 0, as ranks of experts: the most probable token.
+      ("rank of drawn", StyledText("\(draw.rank - 1)")),
       ("surprise", StyledText("\(Show.fixed(Double(draw.surprisal), 2)) nat")),
     ]
     let room = max(0, area.height - facts.count - 1)
@@ -52,7 +53,7 @@ extension Painter {
     let follows = row + 1 < buffer.end && buffer.sequence(row + 1) == buffer.sequence(row)
     let surprisal = follows ? buffer.surprisal(row + 1) : .nan
     var rows: [(String, StyledText)] = []
-    rows.append(("came next", follows ? StyledText("\"\(model.tokenText(row + 1))\"", .strong) : StyledText("end of text", .dim)))
+    rows.append(("came next", follows ? StyledText("\"\(model.tokenText(row + 1))\"", .strong) : StyledText(model.lastTokenWords, .dim)))
     if surprisal.isFinite {
       rows.append(("its probability", StyledText(Show.fixed(Double(exp(-surprisal)), 3))))
       rows.append(("surprise", StyledText("\(Show.fixed(Double(surprisal), 2)) nat")))
@@ -89,25 +90,26 @@ extension Painter {
     }
     let what =
       model.look.map { rows.count > 1 ? "mean of \(rows.count) patches" : "step \($0.step)" }
-      ?? "token \(row + 1) \"\(model.tokenText(row))\""
+      ?? "token \(row) \"\(model.tokenText(row))\""
     panel(3, StyledText("Uncertainty Ĥ by layer · \(what)")) { painter, area in
       let chart = area.dropping(left: 1, bottom: 1)
-      let names = painter.model.routers.map { painter.model.padded($0.id.layer.rawValue, 2) }
+      let stacks = painter.model.hasSeveralStacks
+      let names = painter.model.routers.map { (stacks ? $0.id.stack.rawValue : "") + painter.model.padded($0.id.layer.rawValue, 2) }
       ColumnChart(values, range: 0...1, low: "0", high: "1", labels: names, highlighted: painter.model.router)
         .draw(into: &painter.screen, chart, theme: painter.theme)
       let limit = Show.fixed(threshold.share(experts: painter.model.spec?.expertCount ?? 2) ?? 1, 3)
       let words =
         over.isEmpty
         ? "\(rows.count > 1 ? "all patches " : "")below \(rows.count > 1 ? "" : "the threshold ")\(limit) at every layer"
-        : "\(rows.count > 1 ? "some patches over" : "over the threshold") \(limit) at layer\(over.count == 1 ? "" : "s") \(LayerRanges.text(over.map { painter.model.routers[$0].id.layer.rawValue }))"
+        : "\(rows.count > 1 ? "some patches over" : "over the threshold") \(limit) at layer\(over.count == 1 ? "" : "s") \(painter.model.layerRanges(over))"
       painter.line(area.height - 1, StyledText(words, over.isEmpty ? .dim : .uncertain), in: area.dropping(left: 1))
     }
   }
 
-  mutating func drawBalance(_ loads: [RouterLoad]) {
+  mutating func drawBalance(_ tallies: [RouterTally]) {
     let model = model
     panel(4, StyledText("Balance · \(model.windowName)")) { painter, area in
-      let shapes = loads.map(\.shape)
+      let shapes = tallies.map(\.shape)
       guard let tokens = shapes.first?.tokens, tokens > 0, let buffer = model.buffer else { return }
       let known = shapes.enumerated().filter { $0.element.cv != nil }
       let mean = known.reduce(0) { $0 + ($1.element.cv ?? 0) } / Double(max(1, known.count))
@@ -141,12 +143,10 @@ extension Painter {
           "idle experts",
           StyledText("\(idle)", .strong) + StyledText(" of \(all)  ") + StyledText("chance \(Show.fixed(expected, 1))", .dim)
         ))
-      let dropped = loads.reduce(0) { $0 + $1.droppedCount }
-      if dropped > 0 { rows.append(("dropped", StyledText("\(dropped) choices", .warning))) }
+      let dropped = tallies.reduce(0) { $0 + $1.load.droppedCount }
+      if dropped > 0 { rows.append(("dropped", StyledText(Show.counted(dropped, "choice"), .warning))) }
       if let first = model.routers.indices.contains(model.router) ? model.router : nil {
-        let window = buffer.window(model.windowRows, router: first)
-        var links = SequenceLinks()
-        for batch in window.batches { links.add(batch, tokens: window.tokens) }
+        let links = model.links(buffer, router: first)
         if let overlap = links.total.overlap, let spec = model.spec {
           let uniform = Chance(experts: spec.expertCount, topK: spec.topK).meanOverlap
           rows.append(
@@ -159,6 +159,24 @@ extension Painter {
       }
       painter.facts(rows, in: area.dropping(left: 1), label: 15)
     }
+  }
+}
+
+extension AppModel {
+  /// Neighbouring tokens of the window at a router.
+  fileprivate func links(_ buffer: RoutingBuffer, router: Int) -> SequenceLinks {
+    if windowIsTheRun, let links = buffer.links[routers[router].id] { return links }
+    let window = buffer.window(windowRows, router: router)
+    var links = SequenceLinks()
+    for batch in window.batches { links.add(batch, tokens: window.tokens) }
+    return links
+  }
+
+  /// What is known of what follows a text's last token: of a text that was read as it is that it ends, of one that was continued only that
+  /// nothing more was recorded.
+  fileprivate var lastTokenWords: String {
+    guard case .trace(let run, _, _) = source else { return isBusy ? "not there yet" : "end of the text" }
+    return run.description.sampling == nil && run.state == .completed ? "end of the text" : "no more recorded"
   }
 }
 

@@ -16,44 +16,22 @@ struct HeatRow: Sendable {
 extension AppModel {
   // MARK: - Numbers of the window
 
-  /// Load counts of each router over the window.
-  func windowLoads() -> [RouterLoad] {
+  /// Whether the window is the run as it grows.
+  var windowIsTheRun: Bool { layout == nil && window == nil && selected == nil && playhead == nil }
+
+  /// What the experts of each router did over the window.
+  func windowTallies() -> [RouterTally] {
     guard let buffer else { return [] }
-    if layout == nil, window == nil, selected == nil, playhead == nil, metric == .load {
-      return routers.map { buffer.load[$0.id] ?? RouterLoad() }
-    }
-    let pass = buffer.window(windowRows, withImportance: metric == .importance)
-    return pass.batches.map { batch in
-      var load = RouterLoad()
-      load.add(batch)
-      return load
-    }
+    return windowIsTheRun ? buffer.folds.total : buffer.tallies(windowRows, withImportance: metric == .importance)
   }
 
-  /// `[routers][experts]` of the metric shown.
-  func heat(_ loads: [RouterLoad]) -> [[Double]?] {
+  /// `[routers][experts]` of the metric shown; nil where it is not known.
+  func heat(_ tallies: [RouterTally]) -> [[Double]?] {
     switch metric {
-    case .load: return loads.map { $0.shape.load }
-    case .importance: return loads.map(\.importance)
-    case .entropy, .margin: return expertMeans()
-    }
-  }
-
-  /// Mean entropy or margin of the decisions that picked each expert: NaN where no token did.
-  private func expertMeans() -> [[Double]?] {
-    guard let buffer else { return [] }
-    let pass = buffer.window(windowRows)
-    return pass.batches.enumerated().map { index, batch in
-      var moments = Array(repeating: Moments(), count: batch.expertCount)
-      for token in 0..<batch.count {
-        let row = pass.tokens.firstToken + token
-        let value = metric == .entropy ? buffer.entropy(row, router: index) : buffer.margin(row, router: index)
-        guard value.isFinite else { continue }
-        for slot in token * batch.topK..<(token + 1) * batch.topK where batch.selectedExperts[slot] >= 0 {
-          moments[Int(batch.selectedExperts[slot])].add(Double(value))
-        }
-      }
-      return moments.map { $0.mean ?? .nan }
+    case .load: tallies.map { $0.shape.load }
+    case .importance: tallies.map(\.importance)
+    case .entropy: tallies.map(\.meanNormalizedEntropy)
+    case .margin: tallies.map(\.meanMargin)
     }
   }
 
@@ -68,12 +46,12 @@ extension AppModel {
   }
 
   /// Experts of a router by column.
-  func expertOrder(_ router: Int, _ loads: [RouterLoad]? = nil) -> [Int] {
+  func expertOrder(_ router: Int, _ tallies: [RouterTally]? = nil) -> [Int] {
     guard routers.indices.contains(router) else { return [] }
     let all = Array(0..<routers[router].spec.expertCount)
     guard order == .load else { return all }
-    let given = loads ?? windowLoads()
-    guard given.indices.contains(router), given[router].experts == all.count else { return all }
+    let given = tallies ?? windowTallies()
+    guard given.indices.contains(router), given[router].counts.count == all.count else { return all }
     let counts = given[router].counts
     return all.sorted { (counts[$1], $0) < (counts[$0], $1) }
   }
@@ -100,15 +78,15 @@ extension AppModel {
     let rows = windowRows
     if let look { return "step \(look.step), \(branchName(look.branch))" }
     let span =
-      window == nil || rows.count < (window ?? 0) ? "all \(Show.grouped(rows.count)) tokens" : "last \(Show.grouped(rows.count)) tokens"
-    return selected == nil ? span : span + " up to token \((row ?? 0) + 1)"
+      window == nil || rows.count < (window ?? 0) ? "all \(Show.counted(rows.count, "token"))" : "last \(Show.counted(rows.count, "token"))"
+    return selected == nil ? span : span + " up to token \(row ?? 0)"
   }
 
-  func heatMap(_ loads: [RouterLoad], width: Int) -> HeatMap {
-    let heat = heat(loads)
+  func heatMap(_ tallies: [RouterTally], width: Int) -> HeatMap {
+    let heat = heat(tallies)
     let limit = heatLimit
     let columns = routers.map(\.spec.expertCount).max() ?? 0
-    let orders = routers.indices.map { expertOrder($0, loads) }
+    let orders = routers.indices.map { expertOrder($0, tallies) }
     // Marks exclude half blocks, which tall maps need.
     let isMarked = routers.count <= 20 && theme.depth != .mono
     var map = HeatMap(rows: routers.count, columns: columns) { row, column in
@@ -123,7 +101,8 @@ extension AppModel {
         return theme.saturationMark
       }
     }
-    map.leading = [HeatMap.Side("", width: layerName(0).count) { StyledText(layerName($0), .dim) }]
+    let names = layerNameWidth
+    map.leading = [HeatMap.Side("", width: names) { StyledText(layerName($0), .dim) }]
     map.trailing = [
       HeatMap.Side("", width: 12) { row in
         guard heat.indices.contains(row), let values = heat[row] else { return StyledText("–", .dim) }
@@ -133,8 +112,8 @@ extension AppModel {
     ]
     map.cursor = routers.isEmpty ? nil : (router, orders[router].firstIndex(of: expert) ?? 0)
     map.tickEvery = columns <= 16 ? 2 : 8
-    map.tickLabel = { order == .index ? String($0) : "\($0 + 1)." }
-    let room = width - layerName(0).count - 15
+    map.tickLabel = { order == .index ? String($0) : "#\($0)" }
+    let room = width - names - 15
     map.columnWidth = max(1, min(columns <= 16 ? 8 : columns <= 32 ? 4 : 2, room / max(1, columns)))
     return map
   }
@@ -144,21 +123,21 @@ extension AppModel {
   var liveStatus: StyledText {
     if layout != nil { return imageStatus }
     guard let row, let buffer, routers.indices.contains(router) else {
-      return StyledText(engineNote.isEmpty ? "waiting for the first token" : engineNote)
+      return StyledText(engineNote.isEmpty ? waitingWords : engineNote)
     }
     if focused == 2 || (selected != nil && focused != 0) { return tokenWords(row, buffer) }
-    let loads = windowLoads()
-    guard loads.indices.contains(router) else { return "" }
-    let shape = loads[router].shape
-    var text = "layer \(routers[router].id.layer) expert \(expert)"
+    let tallies = windowTallies()
+    guard tallies.indices.contains(router) else { return "" }
+    let shape = tallies[router].shape
+    var text = "\(layerWords) expert \(expert)"
     if let load = shape.load, load.indices.contains(expert), let ratio = shape.loadRatio {
       text +=
         "  load \(Show.fixed(load[expert] * 100, 1)) %  \(Show.fixed(ratio[expert], 1)) × uniform  \(shape.counts[expert]) of \(Show.grouped(shape.assignments)) picks"
     }
-    if let importance = loads[router].importance, importance.indices.contains(expert) {
+    if let importance = tallies[router].importance, importance.indices.contains(expert) {
       text += "  importance \(Show.fixed(importance[expert] * 100, 1)) %"
     }
-    if metric == .entropy || metric == .margin, let values = heat(loads)[router], values.indices.contains(expert) {
+    if metric == .entropy || metric == .margin, let values = heat(tallies)[router], values.indices.contains(expert) {
       text += "  mean \(metric == .entropy ? "Ĥ" : "margin") \(heatText(values[expert]))"
     }
     return StyledText(text)
@@ -167,13 +146,36 @@ extension AppModel {
   func tokenWords(_ row: Int, _ buffer: RoutingBuffer) -> StyledText {
     if layout != nil { return patchWords(row, buffer) }
     let over = layersOver(row, resolvedThreshold, buffer)
-    var text = StyledText("token \(row + 1) ") + StyledText("\"\(tokenText(row))\"", .strong)
+    var text = StyledText("token \(row) ") + StyledText("\"\(tokenText(row))\"", .strong)
     text += StyledText("  id \(buffer.tokenID(row))  position \(buffer.position(row))")
     if let label = buffer.label(row) {
       text += StyledText(
         "  " + ([label.name] + label.labels.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }).joined(separator: "  "), .dim)
     }
-    return text + StyledText("  uncertain at \(over) of \(routers.count) layers", over > 0 ? .uncertain : nil)
+    return text + StyledText("  uncertain at \(over) of \(Show.counted(routers.count, "layer"))", over > 0 ? .uncertain : nil)
+  }
+
+  /// What stands in place of tokens there are none of.
+  var noTokenWords: String {
+    switch source {
+    case .live(let summary) where !summary.readsText:
+      "This model has no tokenizer: no text can be read here. moetop run --tokens records token ids, 5 lists what was recorded."
+    case .live where isBusy: "The model is reading its first tokens."
+    case .live: "No tokens yet. p types a prompt."
+    case .trace where isLoading: "The first tokens are being read from the trace."
+    case .trace: "This run has no tokens. 5 lists the others."
+    case .nothing, .opening: "No tokens yet. O opens a model, 5 shows recorded runs."
+    }
+  }
+
+  /// The same in the line of the status.
+  var waitingWords: String {
+    switch source {
+    case .live(let summary) where !summary.readsText: "no tokenizer: this model can read no text here"
+    case .live where !isBusy: "nothing was asked for yet: p types a prompt"
+    case .trace where !isLoading: "this run has no tokens"
+    default: "waiting for the first token"
+    }
   }
 
   var samplerName: String {
@@ -230,8 +232,8 @@ extension AppModel {
 
 extension Painter {
   mutating func drawLive() {
-    let loads = model.windowLoads()
-    drawHeat(loads)
+    let tallies = model.windowTallies()
+    drawHeat(tallies)
     if model.layout == nil {
       drawNextToken()
       drawStrip()
@@ -240,10 +242,10 @@ extension Painter {
       drawPicture()
     }
     drawLayers()
-    drawBalance(loads)
+    drawBalance(tallies)
   }
 
-  private mutating func drawHeat(_ loads: [RouterLoad]) {
+  private mutating func drawHeat(_ tallies: [RouterTally]) {
     let orderName = model.order == .index ? "index" : "load, each layer by itself"
     panel(
       0, StyledText("\(model.metricName) · layer × expert"),
@@ -254,11 +256,10 @@ extension Painter {
         return
       }
       guard painter.model.row != nil else {
-        let words = "\(painter.model.routers.count) routers wait for the first token."
-        painter.explain(painter.model.layout == nil ? words : painter.model.noStepWords, in: area)
+        painter.explain(painter.model.layout == nil ? painter.model.noTokenWords : painter.model.noStepWords, in: area)
         return
       }
-      let map = painter.model.heatMap(loads, width: area.width)
+      let map = painter.model.heatMap(tallies, width: area.width)
       painter.screen.fill(area)
       map.draw(into: &painter.screen, area.dropping(bottom: 1), theme: painter.theme)
       painter.drawScale(in: area)
@@ -268,7 +269,7 @@ extension Painter {
   private mutating func drawScale(in area: Rect) {
     let limit = model.heatLimit
     let uniform = 1 / Double(max(1, model.spec?.expertCount ?? 1))
-    let indent = model.layerName(0).count + 1
+    let indent = model.layerNameWidth + 1
     switch model.metric {
     case .load, .importance:
       HeatLegend(
@@ -296,7 +297,7 @@ extension Painter {
           : "esc follows again")
     ) { painter, area in
       if painter.model.row == nil {
-        painter.explain(painter.model.isLive ? "The model is reading its first tokens." : "No tokens yet. p types a prompt.", in: area)
+        painter.explain(painter.model.noTokenWords, in: area)
         return
       }
       painter.model.strip(area).strip.draw(into: &painter.screen, area, theme: painter.theme)

@@ -96,7 +96,7 @@ extension AppModel {
     var trailing = sourceName
     if isTrace, let row, size.width >= 100 {
       trailing += StyledText(
-        look.map { "  sample \($0.sample) step \($0.step)" } ?? "  token \(row + 1) of \(Show.grouped(shownRows.count))")
+        look.map { "  sample \($0.sample) step \($0.step)" } ?? "  token \(row) of \(rowRange)")
     }
     return TabsLine(
       Screen.allCases.map { TabsLine.Tab($0.title, short: $0.short) }, active: screen.rawValue - 1, trailing: trailing + " ")
@@ -140,7 +140,7 @@ extension AppModel {
     if let filter { parts.append(StyledText("filter: \(filter.text)", .accent)) }
     if isLive {
       let done = layout.map { (buffer?.end ?? 0) / ($0.branchCount * $0.patchCount) } ?? buffer?.end ?? 0
-      var text = "\(Show.grouped(done)) \(layout == nil ? "tokens" : "steps")"
+      var text = Show.counted(done, layout == nil ? "token" : "step")
       if isPaused {
         text += "  paused"
       } else if let speed = pace.tokensPerSecond(now: now) {

@@ -78,7 +78,7 @@ extension Painter {
     panel(
       number,
       StyledText("Patches · step \(look.step) · top-1 expert")
-        + (number == 1 ? StyledText(" · layer \(model.routers[model.router].id.layer)") : ""),
+        + (number == 1 ? StyledText(" · \(model.layerWords)") : ""),
       footer: StyledText("\(sign) · \(model.branchName(look.branch))")
     ) { painter, area in
       guard layout.patchCount > 1 else {
@@ -101,7 +101,7 @@ extension Painter {
   private mutating func drawPatch(_ expert: Int, in cell: Rect, isLookedAt: Bool) {
     guard !cell.isEmpty else { return }
     var style = expert >= 0 ? theme.category(expert) : theme[.dim]
-    if isLookedAt { style = style.reversed.adding(.bold) }
+    if isLookedAt { style = theme.cursor(on: style) }
     // Without colour a blank separates neighbours; the patch looked at is the one that is reversed.
     screen.fill(cell, style: style)
     screen.put(model.expertSign(expert), x: cell.x + (cell.width - 1) / 2, y: cell.y + (cell.height - 1) / 2, style: style, clip: cell)

@@ -40,10 +40,10 @@ extension AppModel {
       return StyledText(engineNote.isEmpty ? "waiting for the first step" : engineNote)
     }
     if focused == 1, let row { return patchWords(row, buffer) }
-    let loads = windowLoads()
-    guard loads.indices.contains(router) else { return "" }
-    let shape = loads[router].shape
-    var text = "layer \(routers[router].id.layer) expert \(expert)"
+    let tallies = windowTallies()
+    guard tallies.indices.contains(router) else { return "" }
+    let shape = tallies[router].shape
+    var text = "\(layerWords) expert \(expert)"
     if let load = shape.load, load.indices.contains(expert), let ratio = shape.loadRatio {
       text += "  load \(Show.fixed(load[expert] * 100, 1)) %  \(Show.fixed(ratio[expert], 1)) × uniform"
       text += "  \(shape.counts[expert]) of \(shape.assignments) picks"
@@ -58,7 +58,7 @@ extension AppModel {
     return StyledText("patch (\(place.patchRow),\(place.patchColumn))", .strong)
       + StyledText(" \(stepName(place.step)), \(timeName(place.step))  \(branchName(place.branch))  ")
       + StyledText(sampleName(buffer.sequence(row)), .dim)
-      + StyledText("  uncertain at \(over) of \(routers.count) layers", over > 0 ? .uncertain : nil)
+      + StyledText("  uncertain at \(over) of \(Show.counted(routers.count, "layer"))", over > 0 ? .uncertain : nil)
   }
 }
 

@@ -16,7 +16,7 @@ extension AppModel {
     let failed = run.failedChecks.count
     return [
       StyledText("run \(run.id)"), StyledText(run.state.name),
-      StyledText(failed == 0 ? "capture checks held" : "\(failed) capture checks failed", failed == 0 ? nil : .error),
+      StyledText(failed == 0 ? "capture checks held" : "\(Show.counted(failed, "capture check")) failed", failed == 0 ? nil : .error),
       StyledText(runs.file, .dim),
     ]
   }
@@ -84,8 +84,12 @@ extension Painter {
         ("input", StyledText(description.input.source)),
         ("mode", StyledText(description.sampling.map { "generated, \($0)" } ?? "teacher-forced")),
         ("recorded", StyledText(description.recording.description)),
-        ("engine", StyledText("moetop \(description.engine.version), \(description.engine.simd), \(description.engine.threads) threads")),
-        ("tokens", StyledText("\(Show.grouped(run.tokenCount)) in \(run.sequenceCount) sequences")),
+        (
+          "engine",
+          StyledText(
+            "moetop \(description.engine.version), \(description.engine.simd), \(Show.counted(description.engine.threads, "thread"))")
+        ),
+        ("tokens", StyledText("\(Show.grouped(run.tokenCount)) in \(Show.counted(run.sequenceCount, "sequence"))")),
         (
           "routing",
           StyledText(run.tokenCount > 0 ? "\(Show.fixed(Double(run.storedBytes) / Double(run.tokenCount), 1)) B per token, packed" : "–")

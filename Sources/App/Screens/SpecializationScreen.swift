@@ -97,7 +97,7 @@ extension AppModel {
 
   var specializationStatus: StyledText {
     guard let buffer else { return "" }
-    var text = StyledText("layer \(routers.indices.contains(router) ? routers[router].id.layer.description : "–")")
+    var text = StyledText(layerWords)
     if let study, let cell = studiedCell {
       // The number of a step or a row says nothing without its axis.
       let prefix = special.facet.map { $0.isDenoising ? $0.name + " " : "" } ?? ""
@@ -119,7 +119,7 @@ extension AppModel {
       text += StyledText(
         layout == nil
           ? "  from \(Show.grouped(special.end)) of \(Show.grouped(buffer.end)) tokens"
-          : "  statistics of \(study?.sequences ?? 0) whole samples", .dim)
+          : "  statistics of \(Show.counted(study?.sequences ?? 0, "whole sample"))", .dim)
     }
     return text
   }
@@ -169,7 +169,7 @@ extension Painter {
     let what =
       model.special.scale == .share
       ? "share of a column's choices; each column sums to 1" : "lift: observed over expected; white as chance has it"
-    panel(0, StyledText("Expert × \(axisName) · layer \(model.routers[model.router].id.layer)"), footer: StyledText(what + " (m)")) {
+    panel(0, StyledText("Expert × \(axisName) · \(model.layerWords)"), footer: StyledText(what + " (m)")) {
       painter, area in
       painter.line(0, painter.axes(width: area.width - 1), in: area.dropping(left: 1))
       let inner = area.dropping(top: 1)
@@ -231,7 +231,7 @@ extension Painter {
     let model = model
     let progress = model.special.progress.map { " · \($0.done) of \($0.of) shuffles" } ?? ""
     panel(
-      1, StyledText("How specialised is layer \(model.routers[model.router].id.layer)?\(progress)"),
+      1, StyledText("How specialised is \(model.layerWords)?\(progress)"),
       footer: StyledText(nullWords)
     ) { painter, area in
       guard let result = model.study, model.special.resultFacet == model.special.facet else {
@@ -261,21 +261,21 @@ extension Painter {
           StyledText(result.normalizedEffect.map { Show.fixed($0, 3) } ?? "–")
             + StyledText("  H = \(Show.fixed(result.cellEntropy, 2)) nat", .dim)
         ),
-        ("N", StyledText("\(Show.grouped(result.assignments)) choices")),
-        ("", StyledText("\(result.sequences) \(model.sequenceWord)s, \(result.cells.count) cells")),
+        ("N", StyledText(Show.counted(result.assignments, "choice"))),
+        ("", StyledText("\(Show.counted(result.sequences, model.sequenceWord)), \(Show.counted(result.cells.count, "cell"))")),
       ]
       if let interval = result.interval {
         rows.insert(("95 % interval", StyledText("\(Show.fixed(interval.low, 4)) to \(Show.fixed(interval.high, 4)) nat")), at: 3)
       }
       if model.special.unlabelled > 0 {
-        rows.append(("left out", StyledText("\(model.special.unlabelled) \(model.sequenceWord)s without this label", .warning)))
+        rows.append(("left out", StyledText("\(Show.counted(model.special.unlabelled, model.sequenceWord)) without this label", .warning)))
       }
       if let matched = result.matched {
         rows.append(
           (
             "equal lengths",
             StyledText("effect \(matched.effect.map { Show.fixed($0, 4) } ?? "–") nat, p \(model.pText(matched.p))")
-              + StyledText("  first \(matched.positions) tokens", .dim)
+              + StyledText("  first \(Show.counted(matched.positions, "token"))", .dim)
           ))
       }
       let spark = Sparkline(model.special.results.map { max(0, $0.effect ?? 0) }).text(painter.theme.glyphs)

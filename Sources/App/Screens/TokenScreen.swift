@@ -38,7 +38,7 @@ extension AppModel {
   }
 
   var tokenStatus: StyledText {
-    guard let row, let buffer else { return "waiting for the first token" }
+    guard let row, let buffer else { return StyledText(waitingWords) }
     return tokenWords(row, buffer)
   }
 
@@ -83,7 +83,7 @@ extension AppModel {
     var ranks: [Int: Int] = [:]
     for (place, expert) in list.enumerated() {
       values[expert.expert] = value(expert)
-      if expert.weight != nil { ranks[expert.expert] = place + 1 }
+      if expert.weight != nil { ranks[expert.expert] = place }
     }
     return (values, ranks)
   }
@@ -114,7 +114,7 @@ extension Painter {
     panel(
       0, StyledText("\(title) by layer · digits: rank of a selected expert"),
       footer: StyledText(
-        "\(model.layout == nil ? "token \(row + 1) of \(Show.grouped(model.shownRows.count))" : "←→ patch  ⇧←→ step") · v shows \(model.values.rawValue)"
+        "\(model.layout == nil ? "token \(row) of \(model.rowRange)" : "←→ patch  ⇧←→ step") · v shows \(model.values.rawValue)"
       )
     ) { painter, area in
       let follows = model.layout == nil && row + 1 < buffer.end && buffer.sequence(row + 1) == buffer.sequence(row)
@@ -138,7 +138,7 @@ extension Painter {
         rows[layer].ranks[expert].map { $0 < 10 ? Character(String($0)) : "*" }
       }
       map.leading = [
-        HeatMap.Side("", width: model.layerName(0).count + 1) { layer in
+        HeatMap.Side("", width: model.layerNameWidth + 1) { layer in
           StyledText(layer == model.router ? mark : " ", .accent) + StyledText(model.layerName(layer), .dim)
         },
         HeatMap.Side("Ĥ", width: 5) { layer in
@@ -150,7 +150,7 @@ extension Painter {
       ]
       map.ticks = .top
       map.tickEvery = columns <= 16 ? 2 : 8
-      let room = area.width - model.layerName(0).count - 18
+      let room = area.width - model.layerNameWidth - 18
       map.columnWidth = max(1, min(columns <= 16 ? 4 : 2, room / max(1, columns)))
       map.allowsHalfBlocks = false
       map.firstRow = max(0, model.router - 6)
@@ -158,7 +158,7 @@ extension Painter {
       let topK = model.spec?.topK ?? 1
       painter.line(
         area.height - 1,
-        StyledText("! over the threshold.  A small margin: a small change would swap ranks \(topK) and \(topK + 1).", .dim),
+        StyledText("! over the threshold.  A small margin: a small change would swap ranks \(topK - 1) and \(topK).", .dim),
         in: area.dropping(left: 1))
     }
   }
@@ -168,7 +168,8 @@ extension Painter {
     let list = model.ranking(row, router: model.router)
     let chosen = list.prefix { $0.weight != nil }
     let footer = model.spec.map { StyledText($0.summary) } ?? ""
-    panel(1, StyledText("Layer \(model.routers[model.router].id.layer)"), footer: footer) { painter, area in
+    let title = model.layerWords
+    panel(1, StyledText(title.prefix(1).uppercased() + title.dropFirst()), footer: footer) { painter, area in
       let most = list.compactMap { $0.probability ?? $0.weight }.max() ?? 1
       painter.line(0, StyledText(" rk exp   logit    prob  weight", .dim), in: area)
       var place = 1
@@ -184,7 +185,7 @@ extension Painter {
           let text = value.map { Show.fixed($0, digits) } ?? "–"
           return String(repeating: " ", count: max(0, width - text.count)) + text
         }
-        let name = (rank + 1 < 10 ? "  " : " ") + "\(rank + 1) \(model.expertName(expert.expert))"
+        let name = (rank < 10 ? "  " : " ") + "\(rank) \(model.expertName(expert.expert))"
         let role: Role? = expert.weight == nil ? .dim : nil
         let used = painter.line(
           place,
@@ -206,7 +207,7 @@ extension Painter {
               + StyledText("  even \(Show.fixed(Double(topK) / Double(model.spec?.expertCount ?? 1), 2))", .dim)
           ),
           (
-            "margin \(topK) to \(topK + 1)",
+            "margin \(topK - 1) to \(topK)",
             StyledText(Show.fixed(Double(buffer.margin(row, router: model.router)), 4))
               + StyledText("  " + (model.spec?.selectionScoreUnit ?? ""), .dim)
           ),
@@ -238,11 +239,11 @@ extension Painter {
         columns: [
           TableColumn(isImage ? "step" : "token", width: .fixed(6), alignment: .right),
           TableColumn(isImage ? "experts" : "context", width: .flex(20)),
-          TableColumn("same experts \(model.layerName(model.router))", width: .fixed(16), alignment: .right),
+          TableColumn("same experts \(model.layerName(model.router))", width: .fixed(13 + model.layerNameWidth), alignment: .right),
         ], rowCount: rows.count, state: model.elsewhere
       ) { place, column in
         switch column {
-        case 0: return StyledText("\(model.buffer?.place(rows[place])?.step ?? rows[place] + 1)")
+        case 0: return StyledText("\(model.buffer?.place(rows[place])?.step ?? rows[place])")
         case 1 where isImage:
           return StyledText(
             model.ranking(rows[place], router: model.router).filter { $0.weight != nil }.map { model.expertName($0.expert) }.joined(

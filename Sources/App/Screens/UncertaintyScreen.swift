@@ -102,7 +102,7 @@ extension Painter {
         let name = StyledText(mark, .accent) + StyledText(model.layerName(index), .dim)
         painter.screen.draw(name, in: row, theme: painter.theme)
         let percent = shares[index].map { Show.fixed($0 * 100, 0) + " %" } ?? "–"
-        let rest = row.dropping(left: 6)
+        let rest = row.dropping(left: model.layerNameWidth + 3)
         painter.screen.draw(
           StyledText(percent), in: Rect(x: rest.x, y: rest.y, width: 5, height: 1), theme: painter.theme, alignment: .right)
         let bar = rest.dropping(left: 6, right: 16)
@@ -140,7 +140,7 @@ extension Painter {
   private func uncertainTable(_ rows: [UncertainToken], _ buffer: RoutingBuffer, _ area: Rect) -> Table {
     let model = model
     let glyphs = theme.glyphs
-    let room = max(16, area.width - 74)
+    let room = max(16, area.width - 70 - max(4, model.layerNameWidth))
     let layers = max(1, model.routers.count)
     let router = model.uncertain.list?.router
     let empty =
@@ -152,7 +152,7 @@ extension Painter {
         TableColumn(isImage ? "patch" : "text", width: .fixed(isImage ? 22 : 12)),
         TableColumn(isImage ? "branch, sample" : "context", width: .flex(16)),
         TableColumn(router == nil ? "layers over" : "picks", width: .fixed(13)),
-        TableColumn("max Ĥ", width: .fixed(6), alignment: .right), TableColumn("at", width: .fixed(4)),
+        TableColumn("max Ĥ", width: .fixed(6), alignment: .right), TableColumn("at", width: .fixed(max(4, model.layerNameWidth))),
         TableColumn("margin", width: .fixed(7), alignment: .right),
       ]
         // What comes next is a question of texts.
@@ -163,7 +163,7 @@ extension Painter {
     ) { row, column in
       let token = rows[row]
       switch column {
-      case 0: return StyledText("\(token.token + 1)")
+      case 0: return StyledText("\(token.token)")
       case 1: return StyledText(model.tokenText(token.token))
       case 2 where isImage:
         let branch = buffer.place(token.token).map { model.branchName($0.branch) } ?? ""

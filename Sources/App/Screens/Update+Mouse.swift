@@ -37,12 +37,12 @@ extension AppModel {
   private mutating func point(at place: Point, in area: Rect, panel: Int) {
     switch (screen, panel) {
     case (.live, 0):
-      let loads = windowLoads()
-      guard let cell = heatMap(loads, width: area.width).geometry(in: area.dropping(bottom: 1), theme: theme).cell(at: place) else {
+      let tallies = windowTallies()
+      guard let cell = heatMap(tallies, width: area.width).geometry(in: area.dropping(bottom: 1), theme: theme).cell(at: place) else {
         return
       }
       router = cell.row
-      let columns = expertOrder(router, loads)
+      let columns = expertOrder(router, tallies)
       if columns.indices.contains(cell.column) { expert = columns[cell.column] }
     case (.live, 1) where layout != nil, (.specialization, 2) where layout != nil:
       guard let found = patchGrid(in: area)?.patch(at: place), let look, look.rows.indices.contains(look.rows.lowerBound + found) else {

@@ -8,7 +8,10 @@ extension AppModel {
   mutating func handleOverlay(_ key: KeyEvent) -> [Effect]? {
     switch overlay {
     case nil: return nil
-    case .entry(let kind, let field, let selected): return type(key, kind, field, selected: selected)
+    case .entry(let kind, var field, let selected):
+      // Nobody else holds the field now: keys change it where it is, however long it has become.
+      overlay = nil
+      return type(key, kind, &field, selected: selected)
     case .help(let field, let selected): return type(key, helpFilter: field, selected: selected)
     case .log(var list):
       if key == .escape || key == .char("q") {
@@ -43,27 +46,20 @@ extension AppModel {
     return []
   }
 
-  private mutating func type(_ key: KeyEvent, _ kind: Entry, _ field: TextField, selected: Int) -> [Effect] {
-    var field = field
+  private mutating func type(_ key: KeyEvent, _ kind: Entry, _ field: inout TextField, selected: Int) -> [Effect] {
     if kind == .palette, key == .up || key == .down {
       let count = paletteEntries(field.text).count
       overlay = .entry(kind, field, selected: max(0, min(count - 1, selected + (key == .up ? -1 : 1))))
       return []
     }
     // Backspace in an empty line leaves it, as everywhere.
-    if key == .backspace, field.text.isEmpty {
-      overlay = nil
-      return []
-    }
+    if key == .backspace, field.isEmpty { return [] }
     switch field.handle(key, complete: { kind == .palette ? completions($0) : kind == .imageClass ? classes($0) : [] }) {
     case .changed, .ignored:
-      overlay = .entry(kind, field, selected: field.text.isEmpty ? selected : 0)
+      overlay = .entry(kind, field, selected: field.isEmpty ? selected : 0)
       return []
-    case .cancelled:
-      overlay = nil
-      return []
+    case .cancelled: return []
     case .submitted:
-      overlay = nil
       field.remember()
       histories[kind] = field.history
       return submit(kind, field.text, selected: selected)

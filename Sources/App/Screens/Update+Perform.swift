@@ -11,7 +11,22 @@ extension AppModel {
       say(reason, .warning)
       return []
     }
-    note(id, argument)
+    let before = refusals
+    let effects = carryOut(id, argument)
+    // What takes its time is noted when it is done, and what was refused is not.
+    switch id {
+    case .delete, .tag, .export, .read: break
+    case .open where !argument.isEmpty: break
+    // A line to type into was opened.
+    case .threshold where argument.isEmpty: break
+    case .prompt:
+      awaited = argument.isEmpty ? awaited : twin(id, argument).map { LogLine(action: ActionTable.entry(id)?.help ?? "", twin: $0) }
+    default: if refusals == before { note(id, argument) }
+    }
+    return effects
+  }
+
+  private mutating func carryOut(_ id: ActionID, _ argument: String) -> [Effect] {
     switch id {
     case .left, .right, .up, .down, .pageUp, .pageDown, .halfUp, .halfDown, .first, .last: return move(id)
     case .tokenLeft, .tokenRight:
@@ -58,10 +73,8 @@ extension AppModel {
       return [.findModels]
     case .token: return number(argument) { model, value in model.select(value) }
     case .layer:
-      return number(argument) { model, value in
-        if let place = model.routers.firstIndex(where: { $0.id.layer.rawValue == value }) { model.router = place }
-      }
-    case .expert: return number(argument) { model, value in model.expert = max(0, min((model.spec?.expertCount ?? 1) - 1, value)) }
+      return turn(toLayer: argument)
+    case .expert: return number(argument) { model, value in model.turn(toExpert: value) }
     case .colors:
       theme.palette = theme.palette.next
       say("colours: \(theme.palette.rawValue)")
@@ -198,6 +211,29 @@ extension AppModel {
     case .pageDown, .halfDown: _ = step(tokens: 96)
     case .first: select(shownRows.lowerBound)
     default: selected = nil
+    }
+  }
+
+  /// `3`, or with its stack `enc.3`; of two layers of that number the one in the stack looked at.
+  private mutating func turn(toLayer text: String) -> [Effect] {
+    let named = routers.indices.filter { routers[$0].id.description == text || String(routers[$0].id.layer.rawValue) == text }
+    let stack = routers.indices.contains(router) ? routers[router].id.stack : nil
+    if let place = named.first(where: { routers[$0].id.stack == stack }) ?? named.first {
+      router = place
+    } else if routers.isEmpty {
+      say("there is no layer yet", .warning)
+    } else {
+      say("no router is in layer \(Printable.cut(text, to: 20)): there are \(layerRanges(Array(routers.indices)))", .warning)
+    }
+    return []
+  }
+
+  mutating func turn(toExpert wanted: Int) {
+    let count = spec?.expertCount ?? 0
+    if 0..<count ~= wanted {
+      expert = wanted
+    } else {
+      say(count == 0 ? "there is no expert yet" : "expert \(wanted) is not here: 0 to \(count - 1)", .warning)
     }
   }
 

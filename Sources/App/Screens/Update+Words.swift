@@ -28,7 +28,7 @@ extension AppModel {
     guard !find.isEmpty else { return missing("a text to find: / asks for it") }
     if screen == .runs { return findRun(forward: forward) }
     if let wanted = expertNumber(find) {
-      expert = max(0, min((spec?.expertCount ?? 1) - 1, wanted))
+      turn(toExpert: wanted)
       return []
     }
     if layout != nil { return find(inImages: find) }
@@ -156,9 +156,12 @@ extension AppModel {
 
   /// Remembers what was done, with the command that does the same without a screen.
   mutating func note(_ id: ActionID, _ argument: String) {
-    guard let twin = twin(id, argument) else { return }
-    if log.last?.twin == twin { return }
-    log.append(LogLine(action: ActionTable.entry(id)?.help ?? id.rawValue, twin: twin))
+    if let twin = twin(id, argument) { record(LogLine(action: ActionTable.entry(id)?.help ?? id.rawValue, twin: twin)) }
+  }
+
+  mutating func record(_ line: LogLine) {
+    if log.last?.twin == line.twin { return }
+    log.append(line)
     if log.count > 500 { log.removeFirst(100) }
   }
 
@@ -175,8 +178,7 @@ extension AppModel {
     case .screenSpecialization:
       return "moetop analyze \(run) --metric specialization --by \((special.facet ?? facets.first)?.name ?? "domain")"
     case .axis:
-      let facet = argument.isEmpty ? nextFacet : facets.first { $0.name == argument }
-      return facet.map { "moetop analyze \(run) --metric specialization --by \($0.name)" }
+      return special.facet.map { "moetop analyze \(run) --metric specialization --by \($0.name)" }
     case .nullTest: return "moetop analyze \(run) --metric specialization --by \(special.facet?.name ?? "domain") --null 1000"
     case .screenRuns: return "moetop runs list"
     case .open: return argument.isEmpty ? "moetop models" : "moetop ui \(argument)"
@@ -186,9 +188,13 @@ extension AppModel {
       let settings = layout.map { " --steps \($0.stepCount) --cfg \($0.guidanceScale)" } ?? ""
       return "moetop run \(modelPath ?? "MODEL") --class \(quoted(name)) --images 1 --seed \(nextSeed)\(settings)"
     case .read: return "moetop run \(modelPath ?? "MODEL") -f \(argument)"
-    case .export where !argument.isEmpty: return "moetop analyze \(run) --metric \(metricCommand) --format csv"
-    case .tag where !argument.isEmpty: return "moetop runs tag RUN \(argument)"
-    case .delete: return "moetop runs rm RUN"
+    case .export where !argument.isEmpty:
+      let shown: [Screen: ActionID] = [
+        .live: .screenLive, .token: .screenToken, .uncertainty: .screenUncertainty, .specialization: .screenSpecialization,
+      ]
+      return shown[screen].flatMap { twin($0) }.map { $0 + " --format csv" } ?? "moetop runs list"
+    case .tag where !argument.isEmpty: return "moetop runs tag \(argument)"
+    case .delete where !argument.isEmpty: return "moetop runs rm \(argument)"
     default: return nil
     }
   }

@@ -10,6 +10,7 @@ extension AppModel {
   /// Takes what happened and returns what is to be done about it.
   mutating func update(_ action: Action) -> [Effect] {
     let effects = take(action)
+    if effects.contains(where: \.asksTheEngine) { (isAsked, engineNote) = (true, "") }
     knownThreshold = buffer.map { (resolvedThreshold, $0.end) }
     return effects
   }
@@ -44,11 +45,16 @@ extension AppModel {
       (source, modelPath, self.feed, buffer) = (.opening(path), path, feed, nil)
       sampling.seed = seed
       if let feed { sampling = feed.sampling }
+      note(.open, path)
       resetPlace()
       if screen == .runs { screen = .live }
       return [.startEngine(path, source: origin)]
     case .said(let text, let role):
       say(text, role)
+      return []
+    case .done(let id, let argument, let words):
+      say(words, .good)
+      note(id, argument)
       return []
     case .perform(let id, let argument): return perform(id, argument)
     }
@@ -56,6 +62,7 @@ extension AppModel {
 
   mutating func say(_ text: String, _ role: Role = .text, seconds: Double = 6) {
     message = Message(text: text, role: role, until: now + seconds)
+    if role == .warning || role == .error { refusals += 1 }
   }
 
   // MARK: - Keys
@@ -73,10 +80,12 @@ extension AppModel {
 
   private mutating func paste(_ text: String) -> [Effect] {
     switch overlay {
-    case .entry(let kind, var field, let selected):
+    case .entry(let kind, var field, _):
+      overlay = nil
       field.insert(text)
-      overlay = .entry(kind, field, selected: selected)
+      overlay = .entry(kind, field, selected: 0)
     case .help(var field, _):
+      overlay = nil
       field.insert(text)
       overlay = .help(field, selected: 0)
     case .log, .models, .confirm, nil: break
@@ -120,6 +129,7 @@ extension AppModel {
     switch event {
     case .opened(let summary):
       source = .live(summary)
+      (engineNote, isAsked) = ("", false)
       buffer = RoutingBuffer(routers: summary.routers, denoising: summary.images?.layout)
       resetPlace()
       guard summary.readsText || summary.images != nil else {
@@ -135,7 +145,9 @@ extension AppModel {
       return []
     case .began(let description):
       buffer?.begin(description)
-      engineNote = ""
+      (engineNote, isAsked) = ("", true)
+      if let line = awaited { record(line) }
+      awaited = nil
       return []
     case .streamed(let part):
       buffer?.name(part.pieces)
@@ -148,6 +160,7 @@ extension AppModel {
       engineNote = reason
       return []
     case .refused(let text):
+      awaited = nil
       say(text, .error, seconds: 20)
       return []
     case .failed(let text, let status):
@@ -193,13 +206,14 @@ extension AppModel {
       buffer = fresh
       feed = nil
       recording = .off
+      note(.open, "\(file)#\(run.id)")
       resetPlace()
       isPaused = true
       if screen == .runs { screen = .live }
       return [.closeEngine]
     case .pass(let pass):
       if buffer?.append(pass) == false {
-        return handle(.finished(note: "only the first \(Show.grouped(shownRows.count)) tokens: the capture has gaps"))
+        return handle(.finished(note: "only the first \(Show.counted(shownRows.count, "token")): the capture has gaps"))
       }
     case .finished(let note):
       if case .trace(let run, let file, _) = source { source = .trace(run, file: file, isLoading: false) }
@@ -229,7 +243,8 @@ extension AppModel {
   private mutating func take(_ result: Result<[LabelledText], Failure>, path: String) -> [Effect] {
     switch result {
     case .success(let texts):
-      say("reading \(texts.count) text\(texts.count == 1 ? "" : "s") of \(path)")
+      say("reading \(Show.counted(texts.count, "text")) of \(path)")
+      note(.read, path)
       return [.engine(.cancel), .engine(.read(texts))]
     case .failure(let failure):
       say(failure.message, .error, seconds: 20)
@@ -250,7 +265,7 @@ extension AppModel {
       if let list = uncertain.list {
         let grown = buffer.end - list.end
         let moved = list.threshold.asked != threshold.asked || list.router != scope
-        guard moved || grown > 8 && grown * 50 > list.end || (!isLoading && !isBusyLive && grown > 0) else { return [] }
+        guard moved || grown > 8 && grown * 50 > list.end || (!isLoading && !(isBusy && !isPaused) && grown > 0) else { return [] }
       }
       uncertain.isWorking = true
       var pass = buffer.pass
@@ -271,7 +286,8 @@ extension AppModel {
   }
 
   var isLoading: Bool { if case .trace(_, _, true) = source { true } else { false } }
-  private var isBusyLive: Bool { isLive && engineNote.isEmpty && !isPaused }
+  /// Whether a live model was asked for something that has not ended.
+  var isBusy: Bool { isLive && isAsked && engineNote.isEmpty }
 
   /// Axes this run can be looked at along.
   var facets: [Facet] {

@@ -37,14 +37,15 @@ extension AppModel {
   private func number(_ value: Double?) -> String { value.map { $0.isFinite ? "\($0)" : "" } ?? "" }
 
   private func exportedHeat() -> ExportTable {
-    var table = ExportTable(columns: ["layer", "expert", "assignments", metric.rawValue])
-    let loads = windowLoads()
-    for (index, values) in heat(loads).enumerated() {
+    var table = ExportTable(columns: ["layer", "expert", "assignments", metric.rawValue, "router"])
+    let tallies = windowTallies()
+    for (index, values) in heat(tallies).enumerated() {
       for expert in 0..<routers[index].spec.expertCount {
         if index == router, expert == self.expert { table.selected = table.rows.count }
-        let counts = loads[index].counts
+        let counts = tallies[index].counts
         table.rows.append([
           "\(routers[index].id.layer)", "\(expert)", counts.indices.contains(expert) ? "\(counts[expert])" : "0", number(values?[expert]),
+          "\(routers[index].id)",
         ])
       }
     }
@@ -52,14 +53,14 @@ extension AppModel {
   }
 
   private func exportedToken() -> ExportTable {
-    var table = ExportTable(columns: ["token", "layer", "rank", "expert", "logit", "probability", "weight"])
+    var table = ExportTable(columns: ["token", "layer", "rank", "expert", "logit", "probability", "weight", "router"])
     guard let row else { return table }
     for index in routers.indices {
       if index == router { table.selected = table.rows.count }
       for (rank, expert) in ranking(row, router: index).enumerated() {
         table.rows.append([
-          "\(row)", "\(routers[index].id.layer)", "\(rank + 1)", "\(expert.expert)", number(expert.logit), number(expert.probability),
-          number(expert.weight),
+          "\(row)", "\(routers[index].id.layer)", "\(rank)", "\(expert.expert)", number(expert.logit), number(expert.probability),
+          number(expert.weight), "\(routers[index].id)",
         ])
       }
     }
@@ -69,14 +70,14 @@ extension AppModel {
   private func exportedTokens() -> ExportTable {
     var table = ExportTable(columns: [
       "token", "sequence", "position", "token_id", "text", "layers_over", "max_entropy", "layer", "selection_margin", "next_token_entropy",
-      "surprisal",
+      "surprisal", "router",
     ])
     table.rows = uncertainRows.map { token in
       [
         "\(token.token)", "\(token.sequence)", "\(token.position)", "\(token.tokenID)",
         plainText(token.token), "\(token.routersOver)", number(Double(token.maxEntropy)),
         "\(token.maxEntropyRouter.layer)", number(Double(token.selectionMargin)), number(Double(token.nextTokenEntropy)),
-        number(Double(token.surprisal)),
+        number(Double(token.surprisal)), "\(token.maxEntropyRouter)",
       ]
     }
     if table.rows.indices.contains(uncertain.rows.selected) { table.selected = uncertain.rows.selected }
@@ -85,14 +86,14 @@ extension AppModel {
 
   private func exportedCells() -> ExportTable {
     var table = ExportTable(columns: [
-      "layer", "expert", special.resultFacet?.name ?? "cell", "observed", "expected", "ratio", "z", "adjusted_p",
+      "layer", "expert", special.resultFacet?.name ?? "cell", "observed", "expected", "ratio", "z", "adjusted_p", "router",
     ])
     for result in special.results {
       for entry in result.enrichment {
         if result.router == study?.router, entry.expert.rawValue == expert, entry.cell == cell { table.selected = table.rows.count }
         table.rows.append([
           "\(result.router.layer)", "\(entry.expert)", result.cells[entry.cell].name, "\(entry.observed)", number(entry.expected),
-          number(entry.ratio), number(entry.z), number(entry.adjustedP),
+          number(entry.ratio), number(entry.z), number(entry.adjustedP), "\(result.router)",
         ])
       }
     }

@@ -9,6 +9,8 @@ import Terminal
 
 /// Runs a model on its own thread.
 ///
+/// Screens that are behind are waited for: at most `mostEvents` wait for them, and one piece of work.
+///
 /// `@unchecked Sendable`: `mailbox` is guarded by its mutex, `wakeUp` and `ended` are semaphores; everything else is touched by the
 /// engine's thread only.
 final class EngineSession: @unchecked Sendable {
@@ -32,6 +34,8 @@ final class EngineSession: @unchecked Sendable {
   private var rate: Double?
   private var outcome: RunOutcome?
   private var lastHandOver = 0.0
+  /// Events that may wait for the screens, some seconds of hand-overs, before the engine rests.
+  static let mostEvents = 128
   /// Seconds between hand-overs of tokens at least.
   private static let handOverInterval = 1.0 / 30
 
@@ -60,11 +64,16 @@ final class EngineSession: @unchecked Sendable {
 
   /// Everything that happened since the last call.
   func takeEvents() -> [EngineEvent] {
-    mailbox.withLock { box in
+    let events = mailbox.withLock { box in
       defer { box.events.removeAll() }
       return box.events
     }
+    if events.count >= Self.mostEvents { wakeUp.signal() }
+    return events
   }
+
+  /// Whether the engine waits for the screens.
+  var isFarAhead: Bool { mailbox.withLock { $0.events.count >= Self.mostEvents } }
 
   /// Ends the engine and closes its recording; waits so long at most.
   func close(_ outcome: RunOutcome, timeout seconds: Double) {
@@ -105,7 +114,7 @@ final class EngineSession: @unchecked Sendable {
     while true {
       takeRequests(core)
       if outcome != nil { return false }
-      guard core.isBusy, !isPaused || steps > 0 else {
+      guard core.isBusy, !isPaused || steps > 0, !isFarAhead else {
         core.handOver()
         wakeUp.wait()
         continue

@@ -22,7 +22,9 @@ struct RoutingBuffer: Sendable {
   private var steps: [SampleStep: Int] = [:]
 
   // Folds of everything that ever came, dropped rows included.
-  private(set) var load = PerRouter(RouterLoad())
+  private(set) var folds: RowFolds
+  /// Neighbouring tokens at each router; of text only.
+  private(set) var links = PerRouter(SequenceLinks())
   private(set) var uncertainty = PerRouter(RouterUncertainty())
   private(set) var strata = PerRouter(StratumCounts())
   private(set) var routes = PerRouter(RouteStore())
@@ -50,7 +52,9 @@ struct RoutingBuffer: Sendable {
         (0..<layout.branchCount).compactMap { try? DenoisingCounts(layout: layout, routers: routers, branch: $0) }
       } ?? []
     layout = counts.isEmpty ? nil : denoising
-    let row = routers.reduce(64) { $0 + 8 * $1.spec.topK + 16 + 4 * $1.spec.expertCount }
+    let folds = RowFolds(routers: routers)
+    self.folds = folds
+    let row = routers.reduce(64) { $0 + 8 * $1.spec.topK + 16 + 4 * $1.spec.expertCount + folds.bytesARow($1.spec) }
     capacity = max(1024, memory / row)
     pass = RoutingPass(
       tokens: TokenTable(),
@@ -79,9 +83,10 @@ struct RoutingBuffer: Sendable {
       zip(whole.batches, pass.batches).allSatisfy({ $0.count == next.tokens.count && $0.topK == $1.topK && $0.firstToken == end })
     else { return false }
     pass.append(whole)
-    load.add(next)
+    folds.add(next)
     uncertainty.add(next)
     if layout == nil {
+      links.add(next)
       strata.add(next)
       routes.add(next)
     } else {
@@ -92,6 +97,7 @@ struct RoutingBuffer: Sendable {
     if pass.tokens.count > capacity + capacity / 4 {
       let dropped = pass.tokens.count - capacity
       pass = pass.slice(dropped..<pass.tokens.count)
+      folds.drop(before: first)
       draws = draws.filter { $0.key >= first }
       steps = steps.filter { $0.value >= first }
       dropPictures(pictures.count { $0.row < first })
@@ -102,7 +108,6 @@ struct RoutingBuffer: Sendable {
   /// The pass with its batches in the run's order. Routers of the stack that the tokens were not fed to get rows without a decision.
   private func completed(_ next: RoutingPass) -> RoutingPass {
     let given = Dictionary(next.batches.map { ($0.router, $0) }, uniquingKeysWith: { first, _ in first })
-    let hasTwoStacks = routers.contains { $0.id.stack == .encoder }
     let isEncoded = next.tokens.phase.first == .encode
     return RoutingPass(
       tokens: next.tokens,
@@ -231,38 +236,47 @@ struct RoutingBuffer: Sendable {
   /// `[experts]`: the router's distribution for one token, by the rule of its spec; nil without logits.
   func probabilities(_ row: Int, router: Int) -> [Double]? {
     guard let logits = logits(row, router: router) else { return nil }
-    return Self.importance(logits, count: 1, spec: routers[router].spec)
+    return RoutingBatch.importance(logits, count: 1, spec: routers[router].spec)
   }
 
-  /// Sum over tokens of the router's distribution, from raw logits; the router itself computes it.
-  private static func importance(_ logits: ArraySlice<Float>, count: Int, spec: RouterSpec) -> [Double]? {
-    guard count > 0, logits.count == count * spec.expertCount, let router = try? Router(spec) else { return nil }
-    var batch = RoutingBatch(router: RouterID(layer: 0), expertCount: spec.expertCount, topK: spec.topK, firstToken: 0, count: count)
-    logits.withUnsafeBufferPointer { buffer in
-      if let base = buffer.baseAddress { router.decide(base, demand: RoutingDemand(), into: &batch) }
-    }
-    return batch.importanceSum
-  }
-
-  /// Some rows as a pass of their own.
+  /// What the experts of each router did over some rows.
   ///
-  /// - Parameter withImportance: also the sums of router probabilities, which a part of a pass does not have: they are computed again
-  ///   from raw logits, where every row of the part has them.
-  /// - Parameter router: the only one that is wanted, by its place; nil for all.
-  func window(_ range: Range<Int>, router: Int? = nil, withImportance: Bool = false) -> RoutingPass {
+  /// - Parameter withImportance: also their shares of router probability, which cost more; nil where not every row has them.
+  func tallies(_ range: Range<Int>, withImportance: Bool) -> [RouterTally] {
+    var tallies = folds.tallies(range.clamped(to: rows)) { edge in
+      stretches(edge).flatMap { rows in
+        let local = rows.lowerBound - first..<rows.upperBound - first
+        let isEncoded = phase(rows.lowerBound) == .encode
+        return pass.batches.indices.filter { !hasTwoStacks || (routers[$0].id.stack == .encoder) == isEncoded }.map {
+          pass.batches[$0].part(local, spec: routers[$0].spec, withImportance: withImportance)
+        }
+      }
+    }
+    if !withImportance { for place in tallies.indices { tallies[place].forgetImportance() } }
+    return tallies
+  }
+
+  /// Rows cut where tokens of an encoder and of a decoder follow each other: each went through the routers of its own stack only.
+  private func stretches(_ range: Range<Int>) -> [Range<Int>] {
+    guard hasTwoStacks else { return [range] }
+    var parts: [Range<Int>] = []
+    for row in range {
+      if let last = parts.last, (phase(row) == .encode) == (phase(last.lowerBound) == .encode) {
+        parts[parts.count - 1] = last.lowerBound..<row + 1
+      } else {
+        parts.append(row..<row + 1)
+      }
+    }
+    return parts
+  }
+
+  private var hasTwoStacks: Bool { routers.contains { $0.id.stack == .encoder } }
+
+  /// Some rows of one router as a pass of their own, without logits.
+  func window(_ range: Range<Int>, router: Int) -> RoutingPass {
     let range = range.clamped(to: rows)
     let local = range.lowerBound - first..<range.upperBound - first
     return RoutingPass(
-      tokens: pass.tokens.slice(local),
-      batches: (router.map { $0..<$0 + 1 } ?? pass.batches.indices).map { index in
-        var batch = pass.batches[index]
-        if !withImportance { batch.logits = nil }
-        var part = batch.slice(local)
-        part.importanceSum = []
-        if let logits = part.logits, logits.rows.count == part.count {
-          part.importanceSum = Self.importance(logits.values[...], count: part.count, spec: routers[index].spec) ?? []
-        }
-        return part
-      })
+      tokens: pass.tokens.slice(local), batches: [pass.batches[router].part(local, spec: routers[router].spec, withImportance: false)])
   }
 }

@@ -62,10 +62,11 @@ final class TextWork: EngineWork {
     let limit = min(request.promptLimit ?? model.contextLength, model.contextLength)
     let tokens = Array(try tokenizer.encode(request.text, addSpecialTokens: true).prefix(limit))
     announce(request.description)
+    // What was announced has a number, also when nothing comes of it.
+    sequenceCount += 1
     let generator = try Generator(
       forward, prompt: TokenSequence(request.description, tokens: tokens), sampling: request.sampling, maxTokens: request.maxTokens,
-      sink: stream, sequence: sequenceCount, firstToken: tokenCount)
-    sequenceCount += 1
+      sink: stream, sequence: sequenceCount - 1, firstToken: tokenCount)
     tokenCount = generator.tokenCount
     if let draw = generator.next { stream.note(draw) }
     job = .generation(generator, left: request.maxTokens)

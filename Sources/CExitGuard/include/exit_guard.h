@@ -7,10 +7,15 @@
 
 void moetop_guard_restore(void);
 
+/* At the very start of the program: a crash ends it by its signal, without a debugger that waits for an answer (unless SWIFT_BACKTRACE asks
+   for the runtime's own), and a write that fails is an error of that write, not a signal. */
+void moetop_guard_prepare(void);
+
 /* The pipe on which handlers and other threads call; 1 when it exists. */
 int moetop_guard_open_pipe(void);
 
-/* Installs every handler, before any mode is entered. A stack of its own lets a stack overflow be handled too. */
+/* Installs every handler, before any mode is entered: whichever signal ends the program, the terminal is given back first. A stack of its
+   own lets a stack overflow be handled too. */
 void moetop_guard_start(void);
 
 /* Puts the handlers back as they were before. */

@@ -3,7 +3,8 @@
 
 /// Rules for writing a text visibly.
 public struct Printable: Hashable, Sendable {
-  /// Show a space as `·` (`_` in ASCII), so that leading spaces of tokens are seen. A text's own such signs are then escaped.
+  /// Show a space as `·`, so that leading spaces of tokens are seen, and escape a text's own such signs. ASCII has no sign to spare: there a
+  /// space is a space.
   public var marksSpaces: Bool
   /// Write everything outside ASCII as `\u{…}`.
   public var asciiOnly: Bool
@@ -52,15 +53,11 @@ public struct Printable: Hashable, Sendable {
     let plain: Bool
     switch scalar {
     case " " where marksSpaces:
-      written += asciiOnly ? "_" : "·"
+      written += asciiOnly ? " " : "·"
       marks = -1
       return
     case "\\" where marksSpaces:
       written += "\\\\"
-      marks = -1
-      return
-    case "_" where marksSpaces && asciiOnly:
-      written += "\\_"
       marks = -1
       return
     case "·" where marksSpaces:

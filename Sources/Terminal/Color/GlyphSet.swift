@@ -31,10 +31,9 @@ public enum GlyphSet: String, Hashable, Sendable, CaseIterable {
   public var upperHalf: Character { pick("▀", "=") }
   public var recording: Character { pick("●", "*") }
   public var separator: Character { pick("·", "-") }
-  public var space: Character { pick("·", "_") }
 
-  /// Rising columns, lowest first; the ASCII form has fewer honest steps.
-  public var columns: [Character] { self == .utf8 ? Array("▁▂▃▄▅▆▇█") : Array("_.-=+*#@") }
+  /// Rising columns, lowest first; in ASCII signs of rising ink, those of the ramp.
+  public var columns: [Character] { self == .utf8 ? Array("▁▂▃▄▅▆▇█") : Array(".:-=+*#@") }
   /// Rising parts of a horizontal bar, an eighth first; ASCII has only whole ones.
   public var eighths: [Character] { self == .utf8 ? Array("▏▎▍▌▋▊▉") : [] }
   /// Rising heat without colour, nothing first.

@@ -87,8 +87,22 @@ public struct Theme: Hashable, Sendable {
     return Theme.legible(on: colors[((index % colors.count) + colors.count) % colors.count])
   }
 
-  /// Black or white text on a filled cell, by L* > 60.
+  /// A filled cell under the cursor: its colours exchanged, unless that would give it the colour of the page.
+  public func cursor(on style: Style) -> Style {
+    let turned = style.reversed.adding(.bold)
+    guard appearance == .light, (style.foreground.lightness ?? 0) > 85 else { return turned }
+    let black: Color =
+      switch style.foreground.kind {
+      case .direct: .direct(0)
+      case .indexed(let index): .indexed(index < 16 ? 0 : 16)
+      case .default: .default
+      }
+    return Style(foreground: style.foreground, background: black, attributes: style.attributes.union(.bold))
+  }
+
+  /// Black or white text on a filled cell, by L* > 60; as it is on the page, whose colour is not known.
   public static func legible(on background: Color) -> Style {
+    if background == .default { return .plain }
     let bright = (background.lightness ?? 0) > 60
     let sixteen: Bool
     if case .indexed(let index) = background.kind { sixteen = index < 16 } else { sixteen = false }

@@ -88,9 +88,9 @@ extension CursesTerminal {
     var rows: Int32 = 0
     var columns: Int32 = 0
     guard moetop_size(output, &rows, &columns) == 1 else { return false }
-    let now = Size(width: Int(columns), height: Int(rows))
+    let now = Size(width: Int(columns), height: Int(rows)).drawn
     guard now != size else { return false }
-    resizeterm(rows, columns)
+    resizeterm(Int32(now.height), Int32(now.width))
     size = now
     invalidate()
     return true

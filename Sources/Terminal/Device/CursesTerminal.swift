@@ -118,7 +118,7 @@ public final class CursesTerminal: TerminalDevice {
       isSynchronized: replies?.isSynchronized ?? false)
     waker = ExitGuard.waker()
     mouseIsOn = options.mouse
-    size = Size(width: Int(moetop_columns()), height: Int(moetop_lines()))
+    size = Size(width: Int(moetop_columns()), height: Int(moetop_lines())).drawn
     shown = CellBuffer(size: size)
     queue = (replies?.typed ?? []).compactMap { KeyEvent(typed: Unicode.Scalar($0)).map(InputEvent.key) }
     try enterOwnModes()
@@ -185,7 +185,10 @@ public final class CursesTerminal: TerminalDevice {
     }
     for name in names {
       var descriptor: Int32 = -1
-      if let screen = moetop_newterm(name, output, input, &descriptor) { return (screen, descriptor, name) }
+      let most = Size.largestScreen
+      if let screen = moetop_newterm(name, output, input, Int32(most.height), Int32(most.width), &descriptor) {
+        return (screen, descriptor, name)
+      }
     }
     return nil
   }

@@ -11,6 +11,13 @@ import CExitGuard
   import Darwin
 #endif
 
+/// What signals do to the whole program, screen or not.
+public enum ProcessSignals {
+  /// To be called before anything else: a crash ends the program by its signal, without the runtime's debugger, which would wait for an
+  /// answer (`SWIFT_BACKTRACE` set: as it says), and a write to a closed pipe or beyond the limit on file sizes is an error of that write.
+  public static func prepare() { moetop_guard_prepare() }
+}
+
 enum ExitGuard {
   /// Installs the handlers and remembers the modes, before anything is changed.
   static func start(tty: Int32) throws {

@@ -30,6 +30,18 @@ public struct Size: Hashable, Sendable, CustomStringConvertible {
     self.init(width: width, height: height)
   }
 
+  /// The largest screen that is drawn: a terminal that says it is larger shows this much of it.
+  public static let largestScreen = Size(width: 1000, height: 500)
+
+  /// This size as far as it is drawn.
+  public var drawn: Size { Size(width: min(width, Size.largestScreen.width), height: min(height, Size.largestScreen.height)) }
+
+  /// Reads the size of a screen, `120x40`; nil for anything else, and beyond 1x1 to `largestScreen`.
+  public init?(ofScreen text: String) {
+    guard let size = Size(text), size.width > 0, size.height > 0, size.drawn == size else { return nil }
+    self = size
+  }
+
   /// True when both sides are at least those of `other`.
   public func holds(_ other: Size) -> Bool { width >= other.width && height >= other.height }
 }

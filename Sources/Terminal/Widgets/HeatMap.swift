@@ -132,36 +132,42 @@ public struct HeatMap {
     return geometry
   }
 
-  private func look(_ row: Int, _ column: Int, theme: Theme) -> HeatCell {
+  private func look(_ row: Int, _ column: Int, theme: Theme) -> (cell: HeatCell, isOver: Bool) {
     let value = value(row, column)
-    if isDiverging { return theme.diverging(value) }
-    let cell = theme.heat(value)
-    guard let value, value > 1 else { return cell }
-    return HeatCell(glyph: theme.saturationMark, style: cell.style)
+    if isDiverging { return (theme.diverging(value), false) }
+    return (theme.heat(value), value.map { $0 > 1 } ?? false)
   }
 
   private func drawCell(
     _ row: Int, _ column: Int, x: Int, y: Int, into screen: inout CellBuffer, _ geometry: Geometry, _ theme: Theme
   ) {
-    var cell = look(row, column, theme: theme)
+    let (cell, isOver) = look(row, column, theme: theme)
     let isCursor = cursor.map { $0.row == row && $0.column == column } ?? false
     var signs = [Character](repeating: cell.glyph, count: geometry.columnWidth)
+    // Where signs carry the level, those of the fullest cells stay full: a mark takes one of them, and none where there is only one.
+    if isOver {
+      if theme.depth != .mono {
+        signs = [Character](repeating: theme.saturationMark, count: geometry.columnWidth)
+      } else if signs.count > 1 {
+        signs[signs.count - 1] = theme.saturationMark
+      }
+    }
+    var style = cell.style
     if let mark = mark?(row, column) {
-      // In mono a mark stands for the level too, so it must not be followed by a sign of the ramp.
-      signs = [mark] + [Character](repeating: " ", count: geometry.columnWidth - 1)
-      cell = HeatCell(glyph: mark, style: cell.style.adding(.bold))
-    } else if isCursor, theme.glyphs == .utf8 {
+      signs = [mark] + [Character](repeating: cell.glyph, count: geometry.columnWidth - 1)
+      style = style.adding(.bold)
+    } else if isCursor, theme.glyphs == .utf8 || theme.depth != .mono {
       signs[0] = theme.glyphs.cursorMark
     }
-    let style = isCursor ? cell.style.reversed.adding(.bold) : cell.style
+    if isCursor { style = theme.cursor(on: style) }
     for (offset, sign) in signs.enumerated() { screen.put(sign, x: x + offset, y: y, style: style, clip: geometry.cells) }
   }
 
   private func drawHalves(
     _ row: Int, _ column: Int, x: Int, y: Int, into screen: inout CellBuffer, _ geometry: Geometry, _ theme: Theme
   ) {
-    let upper = look(row, column, theme: theme).style.background
-    let lower = row + 1 < geometry.rows.upperBound ? look(row + 1, column, theme: theme).style.background : .default
+    let upper = look(row, column, theme: theme).cell.style.background
+    let lower = row + 1 < geometry.rows.upperBound ? look(row + 1, column, theme: theme).cell.style.background : .default
     var sign = theme.glyphs.upperHalf
     var style = Style(foreground: upper, background: lower)
     if let cursor, cursor.column == column, cursor.row == row || cursor.row == row + 1 {

@@ -8,9 +8,10 @@ public struct TextField: Hashable, Sendable {
     case ignored
   }
 
-  public private(set) var text: String
-  /// Characters before the cursor.
-  public private(set) var cursor: Int
+  /// What stands before the cursor.
+  private var head: String
+  /// What stands behind it, nearest last: a key changes the two ends that meet at the cursor and copies nothing.
+  private var tail: [Character] = []
   /// Earlier entries, oldest first.
   public var history: [String]
   /// What Tab found the last time, when it was more than one.
@@ -19,22 +20,29 @@ public struct TextField: Hashable, Sendable {
   private var draft = ""
 
   public init(_ text: String = "", history: [String] = []) {
-    self.text = text
+    head = text
     self.history = history
-    cursor = text.count
   }
 
+  /// - Complexity: O(length); keys need none of it.
+  public var text: String { tail.isEmpty ? head : head + String(tail.reversed()) }
+  public var isEmpty: Bool { head.isEmpty && tail.isEmpty }
+  /// Characters before the cursor.
+  public var cursor: Int { head.count }
+
   public mutating func set(_ text: String) {
-    self.text = text
-    cursor = text.count
+    put(text)
     candidates = []
     historyPlace = nil
   }
 
+  private mutating func put(_ text: String) { (head, tail) = (text, []) }
+
   /// Puts text in at the cursor; line ends and other controls become blanks.
   public mutating func insert(_ pasted: String) {
-    let clean = String(pasted.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7F ? " " : Character($0) })
-    replace(cursor..<cursor, with: clean)
+    // A combining mark joins the character before it.
+    head.unicodeScalars.append(contentsOf: pasted.unicodeScalars.lazy.map { $0.value < 0x20 || $0.value == 0x7F ? " " : $0 })
+    historyPlace = nil
   }
 
   /// - Parameter complete: for Tab: whole texts the present one could become. One is taken; of several, what they share.
@@ -43,19 +51,20 @@ public struct TextField: Hashable, Sendable {
     switch key {
     case .enter: return .submitted
     case .escape, .ctrl("c"): return .cancelled
-    case .char(let character): replace(cursor..<cursor, with: String(character))
+    case .char(let character): edit { $0.head.append(character) }
     case .backspace:
-      if cursor == 0 { return .ignored }
-      replace(cursor - 1..<cursor, with: "")
-    case .delete, .ctrl("d"):
-      if cursor < text.count { replace(cursor..<cursor + 1, with: "") }
-    case .left, .ctrl("b"): cursor = max(0, cursor - 1)
-    case .right, .ctrl("f"): cursor = min(text.count, cursor + 1)
-    case .home, .ctrl("a"): cursor = 0
-    case .end, .ctrl("e"): cursor = text.count
-    case .ctrl("u"): replace(0..<cursor, with: "")
-    case .ctrl("k"): replace(cursor..<text.count, with: "")
-    case .ctrl("w"): replace(wordStart..<cursor, with: "")
+      if head.isEmpty { return .ignored }
+      edit { $0.head.removeLast() }
+    case .delete, .ctrl("d"): if !tail.isEmpty { edit { $0.tail.removeLast() } }
+    case .left, .ctrl("b"): if let character = head.popLast() { tail.append(character) }
+    case .right, .ctrl("f"): if let character = tail.popLast() { head.append(character) }
+    case .home, .ctrl("a"):
+      tail.append(contentsOf: head.reversed())
+      head = ""
+    case .end, .ctrl("e"): put(text)
+    case .ctrl("u"): edit { $0.head = "" }
+    case .ctrl("k"): edit { $0.tail = [] }
+    case .ctrl("w"): edit { $0.removeWord() }
     case .up, .ctrl("p"): recall(-1)
     case .down, .ctrl("n"): recall(1)
     case .tab: take(complete(text))
@@ -66,27 +75,20 @@ public struct TextField: Hashable, Sendable {
 
   /// Adds the text to the history, unless it is empty or the last one again.
   public mutating func remember(limit: Int = 200) {
+    let text = text
     guard !text.isEmpty, history.last != text else { return }
     history.append(text)
     if history.count > limit { history.removeFirst(history.count - limit) }
   }
 
-  private mutating func replace(_ range: Range<Int>, with new: String) {
-    let start = text.index(text.startIndex, offsetBy: range.lowerBound)
-    let end = text.index(text.startIndex, offsetBy: range.upperBound)
-    let head = text[..<start] + new
-    text = String(head + text[end...])
-    // A combining mark joins the character before it, so the cursor is counted, not added up.
-    cursor = head.count
+  private mutating func edit(_ change: (inout TextField) -> Void) {
+    change(&self)
     historyPlace = nil
   }
 
-  private var wordStart: Int {
-    let before = Array(text.prefix(cursor))
-    var place = before.count
-    while place > 0, before[place - 1] == " " { place -= 1 }
-    while place > 0, before[place - 1] != " " { place -= 1 }
-    return place
+  private mutating func removeWord() {
+    while head.last == " " { head.removeLast() }
+    while let last = head.last, last != " " { head.removeLast() }
   }
 
   private mutating func recall(_ step: Int) {
@@ -95,18 +97,14 @@ public struct TextField: Hashable, Sendable {
     guard place >= 0 else { return }
     if historyPlace == nil { draft = text }
     let isPast = place >= history.count
-    text = isPast ? draft : history[place]
-    cursor = text.count
+    put(isPast ? draft : history[place])
     historyPlace = isPast ? nil : place
   }
 
   private mutating func take(_ found: [String]) {
     guard var shared = found.first else { return }
     for other in found.dropFirst() { shared = String(zip(shared, other).prefix { $0 == $1 }.map(\.0)) }
-    if shared.count > text.count || found.count == 1 {
-      text = shared
-      cursor = text.count
-    }
+    if shared.count > text.count || found.count == 1 { put(shared) }
     candidates = found.count > 1 ? found : []
   }
 
@@ -118,10 +116,18 @@ public struct TextField: Hashable, Sendable {
     let row = area.row(0)
     let used = min(screen.draw(label, in: row, theme: theme, base: theme[.accent]), max(0, row.width - 1))
     let room = row.dropping(left: used)
-    if text.isEmpty { screen.draw(placeholder, x: room.x + 1, y: room.y, style: theme[.placeholder], clip: room) }
-    let before = Printable.width(of: String(text.prefix(cursor)))
-    let shift = max(0, before - room.width + 1)
-    screen.draw(text, x: room.x - shift, y: room.y, style: theme[.text], clip: room)
-    return Point(x: room.x + before - shift, y: room.y)
+    if isEmpty { screen.draw(placeholder, x: room.x + 1, y: room.y, style: theme[.placeholder], clip: room) }
+    // From the cursor outwards, so that a long text costs no more than what is seen of it.
+    var shown = ""
+    var before = 0
+    for character in head.reversed() {
+      let wide = Printable.width(of: String(character))
+      guard before + wide < room.width else { break }
+      shown.insert(character, at: shown.startIndex)
+      before += wide
+    }
+    shown += String(tail.suffix(room.width).reversed())
+    screen.draw(shown, x: room.x, y: room.y, style: theme[.text], clip: room)
+    return Point(x: room.x + before, y: room.y)
   }
 }

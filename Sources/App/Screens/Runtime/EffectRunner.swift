@@ -49,6 +49,8 @@ final class EffectRunner {
   /// Numbers of the newest load and study; older ones stop when they see that they are not it.
   private let load = Ticket()
   private let study = Ticket()
+  /// What is done to the runs of the trace and asked about them: a list that was begun before a delete must not be told after it.
+  private let shelf = Lane()
 
   init(
     _ settings: SessionSettings, now: @escaping () -> Double, background: @escaping Background, post: @escaping Post,
@@ -84,13 +86,15 @@ final class EffectRunner {
     case .study(let query): begin(query)
     case .cancelStudy: _ = study.next()
     case .setTags(let tags, let file, let run):
-      edit { try TraceEditor(file: file).setTags(tags, of: .id(run)) }
+      edit(.done(.tag, "\(file)#\(run) \(tags.joined(separator: " "))", said: "run \(run): " + (tags.isEmpty ? "no tags" : "tagged"))) {
+        try TraceEditor(file: file).setTags(tags, of: .id(run))
+      }
     case .deleteRun(let file, let run):
-      edit { try TraceEditor(file: file).delete(.id(run)) }
+      edit(.done(.delete, "\(file)#\(run)", said: "run \(run) is deleted")) { try TraceEditor(file: file).delete(.id(run)) }
     case .write(let text, let path):
       background { [post] in
         switch Self.attempt({ try OutputFile.write(text, to: path) }) {
-        case .success: post(.said("saved \(path), \(Show.bytes(text.utf8.count))", .good))
+        case .success: post(.done(.export, path, said: "saved \(path), \(Show.bytes(text.utf8.count))"))
         case .failure(let failure): post(.said(failure.message, .error))
         }
       }
@@ -161,20 +165,27 @@ final class EffectRunner {
 
   private func listRuns() {
     let file = settings.traceFile ?? settings.traces.defaultTrace
-    background { [post] in
-      let runs = Self.attempt { () throws -> [RunSummary] in
-        guard FileManager.default.fileExists(atPath: file) else { return [] }
-        return try TraceReader(file: file).runs()
+    shelf.run(on: background) { [post] in post(Self.runs(of: file)) }
+  }
+
+  /// Changes a run; says so when it is done, and what there is then.
+  private func edit(_ done: Action, _ body: @escaping @Sendable () throws -> Void) {
+    let file = settings.traceFile ?? settings.traces.defaultTrace
+    shelf.run(on: background) { [post] in
+      switch Self.attempt(body) {
+      case .success: post(done)
+      case .failure(let failure): post(.said(failure.message, .error))
       }
-      post(.runs(runs, file: file))
+      post(Self.runs(of: file))
     }
   }
 
-  private func edit(_ body: @escaping @Sendable () throws -> Void) {
-    background { [post] in
-      if case .failure(let failure) = Self.attempt(body) { post(.said(failure.message, .error)) } else { post(.said("done", .good)) }
+  private static func runs(of file: String) -> Action {
+    let runs = attempt { () throws -> [RunSummary] in
+      guard FileManager.default.fileExists(atPath: file) else { return [] }
+      return try TraceReader(file: file).runs()
     }
-    listRuns()
+    return .runs(runs, file: file)
   }
 
   // MARK: - Analysis

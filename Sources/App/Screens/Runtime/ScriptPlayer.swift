@@ -1,9 +1,6 @@
-// A session without a terminal: a script's lines become actions, the clock is moved by hand and the engine is driven token by token, so
-// the same script gives the same screens. For tests, pictures and bug reports; `update` and `view` are those of the real thing.
-//
-//     open samples/olmoe-tiny      wait 40 tokens      key space      type the quick      resize 80x24
-//     open samples/dit-moe-tiny    wait 3 steps
-//     do token 18                  click 12 5          dump live.svg  # words after a hash are for people
+// A session without a terminal: a script's steps become actions, the clock is moved by hand and the engine is driven token by token, so
+// the same script gives the same screens. For tests, pictures and bug reports; `update` and `view` are those of the real thing. What a
+// script may say is in SessionScript.
 
 import Foundation
 import Model
@@ -26,76 +23,46 @@ final class ScriptPlayer {
     model = AppModel(size: size, theme: theme)
     let outbox = outbox
     runner = EffectRunner(
-      settings, now: { 0 }, background: { $0() }, post: { outbox.post($0) },
+      settings, now: wallClock, background: { $0() }, post: { outbox.post($0) },
       startEngine: { DrivenEngine($0, settings, $1) })
   }
 
-  /// The screen as it is, or without colour, so that heat can be read in plain text.
-  func screen(plain: Bool) -> CellBuffer {
+  /// The screen as a file of that kind shows it: without colour as text, so that heat can be read.
+  func screen(for file: ScreenFile?) -> CellBuffer {
     var model = model
-    if plain { model.theme.depth = .mono }
+    if file == .text { model.theme.depth = .mono }
     return Painter.draw(model).screen
   }
-
-  private func dump(_ name: String) throws { try write(name, screen(plain: name.hasSuffix(".txt"))) }
 
   func open(_ what: String) {
     perform([.open(what)])
     settle()
   }
 
-  /// - Throws: `Failure` naming the line that is not understood.
-  func play(_ script: String) throws {
-    for (number, line) in script.split(separator: "\n", omittingEmptySubsequences: false).enumerated() where !isDone {
-      let words = line.split(separator: "#", maxSplits: 1, omittingEmptySubsequences: false).first.map(String.init) ?? ""
-      let text = line.hasPrefix("type ") ? String(line) : words.trimmingCharacters(in: .whitespaces)
-      guard !text.isEmpty else { continue }
-      guard try step(text) else { throw Failure(.usage, "script line \(number + 1): not understood: \(text)") }
-    }
+  /// Plays until the end, or until the session is left.
+  ///
+  /// - Throws: the `Failure` that the session ended with, and what writing a screen throws.
+  func play(_ script: SessionScript) throws {
+    for step in script.steps where !isDone { try take(step) }
     if let failure { throw failure }
   }
 
   func finish() { runner?.closeEngine(.completed) }
 
-  private func step(_ line: String) throws -> Bool {
-    let parts = line.split(separator: " ", maxSplits: 1).map(String.init)
-    let rest = parts.count > 1 ? parts[1] : ""
-    switch parts[0] {
-    case "key":
-      for name in rest.split(separator: " ") {
-        guard let key = KeyEvent(String(name)) else { return false }
-        apply(.key(key))
-      }
-    case "type": for character in rest { apply(.key(.char(character))) }
-    case "paste": apply(.paste(rest))
-    case "do":
-      let words = rest.split(separator: " ", maxSplits: 1).map(String.init)
-      guard let name = words.first, let id = ActionID(rawValue: name) else { return false }
-      apply(.perform(id, words.count > 1 ? words[1] : ""))
-    case "open": open(rest)
-    case "resize":
-      guard let size = Size(rest) else { return false }
-      apply(.resize(size))
-    case "click":
-      let numbers = rest.split(separator: " ").compactMap { Int($0) }
-      guard numbers.count == 2 else { return false }
-      apply(.mouse(MouseEvent(.press, at: Point(x: numbers[0], y: numbers[1]))))
-    case "wait":
-      let words = rest.split(separator: " ").map(String.init)
-      guard words.count == 2, let amount = Double(words[0]) else { return false }
-      if words[1].hasPrefix("token") {
-        wait(rows: Int(amount))
-      } else if words[1].hasPrefix("step") {
-        wait(rows: Int(amount) * (model.layout.map { $0.branchCount * $0.patchCount } ?? 1))
-      } else if words[1].hasPrefix("second") {
-        pass(seconds: amount)
-      } else {
-        return false
-      }
-    case "dump": try dump(rest)
-    default: return false
+  private func take(_ step: ScriptStep) throws {
+    switch step {
+    case .keys(let keys): for key in keys { apply(.key(key)) }
+    case .type(let text): for character in text { apply(.key(.char(character))) }
+    case .paste(let text): apply(.paste(text))
+    case .perform(let id, let argument): apply(.perform(id, argument))
+    case .open(let what): open(what)
+    case .resize(let size): apply(.resize(size))
+    case .click(let place): apply(.mouse(MouseEvent(.press, at: place)))
+    case .wait(.tokens(let count)): wait(rows: count)
+    case .wait(.steps(let count)): wait(rows: count * (model.layout.map { $0.branchCount * $0.patchCount } ?? 1))
+    case .wait(.seconds(let seconds)): pass(seconds: seconds)
+    case .dump(let name): try write(name, screen(for: ScreenFile(name: name)))
     }
-    return true
   }
 
   /// Lets the engine go on until so many more rows were seen.

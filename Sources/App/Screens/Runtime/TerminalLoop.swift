@@ -37,6 +37,10 @@ final class TerminalLoop {
   private var pacer = FramePacer()
   private var isDone = false
   private var failure: Failure?
+  /// Characters that came at once while a line is typed into: they go into it in one piece, as a paste does.
+  private var typed = ""
+  /// Seconds that one turn may take from what has come, so that frames are seen while more comes.
+  private static let turn = 0.1
 
   init(_ terminal: any TerminalDevice, mouse: Bool, settings: SessionSettings) {
     self.terminal = terminal
@@ -72,7 +76,9 @@ final class TerminalLoop {
       let event = wait == .zero ? try terminal.poll(timeout: .zero) : try terminal.poll(timeout: wait)
       model.now = steadyClock()
       if let event { take(event) }
-      while !isDone, let next = try terminal.poll(timeout: .zero) { take(next) }
+      let end = model.now + Self.turn
+      while !isDone, steadyClock() < end, let next = try terminal.poll(timeout: .zero) { take(next) }
+      takeTyped()
       for action in inbox.take() { apply(action) }
       if let tick = model.nextTick, tick <= model.now { apply(.tick) }
       if runner.engine?.hasEvents == true { pacer.invalidate() }
@@ -93,6 +99,11 @@ final class TerminalLoop {
   }
 
   private func take(_ event: InputEvent) {
+    if case .key(.char(let character)) = event, model.isTyping {
+      typed.append(character)
+      return
+    }
+    takeTyped()
     switch event {
     case .key(let key): apply(.key(key))
     case .mouse(let mouse): apply(.mouse(mouse))
@@ -109,6 +120,13 @@ final class TerminalLoop {
       failure = Failure(.hangUp, "the terminal is gone; the trace is whole up to here")
       isDone = true
     }
+  }
+
+  private func takeTyped() {
+    guard let first = typed.first else { return }
+    let text = typed
+    typed = ""
+    apply(text.dropFirst().isEmpty ? .key(.char(first)) : .paste(text))
   }
 
   private func apply(_ action: Action) {
@@ -156,13 +174,17 @@ final class TerminalLoop {
     #endif
     let environment = TerminalOptions.currentEnvironment()
     let plan = ClipboardPlan(text: text, environment: environment, isMac: isMac) { Self.find($0) != nil }
-    switch plan {
-    case .terminal(let sequence): try? terminal.send(sequence)
-    case .command(let words): if let tool = words.first, let path = Self.find(tool) { Self.pipe(text, to: path, Array(words.dropFirst())) }
-    case .unavailable: break
+    let isCopied =
+      switch plan {
+      case .terminal(let sequence): (try? terminal.send(sequence)) != nil
+      case .command(let words): words.first.flatMap(Self.find).map { Self.pipe(text, to: $0, Array(words.dropFirst())) } ?? false
+      case .unavailable: false
+      }
+    if isCopied {
+      model.say("copied by \(plan.description): \(Printable.cut(text.replacingOccurrences(of: "\t", with: "  "), to: 60))", .good)
+    } else {
+      model.say("not copied: \(plan.description)", .warning)
     }
-    let shown = Printable.cut(text.replacingOccurrences(of: "\t", with: "  "), to: 60)
-    model.say("copied by \(plan.description): \(shown)", .good)
     pacer.invalidate()
   }
 
@@ -171,7 +193,8 @@ final class TerminalLoop {
     return folders.map { "\($0)/\(tool)" }.first { FileManager.default.isExecutableFile(atPath: $0) }
   }
 
-  private static func pipe(_ text: String, to path: String, _ arguments: [String]) {
+  /// - Returns: whether the tool has taken the text.
+  private static func pipe(_ text: String, to path: String, _ arguments: [String]) -> Bool {
     let process = Process()
     let input = Pipe()
     process.executableURL = URL(fileURLWithPath: path)
@@ -179,9 +202,9 @@ final class TerminalLoop {
     process.standardInput = input
     process.standardOutput = FileHandle.nullDevice
     process.standardError = FileHandle.nullDevice
-    guard (try? process.run()) != nil else { return }
-    try? input.fileHandleForWriting.write(contentsOf: Data(text.utf8))
-    try? input.fileHandleForWriting.close()
+    guard (try? process.run()) != nil else { return false }
+    defer { try? input.fileHandleForWriting.close() }
+    return (try? input.fileHandleForWriting.write(contentsOf: Data(text.utf8))) != nil
   }
 }
 
