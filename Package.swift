@@ -33,6 +33,7 @@ let package = Package(
   targets: [
     .target(name: "CKernels", cSettings: strictC),
     .target(name: "CExitGuard", cSettings: strictC),
+    .target(name: "CMapGuard", cSettings: strictC),
     .systemLibrary(
       name: "CNcurses", providers: [.apt(["libncurses-dev"]), .brew(["ncurses"])]),
     .systemLibrary(
@@ -41,7 +42,7 @@ let package = Package(
       name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"]), .brew(["openssl"])]),
     .target(name: "CPng", cSettings: strictC, linkerSettings: [.linkedLibrary("png")]),
     room("Routing"),
-    room("Formats", [.target(name: "CCrypto", condition: .when(platforms: [.linux]))]),
+    room("Formats", ["CMapGuard", .target(name: "CCrypto", condition: .when(platforms: [.linux]))]),
     room("Model", ["CKernels", "CPCRE2", "Routing", "Formats"]),
     room("Analysis", ["Routing"]),
     room("Store", ["Routing", "Formats", grdb]),

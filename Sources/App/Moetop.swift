@@ -1,6 +1,7 @@
 // The executable: finds the subcommand, runs it, and is the only place that turns errors into messages and exit codes.
 
 import ArgumentParser
+import Formats
 
 @main
 struct Moetop: AsyncParsableCommand {
@@ -21,6 +22,8 @@ struct Moetop: AsyncParsableCommand {
   static func main() async {
     // A closed pipe shows as a failed write, which ends the process quietly.
     ClosedPipes.ignoreSignal()
+    // A model that another program shortens while it runs is an error of that run, not the end of the process.
+    MappedFile.mendFaults()
     do {
       var command = try parseAsRoot()
       if var command = command as? any AsyncParsableCommand {

@@ -47,12 +47,14 @@ public final class Generator {
         scorer.score(
           forward, tokens: tokens, following: end < prompt.tokens.count ? prompt.tokens[end] : nil, surprisal: &table.surprisal,
           nextTokenEntropy: &table.nextTokenEntropy)
+        try forward.requireWholeFiles()
         try deliver(&table, tokens, firstPosition: start, phase: .prefill, batches)
       }
       fed += tokens.count
     }
     let last = (prompt.tokens.count - 1) % forward.passLimit
     pending = sampler.draw(forward.logits(last..<last + 1))
+    try forward.requireWholeFiles()
   }
 
   /// The token that comes next; it is fed to the model by the following call.
@@ -75,6 +77,7 @@ public final class Generator {
     if let border = forward.border, position + 1 > border { throw ModelError.positionsChange(sequence: name, limit: border) }
     let batches = forward.advance([draw.token], demand: sink?.demand, firstToken: fed)
     let following = sampler.draw(forward.logits(0..<1))
+    try forward.requireWholeFiles()
     if sink != nil {
       var table = TokenTable(firstToken: fed)
       table.surprisal = [draw.surprisal]

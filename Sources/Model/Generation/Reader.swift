@@ -42,7 +42,8 @@ public struct Reader {
   /// Feeds all sequences.
   ///
   /// - Returns: one score per sequence that was read whole; fewer than given when stopped by `onProgress`.
-  /// - Throws: `ModelError` for a bad sequence (before anything runs); what the sink throws.
+  /// - Throws: `ModelError` for a bad sequence (before anything runs); `FormatError.changed` when a file of the model lost pages meanwhile; what the sink
+  ///   throws.
   public func read(_ sequences: [TokenSequence], sink: (any RoutingSink)?) throws -> [SequenceScore] {
     for sequence in sequences { try forward.model.check(sequence) }
     var scores: [SequenceScore] = []
@@ -63,6 +64,7 @@ public struct Reader {
         let batches = forward.encode(tokens, demand: demand, firstToken: firstToken + progress.tokens)
         var table = TokenTable(firstToken: firstToken + progress.tokens)
         table.describe(tokens[...], sequence: firstSequence + index, firstPosition: 0, phase: .encode)
+        try forward.requireWholeFiles()
         try sink?.receive(RoutingPass(tokens: table, batches: batches))
         progress.tokens += tokens.count
         try tell(progress)
@@ -84,6 +86,7 @@ public struct Reader {
             surprisal: &table.surprisal, nextTokenEntropy: &table.nextTokenEntropy)
           for surprisal in table.surprisal where !surprisal.isNaN { nats += Double(surprisal) }
         }
+        try forward.requireWholeFiles()
         if let sink {
           table.describe(tokens, sequence: firstSequence + index, firstPosition: start, phase: .prefill)
           try sink.receive(RoutingPass(tokens: table, batches: batches))

@@ -26,7 +26,8 @@ public struct Verifier {
 
   /// Runs `sequences` and compares.
   ///
-  /// - Throws: `ModelError` for a bad sequence, `FormatError` for a damaged file or a tensor of the wrong type.
+  /// - Throws: `ModelError` for a bad sequence, `FormatError` for a damaged file or a tensor of the wrong type, and for a file that
+  ///   changed meanwhile.
   public func verify(_ sequences: [TokenSequence], against expected: SafetensorsFile) throws -> VerificationReport {
     let ties = try TieRulings(expected, routers: model.routers)
     let capture = try capture(sequences, wanted: Set(expected.tensors.map(\.name)), ties: ties)
@@ -34,6 +35,8 @@ public struct Verifier {
     try comparison.compareInput(sequences)
     try comparison.compareRouting()
     try comparison.compareActivations()
+    try forward.requireWholeFiles()
+    try expected.requireWhole()
     return comparison.report
   }
 
