@@ -39,6 +39,7 @@ let package = Package(
     .target(name: "CKernels", cSettings: strictC),
     .target(name: "CExitGuard", cSettings: strictC),
     .target(name: "CBuild", cSettings: strictC + (commit.map { [.define("MOETOP_COMMIT", to: $0)] } ?? [])),
+    .target(name: "CMapGuard", cSettings: strictC),
     .systemLibrary(
       name: "CNcurses", providers: [.apt(["libncurses-dev"]), .brew(["ncurses"])]),
     .systemLibrary(
@@ -49,7 +50,7 @@ let package = Package(
       name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "CPng", cSettings: strictC, linkerSettings: [.linkedLibrary("png")]),
     room("Routing"),
-    room("Formats", ["CZlib", .target(name: "CCrypto", condition: .when(platforms: [.linux]))]),
+    room("Formats", ["CMapGuard", "CZlib", .target(name: "CCrypto", condition: .when(platforms: [.linux]))]),
     room("Model", ["CKernels", "CPCRE2", "Routing", "Formats"]),
     room("Analysis", ["Routing"]),
     room("Store", ["Routing", "Formats", grdb]),

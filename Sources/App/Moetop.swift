@@ -1,6 +1,7 @@
 // The executable: finds the subcommand, runs it, and is the only place that turns errors into messages and exit codes.
 
 import ArgumentParser
+import Formats
 import Terminal
 
 @main
@@ -22,6 +23,8 @@ struct Moetop: AsyncParsableCommand {
   static func main() async {
     // Among others, a closed pipe shows as a failed write, which ends the process quietly.
     ProcessSignals.prepare()
+    // A model that another program shortens while it runs is an error of that run, not the end of the process.
+    MappedFile.mendFaults()
     do {
       try Arguments.checkEncoding()
       var command = try parsed()

@@ -404,8 +404,22 @@ static void apply_scales(float *restrict out, const mt_matrix *w, size_t row) {
 
 static void convert(float *restrict out, const void *restrict src, mt_element_type type, size_t n);
 
+/// Element i of the rows [row, row + count), of a matrix whose inputs are rows in the file.
+static void read_column(float *restrict out, const mt_matrix *w, size_t i, size_t row, size_t count) {
+  const char *src = (const char *)w->base + i * w->depth_bytes + row * w->row_bytes;
+  if (w->row_bytes == mt_block_bytes(w->type)) {
+    convert(out, src, w->type, count);
+  } else {  // every other column, say: rare, as two projections that share stored rows are best read together
+    for (size_t j = 0; j < count; j++) { convert(out + j, src + j * w->row_bytes, w->type, 1); }
+  }
+}
+
 /// One row of a matrix as f32.
 static void read_row(float *restrict out, const mt_matrix *w, size_t row) {
+  if (w->depth_bytes) {
+    for (size_t i = 0; i < w->depth; i++) { read_column(out + i, w, i, row, 1); }
+    return;
+  }
   convert(out, (const char *)w->base + row * w->row_bytes, w->type, w->depth);
   if (w->scales.base) { apply_scales(out, w, row); }
 }

@@ -201,7 +201,8 @@ MT_INLINE bool is_direct(const mt_matrix *w) {
   return (w->type == MT_F32 || w->type == MT_F16 || w->type == MT_BF16) && !w->scales.base;
 }
 
-static void matmul(const mt_matmul_job *job, void *scratch) {
+/// A product with a matrix whose rows lie together in the file; body_columns.h has the others.
+static void row_matmul(const mt_matmul_job *job, void *scratch) {
   const mt_matrix w = job->weights;
   const char *base = w.base;
   const size_t begin = job->row_begin, end = job->row_end;

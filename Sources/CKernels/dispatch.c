@@ -113,7 +113,7 @@ size_t mt_row_bytes(mt_element_type type, size_t depth) {
   return block.elements == 0 ? 0 : depth / block.elements * block.bytes;
 }
 
-size_t mt_matmul_scratch_bytes(size_t depth) { return mt_panel_rows(depth) * mt_panel_stride(depth) * sizeof(float); }
+size_t mt_matmul_scratch_bytes(size_t depth) { return mt_turned_rows(depth) * mt_panel_stride(depth) * sizeof(float); }
 
 size_t mt_attention_scratch_bytes(size_t keys) { return mt_query_rows(keys) * mt_score_stride(keys) * sizeof(float); }
 

@@ -17,6 +17,7 @@ enum { widen_above = 32 };
 #include "body_rows.h"
 
 #include "body_matmul.h"
+#include "body_columns.h"
 
 #include "body_attention.h"
 

@@ -32,6 +32,14 @@ static inline size_t mt_panel_rows(size_t depth) {
   return rows < 8 ? 8 : rows > 256 ? 256 : rows;
 }
 
+/// Weight rows that are turned over at a time where the file has inputs as rows: two cache lines of halves, where so many rows stay
+/// within 1 MiB, and whole panels.
+static inline size_t mt_turned_rows(size_t depth) {
+  size_t panel = mt_panel_rows(depth), most = (size_t)1024 * 1024 / (mt_panel_stride(depth ? depth : 1) * sizeof(float));
+  size_t rows = (most < 64 ? most : 64) / panel * panel;
+  return rows < panel ? panel : rows;
+}
+
 /// Weight rows of a panel for few tokens: about 32 KiB as stored.
 static inline size_t mt_small_panel_rows(size_t row_bytes) {
   size_t rows = (size_t)32 * 1024 / (row_bytes ? row_bytes : 1) / 8 * 8;

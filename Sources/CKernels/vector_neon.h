@@ -62,6 +62,10 @@ MT_INLINE void v_sums(const vf *a, const int count, float *out) {
     vst1q_f32(out + i, vpaddq_f32(vpaddq_f32(a[i], a[i + 1]), vpaddq_f32(a[i + 2], a[i + 3])));
   }
 }
+/// What `v_sums` makes of one vector, for as many outputs as a vector has lanes: lane l of output r is sums[l * stride + r].
+MT_INLINE vf v_fold_lanes(const float *sums, size_t stride) {
+  return v_add(v_add(v_load(sums), v_load(sums + stride)), v_add(v_load(sums + 2 * stride), v_load(sums + 3 * stride)));
+}
 MT_INLINE float v_sum(vf a) { return vgetq_lane_f32(vpaddq_f32(vpaddq_f32(a, a), a), 0); }
 MT_INLINE float v_largest(vf a) { return vmaxnmvq_f32(a); }
 

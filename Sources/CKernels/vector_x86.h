@@ -11,3 +11,14 @@ MT_INLINE void lookup_halves(int8_t *low, int8_t *high, const uint8_t *bytes, co
   _mm_storeu_si128((__m128i *)low, _mm_shuffle_epi8(entries, _mm_and_si128(halves, mask)));
   _mm_storeu_si128((__m128i *)high, _mm_shuffle_epi8(entries, _mm_and_si128(_mm_srli_epi16(halves, 4), mask)));
 }
+
+/// What `v_sums` makes of one vector, for as many outputs as a vector has lanes: lane l of output r is sums[l * stride + r]. Halves are
+/// added first.
+MT_INLINE vf v_fold_lanes(const float *sums, size_t stride) {
+  vf a[lanes];
+  for (size_t l = 0; l < lanes; l++) { a[l] = v_load(sums + l * stride); }
+  for (size_t width = lanes / 2; width > 0; width /= 2) {
+    for (size_t l = 0; l < width; l++) { a[l] = v_add(a[l], a[l + width]); }
+  }
+  return a[0];
+}

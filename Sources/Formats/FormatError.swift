@@ -14,6 +14,8 @@ public enum FormatError: Error, Sendable, Equatable {
   case value(file: String, path: String, expected: String, found: String)
   /// A JSON member that must be there is not.
   case missing(file: String, path: String, expected: String)
+  /// The file lost pages while it was mapped: it was shortened, or its disk failed.
+  case changed(file: String)
   /// A binary structure contradicts itself or the size of its file; `place` names the part ("header", `tensor "x"`).
   case malformed(file: String, place: String, problem: String, hint: String?)
   /// Well-formed, but a feature, version or type that this reader does not know.
@@ -22,7 +24,7 @@ public enum FormatError: Error, Sendable, Equatable {
   /// The file the error is about, as its opener named it.
   public var file: String {
     switch self {
-    case .system(let file, _, _), .notAFile(let file, _), .syntax(let file, _, _, _), .value(let file, _, _, _),
+    case .system(let file, _, _), .notAFile(let file, _), .changed(let file), .syntax(let file, _, _, _), .value(let file, _, _, _),
       .missing(let file, _, _), .malformed(let file, _, _, _), .unsupported(let file, _, _, _):
       return file
     }
@@ -43,6 +45,8 @@ extension FormatError: CustomStringConvertible {
       return "\(file): \(path): expected \(expected), found \(found)"
     case .missing(let file, let path, let expected):
       return "\(file): \(path): missing; expected \(expected)"
+    case .changed(let file):
+      return "\(file): was changed while it was read: it is shorter now, or its disk failed; what was computed from it since is discarded"
     case .malformed(let file, let place, let problem, let hint):
       return "\(file): \(place): \(problem)" + suffix(hint)
     case .unsupported(let file, let place, let found, let hint):

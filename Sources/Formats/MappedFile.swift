@@ -1,6 +1,8 @@
 // How do bytes of a file reach us without being copied? A `MappedFile` is one regular file mapped read-only from start to end;
 // weights stay in the page cache and are never loaded. It knows nothing of formats. Should another process shorten the file while
-// it is mapped, touching the lost pages kills this one (SIGBUS): checkpoints are written once, so that risk is accepted.
+// it is mapped, zeros take the place of the lost pages (CMapGuard), and whoever computed with them learns it from `requireWhole`.
+
+import CMapGuard
 
 #if canImport(Darwin)
   import Darwin
@@ -21,6 +23,9 @@ public final class MappedFile: @unchecked Sendable {
   public let bytes: UnsafeRawBufferPointer
 
   public var byteCount: Int { bytes.count }
+
+  /// Its number at the guard of mappings; nil for an empty file.
+  private let guarded: Int32?
 
   /// Opens and maps `path`; the descriptor is closed again at once, only the mapping stays.
   ///
@@ -45,18 +50,31 @@ public final class MappedFile: @unchecked Sendable {
     self.path = path
     if count == 0 {
       bytes = UnsafeRawBufferPointer(start: nil, count: 0)  // mmap refuses length 0
+      guarded = nil
       return
     }
     guard let start = mmap(nil, count, PROT_READ, MAP_SHARED, descriptor, 0), start != MAP_FAILED else {
       throw .system(file: path, operation: "map", code: errno)
     }
     bytes = UnsafeRawBufferPointer(start: start, count: count)
+    guarded = moetop_map_guard_add(start, count)
+  }
+
+  /// Mends faults of mapped files from now on; a program calls it once, when it starts. Without it such a fault ends the process.
+  public static func mendFaults() { moetop_map_guard_start() }
+
+  /// What was read so far was in the file, unless something else wrote into it.
+  ///
+  /// - Throws: `FormatError.changed` once pages of the file were missing when they were read: it was shortened, or its disk failed.
+  public func requireWhole() throws(FormatError) {
+    if let guarded, moetop_map_guard_is_torn(guarded) == 1 { throw .changed(file: path) }
   }
 
   /// Whether something that can be read is at `path`: for files that may or may not come with a model.
   public static func exists(_ path: String) -> Bool { access(path, R_OK) == 0 }
 
   deinit {
+    if let guarded { moetop_map_guard_remove(guarded) }
     if let start = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: start), bytes.count) }
   }
 }

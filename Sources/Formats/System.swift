@@ -35,6 +35,8 @@ public final class FileBytes {
   }
 
   /// The bytes that follow, valid until the next call; nil at the end.
+  ///
+  /// - Throws: `FormatError.system`; `.changed` when the file ends before the bytes it had.
   public func next() throws(FormatError) -> UnsafeRawBufferPointer? {
     while true {
       let count = pread(descriptor, buffer.baseAddress, buffer.count, off_t(offset))
@@ -42,6 +44,7 @@ public final class FileBytes {
         offset += count
         return UnsafeRawBufferPointer(rebasing: buffer[..<count])
       }
+      if count == 0, offset < byteCount { throw .changed(file: path) }
       if count == 0 { return nil }
       if errno != EINTR { throw .system(file: path, operation: "read", code: errno) }
     }

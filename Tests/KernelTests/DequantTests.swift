@@ -85,9 +85,10 @@ import Testing
       let weight = WeightMatrix(base: start + 1, type: type, rows: rows, columns: depth, rowBytes: rowBytes)
       for row in 0..<rows { weight.read(row: row, into: wide.pointer + row * depth) }
       let plain = mt_matrix(
-        base: wide.pointer, row_bytes: depth * 4, rows: rows, depth: depth, type: MT_F32, scales: mt_scales())
+        base: wide.pointer, row_bytes: depth * 4, rows: rows, depth: depth, type: MT_F32, scales: mt_scales(), depth_bytes: 0)
       let stored = mt_matrix(
-        base: start + 1, row_bytes: rowBytes, rows: rows, depth: depth, type: mt_element_type(type.rawValue), scales: mt_scales())
+        base: start + 1, row_bytes: rowBytes, rows: rows, depth: depth, type: mt_element_type(type.rawValue), scales: mt_scales(),
+        depth_bytes: 0)
       for tokens in [1, 2, 7, 17] {
         let x = Floats(numbers.floats(tokens * depth))
         let results = [plain, stored].map { matrix in
@@ -122,7 +123,8 @@ import Testing
           var matrix = mt_matrix(
             base: base + first * depth, row_bytes: depth * step, rows: count, depth: depth, type: MT_F8_E4M3,
             scales: mt_scales(
-              base: scales.baseAddress, row_bytes: 12, type: MT_F32, rows: 4, columns: 5, first_row: first, row_step: step))
+              base: scales.baseAddress, row_bytes: 12, type: MT_F32, rows: 4, columns: 5, first_row: first, row_step: step),
+            depth_bytes: 0)
           for row in 0..<count {
             form.kernels.read_row(out.pointer, &matrix, row)
             let stored = first + row * step

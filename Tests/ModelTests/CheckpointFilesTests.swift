@@ -17,8 +17,7 @@ struct CheckpointFilesTests {
   }
 
   private func bias(_ checkpoint: Checkpoint) throws -> [Float] {
-    let values = try checkpoint.vector("0.bias", count: 4, because: "the test")
-    return Array(UnsafeBufferPointer(start: values, count: 4))
+    try checkpoint.vector("0.bias", count: 4, because: "the test").array
   }
 
   @Test func torchFilesAreCheckpoints() throws {
@@ -28,7 +27,7 @@ struct CheckpointFilesTests {
     try put("protocol4.safetensors", as: "model.safetensors")
     let expected = try Checkpoint(directory: folder.path)
     #expect(expected.files.first is SafetensorsFile && found.files.first is PyTorchFile)
-    let matrix = try found.matrix("2.weight", rows: 2, columns: 4, because: "the test")
+    let matrix = try found.matrix("2.weight", rows: 2, columns: 4, because: "the test").matrix
     #expect(matrix.type == .f32 && matrix.base == found.tensors.first { $0.name == "2.weight" }?.bytes.baseAddress)
     #expect(try bias(found) == bias(expected) && bias(alone) == bias(expected))
     #expect(found.has("1.weight") && !found.has("9.weight") && found.unusedTensors == ["0.weight", "1.bias", "1.weight"])

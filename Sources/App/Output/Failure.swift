@@ -137,6 +137,7 @@ extension FormatError {
       case .noPermission: .noPermission
       case .other: operation == "create" ? .cannotCreate : .inputOutput
       }
+    case .changed: .inputOutput
     case .notAFile, .syntax, .value, .missing, .malformed: .damaged
     case .unsupported: .unsupported
     }

@@ -20,7 +20,8 @@
 //     every `lanes` elements, in rising order (fused; scalar: multiply, then add), and folds the lanes in one fixed order.
 //   - bf16 and f16 weights are widened to f32 exactly; there is no rounding but that of f32 accumulation. Quantised weights
 //     become the f32 numbers that their format defines, the same bits in every form, and only then take part in a product;
-//     activations are never quantised. A product with a quantised matrix has the bits of one with that f32 matrix.
+//     activations are never quantised. A product with a quantised matrix has the bits of one with that f32 matrix, and so has one
+//     with a matrix whose inputs are rows in the file.
 // Between forms the last bits differ (fused or not, number of lanes).
 //
 // No function allocates, keeps state, or checks its arguments: sizes are the caller's promise. Pointers to f32 are
@@ -90,7 +91,10 @@ typedef struct mt_scales {
   size_t first_row, row_step;
 } mt_scales;
 
-/// Weights as they lie in the mapped file: [rows, depth], row r at `base + r * row_bytes`.
+/// Weights as they lie in the mapped file: [rows, depth], row r at `base + r * row_bytes`, its elements one behind the other.
+///
+/// `depth_bytes` not 0: the file has inputs as rows, and the elements of a row lie so many bytes apart; types of single elements
+/// only, and no scales.
 typedef struct mt_matrix {
   const void *base;
   size_t row_bytes;
@@ -98,6 +102,7 @@ typedef struct mt_matrix {
   size_t depth;
   mt_element_type type;
   mt_scales scales;
+  size_t depth_bytes;
 } mt_matrix;
 
 /// One product; all pointers but `out`, `x` and `weights.base` may be NULL.

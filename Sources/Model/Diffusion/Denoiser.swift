@@ -113,7 +113,7 @@ public final class Denoiser {
 
   /// Takes one step with one group of samples.
   ///
-  /// - Throws: what the sink throws.
+  /// - Throws: `FormatError.changed` when a file of the model lost pages meanwhile; what the sink throws.
   /// - Returns: whether the group has come to its end: `latents` are its images.
   /// - Precondition: not `isFinished`.
   public func advance(sink: (any RoutingSink)?) throws -> Bool {
@@ -128,6 +128,7 @@ public final class Denoiser {
       return pass.run(
         base, samples: group.count, timestep: layout.timesteps[step], classes: labels, demand: sink?.demand, firstToken: tokenCount)
     }
+    try pass.model.weights.checkpoint.requireWhole()
     switch schedule {
     case nil: flow(answer)
     case let schedule?: diffuse(answer, schedule.steps[step])

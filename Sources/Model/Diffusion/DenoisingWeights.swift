@@ -2,8 +2,8 @@
 
 import Routing
 
-/// `@unchecked Sendable`: pointers into read-only maps and vectors that `checkpoint` keeps.
-struct DenoisingWeights: @unchecked Sendable {
+/// Everything points into the maps that `checkpoint` keeps, or is made from them at its first use.
+struct DenoisingWeights: Sendable {
   struct Block: Sendable {
     let modulation: Linear
     let operations: [any BoundOperation]
@@ -30,11 +30,12 @@ struct DenoisingWeights: @unchecked Sendable {
     let sizes = "the sizes of the model"
     patchEmbedding = try binder.linear(
       plan.patchEmbedding, rows: hidden, columns: plan.channels * plan.patchSize * plan.patchSize, because: sizes)
-    positions = try binder.matrix(plan.positions, rows: plan.patchCount, columns: hidden, because: sizes)
+    positions = try binder.matrix(plan.positions, rows: plan.patchCount, columns: hidden, because: sizes).matrix
     timestepInput = try binder.linear(plan.timestepInput, rows: hidden, columns: DenoisingPlan.frequencyCount, because: sizes)
     timestepOutput = try binder.linear(plan.timestepOutput, rows: hidden, columns: hidden, because: sizes)
     classEmbedding = try binder.matrix(
-      plan.classEmbedding, rows: plan.classCount + (plan.hasNullClass ? 1 : 0), columns: hidden, because: sizes)
+      plan.classEmbedding, rows: plan.classCount + (plan.hasNullClass ? 1 : 0), columns: hidden, because: sizes
+    ).matrix
     blocks = try plan.blocks.enumerated().map { layer, block in
       binder.layer = layer
       return Block(

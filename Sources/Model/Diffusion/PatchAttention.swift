@@ -19,8 +19,7 @@ struct PatchAttentionPlan: OperationPlan {
   func bind(_ binder: WeightBinder) throws -> any BoundOperation { try BoundPatchAttention(self, binder) }
 }
 
-/// `@unchecked Sendable`: read-only memory that the checkpoint keeps.
-struct BoundPatchAttention: BoundOperation, @unchecked Sendable {
+struct BoundPatchAttention: BoundOperation {
   let plan: PatchAttentionPlan
   let query: Linear
   let key: Linear

@@ -15,8 +15,7 @@ struct TimestepMaskPlan: Sendable {
   var expert: @Sendable (Int) -> LinearPlan
 }
 
-/// `@unchecked Sendable`: read-only memory that the checkpoint keeps.
-struct BoundTimestepMask: @unchecked Sendable {
+struct BoundTimestepMask: Sendable {
   let id: RouterID
   let router: Router
   let routerLinear: Linear

@@ -45,7 +45,8 @@ public struct Reader {
   /// Feeds all sequences.
   ///
   /// - Returns: one score per sequence that was read whole; fewer than given when stopped by `onProgress`.
-  /// - Throws: `ModelError` for a bad sequence (before anything runs); what the sink throws.
+  /// - Throws: `ModelError` for a bad sequence (before anything runs); `FormatError.changed` when a file of the model lost pages meanwhile; what the sink
+  ///   throws.
   public func read(_ sequences: [TokenSequence], sink: (any RoutingSink)?) throws -> [SequenceScore] {
     for sequence in sequences { try forward.model.check(sequence) }
     var scores: [SequenceScore] = []
@@ -66,6 +67,7 @@ public struct Reader {
         let batches = forward.encode(tokens, demand: demand, firstToken: firstToken + progress.tokens)
         var table = TokenTable(firstToken: firstToken + progress.tokens)
         table.describe(tokens[...], sequence: firstSequence + index, firstPosition: 0, phase: .encode)
+        try forward.requireWholeFiles()
         try sink?.receive(RoutingPass(tokens: table, batches: batches))
         progress.tokens += tokens.count
         try tell(progress)
@@ -86,6 +88,7 @@ public struct Reader {
           // The first token of a sequence has none.
           for surprisal in table.surprisal.dropFirst(start == 0 ? 1 : 0) { nats += Double(surprisal) }
         }
+        try forward.requireWholeFiles()
         if let sink {
           table.describe(tokens, sequence: firstSequence + index, firstPosition: start, phase: .prefill)
           try sink.receive(RoutingPass(tokens: table, batches: batches))

@@ -27,8 +27,7 @@ struct AttentionMixturePlan: OperationPlan {
   func bind(_ binder: WeightBinder) throws -> any BoundOperation { try BoundAttentionMixture(self, binder) }
 }
 
-/// `@unchecked Sendable`: read-only memory that the checkpoint keeps.
-struct BoundAttentionMixture: BoundOperation, @unchecked Sendable {
+struct BoundAttentionMixture: BoundOperation {
   let plan: AttentionMixturePlan
   let id: RouterID
   let router: Router
@@ -37,7 +36,7 @@ struct BoundAttentionMixture: BoundOperation, @unchecked Sendable {
   let outputs: [Linear]
   let key: Linear
   let value: Linear
-  let outputBias: UnsafePointer<Float>
+  let outputBias: WeightVector
 
   init(_ plan: AttentionMixturePlan, _ binder: WeightBinder) throws {
     self.plan = plan
@@ -85,7 +84,8 @@ final class RunningAttentionMixture: RunningOperation {
     let out = pass.arena.zeros(pass.count * pass.hiddenSize)
     assign(decisions, pass)
     attend(pass, into: out)
-    for t in 0..<pass.count { mt_add(out + t * pass.hiddenSize, out + t * pass.hiddenSize, bound.outputBias, pass.hiddenSize) }
+    let bias = bound.outputBias.values
+    for t in 0..<pass.count { mt_add(out + t * pass.hiddenSize, out + t * pass.hiddenSize, bias, pass.hiddenSize) }
     let width = pass.count * pass.hiddenSize
     pass.probe?.block(
       bound.id, input: UnsafeBufferPointer(start: pass.x, count: width), output: UnsafeBufferPointer(start: out, count: width))

@@ -14,17 +14,16 @@ struct ConvolutionPlan: Sendable {
   var bias: VectorPlan?
 }
 
-/// `@unchecked Sendable`: read-only memory that the checkpoint keeps.
-struct BoundConvolution: @unchecked Sendable {
+struct BoundConvolution: Sendable {
   let channels: Int
   /// `[channels]` each: the weights of the oldest token first, of the token itself last.
-  let taps: [UnsafePointer<Float>]
-  let bias: UnsafePointer<Float>?
+  let taps: [WeightVector]
+  let bias: WeightVector?
 
   init(_ plan: ConvolutionPlan, _ binder: WeightBinder, because: String) throws {
     channels = plan.channels
     // One by one: the first shows whether the tensor has so many.
-    var taps: [UnsafePointer<Float>] = []
+    var taps: [WeightVector] = []
     for tap in 0..<plan.width {
       let column = VectorPlan(plan.weight, storedShape: [plan.channels, 1, plan.width], first: tap, step: plan.width)
       taps.append(try binder.vector(column, count: plan.channels, because: because))
@@ -58,21 +57,22 @@ final class RunningConvolution {
   /// - Shape: token t at `x + t * stride`.
   func run(_ pass: Pass, _ x: UnsafePointer<Float>, stride: Int) -> UnsafeMutablePointer<Float> {
     let channels = bound.channels
-    let before = bound.taps.count - 1
+    let (taps, bias) = (bound.taps.map(\.values), bound.bias?.values)
+    let before = taps.count - 1
     let out = pass.arena.floats(pass.count * channels)
     let weighted = pass.arena.floats(pass.count * channels)
     func input(_ token: Int) -> UnsafePointer<Float> {
       token < 0 ? UnsafePointer(past + (before + token) * channels) : x + token * stride
     }
-    pass.pool.forEachRow(of: pass.count, cost: 2 * bound.taps.count * channels) { rows in
+    pass.pool.forEachRow(of: pass.count, cost: 2 * taps.count * channels) { rows in
       for t in rows {
         let (sum, part) = (out + t * channels, weighted + t * channels)
-        mt_multiply(sum, bound.taps[0], input(t - before), channels)
-        for tap in bound.taps.indices.dropFirst() {
-          mt_multiply(part, bound.taps[tap], input(t - before + tap), channels)
+        mt_multiply(sum, taps[0], input(t - before), channels)
+        for tap in taps.indices.dropFirst() {
+          mt_multiply(part, taps[tap], input(t - before + tap), channels)
           mt_add(sum, sum, part, channels)
         }
-        if let bias = bound.bias { mt_add(sum, sum, bias, channels) }
+        if let bias { mt_add(sum, sum, bias, channels) }
       }
     }
     for row in 0..<before { (past + row * channels).update(from: input(pass.count - before + row), count: channels) }

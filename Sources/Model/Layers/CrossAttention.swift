@@ -17,8 +17,7 @@ struct CrossAttentionPlan: OperationPlan {
   func bind(_ binder: WeightBinder) throws -> any BoundOperation { try BoundCrossAttention(self, binder) }
 }
 
-/// `@unchecked Sendable`: read-only memory that the checkpoint keeps.
-struct BoundCrossAttention: BoundOperation, @unchecked Sendable {
+struct BoundCrossAttention: BoundOperation {
   let plan: CrossAttentionPlan
   let query: Linear
   let key: Linear

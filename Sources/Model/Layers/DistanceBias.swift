@@ -37,12 +37,12 @@ final class DistanceBias {
   private let plan: DistanceBiasPlan
   private let headCount: Int
   /// `[bucketCount, headCount]`
-  private let buckets: UnsafePointer<Float>
+  private let buckets: WeightVector
   /// `[headCount, 2 * reach]`: distances from `-reach` to `reach - 1`.
   private var values: [Float] = []
   private var reach = 0
 
-  init(_ plan: DistanceBiasPlan, headCount: Int, buckets: UnsafePointer<Float>) {
+  init(_ plan: DistanceBiasPlan, headCount: Int, buckets: WeightVector) {
     (self.plan, self.headCount, self.buckets) = (plan, headCount, buckets)
   }
 
@@ -55,6 +55,7 @@ final class DistanceBias {
   private func extend(to positions: Int) {
     reach = positions
     let bucketOf = (-reach..<reach).map(plan.bucket)
+    let buckets = buckets.values
     values = (0..<headCount).flatMap { head in bucketOf.map { buckets[$0 * headCount + head] } }
   }
 }

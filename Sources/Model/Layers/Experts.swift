@@ -15,17 +15,34 @@ struct GatedPlan: OperationPlan {
   var isSharedExpert = false
 
   func bind(_ binder: WeightBinder) throws -> any BoundOperation {
-    BoundDense(weights: try weights(binder), activation: activation, isSharedExpert: isSharedExpert)
+    BoundDense(expert: try expert(binder), activation: activation, isSharedExpert: isSharedExpert)
   }
 
-  func weights(_ binder: WeightBinder) throws -> ExpertWeights {
+  func expert(_ binder: WeightBinder) throws -> BoundExpert {
     let because = "hidden_size and the intermediate sizes in config.json"
     let hidden = binder.hiddenSize
     let gate = try gate.map { try binder.linear($0, rows: intermediateSize, columns: hidden, because: because) }
     let up = try binder.linear(up, rows: intermediateSize, columns: hidden, because: because)
     let down = try binder.linear(down, rows: hidden, columns: intermediateSize, because: because)
-    return ExpertWeights(
-      gate: gate?.weight, up: up.weight, down: down.weight, gateBias: gate?.bias, upBias: up.bias, downBias: down.bias)
+    return BoundExpert(gate: gate, up: up, down: down)
+  }
+}
+
+/// The projections of one expert, bound.
+struct BoundExpert: Sendable {
+  let gate: Linear?
+  let up: Linear
+  let down: Linear
+
+  /// What the kernels take: the first use of its biases.
+  var weights: ExpertWeights {
+    ExpertWeights(gate: gate?.weight, up: up.weight, down: down.weight, gateBias: gate?.bias, upBias: up.bias, downBias: down.bias)
+  }
+
+  var size: WeightSize {
+    var size = WeightSize(gate?.weight, up.weight, down.weight)
+    for linear in [gate, up, down] { if let linear, linear.hasBias { size.parameters += linear.weight.rows } }
+    return size
   }
 }
 
@@ -56,9 +73,8 @@ struct ExpertsPlan: OperationPlan {
   func bind(_ binder: WeightBinder) throws -> any BoundOperation { try BoundExperts(self, binder) }
 }
 
-/// `@unchecked Sendable`: read-only memory that the checkpoint keeps.
-struct BoundDense: BoundOperation, @unchecked Sendable {
-  let weights: ExpertWeights
+struct BoundDense: BoundOperation {
+  let expert: BoundExpert
   let activation: ExpertActivation
   let isSharedExpert: Bool
 
@@ -66,33 +82,29 @@ struct BoundDense: BoundOperation, @unchecked Sendable {
 }
 
 final class RunningDense: RunningOperation {
-  private let experts: [ExpertWeights]
-  private let activation: ExpertActivation
+  private let bound: BoundDense
+  private lazy var experts = [bound.expert.weights]
   private var assignments = ExpertAssignments()
 
-  init(_ bound: BoundDense) {
-    experts = [bound.weights]
-    activation = bound.activation
-  }
+  init(_ bound: BoundDense) { self.bound = bound }
 
   func run(_ pass: Pass) {
     assignments.assignAll(tokens: pass.count)
-    pass.runExperts(experts, assignments, out: pass.out, activation: activation)
+    pass.runExperts(experts, assignments, out: pass.out, activation: bound.activation)
   }
 }
 
-/// `@unchecked Sendable`: read-only memory that the checkpoint keeps.
-struct BoundExperts: BoundOperation, @unchecked Sendable {
+struct BoundExperts: BoundOperation {
   let id: RouterID
   let router: Router
   let routerLinear: Linear
   /// Routed experts that have weights, then shared ones.
-  let experts: [ExpertWeights]
+  let experts: [BoundExpert]
   let activation: ExpertActivation
   /// Gates of the shared experts; nil: always 1.
   let sharedGates: [Linear?]
   let outputScale: Float
-  let outputBias: UnsafePointer<Float>?
+  let outputBias: WeightVector?
 
   init(_ plan: ExpertsPlan, _ binder: WeightBinder) throws {
     id = RouterID(stack: plan.stack, layer: binder.layer)
@@ -100,12 +112,12 @@ struct BoundExperts: BoundOperation, @unchecked Sendable {
     var spec = plan.router
     routerLinear = try binder.linear(plan.routerLinear, rows: spec.expertCount, columns: binder.hiddenSize, because: because)
     if let bias = plan.correctionBias {
-      let values = try binder.vector(bias, count: spec.expertCount, because: because)
-      spec.correctionBias = Array(UnsafeBufferPointer(start: values, count: spec.expertCount))
+      // Part of what the router is, and so of every trace: the one value that opening reads.
+      spec.correctionBias = try binder.vector(bias, count: spec.expertCount, because: because).array
     }
     router = try Router(spec)
     let real = spec.expertCount - spec.identityExperts
-    experts = try (0..<real).map { try plan.expert($0).weights(binder) } + plan.shared.map { try $0.expert.weights(binder) }
+    experts = try (0..<real).map { try plan.expert($0).expert(binder) } + plan.shared.map { try $0.expert.expert(binder) }
     activation = plan.expert(0).activation
     sharedGates = try plan.shared.map { shared in
       try shared.gate.map { try binder.linear($0, rows: 1, columns: binder.hiddenSize, because: "hidden_size in config.json") }
@@ -121,11 +133,7 @@ struct BoundExperts: BoundOperation, @unchecked Sendable {
   var idle: WeightSize {
     let routed = experts.dropLast(sharedGates.count)
     guard let expert = routed.first else { return WeightSize() }
-    var size = WeightSize(expert.gate, expert.up, expert.down)
-    for (bias, matrix) in [(expert.gateBias, expert.gate), (expert.upBias, expert.up), (expert.downBias, expert.down)] where bias != nil {
-      size.parameters += matrix?.rows ?? 0
-    }
-    return size * max(0, routed.count - router.spec.topK)
+    return expert.size * max(0, routed.count - router.spec.topK)
   }
 
   func start() -> any RunningOperation { RunningExperts(self) }
@@ -133,6 +141,7 @@ struct BoundExperts: BoundOperation, @unchecked Sendable {
 
 final class RunningExperts: RunningOperation {
   private let bound: BoundExperts
+  private lazy var experts = bound.experts.map(\.weights)
   private var assignments = ExpertAssignments()
   private var ledger = CapacityLedger()
 
@@ -179,8 +188,8 @@ final class RunningExperts: RunningOperation {
       assignments.setWeights(of: real + index, from: scores)
     }
     pass.runExperts(
-      bound.experts, assignments, out: out, activation: bound.activation, weightsApplyToInput: spec.appliesTo == .input)
-    if let bias = bound.outputBias {
+      experts, assignments, out: out, activation: bound.activation, weightsApplyToInput: spec.appliesTo == .input)
+    if let bias = bound.outputBias?.values {
       for t in 0..<pass.count { mt_add(out + t * pass.hiddenSize, out + t * pass.hiddenSize, bias, pass.hiddenSize) }
     }
   }

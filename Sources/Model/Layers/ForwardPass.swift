@@ -75,6 +75,9 @@ public final class ForwardPass {
 
   public var threadCount: Int { pool.threadCount }
 
+  /// - Throws: `FormatError.changed` when what the last pass computed may be of another file than the one that was opened.
+  func requireWholeFiles() throws { try weights.checkpoint.requireWhole() }
+
   /// Tokens the sequence at hand can have before its first tokens would have to be read again, because longer ones are turned otherwise
   /// from their start; nil: no such number.
   public var border: Int? { pass.rotary.border }

@@ -36,14 +36,13 @@ struct GatedDeltaNetPlan: OperationPlan {
   func bind(_ binder: WeightBinder) throws -> any BoundOperation { try BoundGatedDeltaNet(self, binder) }
 }
 
-/// `@unchecked Sendable`: read-only memory that the checkpoint keeps.
-struct BoundGatedDeltaNet: BoundOperation, @unchecked Sendable {
+struct BoundGatedDeltaNet: BoundOperation {
   let plan: GatedDeltaNetPlan
   let queryKeyValueGate: Linear
   let strengthAndDecay: Linear
   let convolution: BoundConvolution
-  let logRate: UnsafePointer<Float>
-  let stepBias: UnsafePointer<Float>
+  let logRate: WeightVector
+  let stepBias: WeightVector
   let norm: Norm
   let output: Linear
 
@@ -155,11 +154,12 @@ final class RunningGatedDeltaNet: RunningOperation {
     let projected = pass.project(bound.strengthAndDecay, from: pass.x)
     let strengths = pass.arena.floats(pass.count * heads)
     let factors = pass.arena.floats(pass.count * heads)
+    let (logRate, stepBias) = (bound.logRate.values, bound.stepBias.values)
     for t in 0..<pass.count {
       for head in 0..<heads {
         let from = projected + 2 * t * heads + head / shared * 2 * shared + head % shared
         strengths[t * heads + head] = from[0]
-        factors[t * heads + head] = exp(-exp(bound.logRate[head]) * softplus(from[shared] + bound.stepBias[head]))
+        factors[t * heads + head] = exp(-exp(logRate[head]) * softplus(from[shared] + stepBias[head]))
       }
     }
     mt_sigmoid(strengths, strengths, pass.count * heads)

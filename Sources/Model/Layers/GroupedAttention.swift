@@ -65,8 +65,7 @@ struct TemperaturePlan: Sendable, Hashable {
   var scale: Float
 }
 
-/// `@unchecked Sendable`: read-only memory that the checkpoint keeps.
-struct BoundAttention: BoundOperation, @unchecked Sendable {
+struct BoundAttention: BoundOperation {
   let plan: AttentionPlan
   let query: Linear
   let key: Linear
@@ -75,9 +74,9 @@ struct BoundAttention: BoundOperation, @unchecked Sendable {
   let gate: Linear?
   let queryNorm: Norm?
   let keyNorm: Norm?
-  let sinks: UnsafePointer<Float>?
+  let sinks: WeightVector?
   /// `[bucketCount, headCount]`
-  let biasBuckets: UnsafePointer<Float>?
+  let biasBuckets: WeightVector?
 
   init(_ plan: AttentionPlan, _ binder: WeightBinder) throws {
     self.plan = plan
@@ -160,7 +159,7 @@ final class RunningAttention: RunningOperation {
       kvHeads: plan.keyValueHeadCount, headDim: plan.headSize, keyCount: pass.position + count, firstPosition: pass.position,
       scale: plan.scale ?? 1 / Float(plan.headSize).squareRoot(), capacity: cache.capacity)
     call.window = plan.window
-    call.sinks = bound.sinks
+    call.sinks = bound.sinks?.values
     call.causal = !plan.looksBothWays
     if let bias {
       bias.withValues(positions: call.keyCount) { values, headStride in

@@ -33,8 +33,7 @@ struct LatentAttentionPlan: OperationPlan {
   func bind(_ binder: WeightBinder) throws -> any BoundOperation { try BoundLatentAttention(self, binder) }
 }
 
-/// `@unchecked Sendable`: read-only memory that the checkpoint keeps.
-struct BoundLatentAttention: BoundOperation, @unchecked Sendable {
+struct BoundLatentAttention: BoundOperation {
   let plan: LatentAttentionPlan
   let queryDown: Linear?
   let queryNorm: Norm?

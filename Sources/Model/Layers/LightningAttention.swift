@@ -33,14 +33,13 @@ struct LightningAttentionPlan: OperationPlan {
   func bind(_ binder: WeightBinder) throws -> any BoundOperation { try BoundLightningAttention(self, binder) }
 }
 
-/// `@unchecked Sendable`: read-only memory that the checkpoint keeps.
-struct BoundLightningAttention: BoundOperation, @unchecked Sendable {
+struct BoundLightningAttention: BoundOperation {
   let plan: LightningAttentionPlan
   let queryKeyValue: Linear
   let norm: Norm
   let outputGate: Linear
   let output: Linear
-  let fading: FadingTables
+  let fading: FirstUse<FadingTables>
 
   init(_ plan: LightningAttentionPlan, _ binder: WeightBinder) throws {
     self.plan = plan
@@ -50,7 +49,7 @@ struct BoundLightningAttention: BoundOperation, @unchecked Sendable {
     norm = try binder.norm(plan.norm, size: plan.width)
     outputGate = try binder.linear(plan.outputGate, rows: plan.width, columns: hidden, because: because)
     output = try binder.linear(plan.output, rows: hidden, columns: plan.width, because: because)
-    fading = try FadingTables(plan, binder)
+    fading = try FadingTables.bound(plan, binder)
   }
 
   var stateFloats: Int { plan.width * (plan.headSize + 2 * plan.blockSize) }
@@ -68,38 +67,43 @@ struct FadingTables: Sendable {
   /// `[heads, blockSize]`: keys of the block, the furthest first, the token's own last.
   let within: [Float]
 
-  init(_ plan: LightningAttentionPlan, _ binder: WeightBinder) throws {
+  /// The tables, made at their first use.
+  static func bound(_ plan: LightningAttentionPlan, _ binder: WeightBinder) throws -> FirstUse<FadingTables> {
     let (heads, size) = (plan.headCount, plan.blockSize)
+    let because = "block_size and num_attention_heads in config.json"
     let slopes = (0..<heads).map(plan.slope)
     /// Of a tensor whose elements for one head are contiguous: the `count` of them from `first` on, or what `exponent` says.
-    func table(_ name: String, _ shape: [Int], first: Int = 0, count: Int, exponent: (Int) -> Int) throws -> [Float] {
+    func table(
+      _ name: String, _ shape: [Int], first: Int = 0, count: Int, exponent: @escaping @Sendable (Int) -> Int
+    ) throws -> @Sendable () -> [Float] {
       let name = plan.tables + name
       guard binder.checkpoint.has(name) else {
-        return slopes.flatMap { slope in (0..<count).map { exp(-slope * Float(exponent($0))) } }
+        return { slopes.flatMap { slope in (0..<count).map { exp(-slope * Float(exponent($0))) } } }
       }
       let perHead = shape.reduce(1, *) / heads
-      return try (0..<heads).flatMap { head in
-        let part = VectorPlan(name, storedShape: shape, first: head * perHead + first)
-        return UnsafeBufferPointer(
-          start: try binder.vector(part, count: count, because: "block_size and num_attention_heads in config.json"), count: count)
+      let parts = try (0..<heads).map { head in
+        try binder.vector(VectorPlan(name, storedShape: shape, first: head * perHead + first), count: count, because: because)
       }
+      return { parts.flatMap(\.array) }
     }
+    var rates: WeightVector?
     if binder.checkpoint.has(plan.tables + "slope_rate") {
-      let rates = VectorPlan(plan.tables + "slope_rate", storedShape: [heads, 1, 1])
-      let stored = try binder.vector(rates, count: heads, because: "num_attention_heads in config.json")
-      block = (0..<heads).map { exp(-stored[$0] * Float(size)) }
-    } else {
-      block = slopes.map { exp(-$0 * Float(size)) }
+      rates = try binder.vector(VectorPlan(plan.tables + "slope_rate", storedShape: [heads, 1, 1]), count: heads, because: because)
     }
-    queries = try table("query_decay", [heads, size, 1], count: size) { $0 + 1 }
-    keys = try table("key_decay", [heads, size, 1], count: size) { size - 1 - $0 }
+    let queries = try table("query_decay", [heads, size, 1], count: size) { $0 + 1 }
+    let keys = try table("key_decay", [heads, size, 1], count: size) { size - 1 - $0 }
     // Rows of this table differ only in where they begin; the last one holds every distance.
-    within = try table("diagonal_decay", [1, heads, size, size], first: (size - 1) * size, count: size) { size - 1 - $0 }
+    let within = try table("diagonal_decay", [1, heads, size, size], first: (size - 1) * size, count: size) { size - 1 - $0 }
+    return FirstUse { [rates] in
+      let block = (rates?.array ?? slopes).map { exp(-$0 * Float(size)) }
+      return FadingTables(block: block, queries: queries(), keys: keys(), within: within())
+    }
   }
 }
 
 final class RunningLightningAttention: RunningOperation {
   private let bound: BoundLightningAttention
+  private let fading: FadingTables
   /// Keys and values of the block at hand.
   private let cache: HeadCache
   /// What lies before it.
@@ -107,6 +111,7 @@ final class RunningLightningAttention: RunningOperation {
 
   init(_ bound: BoundLightningAttention) {
     self.bound = bound
+    fading = bound.fading.value
     let plan = bound.plan
     cache = HeadCache(heads: plan.headCount, keySize: plan.headSize, valueSize: plan.headSize)
     states = HeadStates(heads: plan.headCount, keySize: plan.headSize, valueSize: plan.headSize)
@@ -162,14 +167,14 @@ final class RunningLightningAttention: RunningOperation {
     ).job
     mt_matmul(&job, scratch)
     let values = cache.values + head * cache.capacity * size
-    bound.fading.within.withUnsafeBufferPointer { within in
+    fading.within.withUnsafeBufferPointer { within in
       guard let within = within.baseAddress else { return }
       for t in 0..<part.count {
         let place = part.place + t
         let out = part.out + t * plan.width + head * size
         let row = scores + t * block
         state.read(part.queries + t * plan.width + head * size, into: out)
-        mt_scale(out, out, bound.fading.queries[head * block + place], size)
+        mt_scale(out, out, fading.queries[head * block + place], size)
         mt_multiply(row, row, within + head * block + block - 1 - place, place + 1)
         for key in 0...place { mt_axpy(out, values + key * size, row[key], size) }
       }
@@ -181,10 +186,10 @@ final class RunningLightningAttention: RunningOperation {
     let plan = bound.plan
     let state = states[head]
     let first = head * cache.capacity
-    state.fade(by: bound.fading.block[head])
+    state.fade(by: fading.block[head])
     for place in 0..<plan.blockSize {
       let key = cache.keys + (first + place) * plan.headSize
-      mt_scale(key, key, bound.fading.keys[head * plan.blockSize + place], plan.headSize)
+      mt_scale(key, key, fading.keys[head * plan.blockSize + place], plan.headSize)
       state.add(key, cache.values + (first + place) * plan.headSize)
     }
   }

@@ -34,14 +34,13 @@ struct StateSpacePlan: OperationPlan {
   func bind(_ binder: WeightBinder) throws -> any BoundOperation { try BoundStateSpace(self, binder) }
 }
 
-/// `@unchecked Sendable`: read-only memory that the checkpoint keeps.
-struct BoundStateSpace: BoundOperation, @unchecked Sendable {
+struct BoundStateSpace: BoundOperation {
   let plan: StateSpacePlan
   let input: Linear
   let convolution: BoundConvolution
-  let logRate: UnsafePointer<Float>
-  let stepBias: UnsafePointer<Float>
-  let skip: UnsafePointer<Float>
+  let logRate: WeightVector
+  let stepBias: WeightVector
+  let skip: WeightVector
   let norm: Norm
   let output: Linear
 
@@ -88,11 +87,12 @@ final class RunningStateSpace: RunningOperation {
     let out = pass.arena.floats(pass.count * plan.width)
     scan(mixed, steps: projected + plan.width + plan.convolvedWidth, stride: stride, into: out, pass)
     let group = plan.width / plan.groupCount
+    let norm = bound.norm.weight
     for t in 0..<pass.count {
       let row = out + t * plan.width
       mt_activate(row, projected + t * stride, row, plan.width, MT_SILU, 0)
       for start in Swift.stride(from: 0, to: plan.width, by: group) {
-        mt_rms_norm(row + start, group, row + start, group, 1, group, bound.norm.weight.map { $0 + start }, 0, bound.norm.plan.epsilon)
+        mt_rms_norm(row + start, group, row + start, group, 1, group, norm.map { $0 + start }, 0, bound.norm.plan.epsilon)
       }
     }
     pass.pool.multiply(pass.product(pass.out, bound.output, from: out, accumulate: true))
@@ -106,10 +106,11 @@ final class RunningStateSpace: RunningOperation {
   ) {
     let plan = bound.plan
     let directions = pass.arena.floats(plan.headCount * plan.stateSize)
+    let (logRate, stepBias, skip) = (bound.logRate.values, bound.stepBias.values, bound.skip.values)
     pass.pool.forEachRow(of: plan.headCount, cost: 3 * pass.count * plan.headSize * plan.stateSize) { heads in
       for head in heads {
         let state = states[head]
-        let rate = exp(bound.logRate[head])
+        let rate = exp(logRate[head])
         let direction = directions + head * plan.stateSize
         let group = head / (plan.headCount / plan.groupCount)
         for t in 0..<pass.count {
@@ -117,12 +118,12 @@ final class RunningStateSpace: RunningOperation {
           let inward = mixed + t * plan.convolvedWidth + plan.width + group * plan.stateSize
           let outward = inward + plan.groupCount * plan.stateSize
           let row = out + t * plan.width + head * plan.headSize
-          let step = softplus(steps[t * stride + head] + bound.stepBias[head])
+          let step = softplus(steps[t * stride + head] + stepBias[head])
           state.fade(by: exp(-rate * step))
           mt_scale(direction, inward, step, plan.stateSize)
           state.add(direction, value)
           state.read(outward, into: row)
-          mt_axpy(row, value, bound.skip[head], plan.headSize)
+          mt_axpy(row, value, skip[head], plan.headSize)
         }
       }
     }

@@ -16,6 +16,8 @@ public struct ExpertWeights {
   public var gateBias: UnsafePointer<Float>?
   public var upBias: UnsafePointer<Float>?
   public var downBias: UnsafePointer<Float>?
+  /// `[2 * intermediate, hidden]`: gate and up in turns, where the file keeps them so.
+  let gateAndUp: WeightMatrix?
 
   public init(
     gate: WeightMatrix?, up: WeightMatrix, down: WeightMatrix, gateBias: UnsafePointer<Float>? = nil,
@@ -27,6 +29,7 @@ public struct ExpertWeights {
     self.gateBias = gateBias
     self.upBias = upBias
     self.downBias = downBias
+    gateAndUp = gate.flatMap { WeightMatrix.interleaved($0, up) }
   }
 }
 
@@ -206,6 +209,24 @@ extension WorkerPool {
       share.cut.narrow(&job, to: chunk - share.firstChunk)
       let scratch = self.scratch(of: worker)
       let (begin, rows, out) = (job.row_begin, job.row_end - job.row_begin, job.out)
+      // Behind the kernel's own scratch: the up projection. Column r of it is weight row r, hence the offset.
+      let up = (scratch + mt_matmul_scratch_bytes(expert.up.columns)).assumingMemoryBound(to: Float.self)
+      if let both = expert.gateAndUp, job.scale == nil {
+        job.weights = both.kernelMatrix
+        (job.row_begin, job.row_end) = (2 * begin, 2 * (begin + rows))
+        (job.bias, job.out, job.out_stride) = (nil, up - 2 * begin, 2 * rows)
+        mt_matmul(&job, scratch)
+        for t in 0..<job.tokens {
+          let (row, pairs) = (out + t * expert.up.rows + begin, up + t * 2 * rows)
+          for r in 0..<rows {
+            let pair = (pairs[2 * r], pairs[2 * r + 1])
+            row[r] = expert.gateBias.map { pair.0 + $0[begin + r] } ?? pair.0
+            pairs[r] = expert.upBias.map { pair.1 + $0[begin + r] } ?? pair.1
+          }
+          mt_activate(row, row, pairs, rows, work.call.activation.kernelKind, work.call.activation.limit)
+        }
+        return
+      }
       mt_matmul(&job, scratch)
       if expert.gate == nil {
         for t in 0..<job.tokens {
@@ -214,8 +235,6 @@ extension WorkerPool {
         }
         return
       }
-      // The up projection goes to scratch behind the kernel's own; column r of it is weight row r, hence the offset.
-      let up = (scratch + mt_matmul_scratch_bytes(expert.up.columns)).assumingMemoryBound(to: Float.self)
       job.weights = expert.up.kernelMatrix
       job.bias = expert.upBias
       job.out = up - begin
@@ -230,9 +249,10 @@ extension WorkerPool {
 
   /// Down projections, weighted and summed into `out`.
   private func runSecondHalf(_ work: ExpertWork) {
-    let columns = work.experts[work.shares[0].expert].down.rows
+    let down = work.experts[work.shares[0].expert].down
+    let columns = down.rows
     let grain = grain(work: work.downWork)
-    let width = min(columns, max(8, (grain / max(1, work.downWork / columns) + 7) / 8 * 8))
+    let width = min(columns, max(down.rowGrain, (grain / max(1, work.downWork / columns) + 7) / 8 * 8))
     run(chunks: (columns + width - 1) / width) { chunk, worker in
       let scratch = self.scratch(of: worker)
       for share in work.shares {
@@ -271,7 +291,7 @@ extension WorkerPool {
       let expert = experts[Int(e)]
       // Gate and up are two products of the same chunk. At most 256 tokens a chunk bounds the scratch of the second.
       let cut = MatmulCut(
-        rows: expert.up.rows, depth: expert.up.columns, tokens: slots, grain: grain == .max ? .max : grain / 2, mostTokens: 256)
+        expert.up, tokens: slots, grain: grain == .max ? .max : grain / 2, mostTokens: 256)
       shares.initializeElement(
         at: i,
         to: ExpertShare(
@@ -279,7 +299,7 @@ extension WorkerPool {
           cut: cut))
       hidden += slots * expert.up.rows
       firstChunk += cut.chunks
-      let up = mt_matmul_scratch_bytes(expert.up.columns) + cut.rowsPerChunk * cut.tokensPerChunk * MemoryLayout<Float>.size
+      let up = mt_matmul_scratch_bytes(expert.up.columns) + (expert.gateAndUp == nil ? 1 : 2) * cut.rowsPerChunk * cut.tokensPerChunk * MemoryLayout<Float>.size
       bytes = max(bytes, up, mt_matmul_scratch_bytes(expert.down.columns))
     }
     reserveScratch(bytes: bytes)

@@ -239,14 +239,15 @@ struct MatmulCut {
   let chunks: Int
 
   init(_ product: Product, grain: Int) {
-    self.init(rows: product.weight.rows, depth: product.weight.columns, tokens: product.tokens, grain: grain)
+    self.init(product.weight, tokens: product.tokens, grain: grain)
   }
 
-  init(rows: Int, depth: Int, tokens: Int, grain: Int, mostTokens: Int = .max) {
+  init(_ weight: WeightMatrix, tokens: Int, grain: Int, mostTokens: Int = .max) {
+    let (rows, depth) = (weight.rows, weight.columns)
     let row = max(1, depth * min(tokens, mostTokens))
-    rowsPerChunk = min(max(rows, 1), max(8, (min(grain / row, rows) + 7) / 8 * 8))
+    rowsPerChunk = min(max(rows, 1), max(weight.rowGrain, (min(grain / row, rows) + 7) / 8 * 8))
     rowChunks = (rows + rowsPerChunk - 1) / rowsPerChunk
-    // Eight rows may still be more than a grain: then tokens are cut, in blocks that repay the widening of weights.
+    // So few rows may still be more than a grain: then tokens are cut, in blocks that repay the widening of weights.
     let tokenGrain = max(48, grain / max(1, depth * rowsPerChunk))
     tokensPerChunk = max(1, min(tokens, tokenGrain, mostTokens))
     chunks = rowChunks * ((tokens + tokensPerChunk - 1) / tokensPerChunk)

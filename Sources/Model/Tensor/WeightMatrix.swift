@@ -89,6 +89,8 @@ struct CompanionScales {
 
 /// A weight as it lies in the mapped file: `[rows, columns]`, rows `rowBytes` apart, any alignment.
 ///
+/// Elements of a row lie together, or `inputBytes` apart where the file has inputs as rows (`columns(from:step:count:)`).
+///
 /// - Note: `@unchecked Sendable`: immutable bytes; whoever mapped them keeps them mapped.
 public struct WeightMatrix: @unchecked Sendable {
   public var base: UnsafeRawPointer
@@ -96,6 +98,8 @@ public struct WeightMatrix: @unchecked Sendable {
   public var rows: Int
   public var columns: Int
   public var rowBytes: Int
+  /// From an element of a row to the next; nil: they follow one another, in blocks.
+  public private(set) var inputBytes: Int?
   var scales: CompanionScales?
 
   public init(base: UnsafeRawPointer, type: StoredType, rows: Int, columns: Int, rowBytes: Int? = nil) {
@@ -131,6 +135,33 @@ public struct WeightMatrix: @unchecked Sendable {
     return memcmp(base, other.base, rows * rowBytes) == 0
   }
 
+  /// Columns `first`, `first + step`, ... as rows of a matrix of its own, which is read where it lies: `[count, rows]`.
+  ///
+  /// - Returns: nil where elements cannot be read one by one (blocks), and where scales lie beside them.
+  public func columns(from first: Int, step: Int, count: Int) -> WeightMatrix? {
+    guard type.blockSize == 1, scales == nil, inputBytes == nil else { return nil }
+    let size = type.rowBytes(columns: 1)
+    var turned = WeightMatrix(base: base + first * size, type: type, rows: count, columns: rows, rowBytes: step * size)
+    turned.inputBytes = rowBytes
+    return turned
+  }
+
+  /// The rows of two matrices in turns, `[2 * rows, columns]`, where a file with inputs as rows keeps them so: each stored row then holds
+  /// the elements of both, and is read once.
+  public static func interleaved(_ first: WeightMatrix, _ second: WeightMatrix) -> WeightMatrix? {
+    let size = first.type.rowBytes(columns: 1)
+    guard first.inputBytes != nil, first.inputBytes == second.inputBytes, first.type == second.type, first.rows == second.rows,
+      first.columns == second.columns, first.rowBytes == 2 * size, second.rowBytes == 2 * size, second.base == first.base + size
+    else { return nil }
+    var both = first
+    both.rows = 2 * first.rows
+    both.rowBytes = size
+    return both
+  }
+
+  /// Rows that a thread should take at least: where inputs are rows in the file, two cache lines of each.
+  var rowGrain: Int { inputBytes == nil ? 8 : 64 }
+
   /// One row widened to f32: an embedding.
   public func read(row: Int, into out: UnsafeMutablePointer<Float>) {
     var matrix = kernelMatrix
@@ -138,7 +169,8 @@ public struct WeightMatrix: @unchecked Sendable {
   }
 
   var kernelMatrix: mt_matrix {
-    mt_matrix(base: base, row_bytes: rowBytes, rows: rows, depth: columns, type: type.kernelType, scales: kernelScales)
+    mt_matrix(base: base, row_bytes: rowBytes, rows: rows, depth: columns, type: type.kernelType, scales: kernelScales,
+      depth_bytes: inputBytes ?? 0)
   }
 
   private var kernelScales: mt_scales {

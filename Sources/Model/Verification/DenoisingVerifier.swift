@@ -35,6 +35,7 @@ public struct DenoisingVerifier {
     var comparison = Comparison(expected: expected, capture: capture, routers: pass.model.routers, ties: ties)
     try comparison.compareRouting()
     try comparison.compareActivations(except: ["sample", "step", "branch", "patch"])
+    try expected.requireWhole()
     return comparison.report
   }
 

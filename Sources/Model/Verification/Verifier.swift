@@ -26,7 +26,8 @@ public struct Verifier {
 
   /// Runs `sequences` and compares.
   ///
-  /// - Throws: `ModelError` for a bad sequence, `FormatError` for a damaged file or a tensor of the wrong type.
+  /// - Throws: `ModelError` for a bad sequence, `FormatError` for a damaged file or a tensor of the wrong type, and for a file that
+  ///   changed meanwhile.
   public func verify(_ sequences: [TokenSequence], against expected: SafetensorsFile) throws -> VerificationReport {
     let ties = try TieRulings(expected, routers: model.routers)
     let capture = try capture(sequences, wanted: Set(expected.tensors.map(\.name)), ties: ties)
@@ -35,6 +36,8 @@ public struct Verifier {
     try comparison.compareRouting()
     // How the tokens came to be fed says nothing about what was computed.
     try comparison.compareActivations(except: ["phase"])
+    try forward.requireWholeFiles()
+    try expected.requireWhole()
     return comparison.report
   }
 

@@ -1,16 +1,8 @@
-// One checkpoint over mapped files: where its tensors are, whatever the format and the number of files. Weights stay where they lie;
-// only vectors are widened to f32, and only matrices that no part of the file holds as such (transposed, reordered or taken apart) are
-// put together once, in memory of our own.
+// One checkpoint over mapped files: where its tensors are, whatever the format and the number of files. Headers say all that opening
+// needs. Weights stay where they lie, also those with inputs as rows; vectors are widened to f32, and matrices that no part of the file
+// holds as such (reordered or taken apart) are put together, in memory of our own and when they are first asked for.
 
 import Formats
-
-#if canImport(Darwin)
-  import Darwin
-#elseif canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#endif
 
 /// The tensors of a folder, of a file of torch.save, or of a GGUF file with its splits.
 ///
@@ -26,8 +18,8 @@ final class Checkpoint: @unchecked Sendable {
   private let names: GGUFNames?
   /// Rows and columns that share a scale in checkpoints of 8-bit floats.
   private let scaleBlock: (rows: Int, columns: Int)
-  private var owned: [UnsafeMutableRawPointer] = []
-  private var assembled: [String: WeightMatrix] = [:]
+  /// Matrices that are put together, by their published names: several plans may take parts of one.
+  private var assembled: [String: AssembledMatrix] = [:]
   /// Names of tensors that were asked for, as the files spell them.
   private var usedNames: Set<String> = []
 
@@ -72,10 +64,13 @@ final class Checkpoint: @unchecked Sendable {
       }, uniquingKeysWith: { first, _ in first })
   }
 
-  deinit { for memory in owned { memory.deallocate() } }
-
   /// What a training script saved of its settings beside the weights.
   var settings: [String: PyTorchFile.Setting] { files.lazy.compactMap { ($0 as? PyTorchFile)?.settings }.first ?? [:] }
+
+  /// - Throws: `FormatError.changed` once a file lost pages that were read: what was computed since is not this model's.
+  func requireWhole() throws(FormatError) {
+    for file in files { try file.requireWhole() }
+  }
 
   /// Names of tensors that nothing has asked for.
   var unusedTensors: [String] { tensorByName.keys.filter { !usedNames.contains($0) }.sorted() }
@@ -100,20 +95,24 @@ final class Checkpoint: @unchecked Sendable {
   /// The matrix of a plan; in place where the file holds it so.
   ///
   /// - Throws: `ModelError.missingTensor`, `.tensorShape`, `.tensorType`.
-  func matrix(_ plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> WeightMatrix {
-    guard let names else { return try part(of: plan, rows: rows, columns: columns, because: because) }
-    let whole: WeightMatrix
+  func matrix(_ plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> BoundMatrix {
+    guard let names else { return .inPlace(try part(of: plan, rows: rows, columns: columns, because: because)) }
+    let whole: AssembledMatrix
     switch names.place(plan, rows: rows, columns: columns) {
-    case .stored(let place): return try part(of: place, rows: rows, columns: columns, because: because)
+    case .stored(let place): return .inPlace(try part(of: place, rows: rows, columns: columns, because: because))
     case .gathered(let tensors, let rows, let row):
       whole = try assemble(plan.tensor) { try gather(tensors, rows: rows, columns: columns, because: because, row) }
     case .unfolding(let keys, let values): whole = try assemble(plan.tensor) { try unfolding(keys: keys, values: values, because: because) }
     }
-    return try take(plan, from: whole, rows: rows, columns: columns, name: plan.tensor, shape: [whole.rows, whole.columns], because)
+    guard plan.transposition == nil, plan.firstRow + (rows - 1) * plan.step < whole.rows, whole.columns == columns else {
+      throw ModelError.tensorShape(
+        file: path, name: plan.tensor, expected: [rows, columns], found: [whole.rows, whole.columns], because: because)
+    }
+    return .rows(of: whole, first: plan.firstRow, step: plan.step, count: rows)
   }
 
-  /// Widened to f32; valid while this checkpoint lives.
-  func vector(_ plan: VectorPlan, count: Int, because: String) throws -> UnsafePointer<Float> {
+  /// Widened to f32 when it is first asked for; valid while this checkpoint lives.
+  func vector(_ plan: VectorPlan, count: Int, because: String) throws -> WeightVector {
     guard let names else { return try vector(plan, count: count, because: because, change: .none) { $0 } }
     let (place, change, order) = names.place(plan, count: count)
     return try vector(place, count: count, because: because, change: change, order)
@@ -226,47 +225,43 @@ final class Checkpoint: @unchecked Sendable {
     }
     guard let transposition = plan.transposition else { return whole.rows(from: plan.firstRow, step: plan.step, count: rows) }
     let stored = whole.rows(plan.firstRow..<plan.firstRow + columns)
-    return own(rows: rows, columns: columns) { out in
-      for column in 0..<columns {
-        withRow(of: stored, column) { row in
-          for r in 0..<rows { out[r * columns + column] = row[transposition.firstColumn + r * transposition.step] }
-        }
-      }
+    guard let turned = stored.columns(from: transposition.firstColumn, step: transposition.step, count: rows) else {
+      throw ModelError.tensorType(
+        file: path, name: name, found: "\(whole.type)".uppercased() + (whole.scales == nil ? "" : " with scales beside it"),
+        supported: "F32, BF16, F16, F64 and 8-bit floats without scales, as this tensor has inputs as rows")
     }
+    return turned
   }
 
   /// Elements `first`, `first + step`, ... of a tensor; element `i` of the result is element `order(i)` of that sequence.
   private func vector(
-    _ plan: VectorPlan, count: Int, because: String, change: GGUFVectorChange, _ order: (Int) -> Int
-  ) throws -> UnsafePointer<Float> {
+    _ plan: VectorPlan, count: Int, because: String, change: GGUFVectorChange, _ order: @escaping @Sendable (Int) -> Int
+  ) throws -> WeightVector {
     let shape = plan.storedShape ?? [count]
     let whole = try stored(plan.tensor, shape: shape, because: because)
     guard plan.first + (count - 1) * plan.step < whole.rows * whole.columns else {
       throw ModelError.tensorShape(file: path, name: plan.tensor, expected: shape, found: [whole.rows, whole.columns], because: because)
     }
-    let matrix = own(rows: 1, columns: count) { out in
-      var row = [Float](repeating: 0, count: whole.columns)
-      var known = -1
-      for i in 0..<count {
-        let element = plan.first + order(i) * plan.step
-        if element / whole.columns != known {
-          known = element / whole.columns
-          withRow(of: whole, known) { row = Array($0) }
-        }
-        let value = row[element % whole.columns]
-        switch change {
-        case .none: out[i] = value
-        case .plusOne: out[i] = value - 1
-        case .negatedExponential: out[i] = log(-value)
+    let (first, step) = (plan.first, plan.step)
+    return WeightVector(count: count) { out in
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: whole.columns) { row in
+        guard let row = row.baseAddress else { return }
+        var known = -1
+        for i in 0..<count {
+          let element = first + order(i) * step
+          if element / whole.columns != known {
+            known = element / whole.columns
+            whole.read(row: known, into: row)
+          }
+          out[i] = change.undone(row[element % whole.columns])
         }
       }
     }
-    return UnsafePointer(matrix.base.assumingMemoryBound(to: Float.self))
   }
 
   // MARK: Tensors that are put together
 
-  private func assemble(_ name: String, _ make: () throws -> WeightMatrix) throws -> WeightMatrix {
+  private func assemble(_ name: String, _ make: () throws -> AssembledMatrix) throws -> AssembledMatrix {
     if let known = assembled[name] { return known }
     let matrix = try make()
     assembled[name] = matrix
@@ -275,68 +270,53 @@ final class Checkpoint: @unchecked Sendable {
 
   /// Rows of one or several tensors in another order. A row is whole blocks, so it is copied as it is stored where all have one type.
   private func gather(
-    _ names: [String], rows: Int, columns: Int, because: String, _ row: (Int) -> (tensor: Int, row: Int)
-  ) throws -> WeightMatrix {
+    _ names: [String], rows: Int, columns: Int, because: String, _ row: @escaping @Sendable (Int) -> (tensor: Int, row: Int)
+  ) throws -> AssembledMatrix {
     let tensors = try names.map { try stored($0, shape: [-1, columns], because: because) }
-    // The count comes first: only what the file holds is worth a list.
-    let places = tensors.reduce(0, { $0 + $1.rows }) == rows ? (0..<rows).map(row) : []
-    guard !places.isEmpty, places.allSatisfy({ $0.row < tensors[$0.tensor].rows }) else {
+    let places = (0..<rows).lazy.map(row)
+    // The count comes first: only what the file holds is worth a look at every row.
+    guard rows > 0, tensors.reduce(0, { $0 + $1.rows }) == rows, places.allSatisfy({ $0.row < tensors[$0.tensor].rows }) else {
       throw ModelError.tensorShape(
         file: path, name: names.joined(separator: ", "), expected: [rows, columns], found: [tensors.reduce(0) { $0 + $1.rows }, columns],
         because: because)
     }
-    if tensors.allSatisfy({ $0.type == tensors[0].type }) {
-      let bytes = tensors[0].rowBytes
-      let memory = allocate(bytes * rows)
-      for (r, place) in places.enumerated() {
-        (memory + r * bytes).copyMemory(from: tensors[place.tensor].base + place.row * bytes, byteCount: bytes)
+    let type = tensors.allSatisfy { $0.type == tensors[0].type } ? tensors[0].type : .f32
+    return AssembledMatrix(type: type, rows: rows, columns: columns) { memory in
+      let bytes = type.rowBytes(columns: columns)
+      for r in 0..<rows {
+        let place = row(r)
+        let (tensor, out) = (tensors[place.tensor], memory + r * bytes)
+        if tensor.type == type {
+          out.copyMemory(from: tensor.base + place.row * bytes, byteCount: bytes)
+        } else {
+          tensor.read(row: place.row, into: out.bindMemory(to: Float.self, capacity: columns))
+        }
       }
-      return WeightMatrix(base: memory, type: tensors[0].type, rows: rows, columns: columns)
-    }
-    return own(rows: rows, columns: columns) { out in
-      for (r, place) in places.enumerated() { tensors[place.tensor].read(row: place.row, into: out + r * columns) }
     }
   }
 
   /// `[heads * (plain + value), latent]` from keys `[heads, latent, plain]` and values `[heads, value, latent]`. Blocks of the keys run
   /// along the other axis, so they cannot stay quantised.
-  private func unfolding(keys: String, values: String, because: String) throws -> WeightMatrix {
+  private func unfolding(keys: String, values: String, because: String) throws -> AssembledMatrix {
     let (keyShape, valueShape) = (try tensor(keys).shape, try tensor(values).shape)
     guard keyShape.count == 3, valueShape.count == 3, keyShape[0] == valueShape[0], keyShape[1] == valueShape[2] else {
       throw ModelError.tensorShape(file: path, name: keys, expected: [-1, -1, -1], found: keyShape, because: because)
     }
     let key = try stored(keys, shape: keyShape, because: because), value = try stored(values, shape: valueShape, because: because)
     let (heads, latent, plain, width) = (keyShape[0], keyShape[1], keyShape[2], valueShape[1])
-    return own(rows: heads * (plain + width), columns: latent) { out in
-      for head in 0..<heads {
-        let start = out + head * (plain + width) * latent
-        for i in 0..<latent {
-          withRow(of: key, head * latent + i) { row in for p in 0..<plain { start[p * latent + i] = row[p] } }
+    return AssembledMatrix(type: .f32, rows: heads * (plain + width), columns: latent) { memory in
+      let out = memory.bindMemory(to: Float.self, capacity: heads * (plain + width) * latent)
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: plain) { row in
+        guard let row = row.baseAddress else { return }
+        for head in 0..<heads {
+          let start = out + head * (plain + width) * latent
+          for i in 0..<latent {
+            key.read(row: head * latent + i, into: row)
+            for p in 0..<plain { start[p * latent + i] = row[p] }
+          }
+          for v in 0..<width { value.read(row: head * width + v, into: start + (plain + v) * latent) }
         }
-        for v in 0..<width { value.read(row: head * width + v, into: start + (plain + v) * latent) }
       }
-    }
-  }
-
-  // MARK: Memory of our own
-
-  private func allocate(_ byteCount: Int) -> UnsafeMutableRawPointer {
-    let memory = UnsafeMutableRawPointer.allocate(byteCount: max(64, byteCount), alignment: 64)
-    owned.append(memory)
-    return memory
-  }
-
-  private func own(rows: Int, columns: Int, _ fill: (UnsafeMutablePointer<Float>) -> Void) -> WeightMatrix {
-    let memory = allocate(rows * columns * MemoryLayout<Float>.size)
-    fill(memory.bindMemory(to: Float.self, capacity: max(1, rows * columns)))
-    return WeightMatrix(base: memory, type: .f32, rows: rows, columns: columns)
-  }
-
-  private func withRow(of matrix: WeightMatrix, _ row: Int, _ body: (UnsafeBufferPointer<Float>) -> Void) {
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: matrix.columns) { buffer in
-      guard let start = buffer.baseAddress else { return }
-      matrix.read(row: row, into: start)
-      body(UnsafeBufferPointer(buffer))
     }
   }
 }

@@ -10,6 +10,11 @@ protocol TensorFile: Sendable {
   var tensors: [TensorView] { get }
 }
 
+extension TensorFile {
+  /// - Throws: `FormatError.changed`, see `MappedFile.requireWhole`.
+  func requireWhole() throws(FormatError) { try tensors.first?.file.requireWhole() }
+}
+
 extension SafetensorsFile: TensorFile {}
 extension GGUFFile: TensorFile {}
 extension PyTorchFile: TensorFile {}

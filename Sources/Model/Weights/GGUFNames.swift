@@ -4,12 +4,20 @@
 
 import Formats
 
+#if canImport(Darwin)
+  import Darwin
+#elseif canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
 /// Where a matrix of the published layout lies in a GGUF file.
 enum GGUFPlace {
   /// In place, under another name.
   case stored(MatrixPlan)
   /// Row `r` of the published tensor is row `row(r).row` of tensor `tensors[row(r).tensor]`; the plan then takes its part of that.
-  case gathered(tensors: [String], rows: Int, row: (Int) -> (tensor: Int, row: Int))
+  case gathered(tensors: [String], rows: Int, row: @Sendable (Int) -> (tensor: Int, row: Int))
   /// The unfolding of latent attention, taken apart by head: keys `[heads, latent, plain]` (transposed), values `[heads, value, latent]`.
   case unfolding(keys: String, values: String)
 }
@@ -21,6 +29,15 @@ enum GGUFVectorChange: Sendable {
   case plusOne
   /// The file holds -exp(value).
   case negatedExponential
+
+  /// The published number.
+  func undone(_ value: Float) -> Float {
+    switch self {
+    case .none: value
+    case .plusOne: value - 1
+    case .negatedExponential: log(-value)
+    }
+  }
 }
 
 /// The names of one GGUF file.
@@ -80,7 +97,7 @@ struct GGUFNames: Sendable {
     case "self_attn.kv_b_proj" where !has(name.prefix + "attn_kv_b.weight"):
       return .unfolding(keys: name.prefix + "attn_k_b.weight", values: name.prefix + "attn_v_b.weight")
     case "linear_attn.in_proj_qkvz" where !has(name.prefix + "ssm_in.weight"):
-      return .gathered(tensors: [name.prefix + "attn_qkv.weight", name.prefix + "attn_gate.weight"], rows: allRows, row: linearRow)
+      return .gathered(tensors: [name.prefix + "attn_qkv.weight", name.prefix + "attn_gate.weight"], rows: allRows, row: { linearRow($0) })
     default: return .stored(renamed(plan, name.tensor(Self.modules[name.module] ?? [name.module], has)))
     }
   }
@@ -125,8 +142,8 @@ struct GGUFNames: Sendable {
 
   // MARK: Vectors
 
-  func place(_ plan: VectorPlan, count: Int) -> (plan: VectorPlan, change: GGUFVectorChange, order: (Int) -> Int) {
-    let asStored = { (i: Int) in i }
+  func place(_ plan: VectorPlan, count: Int) -> (plan: VectorPlan, change: GGUFVectorChange, order: @Sendable (Int) -> Int) {
+    let asStored: @Sendable (Int) -> Int = { $0 }
     var plan = plan
     guard let name = PublishedName(plan.tensor) else {
       plan.tensor = Self.outside[plan.tensor] ?? plan.tensor
@@ -146,7 +163,8 @@ struct GGUFNames: Sendable {
     if name.module == "linear_attn.A_log" || name.module == "mamba.A_log" { return (plan, .negatedExponential, asStored) }
     let isNorm = name.module.hasSuffix("norm") && name.module != "linear_attn.norm"
     let isPaired = habits.pairsHeadRows && (name.module == "self_attn.q_proj" || name.module == "self_attn.k_proj")
-    return (plan, habits.addsOneToNorms && isNorm ? .plusOne : .none, isPaired ? { pairedRow($0) } : asStored)
+    let order: @Sendable (Int) -> Int = if isPaired { { pairedRow($0) } } else { asStored }
+    return (plan, habits.addsOneToNorms && isNorm ? .plusOne : .none, order)
   }
 
   // MARK: Tables

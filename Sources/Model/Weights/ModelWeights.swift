@@ -4,8 +4,8 @@ import Routing
 
 /// The tensors of a model, bound.
 ///
-/// `@unchecked Sendable`: pointers into read-only maps and vectors that `checkpoint` keeps.
-struct ModelWeights: @unchecked Sendable {
+/// Everything points into the maps that `checkpoint` keeps, or is made from them at its first use.
+struct ModelWeights: Sendable {
   let checkpoint: Checkpoint
   /// `[vocabularySize, hiddenSize]`
   let embedding: WeightMatrix
@@ -21,10 +21,10 @@ struct ModelWeights: @unchecked Sendable {
     self.checkpoint = checkpoint
     let binder = WeightBinder(checkpoint, hiddenSize: plan.hiddenSize)
     let sizes = "vocab_size, hidden_size in config.json"
-    embedding = try binder.matrix(plan.embedding, rows: plan.vocabularySize, columns: plan.hiddenSize, because: sizes)
+    embedding = try binder.matrix(plan.embedding, rows: plan.vocabularySize, columns: plan.hiddenSize, because: sizes).matrix
     encoder = try plan.encoder.map { encoder in
       (
-        try binder.matrix(encoder.embedding, rows: plan.vocabularySize, columns: plan.hiddenSize, because: sizes),
+        try binder.matrix(encoder.embedding, rows: plan.vocabularySize, columns: plan.hiddenSize, because: sizes).matrix,
         try BoundStack(encoder.stack, binder)
       )
     }

@@ -19,47 +19,57 @@ final class WeightBinder {
 
   func linear(_ plan: LinearPlan, rows: Int, columns: Int, because: String) throws -> Linear {
     Linear(
-      weight: try matrix(plan.weight, rows: rows, columns: columns, because: because),
+      try matrix(plan.weight, rows: rows, columns: columns, because: because),
       bias: try plan.bias.map { try vector($0, count: rows, because: because) })
   }
 
-  func matrix(_ plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> WeightMatrix {
+  func matrix(_ plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> BoundMatrix {
     var plan = plan
     if let alternative = plan.alternative, !checkpoint.has(plan.tensor), checkpoint.has(alternative) { plan.tensor = alternative }
     return try checkpoint.matrix(plan, rows: rows, columns: columns, because: because)
   }
 
-  /// Widened to f32; valid while the checkpoint lives.
-  func vector(_ plan: VectorPlan, count: Int, because: String) throws -> UnsafePointer<Float> {
+  /// Widened to f32 at its first use; valid while the checkpoint lives.
+  func vector(_ plan: VectorPlan, count: Int, because: String) throws -> WeightVector {
     try checkpoint.vector(plan, count: count, because: because)
   }
 
   func norm(_ plan: NormPlan, size: Int) throws -> Norm {
     let because = "the size of what it normalises, by config.json"
     return Norm(
-      plan: plan, size: size, weight: try plan.weight.map { try vector($0, count: size, because: because) },
+      plan, size: size, weight: try plan.weight.map { try vector($0, count: size, because: because) },
       bias: try plan.bias.map { try vector($0, count: size, because: because) })
   }
 }
 
 /// A linear map, bound.
-///
-/// `@unchecked Sendable`: read-only memory that the checkpoint keeps.
-struct Linear: @unchecked Sendable {
-  var weight: WeightMatrix
+struct Linear: Sendable {
+  private let bound: BoundMatrix
+  private let boundBias: WeightVector?
+
+  init(_ weight: BoundMatrix, bias: WeightVector?) { (bound, boundBias) = (weight, bias) }
+
+  var weight: WeightMatrix { bound.matrix }
   /// `[weight.rows]`
-  var bias: UnsafePointer<Float>?
+  var bias: UnsafePointer<Float>? { boundBias?.values }
+  /// Asking widens nothing.
+  var hasBias: Bool { boundBias != nil }
 }
 
 /// A normalisation, bound.
-///
-/// `@unchecked Sendable`: read-only memory that the checkpoint keeps.
-struct Norm: @unchecked Sendable {
+struct Norm: Sendable {
   let plan: NormPlan
   let size: Int
+  private let boundWeight: WeightVector?
+  private let boundBias: WeightVector?
+
+  init(_ plan: NormPlan, size: Int, weight: WeightVector?, bias: WeightVector?) {
+    (self.plan, self.size, boundWeight, boundBias) = (plan, size, weight, bias)
+  }
+
   /// `[size]`
-  let weight: UnsafePointer<Float>?
-  let bias: UnsafePointer<Float>?
+  var weight: UnsafePointer<Float>? { boundWeight?.values }
+  var bias: UnsafePointer<Float>? { boundBias?.values }
 
   /// Normalises `rows` contiguous rows of `size`; in place is allowed.
   func apply(_ pool: WorkerPool, out: UnsafeMutablePointer<Float>, x: UnsafePointer<Float>, rows: Int) {
