@@ -15,7 +15,7 @@ export MOETOP_COMMIT ?= $(shell git describe --always --dirty --abbrev=12 --excl
 # Suites where threads meet: the writer and its readers, the engine's thread and the screens, the pool, the program in a terminal.
 THREADS := DurabilityTests|ImageEngineTests|RoutingBufferTests|PoolTests|FacadeTests|threadsShareOneTokenizer|EndToEndTests.TerminalTests
 
-.PHONY: run build test further fuzz tsan lint format deps place pictures install install-files uninstall clean
+.PHONY: run build test further fuzz tsan lint format deps place pictures install uninstall clean
 
 run: build
 	@$(RELEASE) ui $(SAMPLE)
@@ -61,11 +61,10 @@ place:
 pictures: build
 	@tools/make-pictures.sh $(RELEASE)
 
-install: build install-files
-
-# Program, manual page, completions, samples and docs; everything but the program itself is asked of it or copied.
-install-files:
-	@tools/install-files.sh $(PROGRAM) "$(DESTDIR)$(PREFIX)"
+# Program, manual page, completions, samples and docs. What is built is not built again: `sudo make install` compiles nothing as root.
+install:
+	@test -x "$(PROGRAM)" || $(MAKE) build
+	@tools/install-files.sh "$(PROGRAM)" "$(DESTDIR)$(PREFIX)"
 
 uninstall:
 	@tools/install-files.sh --remove "$(DESTDIR)$(PREFIX)"

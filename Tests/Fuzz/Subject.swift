@@ -34,6 +34,18 @@ struct Subject {
     /// Script of a session.
     case script
 
+    /// Bytes that opening a file, sound or damaged, may allocate beyond twice the file: the program's own tables beside a small one, words
+    /// of an error, a pattern that compiles to something longer. No length in a file may ask for more.
+    var allowance: Int {
+      switch self {
+      // SQLite's own cache of pages and statements.
+      case .trace: 8 << 20
+      // A template is a few KB of text, and its tree thirty times that.
+      case .template: 256 << 10
+      default: 64 << 10
+      }
+    }
+
     /// One in so many damages is tried: what costs a process or a whole analysis is tried less often.
     var oneOf: Int {
       switch self {
