@@ -54,6 +54,8 @@ private func writeAll(_ bytes: UnsafeBufferPointer<UInt8>, to descriptor: Int32)
     if written < 0 {
       if errno == EINTR { continue }
       if errno == EPIPE { exit(0) }
+      // Where nobody hears the words, their reason is still told by the exit code.
+      if descriptor == STDERR_FILENO { return }
       exit(ExitStatus.inputOutput.rawValue)
     }
     done += written
