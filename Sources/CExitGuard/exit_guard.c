@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -165,6 +166,9 @@ void moetop_guard_prepare(void) {
   moetop_guard.traces = wish && *wish;
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN);
+  sigset_t none;
+  sigemptyset(&none);
+  pthread_sigmask(SIG_SETMASK, &none, NULL);
   if (moetop_guard.traces) return;
   for (size_t i = 0; i < MOETOP_GUARD_CRASHES; i++) {
     struct sigaction now;

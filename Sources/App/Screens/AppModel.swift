@@ -184,8 +184,8 @@ extension AppModel {
     return buffer.first..<max(buffer.first, min(buffer.end, playhead))
   }
 
-  /// The numbers of the tokens shown, `0-4,095`.
-  var rowRange: String { "\(Show.grouped(shownRows.lowerBound))-\(Show.grouped(max(shownRows.lowerBound, shownRows.upperBound - 1)))" }
+  /// The numbers of the tokens shown, `0-4095`: as SQL has them, so not grouped.
+  var rowRange: String { "\(shownRows.lowerBound)-\(max(shownRows.lowerBound, shownRows.upperBound - 1))" }
 
   /// The token looked at.
   var row: Int? {

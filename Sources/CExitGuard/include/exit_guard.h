@@ -8,7 +8,8 @@
 void moetop_guard_restore(void);
 
 /* At the very start of the program: a crash ends it by its signal, without a debugger that waits for an answer (unless SWIFT_BACKTRACE asks
-   for the runtime's own), and a write that fails is an error of that write, not a signal. */
+   for the runtime's own), and a write that fails is an error of that write, not a signal. Signals come through, also when a thread that had
+   them blocked started us, as those of a thread pool have. */
 void moetop_guard_prepare(void);
 
 /* The pipe on which handlers and other threads call; 1 when it exists. */
