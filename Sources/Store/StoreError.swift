@@ -98,7 +98,7 @@ extension StoreError: CustomStringConvertible {
   /// What to try, in one line; nil when there is nothing but the message itself.
   public var advice: String? {
     switch self {
-    case .missingFile, .notATrace: "what was recorded: moetop runs        to record a run: moetop run MODEL --trace FILE -p TEXT"
+    case .missingFile, .notATrace: "to record a run: moetop run MODEL --trace FILE -p TEXT"
     case .damaged(let file, _, _): "which runs are whole: moetop runs check \(file)"
     case .newerSchema: "update moetop"
     case .olderSchema: "copy the file to a place where it can be written, and open the copy"

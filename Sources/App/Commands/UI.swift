@@ -34,7 +34,7 @@ struct UI: ParsableCommand {
   @Flag(help: "Draw with ASCII only.") var ascii = false
   @Flag(help: "Leave the mouse to the terminal.") var noMouse = false
   @Option(help: "Seed of the sampler.") var seed: UInt64 = 1
-  @Option(help: ArgumentHelp("Play the actions of a file (- is standard input), without a terminal.", valueName: "file")) var script: String?
+  @Option(help: ArgumentHelp("Play the actions of a file, without a terminal; - is standard input.", valueName: "file")) var script: String?
   @Option(help: ArgumentHelp("Size of a script's screen.", valueName: "WxH")) var size = "120x40"
   @Option(help: ArgumentHelp("Write the last screen of a script.", valueName: "file")) var dump: String?
   @Option(help: ArgumentHelp("Denoising steps of a model that makes images (default: as its authors sample).", valueName: "n")) var steps:
@@ -130,7 +130,8 @@ struct UI: ParsableCommand {
     }
     defer { player.finish() }
     let lines = try TextInput(file).lines
-    if let what { player.open(what) }
+    // A wrong name is an error of the command; later ones are messages on a screen.
+    if what != nil, let target = try resolved() { player.open(target) }
     try player.play(lines.joined(separator: "\n"))
     if let dump { try Self.write(player.screen(plain: dump.hasSuffix(".txt")), theme: theme, to: dump) }
   }
