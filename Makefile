@@ -1,13 +1,14 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`. Both install the system packages they miss.
 
+# What --version says it was built from; read by Package.swift, so it reaches every build below and no source file. A folder that is
+# no checkout of its own has none, whatever repository it lies in.
+export MOETOP_COMMIT := $(or $(MOETOP_COMMIT),$(if $(wildcard .git),$(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null)))
+
 SWIFT ?= swift
 PREFIX ?= /usr/local
 SAMPLE := samples/olmoe-tiny
 RELEASE := .build/release/moetop
 SANITIZED := .build/sanitized
-
-# What --version says it was built from; read by Package.swift, so it reaches every build below and no source file.
-export MOETOP_COMMIT ?= $(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null)
 
 .PHONY: run build test fuzz lint format deps pictures install clean
 

@@ -37,6 +37,8 @@ struct HintTests {
   func everyCommandInADocumentExists(_ name: String) throws {
     for line in Self.code(of: try String(contentsOfFile: Fixtures.root + "/" + name, encoding: .utf8)) where line.hasPrefix("moetop ") {
       for command in Self.commands(in: line) {
+        // A command by its name alone is spoken of, not typed.
+        if command.count == 1, Self.names.contains(command[0]) { continue }
         #expect(Self.problem(of: command) == nil, "\(name): \(line)")
       }
     }

@@ -9,7 +9,7 @@ struct Export: ParsableCommand {
       moetop export corpus.db --what routing --format safetensors -o routing.safetensors
       moetop export latest --what load --format csv | head
 
-      Tensors, columns and their order: docs/guide.md; columns of the views: moetop docs schema
+      Tensors, columns and their order: moetop docs schema and the section on exports in docs/guide.md.
       """)
 
   @Argument(help: "Run: FILE.db, FILE.db#12, 12, a name, or latest.") var trace = "latest"
