@@ -1,5 +1,9 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`. Both install the system packages they miss.
 
+# What --version says it was built from; read by Package.swift, so it reaches every build below and no source file. A folder that is
+# no checkout of its own has none, whatever repository it lies in.
+export MOETOP_COMMIT := $(or $(MOETOP_COMMIT),$(if $(wildcard .git),$(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null)))
+
 SWIFT ?= swift
 PREFIX ?= /usr/local
 SAMPLE := samples/olmoe-tiny
@@ -8,9 +12,6 @@ SANITIZED := .build/sanitized
 THREADED := .build/tsan
 # The program that is installed.
 PROGRAM ?= $(RELEASE)
-
-# What --version says it was built from; read by Package.swift, so it reaches every build below and no source file.
-export MOETOP_COMMIT ?= $(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null)
 
 # Suites where threads meet: the writer and its readers, the engine's thread and the screens, the pool, the program in a terminal.
 THREADS := DurabilityTests|ImageEngineTests|RoutingBufferTests|PoolTests|FacadeTests|threadsShareOneTokenizer|EndToEndTests.TerminalTests

@@ -72,7 +72,7 @@ let package = Package(
     tests(of: "Analysis", ["Analysis", "Routing"]),
     tests(of: "Store", ["Store", "Routing", "Formats", grdb]),
     tests(of: "Terminal", ["Terminal"]),
-    tests(of: "App", ["App", "Analysis", "Store", "Terminal", "Routing", "PngReading"]),
+    tests(of: "App", ["App", "Analysis", "Store", "Terminal", "Routing", "PngReading", argumentParser]),
     tests(of: "EndToEnd", ["Formats", "Store"]),
   ],
   swiftLanguageModes: [.v6],

@@ -114,7 +114,7 @@ extension StoreError: CustomStringConvertible {
   /// What to try, in one line; nil when there is nothing but the message itself.
   public var advice: String? {
     switch self {
-    case .missingFile, .notATrace: "what was recorded: moetop runs        to record a run: moetop run MODEL --trace FILE -p TEXT"
+    case .missingFile, .notATrace: "to record a run: moetop run MODEL --trace FILE -p TEXT"
     case .damaged(let file, "schema", _): "take the trace from a copy; what is left of this one: sqlite3 \(file) .dump"
     case .damaged(let file, _, _): "which runs are whole: moetop runs check \(file)"
     case .newerSchema: "update moetop"

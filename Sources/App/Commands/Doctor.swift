@@ -79,7 +79,7 @@ struct Doctor: ParsableCommand {
       findings.append(
         Finding(
           subject: "traces", verdict: writable ? .ok : .missing,
-          text: writable ? "\(trace) will be made by the first run" : "\(parent) cannot be written; choose another with --data-dir or MOETOP_DATA_DIR"))
+          text: writable ? "\(trace) will be made by the first run" : "\(parent) cannot be written; --data-dir names another"))
     }
     return findings
   }

@@ -51,7 +51,7 @@ extension ModelListing {
       if let obstacle = row.obstacle { text += "  \(Show.message(obstacle))\n" }
     }
     let running = rows.count { $0.obstacle == nil }
-    return text + "\(rows.count) found, \(running) can be opened; from headers alone; with every tensor checked: moetop inspect PATH\n"
+    return text + "\(rows.count) found, \(running) can be opened, as far as headers tell; to check every tensor: moetop inspect PATH\n"
   }
 
   var json: String {

@@ -7,7 +7,8 @@ import Routing
 struct RunInputOptions: ParsableArguments {
   @Option(name: [.customShort("p"), .long], help: ArgumentHelp("A prompt, continued by generation.", valueName: "text")) var prompt: String?
   @Option(
-    name: [.customShort("f"), .long], help: ArgumentHelp("Text, or JSON lines with \"text\" and labels; read as it is. - is standard input.", valueName: "file"))
+    name: [.customShort("f"), .long],
+    help: ArgumentHelp("Text, or JSON lines with \"text\" and labels (- is standard input); read as it is.", valueName: "file"))
   var file: String?
   @Option(help: ArgumentHelp("Token ids as JSON; used verbatim. - is standard input.", valueName: "file")) var tokens: String?
   @Option(name: .customLong("domain"), help: ArgumentHelp("A text file with the label domain=NAME; repeatable.", valueName: "name=file"))
@@ -38,7 +39,8 @@ struct RunInputOptions: ParsableArguments {
   ///   - tokenizer: opened only when text is read.
   ///   - template: opened only for `--chat`.
   /// - Throws: what the readers throw; `Failure` when not one token came out.
-  func sequences(tokenizer: () throws -> Tokenizer, template: () throws -> ChatTemplate) throws -> (list: [TokenSequence], notes: [String]) {
+  func sequences(tokenizer: () throws -> Tokenizer, template: () throws -> ChatTemplate) throws -> (list: [TokenSequence], notes: [String])
+  {
     var notes: [String] = []
     let list = try read(tokenizer: tokenizer, template: template, notes: &notes).map { $0.prefix(length ?? .max) }
     guard list.contains(where: { !$0.tokens.isEmpty }) else {

@@ -37,7 +37,10 @@ struct TraceSummary {
   /// For people: where the run lies, what its checks say, what to do next.
   var lines: [String] {
     let name = "\(file)#\(run)"
-    return ["run \(run)    \(Show.line(name))  \(sizeText)", "checks   \(checksText)", "next     moetop analyze \(Show.line(Show.shell(name)))"]
+    return [
+      "run \(run)    \(Show.line(name))  \(sizeText)", "checks   \(checksText)",
+      "next     moetop analyze \(Show.line(Show.shell(name)))",
+    ]
   }
 
   func write(to writer: inout JSONWriter) {

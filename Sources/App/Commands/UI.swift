@@ -136,7 +136,8 @@ struct UI: ParsableCommand {
       try Self.write(screen, theme: theme, to: name)
     }
     defer { player.finish() }
-    if let what { player.open(what) }
+    // A wrong name is an error of the command; later ones are messages on a screen.
+    if what != nil, let target = try resolved() { player.open(target) }
     try player.play(script)
     if let dump { try Self.write(player.screen(for: ScreenFile(name: dump)), theme: theme, to: dump) }
   }

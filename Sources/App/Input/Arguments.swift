@@ -25,9 +25,10 @@ enum Arguments {
 
   /// The words for one argument alone that the default command found nothing for.
   static func nothing(called word: String) -> Failure {
-    guard isWord(word) else { return Failure(.missing, "\(word): there is no such model or trace\n  try: moetop models        moetop runs") }
+    let lists = "moetop models        moetop runs"
+    guard isWord(word) else { return Failure(.missing, "\(word): there is no such model or trace\n  try: \(lists)") }
     return Failure(
-      .missing, "\(word): there is no such command, model, trace or run\(nearest(word))\n  try: moetop --help        moetop models        moetop runs")
+      .missing, "\(word): there is no such command, model, trace or run\(nearest(word))\n  try: moetop --help        \(lists)")
   }
 
   /// Letters and hyphens, as commands have.

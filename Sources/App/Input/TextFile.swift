@@ -80,8 +80,8 @@ struct TextFile {
       return .lines
     }
     guard let root = try? input.json() else { return nil }
-    let first = root.kind == .array ? root.elements.first { _ in true } : root
-    return first?["text"] != nil ? .whole : nil
+    guard let first = root.kind == .array ? root.elements.first(where: { _ in true }) : root else { return .whole }
+    return first["text"] != nil ? .whole : nil
   }
 
   // MARK: JSON

@@ -76,10 +76,12 @@ struct TextInput {
     defer { piece.deallocate() }
     while true {
       let count = try retrying(name, "read") { read(descriptor, piece.baseAddress, piece.count) }
-      if count == 0 { return (bytes, path == "-" || kind != S_IFREG) }
+      // /dev/stdin may well be a regular file, and still has no name that says what is in it.
+      if count == 0 { return (bytes, path == "-" || path.hasPrefix("/dev/") || kind != S_IFREG) }
       bytes.append(contentsOf: piece[..<count])
       if bytes.count > limit {
-        throw Failure(.damaged, "\(name): more than \(Show.bytes(limit)) of text, a quarter of the free memory\n  try: a part of it at a time")
+        throw Failure(
+          .damaged, "\(name): more than \(Show.bytes(limit)) of text, a quarter of the free memory\n  try: a part of it at a time")
       }
     }
   }
@@ -106,7 +108,7 @@ struct TextInput {
     return Failure(
       .damaged,
       "\(name): not valid UTF-8 at byte \(place), in line \(lines + 1): found \(byte)\n"
-        + "  try: iconv -f \(isUTF16 ? "UTF-16" : "LATIN1") -t UTF-8 writes it anew")
+        + "  try: iconv -f \(isUTF16 ? "UTF-16" : "LATIN1") -t UTF-8, or from what it is written in")
   }
 }
 

@@ -89,7 +89,7 @@ struct Failure: Error {
     case let error as FormatError: error.exitStatus
     case let error as TemplateError: error.exitStatus
     case is RoutingError: .unsupported
-    case is AnalysisError: .usage
+    case is AnalysisError, is ValidationError: .usage
     case let error as StoreError: error.exitStatus
     default: foundation(error)?.status
     }
@@ -99,6 +99,7 @@ struct Failure: Error {
     switch error {
     case let failure as Failure: failure.message
     case let error as StoreError: "\(error)" + (error.advice.map { "\n  try: \($0)" } ?? "")
+    case let error as ValidationError: error.message
     default: foundation(error)?.message ?? String(describing: error)
     }
   }

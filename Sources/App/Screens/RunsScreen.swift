@@ -104,7 +104,7 @@ extension Painter {
       let lines = [
         "the same from the shell:", "", "  moetop ui \(reference)", "  moetop analyze \(reference)",
         "  moetop analyze \(reference) --metric specialization --by domain", "  moetop runs show \(reference)",
-        "  moetop sql \(reference) \"select * from runs\"", "", "A trace is plain SQLite; its views: moetop schema",
+        "  moetop sql \(reference) \"select * from runs\"", "", "A trace is plain SQLite; moetop schema prints its views.",
       ]
       for (index, text) in lines.enumerated() { painter.line(index, StyledText(text, index == 0 || index > 7 ? .dim : nil), in: parts[1]) }
     }
