@@ -22,6 +22,10 @@ public enum MetricKey: String, CaseIterable, Sendable, Hashable, Codable {
   case selectionMargin = "selection_margin"
   case topKMass = "top_k_mass"
   case uncertain
+  case encoderEntropy = "encoder_entropy"
+  case encoderRatio = "encoder_gw_ratio"
+  case decoderEntropy = "decoder_entropy"
+  case decoderRatio = "decoder_gw_ratio"
   case tokenInformation = "token_information"
   case balanceLoss = "balance_loss"
   case balanceLossHF = "balance_loss_hf"
@@ -57,7 +61,7 @@ public enum MetricKey: String, CaseIterable, Sendable, Hashable, Codable {
 }
 
 /// Insertions, deletions and substitutions that turn one word into the other.
-private func editDistance(_ a: String, _ b: String) -> Int {
+public func editDistance(_ a: String, _ b: String) -> Int {
   let target = Array(b)
   var row = Array(0...target.count)
   for (i, letter) in a.enumerated() {
