@@ -14,6 +14,16 @@ public enum AnalysisError: Error, Hashable, Sendable, CustomStringConvertible {
   case notDenoising(asked: String)
   /// The run keeps counts only, and this needs single decisions.
   case needsDecisions(metric: String)
+  /// A metric or an axis of text, asked of a denoising run.
+  case notOfImages(asked: String, instead: String)
+  /// A figure of an encoder or of the decoder beside it.
+  case noEncoder(asked: String)
+  /// A formula over raw router logits, which the run does not keep.
+  case needsLogits(metric: String)
+  /// What was summed over both branches of a denoising run cannot be told apart.
+  case notByBranch(metric: String)
+  /// Layers without a router.
+  case noSuchLayer(found: String, known: String)
   case invalidPlan(field: String, expected: String, found: String)
 
   public var description: String {
@@ -30,6 +40,15 @@ public enum AnalysisError: Error, Hashable, Sendable, CustomStringConvertible {
     case .notDenoising(let asked): "\(asked): this is not a denoising run (it has no steps, branches or patches)"
     case .needsDecisions(let metric):
       "\(metric): this run was recorded with --record counts and keeps no decisions; try specialization, choices or dit-claims"
+    case .notOfImages(let asked, let instead):
+      "\(asked): the rows of a denoising run are patches of images, not tokens one after the other; try \(instead)"
+    case .noEncoder(let asked): "\(asked): this run has no encoder; try entropy_nats or uncertain, which every run has"
+    case .needsLogits(let metric):
+      "\(metric) --as gw-moe is taken over the raw router logits, and this run was recorded without them; record with --record full, or leave "
+        + "--as gw-moe out"
+    case .notByBranch(let metric):
+      "\(metric): it was summed over both branches of guidance together while the images were made; runs without guidance (--cfg 1) have it"
+    case .noSuchLayer(let found, let known): "--layer \(found): no router there; this run has routers at layers \(known)"
     case .invalidPlan(let field, let expected, let found): "\(field): expected \(expected), found \(found)"
     }
   }

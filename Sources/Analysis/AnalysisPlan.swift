@@ -62,6 +62,17 @@ public struct LayerSelection: Sendable, Hashable, CustomStringConvertible {
 
   public func contains(_ layer: LayerIndex) -> Bool { ranges.contains { $0.contains(layer.rawValue) } }
 
+  /// Numbers as ranges.
+  init(_ layers: some Sequence<Int>) {
+    ranges = Set(layers).sorted().reduce(into: []) { ranges, layer in
+      if let last = ranges.last, last.upperBound + 1 == layer {
+        ranges[ranges.count - 1] = last.lowerBound...layer
+      } else {
+        ranges.append(layer...layer)
+      }
+    }
+  }
+
   public var description: String {
     ranges.map { $0.lowerBound == $0.upperBound ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" }.joined(separator: ",")
   }
@@ -92,13 +103,17 @@ public struct AnalysisPlan: Sendable {
   public var branch: Int
   /// Whether the run keeps single decisions, not counts only.
   public var hasDecisions: Bool
+  /// Whether the run keeps raw router logits, of some tokens at least.
+  public var hasLogits: Bool
+  /// The seed by which labels were permuted over sequences before anything else; nil: they are as they were given.
+  public var shuffledLabels: UInt64?
 
   public init(
     metrics: [MetricKey], grouping: AnalysisGrouping = .layer, layers: LayerSelection? = nil, threshold: EntropyThreshold = .standard,
     entropyForm: EntropyForm = .standard, null: NullSettings = NullSettings(), intervals: Bool = false, top: Int = 20,
     matchesLengths: Bool = true, sequences: [SequenceDescription] = [], routers: [RouterDescription] = [],
     denoising: DenoisingLayout? = nil, branch: Int = 0,
-    hasDecisions: Bool = true
+    hasDecisions: Bool = true, hasLogits: Bool = true, shuffledLabels: UInt64? = nil
   ) {
     self.metrics = metrics
     self.grouping = grouping
@@ -114,6 +129,8 @@ public struct AnalysisPlan: Sendable {
     self.denoising = denoising
     self.branch = branch
     self.hasDecisions = hasDecisions
+    self.hasLogits = hasLogits
+    self.shuffledLabels = shuffledLabels
   }
 
   /// - Throws: `AnalysisError` when a metric cannot be had along the asked axis, or a number is out of range; `RoutingError` when the
@@ -125,11 +142,25 @@ public struct AnalysisPlan: Sendable {
     }
     if top < 1 { throw AnalysisError.invalidPlan(field: "--top", expected: "1 or more", found: "\(top)") }
     if denoising == nil, let facet = grouping.facet, facet.isDenoising { throw AnalysisError.notDenoising(asked: "--by \(facet.name)") }
+    if denoising == nil, branch != 0 { throw AnalysisError.notDenoising(asked: "--branch \(branch)") }
+    if denoising != nil, grouping.facet == .position {
+      throw AnalysisError.notOfImages(asked: "--by position", instead: "--by step, --by patch-row or --by patch-column")
+    }
     try denoising?.validate()
     if let denoising, !(0..<denoising.branchCount).contains(branch) {
       throw AnalysisError.invalidPlan(field: "--branch", expected: "0 to \(denoising.branchCount - 1)", found: "\(branch)")
     }
-    for metric in metrics { try validate(metric) }
+    try validateLayers()
+    for metric in metrics { if let refusal = refusal(of: metric) { throw refusal } }
+  }
+
+  /// Every range of layers must meet a router of the run.
+  private func validateLayers() throws {
+    let known = routers.map(\.id.layer.rawValue)
+    guard let layers, !known.isEmpty else { return }
+    for range in layers.ranges where !known.contains(where: range.contains) {
+      throw AnalysisError.noSuchLayer(found: LayerSelection([range]).description, known: LayerSelection(known).description)
+    }
   }
 
   /// Whether the counts of a denoising run answer a metric.
@@ -137,30 +168,61 @@ public struct AnalysisPlan: Sendable {
     denoising != nil && MetricCatalog.entry(metric).measure.folds(for: self) == .denoising
   }
 
-  private func validate(_ metric: MetricKey) throws {
-    let entry = MetricCatalog.entry(metric)
-    func refuse(_ instead: String) -> AnalysisError {
-      .cannotGroup(metric: metric.rawValue, by: grouping.description, instead: instead)
-    }
-    if entry.runs == .denoising && denoising == nil { throw AnalysisError.notDenoising(asked: metric.rawValue) }
-    if !hasDecisions && !isAnsweredByCounts(metric) { throw AnalysisError.needsDecisions(metric: metric.rawValue) }
-    if grouping.byToken {
-      if metric != .uncertain { throw refuse("--metric uncertain --by token, or --by layer") }
-      return
-    }
-    switch entry.grain {
-    case .axis: if grouping.facet == nil { throw refuse("--by domain, --by position or another label") }
-    case .layer, .run: if grouping.byExpert { throw refuse("--by layer") }
-    case .expert: if entry.facets == .denoising && grouping.facet == nil { throw refuse("--by step, --by patch or --by class") }
-    }
-    if let facet = grouping.facet {
-      if !entry.facets.allows(facet) { throw refuse("--by layer") }
-      if case .label(let key) = facet, !sequences.contains(where: { $0.labels[key] != nil }) {
-        let known = Set(sequences.flatMap(\.labels.keys)).sorted().joined(separator: ", ")
-        throw AnalysisError.badGrouping(
-          found: key,
-          expected: "expert, token, position" + (known.isEmpty ? " (this run has no labels)" : " or a label of this run: \(known)"))
+  /// Whether an answer is taken over raw router logits: then passes must be read with them.
+  public var needsLogits: Bool { entropyForm.needsLogits && metrics.contains { MetricCatalog.entry($0).usesEntropyForm } }
+
+  /// Metrics for when none is asked for: of those that belong to the axis, the ones this run has.
+  public var defaultMetrics: [MetricKey] {
+    let byLayer: [MetricKey] = [.loadCV, .maxOverMean, .idle, .entropy, .uncertain, .repeatFirst]
+    let pooled: [MetricKey] = [.encoderEntropy, .encoderRatio, .decoderEntropy, .decoderRatio, .entropyNats, .uncertain]
+    let bySteps: [MetricKey] = [.useEntropy, .earlyLate, .stepDrift, .pathOverlap]
+    let choices: [[MetricKey]] =
+      switch (grouping.byToken, grouping.byExpert, grouping.facet) {
+      case (true, _, _): [[.uncertain]]
+      case (_, true, nil): [[.load, .loadRatio, .weightedLoad, .importance]]
+      case (_, true, .some(let facet)): facet.isDenoising ? [[.choices]] : [[.specialization]]
+      case (_, false, .step), (_, false, .patch), (_, false, .patchRow), (_, false, .patchColumn): [bySteps, [.specialization]]
+      // What a run of counts alone can answer comes last.
+      case (_, false, .label), (_, false, .position), (_, false, nil):
+        entropyForm.needsLogits ? [pooled] : [byLayer, bySteps, [.specialization]]
       }
+    let had = choices.map { $0.filter { refusal(of: $0) == nil } }
+    return had.first { !$0.isEmpty } ?? choices[0]
+  }
+
+  /// Why this run or this axis does not have a metric; nil when it has.
+  private func refusal(of metric: MetricKey) -> AnalysisError? {
+    let entry = MetricCatalog.entry(metric)
+    let refused = { (instead: String) in
+      AnalysisError.cannotGroup(metric: metric.rawValue, by: grouping.description, instead: instead)
     }
+    switch entry.runs {
+    case .all: break
+    case .texts:
+      if denoising != nil {
+        return .notOfImages(
+          asked: metric.rawValue, instead: "specialization --by patch, or step_drift and path_overlap for neighbouring steps")
+      }
+    case .denoising: if denoising == nil { return .notDenoising(asked: metric.rawValue) }
+    case .encoderDecoder: if !routers.contains(where: { $0.id.stack == .encoder }) { return .noEncoder(asked: metric.rawValue) }
+    }
+    if !hasDecisions && !isAnsweredByCounts(metric) { return .needsDecisions(metric: metric.rawValue) }
+    if entry.usesEntropyForm && entropyForm.needsLogits && !hasLogits { return .needsLogits(metric: metric.rawValue) }
+    if entry.isSummedByPass, let denoising, denoising.branchCount > 1 { return .notByBranch(metric: metric.rawValue) }
+    if grouping.byToken { return metric == .uncertain ? nil : refused("--metric uncertain --by token, or --by layer") }
+    switch entry.grain {
+    case .axis: if grouping.facet == nil { return refused("--by domain, --by position or another label") }
+    case .layer, .stack, .run: if grouping.byExpert { return refused("--by layer") }
+    case .expert: if entry.facets == .denoising && grouping.facet == nil { return refused("--by step, --by patch or --by class") }
+    }
+    guard let facet = grouping.facet else { return nil }
+    if !entry.facets.allows(facet) { return refused("--by layer") }
+    if case .label(let key) = facet, !sequences.contains(where: { $0.labels[key] != nil }) {
+      let known = Set(sequences.flatMap(\.labels.keys)).sorted().joined(separator: ", ")
+      return .badGrouping(
+        found: key,
+        expected: "expert, token, position" + (known.isEmpty ? " (this run has no labels)" : " or a label of this run: \(known)"))
+    }
+    return nil
   }
 }

@@ -42,9 +42,28 @@ public struct MetricDocument: Sendable, Encodable {
   /// What a reader must know beside the numbers, one sentence each.
   public var notes: [String]
   public var rows: Rows
+  /// How to read the number, without the metric's name; JSON has it in its first note.
+  public var words = ""
+
+  /// Rows of a plain metric; empty for specialization and token lists.
+  public var metricRows: [MetricRow] {
+    if case .metric(let rows) = rows { return rows }
+    return []
+  }
+
+  var isEmpty: Bool {
+    switch rows {
+    case .metric(let rows): rows.isEmpty
+    case .specialization(let rows): rows.isEmpty
+    case .enrichment(let rows): rows.isEmpty
+    case .tokens(let rows): rows.isEmpty
+    case .specialists(let rows): rows.isEmpty
+    case .claims(let claims): claims.claims.isEmpty
+    }
+  }
 
   private enum CodingKeys: String, CodingKey {
-    case schema, run, metric, axis, unit, baseline, tokens, settings, notes, layers, experts, cells, claims
+    case schema, run, metric, axis, unit, baseline, tokens, settings, notes, layers, experts, cells, stacks, claims
     case uncertainTokens = "uncertain_tokens"
   }
 
@@ -61,7 +80,9 @@ public struct MetricDocument: Sendable, Encodable {
     try container.encode(notes, forKey: .notes)
     switch rows {
     case .metric(let rows):
-      let key: CodingKeys = rows.contains { $0.cell != nil } ? .cells : rows.contains { $0.expert != nil } ? .experts : .layers
+      let key: CodingKeys =
+        rows.contains { $0.cell != nil }
+        ? .cells : rows.contains { $0.expert != nil } ? .experts : rows.contains(where: \.isPooled) ? .stacks : .layers
       try container.encode(rows, forKey: key)
     case .specialization(let rows): try container.encode(rows, forKey: .layers)
     case .enrichment(let rows): try container.encode(rows, forKey: .cells)
@@ -83,7 +104,12 @@ public struct ReportSettings: Sendable, Encodable {
   public var thresholdNats: Double?
   public var entropyForm: String?
   public var nullDraws: Int?
+  /// Of nulls and of chance values that are simulated.
   public var seed: UInt64?
+  /// The seed by which labels were permuted over sequences first.
+  public var shuffledLabels: UInt64?
+  /// Length of a list.
+  public var top: Int?
   /// Of a denoising run: 0 conditional, 1 unconditional.
   public var branch: Int?
   public var intervals: String?
@@ -94,14 +120,11 @@ public struct ReportSettings: Sendable, Encodable {
     case thresholdNats = "threshold_nats"
     case entropyForm = "entropy_form"
     case nullDraws = "null_draws"
-    case seed, branch, intervals
+    case seed
+    case shuffledLabels = "shuffle_labels"
+    case top, branch, intervals
   }
 
-  /// Draws and seed of a null.
-  mutating func setNull(_ null: NullSettings) {
-    nullDraws = null.draws
-    seed = null.seed
-  }
 }
 
 /// What a number was taken over: the meaning of its `n`.
@@ -112,7 +135,7 @@ public enum Counted: String, Sendable, Hashable, Codable {
 /// A value of a metric at one router, or one of its experts, or one cell of an axis.
 public struct MetricRow: Sendable, Encodable, Equatable {
   /// Further numbers beside the value, by their key in JSON and their column in csv. A condition may name each of them.
-  public enum Field: String, Sendable, CaseIterable {
+  public enum Field: String, Sendable, CaseIterable, Comparable {
     /// Ends of the 95 % interval.
     case low, high
     /// The stronger chance value, under the layer's own load.
@@ -121,15 +144,34 @@ public struct MetricRow: Sendable, Encodable, Equatable {
     case withinTextBaseline = "within_text_baseline"
     case nullMean = "null_mean"
     case nullSD = "null_sd"
+    case nullCount = "null_count"
     case p
     /// Over single decisions.
     case sd
     case quantile05 = "q05"
     case median
     case quantile95 = "q95"
+
+    /// What a table makes of it.
+    enum Role { case interval, baseline, column, spread }
+
+    var role: Role {
+      switch self {
+      case .low, .high: .interval
+      case .ownLoadBaseline, .withinTextBaseline: .baseline
+      case .nullMean, .nullSD, .p: .column
+      case .nullCount, .sd, .quantile05, .median, .quantile95: .spread
+      }
+    }
+
+    private var place: Int { Self.allCases.firstIndex(of: self) ?? 0 }
+    /// The order of columns.
+    public static func < (a: Field, b: Field) -> Bool { a.place < b.place }
   }
 
   public var router: RouterID
+  /// Set where the row stands for so many routers of the router's stack together.
+  public var pooledRouters: Int?
   public var expert: Int?
   public var cell: String?
   /// Nil where the metric is not defined; `Metric.missing` says where that is.
@@ -170,18 +212,20 @@ public struct MetricRow: Sendable, Encodable, Equatable {
     set { (self[.low], self[.high]) = (newValue?.low, newValue?.high) }
   }
 
-  private struct Key: CodingKey {
-    var stringValue: String
-    var intValue: Int? { nil }
-    init(stringValue: String) { self.stringValue = stringValue }
-    init?(intValue: Int) { nil }
-  }
+  var isPooled: Bool { pooledRouters != nil }
+  /// `ffn.3`; `enc` where it stands for a stack.
+  var place: String { isPooled ? router.stack.rawValue : router.description }
 
   public func encode(to encoder: any Encoder) throws {
-    var container = encoder.container(keyedBy: Key.self)
-    func key(_ name: String) -> Key { Key(stringValue: name) }
-    try container.encode(router.description, forKey: key("router"))
-    try container.encode(router.layer.rawValue, forKey: key("layer"))
+    var container = encoder.container(keyedBy: NamedKey.self)
+    func key(_ name: String) -> NamedKey { NamedKey(stringValue: name) }
+    if let pooledRouters {
+      try container.encode(router.stack.rawValue, forKey: key("stack"))
+      try container.encode(pooledRouters, forKey: key("routers"))
+    } else {
+      try container.encode(router.description, forKey: key("router"))
+      try container.encode(router.layer.rawValue, forKey: key("layer"))
+    }
     try container.encodeIfPresent(expert, forKey: key("expert"))
     try container.encodeIfPresent(cell, forKey: key("cell"))
     try container.encode(value, forKey: key("value"))
@@ -247,4 +291,12 @@ extension UncertainToken: Encodable {
     try container.encodeIfPresent(finite(surprisal), forKey: .surprisal)
     try container.encodeIfPresent(finite(nextTokenEntropy), forKey: .nextTokenEntropy)
   }
+}
+
+/// A key of JSON that is known by its name only.
+struct NamedKey: CodingKey {
+  var stringValue: String
+  var intValue: Int? { nil }
+  init(stringValue: String) { self.stringValue = stringValue }
+  init?(intValue: Int) { nil }
 }

@@ -4,20 +4,20 @@ import Routing
 
 extension AnalysisReport {
   func specialistTable(_ document: MetricDocument, _ rows: [Specialist]) -> ReportTable {
-    let hasStacks = Set(rows.map(\.router.stack)).count > 1
     func cells(_ find: Specialist.Find?) -> [ReportTable.Cell] {
       guard let find else { return [.missing, .missing, .missing] }
       return [.text(find.cell), .number(find.ratio, digits: 2), .number(find.adjustedP, digits: 4)]
     }
     return ReportTable(
-      columns: [hasStacks ? "router" : "layer", "expert", "share", "when", "when_ratio", "when_p", "where", "where_ratio", "where_p"]
+      columns: ["router", "expert", "share", "when", "when_ratio", "when_p", "where", "where_ratio", "where_p"]
         + ["class", "class_ratio", "class_p"],
       rows: rows.map {
-        [ReportTable.routerCell($0.router, hasStacks: hasStacks), .count($0.expert.rawValue), .percent($0.share, digits: 1)]
+        [.text($0.router.description), .count($0.expert.rawValue), .percent($0.share, digits: 1)]
           + cells($0.when) + cells($0.place) + cells($0.what)
       },
       notes: document.notes + [
-        "when: step, where: patch as row,column; p controls the chance of even one false find on its axis; - : none beyond chance"
+        "when: step, where: patch as row,column; ratio: times expected, 1 is chance; p controls the chance of even one false find on its axis; "
+          + "-: none beyond chance", document.size,
       ])
   }
 

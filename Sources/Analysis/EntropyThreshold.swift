@@ -110,13 +110,20 @@ public func normalizedEntropy(_ nats: Float, experts: Int) -> Float {
 }
 
 /// Which entropy is meant.
-public enum EntropyForm: String, Sendable, Hashable, Codable {
+public enum EntropyForm: String, Sendable, Hashable, Codable, CaseIterable {
   /// -sum p ln p over the router's distribution, as recorded.
   case standard
   /// -sum p ln(p + 1e-5) over the softmax of all logits, as GW-MoE's released code has it; needs recorded logits, and only decisions
   /// that have them are counted. A one-hot router gives -0.00001.
   /// - Source: WaitHZ/GW-MoE, `calc_entropy`; Wu et al. 2024, arXiv:2406.12375.
   case gwMoE = "gw-moe"
+
+  var needsLogits: Bool {
+    switch self {
+    case .standard: false
+    case .gwMoE: true
+    }
+  }
 
   /// `[batch.count]`: entropy in nats; NaN where this form cannot be had.
   func entropies(of batch: RoutingBatch) -> [Float] {

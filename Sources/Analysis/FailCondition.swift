@@ -1,12 +1,13 @@
-// `--fail-if 'load_cv>0.8'`: a condition on a report, read and judged without side effects. The caller turns a violation into exit 2.
+// `--fail-if 'load_cv>0.8'`: a condition on a report, read and judged without side effects. The caller turns a violation into exit 2 and a
+// number that is not there into an error: a gate that a missing number passes is no gate.
 
 import Routing
 
 /// A comparison of a metric with a number.
 ///
 /// Grammar: `metric[.field] op number[%]` with op one of `>`, `>=`, `<`, `<=`, `==`, `!=`. Without a field it is the row's value (for
-/// specialization its effect). Fields: `n`, `baseline`, `low`, `high`, `sd`, `median`; of specialization also `p`, `effect`,
-/// `mutual_information`, `null_mean`, `null_sd`, `normalized`.
+/// specialization its effect). Fields are the numbers of a row: `n`, `baseline`, `low`, `high` and what the metric has beside them
+/// (`Metric.conditionFields`).
 public struct FailCondition: Sendable, Hashable, CustomStringConvertible {
   public enum Operator: String, Sendable, CaseIterable {
     // Longer spellings first: they are tried in this order.
@@ -33,8 +34,17 @@ public struct FailCondition: Sendable, Hashable, CustomStringConvertible {
   public struct Violation: Sendable, Equatable {
     public var router: RouterID
     public var value: Double
-    /// `layer 15: load_cv 0.733 > 0.7`
+    /// `ffn.15: load_cv 0.733 > 0.7`
     public var text: String
+  }
+
+  /// What a report says to a condition.
+  public struct Verdict: Sendable, Equatable {
+    public var violations: [Violation] = []
+    /// Rows that lack the number: `ffn.15`.
+    public var missing: [String] = []
+    /// Which number is missing, where and why; nil when none is.
+    public var fault: String?
   }
 
   public let metric: MetricKey
@@ -72,38 +82,57 @@ public struct FailCondition: Sendable, Hashable, CustomStringConvertible {
   public var description: String { "\(name) \(comparison.rawValue) \(limitText)" }
   private var name: String { metric.rawValue + (field.map { "." + $0 } ?? "") }
 
-  /// Rows for which the condition is true; rows without a value never are.
+  /// Judges every row.
+  ///
+  /// A report without a row lacks the number too.
   /// - Throws: `AnalysisError.metricNotReported`.
-  public func violations(in report: AnalysisReport) throws -> [Violation] {
+  public func verdict(on report: AnalysisReport) throws -> Verdict {
     guard let document = report[metric] else { throw AnalysisError.metricNotReported(metric: metric.rawValue) }
+    var verdict = Verdict()
     switch document.rows {
     case .metric(let rows):
-      let hasStacks = Set(rows.map(\.router.stack)).count > 1
-      return rows.compactMap { row in
-        var place = hasStacks ? "router \(row.router)" : "layer \(row.router.layer)"
+      for row in rows {
+        var place = row.place
         if let expert = row.expert { place += " expert \(expert)" }
         if let cell = row.cell { place += " \(document.axis ?? "cell") \(cell)" }
-        return violation(value(of: row), router: row.router, place: place)
+        judge(value(of: row), router: row.router, place: place, &verdict)
       }
     case .specialization(let rows):
-      let hasStacks = Set(rows.map(\.router.stack)).count > 1
-      return rows.compactMap {
-        violation(value(of: $0), router: $0.router, place: hasStacks ? "router \($0.router)" : "layer \($0.router.layer)")
-      }
+      for row in rows { judge(value(of: row), router: row.router, place: row.router.description, &verdict) }
     case .enrichment, .tokens, .specialists, .claims:
       throw AnalysisError.metricNotReported(metric: "\(metric.rawValue) by layer")
     }
+    if document.isEmpty { verdict.missing = ["any router"] }
+    if !verdict.missing.isEmpty { verdict.fault = fault(verdict.missing) }
+    return verdict
   }
 
-  private func violation(_ value: Double?, router: RouterID, place: String) -> Violation? {
-    guard let value, comparison.holds(value, limit) else { return nil }
+  private func judge(_ value: Double?, router: RouterID, place: String, _ verdict: inout Verdict) {
+    guard let value, value.isFinite else {
+      verdict.missing.append(place)
+      return
+    }
+    guard comparison.holds(value, limit) else { return }
     let shown: String
     switch MetricCatalog.entry(metric).format {
     case .percent(let digits) where field == nil && limitText.hasSuffix("%"): shown = fixedPoint(100 * value, digits: digits) + "%"
     case .count where field == nil: shown = fixedPoint(value, digits: 0)
-    default: shown = fixedPoint(value, digits: 3)
+    case .percent, .number, .count: shown = fixedPoint(value, digits: 3)
     }
-    return Violation(router: router, value: value, text: "\(place): \(name) \(shown) \(comparison.rawValue) \(limitText)")
+    let text = "\(place): \(name) \(shown) \(comparison.rawValue) \(limitText)"
+    verdict.violations.append(Violation(router: router, value: value, text: text))
+  }
+
+  /// `selection_margin of ffn.0 and 3 more is not there, so 'selection_margin < 0.5' cannot be judged: there is no number ...`
+  private func fault(_ places: [String]) -> String {
+    let shown = places.prefix(3).joined(separator: ", ") + (places.count > 3 ? " and \(places.count - 3) more" : "")
+    let why =
+      switch field {
+      case nil: "there is no number \(MetricCatalog.entry(metric).missing)"
+      case "low", "high": "an interval needs --ci and \(Jackknife.minimumSequences) texts or more that have the number"
+      case .some: "it goes with a number that is not there either, or was not worked out along this axis"
+      }
+    return "\(name) of \(shown) is not there, so '\(self)' cannot be judged: \(why)"
   }
 
   private func value(of row: MetricRow) -> Double? {

@@ -1,5 +1,6 @@
-// A report as tables: columns that belong side by side, cells that know their number and how to print it. Widths, rules and colour
-// are the printer's business; csv takes the plain numbers.
+// A report as tables: columns that belong side by side, cells that know their number and how to print it. A metric's column shows its
+// value beside its baselines; units, readings and sample sizes stand in the lines below. Rules and colour are the printer's business; csv
+// is a table of its own kind (ReportRecords).
 
 import Routing
 
@@ -12,8 +13,12 @@ public struct ReportTable: Sendable {
     case number(Double, digits: Int)
     /// A share of 1, printed as a percentage.
     case percent(Double, digits: Int)
+    /// A value beside what it is to be read against.
+    case beside([Cell])
+    /// An interval.
+    indirect case range(Cell, Cell)
 
-    /// For people: `0.612`, `21.0%`, `-` when missing.
+    /// For people: `0.612`, `21.0%`, `0.612 / 0.250`, `-` when missing.
     public var display: String {
       switch self {
       case .missing: "-"
@@ -21,38 +26,67 @@ public struct ReportTable: Sendable {
       case .count(let count): String(count)
       case .number(let value, let digits): fixedPoint(value, digits: digits)
       case .percent(let value, let digits): fixedPoint(100 * value, digits: digits) + "%"
+      case .beside(let cells): cells.map(\.display).joined(separator: " / ")
+      case .range(.missing, .missing): "-"
+      case .range(let low, let high): "\(low.display) to \(high.display)"
       }
     }
 
-    /// For programs: full precision, shares as shares; empty when missing.
+    /// For programs: full precision, shares as shares, the value alone of several; empty when missing.
     public var plain: String {
       switch self {
       case .missing: ""
       case .text(let text): text
       case .count(let count): String(count)
       case .number(let value, _), .percent(let value, _): plainNumber(value)
+      case .beside(let cells): cells.first?.plain ?? ""
+      case .range(let low, let high): "\(low.plain) \(high.plain)"
+      }
+    }
+
+    /// Numbers stand at the right of their column.
+    public var isText: Bool { if case .text = self { true } else { false } }
+
+    /// A number of a metric; nil is missing.
+    init(_ value: Double?, _ format: Metric.Format) {
+      switch (value, format) {
+      case (nil, _): self = .missing
+      case (.some(let value), .percent(let digits)): self = .percent(value, digits: digits)
+      case (.some(let value), .number(let digits)): self = .number(value, digits: digits)
+      // A chance value of a count need not be whole.
+      case (.some(let value), .count): self = Int(exactly: value).map { .count($0) } ?? .number(value, digits: 2)
       }
     }
   }
 
   public var columns: [String]
   public var rows: [[Cell]]
-  /// Sentences for the last line: units, readings, sample size.
+  /// Lines below: units, readings, sample size.
   public var notes: [String]
 
-  static func routerCell(_ router: RouterID, hasStacks: Bool) -> Cell {
-    hasStacks ? .text(router.description) : .count(router.layer.rawValue)
+  /// Width of the columns as they are printed, two spaces between.
+  var width: Int {
+    columns.indices.reduce(2 * (columns.count - 1)) { sum, column in
+      sum + (rows.map { $0[column].display.count } + [columns[column].count]).reduce(0, max)
+    }
   }
 }
 
 extension AnalysisReport {
-  /// Metrics whose rows are of one kind share a table, a column each; others have one of their own.
-  public func tables() -> [ReportTable] {
+  /// Metrics whose rows are of one kind share a table, a column each, as far as the width allows; others have one of their own.
+  /// - Parameter width: columns of the terminal; only metrics are moved to a further table for it, nothing is cut.
+  public func tables(width: Int) -> [ReportTable] {
     var tables: [ReportTable] = []
-    var metrics: [MetricDocument] = []
+    var metrics: [[MetricDocument]] = []
     for document in documents {
       switch document.rows {
-      case .metric: metrics.append(document)
+      case .metric(let rows):
+        let kind = MetricTable.Kind(rows)
+        if let place = metrics.firstIndex(where: { MetricTable.Kind($0[0].metricRows) == kind }) {
+          metrics[place].append(document)
+        } else {
+          metrics.append([document])
+        }
       case .specialization(let rows): tables.append(SpecializationResult.table(document, rows))
       case .enrichment(let rows): tables.append(enrichmentTable(document, rows))
       case .tokens(let rows): tables.append(tokenTable(document, rows))
@@ -60,74 +94,24 @@ extension AnalysisReport {
       case .claims(let claims): tables += claimTables(document, claims)
       }
     }
-    let perExpert = metrics.filter { $0.metricRows.contains { $0.expert != nil } }
-    let others = metrics.filter { !$0.metricRows.contains { $0.expert != nil } }
-    return [others, perExpert].filter { !$0.isEmpty }.map(metricTable) + tables
-  }
-
-  private func metricTable(_ documents: [MetricDocument]) -> ReportTable {
-    struct Place: Hashable, Comparable {
-      var router: RouterID
-      /// Cells keep the order of the axis.
-      var cell: Int
-      var expert: Int
-      static func < (a: Place, b: Place) -> Bool { (a.router, a.cell, a.expert) < (b.router, b.cell, b.expert) }
-    }
-    var names: [String] = []
-    var values: [Place: [Int: MetricRow]] = [:]
-    for (column, document) in documents.enumerated() {
-      for row in document.metricRows {
-        if let cell = row.cell, !names.contains(cell) { names.append(cell) }
-        let place = Place(
-          router: row.router, cell: row.cell.flatMap { names.firstIndex(of: $0) } ?? -1, expert: row.expert ?? -1)
-        values[place, default: [:]][column] = row
-      }
-    }
-    let hasCells = !names.isEmpty
-    let hasExperts = values.keys.contains { $0.expert >= 0 }
-    let hasStacks = Set(values.keys.map(\.router.stack)).count > 1
-    let withInterval = documents.map { $0.metricRows.contains { $0.interval != nil } }
-    var columns = [hasStacks ? "router" : "layer"] + (hasCells ? [documents.first?.axis ?? "cell"] : []) + (hasExperts ? ["expert"] : [])
-    for (index, document) in documents.enumerated() {
-      columns.append(document.metric.rawValue)
-      if withInterval[index] { columns += [document.metric.rawValue + "_low", document.metric.rawValue + "_high"] }
-    }
-    let rows = values.keys.sorted().map { place -> [ReportTable.Cell] in
-      var row = [ReportTable.routerCell(place.router, hasStacks: hasStacks)]
-      if hasCells { row.append(.text(place.cell >= 0 ? names[place.cell] : "")) }
-      if hasExperts { row.append(.count(place.expert)) }
-      for (index, document) in documents.enumerated() {
-        let found = values[place]?[index]
-        row.append(cell(found?.value, document.metric))
-        if withInterval[index] { row += [cell(found?.interval?.low, document.metric), cell(found?.interval?.high, document.metric)] }
-      }
-      return row
-    }
-    return ReportTable(columns: columns, rows: rows, notes: documents.flatMap(\.notes) + ["\(documents.first?.tokens ?? 0) tokens"])
-  }
-
-  private func cell(_ value: Double?, _ metric: MetricKey) -> ReportTable.Cell {
-    guard let value else { return .missing }
-    switch MetricCatalog.entry(metric).format {
-    case .percent(let digits): return .percent(value, digits: digits)
-    case .number(let digits): return .number(value, digits: digits)
-    case .count: return .count(Int(value))
-    }
+    return metrics.flatMap { MetricTable.tables($0, width: width) } + tables
   }
 
   private func enrichmentTable(_ document: MetricDocument, _ rows: [EnrichmentRow]) -> ReportTable {
-    let hasStacks = Set(rows.map(\.router.stack)).count > 1
-    return ReportTable(
-      columns: [hasStacks ? "router" : "layer", document.axis ?? "cell", "expert", "observed", "expected", "ratio", "z", "adjusted_p"],
+    ReportTable(
+      columns: ["router", document.axis ?? "cell", "expert", "observed", "expected", "ratio", "z", "adjusted_p"],
       rows: rows.map {
         [
-          ReportTable.routerCell($0.router, hasStacks: hasStacks), .text($0.cell), .count($0.enrichment.expert.rawValue),
+          .text($0.router.description), .text($0.cell), .count($0.enrichment.expert.rawValue),
           .count($0.enrichment.observed),
           .number($0.enrichment.expected, digits: 1), .number($0.enrichment.ratio, digits: 2), .number($0.enrichment.z, digits: 1),
           $0.enrichment.adjustedP.map { .number($0, digits: 4) } ?? .missing,
         ]
-      }, notes: document.notes + ["adjusted_p controls the chance of even one false find; cells with fewer than 20 expected are not ranked"]
-    )
+      },
+      notes: document.notes + [
+        "observed and expected count assignments; adjusted_p controls the chance of even one false find; cells with fewer than 20 expected "
+          + "are not ranked", document.size,
+      ])
   }
 
   private func tokenTable(_ document: MetricDocument, _ rows: [UncertainToken]) -> ReportTable {
@@ -143,14 +127,12 @@ extension AnalysisReport {
           number($0.maxEntropy, 3), .text($0.maxEntropyRouter.description), number($0.selectionMargin, 4), number($0.nextTokenEntropy, 2),
           number($0.surprisal, 2),
         ]
-      }, notes: document.notes + ["\(document.tokens) tokens"])
+      },
+      notes: document.notes + ["max_entropy: share of ln E; next_token_entropy and surprisal: nat", document.size])
   }
 }
 
 extension MetricDocument {
-  /// Rows of a plain metric; empty for specialization and token lists.
-  public var metricRows: [MetricRow] {
-    if case .metric(let rows) = rows { return rows }
-    return []
-  }
+  /// The last line of a table.
+  var size: String { settings.branch == nil ? "\(tokens) tokens" : "\(tokens) rows (patches at each step)" }
 }

@@ -58,9 +58,14 @@ public struct RunAnalysis: PassFold {
   }
 
   public mutating func add(_ pass: RoutingPass) {
+    if round == 1 { denoising?.add(pass) }
+    guard let layout = plan.denoising else { return addRows(pass) }
+    for part in pass.stretches(of: plan.branch, in: layout) { addRows(part) }
+  }
+
+  private mutating func addRows(_ pass: RoutingPass) {
     if round == 1 {
       tokens += pass.tokens.count
-      denoising?.add(pass)
       // A quantile of the run is one of all its layers, also when only some are shown.
       uncertainty?.add(pass)
     }
@@ -82,7 +87,7 @@ public struct RunAnalysis: PassFold {
     guard denoising != nil else { return }
     precondition(counts.branch == plan.branch, "counts of another branch")
     denoising = counts
-    if !needsPasses { tokens = counts.samples.count * counts.layout.rowsPerSample }
+    if !needsPasses { tokens = counts.samples.count * counts.layout.stepCount * counts.layout.patchCount }
   }
 
   /// Whether some metric of the plan is answered by single decisions, whatever counts were adopted.

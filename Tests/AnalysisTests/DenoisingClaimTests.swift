@@ -110,7 +110,9 @@ import Testing
     #expect(document.notes.contains { $0.contains("24 samples, conditional branch") })
   }
 
-  @Test(arguments: MetricKey.allCases.filter { MetricCatalog.entry($0).runs == .denoising }) func everyMetricIsProduced(_ key: MetricKey) throws {
+  @Test(arguments: MetricKey.allCases.filter { MetricCatalog.entry($0).runs == .denoising }) func everyMetricIsProduced(_ key: MetricKey)
+    throws
+  {
     let facets = MetricCatalog.entry(key).facets
     for by in facets == .denoising
       ? ["step", "patch-row", "patch-column", "patch", "class"] : facets == .step ? ["layer", "step"] : ["layer"]
@@ -134,7 +136,7 @@ import Testing
       case .claims(let claims): #expect(claims.claims.count == 5)
       default: Issue.record("\(key): unexpected rows")
       }
-      let tables = report.tables()
+      let tables = report.tables(width: 100)
       #expect(tables.allSatisfy { table in !table.rows.isEmpty && table.rows.allSatisfy { $0.count == table.columns.count } })
       let json = String(decoding: try JSONEncoder().encode(report), as: UTF8.self)
       #expect(json.contains("\"metric\":\"\(key.rawValue)\""))
@@ -165,9 +167,52 @@ import Testing
     #expect(throws: AnalysisError.needsDecisions(metric: "entropy")) { try plan([.entropy], "layer", hasDecisions: false).validate() }
     #expect(throws: AnalysisError.self) { try plan([.choices], "layer").validate() }
     #expect(throws: AnalysisError.self) { try plan([.load], "step").validate() }
+    for metric in [MetricKey.repeatFirst, .repeatAny, .overlap, .jaccard] {
+      #expect(throws: AnalysisError.self, "\(metric)") { try plan([metric], "layer").validate() }
+    }
+    for metric in [MetricKey.entropy, .specialization] {
+      #expect(throws: AnalysisError.self, "\(metric)") { try plan([metric], "position").validate() }
+    }
+    #expect(throws: AnalysisError.notByBranch(metric: "importance")) { try plan([.importance], "layer").validate() }
     var other = try plan([.ditClaims], "layer")
     other.branch = 2
     #expect(throws: AnalysisError.self) { try other.validate() }
+  }
+
+  @Test(arguments: ["layer", "expert", "token", "step", "patch", "class", "step,expert", "class,expert"])
+  func everyAxisHasMetricsByDefault(by: String) throws {
+    for hasDecisions in [true, false] where by != "expert" && by != "token" || hasDecisions {
+      var plan = try plan([], by, hasDecisions: hasDecisions)
+      plan.metrics = plan.defaultMetrics
+      #expect(!plan.metrics.isEmpty && !plan.metrics.contains(.repeatFirst))
+      try plan.validate()
+    }
+  }
+
+  /// Metrics of decisions are of one branch: what a run of that branch alone gives.
+  @Test(arguments: [0, 1]) func aBranchIsLookedAtAlone(branch: Int) throws {
+    let run = Self.small.run
+    let metrics: [MetricKey] = [.loadCV, .load, .entropy, .uncertain, .weightedLoad]
+    var plan = try plan(metrics, "layer")
+    plan.branch = branch
+    let both = try analyzed(plan, Self.small.passes)
+    // The same decisions, the other branch's taken out row by row.
+    let alone = Self.small.passes.flatMap { pass in
+      pass.tokens.position.indices.filter { run.layout.place(at: Int(pass.tokens.position[$0])).branch == branch }.map {
+        pass.slice($0..<$0 + 1)
+      }
+    }
+    var text = plan
+    (text.denoising, text.branch) = (nil, 0)
+    let expected = try analyzed(text, alone)
+    #expect(both.tokens == 24 * 10 * 16 && expected.tokens == both.tokens)
+    for metric in metrics {
+      let rows = try #require(try both.report()[metric]?.metricRows)
+      let wanted = try #require(try expected.report()[metric]?.metricRows)
+      #expect(rows.count == wanted.count && zip(rows, wanted).allSatisfy { near($0.value, $1.value) && $0.n == $1.n }, "\(metric)")
+    }
+    #expect(try both.report()[.loadCV]?.settings.branch == branch)
+    #expect(try both.report()[.loadCV]?.notes.contains { $0.contains(branch == 0 ? "conditional" : "unconditional") } == true)
   }
 
   @Test func rulesAreInTheReference() {

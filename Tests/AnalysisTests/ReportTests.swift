@@ -17,6 +17,9 @@ func json(_ report: AnalysisReport) throws -> String {
   return String(decoding: try encoder.encode(report), as: UTF8.self)
 }
 
+/// Metrics that every run of a text has.
+private let textMetrics = MetricCatalog.entries.filter { [.all, .texts].contains($0.runs) }.map(\.key)
+
 @Suite struct PlanTests {
   @Test func groupings() throws {
     #expect(try AnalysisGrouping(parsing: "layer") == .layer)
@@ -43,6 +46,30 @@ func json(_ report: AnalysisReport) throws -> String {
     #expect(throws: AnalysisError.unknownMetric(found: "bananas", nearest: nil)) { try MetricKey(parsing: "bananas") }
   }
 
+  private let routers = [0, 1, 2, 5].map {
+    RouterDescription(id: RouterID(layer: $0), spec: RouterSpec(expertCount: 8, scoring: .softmax, selection: .tokenChoice(topK: 2)))
+  }
+
+  @Test func layersThatAreNotThereAreNamed() throws {
+    #expect(throws: AnalysisError.noSuchLayer(found: "3-4", known: "0-2,5")) {
+      try AnalysisPlan(metrics: [.gini], layers: LayerSelection(parsing: "0,3-4"), routers: routers).validate()
+    }
+    try AnalysisPlan(metrics: [.gini], layers: LayerSelection(parsing: "0-9"), routers: routers).validate()
+  }
+
+  /// Each axis has metrics to show when none is asked for, and a plan with them is sound.
+  @Test(arguments: ["layer", "expert", "token", "position", "domain", "domain,expert", "position,expert"])
+  func everyAxisHasMetricsByDefault(by: String) throws {
+    let sequences = ["x", "y"].map { SequenceDescription(name: $0, labels: ["domain": $0]) }
+    for form in EntropyForm.allCases {
+      var plan = AnalysisPlan(
+        metrics: [], grouping: try AnalysisGrouping(parsing: by), entropyForm: form, sequences: sequences, routers: routers)
+      plan.metrics = plan.defaultMetrics
+      #expect(!plan.metrics.isEmpty)
+      try plan.validate()
+    }
+  }
+
   @Test func contradictionsAreRefused() {
     let domain = [SequenceDescription(name: "a", labels: ["domain": "x"])]
     let refused: [AnalysisPlan] = [
@@ -54,7 +81,9 @@ func json(_ report: AnalysisReport) throws -> String {
       AnalysisPlan(metrics: [.entropy], grouping: AnalysisGrouping(facet: .label("language")), sequences: domain),
       AnalysisPlan(
         metrics: [.specialization], grouping: AnalysisGrouping(facet: .label("domain")), null: NullSettings(draws: 5), sequences: domain),
-      AnalysisPlan(metrics: [.gini], top: 0),
+      AnalysisPlan(metrics: [.gini], top: 0), AnalysisPlan(metrics: [.gini], branch: 1), AnalysisPlan(metrics: [.encoderEntropy]),
+      AnalysisPlan(metrics: [.entropy], entropyForm: .gwMoE, hasLogits: false),
+      AnalysisPlan(metrics: [.gini], layers: LayerSelection([0...3, 99...99]), routers: routers),
     ]
     for plan in refused { #expect(throws: AnalysisError.self, "\(plan.metrics) \(plan.grouping)") { try plan.validate() } }
   }
@@ -75,7 +104,7 @@ func json(_ report: AnalysisReport) throws -> String {
   }
 
   /// Every key has a fold that gives its number, along every axis the catalog names, with an interval where it promises one.
-  @Test(arguments: MetricKey.allCases.filter { MetricCatalog.entry($0).runs != .denoising })
+  @Test(arguments: textMetrics)
   func everyMetricIsProduced(key: MetricKey) throws {
     let run = try SyntheticRouting(documents: 12, length: 20...40, layers: 2, dirichlet: 1).run()
     let entry = MetricCatalog.entry(key)
@@ -108,7 +137,7 @@ func json(_ report: AnalysisReport) throws -> String {
 }
 
 @Suite struct ReportTests {
-  private let allScalars: [MetricKey] = MetricKey.allCases.filter { $0 != .specialization && MetricCatalog.entry($0).runs != .denoising }
+  private let allScalars: [MetricKey] = textMetrics.filter { $0 != .specialization }
 
   /// All metrics at once: parts of any split, merged in any order, give the report of the whole.
   @Test func foldsOfPartsMerge() throws {
@@ -231,14 +260,64 @@ func json(_ report: AnalysisReport) throws -> String {
 
   @Test func tableJoinsMetricsOfOneKind() throws {
     let run = try SyntheticRouting(documents: 8, layers: 2).run()
-    let tables = try analyzed(AnalysisPlan(metrics: [.loadCV, .idle, .load, .uncertain, .importance]), run.passes).report().tables()
-    #expect(tables.map(\.columns) == [["layer", "load_cv", "idle", "uncertain"], ["layer", "expert", "load", "importance"]])
+    let report = try analyzed(AnalysisPlan(metrics: [.loadCV, .idle, .load, .uncertain, .importance]), run.passes).report()
+    let tables = report.tables(width: 200)
+    // n of an expert is how often it was chosen: it differs from row to row and gets a column.
+    #expect(
+      tables.map(\.columns) == [["router", "load_cv", "idle", "uncertain"], ["router", "expert", "load", "importance", "assignments"]])
     #expect(tables[0].rows.count == 2 && tables[1].rows.count == 16)
-    #expect(tables[0].rows[1][0] == .count(1) && tables[0].rows[0][2] == .count(0))
-    #expect(tables[0].notes.last == "480 tokens" && tables[0].notes.contains { $0.contains("(q0.95 of the run)") })
+    let cv = try #require(report[.loadCV]?.metricRows[1])
+    #expect(tables[0].rows[1][0] == .text("ffn.1"))
+    let chance = try #require(cv.baseline)
+    #expect(tables[0].rows[1][1] == .beside([.number(cv.value ?? 0, digits: 3), .number(chance, digits: 3)]))
+    #expect(tables[0].notes.count == 4 && tables[0].notes.last == "480 tokens")
+    #expect(tables[0].notes[0].hasPrefix("load_cv / baseline · times the mean · n 960 assignments · "))
+    #expect(
+      tables[0].notes[2].hasPrefix("uncertain / baseline · share of decisions · n 480 decisions · normalised")
+        && tables[0].notes[2].contains("(q0.95 of the run)"))
     let domain = AnalysisPlan(metrics: [.entropy, .loadCV], grouping: AnalysisGrouping(facet: .label("domain")), sequences: run.sequences)
-    let cells = try analyzed(domain, run.passes).report().tables()
-    #expect(cells[0].columns == ["layer", "domain", "entropy", "load_cv"] && cells[0].rows.count == 8)
+    let cells = try analyzed(domain, run.passes).report().tables(width: 200)
+    #expect(cells[0].columns == ["router", "domain", "entropy", "load_cv"] && cells[0].rows.count == 8)
+    #expect(cells[0].rows[0][2].display.hasSuffix(" / 1.000"))
+  }
+
+  /// Metrics go to further tables where the width ends, and not before; none is cut, and each stands in one table.
+  @Test func tablesFitTheWidth() throws {
+    let run = try SyntheticRouting(documents: 8, layers: 2).run()
+    let metrics: [MetricKey] = [.loadCV, .maxOverMean, .idle, .entropy, .uncertain, .repeatFirst, .overlap, .selectionMargin]
+    let report = try analyzed(AnalysisPlan(metrics: metrics, intervals: true), run.passes).report()
+    let whole = try #require(report.tables(width: .max).first)
+    #expect(whole.columns.prefix(3) == ["router", "load_cv", "95 %"] && whole.rows[0][2].display.contains(" to "))
+    var counts: [Int] = []
+    for width in [40, 80, 120, whole.width] {
+      let tables = report.tables(width: width)
+      counts.append(tables.count)
+      #expect(tables.flatMap(\.columns).filter { MetricKey(rawValue: $0) != nil } == metrics.map(\.rawValue))
+      for table in tables {
+        let metrics = table.columns.count { MetricKey(rawValue: $0) != nil }
+        #expect(table.width <= width || metrics == 1, "\(table.columns)")
+        #expect(table.rows.allSatisfy { $0.count == table.columns.count })
+      }
+    }
+    #expect(counts == counts.sorted(by: >) && counts[0] > 4 && counts[3] == 1, "\(counts)")
+  }
+
+  /// One record a number, with unit, sample size and baseline; the same columns for all metrics.
+  @Test func recordsSayWhatTheDocumentSays() throws {
+    let run = try SyntheticRouting(documents: 8, layers: 2).run()
+    let report = try analyzed(AnalysisPlan(metrics: [.loadCV, .load, .repeatFirst, .entropy], intervals: true), run.passes).report()
+    let table = try #require(report.records().first)
+    #expect(Array(table.columns.prefix(13)) == AnalysisReport.recordColumns)
+    #expect(Array(table.columns.dropFirst(13)) == ["own_load_baseline", "sd", "q05", "median", "q95"])
+    let rows = report.documents.flatMap { document in document.metricRows.map { (document.metric, $0) } }
+    #expect(table.rows.count == rows.count)
+    for ((metric, row), record) in zip(rows, table.rows) {
+      let plain = Dictionary(uniqueKeysWithValues: zip(table.columns, record.map(\.plain)))
+      #expect(plain["metric"] == metric.rawValue && plain["router"] == "\(row.router)" && plain["layer"] == "\(row.router.layer)")
+      #expect(plain["value"] == row.value.map(plainNumber) && plain["baseline"] == row.baseline.map(plainNumber))
+      #expect(plain["unit"] == row.unit && plain["n"] == "\(row.n)" && plain["n_of"] == row.counted.rawValue)
+      #expect(plain["low"] == (row.interval.map { plainNumber($0.low) } ?? "") && plain["expert"] == (row.expert.map { "\($0)" } ?? ""))
+    }
   }
 
   @Test func numbersAsText() {
@@ -246,7 +325,10 @@ func json(_ report: AnalysisReport) throws -> String {
     #expect(
       ReportTable.Cell.number(-0.0004, digits: 3).display == "0.000" && ReportTable.Cell.number(12.3456, digits: 2).display == "12.35")
     #expect(ReportTable.Cell.missing.display == "-" && ReportTable.Cell.missing.plain.isEmpty)
-    #expect(fixedPoint(1.06, digits: 2) == "1.06" && fixedPoint(3, digits: 0) == "3" && fixedPoint(-2.5, digits: 1) == "-2.5")
+    #expect(ReportTable.Cell(3, .count) == .count(3) && ReportTable.Cell(0.25, .count).display == "0.25")
+    let beside = ReportTable.Cell.beside([.percent(0.184, digits: 1), .percent(0.125, digits: 1), .missing])
+    #expect(beside.display == "18.4% / 12.5% / -" && beside.plain == "0.184")
+    #expect(ReportTable.Cell.range(.number(1, digits: 1), .number(2, digits: 1)).display == "1.0 to 2.0")
   }
 }
 
@@ -262,19 +344,38 @@ func json(_ report: AnalysisReport) throws -> String {
   ])
   func refuses(text: String) { #expect(throws: AnalysisError.self) { try FailCondition(parsing: text) } }
 
+  private func report(_ rows: [MetricRow]) -> AnalysisReport {
+    AnalysisReport(documents: [
+      MetricDocument(
+        run: nil, metric: .loadCV, axis: nil, unit: "", baseline: "", tokens: 1, settings: ReportSettings(by: "layer"), notes: [],
+        rows: .metric(rows))
+    ])
+  }
+
+  private let row = MetricRow(
+    router: RouterID(layer: 15), value: 0.7331, unit: "", n: 10, of: .assignments, interval: Interval(low: 0.7, high: 0.75))
+  private let calm = MetricRow(
+    router: RouterID(layer: 3), value: 0.2, unit: "", n: 10, of: .assignments, interval: Interval(low: 0.1, high: 0.3))
+  private let none = MetricRow(router: RouterID(stack: .encoder, layer: 4), value: nil, unit: "", n: 0, of: .assignments)
+
   @Test func wordsAViolation() throws {
-    let row = MetricRow(
-      router: RouterID(layer: 15), value: 0.7331, unit: "", n: 10, of: .assignments, interval: Interval(low: 0.7, high: 0.75))
-    let calm = MetricRow(router: RouterID(layer: 3), value: 0.2, unit: "", n: 10, of: .assignments)
-    let none = MetricRow(router: RouterID(layer: 4), value: nil, unit: "", n: 0, of: .assignments)
-    let document = MetricDocument(
-      run: nil, metric: .loadCV, axis: nil, unit: "", baseline: "", tokens: 1, settings: ReportSettings(by: "layer"), notes: [],
-      rows: .metric([calm, none, row]))
-    let report = AnalysisReport(documents: [document])
-    let found = try FailCondition(parsing: "load_cv>0.7").violations(in: report)
-    #expect(found.map(\.text) == ["layer 15: load_cv 0.733 > 0.7"])
-    #expect(try FailCondition(parsing: "load_cv.low>0.69").violations(in: report).map(\.router.layer.rawValue) == [15])
-    #expect(try FailCondition(parsing: "load_cv>0.9").violations(in: report).isEmpty)
-    #expect(throws: AnalysisError.metricNotReported(metric: "gini")) { try FailCondition(parsing: "gini>0").violations(in: report) }
+    let report = report([calm, row])
+    let found = try FailCondition(parsing: "load_cv>0.7").verdict(on: report)
+    #expect(found.violations.map(\.text) == ["ffn.15: load_cv 0.733 > 0.7"] && found.fault == nil)
+    let low = try FailCondition(parsing: "load_cv.low>0.69").verdict(on: report)
+    #expect(low.violations.map(\.router.layer.rawValue) == [15])
+    #expect(try FailCondition(parsing: "load_cv>0.9").verdict(on: report) == FailCondition.Verdict())
+    #expect(throws: AnalysisError.metricNotReported(metric: "gini")) { try FailCondition(parsing: "gini>0").verdict(on: report) }
+  }
+
+  /// A number that is not there is a fault whatever the comparison, and is named.
+  @Test(arguments: ["load_cv>0.7", "load_cv<0.7", "load_cv!=0.7", "load_cv.low>0"])
+  func aMissingNumberIsAFault(text: String) throws {
+    let verdict = try FailCondition(parsing: text).verdict(on: report([calm, none, row]))
+    #expect(verdict.missing == ["enc.4"])
+    let fault = try #require(verdict.fault)
+    #expect(fault.contains("load_cv") && fault.contains("enc.4") && fault.contains(text.contains("low") ? "--ci" : "without assignments"))
+    let empty = try FailCondition(parsing: text).verdict(on: report([]))
+    #expect(empty.fault?.contains("any router") == true && empty.violations.isEmpty)
   }
 }

@@ -150,7 +150,7 @@ struct CommandTests {
     let path = try trace(in: folder)
     let met = try Binary.run(["analyze", path, "--metric", "load_cv", "--fail-if", "load_cv>0.3"])
     #expect(met.status == 2)
-    #expect(met.errors.hasPrefix("layer 0: load_cv 0.433 "))
+    #expect(met.errors.hasPrefix("ffn.0: load_cv 0.433 > 0.3"))
     #expect(try Binary.run(["analyze", path, "--metric", "load_cv", "--fail-if", "load_cv>3"]).status == 0)
   }
 

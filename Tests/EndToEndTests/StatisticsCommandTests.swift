@@ -69,12 +69,12 @@ struct StatisticsCommandTests {
     #expect(try Binary.run(["docs", "metrics"]).output.contains("a choice that a capacity limit dropped is no"))
   }
 
-  /// What chance yields for 48 tokens that take 2 of 8 experts (means of 3,000 draws with NumPy).
+  /// What chance yields for 48 tokens that take 2 of 6 experts (means of 20,000 draws with NumPy).
   @Test func baselinesKnowTheNumberOfTokens() throws {
     let folder = try TemporaryDirectory()
     let path = try trace("mixtral", ids(3, 2, 24), in: folder)
     let expected = [
-      "gini": 0.1318, "max_over_mean": 1.391, "max_vio": 0.391, "coverage": 0.3276, "load_entropy": 2.0475, "effective_experts": 7.750,
+      "gini": 0.1045, "max_over_mean": 1.287, "max_vio": 0.287, "coverage": 0.4048, "load_entropy": 1.7708, "effective_experts": 5.876,
     ]
     let documents = Array(try analyze(path, ["--metric", expected.keys.sorted().joined(separator: ",")]).elements)
     #expect(documents.count == expected.count)
@@ -92,7 +92,7 @@ struct StatisticsCommandTests {
   /// Two texts of three words each, in random order: neighbours agree as any two tokens of a text do.
   @Test func repeatsStandBesideTheirOwnText() throws {
     let folder = try TemporaryDirectory()
-    let words = ids(7, 2, 240).map { $0.map { $0 % 3 } }
+    let words = ids(7, 2, 60).map { $0.map { $0 % 3 } }
     let path = try trace("mixtral", [words[0].map { 20 + $0 }, words[1].map { 50 + $0 }], in: folder)
     for row in try rows(analyze(path, ["--metric", "repeat_first"])) {
       let layer = try row.integer("layer")
@@ -102,10 +102,10 @@ struct StatisticsCommandTests {
           path,
           "SELECT count(*) FROM routing JOIN tokens USING (run, token) WHERE rank = 0 AND layer = \(layer) AND sequence = \(sequence) "
             + "GROUP BY expert")
-        want += counts.reduce(0) { $0 + $1 * ($1 - 1) } / (240 * 239) / 2
+        want += counts.reduce(0) { $0 + $1 * ($1 - 1) } / (60 * 59) / 2
       }
       #expect(abs(try row.number("within_text_baseline") - want) < 1e-9)
-      #expect(abs(try row.number("value") - want) < 0.12)
+      #expect(abs(try row.number("value") - want) < 0.2)
     }
     let metrics = "repeat_first,repeat_any,overlap,jaccard"
     for document in try analyze(path, ["--metric", metrics]).elements {
@@ -144,7 +144,7 @@ struct StatisticsCommandTests {
 
   // MARK: - Specialization
 
-  private func kinds(_ texts: [[Int]]) -> [[String: String]] { texts.map { ["kind": $0.count > 60 ? "long" : "short"] } }
+  private func kinds(_ texts: [[Int]]) -> [[String: String]] { texts.map { ["kind": $0.count > 30 ? "long" : "short"] } }
 
   /// The effect is not the plug-in value less its null; p of all layers stands beside p of each, in JSON and in the table.
   @Test func effectsAndTheirP() throws {
@@ -186,7 +186,7 @@ struct StatisticsCommandTests {
   /// A text too short to be compared at equal length is left out of that and said; it does not take the comparison away.
   @Test func aShortTextKeepsTheLengthControl() throws {
     let folder = try TemporaryDirectory()
-    let texts = ids(8, 6, 100) + ids(9, 6, 24) + ids(10, 1, 10)
+    let texts = ids(8, 6, 60) + ids(9, 6, 24) + ids(10, 1, 10)
     let options = ["--metric", "specialization", "--by", "kind", "--null", "19"]
     let path = try trace("mixtral", texts, labels: kinds(texts), in: folder)
     let document = try analyze(path, options)
@@ -195,7 +195,7 @@ struct StatisticsCommandTests {
       #expect(try matched.integer("positions") == 16 && matched.integer("left_out") == 1)
     }
     #expect(try notes(document).contains("1 shorter than 16 tokens left out"))
-    let short = ids(8, 6, 100) + ids(9, 6, 9)
+    let short = ids(8, 6, 60) + ids(9, 6, 9)
     let none = try analyze(try trace("mixtral", short, labels: kinds(short), in: folder, name: "short"), options)
     #expect(try rows(none).allSatisfy { try $0.member("matched").isNull })
     #expect(try notes(none).contains("no comparison at equal length"))

@@ -31,6 +31,8 @@ public struct Metric: Sendable {
     case expert
     /// One number for each router and axis.
     case axis
+    /// One number for all routers of a stack.
+    case stack
     /// One answer for the run.
     case run
 
@@ -40,6 +42,7 @@ public struct Metric: Sendable {
       case .layer: "layer"
       case .expert: "layer and expert"
       case .axis: "layer and axis"
+      case .stack: "stack of routers"
       case .run: "run"
       }
     }
@@ -95,6 +98,7 @@ public struct Metric: Sendable {
     /// Runs whose rows stand one after the other in a text.
     case texts
     case denoising
+    case encoderDecoder
   }
 
   public let key: MetricKey
@@ -120,6 +124,8 @@ public struct Metric: Sendable {
   public var runs = Runs.all
   /// Whether it needs sums that an engine takes over the rows of a pass, which cannot be told apart afterwards.
   public var isSummedByPass = false
+  /// Whether it is about the router's entropy, whose formula can be chosen (`--as`).
+  public var usesEntropyForm = false
   /// What answers it.
   let measure: any Measure
   /// More to know, in Markdown, for the reference; empty for most.
@@ -173,6 +179,8 @@ protocol Measure: Sendable {
   func rows(_ reading: MetricReading) -> MetricDocument.Rows
   /// Adds what is needed to repeat the numbers, beyond what every metric needs.
   func complete(_ settings: inout ReportSettings, _ reading: MetricReading)
+  /// How to read the number in this analysis.
+  func words(_ reading: MetricReading) -> String
   /// What a reader must know beside the numbers, one sentence each.
   func notes(_ reading: MetricReading) -> [String]
 }
@@ -180,5 +188,6 @@ protocol Measure: Sendable {
 extension Measure {
   var conditionFields: [String] { [] }
   func complete(_ settings: inout ReportSettings, _ reading: MetricReading) {}
-  func notes(_ reading: MetricReading) -> [String] { ["\(reading.metric.key.rawValue): \(reading.metric.reading)"] }
+  func words(_ reading: MetricReading) -> String { reading.metric.reading }
+  func notes(_ reading: MetricReading) -> [String] { [] }
 }

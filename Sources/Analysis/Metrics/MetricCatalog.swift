@@ -31,6 +31,10 @@ public enum MetricCatalog {
     case .selectionMargin: .selectionMargin
     case .topKMass: .topKMass
     case .uncertain: .uncertain
+    case .encoderEntropy: .encoderEntropy
+    case .encoderRatio: .encoderRatio
+    case .decoderEntropy: .decoderEntropy
+    case .decoderRatio: .decoderRatio
     case .tokenInformation: .tokenInformation
     case .balanceLoss: .balanceLoss
     case .balanceLossHF: .balanceLossHF
@@ -75,6 +79,9 @@ public enum MetricCatalog {
         | source | \(entry.source) |
 
         """
+      if entry.usesEntropyForm {
+        page += "| `--as gw-moe` | over -sum p ln(p + 1e-5), p the softmax of all raw logits; needs `--record full` |\n"
+      }
       if !entry.details.isEmpty { page += "\n" + entry.details + "\n" }
     }
     return page

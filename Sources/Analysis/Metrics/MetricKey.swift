@@ -22,6 +22,10 @@ public enum MetricKey: String, CaseIterable, Sendable, Hashable, Codable {
   case selectionMargin = "selection_margin"
   case topKMass = "top_k_mass"
   case uncertain
+  case encoderEntropy = "encoder_entropy"
+  case encoderRatio = "encoder_gw_ratio"
+  case decoderEntropy = "decoder_entropy"
+  case decoderRatio = "decoder_gw_ratio"
   case tokenInformation = "token_information"
   case balanceLoss = "balance_loss"
   case balanceLossHF = "balance_loss_hf"

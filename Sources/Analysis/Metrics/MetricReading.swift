@@ -15,14 +15,20 @@ struct MetricReading {
   var plan: AnalysisPlan { analysis.plan }
 
   func document() -> MetricDocument {
-    MetricDocument(
+    let words = metric.measure.words(self)
+    return MetricDocument(
       metric: metric.key, axis: plan.grouping.facet?.name, unit: metric.unit, baseline: metric.baseline, tokens: analysis.tokens,
-      settings: settings(), notes: metric.measure.notes(self) + denoisingNotes, rows: metric.measure.rows(self))
+      settings: settings(), notes: ["\(metric.key.rawValue): \(words)"] + metric.measure.notes(self) + entropyNotes + runNotes,
+      rows: metric.measure.rows(self), words: words)
   }
 
   func settings() -> ReportSettings {
     var settings = ReportSettings(by: plan.grouping.description, layers: plan.layers?.description)
-    if plan.isAnsweredByCounts(metric.key) { settings.branch = plan.branch }
+    settings.seed = plan.null.seed
+    settings.shuffledLabels = plan.shuffledLabels
+    if plan.grouping.byToken || plan.grouping.byExpert && metric.grain == .axis { settings.top = plan.top }
+    if plan.denoising != nil { settings.branch = plan.branch }
+    if metric.usesEntropyForm { settings.entropyForm = plan.entropyForm.rawValue }
     switch metric.interval {
     case .always(let how): settings.intervals = how
     case .onRequest, .none: if plan.intervals { settings.intervals = metric.interval.description }
@@ -31,9 +37,12 @@ struct MetricReading {
     return settings
   }
 
-  private var denoisingNotes: [String] {
-    guard plan.isAnsweredByCounts(metric.key), let denoising else { return [] }
-    let kept = "\(denoising.samples.count) samples, \(plan.branch == 0 ? "conditional" : "unconditional") branch"
+  /// What part of a denoising run the numbers are of.
+  private var runNotes: [String] {
+    guard let layout = plan.denoising else { return [] }
+    let branch = "\(plan.branch == 0 ? "conditional" : "unconditional") branch"
+    guard plan.isAnsweredByCounts(metric.key), let denoising else { return layout.branchCount > 1 ? ["of the \(branch) (--branch)"] : [] }
+    let kept = "\(denoising.samples.count) samples, \(branch)"
     return denoising.unfinishedCount > 0 ? [kept, "\(denoising.unfinishedCount) samples that are not whole are left out"] : [kept]
   }
 

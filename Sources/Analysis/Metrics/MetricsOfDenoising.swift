@@ -176,12 +176,13 @@ struct ContrastMeasure: Measure {
         row.interval = own?.interval
         row[.nullMean] = own?.nullMean
         row[.nullSD] = own?.nullSD
+        row[.nullCount] = Double(reading.plan.null.draws)
         row[.p] = own?.p
         return row
       })
   }
 
-  func complete(_ settings: inout ReportSettings, _ reading: MetricReading) { settings.setNull(reading.plan.null) }
+  func complete(_ settings: inout ReportSettings, _ reading: MetricReading) { settings.nullDraws = reading.plan.null.draws }
 }
 
 struct SpecialistsMeasure: Measure {
@@ -193,7 +194,7 @@ struct SpecialistsMeasure: Measure {
       Specialist.list(counts, label: SampleClasses.label, sequences: reading.plan.sequences, settings: reading.plan.null))
   }
 
-  func complete(_ settings: inout ReportSettings, _ reading: MetricReading) { settings.setNull(reading.plan.null) }
+  func complete(_ settings: inout ReportSettings, _ reading: MetricReading) { settings.nullDraws = reading.plan.null.draws }
 }
 
 struct ClaimsMeasure: Measure {
@@ -204,5 +205,5 @@ struct ClaimsMeasure: Measure {
     return .claims(ClaimJudge(counts: counts, sequences: reading.plan.sequences, settings: reading.plan.null).judge())
   }
 
-  func complete(_ settings: inout ReportSettings, _ reading: MetricReading) { settings.setNull(reading.plan.null) }
+  func complete(_ settings: inout ReportSettings, _ reading: MetricReading) { settings.nullDraws = reading.plan.null.draws }
 }

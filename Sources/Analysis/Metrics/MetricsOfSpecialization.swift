@@ -38,7 +38,7 @@ struct SpecializationMeasure: Measure {
   }
 
   func complete(_ settings: inout ReportSettings, _ reading: MetricReading) {
-    settings.setNull(reading.plan.null)
+    settings.nullDraws = reading.plan.null.draws
     if reading.plan.grouping.facet?.isDenoising == true { settings.intervals = MetricCatalog.groupJackknife }
   }
 
@@ -53,8 +53,7 @@ struct SpecializationMeasure: Measure {
       }
     let smallest = fixedPoint(1 / Double(1 + plan.null.draws), digits: 4)
     var notes = [
-      "\(reading.metric.key.rawValue): \(reading.metric.reading)",
-      "null: \(how), \(plan.null.draws) draws, seed \(plan.null.seed); p cannot be below \(smallest)",
+      "null: \(how), \(plan.null.draws) draws, seed \(plan.null.seed); p cannot be below \(smallest)"
     ]
     notes.append("adjusted_p: the same for the largest of all layers")
     if let study = reading.study {
@@ -112,16 +111,9 @@ extension SpecializationResult: Encodable {
     Figure(name: "matched_p", digits: 4) { $0.matched?.p },
   ]
 
-  private struct Key: CodingKey {
-    var stringValue: String
-    var intValue: Int? { nil }
-    init(stringValue: String) { self.stringValue = stringValue }
-    init?(intValue: Int) { nil }
-  }
-
   public func encode(to encoder: any Encoder) throws {
-    var container = encoder.container(keyedBy: Key.self)
-    func key(_ name: String) -> Key { Key(stringValue: name) }
+    var container = encoder.container(keyedBy: NamedKey.self)
+    func key(_ name: String) -> NamedKey { NamedKey(stringValue: name) }
     try container.encode(router.description, forKey: key("router"))
     try container.encode(router.layer.rawValue, forKey: key("layer"))
     for figure in Self.figures { try container.encode(figure.value(self), forKey: key(figure.name)) }
@@ -139,17 +131,36 @@ extension SpecializationResult: Encodable {
     if matched != nil || lacksLengthControl { try container.encode(matched, forKey: key("matched")) }
   }
 
+  /// One line a router: the effect beside what chance gives, and what it was taken over.
   static func table(_ document: MetricDocument, _ results: [SpecializationResult]) -> ReportTable {
-    let hasStacks = Set(results.map(\.router.stack)).count > 1
     let shown = figures + (results.contains { $0.matched != nil } ? matchedFigures : [])
     let hasMarks = results.contains(where: \.hasFewTexts)
     return ReportTable(
-      columns: [hasStacks ? "router" : "layer"] + shown.map(\.name) + (hasMarks ? ["few_texts"] : []),
+      columns: ["router"] + shown.map(\.name) + ["texts"] + (hasMarks ? ["few_texts"] : []),
       rows: results.map { result in
-        [ReportTable.routerCell(result.router, hasStacks: hasStacks)]
+        [.text(result.router.description)]
           + shown.map { figure in figure.value(result).map { .number($0, digits: figure.digits) } ?? .missing }
-          + (hasMarks ? [.text(result.hasFewTexts ? "few" : "")] : [])
+          + [.count(result.sequences)] + (hasMarks ? [.text(result.hasFewTexts ? "few" : "")] : [])
       },
-      notes: document.notes + ["\(document.tokens) tokens in \(results.first?.sequences ?? 0) sequences"])
+      notes: document.notes + ["unit: nat; n: texts; baseline: \(document.baseline)", document.size])
+  }
+
+  /// The same for csv, in the columns of plain metrics as far as they go.
+  static func records(_ document: MetricDocument, _ results: [SpecializationResult]) -> ReportTable {
+    let shown = figures + (results.contains { $0.matched != nil } ? matchedFigures : [])
+    return ReportTable(
+      columns: ["metric", "router", "layer", "axis"] + shown.map(\.name) + ["unit", "n", "n_of", "baseline", "null_count", "assignments"]
+        + ["few_texts"],
+      rows: results.map { result in
+        [
+          .text(document.metric.rawValue), .text(result.router.description), .count(result.router.layer.rawValue),
+          .text(document.axis ?? ""),
+        ]
+          + shown.map { figure in figure.value(result).map { .number($0, digits: figure.digits) } ?? .missing }
+          + [
+            .text(document.unit), .count(result.sequences), .text(Counted.texts.rawValue), .count(0), .count(result.nullCount),
+            .count(result.assignments), .text(String(result.hasFewTexts)),
+          ]
+      }, notes: [])
   }
 }

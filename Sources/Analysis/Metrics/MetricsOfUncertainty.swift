@@ -17,7 +17,8 @@ extension Metric {
     baselineValue: { _ in 1 }, facets: .all, interval: .onRequest,
     source: "Wu et al. 2024, GW-MoE, arXiv:2406.12375, divided by ln E; TRL#6514 `normalized_entropy`",
     glossary: "router entropy divided by ln(experts): 0 certain, 1 cannot tell",
-    missing: "with one expert", measure: DecisionMeasure(form: true, sum: { $0.entropy }) { fold, _ in DecisionSummary(fold.entropy) })
+    missing: "with one expert", usesEntropyForm: true,
+    measure: DecisionMeasure(sum: { $0.entropy }) { fold, _ in DecisionSummary(fold.entropy) })
 
   static let entropyNats = Metric(
     key: .entropyNats, name: "router entropy", unit: "nat", range: "0...ln E",
@@ -27,7 +28,8 @@ extension Metric {
     source: "Wu et al. 2024, GW-MoE, arXiv:2406.12375",
     glossary: "Shannon entropy of the router over all experts",
     missing: "with one expert",
-    measure: DecisionMeasure(form: true, sum: { $0.entropyNats }) { fold, _ in
+    usesEntropyForm: true,
+    measure: DecisionMeasure(sum: { $0.entropyNats }) { fold, _ in
       DecisionSummary(fold.entropyNats, quantiles: fold.entropy.histogram, scale: log(Double(max(1, fold.experts))))
     })
 
@@ -69,7 +71,8 @@ extension Metric {
     source: "Wu et al. 2024, GW-MoE, arXiv:2406.12375",
     glossary: "share of decisions over the entropy threshold (GW-MoE, arXiv:2406.12375)",
     missing: "with one expert",
-    measure: DecisionMeasure(form: true, threshold: true, sum: { $0.uncertain }) { fold, threshold in
+    usesEntropyForm: true,
+    measure: DecisionMeasure(threshold: true, sum: { $0.uncertain }) { fold, threshold in
       DecisionSummary(mean: fold.uncertainShare(threshold), count: fold.entropy.moments.count)
     })
 
@@ -110,8 +113,6 @@ struct DecisionSummary {
 
 /// A mean over decisions.
 struct DecisionMeasure: Measure {
-  /// Whether it is about the router's entropy, whose formula can be chosen (`--as`).
-  let usesEntropyForm: Bool
   /// Whether it needs the entropy threshold.
   let usesThreshold: Bool
   /// The same of a stratum.
@@ -119,10 +120,9 @@ struct DecisionMeasure: Measure {
   let summary: @Sendable (RouterUncertainty, ResolvedThreshold) -> DecisionSummary
 
   init(
-    form: Bool = false, threshold: Bool = false, sum: @escaping @Sendable (StratumMeans.Row) -> MeanSum,
+    threshold: Bool = false, sum: @escaping @Sendable (StratumMeans.Row) -> MeanSum,
     summary: @escaping @Sendable (RouterUncertainty, ResolvedThreshold) -> DecisionSummary
   ) {
-    usesEntropyForm = form
     usesThreshold = threshold
     self.sum = sum
     self.summary = summary
@@ -150,7 +150,7 @@ struct DecisionMeasure: Measure {
         for (field, value) in summary.spread { row[field] = value }
         if reading.plan.intervals {
           let rows = reading.analysis.means?[router]?.rows ?? [:]
-          row.interval = Jackknife.interval(sums: Self.bySequence(rows.map { ($0.key.sequence, sum($0.value)) }))
+          row.interval = Jackknife.interval(sums: MeanSum.bySequence(rows.map { ($0.key.sequence, sum($0.value)) }))
         }
         return row
       })
@@ -163,7 +163,7 @@ struct DecisionMeasure: Measure {
       for (stratum, row) in fold.rows { if let cell = axis.of(stratum) { grouped[cell].append((stratum.sequence, sum(row))) } }
       let whole = reading.analysis.uncertainty?[router]
       return axis.names.indices.map { cell in
-        let sums = Self.bySequence(grouped[cell])
+        let sums = MeanSum.bySequence(grouped[cell])
         let total = sums.reduce(into: MeanSum()) { $0 += $1 }
         var row = reading.row(
           router, cell: axis.names[cell], value: total.mean, n: total.count, of: .decisions,
@@ -174,23 +174,31 @@ struct DecisionMeasure: Measure {
     }
   }
 
+  func complete(_ settings: inout ReportSettings, _ reading: MetricReading) {
+    if usesThreshold { reading.completeThreshold(&settings) }
+  }
+
+  func words(_ reading: MetricReading) -> String { usesThreshold ? reading.thresholdWords : reading.metric.reading }
+}
+
+extension MeanSum {
   /// One sum a sequence, in order of sequences; sequences without a value are left out.
-  private static func bySequence(_ sums: [(Int, MeanSum)]) -> [MeanSum] {
+  static func bySequence(_ sums: [(Int, MeanSum)]) -> [MeanSum] {
     Dictionary(sums.filter { $0.1.count > 0 }) { a, b in
       var total = a
       total += b
       return total
     }.sorted { $0.key < $1.key }.map(\.value)
   }
+}
 
-  // MARK: - Words
+// MARK: - Words
 
-  func complete(_ settings: inout ReportSettings, _ reading: MetricReading) {
-    if usesEntropyForm { settings.entropyForm = reading.plan.entropyForm.rawValue }
-    guard usesThreshold else { return }
-    let resolved = reading.analysis.resolvedThreshold
-    settings.threshold = reading.plan.threshold.description
-    let experts = Set(reading.analysis.uncertainty?.folds.values.map(\.experts) ?? [])
+extension MetricReading {
+  func completeThreshold(_ settings: inout ReportSettings) {
+    let resolved = analysis.resolvedThreshold
+    settings.threshold = plan.threshold.description
+    let experts = Set(analysis.uncertainty?.folds.values.map(\.experts) ?? [])
     let only = experts.count == 1 ? experts.first : nil
     switch resolved.level {
     case .nats(let nats):
@@ -202,24 +210,23 @@ struct DecisionMeasure: Measure {
     }
   }
 
-  func notes(_ reading: MetricReading) -> [String] {
-    let plan = reading.plan
-    var notes = ["\(reading.metric.key.rawValue): \(reading.metric.reading)"]
-    if usesThreshold {
-      let settings = reading.settings()
-      let share = settings.thresholdShare.map { "normalised entropy >= \(fixedPoint($0, digits: 3))" }
-      let nats = settings.thresholdNats.map { "\(fixedPoint($0, digits: 3)) nat" }
-      let asked = plan.threshold.description + (plan.threshold.isQuantile ? " of the run" : "")
-      notes = ["\(reading.metric.key.rawValue): \([share, nats].compactMap { $0 }.joined(separator: " = ")) (\(asked))"]
+  /// `normalised entropy >= 0.920 = 1.913 nat (q0.95 of the run)`
+  var thresholdWords: String {
+    let settings = settings()
+    let share = settings.thresholdShare.map { "normalised entropy >= \(fixedPoint($0, digits: 3))" }
+    let nats = settings.thresholdNats.map { "\(fixedPoint($0, digits: 3)) nat" }
+    let asked = plan.threshold.description + (plan.threshold.isQuantile ? " of the run" : "")
+    return "\([share, nats].compactMap { $0 }.joined(separator: " = ")) (\(asked))"
+  }
+
+  /// What entropy is meant.
+  var entropyNotes: [String] {
+    guard metric.usesEntropyForm else { return [] }
+    switch plan.entropyForm {
+    case .gwMoE: return ["entropy with GW-MoE's constant 1e-5 inside the logarithm, over the decisions whose logits were recorded"]
+    case .standard:
+      return plan.routers.contains(where: \.spec.usesSigmoidScores) ? ["entropy is taken over sigmoid scores divided by their sum"] : []
     }
-    guard usesEntropyForm else { return notes }
-    if plan.routers.contains(where: \.spec.usesSigmoidScores) {
-      notes.append("entropy is taken over sigmoid scores divided by their sum")
-    }
-    if plan.entropyForm == .gwMoE {
-      notes.append("entropy with GW-MoE's constant 1e-5 inside the logarithm, over the decisions whose logits were recorded")
-    }
-    return notes
   }
 }
 

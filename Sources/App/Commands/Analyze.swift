@@ -21,8 +21,8 @@ struct Analyze: AsyncParsableCommand {
   enum Format: String, ExpressibleByArgument, CaseIterable { case table, csv, json, md }
 
   @Argument(help: "Run: FILE.db, FILE.db#12, 12, a name, or latest.") var trace = "latest"
-  @Option(help: ArgumentHelp("Metrics, separated by commas.", valueName: "names")) var metric =
-    "load_cv,max_over_mean,idle,entropy,uncertain,repeat_first"
+  @Option(help: ArgumentHelp("Metrics, separated by commas (default: those of the axis that the run has).", valueName: "names"))
+  var metric: String?
   @Option(
     help: ArgumentHelp(
       "layer, expert, token, position, a label such as domain; of denoising runs step, patch-row, patch-column, patch.", valueName: "axis"))
@@ -37,7 +37,9 @@ struct Analyze: AsyncParsableCommand {
   @Flag(name: .customLong("ci"), help: "95 % intervals by delete-one-sequence jackknife.") var intervals = false
   @Option(help: "Branch of a denoising run: 0 conditional, 1 unconditional.") var branch = 0
   @Option(help: "Rows of lists.") var top = 20
-  @Option(help: ArgumentHelp("Exit with 2 when true, for instance 'load_cv>0.8'.", valueName: "condition")) var failIf: [String] = []
+  @Option(
+    help: ArgumentHelp("Exit with 2 when true, for instance 'load_cv>0.8'; with 1 when the number is not there.", valueName: "condition"))
+  var failIf: [String] = []
   @Option(help: "table, csv, json or md.") var format: Format?
   @Flag(help: "Same as --format json.") var json = false
   @OptionGroup var engine: ThreadOptions
@@ -46,26 +48,31 @@ struct Analyze: AsyncParsableCommand {
   func run() async throws {
     let (reader, summary) = try TraceReader.open(traces.reference(trace))
     let conditions = try failIf.map { try FailCondition(parsing: $0) }
-    var metrics = try MetricKey.list(parsing: metric)
-    for condition in conditions where !metrics.contains(condition.metric) { metrics.append(condition.metric) }
-    let plan = AnalysisPlan(
-      metrics: metrics, grouping: try AnalysisGrouping(parsing: by), layers: try layer.map { try LayerSelection(parsing: $0) },
+    let content = summary.description.recording.content
+    var plan = AnalysisPlan(
+      metrics: [], grouping: try AnalysisGrouping(parsing: by), layers: try layer.map { try LayerSelection(parsing: $0) },
       threshold: try EntropyThreshold(parsing: threshold), entropyForm: form, null: NullSettings(draws: nullDraws, seed: seed),
       intervals: intervals, top: top, sequences: try sequences(of: summary, in: reader), routers: summary.description.routers,
-      denoising: summary.description.denoising, branch: branch, hasDecisions: summary.description.recording.content > .counts)
+      denoising: summary.description.denoising, branch: branch, hasDecisions: content > .counts, hasLogits: content == .full,
+      shuffledLabels: shuffleLabels)
+    plan.metrics = try metric.map { try MetricKey.list(parsing: $0) } ?? plan.defaultMetrics
+    for condition in conditions where !plan.metrics.contains(condition.metric) { plan.metrics.append(condition.metric) }
     try plan.validate()
     var analysis = try RunAnalysis(plan)
     repeat {
-      if analysis.needsPasses { try reader.passes(of: summary, withLogits: false).forEach { analysis.add($0) } }
+      if analysis.needsPasses { try reader.passes(of: summary, withLogits: plan.needsLogits).forEach { analysis.add($0) } }
     } while analysis.beginNextRound()
     if let counts = try reader.denoisingCounts(of: summary, branch: branch) { analysis.adopt(counts) }
     var report = try await analysis.report(workers: engine.count)
     report.setRun(Int(summary.id))
     try write(report)
     for failed in summary.failedChecks { StandardError.write("warning: capture check \(failed.name) failed: \(failed.detail)\n") }
-    let violations = try conditions.flatMap { try $0.violations(in: report) }
-    for violation in violations { StandardError.write(violation.text + "\n") }
-    if !violations.isEmpty { throw ResultDiffers() }
+    let verdicts = try conditions.map { try $0.verdict(on: report) }
+    for violation in verdicts.flatMap(\.violations) { StandardError.write(violation.text + "\n") }
+    // A number that is not there is an error even where other rows decide: nobody knows what it would have said.
+    let faults = verdicts.compactMap(\.fault)
+    if !faults.isEmpty { throw Failure(.failed, faults.joined(separator: "\n  ")) }
+    if verdicts.contains(where: { !$0.violations.isEmpty }) { throw ResultDiffers() }
   }
 
   /// The run's sequences, their labels permuted over them when asked.
@@ -87,37 +94,37 @@ struct Analyze: AsyncParsableCommand {
       encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
       StandardOutput.write(String(decoding: try encoder.encode(report), as: UTF8.self) + "\n")
     case .table:
-      for table in report.tables() {
+      let width = Paragraph.outputColumns
+      for (index, table) in report.tables(width: width).enumerated() {
+        if index > 0 { StandardOutput.write("\n") }
         var text = TextTable(
           table.columns.enumerated().map { index, title in
-            table.rows.contains { Self.isNumber($0[index]) } ? .right(title) : .left(title)
+            table.rows.contains { $0[index].isText } ? .left(title) : .right(title)
           })
         text.rows = table.rows.map { $0.map(\.display) }
         StandardOutput.write(text.text)
-        if !table.notes.isEmpty { StandardOutput.write(table.notes.joined(separator: " · ") + "\n") }
+        for note in table.notes { StandardOutput.write(Paragraph.wrapped(note, width: width)) }
       }
     case .csv:
-      for table in report.tables() {
+      for (index, table) in report.records().enumerated() {
+        if index > 0 { StandardOutput.write("\n") }
         StandardOutput.write(table.columns.map(CSV.field).joined(separator: ",") + "\n")
         for row in table.rows { StandardOutput.write(row.map { CSV.field($0.plain) }.joined(separator: ",") + "\n") }
       }
     case .md:
-      for table in report.tables() {
-        StandardOutput.write("| " + table.columns.joined(separator: " | ") + " |\n")
+      for (index, table) in report.tables(width: .max).enumerated() {
+        if index > 0 { StandardOutput.write("\n") }
+        StandardOutput.write("| " + table.columns.map(Self.markdown).joined(separator: " | ") + " |\n")
         StandardOutput.write("|" + table.columns.map { _ in "---" }.joined(separator: "|") + "|\n")
-        for row in table.rows { StandardOutput.write("| " + row.map(\.display).joined(separator: " | ") + " |\n") }
-        if !table.notes.isEmpty { StandardOutput.write("\n" + table.notes.joined(separator: " · ") + "\n") }
+        for row in table.rows { StandardOutput.write("| " + row.map { Self.markdown($0.display) }.joined(separator: " | ") + " |\n") }
+        if !table.notes.isEmpty { StandardOutput.write("\n" + table.notes.map { "- \(Self.markdown($0))\n" }.joined()) }
       }
     }
   }
-}
 
-extension Analyze {
-  private static func isNumber(_ cell: ReportTable.Cell) -> Bool {
-    switch cell {
-    case .count, .number, .percent: true
-    case .missing, .text: false
-    }
+  /// A text inside a cell: labels may hold what Markdown would take for the end of one.
+  private static func markdown(_ text: String) -> String {
+    text.replacingOccurrences(of: "|", with: "\\|").split(whereSeparator: \.isNewline).joined(separator: " ")
   }
 }
 

@@ -1,20 +1,13 @@
 // How numbers are spelt for people. Data formats print full precision instead.
 
 import Foundation
+import Routing
 
 enum Show {
   /// Fixed decimals with a point, whatever the locale.
   static func fixed(_ value: Double, _ decimals: Int) -> String {
     guard value.isFinite else { return value.isNaN ? "–" : value < 0 ? "-inf" : "inf" }
-    let scale = pow(10, Double(decimals))
-    let rounded = (abs(value) * scale).rounded()
-    guard rounded < 1e15 else { return "\(value)" }
-    let whole = Int(rounded / scale)
-    let sign = value < 0 && rounded > 0 ? "-" : ""
-    guard decimals > 0 else { return "\(sign)\(whole)" }
-    let rest = Int(rounded) - whole * Int(scale)
-    let digits = String(rest)
-    return "\(sign)\(whole).\(String(repeating: "0", count: decimals - digits.count))\(digits)"
+    return fixedPoint(value, digits: decimals)
   }
 
   /// Three significant digits, small numbers with an exponent.

@@ -9,7 +9,7 @@ extension Painter {
   mutating func drawByLayer() {
     let (model, glyphs) = (model, theme.glyphs)
     let results = model.special.resultFacet == model.special.facet ? model.special.results : []
-    panel(3, StyledText("By layer · \(axisName)"), footer: StyledText("effect: I without the bias of few \(model.sequenceWord)s, nat")) {
+    panel(3, StyledText("By layer · \(axisName)"), footer: "effect = I less its bias, nat") {
       painter, area in
       let most = results.compactMap(\.effect).max() ?? 0
       // What the figures and the spaces between them leave.

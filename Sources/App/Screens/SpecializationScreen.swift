@@ -247,14 +247,13 @@ extension Painter {
           StyledText(result.effect.map { Show.fixed($0, 4) + " nat" } ?? "–", .strong)
             + StyledText(
               result.hasFewTexts
-                ? "  few \(model.sequenceWord)s, not to be ranked"
+                ? "  few \(model.sequenceWord)s"
                 : result.interval == nil ? "  too few \(model.sequenceWord)s for an interval" : "", .dim)
         ),
         (
           "p",
           StyledText(model.pText(result.p), result.adjustedP < 0.05 ? .good : nil)
             + StyledText(result.p < 0.05 ? "  above its null" : "  as chance has it", .dim)
-            + StyledText(model.special.results.count > 1 ? ", among all layers \(model.pText(result.adjustedP))" : "", .dim)
         ),
         (
           "of H(\(facet))",
@@ -266,6 +265,9 @@ extension Painter {
       ]
       if let interval = result.interval {
         rows.insert(("95 % interval", StyledText("\(Show.fixed(interval.low, 4)) to \(Show.fixed(interval.high, 4)) nat")), at: 3)
+      }
+      if model.special.results.count > 1, let place = rows.firstIndex(where: { $0.0 == "p" }) {
+        rows.insert(("p, all layers", StyledText(model.pText(result.adjustedP), result.adjustedP < 0.05 ? .good : nil)), at: place + 1)
       }
       if model.special.unlabelled > 0 {
         rows.append(("left out", StyledText("\(Show.counted(model.special.unlabelled, model.sequenceWord)) without this label", .warning)))
