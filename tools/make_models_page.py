@@ -70,7 +70,8 @@ GGUF_NAMES_HEAD = """
 
 By the architecture that llama.cpp's converter gives them. Where several families share one, the tokenizer's way of splitting text
 (`tokenizer.ggml.pre`) tells them apart; where it does not, `moetop inspect` says which is assumed, as it says of every setting that a
-file leaves out.
+file leaves out. What is assumed is what the published checkpoints have (groups and factor by the number of experts, gpt-oss' yarn, three
+layers with a window before one without); `--set` replaces it, and `--set rope_scaling=null` turns a stretch off.
 
 | model_type | general.architecture |
 |---|---|

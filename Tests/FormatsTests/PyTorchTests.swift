@@ -234,7 +234,7 @@ import Testing
     }
     try refuse(overlapping, "overlaps the entry before it")
     try refuse([], "neither that nor a pickle")
-    try refuse(Array("<html>not found</html>".utf8), "a page instead of the file")
+    try refuse(Array("<html>not found</html>".utf8), "is a web page")
   }
 
   // MARK: Damage

@@ -80,10 +80,10 @@ struct RunResult {
     }
   }
 
-  /// Mean surprisal of all scored tokens; nil where nothing was scored, and where one surprisal is no number: a mean over what is left
+  /// Mean surprisal of all scored tokens; nil where nothing was scored, and where one output is no number: a mean over what is left
   /// would be the loss of another text.
   private var loss: Double? {
-    guard outputs.scores > 0, outputs.notFiniteScores == 0 else { return nil }
+    guard outputs.scores > 0, outputs.notFiniteScores + outputs.notFiniteRows == 0 else { return nil }
     return sequences.reduce(0) { $0 + $1.score.nats } / Double(outputs.scores)
   }
 
