@@ -16,6 +16,8 @@ enum Interruption {
 
   /// Begins to listen to SIGINT, SIGTERM and SIGHUP.
   static func listen() {
+    // Makes the table that the handler walks: a handler may not.
+    OutputFile.removeTemporaries()
     for number in [SIGINT, SIGTERM, SIGHUP] {
       var action = sigaction()
       withUnsafeMutablePointer(to: &action) { pointer in
