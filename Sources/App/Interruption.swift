@@ -18,6 +18,8 @@ enum Interruption {
   ///
   /// A shell starts the background jobs of a script with ^C and ^\ ignored; whoever sends these to us by name means us.
   static func listen() {
+    // Makes the table that the handler walks: a handler may not.
+    OutputFile.removeTemporaries()
     signalDefault(SIGQUIT)
     for number in [SIGINT, SIGTERM, SIGHUP] where number != SIGHUP || !isIgnored(number) {
       var action = sigaction()

@@ -156,7 +156,9 @@ public final class OutputFile {
     while done < bytes.count {
       let rest = bytes.baseAddress?.advanced(by: done)
       let written =
-        if let offset { pwrite(output, rest, bytes.count - done, off_t(offset + done)) } else { posixWrite(output, rest, bytes.count - done) }
+        if let offset { pwrite(output, rest, bytes.count - done, off_t(offset + done)) } else {
+          posixWrite(output, rest, bytes.count - done)
+        }
       if written < 0 {
         if errno == EINTR { continue }
         if errno == EAGAIN {

@@ -28,7 +28,8 @@ enum TemporaryFiles {
   static func add(_ path: String) {
     _ = isListening
     guard let name = strdup(path) else { return }
-    for index in 0..<capacity where slots[index].compareExchange(expected: nil, desired: name, ordering: .sequentiallyConsistent).exchanged {
+    for index in 0..<capacity where slots[index].compareExchange(expected: nil, desired: name, ordering: .sequentiallyConsistent).exchanged
+    {
       return
     }
     free(name)

@@ -10,9 +10,7 @@ struct KillTests {
   func aKilledRunOpensAgain(_ delay: Double) throws {
     let folder = try TemporaryDirectory()
     let model = try #require(Fixtures.own("models/olmoe"))
-    let ids = "[" + (0..<60).map { String($0 * 7 % 60 + 3) }.joined(separator: ",") + "]"
-    let tokens = try folder.write(
-      Array("{\"sequences\": [\(Array(repeating: ids, count: 70_000).joined(separator: ","))]}".utf8), to: "long.json")
+    let tokens = try LongTrace.tokens(70_000, in: folder)
     let trace = folder.file("killed.db")
     let process = Binary.start(["run", model, "--tokens", tokens, "--trace", trace, "--quiet"])
     try process.run()

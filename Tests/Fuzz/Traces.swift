@@ -62,6 +62,6 @@ enum Traces {
       if analysis.needsPasses { try trace.passes(of: run, withLogits: false).forEach { analysis.add($0) } }
     } while analysis.beginNextRound()
     if let counts = try trace.denoisingCounts(of: run, branch: 0) { analysis.adopt(counts) }
-    _ = try analysis.report().tables()
+    _ = try analysis.report().tables(width: 120)
   }
 }

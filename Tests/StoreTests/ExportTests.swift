@@ -236,12 +236,17 @@ import Testing
       do { try export.write(content, as: format, to: output) } catch { return (error as? StoreError)?.kind }
       return nil
     }
+    func code(_ format: TraceExport.Format, _ path: String) -> Int32? {
+      do { try export.write(.routing, as: format, to: .file(path)) } catch FormatError.system(_, "create", let code) { return code } catch {
+      }
+      return nil
+    }
     #expect(kind(.load, .safetensors, .file(directory.file("x"))) == .usage)
     #expect(kind(.routing, .safetensors, .stream { _ in }) == .usage)
     for format in TraceExport.Format.allCases {
-      #expect(kind(.routing, format, .file(directory.file("no/such/x"))) == .cannotCreate)
+      #expect(code(format, directory.file("no/such/x")) == ENOENT)
     }
-    #expect(kind(.routing, .csv, .file(directory.path)) == .cannotCreate)
+    #expect(code(.csv, directory.path) == EISDIR)
     struct Full: Error {}
     #expect(throws: Full.self) { try export.write(.routing, as: .csv, to: .stream { _ in throw Full() }) }
     let before = try FileManager.default.contentsOfDirectory(atPath: directory.path)

@@ -22,6 +22,8 @@ struct SampleShape: Sendable, CustomStringConvertible {
   /// Some tokens take fewer than `topK` experts.
   var hasPadding = false
   var knowsImportance = true
+  /// Weights and entropies are numbers that a softmax can give. Not so in the traces of released schemas, which are older than the rule.
+  var isPlausible = true
 
   var description: String { name }
 
@@ -70,11 +72,12 @@ struct SampleShape: Sendable, CustomStringConvertible {
         var expert = Int32.random(in: 0..<Int32(expertCount), using: &random)
         while !chosen.insert(expert).inserted { expert = Int32.random(in: 0..<Int32(expertCount), using: &random) }
         batch.selectedExperts[token * topK + slot] = expert
-        batch.routingWeights[token * topK + slot] = recording.content == .ids ? .nan : number(&random)
+        batch.routingWeights[token * topK + slot] = recording.content == .ids ? .nan : weight(&random)
         if batch.dropped != nil && Int.random(in: 0..<5, using: &random) == 0 { batch.dropped?[token * topK + slot] = true }
       }
       let isDefined = !hasNaN || Int.random(in: 0..<4, using: &random) > 0
-      batch.routerEntropy[token] = isDefined ? Float.random(in: 0..<3, using: &random) : .nan
+      batch.routerEntropy[token] =
+        isDefined ? Float.random(in: 0..<3, using: &random) * (isPlausible ? log(Float(expertCount)) / 3 : 1) : .nan
       batch.top1Margin[token] = isDefined ? Float.random(in: 0..<1, using: &random) : .nan
       batch.topKMass[token] = isDefined ? Float.random(in: 0..<1, using: &random) : .nan
       if topK < expertCount { batch.selectionMargin[token] = Float.random(in: 0..<1, using: &random) }
@@ -89,9 +92,15 @@ struct SampleShape: Sendable, CustomStringConvertible {
   }
 
   /// A float that the recording's precision keeps.
-  private func number(_ random: inout SeededRandom) -> Float {
+  private func number(_ random: inout SeededRandom) -> Float { kept(Float.random(in: -4..<4, using: &random)) }
+
+  private func weight(_ random: inout SeededRandom) -> Float {
     let value = Float.random(in: -4..<4, using: &random)
-    return recording.precision == .f16 ? PackedColumns.float(half: PackedColumns.halfBits(value)) : value
+    return kept(isPlausible ? (value + 4) / 8 : value)
+  }
+
+  private func kept(_ value: Float) -> Float {
+    recording.precision == .f16 ? PackedColumns.float(half: PackedColumns.halfBits(value)) : value
   }
 
   /// Records the run into `file` and returns what was recorded.

@@ -46,6 +46,16 @@ public enum Binary {
       status: process.terminationStatus, output: String(decoding: text, as: UTF8.self), errors: collected.text())
   }
 
+  /// Starts a process that signals reach: threads of the tests keep most of them off, and a child inherits that.
+  public static func startUnmasked(_ process: Process) throws {
+    var none = sigset_t()
+    var before = sigset_t()
+    sigemptyset(&none)
+    pthread_sigmask(SIG_SETMASK, &none, &before)
+    defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
+    try process.run()
+  }
+
   /// A process ready to be started.
   public static func start(_ arguments: [String], program: String = path, environment: [String: String] = [:]) -> Process {
     let process = Process()

@@ -137,7 +137,8 @@ extension Runs {
         let unsealed = try reader.pagesWithoutChecksum(run: run.id)
         if unsealed > 0 {
           StandardOutput.write(
-            "run \(run.id)  \(Show.grouped(unsealed)) pages without a checksum, from an older moetop: shape, ranges and totals were checked\n")
+            "run \(run.id)  \(Show.grouped(unsealed)) pages without a checksum, from an older moetop: shape, ranges and totals were checked\n"
+          )
         }
       }
       if !findings.isEmpty { throw Failure(.damaged, findings.map(\.description).joined(separator: "\n  ")) }

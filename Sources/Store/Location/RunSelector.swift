@@ -45,7 +45,6 @@ public enum RunName {
     if name.utf8.allSatisfy({ (0x30...0x39).contains($0) }) { return "a number is the id of a run" }
     if name.contains("#") { return "# stands between a file and its run" }
     if name.contains("/") || name.hasSuffix(".db") { return "it would be taken for a file" }
-    if name.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) { return "it holds a control character" }
     return nil
   }
 }

@@ -1,6 +1,7 @@
 // Streams the passes of a run, page by page. The routers of a run share their page boundaries, so a pass is normally one row of each;
 // where they do not (a capture that lost tokens, parts of an unfinished page) the pass grows until no row is cut.
 
+import Formats
 import GRDB
 import Routing
 
@@ -12,6 +13,8 @@ public final class PassCursor {
   private let tokens: Range<Int>
   private let withLogits: Bool
   private var position: Int
+  /// Of the tokens so far, where they are read from the first on.
+  private var checksum: CRC32?
 
   /// Tokens that no router decided on are handed out in passes of this length at most.
   private static let longestGap = 4096
@@ -23,6 +26,7 @@ public final class PassCursor {
     self.tokens = tokens
     self.withLogits = withLogits
     position = tokens.lowerBound
+    if tokens.lowerBound == 0 { checksum = CRC32() }
   }
 
   /// The next pass; nil at the end.
@@ -48,7 +52,20 @@ public final class PassCursor {
       return RoutingPass(tokens: table, batches: batches)
     }
     position += pass.tokens.count
+    checksum?.add(pass.tokens)
+    if position == tokens.upperBound { try verifyTokens() }
     return pass
+  }
+
+  /// Compares all tokens of a run with the checksum that they were recorded with; while it goes on, that is of more tokens by now.
+  private func verifyTokens() throws {
+    guard let checksum else { return }
+    let row = try trace.read { try Row.fetchOne($0, sql: "SELECT token_count, token_checksum FROM run WHERE id = ?", arguments: [run]) }
+    guard let row, try row.value(0) as Int == tokens.upperBound, let stored = try row.value(1) as Int64?, stored != Int64(checksum.value)
+    else { return }
+    throw StoreError.damaged(
+      file: trace.file, place: "run \(run), tokens 0 to \(tokens.upperBound - 1)",
+      problem: "their checksum is \(checksum.value), expected \(stored): these are not the tokens that were recorded")
   }
 
   /// Calls `body` with each remaining pass.

@@ -12,7 +12,7 @@ public struct IntegrityFinding: Sendable, Equatable, CustomStringConvertible {
   public var run: Int64?
   public var problem: String
 
-  public var description: String { run.map { "run \($0): \(problem)" } ?? problem }
+  public var description: String { run.map { problem.hasPrefix("run \($0),") ? problem : "run \($0): \(problem)" } ?? problem }
 }
 
 extension TraceReader {

@@ -187,7 +187,9 @@ enum TokenRows {
       func damaged(_ problem: String) -> StoreError { .damaged(file: file, place: "run \(run), token \(token)", problem: problem) }
       guard try row.count(0) == token else { throw damaged("its row is missing") }
       func number(_ column: Int, _ name: String) throws -> Int32 {
-        guard let number = Int32(exactly: try row.value(column) as Int64) else { throw damaged("\(name) is \(try row.value(column) as Int64)") }
+        guard let number = Int32(exactly: try row.value(column) as Int64) else {
+          throw damaged("\(name) is \(try row.value(column) as Int64)")
+        }
         return number
       }
       let phaseNumber = try number(4, "its phase")

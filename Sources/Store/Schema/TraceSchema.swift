@@ -82,6 +82,8 @@ extension TraceSchema {
       "# Trace schema", "",
       "A trace is a SQLite database. Programs read these views; the tables behind them are private and may change with any release.",
       "NULL means: not recorded, or not defined.", "",
+      "Pages of packed columns and the tokens of a run carry CRC-32 checksums. They are compared whenever decisions are read; views are",
+      "plain SQL and cannot: `moetop runs check FILE` does it for them, and holds totals, ranges and places against each other.", "",
     ]
     for view in views {
       lines += ["## \(view.name)", "", view.meaning, "", "| column | type | unit | meaning |", "|---|---|---|---|"]
