@@ -85,7 +85,7 @@ public struct FailCondition: Sendable, Hashable, CustomStringConvertible {
   /// Judges every row.
   ///
   /// A report without a row lacks the number too.
-  /// - Throws: `AnalysisError.metricNotReported`.
+  /// - Throws: `AnalysisError.metricNotReported`; `badCondition` where the metric is a list.
   public func verdict(on report: AnalysisReport) throws -> Verdict {
     guard let document = report[metric] else { throw AnalysisError.metricNotReported(metric: metric.rawValue) }
     var verdict = Verdict()
@@ -100,7 +100,7 @@ public struct FailCondition: Sendable, Hashable, CustomStringConvertible {
     case .specialization(let rows):
       for row in rows { judge(value(of: row), router: row.router, place: row.router.description, &verdict) }
     case .enrichment, .tokens, .specialists, .claims:
-      throw AnalysisError.metricNotReported(metric: "\(metric.rawValue) by layer")
+      throw AnalysisError.badCondition(found: description, expected: "a metric with a number a row; \(metric.rawValue) is a list here")
     }
     if document.isEmpty { verdict.missing = ["any router"] }
     if !verdict.missing.isEmpty { verdict.fault = fault(verdict.missing) }

@@ -116,6 +116,8 @@ public struct SpecializationResult: Sendable, Equatable {
   public var matched: MatchedSpecialization?
   /// Sequences differ in length, and fewer than two label values have sequences of 16 tokens.
   public var lacksLengthControl: Bool
+  /// What the sequences are.
+  public var counted = Counted.texts
 
   public static func == (a: SpecializationResult, b: SpecializationResult) -> Bool {
     a.router == b.router && a.cells == b.cells && a.mutualInformation == b.mutualInformation && a.nullMean == b.nullMean

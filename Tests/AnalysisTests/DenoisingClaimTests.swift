@@ -101,7 +101,7 @@ import Testing
     let document = try #require(report[.specialization])
     switch document.rows {
     case .specialization(let rows):
-      #expect(rows.count == 2 && rows.allSatisfy { $0.sequences == 24 })
+      #expect(rows.count == 2 && rows.allSatisfy { $0.sequences == 24 && $0.counted == .samples })
       if by != "class" { #expect(rows.allSatisfy { $0.p == 0.02 }, "\(rows.map(\.p))") }
       if by == "step" { #expect(rows[0].cells.map(\.name) == (0..<10).map(String.init) && rows[0].interval != nil) }
     case .enrichment(let rows): #expect(rows.count == 10 && rows[0].enrichment.adjustedP == 0.02)

@@ -308,7 +308,7 @@ private let textMetrics = MetricCatalog.entries.filter { [.all, .texts].contains
     let report = try analyzed(AnalysisPlan(metrics: [.loadCV, .load, .repeatFirst, .entropy], intervals: true), run.passes).report()
     let table = try #require(report.records().first)
     #expect(Array(table.columns.prefix(13)) == AnalysisReport.recordColumns)
-    #expect(Array(table.columns.dropFirst(13)) == ["own_load_baseline", "sd", "q05", "median", "q95"])
+    #expect(Array(table.columns.dropFirst(13)) == ["own_load_baseline", "within_text_baseline", "sd", "q05", "median", "q95"])
     let rows = report.documents.flatMap { document in document.metricRows.map { (document.metric, $0) } }
     #expect(table.rows.count == rows.count)
     for ((metric, row), record) in zip(rows, table.rows) {

@@ -46,7 +46,7 @@ extension Metric {
   static let earlyLate = Metric(
     key: .earlyLate, name: "late minus early entropy of use", unit: "share of ln E", range: "-1...1",
     reading: "above 0: the first fifth of the steps is more concentrated than the last three fifths",
-    grain: .layer, format: .number(4), baseline: "0; circular shifts of the steps stand beside it in dit-claims",
+    grain: .layer, format: .number(4), baseline: "0; the null of circular shifts of the steps stands beside it",
     baselineValue: { _ in 0 }, facets: .none, interval: .always(MetricCatalog.groupJackknife),
     source: "DiT-MoE, arXiv:2407.11633, section 3.3: steps below 50 against steps above 100, of 250",
     glossary: "whether early denoising steps use experts less evenly than late ones",

@@ -28,7 +28,14 @@ struct SpecializationMeasure: Measure {
   var conditionFields: [String] { SpecializationResult.figures.map(\.name) }
 
   func rows(_ reading: MetricReading) -> MetricDocument.Rows {
-    guard reading.plan.grouping.byExpert else { return .specialization(reading.specialization) }
+    guard reading.plan.grouping.byExpert else {
+      return .specialization(
+        reading.specialization.map { result in
+          var result = result
+          if reading.plan.denoising != nil { result.counted = .samples }
+          return result
+        })
+    }
     return .enrichment(
       reading.specialization.flatMap { result in
         result.enrichment.prefix(reading.plan.top).map {
@@ -53,9 +60,9 @@ struct SpecializationMeasure: Measure {
       }
     let smallest = fixedPoint(1 / Double(1 + plan.null.draws), digits: 4)
     var notes = [
-      "null: \(how), \(plan.null.draws) draws, seed \(plan.null.seed); p cannot be below \(smallest)"
+      "null: \(how), \(plan.null.draws) draws, seed \(plan.null.seed); p cannot be below \(smallest)",
+      "adjusted_p: the same for the largest of all layers",
     ]
-    notes.append("adjusted_p: the same for the largest of all layers")
     if let study = reading.study {
       if study.unlabelled > 0 { notes.append("\(study.unlabelled) sequences without this label are left out") }
       if study.pooledValues > 0 {
@@ -120,7 +127,7 @@ extension SpecializationResult: Encodable {
     try container.encode("nat", forKey: key("unit"))
     try container.encode(0, forKey: key("baseline"))
     try container.encode(sequences, forKey: key("n"))
-    try container.encode(Counted.texts, forKey: key("n_of"))
+    try container.encode(counted, forKey: key("n_of"))
     try container.encode(nullCount, forKey: key("null_count"))
     try container.encode("layers", forKey: key("family"))
     try container.encode(hasFewTexts, forKey: key("few_texts"))
@@ -135,22 +142,24 @@ extension SpecializationResult: Encodable {
   static func table(_ document: MetricDocument, _ results: [SpecializationResult]) -> ReportTable {
     let shown = figures + (results.contains { $0.matched != nil } ? matchedFigures : [])
     let hasMarks = results.contains(where: \.hasFewTexts)
+    let counted = (results.first?.counted ?? .texts).rawValue
     return ReportTable(
-      columns: ["router"] + shown.map(\.name) + ["texts"] + (hasMarks ? ["few_texts"] : []),
+      columns: ["router"] + shown.map(\.name) + [counted] + (hasMarks ? ["few_texts"] : []),
       rows: results.map { result in
         [.text(result.router.description)]
           + shown.map { figure in figure.value(result).map { .number($0, digits: figure.digits) } ?? .missing }
           + [.count(result.sequences)] + (hasMarks ? [.text(result.hasFewTexts ? "few" : "")] : [])
       },
-      notes: document.notes + ["unit: nat; n: texts; baseline: \(document.baseline)", document.size])
+      notes: document.notes + ["nat · n in column \(counted) · baseline: \(document.baseline)", document.size])
   }
 
   /// The same for csv, in the columns of plain metrics as far as they go.
   static func records(_ document: MetricDocument, _ results: [SpecializationResult]) -> ReportTable {
     let shown = figures + (results.contains { $0.matched != nil } ? matchedFigures : [])
     return ReportTable(
-      columns: ["metric", "router", "layer", "axis"] + shown.map(\.name) + ["unit", "n", "n_of", "baseline", "null_count", "assignments"]
-        + ["few_texts"],
+      columns: ["metric", "router", "layer", "axis"] + shown.map(\.name) + [
+        "unit", "n", "n_of", "baseline", "null_count", "assignments", "few_texts",
+      ],
       rows: results.map { result in
         [
           .text(document.metric.rawValue), .text(result.router.description), .count(result.router.layer.rawValue),
@@ -158,7 +167,7 @@ extension SpecializationResult: Encodable {
         ]
           + shown.map { figure in figure.value(result).map { .number($0, digits: figure.digits) } ?? .missing }
           + [
-            .text(document.unit), .count(result.sequences), .text(Counted.texts.rawValue), .count(0), .count(result.nullCount),
+            .text(document.unit), .count(result.sequences), .text(result.counted.rawValue), .count(0), .count(result.nullCount),
             .count(result.assignments), .text(String(result.hasFewTexts)),
           ]
       }, notes: [])
