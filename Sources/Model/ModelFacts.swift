@@ -104,7 +104,7 @@ extension DenoisingModel: IdentifiedModel {}
 
 extension ModelFacts.Stored {
   /// By element type, largest first.
-  public static func table(of tensors: [TensorView]) -> [ModelFacts.Stored] {
+  public static func table(of tensors: some Sequence<TensorView>) -> [ModelFacts.Stored] {
     var byType: [String: ModelFacts.Stored] = [:]
     for tensor in tensors {
       let type = tensor.elementType.safetensorsName
