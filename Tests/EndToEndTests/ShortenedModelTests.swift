@@ -1,5 +1,5 @@
 // Another program shortens a model's file while it is read: the run says so, with the exit code of a read error, and keeps what it
-// decided before; a session says so on its screen and gives the terminal back as ever.
+// decided before.
 
 import Foundation
 import Store
@@ -66,23 +66,5 @@ struct ShortenedModelTests {
     let result = try Binary.run(["inspect", folder.path])
     #expect(result.status == 65)
     #expect(result.errors.contains("model.safetensors"))
-  }
-
-  @Test(.enabled(if: TmuxSession.isAvailable))
-  func aSessionSaysSoAndLeavesAsEver() throws {
-    for name in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
-      try? FileManager.default.removeItem(atPath: folder.file(name))
-      let source = "\(Fixtures.root)/samples/olmoe-tiny/\(name)"
-      if FileManager.default.fileExists(atPath: source) { try FileManager.default.copyItem(atPath: source, toPath: folder.file(name)) }
-    }
-    let session = try TmuxSession(
-      columns: 120, rows: 40,
-      command: "\(Binary.path) ui \(folder.path) --no-record --data-dir \(folder.path); echo left with $?",
-      environment: ["LANG": "C.UTF-8", "TERM": "xterm-256color"])
-    #expect(try session.wait { $0.contains("tok/s") })
-    cut()
-    #expect(try session.wait { $0.contains("was changed while it was read") })
-    try session.send("q")
-    #expect(try session.wait { $0.contains("left with 0") })
   }
 }
