@@ -51,7 +51,8 @@ struct ShortenedModelTests {
 
     let reader = try TraceReader(file: trace)
     let run = try reader.run(.latest)
-    guard case .failed(let reason) = run.state else { return Issue.record("\(run.state)") }
+    var reason = ""
+    if case .failed(let words) = run.state { reason = words }
     #expect(reason.contains("was changed while it was read"))
     #expect(run.tokenCount > 0 && run.tokenCount < 12_000_000)
     #expect(try reader.checkIntegrity() == [])
