@@ -23,7 +23,7 @@ struct ShortenedModelTests {
   private func cut() { #expect(truncate(folder.file("model.safetensors"), 100) == 0) }
 
   private func wait(until condition: () -> Bool) -> Bool {
-    let deadline = Date().addingTimeInterval(60)
+    let deadline = Date().addingTimeInterval(120)
     while Date() < deadline {
       if condition() { return true }
       Thread.sleep(forTimeInterval: 0.05)
@@ -34,7 +34,7 @@ struct ShortenedModelTests {
   @Test func aRunSaysSoAndKeepsItsTrace() throws {
     let ids = "[" + (0..<60).map { String($0 * 7 % 60 + 3) }.joined(separator: ",") + "]"
     let tokens = try folder.write(
-      Array("{\"sequences\": [\(Array(repeating: ids, count: 200_000).joined(separator: ","))]}".utf8), to: "long.json")
+      Array("{\"sequences\": [\(Array(repeating: ids, count: 20_000).joined(separator: ","))]}".utf8), to: "long.json")
     let trace = folder.file("t.db")
     let process = Binary.start(["run", folder.path, "--tokens", tokens, "--trace", trace])
     let errors = Pipe()
@@ -54,7 +54,7 @@ struct ShortenedModelTests {
     var reason = ""
     if case .failed(let words) = run.state { reason = words }
     #expect(reason.contains("was changed while it was read"))
-    #expect(run.tokenCount > 0 && run.tokenCount < 12_000_000)
+    #expect(run.tokenCount > 0 && run.tokenCount < 1_200_000)
     #expect(try reader.checkIntegrity() == [])
     #expect(run.failedChecks.isEmpty)
     var read = 0
