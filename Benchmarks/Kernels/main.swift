@@ -1,5 +1,5 @@
 // Speed of the kernels beside the ceilings of the machine they run on. Minima over many repetitions.
-//   KernelBench [level, as in mt_level] [all | matmul | cold | attention | experts | pool]
+//   KernelBench [level, as in mt_level] [all | matmul | cold | attention | experts | columns | pool]
 
 import CKernels
 import Model
@@ -160,6 +160,50 @@ if wanted == "all" || wanted == "experts" {
         }
         print(line)
       }
+    }
+  }
+}
+
+// Experts of gpt-oss' size out of memory: stored with inputs as rows, and the same numbers as rows of bf16 and of f32.
+if wanted == "all" || wanted == "columns" {
+  for threads in [1, 2] {
+    let pool = WorkerPool(threads: threads)
+    alone = threads == 1
+    let (size, count) = (2880, 6)
+    let files = (0..<count).map { _ in
+      (gateUp: weight(.bf16, rows: size, columns: 2 * size), down: weight(.bf16, rows: size, columns: size))
+    }
+    let turned = files.compactMap { file -> ExpertWeights? in
+      guard let gate = file.gateUp.columns(from: 0, step: 2, count: size), let up = file.gateUp.columns(from: 1, step: 2, count: size),
+        let down = file.down.columns(from: 0, step: 1, count: size)
+      else { return nil }
+      return ExpertWeights(gate: gate, up: up, down: down)
+    }
+    func rows(_ type: StoredType) -> [ExpertWeights] {
+      (0..<count).map { _ in
+        ExpertWeights(
+          gate: weight(type, rows: size, columns: size), up: weight(type, rows: size, columns: size),
+          down: weight(type, rows: size, columns: size))
+      }
+    }
+    for (name, experts) in [("inputs as rows, bf16", turned), ("outputs as rows, bf16", rows(.bf16)), ("outputs as rows, f32", rows(.f32))]
+    {
+      var line = "experts \(threads)T, \(name), ms an expert:"
+      for tokens in [1, 4, 8, 32, 128] {
+        let x = floats(tokens * size)
+        let out = floats(tokens * size)
+        let store = floats(tokens * count * size)
+        var assignments = ExpertAssignments()
+        assignments.assignAll(tokens: tokens, expertCount: count)
+        let time = best(budget: 1) {
+          experts.withUnsafeBufferPointer {
+            pool.runExperts(
+              ExpertCall(out: out, x: x, hidden: store, activation: .clampedSwiGLU(limit: 7)), experts: $0, assignments: assignments)
+          }
+        }
+        line += " \(tokens):" + show(time * 1000 / Double(count), 0)
+      }
+      print(line)
     }
   }
 }

@@ -70,6 +70,12 @@ public final class MappedFile: @unchecked Sendable {
     if let guarded, moetop_map_guard_is_torn(guarded) == 1 { throw .changed(file: path) }
   }
 
+  /// Gives back the memory of the first `count` bytes, which were read once; reading them again fetches them again.
+  func release(first count: Int) {
+    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+    if let start = bytes.baseAddress { madvise(UnsafeMutableRawPointer(mutating: start), count / page * page, MADV_DONTNEED) }
+  }
+
   /// Whether something that can be read is at `path`: for files that may or may not come with a model.
   public static func exists(_ path: String) -> Bool { access(path, R_OK) == 0 }
 

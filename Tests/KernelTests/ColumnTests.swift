@@ -54,7 +54,8 @@ private final class StoredInputs {
 
   @Test(arguments: Form.all, types)
   func productsHaveTheBitsOfRows(form: Form, type: StoredType) throws {
-    for (inputs, columns, first, step) in [(1, 3, 0, 1), (53, 37, 2, 1), (70, 75, 1, 2), (256, 400, 0, 1), (33, 450, 3, 1), (20, 40, 1, 3)] {
+    for (inputs, columns, first, step) in [(1, 3, 0, 1), (53, 37, 2, 1), (70, 75, 1, 2), (256, 400, 0, 1), (33, 450, 3, 1), (20, 40, 1, 3)]
+    {
       var numbers = Numbers(inputs)
       let file = StoredInputs(type, inputs: inputs, columns: columns, numbers: &numbers)
       let rows = (columns - first + step - 1) / step

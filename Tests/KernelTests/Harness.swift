@@ -106,7 +106,9 @@ final class Stored {
   deinit { bytes.deallocate() }
 
   var base: UnsafeRawPointer { UnsafeRawPointer(bytes + offset) }
-  var matrix: mt_matrix { mt_matrix(base: base, row_bytes: rowBytes, rows: rows, depth: depth, type: type, scales: mt_scales(), depth_bytes: 0) }
+  var matrix: mt_matrix {
+    mt_matrix(base: base, row_bytes: rowBytes, rows: rows, depth: depth, type: type, scales: mt_scales(), depth_bytes: 0)
+  }
 }
 
 /// Half precision by hand, as Float16 is not on every platform: truncation is enough to make test weights.

@@ -103,6 +103,7 @@ private struct SafetensorsHeader {
     }
     tensors.sort { ($0.byteOffset, $0.byteCount) < ($1.byteOffset, $1.byteCount) }
     try checkCoverage(file, dataStart: dataStart)
+    file.release(first: dataStart)
     indexByName.reserveCapacity(tensors.count)
     for (index, tensor) in tensors.enumerated() { indexByName[tensor.name] = index }
   }
@@ -110,14 +111,15 @@ private struct SafetensorsHeader {
   private static func tensor(
     _ name: String, _ value: JSONValue, _ file: MappedFile, dataStart: Int
   ) throws(FormatError) -> TensorView {
-    let place = "tensor \(quoted(name, limit: 200))"
+    // Only an error is worth the words.
+    func place() -> String { "tensor \(quoted(name, limit: 200))" }
     let dataCount = file.byteCount - dataStart
     let typeName = try value.string("dtype")
     guard let type = ElementType(safetensorsName: typeName) else {
-      throw .unsupported(file: file.path, place: place, found: "dtype \(quoted(typeName))", hint: nil)
+      throw .unsupported(file: file.path, place: place(), found: "dtype \(quoted(typeName))", hint: nil)
     }
     func malformed(_ problem: String) -> FormatError {
-      .malformed(file: file.path, place: place, problem: problem, hint: nil)
+      .malformed(file: file.path, place: place(), problem: problem, hint: nil)
     }
     let dimensions = try value.member("shape", expected: "an array")
     guard dimensions.count <= SafetensorsFile.rankLimit else {

@@ -19,19 +19,27 @@ public struct SafetensorsIndex: Sendable {
 
   /// - Throws: `FormatError` for text that is not such a table, and for shard names that are not plain file names.
   public init(path: String) throws(FormatError) {
-    let root = try JSON.read(path)
+    let root = try JSON.parse(MappedFile(path: path))
     let map = try root.member("weight_map", expected: "an object")
-    var shardOf: [(tensor: String, shard: String)] = []
+    // A hundred thousand tensors lie in a hundred shards: their names are kept once.
+    var found: [String: Int] = [:]
+    var shardOf: [String: Int] = [:]
     shardOf.reserveCapacity(map.count)
     for (key, value) in try map.requireObject() {
       let shard = try value.requireString()
-      guard Self.isPlainFileName(shard) else { throw value.unexpected("a file name in the same directory") }
-      shardOf.append((try key.requireString(), shard))
+      if found[shard] == nil {
+        guard Self.isPlainFileName(shard) else { throw value.unexpected("a file name in the same directory") }
+        found[shard] = found.count
+      }
+      let tensor = try key.requireString()
+      if shardOf[tensor] == nil { shardOf[tensor] = found[shard] }
     }
     self.path = path
-    shardNames = Set(shardOf.map(\.shard)).sorted()
-    let position = Dictionary(uniqueKeysWithValues: zip(shardNames, 0...))
-    shardIndexByTensor = Dictionary(shardOf.map { ($0.tensor, position[$0.shard] ?? 0) }, uniquingKeysWith: { first, _ in first })
+    shardNames = found.keys.sorted()
+    let position = shardNames.enumerated().reduce(into: [Int](repeating: 0, count: found.count)) { places, shard in
+      if let number = found[shard.element] { places[number] = shard.offset }
+    }
+    shardIndexByTensor = shardOf.mapValues { position[$0] }
     // Some writers put a float here; the number is informative only.
     let total = try root.memberIfPresent("metadata")?["total_size"]?.double
     totalByteCount = total.flatMap { Int(exactly: $0) }

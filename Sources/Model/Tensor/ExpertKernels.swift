@@ -299,7 +299,9 @@ extension WorkerPool {
           cut: cut))
       hidden += slots * expert.up.rows
       firstChunk += cut.chunks
-      let up = mt_matmul_scratch_bytes(expert.up.columns) + (expert.gateAndUp == nil ? 1 : 2) * cut.rowsPerChunk * cut.tokensPerChunk * MemoryLayout<Float>.size
+      let up =
+        mt_matmul_scratch_bytes(expert.up.columns) + (expert.gateAndUp == nil ? 1 : 2) * cut.rowsPerChunk * cut.tokensPerChunk
+        * MemoryLayout<Float>.size
       bytes = max(bytes, up, mt_matmul_scratch_bytes(expert.down.columns))
     }
     reserveScratch(bytes: bytes)

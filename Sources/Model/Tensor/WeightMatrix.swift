@@ -169,7 +169,8 @@ public struct WeightMatrix: @unchecked Sendable {
   }
 
   var kernelMatrix: mt_matrix {
-    mt_matrix(base: base, row_bytes: rowBytes, rows: rows, depth: columns, type: type.kernelType, scales: kernelScales,
+    mt_matrix(
+      base: base, row_bytes: rowBytes, rows: rows, depth: columns, type: type.kernelType, scales: kernelScales,
       depth_bytes: inputBytes ?? 0)
   }
 

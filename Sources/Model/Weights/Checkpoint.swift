@@ -13,15 +13,16 @@ final class Checkpoint: @unchecked Sendable {
   let files: [any TensorFile]
   /// As the files spell their names, each once.
   let tensors: [TensorView]
-  private let tensorByName: [String: TensorView]
+  /// Of each name its number among the tensors.
+  private let places: [String: Int32]
   /// nil: tensors have their published names.
   private let names: GGUFNames?
   /// Rows and columns that share a scale in checkpoints of 8-bit floats.
   private let scaleBlock: (rows: Int, columns: Int)
   /// Matrices that are put together, by their published names: several plans may take parts of one.
   private var assembled: [String: AssembledMatrix] = [:]
-  /// Names of tensors that were asked for, as the files spell them.
-  private var usedNames: Set<String> = []
+  /// Of each tensor, by file and number in it, whether it was asked for.
+  private var isUsed: [[Bool]]
 
   /// Opens the weights in a folder: see `CheckpointFiles`.
   ///
@@ -48,7 +49,7 @@ final class Checkpoint: @unchecked Sendable {
   /// The tensors of a GGUF model, found by their published names.
   convenience init(_ model: GGUFModel) {
     self.init(path: model.path, CheckpointFiles(model.split.files), names: model.names, scaleBlock: (128, 128))
-    usedNames = model.readTensors
+    for name in model.readTensors { use(name) }
   }
 
   private init(path: String, _ contents: CheckpointFiles, names: GGUFNames?, scaleBlock: (rows: Int, columns: Int)) {
@@ -57,15 +58,26 @@ final class Checkpoint: @unchecked Sendable {
     tensors = contents.tensors
     self.names = names
     self.scaleBlock = scaleBlock
-    tensorByName = Dictionary(
-      contents.tensors.map { tensor in
+    var places: [String: Int32] = [:]
+    places.reserveCapacity(tensors.count)
+    for (index, tensor) in tensors.enumerated() {
         let part = Self.textPrefixes.first { tensor.name.hasPrefix($0.key) }
-        return (part.map { $0.value + tensor.name.dropFirst($0.key.count) } ?? tensor.name, tensor)
-      }, uniquingKeysWith: { first, _ in first })
+        let name = part.map { $0.value + tensor.name.dropFirst($0.key.count) } ?? tensor.name
+        if places[name] == nil { places[name] = (Int32(file), Int32(index)) }
+      }
+    }
+    self.places = places
+    isUsed = files.map { Array(repeating: false, count: $0.tensors.count) }
   }
 
   /// What a training script saved of its settings beside the weights.
   var settings: [String: PyTorchFile.Setting] { files.lazy.compactMap { ($0 as? PyTorchFile)?.settings }.first ?? [:] }
+
+  private func use(_ name: String) {
+    if let place = places[name] { isUsed[Int(place)] = true }
+  }
+
+  private func view(_ name: String) -> TensorView? { places[name].map { tensors[Int($0)] } }
 
   /// - Throws: `FormatError.changed` once a file lost pages that were read: what was computed since is not this model's.
   func requireWhole() throws(FormatError) {
@@ -73,7 +85,9 @@ final class Checkpoint: @unchecked Sendable {
   }
 
   /// Names of tensors that nothing has asked for.
-  var unusedTensors: [String] { tensorByName.keys.filter { !usedNames.contains($0) }.sorted() }
+  var unusedTensors: [String] {
+    places.filter { !isUsed[Int($0.value.file)][Int($0.value.tensor)] }.keys.sorted()
+  }
 
   /// The tensors that something has asked for, and the others.
   var byUse: (used: [TensorView], unused: [TensorView]) {
@@ -84,12 +98,12 @@ final class Checkpoint: @unchecked Sendable {
   // MARK: What plans ask for
 
   /// Shape of a tensor by the name its file has for it; nil when there is none.
-  func shape(of name: String) -> [Int]? { tensorByName[name]?.shape }
+  func shape(of name: String) -> [Int]? { view(name)?.shape }
 
   /// Whether the file holds a tensor of this published name; for tensors that some checkpoints leave out.
   func has(_ name: String) -> Bool {
     let place = names.map { $0.place(VectorPlan(name), count: 1).plan.tensor } ?? name
-    return tensorByName[place] != nil
+    return places[place] != nil
   }
 
   /// The matrix of a plan; in place where the file holds it so.
@@ -122,8 +136,8 @@ final class Checkpoint: @unchecked Sendable {
 
   /// A tensor by the name its file has for it.
   private func tensor(_ name: String) throws -> TensorView {
-    guard let view = tensorByName[name] else { throw explained(.missingTensor(file: path, name: name), name) }
-    usedNames.insert(name)
+    guard let view = view(name) else { throw explained(.missingTensor(file: path, name: name), name) }
+    use(name)
     return view
   }
 
@@ -156,7 +170,7 @@ final class Checkpoint: @unchecked Sendable {
 
   /// The scales of 8-bit floats, in a tensor of their own.
   private func blockScales(of name: String, rows: Int, columns: Int) throws -> CompanionScales? {
-    guard tensorByName[name + "_scale_inv"] != nil else { return nil }
+    guard places[name + "_scale_inv"] != nil else { return nil }
     let view = try tensor(name + "_scale_inv")
     let shape = [(rows + scaleBlock.rows - 1) / scaleBlock.rows, (columns + scaleBlock.columns - 1) / scaleBlock.columns]
     guard view.shape == shape else {
@@ -198,7 +212,7 @@ final class Checkpoint: @unchecked Sendable {
 
   /// A plan on the names and layouts of the files.
   private func part(of plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> WeightMatrix {
-    if tensorByName[plan.tensor] == nil, tensorByName[plan.tensor + "_blocks"] != nil {
+    if places[plan.tensor] == nil, places[plan.tensor + "_blocks"] != nil {
       return try microscaled(plan, rows: rows, columns: columns, because: because)
     }
     let shape = plan.storedShape ?? [rows, columns]
