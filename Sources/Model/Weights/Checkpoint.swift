@@ -21,8 +21,8 @@ final class Checkpoint: @unchecked Sendable {
   private let scaleBlock: (rows: Int, columns: Int)
   /// Matrices that are put together, by their published names: several plans may take parts of one.
   private var assembled: [String: AssembledMatrix] = [:]
-  /// Of each tensor, by file and number in it, whether it was asked for.
-  private var isUsed: [[Bool]]
+  /// Of each tensor whether it was asked for.
+  private var isUsed: [Bool]
 
   /// Opens the weights in a folder: see `CheckpointFiles`.
   ///
@@ -61,13 +61,12 @@ final class Checkpoint: @unchecked Sendable {
     var places: [String: Int32] = [:]
     places.reserveCapacity(tensors.count)
     for (index, tensor) in tensors.enumerated() {
-        let part = Self.textPrefixes.first { tensor.name.hasPrefix($0.key) }
-        let name = part.map { $0.value + tensor.name.dropFirst($0.key.count) } ?? tensor.name
-        if places[name] == nil { places[name] = (Int32(file), Int32(index)) }
-      }
+      let part = Self.textPrefixes.first { tensor.name.hasPrefix($0.key) }
+      let name = part.map { $0.value + tensor.name.dropFirst($0.key.count) } ?? tensor.name
+      if places[name] == nil { places[name] = Int32(index) }
     }
     self.places = places
-    isUsed = files.map { Array(repeating: false, count: $0.tensors.count) }
+    isUsed = Array(repeating: false, count: tensors.count)
   }
 
   /// What a training script saved of its settings beside the weights.
@@ -85,14 +84,11 @@ final class Checkpoint: @unchecked Sendable {
   }
 
   /// Names of tensors that nothing has asked for.
-  var unusedTensors: [String] {
-    places.filter { !isUsed[Int($0.value.file)][Int($0.value.tensor)] }.keys.sorted()
-  }
+  var unusedTensors: [String] { places.filter { !isUsed[Int($0.value)] }.keys.sorted() }
 
   /// The tensors that something has asked for, and the others.
   var byUse: (used: [TensorView], unused: [TensorView]) {
-    let used = Set(usedNames.compactMap { tensorByName[$0]?.name })
-    return (tensors.filter { used.contains($0.name) }, tensors.filter { !used.contains($0.name) })
+    (tensors.indices.filter { isUsed[$0] }.map { tensors[$0] }, tensors.indices.filter { !isUsed[$0] }.map { tensors[$0] })
   }
 
   // MARK: What plans ask for
@@ -143,7 +139,7 @@ final class Checkpoint: @unchecked Sendable {
 
   /// The error about a tensor, or that the whole file has a layout of another program, which is why.
   private func explained(_ error: ModelError, _ name: String) -> ModelError {
-    guard names == nil, let layout = CheckpointLayout.foreign(tensorByName.keys) else { return error }
+    guard names == nil, let layout = CheckpointLayout.foreign(places.keys) else { return error }
     return .foreignLayout(file: path, name: name, layout: layout)
   }
 
