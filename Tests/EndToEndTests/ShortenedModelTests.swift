@@ -1,5 +1,5 @@
 // Another program shortens a model's file while it is read: the run says so, with the exit code of a read error, and keeps what it
-// decided before.
+// decided before; a session says so on its screen and gives the terminal back as ever.
 
 import Foundation
 import Store
@@ -67,5 +67,23 @@ struct ShortenedModelTests {
     let result = try Binary.run(["inspect", folder.path])
     #expect(result.status == 65)
     #expect(result.errors.contains("model.safetensors"))
+  }
+
+  @Test(.enabled(if: TmuxSession.isAvailable))
+  func aSessionSaysSoAndLeavesAsEver() throws {
+    // A model with a corpus beside it streams by itself.
+    let model = folder.file("olmoe-tiny")
+    for name in ["corpus.jsonl", "olmoe-tiny"] {
+      try FileManager.default.copyItem(atPath: "\(Fixtures.root)/samples/\(name)", toPath: folder.file(name))
+    }
+    let session = try TmuxSession(
+      columns: 120, rows: 40,
+      command: "\(Binary.path) ui \(model) --no-record --data-dir \(folder.path); echo left with $?",
+      environment: ["LANG": "C.UTF-8", "TERM": "xterm-256color"])
+    #expect(try session.wait { $0.contains("tok/s") })
+    #expect(truncate(model + "/model.safetensors", 100) == 0)
+    #expect(try session.wait { $0.contains("was changed while it was read") })
+    try session.send("q")
+    #expect(try session.wait { $0.contains("left with 0") })
   }
 }
