@@ -112,7 +112,7 @@ struct HintTests {
   /// The commands of a line, as words. One ends at two spaces, a semicolon, a pipe, a redirection or a comment.
   private static func commands(in line: String) -> [[String]] {
     line.components(separatedBy: "moetop ").dropFirst().compactMap { rest in
-      guard let first = rest.unicodeScalars.first, "a"..."z" ~= first || first == "-" else { return nil }
+      guard let first = rest.unicodeScalars.first, "a"..."z" ~= first || first == "-", !rest.hasPrefix("- ") else { return nil }
       let ends = ["  ", ";", " | ", " > ", " #", "`", " && ", " (", ": "].compactMap { rest.range(of: $0)?.lowerBound }
       return words(rest[..<(ends.min() ?? rest.endIndex)])
     }
@@ -165,7 +165,7 @@ struct HintTests {
     var lines: [String] = []
     for (index, part) in page.components(separatedBy: "```").enumerated() {
       if index % 2 == 1 {
-        lines += part.split(separator: "\n").map(String.init)
+        lines += part.replacingOccurrences(of: "\\\n", with: " ").split(separator: "\n").map(String.init)
       } else {
         for (place, span) in part.components(separatedBy: "`").enumerated() where place % 2 == 1 {
           lines.append(span.replacingOccurrences(of: "\n", with: " "))

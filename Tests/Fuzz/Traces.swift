@@ -52,7 +52,7 @@ enum Traces {
     let isDenoising = run.description.denoising != nil
     let plan = AnalysisPlan(
       metrics: try MetricKey.list(
-        parsing: "load_cv,max_over_mean,idle,entropy,uncertain,repeat_first" + (isDenoising ? ",dit-claims" : "")),
+        parsing: "load_cv,max_over_mean,idle,entropy,uncertain," + (isDenoising ? "dit-claims" : "repeat_first")),
       null: NullSettings(draws: 20, seed: 1), intervals: true, sequences: try trace.sequences(run: run.id),
       routers: run.description.routers, denoising: run.description.denoising,
       hasDecisions: run.description.recording.content > .counts)

@@ -66,7 +66,7 @@ import Testing
     #expect(throws: StoreError.moved(file: file, run: 1, rescued: nil)) { try writer.reader() }
   }
 
-  @Test(arguments: ["", " ", "latest", "12", "007", "a#b", "#", "a/b", "x.db", "two\nlines", "\u{1B}[31m"])
+  @Test(arguments: ["", " ", "latest", "12", "007", "a#b", "#", "a/b", "x.db"])
   func namesThatWouldSelectSomethingElse(_ name: String) throws {
     try SampleShape(name: "x", passes: [1]).record(in: file)
     #expect { try RunName.check(name) } throws: { ($0 as? StoreError)?.kind == .usage }

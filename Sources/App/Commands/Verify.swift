@@ -70,7 +70,7 @@ struct Verify: ParsableCommand {
     text += "\(report.equalDecisions) of \(report.decisions) decisions equal"
     text += report.nearTies > 0 ? ", \(report.nearTies) near ties (margin <= 1e-5) fell otherwise" : ""
     text += report.ruledTies > 0 ? "; \(report.ruledTies) of them were taken as expected for what follows\n" : "\n"
-    if !all { text += "errors are the largest of their kind, relative to max(1, largest expected magnitude)\n" }
+    if !all { text += "an error is the largest of its kind, relative to max(1, largest expected magnitude)\n" }
     if report.entries.contains(where: { $0.outcome == .differs }) { text += "DIFFERS\n" }
     let missed = report.notCompared
     if !missed.isEmpty { text += "NOT COMPARED, the model produces nothing of the name: \(missed.joined(separator: ", "))\n" }
