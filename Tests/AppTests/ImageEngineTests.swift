@@ -61,7 +61,8 @@ struct ImageEngineTests {
     }
     #expect(told.idle == ["done"])
     let model = try DenoisingModel(path: Self.path)
-    let denoiser = Denoiser(DenoisingPass(model), try DenoisingRequest(model, classes: [3], steps: 4, guidance: model.usualGuidance, seed: 11))
+    let request = try DenoisingRequest(model, classes: [3], steps: 4, guidance: model.usualGuidance, seed: 11)
+    let denoiser = Denoiser(DenoisingPass(model), request)
     let sink = Collector()
     while !denoiser.isFinished { _ = try denoiser.advance(sink: sink) }
     let live = told.passes.flatMap { $0.batches.flatMap(\.selectedExperts) }

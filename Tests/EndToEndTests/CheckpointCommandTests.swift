@@ -261,7 +261,8 @@ struct CheckpointCommandTests {
     #expect(adapter.status == 66 && adapter.errors.contains("merge the adapter"), "\(adapter.errors)")
     let pickles = try result(["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"])
     #expect(
-      pickles.status == 66 && pickles.errors.contains("pytorch_model-00001-of-00002.bin") && pickles.errors.contains("safetensors"), "\(pickles.errors)")
+      pickles.status == 66 && pickles.errors.contains("pytorch_model-00001-of-00002.bin") && pickles.errors.contains("safetensors"),
+      "\(pickles.errors)")
   }
 
   @Test func oneFileOfAModelPointsToItsFolder() throws {

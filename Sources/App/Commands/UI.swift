@@ -35,7 +35,8 @@ struct UI: ParsableCommand {
   @Flag(help: "Draw with ASCII only.") var ascii = false
   @Flag(help: "Leave the mouse to the terminal.") var noMouse = false
   @Option(help: "Seed of the sampler.") var seed: UInt64 = 1
-  @Option(help: ArgumentHelp("Play the actions of a file (- is standard input), without a terminal.", valueName: "file")) var script: String?
+  @Option(help: ArgumentHelp("Play the actions of a file (- is standard input), without a terminal.", valueName: "file"))
+  var script: String?
   @Option(help: ArgumentHelp("Size of a script's screen, 1x1 to \(Size.largestScreen).", valueName: "WxH")) var size = "120x40"
   @Option(help: ArgumentHelp("Write the last screen of a script.", valueName: "file")) var dump: String?
   @Option(help: ArgumentHelp("Denoising steps of a model that makes images (default: as its authors sample).", valueName: "n")) var steps:
