@@ -165,7 +165,7 @@ struct HintTests {
     var lines: [String] = []
     for (index, part) in page.components(separatedBy: "```").enumerated() {
       if index % 2 == 1 {
-        lines += part.replacing(/ *\\\n +/, with: " ").split(separator: "\n").map(String.init)
+        lines += part.replacing(/\s*\\\n\s*/, with: " ").split(separator: "\n").map(String.init)
       } else {
         for (place, span) in part.components(separatedBy: "`").enumerated() where place % 2 == 1 {
           lines.append(span.replacingOccurrences(of: "\n", with: " "))
