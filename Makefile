@@ -14,7 +14,7 @@ THREADED := .build/tsan
 PROGRAM ?= $(RELEASE)
 
 # Suites where threads meet: the writer and its readers, the engine's thread and the screens, the pool, the program in a terminal.
-THREADS := DurabilityTests|ImageEngineTests|RoutingBufferTests|PoolTests|FacadeTests|threadsShareOneTokenizer|EndToEndTests.TerminalTests
+THREADS := DurabilityTests|PlaceTests|SessionRecorderTests|ScreensWordsTests|FamilyParityTests|ImageEngineTests|RoutingBufferTests|PoolTests|FacadeTests|threadsShareOneTokenizer|EndToEndTests.TerminalTests
 
 .PHONY: run build test further fuzz tsan lint format deps place pictures install uninstall clean
 
