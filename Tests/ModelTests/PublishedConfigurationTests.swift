@@ -57,7 +57,7 @@ struct PublishedConfigurationTests {
     let cases: [(name: String, agrees: [String: String], differs: [String: String])] = [
       (
         "K-EXAONE-236B-A23B", ["first_last_k_dense_replace": "1", "is_moe_layer": routed],
-        ["first_last_k_dense_replace": "2", "is_moe_layer": routed.replacing("[false", with: "[true")]
+        ["is_moe_layer": routed.replacing("[false", with: "[true")]
       ),
       (
         "Trinity-Mini", ["n_group": "1", "topk_group": "1", "num_expert_groups": "1", "num_limited_groups": "1"],

@@ -15,6 +15,8 @@ final class Configuration {
   /// Fields that the user set to null: they are off, whatever the file or the family says.
   private var turnedOff: Set<String> = []
   private var unread: Set<String>
+  /// Fields whose value was taken, and not that of another spelling.
+  private var taken: Set<String> = []
   /// Fields that were asked for and are not there, with the value that was taken instead.
   private(set) var defaulted: [String: String] = [:]
 
@@ -172,16 +174,20 @@ final class Configuration {
   /// Whether the user set a field to null: where a family has a setting even if nothing is said, that turns it off.
   func isTurnedOff(_ keys: String...) -> Bool { keys.contains { turnedOff.contains($0) && values[$0] == nil } }
 
-  /// The first of these spellings that is there.
+  /// Whether the user set a field, or a member of it, to a value.
+  func isSet(_ key: String) -> Bool {
+    values[key] != nil && overrides.keys.contains { $0 == key || $0.hasPrefix(key + ".") }
+  }
+
+  /// The first of these spellings that is there; one that the user set comes before what the file says in another.
   func value(_ keys: String...) -> JSONValue? { value(among: keys) }
 
   private func value(among keys: [String]) -> JSONValue? {
-    var found: JSONValue?
-    for key in keys where values[key] != nil {
-      unread.remove(key)
-      if found == nil { found = values[key] }
-    }
-    return found
+    let present = keys.filter { values[$0] != nil }
+    unread.subtract(present)
+    guard let key = present.first(where: isSet) ?? present.first else { return nil }
+    taken.insert(key)
+    return values[key]
   }
 
   /// Notes what was taken in place of a field that is not there.
@@ -271,6 +277,7 @@ final class Configuration {
   /// One integer or a list of them; anything else counts as absent. For fields that do not touch the computation.
   func integers(_ key: String) -> [Int32] {
     guard let value = values[key] else { return [] }
+    taken.insert(key)
     return ([value] + value.elements).compactMap { $0.int64.flatMap { Int32(exactly: $0) } }
   }
 
@@ -323,14 +330,20 @@ final class Configuration {
   }
 
   /// Fields that do not touch what a family computes.
-  func disregard(_ keys: [String]) { for key in keys { _ = value(key) } }
+  func disregard(_ keys: [String]) { unread.subtract(keys) }
 
   func refused(_ key: String, found: String, supported: String) -> ModelError {
     .unsupportedSetting(file: file, key: key, found: found, supported: supported)
   }
 
-  /// - Throws: `ModelError.unsupportedSetting` for a field that nobody read and that may matter.
+  /// - Throws: `ModelError.unsupportedSetting` for a field that nobody read and that may matter; `.badOption` for a setting of the user that
+  ///   changes nothing here, because another field says it or nothing computed depends on it.
   func finish() throws {
+    for key in Set(overrides.keys.map { String($0.prefix { $0 != "." }) }).sorted() where values[key] != nil && !taken.contains(key) {
+      if unread.contains(key) || IrrelevantFields.contain(key, values[key]) { continue }
+      throw ModelError.badOption(
+        name: "--set \(place)\(key)", expected: "a field that this model's computation reads", found: "one that changes nothing in it")
+    }
     for key in unread.sorted() where !IrrelevantFields.contain(key, values[key]) {
       throw refused(
         key, found: "a field this family's declaration does not know", supported: "--set \(place)\(key)=null if it does not matter")

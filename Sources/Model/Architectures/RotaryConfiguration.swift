@@ -45,8 +45,10 @@ extension Configuration {
     headSize: Int, defaultBase: Double = 10_000, defaultShare: Double? = nil, layerType: String? = nil, isInterleaved: Bool = false,
     stretchesBase: Bool = false
   ) throws -> RotarySettings {
-    var base = try number("rope_theta", default: defaultBase)
-    var share = try number("partial_rotary_factor", default: defaultShare ?? 1)
+    let (ownBase, ownShare) = (
+      try number("rope_theta", default: defaultBase), try number("partial_rotary_factor", default: defaultShare ?? 1)
+    )
+    var (base, share) = (ownBase, ownShare)
     var scaling: RotaryScalingReader?
     for key in ["rope_parameters", "rope_scaling"] {
       guard var value = value(key), value.kind == .object else { continue }
@@ -59,6 +61,10 @@ extension Configuration {
       share = try reader.number("partial_rotary_factor") ?? share
       scaling = reader
     }
+    // What the user sets in one spelling counts, whatever the file says in the other.
+    if isSet("rope_theta") { base = ownBase }
+    if isSet("partial_rotary_factor") { share = ownShare }
+    if isTurnedOff("rope_scaling") { scaling = nil }
     guard base > 0, Float(base).isFinite else {
       throw ModelError.configuration(file: file, key: "rope_theta", expected: "a positive number", found: "\(base)")
     }
@@ -96,6 +102,15 @@ private struct RotaryScalingReader {
         file: configuration.file, key: "\(place).\(name)", expected: "a finite number", found: "something else")
     }
     return number
+  }
+
+  func flag(_ name: String, default fallback: Bool) throws -> Bool {
+    guard let value = field(name) else { return fallback }
+    guard let flag = value.bool else {
+      throw ModelError.configuration(
+        file: configuration.file, key: "\(place).\(name)", expected: "true or false", found: "something else")
+    }
+    return flag
   }
 
   /// A positive number; without a fallback it must be there.
@@ -176,7 +191,7 @@ private struct RotaryScalingReader {
     settings.attentionMagnitude = allDimensions != 0 ? magnitude(allDimensions) : 1
     settings.plan.scaling = .yarn(
       factor: factor, originalContext: try originalContext(), betaFast: try positive("beta_fast", default: 32),
-      betaSlow: try positive("beta_slow", default: 1), truncates: field("truncate")?.bool ?? true)
+      betaSlow: try positive("beta_slow", default: 1), truncates: try flag("truncate", default: true))
   }
 
   private func applyLongRope(_ settings: inout RotarySettings) throws {
