@@ -26,6 +26,8 @@ public final class MappedFile: @unchecked Sendable {
 
   /// Its number at the guard of mappings; nil for an empty file.
   private let guarded: Int32?
+  /// What the file was when it was opened.
+  private let stamp: Stamp
 
   /// Opens and maps `path`; the descriptor is closed again at once, only the mapping stays.
   ///
@@ -48,6 +50,7 @@ public final class MappedFile: @unchecked Sendable {
     }
 
     self.path = path
+    stamp = Stamp(status)
     if count == 0 {
       bytes = UnsafeRawBufferPointer(start: nil, count: 0)  // mmap refuses length 0
       guarded = nil
@@ -70,6 +73,18 @@ public final class MappedFile: @unchecked Sendable {
     if let guarded, moetop_map_guard_is_torn(guarded) == 1 { throw .changed(file: path) }
   }
 
+  /// Nobody wrote into the file since it was opened, as far as the time of its last change says.
+  ///
+  /// A file that was put in its place is another one: what is mapped is still what was opened.
+  /// - Throws: `FormatError.changed`.
+  public func requireUnwritten() throws(FormatError) {
+    guard let now = Stamp(path), now.isSameFile(as: stamp), now != stamp else { return }
+    throw .changed(file: path)
+  }
+
+  /// Whether `path` still leads to the file that is mapped, as it was.
+  public var isInPlace: Bool { Stamp(path) == stamp }
+
   /// Gives back the memory of the first `count` bytes, which were read once; reading them again fetches them again.
   func release(first count: Int) {
     let page = Int(sysconf(Int32(_SC_PAGESIZE)))
@@ -83,4 +98,32 @@ public final class MappedFile: @unchecked Sendable {
     if let guarded { moetop_map_guard_remove(guarded) }
     if let start = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: start), bytes.count) }
   }
+}
+
+/// Which file, and of when.
+private struct Stamp: Equatable {
+  private let device: UInt64
+  private let number: UInt64
+  private let size: Int64
+  private let seconds: Int
+  private let nanoseconds: Int
+
+  init(_ status: stat) {
+    device = UInt64(truncatingIfNeeded: status.st_dev)
+    number = UInt64(truncatingIfNeeded: status.st_ino)
+    size = Int64(status.st_size)
+    #if canImport(Darwin)
+      (seconds, nanoseconds) = (status.st_mtimespec.tv_sec, status.st_mtimespec.tv_nsec)
+    #else
+      (seconds, nanoseconds) = (status.st_mtim.tv_sec, status.st_mtim.tv_nsec)
+    #endif
+  }
+
+  init?(_ path: String) {
+    var status = stat()
+    guard stat(path, &status) == 0 else { return nil }
+    self.init(status)
+  }
+
+  func isSameFile(as other: Stamp) -> Bool { device == other.device && number == other.number }
 }

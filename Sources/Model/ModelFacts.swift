@@ -52,6 +52,8 @@ extension Checkpoint {
       Array("\(name)\n\(bytes.byteCount)\n".utf8).withUnsafeBytes { hash.update($0) }
       try hash.update(bytes, progress: progress)
     }
+    // Another file's bytes say nothing of the model that runs.
+    for file in files where !file.isInPlace { throw FormatError.changed(file: file.path) }
     return hash.hexDigest()
   }
 }
@@ -109,6 +111,16 @@ public protocol IdentifiedModel: Sendable {
   /// - Parameter progress: called now and then with bytes read since the last time.
   /// - Throws: `FormatError` when a file cannot be read.
   func hashedIdentity(progress: (Int) -> Void) throws -> ModelIdentity
+}
+
+extension LanguageModel {
+  /// - Throws: `FormatError.changed` where a file of weights was written into since it was opened: nobody knows which bytes were used.
+  public func requireUnwritten() throws { for file in weights.checkpoint.files { try file.requireUnwritten() } }
+}
+
+extension DenoisingModel {
+  /// - Throws: `FormatError.changed`, as of a language model.
+  public func requireUnwritten() throws { for file in weights.checkpoint.files { try file.requireUnwritten() } }
 }
 
 extension LanguageModel: IdentifiedModel {}

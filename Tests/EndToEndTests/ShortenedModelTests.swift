@@ -62,6 +62,30 @@ struct ShortenedModelTests {
     #expect(read == run.tokenCount)
   }
 
+  /// As long as before, but another model half way: no run, and no hash of either.
+  @Test func aModelWrittenIntoIsNoModel() throws {
+    let path = folder.file("model.safetensors")
+    let ids = "[" + (0..<60).map { String($0 * 7 % 60 + 3) }.joined(separator: ",") + "]"
+    let tokens = try folder.write(
+      Array("{\"sequences\": [\(Array(repeating: ids, count: 2_000).joined(separator: ","))]}".utf8), to: "long.json")
+    let trace = folder.file("t.db")
+    let process = Binary.start(["run", folder.path, "--tokens", tokens, "--trace", trace, "-q"])
+    process.standardError = FileHandle.nullDevice
+    process.standardOutput = FileHandle.nullDevice
+    try process.run()
+    #expect(wait { (try? TraceReader(file: trace).runs().first?.tokenCount ?? 0) ?? 0 > 0 })
+    let handle = try FileHandle(forUpdating: URL(fileURLWithPath: path))
+    try handle.seek(toOffset: try handle.seekToEnd() - 64)
+    try handle.write(contentsOf: Data(count: 64))
+    try handle.close()
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 74)
+    let run = try TraceReader(file: trace).run(.latest)
+    var reason = ""
+    if case .failed(let words) = run.state { reason = words }
+    #expect(reason.contains("was changed while it was read"), "\(run.state)")
+  }
+
   @Test func aModelShortenedBeforeIsDamaged() throws {
     cut()
     let result = try Binary.run(["inspect", folder.path])

@@ -74,6 +74,7 @@ struct Run: ParsableCommand {
       }
       progress.finish()
       finish(hashing, of: facts.weightBytes)
+      try model.requireUnwritten()
       try writer?.finish(Interruption.signal == nil ? .completed : .stopped)
     } catch {
       try? writer?.finish(.failed(reason: Failure.message(of: error)))
@@ -85,8 +86,8 @@ struct Run: ParsableCommand {
     try conclude(outcome.trace, moved: writer?.relocation, broken: outcome.brokenOutputs)
   }
 
-  /// How a run ends that was carried out: not well when it was stopped, when its trace is not where it was or not a faithful record, or when what the model
-  /// answered are no numbers.
+  /// How a run ends that was carried out: not well when it was stopped, when its trace is not where it was or not a faithful record, or
+  /// when what the model answered are no numbers.
   func conclude(_ trace: TraceSummary?, moved: (any Error)?, broken: String?) throws {
     if !quiet { for warning in trace?.warnings ?? [] { StandardError.write("warning: \(warning)\n") } }
     if let moved { throw moved }

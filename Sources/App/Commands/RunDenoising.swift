@@ -107,6 +107,7 @@ extension Run {
       outcome.outputs = denoiser.outputs
       progress.finish()
       finish(hashing, of: model.facts().weightBytes)
+      try model.requireUnwritten()
       try writer?.finish(Interruption.signal == nil ? .completed : .stopped)
     } catch {
       try? writer?.finish(.failed(reason: Failure.message(of: error)))

@@ -13,6 +13,12 @@ protocol TensorFile: Sendable {
 extension TensorFile {
   /// - Throws: `FormatError.changed`, see `MappedFile.requireWhole`.
   func requireWhole() throws(FormatError) { try tensors.first?.file.requireWhole() }
+
+  /// - Throws: `FormatError.changed`, see `MappedFile.requireUnwritten`.
+  func requireUnwritten() throws(FormatError) { try tensors.first?.file.requireUnwritten() }
+
+  /// Whether the path leads to what was opened.
+  var isInPlace: Bool { tensors.first?.file.isInPlace ?? true }
 }
 
 extension SafetensorsFile: TensorFile {}
