@@ -17,11 +17,22 @@ import math
 
 import numpy as np
 
-# What Swift does: Abramowitz and Stegun 26.7.5.
-def student_975(freedom):
-    z, v = 1.959963984540054, freedom
-    return (z + (z**3 + z) / (4 * v) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
-            + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3))
+def student_975(freedom, known={}):
+    """97.5 % quantile of Student's t, freedom 1 and above, whole or not: sqrt(v) tan(angle), the angle by bisection of Simpson's rule."""
+    if freedom not in known:
+        whole = math.sqrt(math.pi) / 2 * math.exp(math.lgamma(freedom / 2) - math.lgamma((freedom + 1) / 2))
+        weight = np.where(np.arange(4097) % 2 == 1, 4.0, 2.0)
+        weight[0] = weight[-1] = 1.0
+        low, high = 0.0, math.pi / 2
+        for _ in range(60):
+            middle = (low + high) / 2
+            density = np.cos(np.linspace(0, middle, 4097)) ** (freedom - 1)
+            if (weight * density).sum() * middle / 4096 / 3 < 0.95 * whole:
+                low = middle
+            else:
+                high = middle
+        known[freedom] = math.sqrt(freedom) * math.tan(low)
+    return known[freedom]
 
 
 def xlogx(n):
@@ -47,7 +58,7 @@ def estimate(counts, labels, values):
     texts = len(labels)
     effect = plug_in - (texts - 1) * (left_out.mean() - plug_in)
     spread = math.sqrt((texts - 1) / texts * ((left_out - left_out.mean()) ** 2).sum())
-    freedom = max(4, texts // len(set(labels.tolist())) - 1)
+    freedom = texts / len(set(labels.tolist())) - 1
     return plug_in, effect, student_975(freedom) * spread
 
 

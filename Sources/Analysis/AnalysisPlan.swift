@@ -3,6 +3,12 @@
 
 import Routing
 
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
 /// How rows are grouped; `layer` is always implied.
 public struct AnalysisGrouping: Sendable, Hashable, CustomStringConvertible {
   /// One row for each expert: for specialization, its enrichment.
@@ -151,6 +157,7 @@ public struct AnalysisPlan: Sendable {
       throw AnalysisError.invalidPlan(field: "--branch", expected: "0 to \(denoising.branchCount - 1)", found: "\(branch)")
     }
     try validateLayers()
+    try validateThreshold()
     for metric in metrics { if let refusal = refusal(of: metric) { throw refusal } }
   }
 
@@ -161,6 +168,17 @@ public struct AnalysisPlan: Sendable {
     for range in layers.ranges where !known.contains(where: range.contains) {
       throw AnalysisError.noSuchLayer(found: LayerSelection([range]).description, known: LayerSelection(known).description)
     }
+  }
+
+  /// No entropy exceeds ln E of the largest router asked for; what no decision can reach is a slip.
+  private func validateThreshold() throws {
+    let experts = routers.filter { layers?.contains($0.id.layer) ?? true }.map(\.spec.expertCount).max() ?? 0
+    guard case .nats(let nats) = threshold, experts > 0 else { return }
+    let most = log(Double(experts))
+    // ln E as a user has it from a page or from this message, with six digits, is meant.
+    guard nats > most + 1e-6 else { return }
+    let shown = fixedPoint(most, digits: nats - most < 0.001 ? 6 : 3)
+    throw AnalysisError.invalidPlan(field: "--threshold", expected: "at most \(shown) nat (ln \(experts))", found: "\(threshold)")
   }
 
   /// Whether the counts of a denoising run answer a metric.

@@ -31,13 +31,13 @@ protocol CellAxis: Sendable {
   func spread(seed: UInt64) -> [Double]
   /// Per cell: sequences and tokens in it.
   var cellSizes: [(sequences: Int, tokens: Int)] { get }
-  /// Degrees of freedom of an interval over sequences.
-  var freedom: Int { get }
+  /// Degrees of freedom of an interval over sequences, whole or not.
+  var freedom: Double { get }
 }
 
 extension CellAxis {
   var memberCount: Int { sequenceCount }
-  var freedom: Int { sequenceCount - 1 }
+  var freedom: Double { Double(sequenceCount - 1) }
   var tableSize: Int { cellNames.count * experts.count }
 
   func entries(of sequence: Int) -> [(entry: Int, count: Int)] {
@@ -91,7 +91,8 @@ struct LabelAxis: CellAxis {
   private var values: [UInt32] = []
 
   var sequenceCount: Int { cellOf.count }
-  var freedom: Int { sequenceCount / max(1, Set(cellOf).count) - 1 }
+  /// Mean number of sequences a value, less one.
+  var freedom: Double { Double(sequenceCount) / Double(max(1, Set(cellOf).count)) - 1 }
 
   /// - Parameters:
   ///   - cells: cell of each sequence that has one.

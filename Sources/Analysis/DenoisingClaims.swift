@@ -47,11 +47,13 @@ public enum DenoisingClaim: String, CaseIterable, Sendable, Encodable {
       "The effect of the class (mean over layers) is compared with a tenth of the smaller effect among position and step that is preferred, "
         + "or with 1 % of ln E where neither is. Holds when the whole interval of the class lies below that limit: a demonstration of "
         + "equivalence, not a lack of significance. Does not hold when the whole interval lies above it and p <= 0.05. Whether the class is "
-        + "preferred by the rule of position and step stands beside it."
+        + "preferred by the rule of position and step stands beside it. The t quantile of its interval has the mean number of samples a "
+        + "class, less one, as degrees of freedom: with few samples a class it is wide, and below 2 there is none and no verdict."
     case .deeperMoreDispersed:
-      "Spearman's rank correlation of depth with the layer's effect I(expert; patch). Holds when it is below 0 with its whole interval and "
-        + "a random order of the layers falls as much with probability p <= 0.05. Does not hold when the whole interval lies at 0 or above. "
-        + "A fall that chance would give as often (few layers do so easily), and fewer than 4 layers, are undecided."
+      "Spearman's rank correlation of depth with the layer's effect I(expert; patch). Holds when it is below 0 and a random order of the "
+        + "layers falls as much with probability p <= 0.05. Does not hold when it is above 0 and a random order rises as much with probability "
+        + "at most 0.05. What chance would give as often (few layers do so easily), and fewer than 4 layers, are undecided. It has no "
+        + "interval: ranks of a few layers move in jumps, which no jackknife measures."
     case .earlyConcentrated:
       "Contrast: normalised entropy of use (0 one expert, 1 all alike), mean over the last three fifths of the steps minus mean over the "
         + "first fifth, mean over layers. Holds when the whole interval lies above 0.02 and p <= 0.05 under circular shifts; does not hold "
@@ -289,9 +291,19 @@ struct ClaimJudge {
     let against = preferences.isEmpty ? "1 % of ln E" : "a tenth of the smaller preference"
     let reason =
       own.value == nil
-      ? "the samples have fewer than two values of the label \(SampleClasses.label)" : "class \(nats(own)); \(against) is \(nats(limit))"
+      ? "the samples have fewer than two values of the label \(SampleClasses.label)"
+      : "class \(nats(own)); \(against) is \(nats(limit))" + fewSamples(hasInterval: own.interval != nil)
     return JudgedClaim(
       claim: .classIgnored, verdict: verdict, reason: reason, evidence: [ignored, preferred], layers: layers)
+  }
+
+  /// `; few samples: a class has only 2`, and why there is no interval; empty where there are enough.
+  private func fewSamples(hasInterval: Bool) -> String {
+    let classes = SampleClasses(SampleClasses.label, samples: counts.samples, sequences: sequences)
+    let sizes = classes.cells.values.reduce(into: [Int32: Int]()) { $0[$1, default: 0] += 1 }
+    guard let fewest = sizes.values.min(), fewest < Jackknife.minimumSequences else { return "" }
+    return "; few samples: a class has only \(fewest)"
+      + (hasInterval ? "" : ", and an interval takes \(Jackknife.minimumSequences) samples and 2 a class on average")
   }
 
   // MARK: - Depth
@@ -307,29 +319,20 @@ struct ClaimJudge {
         .undecided, "\(position.count) layers; fewer than 4 cannot be ordered beyond chance",
         ClaimEvidence(name, value: nil, unit: "rank correlation", verdict: .undecided))
     }
-    // What centring takes off is taken as known where a group is left out.
-    let biases = position.map { $0.information.plugIn - ($0.information.effect ?? $0.information.plugIn) }
-    let observed = spearman(zip(position, biases).map { $0.information.plugIn - $1 })
-    let groups = position.map(\.information.leftOut.count).min() ?? 0
-    let leftOut = (0..<groups).map { group -> Double? in
-      let effects = zip(position, biases).compactMap { own, bias in own.information.leftOut[group].map { $0 - bias } }
-      return effects.count == position.count ? spearman(effects) : nil
-    }
-    let interval = Jackknife.interval(estimate: observed, leftOut: leftOut)
+    let observed = spearman(position.map { $0.information.effect ?? $0.information.plugIn })
     let orders = RankOrders(count: position.count, seed: settings.seed)
     let p = orders.probability(atMost: observed)
+    // Orders read backwards are as many: a rise is as likely as the fall of the same size.
+    let rise = orders.probability(atMost: -observed)
     let limit = orders.critical(level: Self.level)
-    var verdict = Verdict.undecided
-    if let interval {
-      if interval.high < 0 && p <= Self.level { verdict = .holds }
-      if interval.low >= 0 { verdict = .doesNotHold }
-    }
+    let verdict: Verdict =
+      observed < 0 && p <= Self.level ? .holds : observed > 0 && rise <= Self.level ? .doesNotHold : .undecided
     return judged(
       verdict,
-      "rank correlation \(fixedPoint(observed, digits: 2)) over \(position.count) layers, p \(fixedPoint(p, digits: 4)); p = 0.05 needs "
-        + "\(fixedPoint(limit, digits: 2)) or less",
-      ClaimEvidence(
-        name, value: observed, unit: "rank correlation", interval: interval, p: p, limit: limit, verdict: verdict))
+      "rank correlation \(fixedPoint(observed, digits: 2)) over \(position.count) layers, p \(fixedPoint(p, digits: 4))"
+        + (observed > 0 ? " (of a rise as large \(fixedPoint(rise, digits: 4)))" : "")
+        + "; p = 0.05 needs \(fixedPoint(limit, digits: 2)) or less; no interval: ranks of a few layers move in jumps, which no jackknife measures",
+      ClaimEvidence(name, value: observed, unit: "rank correlation", p: p, limit: limit, verdict: verdict))
   }
 
   // MARK: - Early and late

@@ -129,6 +129,8 @@ public struct FailCondition: Sendable, Hashable, CustomStringConvertible {
     let why =
       switch field {
       case nil: "there is no number \(MetricCatalog.entry(metric).missing)"
+      case "low" where metric == .specialization, "high" where metric == .specialization:
+        "an interval needs \(Jackknife.minimumSequences) texts or more, and along a label 2 a value of it on average"
       case "low", "high": "an interval needs --ci and \(Jackknife.minimumSequences) texts or more that have the number"
       case .some: "it goes with a number that is not there either, or was not worked out along this axis"
       }

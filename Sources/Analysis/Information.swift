@@ -58,14 +58,15 @@ struct InformationEstimate: Sendable, Equatable {
   /// takes part of the effect away (a fifth with 5 texts a label of the sample corpus).
   var effect: Double? { Jackknife.centred(plugIn, leftOut: leftOut) }
   /// Degrees of freedom of the interval.
-  var freedom: Int
+  var freedom: Double
   /// Delete-one-sequence jackknife around the effect.
   ///
   /// Along a label the t quantile has as many degrees of freedom as a label value has sequences on average, less one: with few texts a label
-  /// and many experts some bias is left, which the wider quantile covers (`tools/simulate_specialization.py`).
+  /// and many experts some bias is left, which the wider quantile covers (`tools/simulate_specialization.py`). With less than two there is no
+  /// interval: texts of one value that differ are what its spread is known from.
   var interval: Interval? { effect.flatMap { Jackknife.interval(estimate: $0, leftOut: leftOut, freedom: freedom) } }
 
-  init(plugIn: Double, leftOut: [Double?], freedom: Int) {
+  init(plugIn: Double, leftOut: [Double?], freedom: Double) {
     self.plugIn = plugIn
     self.leftOut = leftOut
     self.freedom = freedom

@@ -12,7 +12,7 @@ import Routing
 
 /// Counts, weights and probabilities of one router, summed over tokens.
 ///
-/// - Memory: 32 bytes an expert, whatever the number of tokens (262,144 experts: 8 MiB).
+/// - Memory: 32 bytes an expert (8 more once capacity drops a choice, and once a decision has no probabilities), whatever the number of tokens (262,144 experts: 8 MiB).
 public struct RouterLoad: RouterFold, Equatable {
   public private(set) var experts = 0
   public private(set) var topK = 0
@@ -23,14 +23,18 @@ public struct RouterLoad: RouterFold, Equatable {
   public private(set) var dropped: [Int] = []
   /// `[experts]`: sum of the routing weights of computed assignments.
   public private(set) var weightSum: [Double] = []
-  /// `[experts]`: sum of router probabilities over all tokens, picked or not.
+  /// `[experts]`: choices of decisions without probabilities (their logits are not all finite) among such that have them; empty while
+  /// there is none.
+  private var unmeasured: [Int] = []
+  /// `[experts]`: sum of router probabilities over all tokens that have them, picked or not.
   public private(set) var importanceSum: [Double] = []
-  /// Sum of squared log-sum-exp of the logits, and over how many tokens.
+  /// Sum of squared log-sum-exp of the logits, and over how many tokens: those whose logits are finite.
   private(set) var squaredLogSumExpSum = 0.0
   private(set) var squaredLogSumExpCount = 0
-  /// Sum of router entropies (nats), and over how many tokens; for the information a token carries about its experts.
+  /// Sum of router entropies (nats); for the information a token carries about its experts.
   private(set) var entropySum = 0.0
-  private(set) var entropyCount = 0
+  /// Decisions that have an entropy, and with it probabilities: what the balance losses and the information of a token are taken over.
+  public private(set) var measuredCount = 0
 
   public init() {}
 
@@ -51,15 +55,23 @@ public struct RouterLoad: RouterFold, Equatable {
       }
     }
     var finite = 0
-    for entropy in batch.routerEntropy where !entropy.isNaN {
+    for entropy in batch.routerEntropy where entropy.isFinite {
       finite += 1
       entropySum += Double(entropy)
     }
-    entropyCount += finite
+    measuredCount += finite
+    if finite < batch.count, !batch.importanceSum.isEmpty { leaveOutUnmeasured(batch) }
     for expert in batch.importanceSum.indices { importanceSum[expert] += batch.importanceSum[expert] }
     if !batch.squaredLogSumExpSum.isNaN {
       squaredLogSumExpSum += batch.squaredLogSumExpSum
-      squaredLogSumExpCount += finite > 0 ? finite : batch.count
+      squaredLogSumExpCount += finite
+    }
+  }
+
+  private mutating func leaveOutUnmeasured(_ batch: RoutingBatch) {
+    if unmeasured.isEmpty { unmeasured = Array(repeating: 0, count: experts) }
+    for token in 0..<batch.count where !batch.routerEntropy[token].isFinite {
+      for expert in batch.selectedExperts[token * batch.topK..<(token + 1) * batch.topK] where expert >= 0 { unmeasured[Int(expert)] += 1 }
     }
   }
 
@@ -75,10 +87,14 @@ public struct RouterLoad: RouterFold, Equatable {
       if dropped.isEmpty { dropped = Array(repeating: 0, count: experts) }
       for expert in other.dropped.indices { dropped[expert] += other.dropped[expert] }
     }
+    if !other.unmeasured.isEmpty {
+      if unmeasured.isEmpty { unmeasured = Array(repeating: 0, count: experts) }
+      for expert in other.unmeasured.indices { unmeasured[expert] += other.unmeasured[expert] }
+    }
     squaredLogSumExpSum += other.squaredLogSumExpSum
     squaredLogSumExpCount += other.squaredLogSumExpCount
     entropySum += other.entropySum
-    entropyCount += other.entropyCount
+    measuredCount += other.measuredCount
   }
 
   private mutating func grow(experts count: Int, topK slots: Int) {
@@ -87,6 +103,7 @@ public struct RouterLoad: RouterFold, Equatable {
     let missing = count - experts
     chosen += Array(repeating: 0, count: missing)
     if !dropped.isEmpty { dropped += Array(repeating: 0, count: missing) }
+    if !unmeasured.isEmpty { unmeasured += Array(repeating: 0, count: missing) }
     weightSum += Array(repeating: 0, count: missing)
     importanceSum += Array(repeating: 0, count: missing)
     experts = count
@@ -112,15 +129,18 @@ public struct RouterLoad: RouterFold, Equatable {
   /// `[experts]`: mean router probability, picked or not; sums to 1. Nil when the router's scores are unknown.
   public var importance: [Double]? { normalized(importanceSum) }
 
-  /// Entropy of the mean distribution minus the mean entropy of a token: how much knowing the token tells about its experts.
+  /// `[experts]`: how often decisions that have probabilities chose each expert, dropped choices included.
+  var chosenByMeasured: [Int] { unmeasured.isEmpty ? chosen : zip(chosen, unmeasured).map { $0 - $1 } }
+
+  /// Entropy of the mean distribution minus the mean entropy of a token, over `measuredCount` tokens: how much knowing the token tells about its experts.
   ///
   /// 0: every token gets the same distribution; H(importance), at most ln E: every token is certain.
   ///
   /// - Unit: nats. - Source: standard (Jensen-Shannon form).
   /// - Test: identical tokens give 0; one-hot tokens spread evenly give ln E.
   public var tokenInformation: Double? {
-    guard entropyCount > 0, let importance else { return nil }
-    return max(0, shannonEntropy(importance) - entropySum / Double(entropyCount))
+    guard measuredCount > 0, let importance else { return nil }
+    return max(0, shannonEntropy(importance) - entropySum / Double(measuredCount))
   }
 }
 

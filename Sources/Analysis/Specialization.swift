@@ -69,8 +69,8 @@ public struct MatchedSpecialization: Sendable, Equatable, Encodable {
     try container.encode(nullMean, forKey: .nullMean)
     try container.encode(nullSD, forKey: .nullSD)
     try container.encode(effect, forKey: .effect)
-    try container.encodeIfPresent(interval?.low, forKey: .low)
-    try container.encodeIfPresent(interval?.high, forKey: .high)
+    try container.encode(interval?.low, forKey: .low)
+    try container.encode(interval?.high, forKey: .high)
     try container.encode(p, forKey: .p)
     try container.encode(hasFewTexts, forKey: .hasFewTexts)
   }
@@ -96,7 +96,8 @@ public struct SpecializationResult: Sendable, Equatable {
   /// Mutual information without the bias that few sequences cause: the jackknife-centred value I - (S - 1) (mean over sequences of I without
   /// that sequence - I). 0 within its spread when the axis says nothing, and below 0 by chance. Nil with one sequence.
   public var effect: Double?
-  /// Delete-one-sequence jackknife around the effect, 95 %; nil with fewer than five sequences.
+  /// Delete-one-sequence jackknife around the effect, 95 %; nil with fewer than five sequences, and with fewer than two a label value on
+  /// average.
   public var interval: Interval?
   /// Sequences of the label value that has fewest; of the whole axis where its cells lie inside sequences.
   public var fewest: Int
@@ -104,7 +105,7 @@ public struct SpecializationResult: Sendable, Equatable {
   public var hasFewTexts: Bool { fewest < Jackknife.minimumSequences }
   /// Entropy of the cells over assignments, nats: what complete specialization would reach (or ln E, if that is less).
   public var cellEntropy: Double
-  /// `effect` / `cellEntropy`.
+  /// `effect` / `cellEntropy`; at most ln E / `cellEntropy` but for chance, which is below 1 where ln E is less than `cellEntropy`.
   public var normalizedEffect: Double? { cellEntropy > 0 ? effect.map { $0 / cellEntropy } : nil }
   /// By falling |z|, faint cells last; at most 65,536.
   public var enrichment: [Enrichment]

@@ -66,6 +66,37 @@ import Testing
     (run.samples, run.place) = (64, [0.4, 0.7, 1.0, 1.3, 1.6])
     let claim = try #require(try judge(run, run.passes())[.deeperMoreDispersed])
     #expect(claim.verdict == .doesNotHold && near(claim.evidence.first?.value, 1))
+    // 1 of 120 orders of five layers rises so.
+    #expect(claim.reason.contains("of a rise as large 0.0083"))
+  }
+
+  /// The verdict is that of the order of layers alone: a rank correlation has no interval, in whichever direction, and says why.
+  @Test func depthIsJudgedByTheOrderOfLayers() throws {
+    for (place, verdict) in [
+      ([1.6, 1.3, 1.0, 0.7, 0.4], Verdict.holds), ([0.4, 0.7, 1.0, 1.3, 1.6], .doesNotHold), ([1.0, 0.4, 1.6, 0.7, 1.3], .undecided),
+      ([1.6, 0.4, 1.0, 0.7], .undecided),
+    ] {
+      var run = SyntheticDenoising.planted
+      (run.samples, run.place) = (32, place)
+      let claim = try #require(try judge(run, run.passes())[.deeperMoreDispersed])
+      let own = try #require(claim.evidence.first)
+      #expect(claim.verdict == verdict && own.verdict == verdict, "\(place): \(claim.reason)")
+      #expect(own.interval == nil && own.value != nil && claim.reason.contains("no interval: ranks"))
+    }
+  }
+
+  /// Two samples a class give one degree of freedom, one sample a class no interval: undecided, and the reason names the few samples.
+  @Test func fewSamplesAClassAreUndecided() throws {
+    for (classes, few) in [(12, "a class has only 2"), (24, "a class has only 1, and an interval takes 5 samples and 2 a class")] {
+      var run = SyntheticDenoising.planted
+      (run.samples, run.kind, run.classes) = (24, 0.25, classes)
+      let claim = try #require(try judge(run, run.passes())[.classIgnored])
+      #expect(claim.verdict == .undecided && claim.reason.contains(few), "\(claim.reason)")
+      #expect((claim.evidence.first?.interval == nil) == (classes == 24))
+    }
+    var enough = SyntheticDenoising.planted
+    (enough.samples, enough.kind, enough.classes) = (24, 0.5, 4)
+    #expect(try judge(enough, enough.passes())[.classIgnored]?.reason.contains("few samples") == false)
   }
 
   @Test func tooLittleIsUndecided() throws {

@@ -95,9 +95,28 @@ import Testing
     #expect(fold([handMade(experts: 4, [[0]])]).zLoss == nil)
   }
 
+  /// Decisions whose logits are not all finite are left out of what is summed over logits and probabilities, and out of its size.
+  @Test func lossesAreOfDecisionsThatHaveNumbers() throws {
+    let rows: [[Float]] = [[1, 2, 3, 0], [0, 0, 1, 2], [2, 1, 0, 0]]
+    let broken: [[Float]] = [[.nan, 0, 9, 9], [.nan, .nan, .nan, .nan], [0, .infinity, 0, 0]]
+    let whole = fold([try routed(logits: rows, topK: 2)])
+    let mixed = fold([try routed(logits: [rows[0], broken[0], broken[1], rows[1], broken[2], rows[2]], topK: 2)])
+    #expect(whole.measuredCount == 3 && mixed.measuredCount == 3 && mixed.tokens == 6)
+    var parts = fold([try routed(logits: [broken[0], rows[0]], topK: 2)])
+    parts.merge(fold([try routed(logits: [rows[1], broken[1], rows[2]], topK: 2)]))
+    let none = fold([try routed(logits: broken, topK: 2)])
+    #expect(none.measuredCount == 0 && none.chosen.reduce(0, +) == 6)
+    for value in [\RouterLoad.zLoss, \.balanceLoss, \.balanceLossHF, \.tokenInformation] {
+      #expect(whole[keyPath: value] != nil && near(mixed[keyPath: value], whole[keyPath: value]))
+      #expect(near(parts[keyPath: value], whole[keyPath: value]) && none[keyPath: value] == nil)
+    }
+    #expect(near(mixed.balanceLossHF, mixed.balanceLoss.map { 2 * $0 }))
+  }
+
   private func handMadeWithImportance(_ choices: [[Int32]], importance: [Double]) -> RoutingPass {
     var pass = handMade(experts: 4, choices)
     pass.batches[0].importanceSum = importance
+    pass.batches[0].routerEntropy = choices.map { _ in 0 }
     return pass
   }
 

@@ -47,9 +47,20 @@ private func only(_ results: [SpecializationResult]) throws -> SpecializationRes
     #expect(near(interval.low + interval.high, 2 * mean))
     #expect(Jackknife.interval(estimate: 0, leftOut: [1, 2, 3, nil, 5, 6]) == nil)
     #expect(Jackknife.interval(estimate: 0, leftOut: [1, 2, 3, 4]) == nil)
-    for (freedom, t) in [(4, 2.776), (10, 2.228), (30, 2.042), (255, 1.969)] {
-      #expect(abs(Jackknife.studentQuantile975(freedom: freedom) / t - 1) < 0.01)
-    }
+  }
+
+  /// Tables to whole degrees of freedom, numerical integration for those between.
+  @Test(arguments: [
+    (1.0, 12.70620), (1.2, 8.64883), (1.5, 6.01666), (2, 4.30265), (2.5, 3.57465), (3, 3.18245), (4, 2.77645), (10, 2.22814),
+    (29.5, 2.04372), (30, 2.04227), (255, 1.96931),
+  ])
+  func quantilesOfStudent(freedom: Double, t: Double) throws {
+    #expect(abs(try #require(Jackknife.studentQuantile975(freedom: freedom)) - t) < 2e-5)
+  }
+
+  @Test func belowOneDegreeOfFreedomThereIsNone() {
+    for freedom in [0.99, 0, -1, .nan, .infinity] { #expect(Jackknife.studentQuantile975(freedom: freedom) == nil, "\(freedom)") }
+    #expect(Jackknife.interval(estimate: 0, leftOut: [1, 2, 3, 4, 5, 6], freedom: 0.5) == nil)
   }
 }
 
@@ -115,6 +126,24 @@ private func only(_ results: [SpecializationResult]) throws -> SpecializationRes
       #expect(best.adjustedP ?? 1 < 0.05 && !best.isFaint)
       #expect(result.matched == nil)
     }
+  }
+
+  /// The factor of the interval is the t quantile of the mean number of texts a value, less one: 1.5 to 4 texts, and none below 2.
+  @Test(
+    arguments: [
+      (6, 4, nil), (8, 4, 12.70620), (10, 4, 6.01666), (9, 3, 4.30265), (14, 4, 3.57465), (12, 3, 3.18245), (10, 2, 2.77645),
+    ] as [(Int, Int, Double?)])
+  func intervalsFollowTheTextsAValue(documents: Int, values: Int, t: Double?) throws {
+    var generator = SyntheticRouting(documents: documents, length: 30...30, dirichlet: 2, seed: 4)
+    generator.domains = (0..<values).map { "v\($0)" }
+    let study = try study(generator.run(), .label("domain"), draws: 19)
+    let result = try only(study.result())
+    let information = try #require(study.information(study.draws(0..<19)).first).information
+    let leftOut = information.leftOut.compactMap { $0 }
+    let (n, mean) = (Double(documents), leftOut.reduce(0, +) / Double(documents))
+    let spread = ((n - 1) / n * leftOut.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }).squareRoot()
+    #expect(leftOut.count == documents && result.effect != nil && result.hasFewTexts == (documents / values < 5))
+    #expect(near(result.interval.map { ($0.high - $0.low) / 2 }, t.map { $0 * spread }, 1e-5))
   }
 
   /// The largest |z| over all routers, experts and cells: a null run has a false find in about one of twenty.

@@ -26,6 +26,28 @@ import Testing
     #expect(throws: AnalysisError.badThreshold(found: text)) { try EntropyThreshold(parsing: text) }
   }
 
+  /// No entropy exceeds ln E of the largest router that is looked at.
+  @Test func natsBeyondEveryRouterAreRefused() throws {
+    func plan(_ threshold: String, layers: LayerSelection? = nil) throws -> AnalysisPlan {
+      let routers = [(0, 8), (1, 16)].map { layer, experts in
+        RouterDescription(
+          id: RouterID(layer: layer), spec: RouterSpec(expertCount: experts, scoring: .softmax, selection: .tokenChoice(topK: 2)))
+      }
+      return AnalysisPlan(metrics: [.uncertain], layers: layers, threshold: try EntropyThreshold(parsing: threshold), routers: routers)
+    }
+    for threshold in ["2.5nat", "2.772588nat", "2.772589nat", "0nat", "1", "q0.95"] { try plan(threshold).validate() }
+    for (threshold, most) in [("2.9nat", "2.773"), ("99nat", "2.773"), ("2.773nat", "2.772589")] {
+      #expect(
+        throws: AnalysisError.invalidPlan(field: "--threshold", expected: "at most \(most) nat (ln 16)", found: threshold)
+      ) { try plan(threshold).validate() }
+    }
+    let small = LayerSelection([0...0])
+    try plan("2nat", layers: small).validate()
+    #expect(throws: AnalysisError.invalidPlan(field: "--threshold", expected: "at most 2.079 nat (ln 8)", found: "2.5nat")) {
+      try plan("2.5nat", layers: small).validate()
+    }
+  }
+
   @Test func unitsOfAThreshold() {
     let nats = ResolvedThreshold(.nats(1.6), entropies: Histogram())
     #expect(near(nats.share(experts: 8), 1.6 / log(8)) && nats.nats(experts: 64) == 1.6 && nats.share(experts: 1) == nil)

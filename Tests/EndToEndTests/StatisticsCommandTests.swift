@@ -87,6 +87,42 @@ struct StatisticsCommandTests {
     }
   }
 
+  // MARK: - Numbers that are not there
+
+  /// A router whose every logit is NaN has no loss and no threshold; how many decisions have one is their n.
+  @Test func aRouterWithoutNumbersHasNoLoss() throws {
+    let broken = try ChangedModel("models/mixtral", bits: ChangedModel.notANumber, of: "model.layers.0.block_sparse_moe.gate.weight")
+    let folder = try TemporaryDirectory()
+    let path = folder.file("nan.db")
+    #expect(try Binary.run(["run", broken.path, "--tokens", broken.input, "--trace", path, "-q"]).status == 1)
+    let metrics = ["z_loss", "balance_loss", "balance_loss_hf", "token_information", "uncertain"]
+    for document in try analyze(path, ["--metric", metrics.joined(separator: ",")]).elements {
+      let name = try document.string("metric")
+      for row in try rows(document) {
+        #expect(try row.member("value").isNull && row.integer("n") == 0, "\(name)")
+      }
+      guard name == "uncertain" else { continue }
+      #expect(try notes(document).contains("no decision has an entropy, so there is no quantile (q0.95 of the run)"))
+      #expect(try document.member("settings").string("threshold") == "q0.95")
+      #expect(try document.member("settings")["threshold_share"] == nil)
+    }
+    for metric in metrics {
+      let gate = try Binary.run(["analyze", path, "--fail-if", "\(metric)>=0", "--metric", metric])
+      #expect(gate.status == 1 && gate.errors.contains("where no decision has"), "\(metric): \(gate.errors)")
+    }
+  }
+
+  /// The fixture has six experts.
+  @Test func aThresholdBeyondEveryRouterIsRefused() throws {
+    let folder = try TemporaryDirectory()
+    let path = try trace("mixtral", ids(3, 2, 24), in: folder)
+    for nats in ["99nat", "1.8nat"] {
+      let refused = try Binary.run(["analyze", path, "--metric", "uncertain", "--threshold", nats])
+      #expect(refused.status == 64 && refused.errors.contains("expected at most 1.792 nat (ln 6), found \(nats)"), "\(refused.errors)")
+    }
+    #expect(try Binary.run(["analyze", path, "--metric", "uncertain", "--threshold", "1.79nat"]).status == 0)
+  }
+
   // MARK: - Neighbours
 
   /// Two texts of three words each, in random order: neighbours agree as any two tokens of a text do.
@@ -181,6 +217,25 @@ struct StatisticsCommandTests {
     let one = try trace("mixtral", ids(8, 1, 64), in: folder, name: "one")
     let alone = try rows(analyze(one, ["--metric", "specialization", "--by", "position", "--null", "19"]))
     #expect(try alone.allSatisfy { try $0.member("effect").isNull })
+  }
+
+  /// Fewer than two texts a value on average leave no interval: null, a dash, a note, and a gate that cannot be judged.
+  @Test func tooFewTextsAValueLeaveNoInterval() throws {
+    let folder = try TemporaryDirectory()
+    let labels = (0..<6).map { ["four": "\($0 % 4)", "three": "\($0 % 3)"] }
+    let path = try trace("mixtral", ids(8, 6, 30), labels: labels, in: folder)
+    func options(_ label: String) -> [String] { ["--metric", "specialization", "--by", label, "--null", "19"] }
+    let none = try analyze(path, options("four"))
+    #expect(try rows(none).allSatisfy { try $0.member("low").isNull && $0.member("high").isNull && !$0.member("effect").isNull })
+    #expect(try notes(none).contains("no interval: it takes 5 texts, and 2 a value of the label on average"))
+    let table = try Binary.run(["analyze", path] + options("four")).output.split(separator: "\n")
+    let columns = try #require(table.first).split(separator: " ")
+    let first = try #require(table.dropFirst().first).split(separator: " ")
+    #expect(columns[2] == "low" && columns[3] == "high" && first[2] == "-" && first[3] == "-")
+    let gate = try Binary.run(["analyze", path] + options("four") + ["--fail-if", "specialization.low>0"])
+    #expect(gate.status == 1 && gate.errors.contains("along a label 2 a value of it on average"), "\(gate.errors)")
+    let some = try analyze(path, options("three"))
+    #expect(try rows(some).allSatisfy { try $0.number("low") < $0.number("high") } && !notes(some).contains("no interval"))
   }
 
   /// A text too short to be compared at equal length is left out of that and said; it does not take the comparison away.

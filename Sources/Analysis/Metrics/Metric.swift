@@ -119,7 +119,7 @@ public struct Metric: Sendable {
   public let source: String
   /// One line for the Help screen.
   public let glossary: String
-  /// When a row has no number, as the end of a sentence: "with one expert".
+  /// When a row has no number, as the end of a sentence: "without assignments".
   public let missing: String
   public var runs = Runs.all
   /// Whether it needs sums that an engine takes over the rows of a pass, which cannot be told apart afterwards.

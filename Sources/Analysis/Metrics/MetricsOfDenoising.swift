@@ -85,7 +85,7 @@ extension Metric {
     reading: "five statements of the authors, each judged by the rule below",
     grain: .run, format: .number(4), baseline: "stands with each number: null, limit",
     baselineValue: { _ in 0 }, facets: .none,
-    interval: .always("95 %, \(MetricCatalog.groupJackknife); over samples for the class"),
+    interval: .always("95 %, \(MetricCatalog.groupJackknife); over samples for the class; none for the rank correlation"),
     source: "DiT-MoE, arXiv:2407.11633, section 3.3, Figs. 5-7; the rules are ours",
     glossary: "what the authors of DiT-MoE say about routing, checked on this run",
     missing: "never: what cannot be told is undecided", runs: .denoising, measure: ClaimsMeasure(),

@@ -51,7 +51,8 @@ extension Metric {
     baselineValue: { $0.chance.share }, facets: .none, interval: .none("one number per expert"),
     source: "Shazeer et al. 2017, importance; Switch P_e, arXiv:2101.03961",
     glossary: "mean router probability of an expert, picked or not",
-    missing: "where the router's probabilities were not recorded", isSummedByPass: true, measure: RunExpertMeasure { $0.importance })
+    missing: "where no decision has probabilities (not recorded, or logits that are not finite)", isSummedByPass: true,
+    measure: RunExpertMeasure { $0.importance })
 }
 
 /// Numbers of experts that counts of assignments give, for a router or a cell of an axis.

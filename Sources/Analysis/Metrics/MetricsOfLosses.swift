@@ -14,8 +14,8 @@ extension Metric {
     baselineValue: { _ in 1 }, facets: .none, interval: .none("importance is kept for the run, not for each sequence"),
     source: "arXiv:2101.03961; Megatron `switch_load_balancing_loss_func`",
     glossary: "E times the sum of load x importance: 1 when balanced",
-    missing: "where the router's probabilities were not recorded", isSummedByPass: true,
-    measure: RunLoadMeasure(of: .tokens, n: { $0.tokens }, value: { $0.balanceLoss }))
+    missing: "where no decision has probabilities (not recorded, or logits that are not finite)", isSummedByPass: true,
+    measure: RunLoadMeasure(of: .tokens, n: { $0.measuredCount }, value: { $0.balanceLoss }))
 
   static let balanceLossHF = Metric(
     key: .balanceLossHF, name: "auxiliary balance loss, Hugging Face form", unit: "dimensionless", range: "about k...kE",
@@ -25,8 +25,8 @@ extension Metric {
     interval: .none("importance is kept for the run, not for each sequence"),
     source: "transformers `load_balancing_loss_func`, here for each layer alone",
     glossary: "balance loss as transformers counts it: k when balanced",
-    missing: "where the router's probabilities were not recorded", isSummedByPass: true,
-    measure: RunLoadMeasure(of: .tokens, n: { $0.tokens }, value: { $0.balanceLossHF }))
+    missing: "where no decision has probabilities (not recorded, or logits that are not finite)", isSummedByPass: true,
+    measure: RunLoadMeasure(of: .tokens, n: { $0.measuredCount }, value: { $0.balanceLossHF }))
 
   static let zLoss = Metric(
     key: .zLoss, name: "z-loss", unit: "nat squared", range: "0 and above",
@@ -36,6 +36,6 @@ extension Metric {
     interval: .none("summed for each batch, not for each sequence"),
     source: "ST-MoE, arXiv:2202.08906; Megatron `z_loss_func`",
     glossary: "mean squared log-sum-exp of the router logits",
-    missing: "where the logits were not seen (imported dumps)", isSummedByPass: true,
-    measure: RunLoadMeasure(of: .tokens, n: { $0.tokens }, value: { $0.zLoss }))
+    missing: "where no decision has finite logits that were seen", isSummedByPass: true,
+    measure: RunLoadMeasure(of: .tokens, n: { $0.squaredLogSumExpCount }, value: { $0.zLoss }))
 }

@@ -77,6 +77,12 @@ struct SpecializationMeasure: Measure {
           ? "few \(word): a value of the label has only \(few.fewest), below \(Jackknife.minimumSequences) effects are not ranked"
           : "few \(word): only \(few.fewest), below \(Jackknife.minimumSequences) effects are not ranked")
     }
+    if results.contains(where: { $0.effect != nil && $0.interval == nil }) {
+      let word = plan.denoising == nil ? "texts" : "samples"
+      notes.append(
+        "no interval: it takes \(Jackknife.minimumSequences) \(word)"
+          + (plan.grouping.facet?.isConstantWithinSequence == true ? ", and 2 a value of the label on average" : ""))
+    }
     if let matched = results.lazy.compactMap(\.matched).first {
       notes.append(
         "texts differ in length; matched: the same with every text cut to its first \(matched.positions) tokens"

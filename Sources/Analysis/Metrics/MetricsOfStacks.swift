@@ -16,7 +16,8 @@ extension Metric {
     grain: .stack, format: .number(3), baseline: "ln E for equal logits",
     baselineValue: { log(Double($0.chance.experts)) }, facets: .none, interval: .onRequest, source: pooledSource,
     glossary: "router entropy over all sparse layers of the encoder",
-    missing: "with one expert", runs: .encoderDecoder, usesEntropyForm: true, measure: StackMeasure.entropy(.encoder))
+    missing: "where no decision has an entropy (none is finite, or ln E is 0)", runs: .encoderDecoder, usesEntropyForm: true,
+    measure: StackMeasure.entropy(.encoder))
 
   static let encoderRatio = Metric(
     key: .encoderRatio, name: "uncertain decisions of the encoder", unit: "share of decisions", range: "0...1",
@@ -24,7 +25,8 @@ extension Metric {
     grain: .stack, format: .percent(1), baseline: "1 - q over the whole run for a quantile threshold, none otherwise",
     baselineValue: { $0.threshold.expectedShare }, facets: .none, interval: .onRequest, source: pooledSource,
     glossary: "share of uncertain decisions over all sparse layers of the encoder",
-    missing: "with one expert", runs: .encoderDecoder, usesEntropyForm: true, measure: StackMeasure.ratio(.encoder))
+    missing: "where no decision has an entropy (none is finite, or ln E is 0)", runs: .encoderDecoder, usesEntropyForm: true,
+    measure: StackMeasure.ratio(.encoder))
 
   static let decoderEntropy = Metric(
     key: .decoderEntropy, name: "router entropy of the decoder", unit: "nat", range: "0...ln E",
@@ -32,7 +34,8 @@ extension Metric {
     grain: .stack, format: .number(3), baseline: "ln E for equal logits",
     baselineValue: { log(Double($0.chance.experts)) }, facets: .none, interval: .onRequest, source: pooledSource,
     glossary: "router entropy over all sparse layers of the decoder",
-    missing: "with one expert", runs: .encoderDecoder, usesEntropyForm: true, measure: StackMeasure.entropy(.decoder))
+    missing: "where no decision has an entropy (none is finite, or ln E is 0)", runs: .encoderDecoder, usesEntropyForm: true,
+    measure: StackMeasure.entropy(.decoder))
 
   static let decoderRatio = Metric(
     key: .decoderRatio, name: "uncertain decisions of the decoder", unit: "share of decisions", range: "0...1",
@@ -40,7 +43,8 @@ extension Metric {
     grain: .stack, format: .percent(1), baseline: "1 - q over the whole run for a quantile threshold, none otherwise",
     baselineValue: { $0.threshold.expectedShare }, facets: .none, interval: .onRequest, source: pooledSource,
     glossary: "share of uncertain decisions over all sparse layers of the decoder",
-    missing: "with one expert", runs: .encoderDecoder, usesEntropyForm: true, measure: StackMeasure.ratio(.decoder))
+    missing: "where no decision has an entropy (none is finite, or ln E is 0)", runs: .encoderDecoder, usesEntropyForm: true,
+    measure: StackMeasure.ratio(.decoder))
 
   private static let pooledSource = "WaitHZ/GW-MoE, the figures its training loop logs; with its formula under `--as gw-moe`"
 }

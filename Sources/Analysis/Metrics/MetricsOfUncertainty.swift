@@ -17,7 +17,7 @@ extension Metric {
     baselineValue: { _ in 1 }, facets: .all, interval: .onRequest,
     source: "Wu et al. 2024, GW-MoE, arXiv:2406.12375, divided by ln E; TRL#6514 `normalized_entropy`",
     glossary: "router entropy divided by ln(experts): 0 certain, 1 cannot tell",
-    missing: "with one expert", usesEntropyForm: true,
+    missing: "where no decision has an entropy (none is finite, or ln E is 0)", usesEntropyForm: true,
     measure: DecisionMeasure(sum: { $0.entropy }) { fold, _ in DecisionSummary(fold.entropy) })
 
   static let entropyNats = Metric(
@@ -27,7 +27,7 @@ extension Metric {
     baselineValue: { log(Double($0.chance.experts)) }, facets: .all, interval: .onRequest,
     source: "Wu et al. 2024, GW-MoE, arXiv:2406.12375",
     glossary: "Shannon entropy of the router over all experts",
-    missing: "with one expert",
+    missing: "where no decision has an entropy",
     usesEntropyForm: true,
     measure: DecisionMeasure(sum: { $0.entropyNats }) { fold, _ in
       DecisionSummary(fold.entropyNats, quantiles: fold.entropy.histogram, scale: log(Double(max(1, fold.experts))))
@@ -40,7 +40,8 @@ extension Metric {
     baselineValue: { _ in 0 }, facets: .all, interval: .onRequest,
     source: "MoEAtlas `router_margin`",
     glossary: "largest minus second largest router probability",
-    missing: "with one expert", measure: DecisionMeasure(sum: { $0.top1Margin }) { fold, _ in DecisionSummary(fold.top1Margin) })
+    missing: "with one expert, and where no decision has probabilities",
+    measure: DecisionMeasure(sum: { $0.top1Margin }) { fold, _ in DecisionSummary(fold.top1Margin) })
 
   static let selectionMargin = Metric(
     key: .selectionMargin, name: "selection margin", unit: "selection score of the family", range: "0 and above",
@@ -60,7 +61,7 @@ extension Metric {
     baselineValue: { $0.chance.activationRate }, facets: .all, interval: .onRequest,
     source: "standard; Every Expert Matters, captured mass",
     glossary: "router probability that falls on the selected experts",
-    missing: "where the router's probabilities were not recorded",
+    missing: "where no decision has probabilities (not recorded, or logits that are not finite)",
     measure: DecisionMeasure(sum: { $0.topKMass }) { fold, _ in DecisionSummary(fold.topKMass) })
 
   static let uncertain = Metric(
@@ -70,7 +71,7 @@ extension Metric {
     baselineValue: { $0.threshold.expectedShare }, facets: .all, interval: .onRequest,
     source: "Wu et al. 2024, GW-MoE, arXiv:2406.12375",
     glossary: "share of decisions over the entropy threshold (GW-MoE, arXiv:2406.12375)",
-    missing: "with one expert",
+    missing: "where no decision has an entropy (none is finite, or ln E is 0)",
     usesEntropyForm: true,
     measure: DecisionMeasure(threshold: true, sum: { $0.uncertain }) { fold, threshold in
       DecisionSummary(mean: fold.uncertainShare(threshold), count: fold.entropy.moments.count)
@@ -84,8 +85,8 @@ extension Metric {
     baselineValue: { _ in 0 }, facets: .none, interval: .none("importance is kept for the run, not for each sequence"),
     source: "standard (Jensen-Shannon form): H(mean p) - mean H",
     glossary: "how much knowing the token tells about its experts",
-    missing: "where the router's probabilities were not recorded", isSummedByPass: true,
-    measure: RunLoadMeasure(of: .tokens, n: { $0.tokens }, value: { $0.tokenInformation }))
+    missing: "where no decision has probabilities (not recorded, or logits that are not finite)", isSummedByPass: true,
+    measure: RunLoadMeasure(of: .tokens, n: { $0.measuredCount }, value: { $0.tokenInformation }))
 }
 
 /// A statistic of single decisions, summed up for one router.
@@ -204,14 +205,19 @@ extension MetricReading {
     case .nats(let nats):
       settings.thresholdNats = nats
       settings.thresholdShare = only.flatMap { resolved.share(experts: $0) }
+    case .share where hasNoQuantile: break
     case .share(let share):
       settings.thresholdShare = share
       settings.thresholdNats = only.map { resolved.nats(experts: $0) }
     }
   }
 
+  /// A quantile of the run was asked for, and no decision has a finite entropy.
+  private var hasNoQuantile: Bool { plan.threshold.isQuantile && analysis.uncertainty?.pooledEntropy.count == 0 }
+
   /// `normalised entropy >= 0.920 = 1.913 nat (q0.95 of the run)`
   var thresholdWords: String {
+    if hasNoQuantile { return "no decision has an entropy, so there is no quantile (\(plan.threshold.description) of the run)" }
     let settings = settings()
     let share = settings.thresholdShare.map { "normalised entropy >= \(fixedPoint($0, digits: 3))" }
     let nats = settings.thresholdNats.map { "\(fixedPoint($0, digits: 3)) nat" }

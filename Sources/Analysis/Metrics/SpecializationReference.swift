@@ -9,7 +9,12 @@ extension SpecializationMeasure {
     cause. With fewer than 5 texts to a label value (or along an axis inside texts) effects are shown, marked `few_texts`, and not to be ranked.
 
     **Interval.** Delete-one-sequence jackknife around the effect; along a label with the t quantile of the mean number of texts a value, less
-    one, because with few texts and many experts some bias is left.
+    one, because with few texts and many experts some bias is left. That number need not be whole: 2.5 texts a value give 1.5 degrees of freedom. Below
+    2 texts a value on average, and below 5 texts, there is no interval.
+
+    **Normalized.** `normalized` is effect / H(cell), H(cell) the entropy of the axis' cells over the choices (`cell_entropy`). Information cannot
+    exceed ln E, so where ln E is less than H(cell), as with more values than experts, complete specialization reaches ln E / H(cell) and not 1. With few
+    texts the effect, and `normalized` with it, may lie above these ends by chance.
 
     **p.** (1 + b) / (1 + N) over N draws of the null. `adjusted_p` is the same for the layer that stands furthest above its null, each layer in
     spreads of its own null: it controls the chance of even one false find among the layers of the table.
