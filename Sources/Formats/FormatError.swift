@@ -6,6 +6,8 @@
 public enum FormatError: Error, Sendable, Equatable {
   /// The system refused an operation on a file ("open", "map", "write", ...); `code` is its `errno`.
   case system(file: String, operation: String, code: Int32)
+  /// An output that is, by whatever name, a file that the command reads.
+  case isRead(file: String, input: String)
   /// The path names something that is not a regular file ("a directory", "a pipe or device").
   case notAFile(file: String, found: String)
   /// The text is not JSON; `offset` is the byte offset in the file at which reading stopped.
@@ -24,7 +26,8 @@ public enum FormatError: Error, Sendable, Equatable {
   /// The file the error is about, as its opener named it.
   public var file: String {
     switch self {
-    case .system(let file, _, _), .notAFile(let file, _), .changed(let file), .syntax(let file, _, _, _), .value(let file, _, _, _),
+    case .system(let file, _, _), .isRead(let file, _), .notAFile(let file, _), .changed(let file), .syntax(let file, _, _, _),
+      .value(let file, _, _, _),
       .missing(let file, _, _), .malformed(let file, _, _, _), .unsupported(let file, _, _, _):
       return file
     }
@@ -37,6 +40,9 @@ extension FormatError: CustomStringConvertible {
     switch self {
     case .system(let file, let operation, let code):
       return "\(file): cannot \(operation): \(systemMessage(code, creating: operation == "create"))"
+    case .isRead(let file, let input):
+      let name = file == input ? "it" : input
+      return "\(file): cannot be the output: this command reads \(name), which would be lost; try another name"
     case .notAFile(let file, let found):
       return "\(file): expected a regular file, found \(found)"
     case .syntax(let file, let offset, let expected, let found):

@@ -69,11 +69,21 @@ public final class OutputFile {
 
   /// Whether `path` could be written now, as far as one can know without writing.
   ///
-  /// - Throws: `FormatError.system`, as `init` would.
-  public static func check(_ path: String) throws(FormatError) { _ = try OutputPlace(path) }
+  /// - Parameter inputs: files that are read for what is written; those that do not exist yet count too.
+  /// - Throws: `FormatError.system`, as `init` would; `.isRead` for an output that is one of `inputs`, after links are followed.
+  public static func check(_ path: String, reading inputs: [String] = []) throws(FormatError) {
+    guard let place = try OutputPlace(path).file else { return }
+    for input in inputs where OutputPlace.file(ofInput: input) == place { throw .isRead(file: path, input: input) }
+  }
+
+  /// The path behind the links of `path`; itself where they lead nowhere.
+  public static func target(of path: String) -> String { OutputPlace.target(of: path) }
 
   /// Writes a whole text.
-  public static func write(_ text: String, to path: String) throws(FormatError) {
+  ///
+  /// - Parameter inputs: as of `check`.
+  public static func write(_ text: String, to path: String, reading inputs: [String] = []) throws(FormatError) {
+    try check(path, reading: inputs)
     let file = try OutputFile(path: path)
     try file.write(Array(text.utf8))
     try file.commit()

@@ -67,6 +67,44 @@ struct OutputPlace {
     throw .system(file: path, operation: "create", code: ELOOP)
   }
 
+  /// Which file it is, whatever it is called.
+  enum File: Equatable {
+    case present(FileIdentity)
+    /// Not there yet: its name in its folder.
+    case vacant(folder: FileIdentity, name: Substring)
+  }
+
+  /// The file that would be written; nil where none would.
+  var file: File? {
+    switch kind {
+    case .file(let status): return .present(FileIdentity(status))
+    case .vacant:
+      let folder = Self.folder(of: target)
+      return FileIdentity(folder.isEmpty ? "." : folder).map { .vacant(folder: $0, name: target.dropFirst(folder.count)) }
+    case .stream: return nil
+    case .open(let descriptor):
+      var status = stat()
+      return fstat(descriptor, &status) == 0 && status.st_mode & S_IFMT == S_IFREG ? .present(FileIdentity(status)) : nil
+    }
+  }
+
+  /// The file that is read, or would be once it is there; nil for pipes and devices.
+  static func file(ofInput path: String) -> File? {
+    var status = stat()
+    if stat(path, &status) == 0 { return status.st_mode & S_IFMT == S_IFREG ? .present(FileIdentity(status)) : nil }
+    return (try? OutputPlace(path))?.file
+  }
+
+  static func target(of path: String) -> String {
+    var target = path
+    for _ in 0..<linkLimit {
+      var status = stat()
+      guard lstat(target, &status) == 0, status.st_mode & S_IFMT == S_IFLNK, let next = try? link(target, name: path) else { break }
+      target = next.hasPrefix("/") ? next : folder(of: target) + next
+    }
+    return target
+  }
+
   private init(name: String, target: String, kind: Kind) {
     self.name = name
     self.target = target

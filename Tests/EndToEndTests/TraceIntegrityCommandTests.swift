@@ -57,6 +57,25 @@ struct TraceIntegrityCommandTests {
     #expect(after.status == 65 && after.errors.contains(words), "\(after.errors)")
   }
 
+  /// What is left is consistent, and still not what was recorded.
+  @Test(arguments: [
+    ("DELETE FROM number WHERE number > 0", "table number: found 1 numbers"),
+    ("DROP VIEW layer_load", "view layer_load: missing"),
+    ("DROP VIEW routing_stats; CREATE VIEW routing_stats AS SELECT 1 AS run", "view routing_stats: not as this version makes it"),
+    (
+      "DELETE FROM page WHERE router = 1; DELETE FROM expert_total WHERE router = 1; DELETE FROM router WHERE id = 1",
+      "routers: found 1, but the capture check assignment_sum was of 2"
+    ),
+    ("UPDATE router SET layer = 99 WHERE id = 1", "router ffn.99: the model has 2 layers"),
+    ("UPDATE router SET stack = 'enc' WHERE id = 1", "router enc.0: the run has no encoder"),
+  ])
+  func whatIsMissingIsFound(_ sql: String, _ words: String) throws {
+    let trace = try trace()
+    try SQLite.run(sql, on: trace)
+    let check = try Binary.run(["runs", "check", trace])
+    #expect(check.status == 65 && check.errors.contains(words), "\(check.output)\(check.errors)")
+  }
+
   @Test func largeLogitsStayNumbers() throws {
     let model = try #require(Fixtures.own("models/olmoe"))
     try FileManager.default.copyItem(atPath: model + "/config.json", toPath: folder.file("config.json"))

@@ -1,6 +1,7 @@
 // What a command writes to is what it was before: links, modes, pipes, devices, the place in a log. A command that fails or is stopped
 // leaves the old file and nothing else, and says what is wrong with a path in words.
 
+import Formats
 import Foundation
 import Store
 import Support
@@ -165,6 +166,32 @@ struct WrittenPathTests {
       #expect(try String(contentsOfFile: folder.file("out"), encoding: .utf8) == "old")
       #expect(try !entries.contains { $0.hasSuffix(".partial") })
     }
+  }
+
+  /// What a stopped run says is what it recorded: as many tokens, and the loss of these.
+  @Test func aStoppedRunAgreesWithItsTrace() throws {
+    let model = try #require(Fixtures.own("models/olmoe"))
+    let trace = folder.file("stopped.db")
+    let run = Binary.start(["run", model, "--tokens", try LongTrace.tokens(20_000, in: folder), "--trace", trace, "--json"])
+    let output = Pipe()
+    run.standardOutput = output
+    run.standardError = FileHandle.nullDevice
+    try Binary.startUnmasked(run)
+    #expect(LongTrace.wait { (try? TraceReader(file: trace).runs().first?.tokenCount ?? 0) ?? 0 > 0 })
+    kill(run.processIdentifier, SIGINT)
+    let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    run.waitUntilExit()
+    let answer = try JSON.parse(text: text, name: "run")
+    let reader = try TraceReader(file: trace)
+    let stored = try reader.run(.latest)
+    #expect(stored.state == .stopped && stored.tokenCount > 0 && stored.tokenCount < 1_200_000)
+    #expect(answer["prefill"]?["tokens"]?.int64 == Int64(stored.tokenCount))
+    var (scored, nats) = (0, 0.0)
+    try reader.passes(of: stored).forEach { pass in
+      for surprisal in pass.tokens.surprisal where !surprisal.isNaN { (scored, nats) = (scored + 1, nats + Double(surprisal)) }
+    }
+    #expect(answer["scored_tokens"]?.int64 == Int64(scored))
+    #expect(abs((answer["loss"]?.double ?? 0) - nats / Double(scored)) < 1e-9)
   }
 
   /// A name is a path, whatever SQLite would make of it.

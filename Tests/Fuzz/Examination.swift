@@ -161,7 +161,7 @@ struct Examination {
       case .syntax: place = "byte"
       case .value(_, let path, _, _), .missing(_, let path, _): place = path
       case .malformed(_, let part, _, _), .unsupported(_, let part, _, _): place = part
-      case .system, .notAFile, .changed: place = nil
+      case .system, .notAFile, .changed, .isRead: place = nil
       }
     case let error as ModelError:
       switch error {

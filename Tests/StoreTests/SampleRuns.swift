@@ -34,7 +34,7 @@ struct SampleShape: Sendable, CustomStringConvertible {
       name: name,
       model: ModelIdentity(
         name: "sample", family: "olmoe", path: "/models/sample", filesHash: "00ff", quantization: "bf16", routerPrecision: "f32",
-        tokenizerHash: "", layerCount: 4, vocabularySize: 500),
+        tokenizerHash: "", layerCount: (routers.map(\.layer.rawValue).max() ?? 3) + 1, vocabularySize: 500),
       routers: routers.map { RouterDescription(id: $0, spec: spec) }, input: InputIdentity(source: "test", hash: "aa"),
       recording: recording, engine: EngineIdentity(version: "0", simd: "none", threads: 1), startedAt: 1_700_000_000, tags: ["test"])
   }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Formats
 import Store
 
 /// A run as a file that other programs read.
@@ -21,6 +22,7 @@ struct Export: ParsableCommand {
 
   func run() throws {
     let (reader, summary) = try TraceReader.open(traces.reference(trace))
+    if output != "-" { try OutputFile.check(output, reading: TraceLocation.files(of: reader.file)) }
     var export = TraceExport(trace: reader, run: summary)
     var progress = Progress("exporting", enabled: !noProgress && output != "-")
     export.progress = { progress.update(done: Int($0 * 100), of: 100, unit: "%") }

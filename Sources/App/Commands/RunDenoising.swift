@@ -68,7 +68,10 @@ extension Run {
     let model = try engine.openDenoising(model)
     let request = try images.request(model, seed: generation.seed)
     // Known before the work, not after it.
-    if let output = images.output { try OutputFile.check(output) }
+    if let output = images.output {
+      let trace = recording.noTrace ? [] : TraceLocation.files(of: recording.trace ?? traces.defaultTrace)
+      try OutputFile.check(output, reading: (images.noise.map { [$0] } ?? []) + ModelFiles.at(self.model) + trace)
+    }
     let noise = try images.noise.map { NoiseSource.given(try GivenNoise(SafetensorsFile(path: $0), for: request, of: model)) }
     let pass = DenoisingPass(model, threads: engine.threads)
     let denoiser = Denoiser(pass, request, noise: noise)

@@ -133,17 +133,20 @@ struct UI: ParsableCommand {
     let script = try SessionScript(file: file)
     let theme = Theme(
       depth: color == .never ? .mono : .indexed256, appearance: theme == .light ? .light : .dark, glyphs: ascii ? .ascii : .utf8)
-    let player = ScriptPlayer(size: size, theme: theme, settings: settings) { name, screen in
-      try Self.write(screen, theme: theme, to: name)
+    let own = file == "-" ? [] : [file]
+    let player = ScriptPlayer(size: size, theme: theme, settings: settings) { name, screen, inputs in
+      try Self.write(screen, theme: theme, to: name, reading: inputs + own)
     }
     defer { player.finish() }
     // A wrong name is an error of the command; later ones are messages on a screen.
-    if what != nil, let target = try resolved() { player.open(target) }
+    let target = what == nil ? nil : try resolved()
+    if let dump { try OutputFile.check(dump, reading: settings.files(of: target.map { [$0] } ?? []) + own) }
+    if let target { player.open(target) }
     try player.play(script)
-    if let dump { try Self.write(player.screen(for: ScreenFile(name: dump)), theme: theme, to: dump) }
+    if let dump { try Self.write(player.screen(for: ScreenFile(name: dump)), theme: theme, to: dump, reading: player.files + own) }
   }
 
-  private static func write(_ screen: CellBuffer, theme: Theme, to name: String) throws {
-    try OutputFile.write((ScreenFile(name: name) ?? .text).render(screen, theme: theme), to: name)
+  private static func write(_ screen: CellBuffer, theme: Theme, to name: String, reading inputs: [String]) throws {
+    try OutputFile.write((ScreenFile(name: name) ?? .text).render(screen, theme: theme), to: name, reading: inputs)
   }
 }

@@ -64,7 +64,7 @@ struct Verify: ParsableCommand {
         if entry.error >= worst[kind]?.error ?? -1 { worst[kind] = entry }
       }
       for kind in order { if let entry = worst[kind] { row(kind, entry) } }
-      for entry in report.entries where entry.outcome == .differs || entry.outcome == .notProduced { row(entry.tensor, entry) }
+      for entry in report.entries where entry.outcome != .equal && entry.outcome != .within { row(entry.tensor, entry) }
     }
     var text = table.text
     text += "\(report.equalDecisions) of \(report.decisions) decisions equal"
@@ -72,8 +72,17 @@ struct Verify: ParsableCommand {
     text += report.ruledTies > 0 ? "; \(report.ruledTies) of them were taken as expected for what follows\n" : "\n"
     if !all { text += "an error is the largest of its kind, relative to max(1, largest expected magnitude)\n" }
     if report.entries.contains(where: { $0.outcome == .differs }) { text += "DIFFERS\n" }
-    let missed = report.notCompared
-    if !missed.isEmpty { text += "NOT COMPARED, the model produces nothing of the name: \(missed.joined(separator: ", "))\n" }
+    let reasons: [(VerificationReport.Entry.Outcome, String)] = [
+      (.notProduced, "the model produces nothing of the name"), (.empty, "not one row"),
+    ]
+    for (outcome, why) in reasons {
+      let missed = report.entries.filter { $0.outcome == outcome }.map(\.tensor)
+      if !missed.isEmpty { text += "NOT COMPARED, \(why): \(missed.joined(separator: ", "))\n" }
+    }
+    if report.comparesNothing { text += "NOTHING but the input was compared\n" }
+    for name in report.notConsidered {
+      text += "note: \(name) is not compared: the expected rows were fed otherwise than here, where all are read and none is generated\n"
+    }
     return text + (report.holds ? "all holds\n" : "")
   }
 
@@ -94,6 +103,8 @@ struct Verify: ParsableCommand {
       writer.member("near_ties", report.nearTies)
       writer.member("near_ties_taken_as_expected", report.ruledTies)
       writer.member("not_compared", report.notCompared)
+      writer.member("not_considered", report.notConsidered)
+      writer.member("compares_nothing", report.comparesNothing)
       writer.member("llama_cpp_differs", llamaDifferences)
       writer.objects("tensors", report.entries) { writer, entry in
         writer.member("name", entry.tensor)

@@ -139,6 +139,7 @@ extension FormatError {
       case .other: operation == "create" ? .cannotCreate : .inputOutput
       }
     case .changed: .inputOutput
+    case .isRead: .usage
     case .notAFile, .syntax, .value, .missing, .malformed: .damaged
     case .unsupported: .unsupported
     }

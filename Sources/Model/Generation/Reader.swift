@@ -10,7 +10,7 @@ public struct ReadingProgress: Sendable {
   public var sequences: Int
 }
 
-/// Result of reading one sequence.
+/// Result of reading one sequence, or as much of it as was handed on before a stop.
 public struct SequenceScore: Sendable {
   /// The encoder's included.
   public var tokens: Int
@@ -44,7 +44,7 @@ public struct Reader {
 
   /// Feeds all sequences.
   ///
-  /// - Returns: one score per sequence that was read whole; fewer than given when stopped by `onProgress`.
+  /// - Returns: one score per sequence; fewer than given when stopped by `onProgress`, the last of the passes that the sink has received.
   /// - Throws: `ModelError` for a bad sequence (before anything runs); `FormatError.changed` when a file of the model lost pages meanwhile; what the sink
   ///   throws.
   public func read(_ sequences: [TokenSequence], sink: (any RoutingSink)?) throws -> [SequenceScore] {
@@ -62,13 +62,17 @@ public struct Reader {
     for (index, sequence) in sequences.enumerated() {
       forward.reset(length: sequence.tokens.count)
       scorer.reset()
-      var nats = 0.0
+      // Of the passes that were handed on, also when the next is given up.
+      var score = SequenceScore(tokens: 0, scoredTokens: 0, nats: scoresTokens ? 0 : .nan)
+      var isWhole = false
+      defer { if isWhole || score.tokens > 0 { scores.append(score) } }
       if let tokens = sequence.encoder {
         let batches = forward.encode(tokens, demand: demand, firstToken: firstToken + progress.tokens)
         var table = TokenTable(firstToken: firstToken + progress.tokens)
         table.describe(tokens[...], sequence: firstSequence + index, firstPosition: 0, phase: .encode)
         try forward.requireWholeFiles()
         try sink?.receive(RoutingPass(tokens: table, batches: batches))
+        score.tokens += tokens.count
         progress.tokens += tokens.count
         try tell(progress)
       }
@@ -85,22 +89,23 @@ public struct Reader {
         var table = TokenTable(firstToken: firstToken + progress.tokens)
         if scoresTokens {
           scorer.score(forward, tokens: tokens, following: end < sequence.tokens.count ? sequence.tokens[end] : nil, into: &table)
-          // The first token of a sequence has none.
-          for surprisal in table.surprisal.dropFirst(start == 0 ? 1 : 0) { nats += Double(surprisal) }
         }
+        // The first token of a sequence has none.
+        let surprisals = table.surprisal.dropFirst(start == 0 ? 1 : 0)
         try forward.requireWholeFiles()
         if let sink {
           table.describe(tokens, sequence: firstSequence + index, firstPosition: start, phase: .prefill)
           try sink.receive(RoutingPass(tokens: table, batches: batches))
         }
+        score.tokens += tokens.count
+        score.scoredTokens = end - 1
+        for surprisal in surprisals { score.nats += Double(surprisal) }
+        score.outputs = scorer.outputs
         progress.tokens += tokens.count
         try tell(progress)
       }
       progress.sequences += 1
-      scores.append(
-        SequenceScore(
-          tokens: sequence.count, scoredTokens: max(0, sequence.tokens.count - 1), nats: scoresTokens ? nats : .nan,
-          outputs: scorer.outputs))
+      isWhole = true
     }
   }
 

@@ -32,6 +32,12 @@ struct Comparison {
       try compareIntegers(ids, lists.flatMap(\.self), unit: "tokens")
       try compareIntegers(lengths, lists.map { Int32($0.count) }, unit: "sequences")
     }
+    // How the tokens came to be fed says nothing about what was computed, but rows of another kind are for the user to know.
+    guard let phase = expected["phase"] else { return }
+    compared.insert("phase")
+    let fed = decoders.reduce(0) { $0 + $1.count }
+    let isFed = try? phase.integers() == Array(repeating: Int32(TokenPhase.prefill.rawValue), count: fed)
+    if isFed != true { report.notConsidered.append("phase") }
   }
 
   private mutating func compareIntegers(_ name: String, _ fed: [Int32], unit: String) throws {
@@ -58,6 +64,10 @@ struct Comparison {
       let logits = hasAllLogits ? try floats(prefix + "router_logits") : nil
       guard wanted.count == got.count else {
         add(prefix + "expert_ids", .differs, error: 1, tolerance: 0, detail: "\(got.count) ids, expected \(wanted.count)")
+        continue
+      }
+      guard !wanted.isEmpty else {
+        add(prefix + "expert_ids", .empty, error: 0, tolerance: 0, detail: "no decision")
         continue
       }
       let rows = got.count / spec.topK
@@ -98,6 +108,10 @@ struct Comparison {
       add(prefix + "weights", .differs, error: .infinity, tolerance: Verifier.Tolerance.weights, detail: "wrong size")
       return
     }
+    guard !rows.isEmpty else {
+      add(prefix + "weights", .empty, error: 0, tolerance: 0, detail: "no decision with the same experts")
+      return
+    }
     var worst: Float = 0
     for row in rows {
       let slots = row * topK..<(row + 1) * topK
@@ -117,15 +131,22 @@ struct Comparison {
     for view in expected.tensors where !compared.contains(view.name) && !named.contains(view.name) {
       let suffix = view.name.split(separator: ".").last ?? ""
       // Which rows of a router have logits is used with these.
-      if suffix == "rows", capture.floats[view.name.dropLast("rows".count) + "router_logits"] != nil { continue }
+      if suffix == "rows", expected[view.name.dropLast("rows".count) + "router_logits"] != nil { continue }
       guard var got = capture.floats[view.name] else {
         add(view.name, .notProduced, error: 0, tolerance: 0, detail: "\(view.shape)")
+        continue
+      }
+      guard view.elementCount > 0 else {
+        add(view.name, .empty, error: 0, tolerance: 0, detail: "\(view.shape)")
         continue
       }
       let wanted = try floats(view.name)
       if suffix == "router_logits" { got = try rows(of: got, named: view.name, width: view.shape.last ?? 1) }
       let isRouter = ["router_logits", "entropy", "selection_margin", "top1_margin", "top_k_mass"].contains(suffix)
-      let tolerance = isRouter ? Verifier.Tolerance.routerLogits : Verifier.Tolerance.activations
+      // Without ids there is nothing to say which expert a weight is of: by rank, as both sides order them.
+      let isWeights = suffix == "weights"
+      let tolerance =
+        isRouter ? Verifier.Tolerance.routerLogits : isWeights ? Verifier.Tolerance.weights : Verifier.Tolerance.activations
       guard got.count == wanted.count else {
         add(view.name, .differs, error: .infinity, tolerance: tolerance, detail: "\(got.count) values, expected \(wanted.count)")
         continue
@@ -136,7 +157,8 @@ struct Comparison {
         worst = larger(worst, abs(got[index] - wanted[index]))
         scale = max(scale, abs(wanted[index]))
       }
-      judge(view.name, error: worst / scale, tolerance: tolerance, detail: "\(view.shape)")
+      judge(
+        view.name, error: worst / scale, tolerance: tolerance, detail: "\(view.shape)" + (isWeights ? ", by rank: no expert_ids" : ""))
     }
   }
 
@@ -174,12 +196,13 @@ extension TensorView {
   /// - Throws: `ModelError.tensorType` for other elements.
   func integers() throws -> [Int32] {
     switch elementType {
+    case .u8: return bytes.prefix(elementCount).map { Int32($0) }
     case .i32: return (0..<elementCount).map { Int32(littleEndian: bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Int32.self)) }
     case .i64:
       return (0..<elementCount).map {
         Int32(truncatingIfNeeded: Int64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8 * $0, as: Int64.self)))
       }
-    default: throw ModelError.tensorType(file: file.path, name: name, found: elementType.safetensorsName, supported: "I32, I64")
+    default: throw ModelError.tensorType(file: file.path, name: name, found: elementType.safetensorsName, supported: "U8, I32, I64")
     }
   }
 }

@@ -1,4 +1,7 @@
-// Where do traces live when the user does not say? A pure function of the environment, so that tests and `--data-dir` can ask too.
+// Where do traces live when the user does not say? A pure function of the environment, so that tests and `--data-dir` can ask too. And which
+// files is a trace, once it is somewhere?
+
+import Formats
 
 /// The default data directory and trace file.
 public enum TraceLocation {
@@ -27,6 +30,11 @@ public enum TraceLocation {
 
   /// The trace file in a data directory.
   public static func traceFile(inDataDirectory directory: String) -> String { joined(directory, "traces.db") }
+
+  /// The trace with the files that SQLite keeps beside it, there or not: it names them after what the links lead to.
+  public static func files(of trace: String) -> [String] {
+    [trace] + ["-wal", "-shm", "-journal"].map { OutputFile.target(of: trace) + $0 }
+  }
 
   private static func joined(_ directory: String, _ name: String) -> String {
     directory.hasSuffix("/") ? directory + name : directory + "/" + name

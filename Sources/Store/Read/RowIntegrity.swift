@@ -103,7 +103,29 @@ extension TraceReader {
       if try Bool.fetchOne(db, sql: "SELECT count(*) > 0 AND (min(number) <> 0 OR max(number) <> count(*) - 1) FROM number") ?? true {
         problems.append("table number: not 0, 1, 2, …")
       }
+      let present = try Int.fetchOne(db, sql: "SELECT count(*) FROM number") ?? 0
+      let needed = try Int.fetchOne(db, sql: Self.numbersNeeded) ?? 0
+      if present < needed { problems.append("table number: found \(present) numbers, but views count up to \(needed)") }
       return problems
+    }
+  }
+
+  /// Slots of a token, experts of a sample and entries of a table: whatever has no number of its own is missing from the views.
+  private static let numbersNeeded = """
+    SELECT max(coalesce((SELECT max(top_k) FROM router), 0),
+      coalesce((SELECT max(max(length(steps), length(patches)) / 4) FROM denoising_group), 0),
+      coalesce((SELECT max(length(counts) / 4) FROM denoising_sample), 0))
+    """
+
+  /// The documented views, each as this moetop makes it.
+  func viewProblems() throws -> [String] {
+    try read { db in
+      try TraceSchema.views.compactMap { view in
+        let present = try TraceSchema.sql(of: view, in: db)
+        if present == view.sql { return nil }
+        return
+          "view \(view.name): \(present == nil ? "missing" : "not as this version makes it"); writing to the trace, a tag or a new run, makes it anew"
+      }
     }
   }
 }

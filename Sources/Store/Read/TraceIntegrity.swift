@@ -34,13 +34,14 @@ extension TraceReader {
         IntegrityFinding(run: nil, problem: "a row of \(try row.value(0) as String) belongs to no \(try row.value(2) as String)")
       }
     }
-    findings += try helperProblems().map { IntegrityFinding(run: nil, problem: $0) }
+    findings += try (viewProblems() + helperProblems()).map { IntegrityFinding(run: nil, problem: $0) }
     let ids = try read { try Int64.fetchAll($0, sql: "SELECT id FROM run ORDER BY id") }
     for id in ids where only == nil || only == id {
       var problems: [String] = []
       try noting(&problems) { try checkCounts(of: id, &$0) }
       var routers: [StoredRouter] = []
       try noting(&problems) { _ in routers = try read { try RouterRows.fetch($0, run: id, file: file) } }
+      try noting(&problems) { try checkRouters(of: id, &$0) }
       let specs = try specs(of: id, &problems)
       if try keepsDecisions(id) {
         try noting(&problems) { try checkTokens(of: id, &$0) }

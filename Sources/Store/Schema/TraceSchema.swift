@@ -32,18 +32,23 @@ public enum TraceSchema {
     public let example: String
     /// The SELECT behind the view; its columns are `columns`, in order.
     let select: String
+
+    /// The statement that makes the view.
+    var sql: String { "CREATE VIEW \(name) (\(columns.map(\.name).joined(separator: ", "))) AS\n\(select)" }
   }
 
   /// Makes the views say what this version of the catalogue says. Costs nothing when they already do.
   static func installViews(_ db: Database) throws {
     for view in views {
-      let names = view.columns.map(\.name).joined(separator: ", ")
-      let sql = "CREATE VIEW \(view.name) (\(names)) AS\n\(view.select)"
-      let present = try String.fetchOne(db, sql: "SELECT sql FROM sqlite_schema WHERE type = 'view' AND name = ?", arguments: [view.name])
-      if present == sql { continue }
+      if try sql(of: view, in: db) == view.sql { continue }
       try db.execute(sql: "DROP VIEW IF EXISTS \(view.name)")
-      try db.execute(sql: sql)
+      try db.execute(sql: view.sql)
     }
+  }
+
+  /// The statement that the view of this name was made by; nil when there is none.
+  static func sql(of view: View, in db: Database) throws -> String? {
+    try String.fetchOne(db, sql: "SELECT sql FROM sqlite_schema WHERE type = 'view' AND name = ?", arguments: [view.name])
   }
 }
 

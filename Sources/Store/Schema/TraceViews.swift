@@ -9,7 +9,10 @@ extension TraceSchema {
       columns: [
         Column("run", .integer, "Id of the run; never given twice in one file."),
         Column("name", .text, "Name given by the user, or made from model and time."),
-        Column("state", .text, "running, completed, stopped (by the user), failed, or interrupted (its process is gone)."),
+        Column(
+          "state", .text,
+          "running, completed, stopped (by the user), failed, or interrupted: without a sign of life for a minute. SQL cannot ask whether the "
+            + "process is still there; the commands do, and call a run interrupted as soon as it is gone."),
         Column("reason", .text, "Why the run failed; NULL otherwise."),
         Column("started_at", .real, unit: "seconds since 1970", "When the run began."),
         Column("ended_at", .real, unit: "seconds since 1970", "When it ended; NULL while it runs and when it was interrupted."),

@@ -1,6 +1,7 @@
 // The background half of `TraceWriter`: a bounded inbox, one serial queue that packs and commits, and a timer for streams that pause.
 
 import Dispatch
+import Formats
 import Foundation
 import GRDB
 import Routing

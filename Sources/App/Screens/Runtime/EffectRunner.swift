@@ -33,6 +33,17 @@ struct SessionSettings: Sendable {
   var denoising = DenoisingSettings()
   /// Where models are looked for.
   var places = ModelPlaces.ofUser
+
+  /// The files that a session reads and records into, which no view is saved over.
+  ///
+  /// - Parameter opened: the models and runs that it is or was about.
+  func files(of opened: some Sequence<String>) -> [String] {
+    TraceLocation.files(of: traceFile ?? traces.defaultTrace)
+      + opened.flatMap { name in
+        if ModelPlaces.isModel(name) { return ModelFiles.at(name) }
+        return (try? traces.reference(name)).map { TraceLocation.files(of: $0.file) } ?? []
+      }
+  }
 }
 
 final class EffectRunner {
@@ -48,6 +59,10 @@ final class EffectRunner {
   private(set) var engine: (any EngineDriver)?
   /// Numbers of the newest load and study; older ones stop when they see that they are not it.
   private let load = Ticket()
+  /// The models and runs that were opened: one that failed to open leaves another there.
+  private var opened: Set<String> = []
+  /// Files that texts were read from.
+  private var texts: Set<String> = []
   private let study = Ticket()
   /// What is done to the runs of the trace and asked about them: a list that was begun before a delete must not be told after it.
   private let shelf = Lane()
@@ -76,6 +91,7 @@ final class EffectRunner {
         post(.models(ModelShelf(listing: ModelListing(places.everything()), places: places.places)))
       }
     case .readTexts(let path):
+      texts.insert(path)
       background { [post] in
         let read = Self.attempt { try TextFile.read(path) }
         post(.texts(read.map(\.texts), path: path))
@@ -92,8 +108,8 @@ final class EffectRunner {
     case .deleteRun(let file, let run):
       edit(.done(.delete, "\(file)#\(run)", said: "run \(run) is deleted")) { try TraceEditor(file: file).delete(.id(run)) }
     case .write(let text, let path):
-      background { [post] in
-        switch Self.attempt({ try OutputFile.write(text, to: path) }) {
+      background { [post, settings, opened, texts] in
+        switch Self.attempt({ try OutputFile.write(text, to: path, reading: settings.files(of: opened) + texts) }) {
         case .success: post(.done(.export, path, said: "saved \(path), \(Show.bytes(text.utf8.count))"))
         case .failure(let failure): post(.said(failure.message, .error))
         }
@@ -108,9 +124,13 @@ final class EffectRunner {
     engine = nil
   }
 
+  /// The files that no view is saved over.
+  var files: [String] { settings.files(of: opened) + texts }
+
   // MARK: - Opening
 
   private func open(_ text: String) {
+    opened.insert(text)
     if ModelPlaces.isModel(text) {
       background { [post, sampling = settings.sampling, options = settings.engine] in
         // What cannot be opened leaves what is open as it is.
@@ -151,6 +171,7 @@ final class EffectRunner {
   }
 
   private func start(_ path: String, source: String) {
+    opened.insert(path)
     closeEngine(.completed)
     _ = load.next()
     let plan =

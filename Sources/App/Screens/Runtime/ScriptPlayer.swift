@@ -15,10 +15,10 @@ final class ScriptPlayer {
   private var driven: DrivenEngine? { runner?.engine as? DrivenEngine }
   private(set) var isDone = false
   private(set) var failure: Failure?
-  /// Screens written by `dump` lines.
-  private let write: (String, CellBuffer) throws -> Void
+  /// Screens written by `dump` lines, with the files that they must not be.
+  private let write: (String, CellBuffer, [String]) throws -> Void
 
-  init(size: Size, theme: Theme, settings: SessionSettings, write: @escaping (String, CellBuffer) throws -> Void) {
+  init(size: Size, theme: Theme, settings: SessionSettings, write: @escaping (String, CellBuffer, [String]) throws -> Void) {
     self.write = write
     model = AppModel(size: size, theme: theme)
     let outbox = outbox
@@ -47,6 +47,9 @@ final class ScriptPlayer {
     if let failure { throw failure }
   }
 
+  /// The files that the session reads and records into.
+  var files: [String] { runner?.files ?? [] }
+
   func finish() { runner?.closeEngine(.completed) }
 
   private func take(_ step: ScriptStep) throws {
@@ -61,7 +64,7 @@ final class ScriptPlayer {
     case .wait(.tokens(let count)): wait(rows: count)
     case .wait(.steps(let count)): wait(rows: count * (model.layout.map { $0.branchCount * $0.patchCount } ?? 1))
     case .wait(.seconds(let seconds)): pass(seconds: seconds)
-    case .dump(let name): try write(name, screen(for: ScreenFile(name: name)))
+    case .dump(let name): try write(name, screen(for: ScreenFile(name: name)), files)
     }
   }
 
