@@ -52,7 +52,8 @@ extension FormatError: CustomStringConvertible {
     case .missing(let file, let path, let expected):
       return "\(file): \(path): missing; expected \(expected)"
     case .changed(let file):
-      return "\(file): was changed while it was read: another program wrote into it, or its disk failed\n  try: it again when nothing writes there"
+      return "\(file): was changed while it was read: another program wrote into it, or its disk failed"
+        + "\n  try: it again when nothing writes there"
     case .malformed(let file, let place, let problem, let hint):
       return "\(file): \(place): \(problem)" + suffix(hint)
     case .unsupported(let file, let place, let found, let hint):

@@ -39,7 +39,9 @@ enum ExitStatus: Int32, CaseIterable {
     case .unsupported: "architecture or element type not supported"
     case .bug: "a bug in moetop"
     case .cannotCreate: "cannot create the output"
-    case .inputOutput: "read or write error, disk full, a trace that was removed or replaced while it was written, or a model that was changed while it was read"
+    case .inputOutput:
+      "read or write error, disk full, a trace that was removed or replaced while it was written, "
+        + "or a model that was changed while it was read"
     case .tryAgain: "try again: the trace is locked by another process"
     case .noPermission: "no permission"
     case .configuration: "configuration error"
