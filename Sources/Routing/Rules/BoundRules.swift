@@ -15,16 +15,21 @@ public struct BoundRules: Sendable {
   let capacity: CapacityChange?
   /// The decisions that count towards it.
   let capacityCondition: ResolvedFilter?
+  /// In place of asking conditions.
+  let settled: SettledDecisions?
   let seed: UInt64
 
   /// - Parameter rules: those that name this router.
   /// - Throws: `RuleError` for what this router does not have or cannot do.
-  init(_ rules: [ConditionedRule], at description: RouterDescription, replays: [String: ReplayedRouting], seed: UInt64) throws {
+  init(
+    _ rules: [ConditionedRule], at description: RouterDescription, replays: [String: ReplayedRouting], settled: SettledDecisions?,
+    seed: UInt64
+  ) throws {
     var binding = RuleBinding(description, replays: replays)
     let ordered = rules.enumerated().sorted { ($0.element.rule.action.stage, $0.offset) < ($1.element.rule.action.stage, $1.offset) }
     for (_, rule) in ordered { try binding.add(rule) }
     router = description.id
-    self.seed = seed
+    (self.settled, self.seed) = (settled, seed)
     (steps, conditions) = (binding.steps, binding.conditions)
     topK = binding.counts.max() ?? description.spec.topK
     (capacity, capacityCondition) = (binding.capacity, binding.capacityCondition)
@@ -33,6 +38,15 @@ public struct BoundRules: Sendable {
 
   /// Whether a token's fate depends on tokens behind it, so that a sequence has to be decided in one batch.
   func takesWholeSequences(_ spec: RouterSpec) -> Bool { capacity != nil || spec.capacity?.looksAhead(topK: slots) ?? false }
+
+  /// What its rules ask of decisions, each once.
+  public var asked: [ResolvedFilter] {
+    var asked: [ResolvedFilter] = []
+    for case .some(let condition) in conditions + [capacityCondition] where !asked.contains(where: { $0.filter == condition.filter }) {
+      asked.append(condition)
+    }
+    return asked
+  }
 
   /// Whether some rule is about some decisions only.
   var hasConditions: Bool { capacityCondition != nil || conditions.contains { $0 != nil } }

@@ -14,12 +14,13 @@ public struct Intervention: Sendable {
   ///   - run: what conditions may name: all routers of the model, and the texts that will be read.
   ///   - sharedExperts: always-on experts of each router's block, in the order of the run's routers.
   ///   - replays: the runs that `RuleSet.replayedRuns` names.
+  ///   - settled: the decisions that conditions hold for; nil: each is asked when it is made.
   ///   - baseline: where the run without rules is known: a quantile of its normalised entropies, all routers pooled. Then conditions may ask
   ///     for quantiles, and for surprisals, which the caller hands to the engine.
   /// - Throws: `RuleError` for a layer, expert or shared expert that is not there, and for what cannot be.
   public init(
     _ rules: RuleSet, run: FilterContext, sharedExperts: [Int], replays: [String: ReplayedRouting] = [:], seed: UInt64 = 0,
-    baseline: ((Double) throws -> Double?)? = nil
+    settled: SettledDecisions? = nil, baseline: ((Double) throws -> Double?)? = nil
   ) throws {
     let routers = run.routers
     precondition(routers.count == sharedExperts.count, "a number for each router")
@@ -36,7 +37,7 @@ public struct Intervention: Sendable {
     var bound: [RouterID: BoundRules] = [:]
     for router in routers {
       guard let mine = chosen[router.id] else { continue }
-      bound[router.id] = try BoundRules(mine, at: router, replays: replays, seed: seed)
+      bound[router.id] = try BoundRules(mine, at: router, replays: replays, settled: settled, seed: seed)
     }
     self.bound = bound
     takesWholeSequences = routers.contains { bound[$0.id]?.takesWholeSequences($0.spec) ?? false }
@@ -87,7 +88,7 @@ extension RoutingRule {
   /// The routers this rule is about.
   ///
   /// - Throws: `RuleError` when one that is named is not there, or when none of them has what the rule changes.
-  fileprivate func targets(among routers: [RouterDescription], sharedExperts: [RouterID: Int]) throws -> [RouterDescription] {
+  public func targets(among routers: [RouterDescription], sharedExperts: [RouterID: Int]) throws -> [RouterDescription] {
     let named = try self.routers.matches(among: routers, rule: text)
     let able: [RouterDescription]
     let what: String

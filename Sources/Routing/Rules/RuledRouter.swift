@@ -4,9 +4,14 @@
 // MARK: - Logits and selection
 
 extension Router {
-  /// The rules with every condition asked about every row, by what the router decides without rules.
+  /// The rules with every condition asked about every row, by what the router decides without rules, or as it was settled beforehand.
   public func judged(_ ruled: RuledRows, _ logits: UnsafePointer<Float>, count: Int) -> RuledRows {
     guard ruled.rules.hasConditions, ruled.verdicts.isEmpty else { return ruled }
+    if let settled = ruled.rules.settled {
+      var ruled = ruled
+      ruled.judge(by: settled, count: count)
+      return ruled
+    }
     var plain = RoutingBatch(
       router: ruled.rules.router, expertCount: spec.expertCount, topK: spec.topK,
       firstToken: ruled.rows.tokens.firstToken + ruled.rows.first, count: count)

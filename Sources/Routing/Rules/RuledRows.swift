@@ -18,11 +18,20 @@ public struct RuledRows: Sendable {
   ///
   /// - Parameter plain: what the router decides about the rows without rules.
   mutating func judge(_ plain: RoutingBatch) {
-    func verdict(_ condition: ResolvedFilter?) -> [Bool]? {
-      condition.map { condition in (0..<plain.count).map { condition.passes($0, of: plain, tokens: rows.tokens) } }
+    judge { [rows] condition in (0..<plain.count).map { condition.passes($0, of: plain, tokens: rows.tokens) } }
+  }
+
+  /// The same for a batch of `count` whose conditions are settled beforehand.
+  mutating func judge(by settled: SettledDecisions, count: Int) {
+    judge { [rules, rows] condition in
+      let places = settled.places(at: rules.router, under: condition.filter.text)
+      return (0..<count).map { places.contains(rows.place($0)) }
     }
-    verdicts = rules.conditions.map(verdict)
-    capacityVerdict = verdict(rules.capacityCondition)
+  }
+
+  private mutating func judge(_ verdict: (ResolvedFilter) -> [Bool]) {
+    verdicts = rules.conditions.map { $0.map(verdict) }
+    capacityVerdict = rules.capacityCondition.map(verdict)
   }
 
   /// Whether a step holds for a row.
@@ -61,8 +70,10 @@ public struct DecisionRows: Sendable {
   func key(_ row: Int) -> UInt64? { keys.isEmpty ? nil : keys[first + row] }
 
   /// A number for the row's place in the run, whatever the batch and pass it came in.
-  func place(_ row: Int) -> UInt64 {
-    UInt64(UInt32(bitPattern: tokens.sequence[first + row])) << 32 | UInt64(UInt32(bitPattern: tokens.position[first + row]))
+  func place(_ row: Int) -> UInt64 { Self.place(sequence: tokens.sequence[first + row], position: tokens.position[first + row]) }
+
+  static func place(sequence: Int32, position: Int32) -> UInt64 {
+    UInt64(UInt32(bitPattern: sequence)) << 32 | UInt64(UInt32(bitPattern: position))
   }
 
   /// Rows of a batch of `count`, one range for each sequence.
