@@ -20,6 +20,8 @@ public struct SequenceScore: Sendable {
   public var nats: Double
   /// What came out of the model; nothing when the output head was not computed.
   public var outputs: OutputTally
+  /// How far they are from those of a reading that was kept; nothing without one.
+  public var divergence = OutputDivergence()
 
   public init(tokens: Int, scoredTokens: Int, nats: Double, outputs: OutputTally = OutputTally()) {
     self.tokens = tokens
@@ -33,6 +35,9 @@ public struct Reader {
   private let forward: ForwardPass
   /// Whether the output head is computed: surprisal and next-token entropy. Without it a pass is up to a third cheaper.
   public var scoresTokens = true
+  /// Final states of an earlier reading of the one sequence that is read, to hold the outputs against; empty: none. Takes a pass that holds
+  /// the whole sequence.
+  var reference: [Float] = []
   /// Row of the first token, and index of the first sequence, in the run.
   public var firstToken = 0
   public var firstSequence = 0
@@ -58,7 +63,7 @@ public struct Reader {
   private func read(_ sequences: [TokenSequence], sink: (any RoutingSink)?, into scores: inout [SequenceScore]) throws {
     let demand = sink?.demand
     var progress = ReadingProgress(tokens: 0, totalTokens: sequences.reduce(0) { $0 + $1.count }, sequences: 0)
-    var scorer = TokenScorer()
+    var scorer = TokenScorer(reference: reference)
     for (index, sequence) in sequences.enumerated() {
       forward.reset(length: sequence.tokens.count, sequence: firstSequence + index)
       scorer.reset()
@@ -100,7 +105,7 @@ public struct Reader {
         score.tokens += tokens.count
         score.scoredTokens = end - 1
         for surprisal in surprisals { score.nats += Double(surprisal) }
-        score.outputs = scorer.outputs
+        (score.outputs, score.divergence) = (scorer.outputs, scorer.divergence)
         progress.tokens += tokens.count
         try tell(progress)
       }

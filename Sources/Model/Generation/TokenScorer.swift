@@ -11,6 +11,12 @@ struct TokenScorer {
   /// Surprisal of the token after the last row scored, nats: it belongs to the first token of the next pass. nil: that begins a sequence.
   private var pending: Float?
   private var summaries: [mt_logits_summary] = []
+  /// `[tokens, hiddenSize]`: final states of another reading of the same tokens, which was one pass as this one is; empty: none.
+  private let reference: [Float]
+  /// How far the outputs are from those of the reference, since `reset`.
+  private(set) var divergence = OutputDivergence()
+
+  init(reference: [Float] = []) { self.reference = reference }
 
   /// Fills surprisal, next-token entropy and the tally of a pass.
   ///
@@ -37,6 +43,13 @@ struct TokenScorer {
           }
         }
       }
+      // The last row is scored by nothing.
+      let scored = rows.clamped(to: 0..<count - 1)
+      if !reference.isEmpty, !scored.isEmpty {
+        divergence.add(
+          OutputRows(logits: base, first: start, summaries: summaries), from: forward.logits(scored, of: reference), of: scored,
+          forward.pool)
+      }
     }
     let surprisal = (pending.map { [$0] } ?? []) + summaries.dropLast().map(\.surprisal)
     if pending == nil { table.surprisal.append(.nan) }
@@ -51,5 +64,5 @@ struct TokenScorer {
   }
 
   /// Forgets the sequence.
-  mutating func reset() { (pending, outputs) = (nil, OutputTally()) }
+  mutating func reset() { (pending, outputs, divergence) = (nil, OutputTally(), OutputDivergence()) }
 }

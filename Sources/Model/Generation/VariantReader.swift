@@ -10,6 +10,8 @@ public struct TextReading: Sendable {
   public var score: SequenceScore
   /// As far as they were kept.
   public var streams: ResidualStreams
+  /// `[tokens, hiddenSize]`: final states of the decoder, when they were kept.
+  var states: [Float] = []
 
   /// Surprisal of each token that the decoder was fed, nats; NaN for the first.
   public var surprisals: [Float] { passes.last?.tokens.surprisal ?? [] }
@@ -32,6 +34,8 @@ public final class VariantReader {
     forward = ForwardPass(model, threads: threads, passLimit: model.contextLength)
   }
 
+  public var threadCount: Int { forward.threadCount }
+
   /// The blocks at which the streams must be kept so that variants with these rules can begin as late as possible.
   public func places(for variants: [Intervention]) -> StreamPlaces {
     var places = StreamPlaces(encoded: model.hasEncoder)
@@ -52,15 +56,21 @@ public final class VariantReader {
   /// - Parameters:
   ///   - demand: what to record of its decisions.
   ///   - places: streams to keep, hiddenSize floats a token and block.
+  ///   - scores: whether the output head is computed; then variants can be held against this reading's outputs, for hiddenSize floats a
+  ///     token more.
   /// - Returns: nil when stopped by `onProgress`.
   /// - Throws: `ModelError` for a bad text, `FormatError.changed` when a file of the model lost pages meanwhile.
-  public func baseline(_ text: TokenSequence, demand: RoutingDemand, keeping places: StreamPlaces = StreamPlaces()) throws -> TextReading? {
+  public func baseline(
+    _ text: TokenSequence, demand: RoutingDemand, keeping places: StreamPlaces = StreamPlaces(), scores: Bool = true
+  ) throws -> TextReading? {
     (forward.intervention, forward.origin, forward.keeping, forward.knownSurprisals) = (nil, nil, places, [])
-    return try read(text, demand: demand)
+    guard var reading = try read(text, demand: demand, scores: scores) else { return nil }
+    if scores { reading.states = forward.finalStates }
+    return reading
   }
 
   /// Reads the same text under rules, from the last block that `baseline` has kept before anything changes. The result is, bit for bit,
-  /// that of reading it from the beginning.
+  /// that of reading it from the beginning; its score says how far its outputs are from the baseline's.
   ///
   /// - Parameters:
   ///   - baseline: of the same text by the same model.
@@ -82,7 +92,7 @@ public final class VariantReader {
     (forward.intervention, forward.origin, forward.keeping) = (intervention, origin, StreamPlaces())
     forward.knownSurprisals = baseline.surprisals
     defer { (forward.intervention, forward.origin) = (nil, nil) }
-    guard var reading = try read(text, demand: demand) else { return nil }
+    guard var reading = try read(text, demand: demand, reference: baseline.states) else { return nil }
     // Blocks that were not gone through decided as they did.
     for index in reading.passes.indices where baseline.passes.indices.contains(index) {
       let mine = Dictionary(reading.passes[index].batches.map { ($0.router, $0) }, uniquingKeysWith: { first, _ in first })
@@ -91,9 +101,12 @@ public final class VariantReader {
     return reading
   }
 
-  private func read(_ text: TokenSequence, demand: RoutingDemand) throws -> TextReading? {
+  private func read(
+    _ text: TokenSequence, demand: RoutingDemand, scores: Bool = true, reference: [Float] = []
+  ) throws -> TextReading? {
     let collector = PassCollector(demand)
     var reader = Reader(forward)
+    (reader.scoresTokens, reader.reference) = (scores, reference)
     (reader.firstToken, reader.firstSequence, reader.onProgress) = (firstToken, sequence, onProgress)
     guard let score = try reader.read([text], sink: collector).first, score.tokens == text.count else { return nil }
     return TextReading(passes: collector.passes, score: score, streams: forward.streams)

@@ -60,6 +60,8 @@ public final class ForwardPass {
   /// `[encoder tokens, hiddenSize]`: what the encoder made of the sequence.
   private let encoded: GrowingBuffer
   private let logitBuffer: GrowingBuffer
+  /// Logits of states that were kept, beside those of the last pass.
+  private let keptLogitBuffer: GrowingBuffer
   /// Number of the sequence at hand in the run, and its text so far.
   private var sequence = 0
   private var text = TextKey()
@@ -85,9 +87,8 @@ public final class ForwardPass {
     encoderOperations = weights.encoder?.stack.blocks.map { $0.map { $0.operation.start() } } ?? []
     operations = weights.decoder.blocks.map { $0.map { $0.operation.start() } }
     positions = plan.positions.map { [width = plan.hiddenSize] in SinusoidalPositions($0, width: width) }
-    (hidden, normed, held, aside, encoded, logitBuffer) = (
-      GrowingBuffer(), GrowingBuffer(), GrowingBuffer(), GrowingBuffer(), GrowingBuffer(), GrowingBuffer()
-    )
+    (hidden, normed, held, aside) = (GrowingBuffer(), GrowingBuffer(), GrowingBuffer(), GrowingBuffer())
+    (encoded, logitBuffer, keptLogitBuffer) = (GrowingBuffer(), GrowingBuffer(), GrowingBuffer())
   }
 
   public var threadCount: Int { pool.threadCount }
@@ -197,13 +198,30 @@ public final class ForwardPass {
   /// Logits of some rows of the last pass, `[rows.count, vocabularySize]`; valid until the next call.
   public func logits(_ rows: Range<Int>) -> UnsafeBufferPointer<Float> {
     precondition(rows.upperBound <= lastCount, "rows of the last pass")
-    let count = rows.count * plan.vocabularySize
-    let logits = logitBuffer.floats(count)
+    return logits(of: hidden.floats(lastCount * plan.hiddenSize) + rows.lowerBound * plan.hiddenSize, rows: rows.count, into: logitBuffer)
+  }
+
+  /// The final hidden states of the last pass, `[tokens, hiddenSize]`.
+  var finalStates: [Float] {
+    let count = lastCount * plan.hiddenSize
+    return Array(UnsafeBufferPointer(start: hidden.floats(count), count: count))
+  }
+
+  /// Logits of some rows of `finalStates` of an earlier pass, `[rows.count, vocabularySize]`; valid until the next call.
+  func logits(_ rows: Range<Int>, of states: [Float]) -> UnsafeBufferPointer<Float> {
+    precondition(rows.upperBound * plan.hiddenSize <= states.count, "rows of the states")
+    return states.withUnsafeBufferPointer { states in
+      guard let base = states.baseAddress else { return UnsafeBufferPointer(start: nil, count: 0) }
+      return logits(of: base + rows.lowerBound * plan.hiddenSize, rows: rows.count, into: keptLogitBuffer)
+    }
+  }
+
+  /// - Parameter states: `[rows, hiddenSize]`
+  private func logits(of states: UnsafePointer<Float>, rows: Int, into buffer: GrowingBuffer) -> UnsafeBufferPointer<Float> {
+    let count = rows * plan.vocabularySize
+    let logits = buffer.floats(count)
     let head = weights.outputHead
-    pool.multiply(
-      Product(
-        out: logits, x: hidden.floats(lastCount * plan.hiddenSize) + rows.lowerBound * plan.hiddenSize, tokens: rows.count,
-        weight: head.weight, bias: head.bias))
+    pool.multiply(Product(out: logits, x: states, tokens: rows, weight: head.weight, bias: head.bias))
     if plan.logitScale != 1 { mt_scale(logits, logits, plan.logitScale, count) }
     return UnsafeBufferPointer(start: logits, count: count)
   }
