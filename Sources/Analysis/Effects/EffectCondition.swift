@@ -1,0 +1,79 @@
+// `--fail-if 'difference.p<0.05'` on effects: which numbers a row has, under the keys that its JSON has them, and what a condition says to them.
+
+/// A condition on the rows of an answer about effects.
+public struct EffectCondition: Sendable {
+  public let condition: NumberCondition
+
+  /// - Throws: `AnalysisError.badCondition`.
+  public init(parsing text: String) throws {
+    condition = try NumberCondition(parsing: text, of: "key", example: "loss_change>0.01")
+    if !RoutingEffect.keys.contains(condition.key) {
+      throw AnalysisError.badCondition(found: text, expected: "one of the keys \(RoutingEffect.keys.joined(separator: ", "))")
+    }
+  }
+
+  /// Judges every row. Rows without a control are not asked for numbers of it, unless no row has one.
+  ///
+  /// - Returns: a line for each row of which the condition is true, and which number is not there; nil when none is missing.
+  public func verdict(on effects: [RoutingEffect]) -> (violations: [String], fault: String?) {
+    let isOfControl = ["control", "difference"].contains(condition.name)
+    let controlled = effects.filter { $0.control.kind != .none }
+    var violations: [String] = []
+    var missing: [String] = []
+    for effect in isOfControl && !controlled.isEmpty ? controlled : effects {
+      guard let value = effect.number(condition.key), value.isFinite else {
+        missing.append(effect.name)
+        continue
+      }
+      if condition.holds(value) {
+        violations.append("\(effect.name): \(condition.key) \(plainNumber(value)) \(condition.comparison.rawValue) \(condition.limitText)")
+      }
+    }
+    if missing.isEmpty && !effects.isEmpty { return (violations, nil) }
+    let shown = effects.isEmpty ? "any rules" : missing.prefix(3).joined(separator: ", ")
+    let more = missing.count > 3 ? " and \(missing.count - 3) more" : ""
+    return (violations, "\(condition.key) of \(shown)\(more) is not there, so '\(condition)' cannot be judged")
+  }
+}
+
+extension RoutingEffect {
+  /// The numbers of a row, as conditions name them.
+  static let keys = [
+    "touched", "loss_change", "low", "high", "n", "kl", "same_top1", "later_set_agreement", "experts_per_token", "control.loss_change",
+    "control.low", "control.high", "difference.loss_change", "difference.low", "difference.high", "difference.p", "difference.adjusted_p",
+  ]
+
+  static func unit(of key: String) -> String {
+    switch key {
+    case "touched", "same_top1", "later_set_agreement": "share"
+    case "experts_per_token": "experts"
+    case "kl": "nat"
+    case "n": "texts"
+    case "difference.p", "difference.adjusted_p": "probability"
+    default: "nat/token"
+    }
+  }
+
+  func number(_ key: String) -> Double? {
+    switch key {
+    case "touched": touched
+    case "loss_change": change.loss
+    case "low": change.interval?.low
+    case "high": change.interval?.high
+    case "n": Double(texts)
+    case "kl": divergence
+    case "same_top1": sameTop1
+    case "later_set_agreement": laterAgreement
+    case "experts_per_token": expertsPerToken
+    case "control.loss_change": controlChange?.loss
+    case "control.low": controlChange?.interval?.low
+    case "control.high": controlChange?.interval?.high
+    case "difference.loss_change": difference?.loss
+    case "difference.low": difference?.interval?.low
+    case "difference.high": difference?.interval?.high
+    case "difference.p": p
+    case "difference.adjusted_p": adjustedP
+    default: nil
+    }
+  }
+}

@@ -1,0 +1,137 @@
+// Effects as tables of at most 80 columns: what was changed, and what came of it. Intervals are centred, so half of their width says all.
+
+import Routing
+
+public enum EffectTables {
+  /// Names longer than this stand as a number; the first table says whose it is.
+  private static let nameWidth = 24
+  /// Rows of a ranked answer that are shown.
+  private static let shown = 20
+
+  /// - Parameters:
+  ///   - effects: in the order in which they are to be read.
+  ///   - isRanked: rows are many, alike, and named by what they change.
+  public static func tables(_ effects: [RoutingEffect], isRanked: Bool, by label: String?) -> [ReportTable] {
+    let rows = isRanked ? Array(effects.prefix(shown)) : effects
+    let names = rows.enumerated().map { $0.element.name.count <= nameWidth ? $0.element.name : "rules \($0.offset + 1)" }
+    var first = changes(rows, names)
+    if !isRanked { first.notes = zip(rows, names).filter { $0.rules != $1 }.map { "\($1): \($0.rules)" } }
+    var tables = [first, results(rows, names, heading: "rules")]
+    if let label {
+      for (row, name) in zip(rows, names) where !row.parts.isEmpty {
+        var table = results(row.parts, row.parts.map(\.name), heading: label)
+        table.notes = ["by \(label): \(name)"]
+        tables.append(table)
+      }
+    }
+    tables[tables.count - 1].notes += notes(effects)
+    if rows.count < effects.count {
+      tables[tables.count - 1].notes.append(
+        "\(rows.count) of \(effects.count) rows, by falling size of the difference; --json has all")
+    }
+    return tables
+  }
+
+  /// A record a number, as programs that pivot tables want them.
+  public static func records(_ effects: [RoutingEffect], by label: String?) -> ReportTable {
+    func records(_ effect: RoutingEffect, _ name: String, _ value: String) -> [[ReportTable.Cell]] {
+      RoutingEffect.keys.filter { $0 != "n" }.map { key in
+        let number = effect.number(key).map { ReportTable.Cell.number($0, digits: 6) } ?? .missing
+        return [
+          .text(name), .text(effect.rules), .text(value), .text(key), number, .text(RoutingEffect.unit(of: key)), .count(effect.texts),
+          .text("texts"),
+        ]
+      }
+    }
+    return ReportTable(
+      columns: ["name", "rules", label ?? "label", "key", "value", "unit", "n", "n_of"],
+      rows: effects.flatMap { effect in
+        records(effect, effect.name, "") + effect.parts.flatMap { records($0, effect.name, $0.name) }
+      }, notes: [])
+  }
+
+  private static func changes(_ effects: [RoutingEffect], _ names: [String]) -> ReportTable {
+    ReportTable(
+      columns: ["rules", "touched", "experts/token", "same_top1", "kl", "later sets"],
+      rows: zip(effects, names).map { effect, name in
+        [
+          .text(name), cell(effect.touched) { .percent($0, digits: 1) },
+          cell(effect.expertsPerToken) { .number($0, digits: 2) }, cell(effect.sameTop1) { .percent($0, digits: 1) },
+          cell(effect.divergence) { .number($0, digits: 4) }, cell(effect.laterAgreement) { .percent($0, digits: 1) },
+        ]
+      }, notes: [])
+  }
+
+  private static func results(_ effects: [RoutingEffect], _ names: [String], heading: String) -> ReportTable {
+    ReportTable(
+      columns: [heading, "loss change", "control", "difference", "p", "adjusted_p"],
+      rows: zip(effects, names).map { effect, name in
+        [
+          .text(name), change(effect.change), cell(effect.controlChange?.loss, signed), change(effect.difference),
+          cell(effect.p) { .number($0, digits: 3) }, cell(effect.adjustedP) { .number($0, digits: 3) },
+        ]
+      }, notes: [])
+  }
+
+  private static func cell(_ value: Double?, _ make: (Double) -> ReportTable.Cell) -> ReportTable.Cell { value.map(make) ?? .missing }
+
+  private static func signed(_ value: Double) -> ReportTable.Cell { .text((value > 0 ? "+" : "") + fixedPoint(value, digits: 4)) }
+
+  /// `+0.0123 ±0.0021`
+  private static func change(_ change: RoutingEffect.Change?) -> ReportTable.Cell {
+    guard let loss = change?.loss else { return .missing }
+    let half = change?.interval.map { " ±" + fixedPoint(($0.high - $0.low) / 2, digits: 4) } ?? ""
+    return .text(signed(loss).display + half)
+  }
+
+  // MARK: Notes
+
+  /// What the numbers are, and what they are held against.
+  public static func notes(_ effects: [RoutingEffect]) -> [String] {
+    let texts = effects.first?.texts ?? 0
+    var notes = [
+      "loss change: nat per scored token, changed minus unchanged; ± is half of the 95 % interval, by delete-one-text jackknife; n \(texts) texts",
+      "touched: share of all decisions that the rules make otherwise from the same logits; experts/token: over all routers; same_top1: scored "
+        + "places with the same most probable next token; kl: of their next-token distributions, nat; later sets: experts kept by the "
+        + "decisions behind the first touched layer that the rules leave alone",
+    ]
+    if texts < Jackknife.minimumSequences {
+      notes.append("fewer than \(Jackknife.minimumSequences) texts: no interval and no p")
+    } else if effects.contains(where: { $0.p != nil }) {
+      var words =
+        "difference: from the control, text by text; p two-sided by \(EffectStudy.flips) turns of signs over texts; adjusted_p by the "
+        + "maximum over the rows"
+      if texts < 9 { words += "; with \(texts) texts p is not below \(plainNumber(1 / Double(1 << (texts - 1)))) on average" }
+      notes.append(words)
+    }
+    return notes + controls(effects)
+  }
+
+  private static func controls(_ effects: [RoutingEffect]) -> [String] {
+    var notes: [String] = []
+    func add(_ note: String) { if !notes.contains(note) { notes.append(note) } }
+    for effect in effects {
+      let draws = effect.control.variants.count
+      switch effect.control.kind {
+      case .equalLoad: add("control: the \(draws) experts of the same layer nearest in load, mean of their effects")
+      case .equalSize:
+        add("control: as many decisions of the same text and router for which the condition does not hold, mean of \(draws) draws")
+      case .none:
+        let alike = effects.filter { $0.control.reason == effect.control.reason }.map(\.name)
+        let whose = alike.count == effects.count ? "" : " of \(alike.joined(separator: "; "))"
+        add("no control\(whose): \(effect.control.reason ?? "")")
+      }
+    }
+    let far = effects.compactMap(\.control.loadRatio).filter { $0 > EffectControl.flaggedRatio }
+    if let most = far.max() {
+      notes.append(
+        "loads are not near in \(far.count) of \(effects.count) rows: up to \(fixedPoint(most, digits: 1)) times apart, so experts of other load "
+          + "stand for chance")
+    }
+    let unmatched = effects.reduce(0) { $0 + $1.unmatched }
+    if unmatched > 0 {
+      notes.append("\(unmatched) decisions have no other of their text and router to stand for them: there the control is smaller")
+    }
+    return notes
+  }
+}

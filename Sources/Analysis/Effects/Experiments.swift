@@ -1,0 +1,83 @@
+// The experiments that go by a name, as rules: what each asks, and what it is held against.
+
+import Routing
+
+/// A named list of rules.
+public enum Experiment: String, Sendable, CaseIterable {
+  case gwMoE = "gw-moe"
+  case redundancy
+  case kSweep = "k-sweep"
+  case importance
+
+  /// What it asks, in one line.
+  public var question: String {
+    switch self {
+    case .gwMoE: "does it matter which experts an uncertain token takes, more than for as many certain ones?"
+    case .redundancy: "what if each token's best experts, or the shared ones, were not there?"
+    case .kSweep: "how many experts does a token need?"
+    case .importance: "what if one expert were not there, beside its neighbours in load?"
+    }
+  }
+
+  /// Where the question was first asked.
+  public var source: String {
+    switch self {
+    case .gwMoE: "Wu et al. 2024, GW-MoE, arXiv:2406.12375"
+    case .redundancy: "Dai et al. 2024, DeepSeekMoE, arXiv:2401.06066, section 4.5"
+    case .kSweep: "Dai et al. 2024, DeepSeekMoE, arXiv:2401.06066, section 4.5.2; Every Expert Matters (2025), figure 2"
+    case .importance: "metrics of causes, ablation minus the same for experts of equal load"
+    }
+  }
+
+  /// The condition for uncertain decisions.
+  static let uncertain = "entropy>q0.95"
+
+  /// Whether loads or entropies of all texts, read as they are, must be known first.
+  public var needsSurvey: Bool { self == .importance || self == .gwMoE }
+
+  /// The plan for a model.
+  ///
+  /// - Throws: `ExperimentError` where the model has nothing to ask about; `RuleError` for what its routers cannot do.
+  public func plan(draws: Int, seed: UInt64, ground: EffectGround) throws -> EffectPlan {
+    var plan = EffectPlan(draws: draws, seed: seed)
+    let most = ground.routers.map(\.spec.topK).max() ?? 0
+    let fewest = ground.routers.map(\.spec.expertCount).min() ?? 0
+    guard most > 0 else { throw ExperimentError.noRouter(name: rawValue) }
+    func rules(_ text: String) throws -> RuleSet { try RuleSet(parsing: text) }
+    switch self {
+    case .gwMoE:
+      for action in ["redraw all=uniform", "swap all", "broadcast all"] {
+        let word = action.replacing(" all", with: "")
+        let conditioned = "\(action) if \(Self.uncertain)"
+        try plan.add(rules(conditioned), name: "\(word), uncertain", ground: ground)
+        plan.add(controlOf: plan.rows[plan.rows.count - 1], name: "\(word), certain", rules: "\(action), as many certain decisions")
+        try plan.add(rules(action), name: "\(word), all", ground: ground)
+      }
+    case .redundancy:
+      for count in 0...min(most, fewest) { try plan.add(rules("mask all:top\(count)"), name: "without the top \(count)", ground: ground) }
+      let shared = zip(ground.routers, ground.sharedExperts).filter { $0.1 > 0 && $0.0.spec.topK < $0.0.spec.expertCount }.map(\.0.id)
+      if !shared.isEmpty {
+        let oneMore = shared.count == ground.routers.count ? ["topk all=+1"] : shared.map { "topk \($0)=+1" }
+        try plan.add(rules((["shared all=off"] + oneMore).joined(separator: "; ")), name: "one more for the shared", ground: ground)
+      }
+    case .kSweep:
+      for count in 1...min(2 * most, fewest) { try plan.add(rules("topk all=\(count)"), name: "k = \(count)", ground: ground) }
+    case .importance: try plan.addEveryExpert(ground) { try rules("mask \($0):\($1)") }
+    }
+    return plan
+  }
+}
+
+/// Why an experiment cannot be made with a model.
+public enum ExperimentError: Error, Hashable, Sendable, CustomStringConvertible {
+  case unknown(name: String)
+  case noRouter(name: String)
+
+  public var description: String {
+    switch self {
+    case .unknown(let name):
+      "--experiment: expected \(Experiment.allCases.map(\.rawValue).joined(separator: ", ")), found \(name)"
+    case .noRouter(let name): "--experiment \(name): the model has no router"
+    }
+  }
+}
