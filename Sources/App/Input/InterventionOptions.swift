@@ -18,21 +18,35 @@ struct InterventionOptions: ParsableArguments {
     on model: LanguageModel, texts: [TokenSequence], tokenizer: TokenizerSlot, seed: UInt64, traces: TraceOptions
   ) throws -> Intervention? {
     try intervention(sharedExperts: model.sharedExpertCounts, seed: seed) {
-      let tokenizer = try? tokenizer.open()
-      return FilterContext(
-        routers: model.routers, sequences: texts.map(\.description), beginningID: tokenizer?.bosToken, hasTexts: tokenizer != nil,
-        text: { id in tokenizer?.tokenBytes(id).map { String(decoding: $0, as: UTF8.self) } })
-    } load: { name in
-      let replay = try Self.load(name, traces).replay
-      let keys = texts.flatMap { text in
-        var key = TextKey()
-        return key.encoded(text.encoder ?? []) + text.tokens.map { key.next($0) }
-      }
-      guard keys.contains(where: replay.contains) else {
-        throw Failure(.usage, "--intervene: replay \(name): not one token of the input is in that run")
-      }
-      return replay
+      Self.context(of: model, texts, tokenizer)
+    } load: {
+      try Self.replay($0, for: texts, option: "--intervene", traces)
     }
+  }
+
+  /// What conditions of rules may name, before the model is run.
+  static func context(of model: LanguageModel, _ texts: [TokenSequence], _ tokenizer: TokenizerSlot) -> FilterContext {
+    let tokenizer = try? tokenizer.open()
+    return FilterContext(
+      routers: model.routers, sequences: texts.map(\.description), beginningID: tokenizer?.bosToken, hasTexts: tokenizer != nil,
+      text: { id in tokenizer?.tokenBytes(id).map { String(decoding: $0, as: UTF8.self) } })
+  }
+
+  /// A recorded run of some of the texts.
+  ///
+  /// - Parameter option: that named it, for messages.
+  static func replay(
+    _ name: String, for texts: [TokenSequence], option: String, _ traces: TraceOptions
+  ) throws -> ReplayedRouting {
+    let replay = try load(name, option: option, traces).replay
+    let keys = texts.flatMap { text in
+      var key = TextKey()
+      return key.encoded(text.encoder ?? []) + text.tokens.map { key.next($0) }
+    }
+    guard keys.contains(where: replay.contains) else {
+      throw Failure(.usage, "\(option): replay \(name): not one token of the input is in that run")
+    }
+    return replay
   }
 
   /// The same for a model that denoises images.
@@ -42,7 +56,7 @@ struct InterventionOptions: ParsableArguments {
     try intervention(sharedExperts: model.sharedExpertCounts, seed: seed) {
       FilterContext(routers: model.routers, sequences: samples, layout: layout)
     } load: { name in
-      let (replay, run, sequences) = try Self.load(name, traces)
+      let (replay, run, sequences) = try Self.load(name, option: "--intervene", traces)
       guard run.description.denoising == layout, zip(sequences, samples).allSatisfy({ $0.labels == $1.labels }) else {
         throw Failure(.usage, "--intervene: replay \(name): that run has other steps, branches or classes")
       }
@@ -62,11 +76,11 @@ struct InterventionOptions: ParsableArguments {
   }
 
   private static func load(
-    _ name: String, _ traces: TraceOptions
+    _ name: String, option: String, _ traces: TraceOptions
   ) throws -> (replay: ReplayedRouting, run: RunSummary, sequences: [SequenceDescription]) {
     let (reader, run) = try TraceReader.open(traces.reference(name))
     guard run.description.recording.content > .counts else {
-      throw Failure(.usage, "--intervene: replay \(name): that run kept counts only, no decisions")
+      throw Failure(.usage, "\(option): replay \(name): that run kept counts only, no decisions")
     }
     var replay = ReplayedRouting(keys: TextKey.all(of: try reader.tokens(run: run.id, in: 0..<run.tokenCount)))
     try reader.passes(of: run, withLogits: false).forEach { pass in for batch in pass.batches { replay.add(batch) } }
