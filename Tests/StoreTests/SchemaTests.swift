@@ -107,7 +107,8 @@ import Testing
   }
 
   /// A trace whose record of steps lost a line is damaged, not old: no step may run twice.
-  @Test(arguments: ["'trace-1'", "'trace-2'", "'trace-1', 'trace-2', 'trace-3', 'trace-5'"]) func aLostStepIsDamage(_ steps: String) throws {
+  @Test(arguments: ["'trace-1'", "'trace-2'", "'trace-1', 'trace-2', 'trace-3', 'trace-5'"]) func aLostStepIsDamage(_ steps: String) throws
+  {
     try SampleShape(name: "x", passes: [1]).record(in: file)
     try DatabaseQueue(path: file).write { try $0.execute(sql: "DELETE FROM grdb_migrations WHERE identifier IN (\(steps))") }
     #expect { try TraceReader(file: file) } throws: {
