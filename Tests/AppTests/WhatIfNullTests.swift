@@ -17,11 +17,16 @@ struct WhatIfNullTests {
     let texts = (0..<8).map { index in
       TokenSequence(SequenceDescription(name: "text \(index)"), tokens: (0..<14).map { _ in Int32(4 + random.below(56)) })
     }
-    let rules = try RuleSet(parsing: "swap all if @coin>0.7")
+    let rules = try RuleSet(parsing: "swap all if @coin=1")
     let coins = 120
     var ps: [Double] = []
     for coin in 0..<coins {
-      let faces = (0..<8 * 14).map { _ in random.unit() }
+      // Four tokens of each text.
+      let faces = texts.flatMap { _ -> [Double] in
+        var faces = Array(repeating: 1.0, count: 4) + Array(repeating: 0, count: 10)
+        random.shuffle(&faces)
+        return faces
+      }
       let context = FilterContext(
         routers: model.routers, sequences: texts.map(\.description), coordinates: ["coin"], coordinate: { _, row in faces[row] })
       let run = WhatIfRun(model, texts: texts, context: context, threads: 1, showsProgress: false)

@@ -121,7 +121,7 @@ struct WhatIfCommandTests {
   @Test func tablesFitEightyColumns() throws {
     let result = try whatIf(["--experiment", "gw-moe", "--seeds", "2"])
     let lines = result.output.split(separator: "\n")
-    let rows = lines.filter { $0.hasPrefix("redraw=uniform, ") && !$0.contains(": ") }
+    let rows = lines.filter { $0.hasPrefix("redraw, ") && !$0.contains(": ") }
     #expect(rows.count == 6 && rows.allSatisfy { $0.count <= 80 }, "\(result.output)")
   }
 
@@ -140,7 +140,7 @@ struct WhatIfCommandTests {
 
   // MARK: A planted effect
 
-  /// A copy of the sample in which one expert's answers are eight times as large.
+  /// A copy of the sample in which one expert's answers are 128 times as large.
   private func planted(layer: Int, expert: Int) throws -> String {
     let copy = folder.file("planted")
     try FileManager.default.createDirectory(atPath: copy, withIntermediateDirectories: true)
@@ -156,9 +156,9 @@ struct WhatIfCommandTests {
       if tensor.name.hasSuffix("layers.\(layer).mlp.experts.\(expert).down_proj.weight") {
         isPlanted = true
         for start in stride(from: 0, to: bytes.count, by: 2) {
-          // bf16: eight times is three more in the exponent, which stands seven bits up.
+          // bf16: 128 times is seven more in the exponent, which stands seven bits up.
           var bits = UInt16(bytes[start]) | UInt16(bytes[start + 1]) << 8
-          if bits & 0x7F80 != 0 { bits += 3 << 7 }
+          if bits & 0x7F80 != 0 { bits += 7 << 7 }
           (bytes[start], bytes[start + 1]) = (UInt8(bits & 0xFF), UInt8(bits >> 8))
         }
       }
@@ -170,7 +170,7 @@ struct WhatIfCommandTests {
   }
 
   @Test func importanceFindsTheExpertThatWasMadeToMatter() throws {
-    let path = try planted(layer: 3, expert: 6)
+    let path = try planted(layer: 3, expert: 15)
     let corpus = try String(contentsOfFile: Fixtures.root + "/samples/corpus.jsonl", encoding: .utf8).split(separator: "\n").prefix(12)
     try corpus.joined(separator: "\n").write(toFile: folder.file("texts.jsonl"), atomically: true, encoding: .utf8)
     let result = try Binary.run([
@@ -179,7 +179,7 @@ struct WhatIfCommandTests {
     #expect(result.status == 0, "\(result.errors)")
     let effects = try self.effects(parsed(result))
     #expect(effects.count == 96)
-    #expect(try effects[0].string("name") == "ffn.3:6")
+    #expect(try effects[0].string("name") == "ffn.3:15")
     #expect(try number(effects[0], "difference", "p") <= 0.01 && number(effects[0], "difference", "adjusted_p") <= 0.05)
     let planted = abs(try number(effects[0], "difference", "loss_change"))
     for effect in effects.dropFirst() where try effect.string("name").hasPrefix("ffn.3:") {

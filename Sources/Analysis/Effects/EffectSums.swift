@@ -13,7 +13,7 @@ public struct EffectSums: Sendable, Equatable {
   public var divergence = 0.0
   /// Scored places with the same most probable token.
   public var sameBest = 0
-  /// Of later decisions that the rules leave alone: |A and B| / |A| of the experts that computed, unchanged and changed.
+  /// Of later decisions that no rule is about: |A and B| / |A| of the experts that computed, unchanged and changed.
   public var laterAgreement = MeanSum()
   /// Assignments that were computed in the changed reading.
   public var experts = 0
@@ -36,8 +36,8 @@ public struct EffectSums: Sendable, Equatable {
         guard let other = batches[batch.router] else { continue }
         experts += other.assignmentCount
         guard let first = touched.first, (pass, place) > first else { continue }
-        let isTouched = touched.verdicts[pass][place]
-        for row in 0..<batch.count where isTouched?[row] != true {
+        let named = touched.named[pass][place]
+        for row in 0..<batch.count where named?[row] != true {
           laterAgreement.add(Self.agreement(batch.computed(row), other.computed(row)))
         }
       }

@@ -4,7 +4,7 @@ import Routing
 
 public enum EffectTables {
   /// Names longer than this stand as a number; the first table says whose it is.
-  private static let nameWidth = 24
+  private static let nameWidth = 20
   /// Rows of a ranked answer that are shown.
   private static let shown = 20
 
@@ -64,7 +64,7 @@ public enum EffectTables {
 
   private static func results(_ effects: [RoutingEffect], _ names: [String], heading: String) -> ReportTable {
     ReportTable(
-      columns: [heading, "loss change", "control", "difference", "p", "adjusted_p"],
+      columns: [heading, "loss change", "control", "difference", "p", "adj_p"],
       rows: zip(effects, names).map { effect, name in
         [
           .text(name), change(effect.change), cell(effect.controlChange?.loss, signed), change(effect.difference),
@@ -90,16 +90,16 @@ public enum EffectTables {
   public static func notes(_ effects: [RoutingEffect]) -> [String] {
     let texts = effects.first?.texts ?? 0
     var notes = [
-      "loss change: nat per scored token, changed minus unchanged; ± is half of the 95 % interval, by delete-one-text jackknife; n \(texts) texts",
+      "loss change: nat per scored token, changed minus unchanged; ± is half of the 95 % interval, by delete-one-text jackknife; n \(texts) \(texts == 1 ? "text" : "texts")",
       "touched: share of all decisions that the rules make otherwise from the same logits; experts/token: over all routers; same_top1: scored "
         + "places with the same most probable next token; kl: of their next-token distributions, nat; later sets: experts kept by the "
-        + "decisions behind the first touched layer that the rules leave alone",
+        + "decisions behind the first touched layer that no rule is about",
     ]
     if texts < Jackknife.minimumSequences {
       notes.append("fewer than \(Jackknife.minimumSequences) texts: no interval and no p")
     } else if effects.contains(where: { $0.p != nil }) {
       var words =
-        "difference: from the control, text by text; p two-sided by \(EffectStudy.flips) turns of signs over texts; adjusted_p by the "
+        "difference: from the control, text by text; p two-sided by \(EffectStudy.flips) turns of signs over texts; adj_p by the "
         + "maximum over the rows"
       if texts < 9 { words += "; with \(texts) texts p is not below \(plainNumber(1 / Double(1 << (texts - 1)))) on average" }
       notes.append(words)

@@ -12,7 +12,7 @@ public enum Experiment: String, Sendable, CaseIterable {
   /// What it asks, in one line.
   public var question: String {
     switch self {
-    case .gwMoE: "does it matter which experts an uncertain token takes, more than for as many certain ones?"
+    case .gwMoE: "does it matter which experts an uncertain token takes?"
     case .redundancy: "what if each token's best experts, or the shared ones, were not there?"
     case .kSweep: "how many experts does a token need?"
     case .importance: "what if one expert were not there, beside its neighbours in load?"
@@ -25,7 +25,7 @@ public enum Experiment: String, Sendable, CaseIterable {
     case .gwMoE: "Wu et al. 2024, GW-MoE, arXiv:2406.12375"
     case .redundancy: "Dai et al. 2024, DeepSeekMoE, arXiv:2401.06066, section 4.5"
     case .kSweep: "Dai et al. 2024, DeepSeekMoE, arXiv:2401.06066, section 4.5.2; Every Expert Matters (2025), figure 2"
-    case .importance: "metrics of causes, ablation minus the same for experts of equal load"
+    case .importance: "ablation of one expert at a time, minus that of experts of equal load"
     }
   }
 
@@ -47,7 +47,7 @@ public enum Experiment: String, Sendable, CaseIterable {
     switch self {
     case .gwMoE:
       for action in ["redraw all=uniform", "swap all", "broadcast all"] {
-        let word = action.replacing(" all", with: "")
+        let word = action.prefix { $0 != " " }
         let conditioned = "\(action) if \(Self.uncertain)"
         try plan.add(rules(conditioned), name: "\(word), uncertain", ground: ground)
         plan.add(controlOf: plan.rows[plan.rows.count - 1], name: "\(word), certain", rules: "\(action), as many certain decisions")
@@ -58,7 +58,7 @@ public enum Experiment: String, Sendable, CaseIterable {
       let shared = zip(ground.routers, ground.sharedExperts).filter { $0.1 > 0 && $0.0.spec.topK < $0.0.spec.expertCount }.map(\.0.id)
       if !shared.isEmpty {
         let oneMore = shared.count == ground.routers.count ? ["topk all=+1"] : shared.map { "topk \($0)=+1" }
-        try plan.add(rules((["shared all=off"] + oneMore).joined(separator: "; ")), name: "one more for the shared", ground: ground)
+        try plan.add(rules((["shared all=off"] + oneMore).joined(separator: "; ")), name: "shared off, k + 1", ground: ground)
       }
     case .kSweep:
       for count in 1...min(2 * most, fewest) { try plan.add(rules("topk all=\(count)"), name: "k = \(count)", ground: ground) }

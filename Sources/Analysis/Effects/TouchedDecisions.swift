@@ -7,7 +7,9 @@ import Routing
 /// away.
 public struct TouchedDecisions: Sendable, Equatable {
   /// `[passes][batches][batch.count]`; nil: none of the batch.
-  public private(set) var verdicts: [[[Bool]?]]
+  public private(set) var verdicts: [[[Bool]?]] = []
+  /// The same shape: the decisions that rules are about, touched or not.
+  public private(set) var named: [[[Bool]?]] = []
   public private(set) var count = 0
   /// Pass and batch of the first one, in the order of computation; nil: there is none.
   public private(set) var first: (pass: Int, batch: Int)?
@@ -19,41 +21,45 @@ public struct TouchedDecisions: Sendable, Equatable {
   /// - Throws: `RoutingError.invalidSpec`.
   /// - Complexity: one more decision for each of a router that rules name.
   public init(by intervention: Intervention, in passes: [RoutingPass], routers: [RouterID: Router]) throws {
-    verdicts = []
     let keys = intervention.readsTexts ? TextKey.all(of: passes.map(\.tokens)) : []
     for (number, pass) in passes.enumerated() {
-      var verdicts: [[Bool]?] = []
+      var (touched, named): ([[Bool]?], [[Bool]?]) = ([], [])
       for batch in pass.batches {
         guard let rules = intervention[batch.router], let router = routers[batch.router], let logits = batch.logits else {
-          verdicts.append(nil)
+          touched.append(nil)
+          named.append(nil)
           continue
         }
         precondition(logits.rows.count == batch.count && batch.count == pass.tokens.count, "all logits of a whole pass")
         let rows = DecisionRows(pass.tokens, keys: keys.isEmpty ? [] : keys[number])
-        let touched = Self.touched(batch, logits.values, router, RuledRows(rules, rows))
-        let number = touched.count { $0 }
-        if number > 0, first == nil { first = (self.verdicts.count, verdicts.count) }
-        count += number
-        verdicts.append(number > 0 ? touched : nil)
+        let verdict = Self.touched(batch, logits.values, router, RuledRows(rules, rows))
+        let found = verdict.touched.count { $0 }
+        if found > 0, first == nil { first = (number, touched.count) }
+        count += found
+        touched.append(found > 0 ? verdict.touched : nil)
+        named.append(verdict.named)
       }
-      self.verdicts.append(verdicts)
+      verdicts.append(touched)
+      self.named.append(named)
     }
   }
 
-  private static func touched(_ batch: RoutingBatch, _ logits: [Float], _ router: Router, _ ruled: RuledRows) -> [Bool] {
+  private static func touched(
+    _ batch: RoutingBatch, _ logits: [Float], _ router: Router, _ ruled: RuledRows
+  ) -> (touched: [Bool], named: [Bool]) {
     var changed = RoutingBatch(
       router: batch.router, expertCount: batch.expertCount, topK: ruled.rules.slots, firstToken: batch.firstToken, count: batch.count)
     var hidden: [Bool]?
+    var named: [Bool] = []
     logits.withUnsafeBufferPointer { logits in
       guard let base = logits.baseAddress else { return }
       let ruled = router.judged(ruled, base, count: batch.count)
       hidden = ruled.hiddenShared(count: batch.count)
+      named = (0..<batch.count).map { ruled.isAbout($0) }
       var ledger = CapacityLedger()
       router.decide(base, ruled: ruled, demand: RoutingDemand(statistics: false), ledger: &ledger, into: &changed)
     }
-    return (0..<batch.count).map { row in
-      hidden?[row] == true || batch.applied(row) != changed.applied(row)
-    }
+    return ((0..<batch.count).map { hidden?[$0] == true || batch.applied($0) != changed.applied($0) }, named)
   }
 
   public static func == (a: TouchedDecisions, b: TouchedDecisions) -> Bool { a.verdicts == b.verdicts && a.count == b.count }

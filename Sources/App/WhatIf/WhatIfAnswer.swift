@@ -60,7 +60,7 @@ struct WhatIfAnswer {
   var heading: String {
     var lines = ["model    \(Show.line(model))"]
     if let experiment, let known = Experiment(rawValue: experiment) {
-      lines.append("asked    \(experiment): \(known.question) (\(known.source))")
+      lines += ["asked    \(known.question)", "source   \(known.source)"]
     }
     let tokens = effects.first.map { Show.counted($0.texts, "text") } ?? Show.counted(study.texts, "text")
     lines.append("read     \(tokens), \(Show.counted(study.scoredTokens, "scored token"))\(isPartial ? ", stopped before the rest" : "")")

@@ -37,6 +37,12 @@ public struct RuledRows: Sendable {
   /// Whether a step holds for a row.
   func holds(_ step: Int, _ row: Int) -> Bool { verdicts.isEmpty ? true : verdicts[step]?[row] ?? true }
 
+  /// Whether some rule is about a row, whatever it does to it.
+  /// - Precondition: every condition has been asked (`Router.judged`).
+  public func isAbout(_ row: Int) -> Bool {
+    rules.steps.indices.contains { holds($0, row) } || (rules.capacity != nil && capacityVerdict?[row] ?? true)
+  }
+
   /// Rows of a batch of `count` whose shared experts are taken away; nil: of none.
   public func hiddenShared(count: Int) -> [Bool]? {
     var hidden: [Bool]?
