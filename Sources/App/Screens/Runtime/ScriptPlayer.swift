@@ -4,8 +4,8 @@
 
 import Foundation
 import Model
+import Routing
 import Store
-import Synchronization
 import Terminal
 
 final class ScriptPlayer {
@@ -112,7 +112,7 @@ final class ScriptPlayer {
 
 /// Answers that wait to be delivered.
 private final class Outbox: Sendable {
-  private let actions = Mutex<[Action]>([])
+  private let actions = Locked<[Action]>([])
 
   func post(_ action: Action) { actions.withLock { $0.append(action) } }
 

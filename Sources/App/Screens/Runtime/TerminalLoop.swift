@@ -2,13 +2,13 @@
 // change; the terminal is given back on every way out, and errors are told after that.
 
 import Foundation
+import Routing
 import Store
-import Synchronization
 import Terminal
 
 /// Answers from other threads, for the loop to fetch.
 private final class Inbox: Sendable {
-  private let actions = Mutex<[Action]>([])
+  private let actions = Locked<[Action]>([])
   private let waker: Waker
 
   init(waker: Waker) { self.waker = waker }
