@@ -20,6 +20,14 @@ struct Inspect: ParsableCommand {
   @OptionGroup var engine: EngineOptions
 
   func run() throws {
+    // A question that makes no sense has no answer; a model that is refused has one.
+    do { try answer() } catch let error where json && !(error is ValidationError) {
+      if let refusal = Refusal(error, of: model) { StandardOutput.write(refusal.json) }
+      throw error
+    }
+  }
+
+  private func answer() throws {
     if let listing = try listing() { return StandardOutput.write(json ? listing.json : listing.text) }
     if DenoisingModel.isAt(model) {
       let inspection = DenoisingInspection(try engine.openDenoising(model))
@@ -77,6 +85,7 @@ struct Inspect: ParsableCommand {
     row("model", model.name)
     row("family", "\(model.family), supported")
     for warning in model.warnings { row("warning", warning) }
+    for note in model.notes { row("note", note) }
     row("layers", "\(model.layerCount): \(facts.routedLayers) routed, \(facts.denseLayers) dense")
     for (policy, layers) in policies(of: model.routers) { row("router", "\(policy)  (\(layers))") }
     row("shared", sharedExperts(of: model))
@@ -103,9 +112,11 @@ struct Inspect: ParsableCommand {
     return table.text
   }
 
-  /// Parts of a checkpoint that are no text model: `vision 0.4 B, mtp 11.5 B`.
+  /// Parts of a checkpoint that are not the text model that runs: `vision 0.4 B, mtp 11.5 B`.
   private static func beside(_ others: OtherParameters) -> String? {
-    let parts = [("vision", others.vision), ("audio", others.audio), ("mtp", others.mtp)].filter { $0.1 > 0 }
+    let parts = [
+      ("vision", others.vision), ("audio", others.audio), ("mtp", others.mtp), ("layers beyond num_hidden_layers", others.surplusLayers),
+    ].filter { $0.1 > 0 }
     return parts.isEmpty ? nil : parts.map { "\($0.0) \(Show.count($0.1))" }.joined(separator: ", ")
   }
 
@@ -160,13 +171,7 @@ struct Inspect: ParsableCommand {
       writer.member("active_parameters", facts.activeParameters)
       writer.member("parameters_with_embeddings", facts.parameters)
       writer.member("active_with_embeddings", facts.activeWithEmbeddings)
-      writer.member("other_parameters") { writer in
-        writer.object { writer in
-          writer.member("vision", facts.otherParameters.vision)
-          writer.member("audio", facts.otherParameters.audio)
-          writer.member("mtp", facts.otherParameters.mtp)
-        }
-      }
+      writer.parameters(beside: facts.otherParameters)
       writer.member("weight_bytes", facts.weightBytes)
       writer.member("cache_bytes_per_token", facts.cacheBytesPerToken)
       writer.member("compact_cache_bytes_per_token", facts.compactCacheBytesPerToken)
@@ -178,6 +183,7 @@ struct Inspect: ParsableCommand {
       writer.member("llama_cpp_differs", model.llamaDifferences)
       writer.member("tokenizer", tokenizer(model))
       writer.member("warnings", model.warnings)
+      writer.member("notes", model.notes)
       writer.member("assumed") { writer in writer.object { for (key, value) in model.assumed { $0.member(key, value) } } }
       writer.member("unused_tensors", facts.unusedTensors)
     }

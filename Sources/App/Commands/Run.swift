@@ -44,7 +44,7 @@ struct Run: ParsableCommand {
     for sequence in sequences { try model.check(sequence) }
     if !quiet {
       for warning in model.warnings { StandardError.write("warning: \(warning)\n") }
-      for note in remarks + model.assumptions + tokenizer.notes { StandardError.write("note: \(note)\n") }
+      for note in model.notes + remarks + model.assumptions + tokenizer.notes { StandardError.write("note: \(note)\n") }
     }
     let generates = input.prompt != nil || generation.generate
     let sampling = try generation.settings()
