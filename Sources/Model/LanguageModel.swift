@@ -41,14 +41,7 @@ public final class LanguageModel: Sendable {
       let configuration = path + "/config.json"
       guard FileStatus.exists(configuration) else {
         // A damaged file says so first.
-        if !FileStatus.isFolder(path) {
-          _ = try Checkpoint(file: path)
-          let folder = path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
-          if FileStatus.exists((folder.isEmpty ? "." : folder) + "/config.json") {
-            throw ModelError.noCheckpoint(
-              path: path, why: "is one file of a model, which is the folder it lies in", advice: folder.isEmpty ? "." : folder)
-          }
-        }
+        if !FileStatus.isFolder(path) { throw try Self.partOfCheckpoint(path) }
         throw ModelError.noCheckpoint(path: path, why: "there is no config.json")
       }
       let whole = try Configuration(path: configuration, overrides: overrides)
@@ -63,6 +56,27 @@ public final class LanguageModel: Sendable {
     } catch RoutingError.invalidSpec(let expected, let found) {
       throw ModelError.configuration(file: settings.file, key: "the router's fields", expected: expected, found: found)
     }
+  }
+
+  /// What is said of a file that is no checkpoint by itself.
+  ///
+  /// - Throws: `FormatError` for weights that are damaged: that comes first.
+  private static func partOfCheckpoint(_ path: String) throws -> ModelError {
+    let isJSON = path.hasSuffix(".json")
+    if !isJSON { _ = try Checkpoint(file: path) }
+    let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+    let parent = parts.dropLast().joined(separator: "/")
+    let folder = parts.count == 1 ? "." : parent.isEmpty ? "/" : parent
+    guard FileStatus.exists(folder + "/config.json") else {
+      return .noCheckpoint(path: path, why: isJSON ? "is a JSON file, and no model" : "there is no config.json")
+    }
+    let what =
+      switch parts.last ?? "" {
+      case "config.json": "is the configuration of a model"
+      case let name where name.hasSuffix(".index.json"): "says which file of a model holds which weights"
+      default: "is one file of a model"
+      }
+    return .noCheckpoint(path: path, why: what + "; the model is the folder it lies in", advice: folder)
   }
 
   /// What is odd about the checkpoint and changes numbers: to be said before anything else.

@@ -286,11 +286,9 @@ extension Painter {
   }
 
   private mutating func drawStrip() {
-    let threshold = model.resolvedThreshold.share(experts: model.spec?.expertCount ?? 2) ?? 1
-    let asked = "\(model.threshold)"
     panel(
       2,
-      StyledText("Tokens · below each: mean router uncertainty Ĥ × 10, ! over \(Show.fixed(threshold, 3)) (\(asked)) at a layer or more"),
+      StyledText("Tokens · below each: mean Ĥ × 10, ! over \(model.thresholdShare) (\(model.threshold)) at a layer or more"),
       footer: StyledText(
         model.selected == nil
           ? (model.isLive ? "dim: given, bright: written by the model · following" : "dim: given, bright: generated · ⇧←→ selects")
