@@ -64,7 +64,7 @@ struct AnalyzeCommandTests {
       let result = try analyze(path, "--metric", "load_cv", "--by", "label:" + word, "--json")
       let document = try #require(try documents(result)["load_cv"])
       #expect(document["axis"] as? String == "label:" + word)
-      let cells = try rows(document).compactMap { $0["cell"] as? String }
+      let cells = try rows(document, "cells").compactMap { $0["cell"] as? String }
       #expect(Set(cells) == ["of text 0", "of text 1"], "\(result.output)")
     }
     // The words themselves still mean the axes, and a label that is not there is answered with how those that are there are written.

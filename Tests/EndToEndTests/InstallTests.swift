@@ -85,7 +85,8 @@ import Testing
       let result = try shell("moetop docs \(page)", in: prefix)
       #expect(result.status == 0 && result.output.count > 200, "\(page): \(result.errors)")
     }
-    #expect(try shell("moetop docs contracts", in: prefix).output == String(contentsOfFile: Fixtures.root + "/docs/contracts.md", encoding: .utf8))
+    let contracts = try String(contentsOfFile: Fixtures.root + "/docs/contracts.md", encoding: .utf8)
+    #expect(try shell("moetop docs contracts", in: prefix).output == contracts)
     let page = try Binary.run(["docs", "man"]).output.replacing("\\-", with: "-")
     for word in ["docs/", "tools/"] { #expect(!page.contains(word), "\(word)") }
     try FileManager.default.removeItem(atPath: "\(prefix)/share/doc/moetop/guide.md")

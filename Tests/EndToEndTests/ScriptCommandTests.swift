@@ -77,7 +77,7 @@ struct ScriptCommandTests {
     let screen = try String(contentsOfFile: dump, encoding: .utf8)
     let (ratio, even) = (try busiest.number("value"), try busiest.number("baseline"))
     #expect(even > 1.05 && screen.contains("max / uniform   \(fixed(ratio))  L0") && screen.contains("chance \(fixed(even))"), "\(screen)")
-    let repeats = "\(fixed(try overlap.number("value"))) of 3 L00  chance \(fixed(try overlap.number("baseline"))), same text "
+    let repeats = "\(fixed(try overlap.number("value"))) of 3 L00  chance \(fixed(try overlap.number("baseline"))), in text "
     #expect(screen.contains(repeats + fixed(try overlap.number("within_text_baseline"))), "\(screen)")
   }
 

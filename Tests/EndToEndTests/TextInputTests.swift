@@ -214,7 +214,8 @@ struct TextInputTests {
   /// Whatever never ends is refused before memory does: of the machine, or what `ulimit -v` leaves.
   @Test func textsThatNeverEndAreRefused() throws {
     for option in ["-f ", "--tokens ", "--domain x="] {
-      try refused("ulimit -v 1500000; moetop run \(sample) \(option)/dev/zero --no-trace", 65, "/dev/zero: more than ", "of text", "free here")
+      let line = "ulimit -v 1500000; moetop run \(sample) \(option)/dev/zero --no-trace"
+      try refused(line, 65, "/dev/zero: more than ", "of text", "free here")
     }
     try refused("ulimit -v 1500000; yes | moetop run \(sample) -f - --no-trace", 65, "standard input: more than ")
     try refused("ulimit -v 1500000; moetop ui \(fixture) --no-record --script /dev/zero", 65, "/dev/zero: more than ")

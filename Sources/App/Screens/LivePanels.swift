@@ -37,7 +37,7 @@ extension Painter {
     }
     let facts: [(String, StyledText)] = [
       ("sampler", StyledText(model.samplerName)),
-      ("p of drawn token", StyledText(Show.fixed(Double(exp(-draw.surprisal)), 3))),
+      ("p of drawn token", StyledText(Self.probability(of: draw.surprisal))),
       // From 0, as ranks of experts: the most probable token.
       ("rank of drawn", StyledText("\(draw.rank - 1)")),
       ("surprise", StyledText("\(Show.fixed(Double(draw.surprisal), 2)) nat")),
@@ -48,6 +48,12 @@ extension Painter {
     self.facts(facts, in: area.dropping(top: min(area.height, room + 1), left: 1), label: 17)
   }
 
+  /// Nothing that was drawn had no probability.
+  private static func probability(of surprisal: Float) -> String {
+    let probability = Double(exp(-surprisal))
+    return probability < 0.0005 ? "below 0.001" : Show.fixed(probability, 3)
+  }
+
   /// What a recorded run knows: which token came, and how surprising it was.
   private mutating func drawRecorded(_ row: Int, _ buffer: RoutingBuffer, in area: Rect) {
     let follows = row + 1 < buffer.end && buffer.sequence(row + 1) == buffer.sequence(row)
@@ -55,7 +61,7 @@ extension Painter {
     var rows: [(String, StyledText)] = []
     rows.append(("came next", follows ? StyledText("\"\(model.tokenText(row + 1))\"", .strong) : StyledText(model.lastTokenWords, .dim)))
     if surprisal.isFinite {
-      rows.append(("its probability", StyledText(Show.fixed(Double(exp(-surprisal)), 3))))
+      rows.append(("its probability", StyledText(Self.probability(of: surprisal))))
       rows.append(("surprise", StyledText("\(Show.fixed(Double(surprisal), 2)) nat")))
     }
     if let label = buffer.label(row) {
@@ -154,7 +160,7 @@ extension Painter {
         let links = model.links(buffer, router: first)
         if let overlap = links.total.overlap, let spec = model.spec {
           let uniform = Chance(experts: spec.expertCount, topK: spec.topK).meanOverlap
-          let withinText = links.overlapWithinText.map { ", same text \(Show.fixed($0, 2))" } ?? ""
+          let withinText = links.overlapWithinText.map { ", in text \(Show.fixed($0, 2))" } ?? ""
           rows.append(
             (
               "repeats",

@@ -42,7 +42,7 @@ extension AppModel {
     // A narrow line is cut at its end: nats are the same in other words.
     guard size.width >= 100 else {
       let tokens = uncertain.list.map { ", \(Show.grouped($0.uncertainTokens)) \(layout == nil ? "tokens" : "patches")" } ?? ""
-      return StyledText("over \(thresholdShare) (\(threshold)): \(decisions)" + (uncertain.list?.router == nil ? tokens : ""))
+      return StyledText("over \(thresholdShare) (\(self.threshold)): \(decisions)" + (uncertain.list?.router == nil ? tokens : ""))
     }
     var text = "threshold \(thresholdWords)  uncertain: \(decisions)"
     if let list = uncertain.list {
