@@ -69,7 +69,7 @@ struct ScriptCommandTests {
     func rows(_ metric: String) throws -> [JSONValue] {
       Array(try Answer(["analyze", trace, "--metric", metric]).root.array("layers"))
     }
-    func fixed(_ number: Double) -> String { String(format: "%.2f", number) }
+    func fixed(_ number: Double) -> String { String(format: "%.2f", (number * 100).rounded() / 100) }
     let busiest = try #require(try rows("max_over_mean").max { try $0.number("value") < $1.number("value") })
     let overlap = try #require(try rows("overlap").first)
     let dump = folder.file("live.txt")

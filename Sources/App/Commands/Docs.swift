@@ -34,7 +34,7 @@ struct Docs: ParsableCommand {
 
   private static func installed(_ name: String) throws -> String {
     guard let path = InstalledFiles.path(installed: "doc/moetop/" + name, checkout: "docs/" + name) else {
-      throw Failure(.missing, "\(name): was not installed with this program (share/doc/moetop beside bin)\n  try: make install")
+      throw Failure(.missing, "\(name): was not installed with this program: expected in share/doc beside bin\n  try: make install")
     }
     return try TextInput(path).text
   }
