@@ -25,7 +25,8 @@ public struct AnalysisGrouping: Sendable, Hashable, CustomStringConvertible {
     self.facet = facet
   }
 
-  /// Reads `layer`, `expert`, `token`, `position`, `step`, `patch-row`, `patch-column`, `patch` or the name of a label, or several joined by commas with at most one axis.
+  /// Reads `layer`, `expert`, `token`, `position`, `step`, `patch-row`, `patch-column`, `patch` or the name of a label (after `label:` where
+  /// it is one of these words), or several joined by commas with at most one axis.
   /// - Throws: `AnalysisError.badGrouping`.
   public init(parsing text: String) throws {
     self.init()
@@ -34,11 +35,11 @@ public struct AnalysisGrouping: Sendable, Hashable, CustomStringConvertible {
       case "layer": break
       case "expert": byExpert = true
       case "token": byToken = true
-      case "":
+      case "", "label:":
         throw AnalysisError.badGrouping(found: text, expected: "layer, expert, token, position, or a label such as domain")
       default:
         guard facet == nil else { throw AnalysisError.badGrouping(found: text, expected: "one axis at a time") }
-        facet = word == "position" ? .position : Facet.denoising.first { $0.name == word } ?? .label(word)
+        facet = Facet(named: word)
       }
     }
     if byToken && (byExpert || facet != nil) { throw AnalysisError.badGrouping(found: text, expected: "token alone") }
@@ -170,15 +171,9 @@ public struct AnalysisPlan: Sendable {
     }
   }
 
-  /// No entropy exceeds ln E of the largest router asked for; what no decision can reach is a slip.
   private func validateThreshold() throws {
-    let experts = routers.filter { layers?.contains($0.id.layer) ?? true }.map(\.spec.expertCount).max() ?? 0
-    guard case .nats(let nats) = threshold, experts > 0 else { return }
-    let most = log(Double(experts))
-    // ln E as a user has it from a page or from this message, with six digits, is meant.
-    guard nats > most + 1e-6 else { return }
-    let shown = fixedPoint(most, digits: nats - most < 0.001 ? 6 : 3)
-    throw AnalysisError.invalidPlan(field: "--threshold", expected: "at most \(shown) nat (ln \(experts))", found: "\(threshold)")
+    let asked = routers.filter { layers?.contains($0.id.layer) ?? true }
+    try threshold.validate(experts: asked.map(\.spec.expertCount).max() ?? 0, field: "--threshold")
   }
 
   /// Whether the counts of a denoising run answer a metric.
@@ -236,7 +231,7 @@ public struct AnalysisPlan: Sendable {
     guard let facet = grouping.facet else { return nil }
     if !entry.facets.allows(facet) { return refused("--by layer") }
     if case .label(let key) = facet, !sequences.contains(where: { $0.labels[key] != nil }) {
-      let known = Set(sequences.flatMap(\.labels.keys)).sorted().joined(separator: ", ")
+      let known = Set(sequences.flatMap(\.labels.keys)).sorted().map { Facet.label($0).name }.joined(separator: ", ")
       return .badGrouping(
         found: key,
         expected: "expert, token, position" + (known.isEmpty ? " (this run has no labels)" : " or a label of this run: \(known)"))

@@ -48,7 +48,7 @@ public final class LanguageModel: Sendable {
       guard FileStatus.exists(configuration) else {
         // A damaged file says so first.
         if !FileStatus.isFolder(path) {
-          _ = try Checkpoint(file: path)
+          if !path.hasSuffix(".json") { _ = try Checkpoint(file: path) }
           if let absence = CheckpointFiles.absence(of: path) { throw absence }
         }
         throw ModelError.noCheckpoint(path: path, why: "there is no config.json")

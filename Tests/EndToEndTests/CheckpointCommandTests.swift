@@ -23,6 +23,25 @@ struct CheckpointCommandTests {
     try Binary.run(["verify", model, "--tokens", input, "--expected", expected] + settings.flatMap { ["--set", $0] })
   }
 
+  // MARK: Parts of a checkpoint
+
+  /// People give the file they see first.
+  @Test(arguments: [
+    ("olmoe", "config.json", "is the configuration of a model"),
+    ("olmoe-shards", "model.safetensors.index.json", "says which file of a model holds which weights"),
+    ("olmoe", "model.safetensors", "is one file of a model"),
+  ])
+  func aPartOfACheckpointIsSaidToBeOne(_ model: String, _ name: String, _ what: String) throws {
+    let path = try fixture("models/\(model)")
+    for command in [["run", "-p", "a"], ["inspect"], ["ui"]] where command[0] != "ui" || name.hasSuffix(".json") {
+      let result = try Binary.run([command[0], "\(path)/\(name)"] + command.dropFirst())
+      let words = "error: \(path)/\(name): \(what); the model is the folder it lies in\n  try: \(path)\n"
+      #expect(result.status == 66 && result.errors == words, "\(command): \(result.errors)")
+    }
+    let alone = try Binary.run(["run", try folder.write(Array("{}".utf8), to: "some.json"), "-p", "a"])
+    #expect(alone.status == 66 && alone.errors.contains("is a JSON file, and no model"), "\(alone.errors)")
+  }
+
   // MARK: Copies that disagree
 
   /// The index names the copy in an overlay; older ones lie in a shard that sorts before it and in one that sorts behind it.

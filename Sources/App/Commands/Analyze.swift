@@ -25,7 +25,8 @@ struct Analyze: AsyncParsableCommand {
   var metric: String?
   @Option(
     help: ArgumentHelp(
-      "layer, expert, token, position, a label such as domain; of denoising runs step, patch-row, patch-column, patch.", valueName: "axis"))
+      "layer, expert, token, position, a label such as domain (label:NAME where NAME is one of these words); of denoising runs step, patch-row, patch-column, patch.",
+      valueName: "axis"))
   var by = "layer"
   @Option(help: ArgumentHelp("Layers, for instance 0-3,7.", valueName: "ranges")) var layer: String?
   @Option(help: "Uncertain from here: 1.6nat, 0.92 (share of ln E) or q0.95 (quantile of the run).") var threshold = "q0.95"
@@ -96,14 +97,14 @@ struct Analyze: AsyncParsableCommand {
     case .table:
       let width = Paragraph.outputColumns
       for (index, table) in report.tables(width: width).enumerated() {
-        if index > 0 { StandardOutput.write("\n") }
+        if index > 0 { StandardOutput.say("\n") }
         var text = TextTable(
           table.columns.enumerated().map { index, title in
             table.rows.contains { $0[index].isText } ? .left(title) : .right(title)
           })
         text.rows = table.rows.map { $0.map(\.display) }
-        StandardOutput.write(text.text)
-        for note in table.notes { StandardOutput.write(Paragraph.wrapped(note, width: width)) }
+        StandardOutput.say(text.text)
+        for note in table.notes { StandardOutput.say(Paragraph.wrapped(note, width: width)) }
       }
     case .csv:
       for (index, table) in report.records().enumerated() {
@@ -113,18 +114,18 @@ struct Analyze: AsyncParsableCommand {
       }
     case .md:
       for (index, table) in report.tables(width: .max).enumerated() {
-        if index > 0 { StandardOutput.write("\n") }
-        StandardOutput.write("| " + table.columns.map(Self.markdown).joined(separator: " | ") + " |\n")
-        StandardOutput.write("|" + table.columns.map { _ in "---" }.joined(separator: "|") + "|\n")
-        for row in table.rows { StandardOutput.write("| " + row.map { Self.markdown($0.display) }.joined(separator: " | ") + " |\n") }
-        if !table.notes.isEmpty { StandardOutput.write("\n" + table.notes.map { "- \(Self.markdown($0))\n" }.joined()) }
+        if index > 0 { StandardOutput.say("\n") }
+        StandardOutput.say("| " + table.columns.map(Self.markdown).joined(separator: " | ") + " |\n")
+        StandardOutput.say("|" + table.columns.map { _ in "---" }.joined(separator: "|") + "|\n")
+        for row in table.rows { StandardOutput.say("| " + row.map { Self.markdown($0.display) }.joined(separator: " | ") + " |\n") }
+        if !table.notes.isEmpty { StandardOutput.say("\n" + table.notes.map { "- \(Self.markdown($0))\n" }.joined()) }
       }
     }
   }
 
-  /// A text inside a cell: labels may hold what Markdown would take for the end of one.
+  /// A text inside a cell, on one line: labels may hold what Markdown would take for the end of a cell or of the table.
   private static func markdown(_ text: String) -> String {
-    text.replacingOccurrences(of: "|", with: "\\|").split(whereSeparator: \.isNewline).joined(separator: " ")
+    Show.line(text).replacing("\\", with: "\\\\").replacing("|", with: "\\|")
   }
 }
 

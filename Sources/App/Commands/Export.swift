@@ -10,7 +10,7 @@ struct Export: ParsableCommand {
       moetop export corpus.db --what routing --format safetensors -o routing.safetensors
       moetop export latest --what load --format csv | head
 
-      Tensors, columns and their order: moetop docs schema and docs/contracts.md.
+      Tensors, columns and their order: moetop docs schema and moetop docs contracts.
       """)
 
   @Argument(help: "Run: FILE.db, FILE.db#12, 12, a name, or latest.") var trace = "latest"

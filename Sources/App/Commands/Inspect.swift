@@ -14,7 +14,7 @@ struct Inspect: ParsableCommand {
       moetop inspect ~/models
       """)
 
-  @Argument(help: "Folder, GGUF file or .pt file of the checkpoint, or a folder of such.") var model: String
+  @Argument(help: "Folder, GGUF file or .pt file of the checkpoint, or a folder of such.", transform: ModelPlaces.found) var model: String
   @Flag(help: "Print the result as JSON.") var json = false
   @Flag(help: "Of a model that routes by the timestep: its experts at every timestep, from the weights alone.") var timesteps = false
   @OptionGroup var engine: EngineOptions
@@ -28,19 +28,20 @@ struct Inspect: ParsableCommand {
   }
 
   private func answer() throws {
-    if let listing = try listing() { return StandardOutput.write(json ? listing.json : listing.text) }
+    if let listing = try listing() { return StandardOutput.answer(json: json, data: listing.json, words: listing.text) }
     if DenoisingModel.isAt(model) {
       let inspection = DenoisingInspection(try engine.openDenoising(model))
-      return StandardOutput.write(try timesteps ? inspection.timesteps(json: json) : json ? inspection.json : inspection.text)
+      guard timesteps else { return StandardOutput.answer(json: json, data: inspection.json, words: inspection.text) }
+      return try StandardOutput.answer(json: json, data: inspection.timesteps(json: true), words: inspection.timesteps(json: false))
     }
     if PyTorchFile.isAt(model) {
       let tensors = TensorListing(file: try PyTorchFile(path: model))
-      return StandardOutput.write(json ? tensors.json : tensors.text)
+      return StandardOutput.answer(json: json, data: tensors.json, words: tensors.text)
     }
     if timesteps { throw ValidationError("--timesteps: only models whose routers read the timestep have such a table") }
     let model = try open()
     let facts = model.facts()
-    StandardOutput.write(json ? Self.json(model, facts) : Self.text(model, facts))
+    StandardOutput.answer(json: json, data: Self.json(model, facts), words: Self.text(model, facts))
   }
 
   /// Opens the model. One that is not supported is described as far as its headers go before the reason is thrown.

@@ -15,10 +15,10 @@ struct Run: ParsableCommand {
       moetop run samples/dit-moe-tiny --class star --images 16 --steps 50 --cfg 1.5 -o grid.png
 
       A prompt is continued; a file is read as it is (teacher-forced) unless --generate is given; a model that denoises images makes
-      images of classes. A run that is interrupted keeps every whole batch.
+      images of classes. A run that is interrupted keeps every whole batch. samples/... is found beside the program from anywhere.
       """)
 
-  @Argument(help: "Folder or GGUF file of the checkpoint.") var model: String
+  @Argument(help: "Folder or GGUF file of the checkpoint.", transform: ModelPlaces.found) var model: String
   @OptionGroup(title: "Input") var input: RunInputOptions
   @OptionGroup(title: "Generation") var generation: GenerationOptions
   @OptionGroup(title: "Images") var images: DenoisingOptions
@@ -91,7 +91,9 @@ struct Run: ParsableCommand {
   func conclude(_ trace: TraceSummary?, moved: (any Error)?, broken: String?) throws {
     if !quiet { for warning in trace?.warnings ?? [] { StandardError.write("warning: \(warning)\n") } }
     if let moved { throw moved }
-    if let status = Interruption.status { throw Failure(status, "stopped; the trace is whole up to here") }
+    if let status = Interruption.status {
+      throw Failure(status, "stopped; " + (trace == nil ? "nothing was recorded" : "the trace is whole up to here"))
+    }
     if let failed = trace?.failedChecks, !failed.isEmpty {
       throw Failure(.failed, "capture checks failed, do not trust this trace:\n  \(failed.joined(separator: "\n  "))")
     }

@@ -8,18 +8,18 @@ struct Verify: ParsableCommand {
     abstract: "Compare every routing decision and activation with a reference.",
     discussion: """
       moetop verify MODEL --tokens input.json --expected expected.safetensors
-      moetop verify MODEL --tokens input.json --expected expected.safetensors --json
-
       moetop verify DENOISING-MODEL --noise noise.safetensors --expected expected.safetensors
 
-      tools/make_expected.py writes such a file with transformers, tools/reference_dit.py with PyTorch alone. Exit code 0: every expected
-      tensor was compared and holds; 2: something differs, or was not compared.
+      Two scripts in the tools folder of moetop's sources write such files: make_expected.py with transformers, reference_dit.py with PyTorch
+      alone; what is in them: moetop docs contracts. Exit code 0: every expected tensor was compared and holds; 2: something differs, or was
+      not compared.
       """)
 
-  @Argument(help: "Folder or GGUF file of the checkpoint.") var model: String
-  @Option(help: "Token ids (JSON).") var tokens: String?
-  @Option(help: "Noise of a denoising run (safetensors); the expected file says how it was made.") var noise: String?
-  @Option(help: "Expected tensors (safetensors).") var expected: String
+  @Argument(help: "Folder or GGUF file of the checkpoint.", transform: ModelPlaces.found) var model: String
+  @Option(help: "Token ids (JSON).", transform: ModelPlaces.found) var tokens: String?
+  @Option(help: "Noise of a denoising run (safetensors); the expected file says how it was made.", transform: ModelPlaces.found)
+  var noise: String?
+  @Option(help: "Expected tensors (safetensors).", transform: ModelPlaces.found) var expected: String
   @Flag(help: "Print the result as JSON.") var json = false
   @Flag(help: "List every tensor, not only the worst of each kind.") var all = false
   @OptionGroup var engine: EngineOptions
@@ -49,8 +49,9 @@ struct Verify: ParsableCommand {
       throw ValidationError("expected --tokens, or --noise for a model that denoises images")
     }
     let notes = differences.map { "note: llama.cpp \($0)\n" }.joined()
-    StandardOutput.write(
-      json ? Self.json(report, model: model, family: family, said: said, llamaDifferences: differences) : notes + table(report))
+    StandardOutput.answer(
+      json: json, data: Self.json(report, model: model, family: family, said: said, llamaDifferences: differences),
+      words: notes + table(report))
     if !report.holds { throw ResultDiffers() }
   }
 

@@ -95,14 +95,24 @@ struct CheckpointFiles: Sendable {
       + "  (without model.safetensors in the folder, the index counts)"
   }
 
-  /// Why one file of weights is no model; nil where no configuration lies beside it. The folder is advised only where it means this file:
+  /// Why one file is no model; nil for weights without a configuration beside them. The folder is advised only where it means this file:
   /// it may hold other weights too, and opening those would answer another question.
   static func absence(of path: String) -> ModelError? {
     let parts = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
     let parent = parts.dropLast().joined(separator: "/")
     let folder = parts.count == 1 ? "." : parent.isEmpty ? "/" : parent
-    guard FileStatus.exists(folder + "/config.json") else { return nil }
     let name = parts.last ?? path
+    let isJSON = name.hasSuffix(".json")
+    guard FileStatus.exists(folder + "/config.json") else {
+      return isJSON ? .noCheckpoint(path: path, why: "is a JSON file, and no model") : nil
+    }
+    if isJSON {
+      let what =
+        name == "config.json"
+        ? "is the configuration of a model"
+        : name.hasSuffix(".index.json") ? "says which file of a model holds which weights" : "is one file of a model"
+      return .noCheckpoint(path: path, why: what + "; the model is the folder it lies in", advice: folder)
+    }
     let taken = (try? CheckpointFiles(in: folder))?.files.map { $0.path.split(separator: "/").last.map(String.init) ?? $0.path } ?? []
     if taken.isEmpty || taken.contains(name) {
       return .noCheckpoint(path: path, why: "is one file of a model, which is the folder it lies in", advice: folder)
