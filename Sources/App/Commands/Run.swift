@@ -14,7 +14,7 @@ struct Run: ParsableCommand {
       moetop run ~/models/Qwen3-30B-A3B-Q4_K_M.gguf --chat -p "Why is the sky blue?" --system "Be brief."
       moetop run samples/dit-moe-tiny --class star --images 16 --steps 50 --cfg 1.5 -o grid.png
 
-      A prompt is continued; a file is read as it is (teacher-forced) unless --generate is given; a model that denoises images makes
+      A prompt is continued; a file is read as it is (teacher-forced) unless --generate is given; a model that denoises images makes \
       images of classes. A run that is interrupted keeps every whole batch. samples/... is found beside the program from anywhere.
       """)
 

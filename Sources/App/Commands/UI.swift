@@ -16,8 +16,8 @@ struct UI: ParsableCommand {
 
       Without an argument: the last run, the sample model beside the program, or the list of models on this machine (key O).
 
-      A live session is recorded into the default trace unless --no-record is given. With --script the same session is played without a
-      terminal, and recorded only where --trace says; --dump writes its last screen: .txt, .svg, or .snapshot (text and styles). A line that
+      A live session is recorded into the default trace unless --no-record is given. With --script the same session is played without a \
+      terminal, and recorded only where --trace says; --dump writes its last screen: .txt, .svg, or .snapshot (text and styles). A line that \
       asks for something that cannot be done does not end it, but the exit code is 1 then, and such lines are named.
       """)
 

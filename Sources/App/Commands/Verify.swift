@@ -10,8 +10,8 @@ struct Verify: ParsableCommand {
       moetop verify MODEL --tokens input.json --expected expected.safetensors
       moetop verify DENOISING-MODEL --noise noise.safetensors --expected expected.safetensors
 
-      Two scripts in the tools folder of moetop's sources write such files: make_expected.py with transformers, reference_dit.py with PyTorch
-      alone; what is in them: moetop docs contracts. Exit code 0: every expected tensor was compared and holds; 2: something differs, or was
+      Two scripts in the tools folder of moetop's sources write such files: make_expected.py with transformers, reference_dit.py with PyTorch \
+      alone; what is in them: moetop docs contracts. Exit code 0: every expected tensor was compared and holds; 2: something differs, or was \
       not compared.
       """)
 

@@ -90,8 +90,9 @@ struct TextInput {
     guard fstat(descriptor, &status) == 0 else { throw FormatError.system(file: name, operation: "examine", code: errno) }
     let kind = status.st_mode & S_IFMT
     if kind == S_IFDIR { throw FormatError.notAFile(file: name, found: "a directory") }
-    // The text, its tokens and a model have to fit beside it. What never ends (/dev/zero, a pipe from `yes`) ends here on any machine.
-    let limit = min(mostBytes, FreeMemory.bytes / 8)
+    // The text, its tokens and what a tokenizer needs on the way have to fit: up to 20 bytes for a byte of text, where each is a token. What
+    // never ends (/dev/zero, a pipe from `yes`) ends here on any machine.
+    let limit = min(mostBytes, FreeMemory.bytes / 32)
     var bytes: [UInt8] = []
     if kind == S_IFREG, status.st_size <= limit { bytes.reserveCapacity(Int(status.st_size) + 1) }
     let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
@@ -102,7 +103,7 @@ struct TextInput {
       if count == 0 { return (bytes, path == "-" || path.hasPrefix("/dev/") || kind != S_IFREG) }
       bytes.append(contentsOf: piece[..<count])
       if bytes.count > limit {
-        let why = limit == mostBytes ? "the most that is read at once" : "an eighth of the memory that is free here"
+        let why = limit == mostBytes ? "the most that is read at once" : "1/32 of the memory that is free here"
         throw Failure(.damaged, "\(name): more than \(Show.bytes(limit)) of text, \(why)\n  try: a part of it at a time")
       }
     }
