@@ -80,6 +80,7 @@ struct ParameterCount {
   /// - Parameter quantization: `quantization_config` (or MLX's `quantization`) of the configuration.
   init(_ tensors: [TensorView], quantization: JSONValue? = nil) {
     self.quantization = quantization
+    headers.reserveCapacity(tensors.count)
     for tensor in tensors { headers[tensor.name] = (tensor.elementType, tensor.shape) }
   }
 
@@ -94,7 +95,7 @@ struct ParameterCount {
   /// The numbers a tensor stands for; none for one that says how others are to be read.
   func elements(of tensor: TensorView) -> Int {
     let name = tensor.name
-    if isCompanion(name) { return 0 }
+    if isCompanion(name, tensor.elementType) { return 0 }
     let count = tensor.elementCount
     switch tensor.elementType {
     case .i32, .u32: return wordsFactor(name, tensor.shape).map { $0 * count } ?? packedByMLX(name, tensor.shape) ?? count
@@ -149,8 +150,11 @@ struct ParameterCount {
     ".SCB", ".weight_format", ".activation_scale", ".kv_scale",
   ]
 
-  private func isCompanion(_ name: String) -> Bool {
-    if Self.companionEndings.contains(where: name.hasSuffix) || name.contains(".quant_state.") { return true }
+  private func isCompanion(_ name: String, _ type: ElementType) -> Bool {
+    // The most of a hundred thousand names; no ending below is one of them.
+    if name.hasSuffix(".weight") { return false }
+    // bitsandbytes writes its settings as bytes.
+    if Self.companionEndings.contains(where: name.hasSuffix) || type == .u8 && name.contains(".quant_state.") { return true }
     func isPacked(_ other: String) -> Bool { headers[other].map { ![.f64, .f32, .f16, .bf16].contains($0.type) } ?? false }
     // Words that models have for their own tensors too: only beside something packed.
     for (ending, owners) in [
