@@ -107,7 +107,7 @@ public enum ComparisonKey: String, Sendable, CaseIterable {
     case .flipsAboveMargin:
       return Entry(
         unit: "decisions", format: .count, n: .decisions, counted: .decisions,
-        words: "flips whose margin in A is above --margin: no rounding explains them", missing: "where A's margins are not known")
+        words: "flips that were no near tie in A: its margin is above --margin", missing: "where A's margins are not known")
     case .moved: return Entry(unit: "experts", format: .count, missing: "without --match behaviour")
     case .token, .position: return Entry(unit: "tokens", format: .count)
     case .margin: return Entry(format: .number(6), missing: Self.noFlip)

@@ -5,16 +5,25 @@ import Routing
 
 /// One run of a comparison.
 public struct ComparedRun: Sendable {
-  /// As the user named it: `corpus.db#2`.
+  /// File and id: `corpus.db#2`.
   public var label: String
+  /// The trace file as the user named it.
+  public var trace: String
   public var description: RunDescription
   public var tokens: Int
   public var texts: Int
   /// Of a run that did not reach its end.
   public var note: String?
 
-  public init(label: String, description: RunDescription, tokens: Int, texts: Int, note: String? = nil) {
+  /// Label and name, for tables of several runs.
+  var title: String { description.name.isEmpty ? label : "\(label) \(description.name)" }
+  /// What its rows are.
+  public var rowNoun: String { description.denoising == nil ? "token" : "row" }
+  public var textNoun: String { description.denoising == nil ? "text" : "image" }
+
+  public init(label: String, trace: String, description: RunDescription, tokens: Int, texts: Int, note: String? = nil) {
     self.label = label
+    self.trace = trace
     self.description = description
     self.tokens = tokens
     self.texts = texts

@@ -57,21 +57,25 @@ extension ComparisonReport {
       let all = layers + [(name: "all", row: pairs[0].row)]
       tables = [
         Self.table("router", all, Self.agreement), Self.table("router", all, Self.distances + [.margins]),
-        Self.table("texts", [(name: "\(pairs[0].alignment.pairs.count)", row: pairs[0].row)], Self.losses), entropyTable(pairs[0]),
+        Self.table("texts", scored.map { (name: "\($0.alignment.pairs.count)", row: $0.row) }, Self.losses), entropyTable(pairs[0]),
       ]
       if !pairs[0].result.flipped.isEmpty { tables.append(flipTable(pairs[0], top: top, pieces: pieces)) }
       if plan.matching == .behaviour { tables.append(matchingTable(pairs[0])) }
     } else {
-      let runs = pairs.map { (name: $0.b.label, row: $0.row) }
+      func named(_ pairs: [ComparedPair]) -> [(name: String, row: ComparisonRow)] { pairs.map { ($0.b.title, $0.row) } }
+      let runs = named(pairs)
       tables = [
         Self.table("run", runs, Self.agreement), Self.table("run", runs, Self.distances),
-        Self.table("run", runs, [.number(.texts), .number(.tokens)] + Self.losses), curve(),
+        Self.table("run", named(scored), Self.losses), curve(),
       ]
     }
     tables.removeAll { $0.rows.isEmpty }
     tables[tables.count - 1].notes = lines
     return tables
   }
+
+  /// Pairs with a loss; images have none.
+  private var scored: [ComparedPair] { pairs.filter { $0.row[.lossA] != nil } }
 
   private static func name(_ pair: RouterPair) -> String {
     pair.a.id == pair.b.id ? pair.a.id.description : "\(pair.a.id)=\(pair.b.id)"
@@ -83,7 +87,7 @@ extension ComparisonReport {
       for name in pair.result.layers.map({ Self.name($0.pair) }) where !names.contains(name) { names.append(name) }
     }
     return ReportTable(
-      columns: ["set_agreement"] + pairs.map(\.b.label),
+      columns: ["set_agreement"] + pairs.map(\.b.title),
       rows: routers.map { name in
         [.text(name)]
           + pairs.map { pair in

@@ -34,8 +34,8 @@ public struct ComparisonPlan: Sendable {
     case .index:
       for pair in routers where pair.a.spec.expertCount != pair.b.spec.expertCount {
         throw AnalysisError.invalidPlan(
-          field: "--match", expected: "behaviour where routers have other numbers of experts, which then name different ones",
-          found: "index, \(pair.a.id) of \(pair.a.spec.expertCount) and of \(pair.b.spec.expertCount)")
+          field: "--match index", expected: "as many experts in both runs, so that a number names the same one (others: --match behaviour)",
+          found: "\(pair.a.id) of \(pair.a.spec.expertCount) and of \(pair.b.spec.expertCount)")
       }
     case .behaviour:
       if texts < 2 {

@@ -41,8 +41,9 @@ struct Compare: ParsableCommand {
   func run() throws {
     let conditions = try failIf.map { try ComparisonCondition(parsing: $0) }
     let pairing = try layers.map { try RouterPairing(parsing: $0) }
-    let reference = try RunBeside(runs[0], traces: traces, branch: branch)
-    let pairs = try runs.dropFirst().map { try compare(reference, RunBeside($0, traces: traces, branch: branch), pairing) }
+    let beside = RunBeside.labelled(try runs.map { try RunBeside($0, traces: traces, branch: branch) })
+    let reference = beside[0]
+    let pairs = try beside.dropFirst().map { try compare(reference, $0, pairing) }
     let report = ComparisonReport(
       a: reference.facts, pairs: pairs,
       plan: ComparisonReport.Settings(
@@ -61,14 +62,13 @@ struct Compare: ParsableCommand {
   /// One pass through both runs, two where experts are matched first.
   private func compare(_ a: RunBeside, _ b: RunBeside, _ pairing: RouterPairing?) throws -> ComparedPair {
     try a.check(beside: b)
-    let plan = ComparisonPlan(
-      routers: try RouterPairing.pairs(a.summary.description.routers, b.summary.description.routers, by: pairing), matching: match,
-      margin: margin)
-    try plan.validate(texts: .max)
     let alignment = TextAlignment(a.texts, b.texts, different: try a.idsOfOtherText(than: b))
     guard alignment.tokens > 0 else {
       throw Failure(.damaged, "\(b.facts.label) has no token in common with \(a.facts.label): \(a.whyNothing(in: b))")
     }
+    let plan = ComparisonPlan(
+      routers: try RouterPairing.pairs(a.summary.description.routers, b.summary.description.routers, by: pairing), matching: match,
+      margin: margin)
     try plan.validate(texts: alignment.pairs.count)
     let hasLogits = [a, b].allSatisfy { $0.summary.description.recording.content == .full }
     var comparison = RunComparison(plan)
@@ -108,11 +108,13 @@ struct Compare: ParsableCommand {
     for (letter, run) in runs {
       let model = run.description.model
       table.rows.append([
-        letter, run.label, run.description.name, "\(model.name) \(model.quantization)", Show.counted(run.tokens, "token"),
-        "in \(Show.counted(run.texts, "text"))",
+        letter, run.label, run.description.name, "\(model.name) \(model.quantization)", Show.counted(run.tokens, run.rowNoun),
+        "in \(Show.counted(run.texts, run.textNoun))",
       ])
     }
-    let counted = report.pairs.map { "\(Show.counted($0.alignment.tokens, "token")) of \(Show.counted($0.alignment.pairs.count, "text"))" }
+    let counted = report.pairs.map {
+      "\(Show.counted($0.alignment.tokens, report.a.rowNoun)) of \(Show.counted($0.alignment.pairs.count, report.a.textNoun))"
+    }
     return table.text + "compared: \(counted.joined(separator: ", "))\n\n"
   }
 

@@ -7,7 +7,7 @@ import Store
 
 struct RunBeside {
   let summary: RunSummary
-  let facts: ComparedRun
+  private(set) var facts: ComparedRun
   let texts: RunTexts
   private let trace: TraceReader
 
@@ -33,8 +33,20 @@ struct RunBeside {
     var texts = RunTexts(sequences: try trace.sequences(run: summary.id), layout: description.denoising, branch: branch)
     try trace.passes(of: summary, routers: [], withLogits: false).forEach { texts.add($0.tokens) }
     self.texts = texts
-    facts = ComparedRun(label: label, description: description, tokens: texts.tokens, texts: texts.count, note: summary.note)
+    facts = ComparedRun(
+      label: label, trace: reference.file, description: description, tokens: texts.tokens, texts: texts.count, note: summary.note)
     for failed in summary.failedChecks { StandardError.write("warning: \(label): capture check \(failed.name) failed: \(failed.detail)\n") }
+  }
+
+  /// Runs by file and id; by the whole path where two files are called alike.
+  static func labelled(_ runs: [RunBeside]) -> [RunBeside] {
+    let files = Dictionary(grouping: Set(runs.map(\.facts.trace))) { ($0 as NSString).lastPathComponent }
+    guard files.values.contains(where: { $0.count > 1 }) else { return runs }
+    return runs.map { run in
+      var run = run
+      run.facts.label = "\(run.facts.trace)#\(run.summary.id)"
+      return run
+    }
   }
 
   func window(_ routers: Set<RouterID>, _ withLogits: Bool) -> PassWindow {
@@ -50,13 +62,13 @@ struct RunBeside {
         mine.timesteps == theirs.timesteps && mine.patchRows == theirs.patchRows && mine.patchColumns == theirs.patchColumns
       if !isSame {
         throw Failure(
-          .usage,
+          .damaged,
           "\(facts.label) and \(other.facts.label) have other steps or patches (\(Self.words(mine)); \(Self.words(theirs))): "
             + "no decision of one has its place in the other")
       }
     default:
       let image = summary.description.denoising == nil ? other.facts.label : facts.label
-      throw Failure(.usage, "\(image) is a denoising run and the other one reads text: they have no token in common")
+      throw Failure(.damaged, "\(image) is a denoising run and the other one reads text: they have no token in common")
     }
   }
 

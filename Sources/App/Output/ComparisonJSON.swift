@@ -38,6 +38,7 @@ enum ComparisonJSON {
     writer.object { writer in
       let model = run.description.model
       writer.member("run", run.label)
+      writer.member("trace", run.trace)
       writer.member("name", run.description.name)
       writer.member("model", model.name)
       writer.member("model_hash", model.filesHash)
