@@ -35,11 +35,11 @@ public struct ComparedRun: Sendable {
 public struct ComparedPair: Sendable {
   public let b: ComparedRun
   public let alignment: TextAlignment
-  public let result: ComparisonResult
+  public let result: ComparisonOutcome
   public let row: ComparisonRow
   public let notes: [String]
 
-  public init(a: ComparedRun, b: ComparedRun, alignment: TextAlignment, result: ComparisonResult) {
+  public init(a: ComparedRun, b: ComparedRun, alignment: TextAlignment, result: ComparisonOutcome) {
     self.b = b
     self.alignment = alignment
     self.result = result
@@ -60,7 +60,7 @@ public struct ComparedPair: Sendable {
   // MARK: - What must be known to read the numbers
 
   private static func notes(
-    _ a: ComparedRun, _ b: ComparedRun, _ alignment: TextAlignment, _ result: ComparisonResult
+    _ a: ComparedRun, _ b: ComparedRun, _ alignment: TextAlignment, _ result: ComparisonOutcome
   ) -> [String] {
     var notes: [String] = []
     func say(_ note: String, if holds: Bool = true) { if holds { notes.append(note) } }

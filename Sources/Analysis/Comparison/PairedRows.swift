@@ -31,7 +31,7 @@ public struct PairedRows: Sendable {
   /// Rows of the runs; `count` of the stretch is the number of rows.
   public let place: AlignedStretch
 
-  /// - Precondition: both passes hold all rows of `place`.
+  /// - Precondition: both passes hold all rows of `place`, and batches are as wide as their routers' rules.
   public init(a: RoutingPass, b: RoutingPass, place: AlignedStretch) {
     self.a = a
     self.b = b

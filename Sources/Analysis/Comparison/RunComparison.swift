@@ -127,7 +127,7 @@ public struct RunComparison: Sendable {
     losses.merge(other.losses)
   }
 
-  public func result() -> ComparisonResult {
-    ComparisonResult(plan: plan, agreements: agreements, turned: turned.map(\.agreement), losses: losses)
+  public func result() -> ComparisonOutcome {
+    ComparisonOutcome(plan: plan, agreements: agreements, turned: turned.map(\.agreement), losses: losses)
   }
 }

@@ -76,8 +76,8 @@ struct RunText: Sendable {
 ///
 /// - Memory: 4 bytes a token, about 64 for each stretch; a text that arrives in order is one stretch.
 public struct RunTexts: Sendable {
-  /// By number of the sequence; a text without a row is empty.
-  private(set) var texts: [RunText] = []
+  /// By number of the sequence.
+  private var texts: [Int: RunText] = [:]
   private(set) var sequences: [SequenceDescription]
   /// Rows that are compared at all: of a denoising run those of one branch.
   public private(set) var tokens = 0
@@ -94,19 +94,17 @@ public struct RunTexts: Sendable {
   }
 
   /// Texts with a token.
-  public var count: Int { texts.count { $0.count > 0 } }
+  public var count: Int { texts.count }
   var isDenoising: Bool { layout != nil }
 
   public mutating func add(_ tokens: TokenTable) {
     for index in 0..<tokens.count where isWanted(tokens, index) {
       let sequence = Int(tokens.sequence[index])
-      guard sequence >= 0 else { continue }
-      while texts.count <= sequence { texts.append(RunText()) }
       let (position, row, id) = (Int(tokens.position[index]), tokens.firstToken + index, tokens.tokenID[index])
       if tokens.phase[index] == .encode {
-        texts[sequence].encoder.add(position: position, row: row, id: id)
+        texts[sequence, default: RunText()].encoder.add(position: position, row: row, id: id)
       } else {
-        texts[sequence].decoder.add(position: position, row: row, id: id)
+        texts[sequence, default: RunText()].decoder.add(position: position, row: row, id: id)
       }
       self.tokens += 1
     }
@@ -118,9 +116,9 @@ public struct RunTexts: Sendable {
     return (0..<layout.rowsPerSample).contains(position) && layout.place(at: position).branch == branch
   }
 
-  /// Puts stretches that arrived out of order by rising position.
-  func ordered() -> [RunText] {
-    texts.map { text in
+  /// By number of the sequence, stretches that arrived out of order put by rising position.
+  func ordered() -> [Int: RunText] {
+    texts.mapValues { text in
       var text = text
       text.encoder.stretches.sort { $0.position < $1.position }
       text.decoder.stretches.sort { $0.position < $1.position }

@@ -87,11 +87,12 @@ public struct TextAlignment: Sendable {
   public var partedAt: Int? { pairs.compactMap(\.partedAt).min() }
   public var partedTexts: Int { pairs.count { $0.partedAt != nil } }
 
-  private mutating func turn(_ textsA: [RunText], _ textsB: [RunText]) {
+  private mutating func turn(_ textsA: [Int: RunText], _ textsB: [Int: RunText]) {
     guard pairs.count > 1 else { return }
     for (index, pair) in pairs.enumerated() {
       let other = pairs[(index + pairs.count / 2) % pairs.count]
-      let sides = zip(zip(textsA[pair.a].sides, textsB[other.b].sides), zip(pair.ends, other.ends))
+      guard let textA = textsA[pair.a], let textB = textsB[other.b] else { continue }
+      let sides = zip(zip(textA.sides, textB.sides), zip(pair.ends, other.ends))
       for ((sideA, sideB), (endA, endB)) in sides {
         let walk = SideBySide(sideA, sideB, until: min(endA, endB)) { _, _ in true }
         turned += walk.stretches.map { AlignedStretch(text: index, rowA: $0.rowA, rowB: $0.rowB, count: $0.count) }
@@ -162,13 +163,13 @@ private struct TextMatching {
 
   private let a: RunTexts
   private let b: RunTexts
-  private let textsA: [RunText]
-  private let textsB: [RunText]
+  private let textsA: [Int: RunText]
+  private let textsB: [Int: RunText]
   private let different: Set<Int32>
   private var taken: Set<Int> = []
   private var matches: [Int: Match] = [:]
 
-  init(_ a: RunTexts, _ textsA: [RunText], _ b: RunTexts, _ textsB: [RunText], different: Set<Int32>) {
+  init(_ a: RunTexts, _ textsA: [Int: RunText], _ b: RunTexts, _ textsB: [Int: RunText], different: Set<Int32>) {
     self.a = a
     self.b = b
     self.textsA = textsA
@@ -178,22 +179,28 @@ private struct TextMatching {
 
   /// In the order of A's texts.
   mutating func found() -> [Match] {
-    for text in rest where textsB.indices.contains(text) && isSame(text, text) { take(text, text, .order) }
+    for text in rest where isSame(text, text) { take(text, text, .order) }
     takeSameContent()
     takeSameNames()
-    for text in rest where textsB.indices.contains(text) && !taken.contains(text) { take(text, text, .order) }
+    for text in rest where !taken.contains(text) { take(text, text, .order) }
     return matches.values.sorted { $0.a < $1.a }
   }
 
-  /// Texts of A that have tokens and no match yet.
-  private var rest: [Int] { textsA.indices.filter { textsA[$0].count > 0 && matches[$0] == nil } }
-  private var restOfB: [Int] { textsB.indices.filter { textsB[$0].count > 0 && !taken.contains($0) } }
+  /// Texts without a match yet, by rising number.
+  private var rest: [Int] { textsA.keys.filter { matches[$0] == nil }.sorted() }
+  private var restOfB: [Int] { textsB.keys.filter { !taken.contains($0) }.sorted() }
 
   private mutating func takeSameContent() {
-    let candidates = Dictionary(grouping: restOfB) { textsB[$0].contentHash }
+    func hash(_ text: RunText?, _ labels: [String: String]) -> Int {
+      var hasher = Hasher()
+      hasher.combine(text?.contentHash)
+      if a.isDenoising { hasher.combine(labels) }
+      return hasher.finalize()
+    }
+    let candidates = Dictionary(grouping: restOfB) { hash(textsB[$0], b.labels(of: $0)) }
     guard !candidates.isEmpty else { return }
     for text in rest {
-      if let other = candidates[textsA[text].contentHash]?.first(where: { !taken.contains($0) && isSame(text, $0) }) {
+      if let other = candidates[hash(textsA[text], a.labels(of: text))]?.first(where: { !taken.contains($0) && isSame(text, $0) }) {
         take(text, other, .content)
       }
     }
@@ -212,13 +219,13 @@ private struct TextMatching {
 
   /// Whether nothing of the two texts differs.
   private func isSame(_ text: Int, _ other: Int) -> Bool {
-    areAlike(text, other) && textsA[text].hasContent(of: textsB[other])
-      && (different.isEmpty || sideBySide(text, other).tokens == textsA[text].count)
+    guard let mine = textsA[text], let theirs = textsB[other], areAlike(text, other), mine.hasContent(of: theirs) else { return false }
+    return different.isEmpty || sideBySide(text, other).tokens == mine.count
   }
 
   /// Images have no ids; what they are made of is said by their labels.
   private func areAlike(_ text: Int, _ other: Int) -> Bool {
-    !a.isDenoising && !b.isDenoising || a.labels(of: text) == b.labels(of: other)
+    !a.isDenoising || a.labels(of: text) == b.labels(of: other)
   }
 
   /// Pairs two texts, if they have a token in common.
@@ -231,7 +238,7 @@ private struct TextMatching {
 
   /// An encoder sees all of its text at once: nothing is comparable where that is not the same from end to end.
   private func sideBySide(_ text: Int, _ other: Int) -> Side {
-    let (mine, theirs) = (textsA[text], textsB[other])
+    guard let mine = textsA[text], let theirs = textsB[other] else { return Side() }
     let different = different
     let areEqual = { (x: Int32, y: Int32) in x == y && (different.isEmpty || !different.contains(x)) }
     let encoder = SideBySide(mine.encoder, theirs.encoder, areEqual: areEqual)

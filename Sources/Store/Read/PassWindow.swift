@@ -11,6 +11,8 @@ public final class PassWindow {
   private let run: RunSummary
   private let routers: Set<RouterID>?
   private let withLogits: Bool
+  /// Experts of each router's rule.
+  private let widths: [RouterID: Int]
   private var cursor: PassCursor?
   private var kept: RoutingPass?
 
@@ -20,11 +22,12 @@ public final class PassWindow {
     self.run = run
     self.routers = routers
     self.withLogits = withLogits
+    widths = Dictionary(run.description.routers.map { ($0.id, $0.spec.expertCount) }, uniquingKeysWith: { first, _ in first })
   }
 
   /// The pass that holds row `row` of the run, and as many after it as the page has.
   ///
-  /// - Throws: `StoreError`; `damaged` where the run has no such row.
+  /// - Throws: `StoreError`; `damaged` where the run has no such row, or decisions among other experts than their router's rule says.
   public func pass(at row: Int) throws -> RoutingPass {
     if let kept, kept.holds(row) { return kept }
     let follows = kept.map { $0.tokens.firstToken + $0.tokens.count == row } ?? false
@@ -32,6 +35,11 @@ public final class PassWindow {
     kept = try cursor?.next()
     guard let kept, kept.holds(row) else {
       throw StoreError.damaged(file: trace.file, place: "run \(run.id)", problem: "row \(row) is missing")
+    }
+    for batch in kept.batches where batch.expertCount != widths[batch.router] {
+      throw StoreError.damaged(
+        file: trace.file, place: "run \(run.id), router \(batch.router)",
+        problem: "its pages are of \(batch.expertCount) experts, its rule of \(widths[batch.router] ?? 0)")
     }
     return kept
   }

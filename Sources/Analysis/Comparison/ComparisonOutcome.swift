@@ -4,7 +4,7 @@
 import Routing
 
 /// The comparison of two runs.
-public struct ComparisonResult: Sendable {
+public struct ComparisonOutcome: Sendable {
   public struct Layer: Sendable {
     public var pair: RouterPair
     public var row: ComparisonRow
