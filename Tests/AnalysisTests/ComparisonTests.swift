@@ -349,7 +349,7 @@ struct RunsBeside {
     #expect(try verdict("by_entropy.decisions>0").fault != nil)
     // Every record of csv has its unit and its n.
     let records = report.records()[0]
-    #expect(records.rows.count == 19 && records.rows.allSatisfy { $0.count == records.columns.count && $0[4].plain != "" })
+    #expect(records.rows.count == 20 && records.rows.allSatisfy { $0.count == records.columns.count && $0[4].plain != "" })
   }
 }
 
