@@ -5,31 +5,9 @@ import Routing
 
 /// A comparison of a metric with a number.
 ///
-/// Grammar: `metric[.field] op number[%]` with op one of `>`, `>=`, `<`, `<=`, `==`, `!=`. Without a field it is the row's value (for
-/// specialization its effect). Fields are the numbers of a row: `n`, `baseline`, `low`, `high` and what the metric has beside them
-/// (`Metric.conditionFields`).
+/// Grammar: that of `NumberCondition`. Without a field it is the row's value (for specialization its effect). Fields are the numbers of a
+/// row: `n`, `baseline`, `low`, `high` and what the metric has beside them (`Metric.conditionFields`).
 public struct FailCondition: Sendable, Hashable, CustomStringConvertible {
-  public enum Operator: String, Sendable, CaseIterable {
-    // Longer spellings first: they are tried in this order.
-    case greaterOrEqual = ">="
-    case lessOrEqual = "<="
-    case equal = "=="
-    case notEqual = "!="
-    case greater = ">"
-    case less = "<"
-
-    func holds(_ a: Double, _ b: Double) -> Bool {
-      switch self {
-      case .greaterOrEqual: a >= b
-      case .lessOrEqual: a <= b
-      case .equal: a == b
-      case .notEqual: a != b
-      case .greater: a > b
-      case .less: a < b
-      }
-    }
-  }
-
   /// One row for which the condition is true.
   public struct Violation: Sendable, Equatable {
     public var router: RouterID
@@ -48,38 +26,20 @@ public struct FailCondition: Sendable, Hashable, CustomStringConvertible {
   }
 
   public let metric: MetricKey
-  public let field: String?
-  public let comparison: Operator
-  public let limit: Double
-  private let limitText: String
+  private let condition: NumberCondition
 
   /// - Throws: `AnalysisError.badCondition`, `AnalysisError.unknownMetric`.
   public init(parsing text: String) throws {
-    let compact = String(text.filter { $0 != " " })
-    func bad(_ expected: String) -> AnalysisError { .badCondition(found: text, expected: expected) }
-    guard let start = compact.firstIndex(where: { "<>=!".contains($0) }) else { throw bad("metric, comparison, number: load_cv>0.8") }
-    let tail = compact[start...]
-    guard let comparison = Operator.allCases.first(where: { tail.hasPrefix($0.rawValue) }) else {
-      throw bad("one of > >= < <= == != after the metric")
-    }
-    let number = tail.dropFirst(comparison.rawValue.count)
-    let isPercent = number.hasSuffix("%")
-    let digits = isPercent ? number.dropLast() : number
-    guard digits.allSatisfy({ $0.isASCII && ($0.isNumber || ".-+eE".contains($0)) }), let limit = Double(digits), limit.isFinite else {
-      throw bad("a number after \(comparison.rawValue)")
-    }
-    let names = compact[..<start].split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-    guard let name = names.first, !name.isEmpty else { throw bad("a metric before \(comparison.rawValue)") }
-    metric = try MetricKey(parsing: name)
-    field = names.count == 2 ? names[1] : nil
+    condition = try NumberCondition(parsing: text, what: "metric", example: "load_cv>0.8")
+    metric = try MetricKey(parsing: condition.name)
     let fields = MetricCatalog.entry(metric).conditionFields
-    if let field, !fields.contains(field) { throw bad("one of the fields \(fields.joined(separator: ", "))") }
-    self.comparison = comparison
-    self.limit = isPercent ? limit / 100 : limit
-    limitText = String(number)
+    if let field = condition.field, !fields.contains(field) {
+      throw AnalysisError.badCondition(found: text, expected: "one of the fields \(fields.joined(separator: ", "))")
+    }
   }
 
-  public var description: String { "\(name) \(comparison.rawValue) \(limitText)" }
+  public var field: String? { condition.field }
+  public var description: String { "\(name) \(condition.comparison.rawValue) \(condition.limitText)" }
   private var name: String { metric.rawValue + (field.map { "." + $0 } ?? "") }
 
   /// Judges every row.
@@ -112,14 +72,15 @@ public struct FailCondition: Sendable, Hashable, CustomStringConvertible {
       verdict.missing.append(place)
       return
     }
-    guard comparison.holds(value, limit) else { return }
+    guard condition.holds(value) else { return }
+    let limit = condition.limitText
     let shown: String
     switch MetricCatalog.entry(metric).format {
-    case .percent(let digits) where field == nil && limitText.hasSuffix("%"): shown = fixedPoint(100 * value, digits: digits) + "%"
+    case .percent(let digits) where field == nil && limit.hasSuffix("%"): shown = fixedPoint(100 * value, digits: digits) + "%"
     case .count where field == nil: shown = fixedPoint(value, digits: 0)
     case .percent, .number, .count: shown = fixedPoint(value, digits: 3)
     }
-    let text = "\(place): \(name) \(shown) \(comparison.rawValue) \(limitText)"
+    let text = "\(place): \(name) \(shown) \(condition.comparison.rawValue) \(limit)"
     verdict.violations.append(Violation(router: router, value: value, text: text))
   }
 

@@ -15,7 +15,8 @@ struct Moetop: AsyncParsableCommand {
       """,
     version: Version.summary,
     subcommands: [
-      UI.self, Run.self, Analyze.self, Export.self, Runs.self, SQL.self, Schema.self, Inspect.self, Models.self, Verify.self, Docs.self,
+      UI.self, Run.self, Analyze.self, Compare.self, Export.self, Runs.self, SQL.self, Schema.self, Inspect.self, Models.self, Verify.self,
+      Docs.self,
       Doctor.self,
     ],
     defaultSubcommand: UI.self)

@@ -1,7 +1,6 @@
 import Analysis
 import ArgumentParser
 import Dispatch
-import Formats
 import Foundation
 import Routing
 import Store
@@ -17,8 +16,6 @@ struct Analyze: AsyncParsableCommand {
 
       moetop docs metrics explains every metric: unit, range, baseline, source.
       """)
-
-  enum Format: String, ExpressibleByArgument, CaseIterable { case table, csv, json, md }
 
   @Argument(help: "Run: FILE.db, FILE.db#12, 12, a name, or latest.") var trace = "latest"
   @Option(help: ArgumentHelp("Metrics, separated by commas (default: those of the axis that the run has).", valueName: "names"))
@@ -41,7 +38,7 @@ struct Analyze: AsyncParsableCommand {
   @Option(
     help: ArgumentHelp("Exit with 2 when true, for instance 'load_cv>0.8'; with 1 when the number is not there.", valueName: "condition"))
   var failIf: [String] = []
-  @Option(help: "table, csv, json or md.") var format: Format?
+  @Option(help: "table, csv, json or md.") var format: ReportFormat?
   @Flag(help: "Same as --format json.") var json = false
   @OptionGroup var engine: ThreadOptions
   @OptionGroup var traces: TraceOptions
@@ -94,38 +91,10 @@ struct Analyze: AsyncParsableCommand {
       let encoder = JSONEncoder()
       encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
       StandardOutput.write(String(decoding: try encoder.encode(report), as: UTF8.self) + "\n")
-    case .table:
-      let width = Paragraph.outputColumns
-      for (index, table) in report.tables(width: width).enumerated() {
-        if index > 0 { StandardOutput.say("\n") }
-        var text = TextTable(
-          table.columns.enumerated().map { index, title in
-            table.rows.contains { $0[index].isText } ? .left(title) : .right(title)
-          })
-        text.rows = table.rows.map { $0.map(\.display) }
-        StandardOutput.say(text.text)
-        for note in table.notes { StandardOutput.say(Paragraph.wrapped(note, width: width)) }
-      }
-    case .csv:
-      for (index, table) in report.records().enumerated() {
-        if index > 0 { StandardOutput.write("\n") }
-        StandardOutput.write(table.columns.map(CSV.field).joined(separator: ",") + "\n")
-        for row in table.rows { StandardOutput.write(row.map { CSV.field($0.plain) }.joined(separator: ",") + "\n") }
-      }
-    case .md:
-      for (index, table) in report.tables(width: .max).enumerated() {
-        if index > 0 { StandardOutput.say("\n") }
-        StandardOutput.say("| " + table.columns.map(Self.markdown).joined(separator: " | ") + " |\n")
-        StandardOutput.say("|" + table.columns.map { _ in "---" }.joined(separator: "|") + "|\n")
-        for row in table.rows { StandardOutput.say("| " + row.map { Self.markdown($0.display) }.joined(separator: " | ") + " |\n") }
-        if !table.notes.isEmpty { StandardOutput.say("\n" + table.notes.map { "- \(Self.markdown($0))\n" }.joined()) }
-      }
+    case .table: ReportOutput.write(report.tables(width: Paragraph.outputColumns), width: Paragraph.outputColumns)
+    case .csv: ReportOutput.csv(report.records())
+    case .md: ReportOutput.markdown(report.tables(width: .max))
     }
-  }
-
-  /// A text inside a cell, on one line: labels may hold what Markdown would take for the end of a cell or of the table.
-  private static func markdown(_ text: String) -> String {
-    Show.line(text).replacing("\\", with: "\\\\").replacing("|", with: "\\|")
   }
 }
 
