@@ -213,7 +213,7 @@ extension MetricReading {
   }
 
   /// A quantile of the run was asked for, and no decision has a finite entropy.
-  private var hasNoQuantile: Bool { plan.threshold.isQuantile && analysis.uncertainty?.pooledEntropy.count == 0 }
+  private var hasNoQuantile: Bool { plan.threshold.isQuantile && analysis.thresholdEntropies.count == 0 }
 
   /// `normalised entropy >= 0.920 = 1.913 nat (q0.95 of the run)`
   var thresholdWords: String {
