@@ -24,6 +24,8 @@ public enum AnalysisError: Error, Hashable, Sendable, CustomStringConvertible {
   case needsLogits(metric: String)
   /// What was summed over both branches of a denoising run cannot be told apart.
   case notByBranch(metric: String)
+  /// What a filter leaves does not have the metric.
+  case notUnderFilter(metric: String, filter: String, reason: String)
   /// Layers without a router.
   case noSuchLayer(found: String, known: String)
   case invalidPlan(field: String, expected: String, found: String)
@@ -53,6 +55,7 @@ public enum AnalysisError: Error, Hashable, Sendable, CustomStringConvertible {
         + "--as gw-moe out"
     case .notByBranch(let metric):
       "\(metric): it was summed over both branches of guidance together while the images were made; runs without guidance (--cfg 1) have it"
+    case .notUnderFilter(let metric, let filter, let reason): "\(metric) cannot be had under the filter '\(filter)': \(reason)"
     case .noSuchLayer(let found, let known): "--layer \(found): no router there; this run has routers at layers \(known)"
     case .invalidPlan(let field, let expected, let found): "\(field): expected \(expected), found \(found)"
     case .badPairing(let found): "--layers \(found): expected layers of A and of B, e.g. 3=4,5-7=8-10 or enc.1=enc.3"

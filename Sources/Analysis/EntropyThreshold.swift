@@ -120,13 +120,6 @@ public struct ResolvedThreshold: Sendable, Hashable {
   }
 }
 
-/// Router entropy divided by ln E; NaN for a router with one expert.
-///
-/// 0: the router is certain; 1: it cannot tell experts apart. One function, so that every comparison with a threshold rounds alike.
-public func normalizedEntropy(_ nats: Float, experts: Int) -> Float {
-  experts > 1 ? nats / log(Float(experts)) : .nan
-}
-
 /// Which entropy is meant.
 public enum EntropyForm: String, Sendable, Hashable, Codable, CaseIterable {
   /// -sum p ln p over the router's distribution, as recorded.

@@ -58,6 +58,43 @@ extension RoutingBatch {
   }
 }
 
+extension RoutingBatch {
+  /// Some of the rows. A part does not know its sums over tokens: they are computed again from raw logits, where every row of the part has
+  /// them, and left unknown where not.
+  ///
+  /// - Parameters:
+  ///   - spec: the router's rule; nil leaves the sums unknown.
+  ///   - withImportance: whether sums of router probabilities and logits are wanted at all.
+  public func part(_ rows: Range<Int>, spec: RouterSpec?, withImportance: Bool) -> RoutingBatch {
+    var batch = self
+    if !withImportance { batch.logits = nil }
+    var part = batch.slice(rows)
+    if withImportance, part.importanceSum.isEmpty, let spec, let logits = part.logits, logits.rows.count == part.count,
+      let measured = Self.measured(logits.values[...], count: part.count, spec: spec)
+    {
+      part.importanceSum = measured.importanceSum
+      part.squaredLogSumExpSum = measured.squaredLogSumExpSum
+    }
+    if !withImportance { part.importanceSum = [] }
+    return part
+  }
+
+  /// Sum over tokens of the router's distribution, from raw logits `[count, experts]`; the router itself computes it.
+  public static func importance(_ logits: ArraySlice<Float>, count: Int, spec: RouterSpec) -> [Double]? {
+    measured(logits, count: count, spec: spec)?.importanceSum
+  }
+
+  /// The decisions that the router makes of raw logits `[count, experts]`; nil where the rule does not fit them.
+  private static func measured(_ logits: ArraySlice<Float>, count: Int, spec: RouterSpec) -> RoutingBatch? {
+    guard count > 0, logits.count == count * spec.expertCount, let router = try? Router(spec) else { return nil }
+    var batch = RoutingBatch(router: RouterID(layer: 0), expertCount: spec.expertCount, topK: spec.topK, firstToken: 0, count: count)
+    logits.withUnsafeBufferPointer { buffer in
+      if let base = buffer.baseAddress { router.decide(base, demand: RoutingDemand(), into: &batch) }
+    }
+    return batch
+  }
+}
+
 extension TokenTable {
   /// Some of the rows; `range` counts from the table's first row. What came out of the model is counted for the whole only.
   public func slice(_ range: Range<Int>) -> TokenTable {

@@ -16,11 +16,13 @@ public struct RunDescription: Sendable, Codable, Equatable {
   public var tags: [String]
   /// Steps, branches and patches of a denoising run; nil for text.
   public var denoising: DenoisingLayout?
+  /// The id of the tokenizer's beginning of a sequence (BOS); nil when it has none or nobody asked.
+  public var beginningToken: Int32?
 
   public init(
     name: String, model: ModelIdentity, routers: [RouterDescription], input: InputIdentity, recording: RecordingLevel,
     sampling: String? = nil, seed: UInt64 = 0, engine: EngineIdentity, startedAt: Double, tags: [String] = [],
-    denoising: DenoisingLayout? = nil
+    denoising: DenoisingLayout? = nil, beginningToken: Int32? = nil
   ) {
     self.name = name
     self.model = model
@@ -33,6 +35,7 @@ public struct RunDescription: Sendable, Codable, Equatable {
     self.startedAt = startedAt
     self.tags = tags
     self.denoising = denoising
+    self.beginningToken = beginningToken
   }
 }
 

@@ -1,5 +1,6 @@
 import Analysis
 import ArgumentParser
+import Routing
 import Store
 
 /// Manual pages without a browser: those of docs/ that are made from the program, from where they are made, and the others as they were
@@ -12,10 +13,10 @@ struct Docs: ParsableCommand {
       moetop docs guide | less
       """)
 
-  enum Page: String, ExpressibleByArgument, CaseIterable { case guide, contracts, models, metrics, schema, exit, man }
+  enum Page: String, ExpressibleByArgument, CaseIterable { case guide, contracts, models, metrics, filters, schema, exit, man }
 
   @Argument(
-    help: "guide (a tour), contracts (what scripts may rely on), models, metrics, schema, exit (codes) or man (for man -l).")
+    help: "guide (a tour), contracts (what scripts may rely on), models, metrics, filters, schema, exit (codes) or man (for man -l).")
   var page: Page
 
   func run() throws { StandardOutput.write(try Self.text(of: page)) }
@@ -24,6 +25,7 @@ struct Docs: ParsableCommand {
     switch page {
     case .guide, .contracts, .models: try installed(page.rawValue + ".md")
     case .metrics: MetricCatalog.markdown()
+    case .filters: Filter.markdown()
     case .schema: TraceSchema.rendered(as: .markdown)
     case .exit:
       "# Exit codes\n\n| Code | Meaning |\n|---|---|\n"

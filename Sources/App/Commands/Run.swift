@@ -58,7 +58,7 @@ struct Run: ParsableCommand {
         input: InputIdentity(source: input.source, hash: sequences.inputHash), recording: recording.level,
         sampling: generates ? sampling.description : nil, seed: sampling.seed,
         engine: EngineIdentity(version: Version.number, simd: Engine.simdLevel, threads: forward.threadCount), startedAt: wallClock(),
-        tags: recording.tags)
+        tags: recording.tags, beginningToken: tokenizer.beginning)
       let opened = try recording.open(description, sequences: sequences.map(\.description), traces: traces, pieces: tokenizer.pieces)
       hashing.begin(model) { identity in opened.revise { $0.model = identity } }
       writer = opened

@@ -91,7 +91,7 @@ struct Failure: Error {
     case let error as FormatError: error.exitStatus
     case let error as TemplateError: error.exitStatus
     case is RoutingError: .unsupported
-    case is AnalysisError, is ValidationError: .usage
+    case is AnalysisError, is FilterError, is ValidationError: .usage
     case let error as StoreError: error.exitStatus
     default: foundation(error)?.status
     }

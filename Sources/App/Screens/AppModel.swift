@@ -131,7 +131,9 @@ struct AppModel: Sendable {
   var overlay: Overlay?
   var histories: [Entry: [String]] = [:]
   var find = ""
-  var filter: RowFilter?
+  var filter: Filter?
+  /// Quantiles that the filter names, of the run's first `end` rows.
+  var knownQuantiles: (values: [Double: Double], end: Int)?
   var message: Message?
   var log: [LogLine] = []
   /// What the engine was asked for and has not begun yet.

@@ -191,6 +191,7 @@ extension AppModel {
   func stripTokens(_ rows: Range<Int>) -> [TokenStrip.Token] {
     guard let buffer else { return [] }
     let threshold = resolvedThreshold
+    let admits = admits
     return rows.map { row in
       var sum = 0.0
       var known = 0
@@ -201,7 +202,7 @@ extension AppModel {
       let over = layersOver(row, threshold, buffer)
       let digit = known > 0 ? String(min(9, Int(sum / Double(known) * 10))) : ""
       let isStart = buffer.position(row) == 0
-      let role: Role? = matches(row) ? .match : !isAdmitted(row) ? .disabled : buffer.phase(row) == .prefill ? .dim : nil
+      let role: Role? = matches(row) ? .match : !admits(row) ? .disabled : buffer.phase(row) == .prefill ? .dim : nil
       return TokenStrip.Token(
         (isStart && row > buffer.first ? "│" : "") + tokenText(row),
         note: (isStart && row > buffer.first ? " " : "") + (over > 0 ? "!" : digit),

@@ -9,14 +9,15 @@ extension AppModel {
   /// Rows of the same token elsewhere in the run, nearest first; of an image the same patch at its other steps, in their order.
   var elsewhereRows: [Int] {
     guard let buffer, let row else { return [] }
+    let admits = admits
     if let layout, let look {
       let place = row - look.first
       return (0..<layout.stepCount).compactMap { step in
         buffer.firstRow(sample: look.sample, step: step).map { $0 + place }
-      }.filter { $0 != row && shownRows.contains($0) && isAdmitted($0) }
+      }.filter { $0 != row && shownRows.contains($0) && admits($0) }
     }
     let id = buffer.tokenID(row)
-    return shownRows.filter { $0 != row && buffer.tokenID($0) == id && isAdmitted($0) }
+    return shownRows.filter { $0 != row && buffer.tokenID($0) == id && admits($0) }
       .sorted { (abs($0 - row), $0) < (abs($1 - row), $1) }
   }
 

@@ -10,7 +10,8 @@ extension AppModel {
   var uncertainRows: [UncertainToken] {
     guard let list = uncertain.list, let buffer else { return [] }
     let kept = list.tokens.filter { buffer.rows.contains($0.token) }
-    let admitted = filter == nil ? kept : kept.filter { isAdmitted($0.token) }
+    let admits = admits
+    let admitted = kept.filter { admits($0.token) }
     switch uncertain.order {
     case .layers: return admitted
     case .entropy: return admitted.sorted { ($1.maxEntropy, $0.token) < ($0.maxEntropy, $1.token) }

@@ -12,6 +12,7 @@ extension AppModel {
     let effects = take(action)
     if effects.contains(where: \.asksTheEngine) { (isAsked, engineNote) = (true, "") }
     knownThreshold = buffer.map { (resolvedThreshold, $0.end) }
+    knownQuantiles = filterQuantiles
     return effects
   }
 

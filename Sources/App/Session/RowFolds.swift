@@ -161,28 +161,3 @@ struct RowFolds: Sendable {
     return result
   }
 }
-
-extension RoutingBatch {
-  /// Some of the rows. A part does not know its sum of router probabilities: it is computed again from raw logits, where every row of the
-  /// part has them, and left empty where not.
-  func part(_ rows: Range<Int>, spec: RouterSpec, withImportance: Bool) -> RoutingBatch {
-    var batch = self
-    if !withImportance { batch.logits = nil }
-    var part = batch.slice(rows)
-    if withImportance, part.importanceSum.isEmpty, let logits = part.logits, logits.rows.count == part.count {
-      part.importanceSum = Self.importance(logits.values[...], count: part.count, spec: spec) ?? []
-    }
-    if !withImportance { part.importanceSum = [] }
-    return part
-  }
-
-  /// Sum over tokens of the router's distribution, from raw logits `[count, experts]`; the router itself computes it.
-  static func importance(_ logits: ArraySlice<Float>, count: Int, spec: RouterSpec) -> [Double]? {
-    guard count > 0, logits.count == count * spec.expertCount, let router = try? Router(spec) else { return nil }
-    var batch = RoutingBatch(router: RouterID(layer: 0), expertCount: spec.expertCount, topK: spec.topK, firstToken: 0, count: count)
-    logits.withUnsafeBufferPointer { buffer in
-      if let base = buffer.baseAddress { router.decide(base, demand: RoutingDemand(), into: &batch) }
-    }
-    return batch.importanceSum
-  }
-}

@@ -27,7 +27,7 @@ final class TextWork: EngineWork {
     summary = EngineSummary(
       modelName: model.name, family: model.family, layerCount: model.layerCount, quantization: model.facts().quantization,
       simd: Engine.simdLevel, threads: forward.threadCount, routers: model.routers, contextLength: model.contextLength,
-      readsText: tokenizer != nil)
+      readsText: tokenizer != nil, beginningToken: tokenizer?.bosToken)
   }
 
   var identified: any IdentifiedModel { model }
