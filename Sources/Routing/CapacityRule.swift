@@ -14,12 +14,15 @@ public struct CapacityRule: Hashable, Sendable, Codable {
     case share(Double)
   }
 
-  /// Who is served first. All first choices come before all second choices.
+  /// Who is served first.
   public enum Order: String, Hashable, Sendable, Codable {
-    /// In the order of the sequence.
+    /// In the order of the sequence, all first choices before all second choices.
     case position
-    /// By falling probability of the token's first choice, equal ones in the order of the sequence.
+    /// By falling probability of the token's first choice, equal ones in the order of the sequence; all first choices before all second
+    /// choices.
     case probability
+    /// In the order of the sequence, all choices of a token before those of the next.
+    case token
   }
 
   public var limit: Limit
@@ -44,7 +47,7 @@ public struct CapacityRule: Hashable, Sendable, Codable {
   /// Whether a token's fate depends on tokens behind it, so that a sequence has to be decided in one batch.
   public func looksAhead(topK: Int) -> Bool {
     if case .share = limit { return true }
-    return topK > 1 || order != .position
+    return order == .probability || order == .position && topK > 1
   }
 }
 
@@ -65,26 +68,29 @@ extension CapacityRule {
   /// Drops what does not fit from the decisions of a batch, weights included.
   ///
   /// - Parameters:
+  ///   - rows: of the batch, those of one sequence.
   ///   - firstProbability: `[batch.count]`; only read when the order is by probability.
   ///   - ledger: of the sequence the batch continues.
   /// - Precondition: a rule that looks ahead gets the whole sequence in one batch.
-  func apply(to batch: inout RoutingBatch, firstProbability: [Float], ledger: inout CapacityLedger) {
+  func apply(to batch: inout RoutingBatch, rows: [Int], firstProbability: [Float], ledger: inout CapacityLedger) {
     precondition(ledger.chosen.isEmpty || !looksAhead(topK: batch.topK), "a whole sequence at once")
     if ledger.chosen.isEmpty { ledger.chosen = Array(repeating: 0, count: batch.expertCount) }
-    let capacity = tokensPerExpert(length: batch.count)
-    var tokens = Array(0..<batch.count)
+    let capacity = tokensPerExpert(length: rows.count)
+    var tokens = rows
     if order == .probability {
       tokens.sort { (firstProbability[$0], $1) > (firstProbability[$1], $0) }
     }
-    for rank in 0..<batch.topK {
-      for token in tokens {
-        let slot = token * batch.topK + rank
-        let expert = Int(batch.selectedExperts[slot])
-        guard expert >= 0, ledger.take(expert) > capacity else { continue }
-        if batch.dropped == nil { batch.dropped = Array(repeating: false, count: batch.selectedExperts.count) }
-        batch.dropped?[slot] = true
-        batch.routingWeights[slot] = 0
-      }
+    func serve(_ slot: Int) {
+      let expert = Int(batch.selectedExperts[slot])
+      guard expert >= 0, ledger.take(expert) > capacity else { return }
+      if batch.dropped == nil { batch.dropped = Array(repeating: false, count: batch.selectedExperts.count) }
+      batch.dropped?[slot] = true
+      batch.routingWeights[slot] = 0
+    }
+    if order == .token {
+      for token in tokens { for rank in 0..<batch.topK { serve(token * batch.topK + rank) } }
+    } else {
+      for rank in 0..<batch.topK { for token in tokens { serve(token * batch.topK + rank) } }
     }
   }
 }

@@ -35,9 +35,12 @@ public struct CaptureAudit: Sendable {
   private var other = StackInput()
   private var outputs = OutputTally()
 
+  /// - Parameter intervention: the rules that changed the decisions.
   /// - Throws: `RoutingError.invalidSpec` when a description cannot be a router.
-  public init(routers descriptions: [RouterDescription]) throws {
-    for description in descriptions { routers[description.id] = try RouterAudit(Router(description.spec)) }
+  public init(routers descriptions: [RouterDescription], intervention: Intervention? = nil) throws {
+    for description in descriptions {
+      routers[description.id] = try RouterAudit(Router(description.spec), rules: intervention?[description.id], slots: description.slots)
+    }
   }
 
   public mutating func add(_ pass: RoutingPass) {
@@ -45,7 +48,7 @@ public struct CaptureAudit: Sendable {
       if phase == .encode { encoder.add(id) } else { other.add(id) }
     }
     outputs += pass.tokens.outputs
-    for batch in pass.batches { routers[batch.router]?.add(batch) }
+    for batch in pass.batches { routers[batch.router]?.add(batch, of: pass.tokens) }
   }
 
   public func result() -> [CaptureCheck] { CheckKind.allCases.map(judge) + [outputCheck] }
@@ -143,6 +146,9 @@ private enum Verdict {
 
 private struct RouterAudit {
   let router: Router
+  /// What changed its decisions; nil: nothing did.
+  let rules: BoundRules?
+  let slots: Int
   private var tokens = 0
   private var assignments = 0
   private var drops = 0
@@ -161,13 +167,15 @@ private struct RouterAudit {
   private var windows = 0
   private var partitions = 0
 
-  init(_ router: Router) {
+  init(_ router: Router, rules: BoundRules?, slots: Int) {
     self.router = router
+    self.rules = rules
+    self.slots = slots
     counts = Array(repeating: 0, count: router.spec.expertCount)
     window = Array(repeating: false, count: router.spec.expertCount)
   }
 
-  mutating func add(_ batch: RoutingBatch) {
+  mutating func add(_ batch: RoutingBatch, of table: TokenTable) {
     tokens += batch.count
     if !batch.importanceSum.isEmpty {
       importance += batch.importanceSum.reduce(0, +)
@@ -188,7 +196,7 @@ private struct RouterAudit {
       if !batch.importanceSum.isEmpty && batch.routerEntropy[token].isNaN { nonFinite += 1 }
       addToWindow(row)
     }
-    recompute(batch)
+    recompute(batch, of: table)
   }
 
   private var windowLength: Int {
@@ -211,13 +219,23 @@ private struct RouterAudit {
     for expert in window.indices { window[expert] = false }
   }
 
-  private mutating func recompute(_ batch: RoutingBatch) {
-    guard let logits = batch.logits, !logits.rows.isEmpty else { return }
+  /// - Parameter table: tokens of the pass the batch is of.
+  private mutating func recompute(_ batch: RoutingBatch, of table: TokenTable) {
+    guard let logits = batch.logits, !logits.rows.isEmpty, rules?.isRecomputable != false else { return }
+    var ruled: RuledRows?
+    if let rules {
+      var kept = TokenTable()
+      for row in logits.rows.map({ Int($0) + batch.firstToken - table.firstToken }) {
+        kept.append(
+          sequence: Int(table.sequence[row]), position: Int(table.position[row]), tokenID: table.tokenID[row], phase: table.phase[row])
+      }
+      ruled = RuledRows(rules, DecisionRows(kept))
+    }
     var again = RoutingBatch(
       router: batch.router, expertCount: batch.expertCount, topK: batch.topK, firstToken: 0, count: logits.rows.count)
     logits.values.withUnsafeBufferPointer {
       guard let base = $0.baseAddress else { return }
-      router.decide(base, demand: RoutingDemand(statistics: false), into: &again)
+      router.decide(base, ruled: ruled, demand: RoutingDemand(statistics: false), into: &again)
     }
     for (index, row) in logits.rows.enumerated() {
       let stored = batch.selectedExperts[Int(row) * batch.topK..<(Int(row) + 1) * batch.topK]
@@ -228,11 +246,13 @@ private struct RouterAudit {
 
   func verdict(_ kind: CheckKind, input: StackInput) -> Verdict {
     let spec = router.spec
-    let topK = spec.topK
+    let topK = rules == nil ? spec.topK : min(spec.topK, slots)
     if tokens == 0 && kind != .equalTokens { return .notApplicable("no token was recorded") }
     if kind.comparesTokens && !input.differs { return .notApplicable("fewer than \(StackInput.enough) different tokens") }
+    if kind.comparesTokens && rules?.choosesExperts == true { return .notApplicable("an intervention chose experts") }
     switch kind {
     case .assignmentSum:
+      if rules?.keepsCount == false { return .notApplicable("an intervention changed how many experts a token takes") }
       let expected = tokens * topK - padding
       return assignments == expected && padding == 0
         ? .held : .failed("\(assignments) assignments (\(drops) dropped), expected \(tokens) x \(topK)")
@@ -243,6 +263,7 @@ private struct RouterAudit {
       let mean = importance / Double(importanceTokens - nonFinite)
       return abs(mean - 1) < 1e-4 ? .held : .failed("router probabilities sum to \(mean)")
     case .selectionRecomputed:
+      if rules?.isRecomputable == false { return .notApplicable("an intervention chose experts by more than their logits") }
       if recomputed == 0 { return .notApplicable("raw logits were not recorded") }
       return recomputedDiffers == 0 ? .held : .failed("\(recomputedDiffers) of \(recomputed) decisions differ from their logits")
     case .equalTokens:

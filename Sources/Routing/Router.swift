@@ -27,9 +27,10 @@ public struct Router: Sendable {
   /// - Parameters:
   ///   - logits: `[batch.count, expertCount]`, contiguous, raw router output.
   ///   - demand: what to fill in beside ids and weights.
-  ///   - batch: made for this router (`expertCount`, `topK`); its columns are overwritten.
-  public func decide(_ logits: UnsafePointer<Float>, demand: RoutingDemand, into batch: inout RoutingBatch) {
-    decide(logits, imposed: [:], demand: demand, into: &batch) { _, _ in }
+  ///   - ruled: the rules of a run at this router, and who the rows are; nil: the router decides by itself.
+  ///   - batch: made for this router (`expertCount`; `topK`, or the rules' `slots`); its columns are overwritten.
+  public func decide(_ logits: UnsafePointer<Float>, ruled: RuledRows? = nil, demand: RoutingDemand, into batch: inout RoutingBatch) {
+    decide(logits, imposed: [:], ruled: ruled.map { judged($0, logits, count: batch.count) }, demand: demand, into: &batch) { _, _ in }
   }
 
   /// Decides for the next tokens of a sequence and drops what exceeds the capacity of `spec`.
@@ -40,56 +41,87 @@ public struct Router: Sendable {
   ///   - ledger: of the sequence; a fresh one for its first batch.
   /// - Precondition: a rule that looks ahead (`CapacityRule.looksAhead`) gets the whole sequence in one batch.
   public func decide(
-    _ logits: UnsafePointer<Float>, imposed: [Int: [Int32]] = [:], demand: RoutingDemand, ledger: inout CapacityLedger,
-    into batch: inout RoutingBatch
+    _ logits: UnsafePointer<Float>, imposed: [Int: [Int32]] = [:], ruled: RuledRows? = nil, demand: RoutingDemand,
+    ledger: inout CapacityLedger, into batch: inout RoutingBatch
   ) {
-    decide(logits, imposed: imposed, demand: demand, into: &batch) { batch, firstProbability in
-      spec.capacity?.apply(to: &batch, firstProbability: firstProbability, ledger: &ledger)
+    let ruled = ruled.map { judged($0, logits, count: batch.count) }
+    if let ruled, let change = ruled.rules.capacity {
+      let imposed = change.order == .expertChoice ? expertsChoice(logits, ruled, change, count: batch.count) : imposed
+      return decide(logits, imposed: imposed, ruled: ruled, demand: demand, into: &batch) { batch, firstProbability in
+        drop(beyond: change, ruled, firstProbability, from: &batch)
+      }
+    }
+    decide(logits, imposed: imposed, ruled: ruled, demand: demand, into: &batch) { batch, firstProbability in
+      spec.capacity?.apply(to: &batch, rows: Array(0..<batch.count), firstProbability: firstProbability, ledger: &ledger)
     }
   }
 
   /// - Parameter drop: takes the weights of what does not fit; given the batch and `[count]` the probability of each first choice.
   private func decide(
-    _ logits: UnsafePointer<Float>, imposed: [Int: [Int32]], demand: RoutingDemand, into batch: inout RoutingBatch,
+    _ logits: UnsafePointer<Float>, imposed: [Int: [Int32]], ruled: RuledRows?, demand: RoutingDemand, into batch: inout RoutingBatch,
     drop: (inout RoutingBatch, [Float]) -> Void
   ) {
-    precondition(batch.expertCount == spec.expertCount && batch.topK == spec.topK, "batch of another router")
-    let experts = spec.expertCount
-    let topK = spec.topK
+    let slots = ruled?.rules.slots ?? spec.topK
+    precondition(batch.expertCount == spec.expertCount && batch.topK == slots, "batch of another router")
     if demand.statistics {
-      batch.importanceSum = Array(repeating: 0, count: experts)
+      batch.importanceSum = Array(repeating: 0, count: spec.expertCount)
       batch.squaredLogSumExpSum = 0
     }
+    let isByProbability = ruled?.rules.capacity.map { $0.order == .priority } ?? (spec.capacity?.order == .probability)
     var firstProbability: [Float] = []
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: 3 * experts) { scratch in
-      var row = RouterRow(experts: experts, scratch: scratch, best: TopList(capacity: min(topK + 1, experts)))
-      for token in 0..<batch.count {
-        row.logits = UnsafeBufferPointer(start: logits + token * experts, count: experts)
-        score(&row)
-        adjust(&row)
-        select(&row)
+    eachRow(of: logits, count: batch.count, ruled) { token, row in
+      if let ruled {
+        decide(&row, ruled, token: token, imposed: imposed[token], demand: demand, into: &batch)
+      } else {
         if let experts = imposed[token] { row.best.impose(experts, from: row.selectionScores) }
-        batch.selectedExperts.withUnsafeMutableBufferPointer { ids in
-          for slot in 0..<topK { ids[token * topK + slot] = row.best.ids[slot] }
-        }
-        batch.routingWeights.withUnsafeMutableBufferPointer { weights in
-          weigh(row, into: UnsafeMutableBufferPointer(rebasing: weights[token * topK..<(token + 1) * topK]))
-        }
-        if spec.capacity?.order == .probability { firstProbability.append(row.scores[Int(row.best.ids[0])]) }
         if demand.statistics { measure(&row, token: token, into: &batch) }
       }
+      let first = token * slots
+      batch.selectedExperts.withUnsafeMutableBufferPointer { ids in
+        for slot in 0..<row.taken { ids[first + slot] = row.best.ids[slot] }
+      }
+      batch.routingWeights.withUnsafeMutableBufferPointer { weights in
+        weigh(row, into: UnsafeMutableBufferPointer(rebasing: weights[first..<first + row.taken]))
+      }
+      if demand.statistics { batch.topKMass[token] = mass(of: row) }
+      if isByProbability { firstProbability.append(row.taken > 0 ? row.scores[Int(row.best.ids[0])] : 0) }
     }
     batch.dropped = nil
     if spec.capacity?.renormalizes == true { drop(&batch, firstProbability) }
     for token in 0..<batch.count {
+      let first = token * slots
+      let taken = ruled == nil ? slots : batch.taken(token)
       batch.routingWeights.withUnsafeMutableBufferPointer { weights in
-        let mine = UnsafeMutableBufferPointer(rebasing: weights[token * topK..<(token + 1) * topK])
+        let mine = UnsafeMutableBufferPointer(rebasing: weights[first..<first + taken])
         normalize(mine)
-        if spec.routedScale != 1 { for slot in 0..<topK { mine[slot] *= spec.routedScale } }
+        if spec.routedScale != 1 { for slot in 0..<taken { mine[slot] *= spec.routedScale } }
       }
     }
-    if spec.capacity?.renormalizes == false { drop(&batch, firstProbability) }
+    if spec.capacity?.renormalizes != true { drop(&batch, firstProbability) }
+    if let ruled { reweigh(logits, ruled, in: &batch) }
     if let every = demand.logitsEvery { batch.logits = keep(logits, every: every, of: batch) }
+  }
+
+  /// Calls `body` with each row as it is when the router has picked its experts by itself, from logits that rules may have changed.
+  func eachRow(of logits: UnsafePointer<Float>, count: Int, _ ruled: RuledRows?, _ body: (Int, inout RouterRow) -> Void) {
+    let experts = spec.expertCount
+    let slots = max(ruled?.rules.slots ?? 0, spec.topK)
+    // Rules may need the logits changed, in a place of their own.
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: (ruled == nil ? 3 : 4) * experts) { scratch in
+      var row = RouterRow(
+        experts: experts, taking: spec.topK, scratch: scratch, best: TopList(capacity: min(slots + 1, experts)))
+      for token in 0..<count {
+        row.logits = UnsafeBufferPointer(start: logits + token * experts, count: experts)
+        if let ruled {
+          (row.changes, row.taken) = (RowChanges(), spec.topK)
+          heat(&row, ruled, token: token, into: UnsafeMutableBufferPointer(rebasing: scratch[(3 * experts)...]))
+        }
+        score(&row)
+        adjust(&row)
+        select(&row)
+        body(token, &row)
+      }
+    }
   }
 
   /// What may come of a decision whose margin is at most `tolerance`; nil for one with a larger margin.
@@ -119,7 +151,8 @@ public struct Router: Sendable {
   private func withDecided<Result>(_ logits: UnsafeBufferPointer<Float>, _ body: (RouterRow) -> Result) -> Result {
     withUnsafeTemporaryAllocation(of: Float.self, capacity: 3 * spec.expertCount) { scratch in
       var row = RouterRow(
-        experts: spec.expertCount, scratch: scratch, best: TopList(capacity: min(spec.topK + 1, spec.expertCount)))
+        experts: spec.expertCount, taking: spec.topK, scratch: scratch,
+        best: TopList(capacity: min(spec.topK + 1, spec.expertCount)))
       row.logits = logits
       score(&row)
       adjust(&row)
@@ -143,78 +176,11 @@ public struct NearTie: Sendable {
   }
 }
 
-/// One token on its way through the six steps.
-private struct RouterRow {
-  var logits = UnsafeBufferPointer<Float>(start: nil, count: 0)
-  /// `[experts]`: what the weights are read from.
-  let scores: UnsafeMutableBufferPointer<Float>
-  /// `[experts]`: what top-k compares.
-  let selectionScores: UnsafeMutableBufferPointer<Float>
-  /// `[experts]`: the router's distribution, for statistics.
-  let probs: UnsafeMutableBufferPointer<Float>
-  var best: TopList
-  var groupGap = Float.infinity
-
-  init(experts: Int, scratch: UnsafeMutableBufferPointer<Float>, best: TopList) {
-    scores = UnsafeMutableBufferPointer(rebasing: scratch[0..<experts])
-    selectionScores = UnsafeMutableBufferPointer(rebasing: scratch[experts..<2 * experts])
-    probs = UnsafeMutableBufferPointer(rebasing: scratch[2 * experts..<3 * experts])
-    self.best = best
-  }
-}
-
-/// The best few of a list of scores, by falling score, ties to the lower index.
-struct TopList {
-  private(set) var ids: [Int32]
-  private(set) var values: [Float]
-  private(set) var count = 0
-
-  init(capacity: Int) {
-    ids = Array(repeating: -1, count: capacity)
-    values = Array(repeating: -.infinity, count: capacity)
-  }
-
-  /// - Complexity: O(n + n capacity) at worst; one comparison per entry that does not make the list.
-  mutating func fill(from scores: UnsafeMutableBufferPointer<Float>) {
-    count = 0
-    let capacity = ids.count
-    for index in scores.indices {
-      let value = scores[index].isNaN ? -.infinity : scores[index]
-      if count == capacity && value <= values[capacity - 1] { continue }
-      var place = count < capacity ? count : capacity - 1
-      while place > 0 && values[place - 1] < value {
-        values[place] = values[place - 1]
-        ids[place] = ids[place - 1]
-        place -= 1
-      }
-      values[place] = value
-      ids[place] = Int32(index)
-      if count < capacity { count += 1 }
-    }
-  }
-
-  /// Puts `chosen` first, in the order of the list, and the best of the others behind them.
-  mutating func impose(_ chosen: [Int32], from scores: UnsafeMutableBufferPointer<Float>) {
-    let others = zip(ids[..<count], values).first { !chosen.contains($0.0) }
-    let order = chosen.sorted { (-scores[Int($0)], $0) < (-scores[Int($1)], $1) }
-    count = min(ids.count, order.count + (others == nil ? 0 : 1))
-    for (place, (id, value)) in (order.map { ($0, scores[Int($0)]) } + [others].compactMap { $0 }).prefix(count).enumerated() {
-      (ids[place], values[place]) = (id, value)
-    }
-  }
-
-  /// Value at rank `k` minus the one after it; NaN when there is no one after it that could have been chosen.
-  func gap(after k: Int) -> Float {
-    guard k < count, values[k] > -.infinity else { return .nan }
-    return values[k - 1] - values[k]
-  }
-}
-
 // MARK: - The six steps
 
 extension Router {
   /// Step 1. Scores from logits.
-  private func score(_ row: inout RouterRow) {
+  func score(_ row: inout RouterRow) {
     switch spec.scoring {
     case .softmax: softmax(row.logits, into: row.scores)
     case .sigmoid: for e in row.logits.indices { row.scores[e] = 1 / (1 + exp(-row.logits[e])) }
@@ -223,12 +189,14 @@ extension Router {
   }
 
   /// Step 2. What top-k compares: scores plus bias, with the experts of dropped groups masked.
-  private func adjust(_ row: inout RouterRow) {
-    if let bias = spec.correctionBias {
+  func adjust(_ row: inout RouterRow) {
+    defer { row.mask() }
+    if row.changes.usesBias, let bias = spec.correctionBias {
       bias.withUnsafeBufferPointer { for e in $0.indices { row.selectionScores[e] = row.scores[e] + $0[e] } }
     } else {
       for e in row.scores.indices { row.selectionScores[e] = row.scores[e] }
     }
+    row.mask()
     row.groupGap = .infinity
     guard let limit = spec.groupLimit, limit.topKGroups < limit.groupCount else { return }
     let size = spec.expertCount / limit.groupCount
@@ -258,7 +226,7 @@ extension Router {
   }
 
   /// Step 3. The picked experts and the first rejected one.
-  private func select(_ row: inout RouterRow) {
+  func select(_ row: inout RouterRow) {
     switch spec.selection {
     case .tokenChoice: row.best.fill(from: row.selectionScores)
     }
@@ -311,30 +279,14 @@ extension Router {
 // MARK: - Statistics
 
 extension Router {
-  /// Entropy, margins and mass of one token, and its share in the batch's sums.
-  private func measure(_ row: inout RouterRow, token: Int, into batch: inout RoutingBatch) {
-    let logits = row.logits
-    let peak = logits.max() ?? 0
-    guard peak.isFinite, logits.allSatisfy({ !$0.isNaN }) else { return }
-    var sum: Float = 0
-    for e in logits.indices { sum += exp(logits[e] - peak) }
-    let logSumExp = peak + log(sum)
+  /// Entropy and margins of one token, and its share in the batch's sums. `row.probs` is the router's distribution afterwards.
+  func measure(_ row: inout RouterRow, token: Int, into batch: inout RoutingBatch) {
+    guard let logSumExp = distribute(&row) else { return }
     batch.squaredLogSumExpSum += Double(logSumExp) * Double(logSumExp)
-
-    if spec.usesSigmoidScores {
-      var total: Float = 0
-      for e in logits.indices {
-        row.probs[e] = 1 / (1 + exp(-logits[e]))
-        total += row.probs[e]
-      }
-      for e in logits.indices { row.probs[e] /= total }
-    } else {
-      for e in logits.indices { row.probs[e] = exp(logits[e] - peak) / sum }
-    }
     var entropy: Float = 0
     var first: Float = 0
     var second: Float = 0
-    for e in logits.indices {
+    for e in row.probs.indices {
       let p = row.probs[e]
       if p > 0 { entropy -= p * log(p) }
       if p > first {
@@ -346,11 +298,41 @@ extension Router {
       batch.importanceSum[e] += Double(p)
     }
     batch.routerEntropy[token] = max(0, entropy)
-    batch.top1Margin[token] = logits.count > 1 ? first - second : .nan
+    batch.top1Margin[token] = row.probs.count > 1 ? first - second : .nan
     batch.selectionMargin[token] = row.best.gap(after: spec.topK)
+  }
+
+  /// Writes the router's distribution into `row.probs`.
+  ///
+  /// - Returns: the log-sum-exp of the logits; nil, and a distribution of NaN, when one of them is no number or all are infinite.
+  @discardableResult
+  func distribute(_ row: inout RouterRow) -> Float? {
+    let logits = row.logits
+    let peak = logits.max() ?? 0
+    guard peak.isFinite, logits.allSatisfy({ !$0.isNaN }) else {
+      row.probs.update(repeating: .nan)
+      return nil
+    }
+    var sum: Float = 0
+    for e in logits.indices { sum += exp(logits[e] - peak) }
+    if spec.usesSigmoidScores {
+      var total: Float = 0
+      for e in logits.indices {
+        row.probs[e] = 1 / (1 + exp(-logits[e]))
+        total += row.probs[e]
+      }
+      for e in logits.indices { row.probs[e] /= total }
+    } else {
+      for e in logits.indices { row.probs[e] = exp(logits[e] - peak) / sum }
+    }
+    return peak + log(sum)
+  }
+
+  /// Router probability on the experts taken.
+  private func mass(of row: RouterRow) -> Float {
     var mass: Float = 0
-    for slot in 0..<spec.topK { mass += row.probs[Int(row.best.ids[slot])] }
-    batch.topKMass[token] = mass
+    for slot in 0..<row.taken { mass += row.probs[Int(row.best.ids[slot])] }
+    return mass
   }
 
   /// The rows of `logits` whose place in the run is a multiple of `every`.

@@ -53,6 +53,18 @@ public struct RoutingBatch: Sendable, Equatable {
     logits = nil
   }
 
+  /// Experts that a token of the batch took: its slots before the padding.
+  public func taken(_ token: Int) -> Int {
+    let slots = selectedExperts[token * topK..<(token + 1) * topK]
+    return (slots.firstIndex { $0 < 0 } ?? slots.endIndex) - slots.startIndex
+  }
+
+  /// `[count, topK]`: the experts that compute, -1 where one was dropped too.
+  public var carriedOut: [Int32] {
+    guard let dropped else { return selectedExperts }
+    return zip(selectedExperts, dropped).map { $1 ? -1 : $0 }
+  }
+
   /// Assignments that were computed: selected and not dropped.
   public var assignmentCount: Int {
     var total = 0

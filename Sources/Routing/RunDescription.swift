@@ -18,11 +18,18 @@ public struct RunDescription: Sendable, Codable, Equatable {
   public var denoising: DenoisingLayout?
   /// The id of the tokenizer's beginning of a sequence (BOS); nil when it has none or nobody asked.
   public var beginningToken: Int32?
+  /// The rules that changed its routing, as they were written; nil: the routers decided by themselves.
+  public var intervention: String?
+  /// The run in the same trace that this is a variant of.
+  public var parent: Int64?
+  /// Runs that belong together share its name.
+  public var series: String?
 
   public init(
     name: String, model: ModelIdentity, routers: [RouterDescription], input: InputIdentity, recording: RecordingLevel,
     sampling: String? = nil, seed: UInt64 = 0, engine: EngineIdentity, startedAt: Double, tags: [String] = [],
-    denoising: DenoisingLayout? = nil, beginningToken: Int32? = nil
+    denoising: DenoisingLayout? = nil, beginningToken: Int32? = nil, intervention: String? = nil, parent: Int64? = nil,
+    series: String? = nil
   ) {
     self.name = name
     self.model = model
@@ -36,6 +43,9 @@ public struct RunDescription: Sendable, Codable, Equatable {
     self.tags = tags
     self.denoising = denoising
     self.beginningToken = beginningToken
+    self.intervention = intervention
+    self.parent = parent
+    self.series = series
   }
 }
 
@@ -43,10 +53,14 @@ public struct RunDescription: Sendable, Codable, Equatable {
 public struct RouterDescription: Sendable, Codable, Equatable {
   public var id: RouterID
   public var spec: RouterSpec
+  /// Experts a token has room for in batches of this run: `topK` of the rule, unless an intervention changes it.
+  public var slots: Int
 
-  public init(id: RouterID, spec: RouterSpec) {
+  /// - Parameter slots: nil: as many as the rule selects.
+  public init(id: RouterID, spec: RouterSpec, slots: Int? = nil) {
     self.id = id
     self.spec = spec
+    self.slots = slots ?? spec.topK
   }
 }
 

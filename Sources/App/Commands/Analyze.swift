@@ -68,6 +68,7 @@ struct Analyze: AsyncParsableCommand {
     var report = try await analysis.report(workers: engine.count)
     report.setRun(Int(summary.id))
     try write(report)
+    if let warning = summary.interventionWarning { StandardError.write("warning: \(warning)\n") }
     for failed in summary.failedChecks { StandardError.write("warning: capture check \(failed.name) failed: \(failed.detail)\n") }
     let verdicts = try conditions.map { try $0.verdict(on: report) }
     for violation in verdicts.flatMap(\.violations) { StandardError.write(violation.text + "\n") }

@@ -12,6 +12,7 @@ struct Run: ParsableCommand {
       moetop run samples/olmoe-tiny -p "def main():" --max-tokens 64
       moetop run samples/olmoe-tiny -f samples/corpus.jsonl --name baseline --trace corpus.db
       moetop run ~/models/Qwen3-30B-A3B-Q4_K_M.gguf --chat -p "Why is the sky blue?" --system "Be brief."
+      moetop run samples/olmoe-tiny -f samples/corpus.jsonl --intervene 'mask 3:7; topk all=+1'
       moetop run samples/dit-moe-tiny --class star --images 16 --steps 50 --cfg 1.5 -o grid.png
 
       A prompt is continued; a file is read as it is (teacher-forced) unless --generate is given; a model that denoises images makes \
@@ -21,6 +22,7 @@ struct Run: ParsableCommand {
   @Argument(help: "Folder or GGUF file of the checkpoint.", transform: ModelPlaces.found) var model: String
   @OptionGroup(title: "Input") var input: RunInputOptions
   @OptionGroup(title: "Generation") var generation: GenerationOptions
+  @OptionGroup(title: "Routing") var rules: InterventionOptions
   @OptionGroup(title: "Images") var images: DenoisingOptions
   @OptionGroup(title: "Recording") var recording: RecordingOptions
   @OptionGroup(title: "Engine") var engine: EngineOptions
@@ -48,22 +50,25 @@ struct Run: ParsableCommand {
     }
     let generates = input.prompt != nil || generation.generate
     let sampling = try generation.settings()
+    let intervention = try rules.intervention(on: model, texts: sequences, tokenizer: tokenizer, seed: sampling.seed, traces: traces)
     let forward = ForwardPass(model, threads: engine.threads)
+    forward.intervention = intervention
 
     var writer: TraceWriter?
     let hashing = IdentityHashing()
     if !recording.noTrace {
       let description = RunDescription(
-        name: recording.name ?? "", model: model.identity, routers: model.routers,
+        name: recording.name ?? "", model: model.identity, routers: intervention?.described(model.routers) ?? model.routers,
         input: InputIdentity(source: input.source, hash: sequences.inputHash), recording: recording.level,
         sampling: generates ? sampling.description : nil, seed: sampling.seed,
         engine: EngineIdentity(version: Version.number, simd: Engine.simdLevel, threads: forward.threadCount), startedAt: wallClock(),
-        tags: recording.tags, beginningToken: tokenizer.beginning)
-      let opened = try recording.open(description, sequences: sequences.map(\.description), traces: traces, pieces: tokenizer.pieces)
+        tags: recording.tags, beginningToken: tokenizer.beginning, intervention: intervention?.rules.text)
+      let opened = try recording.open(
+        description, sequences: sequences.map(\.description), intervention: intervention, traces: traces, pieces: tokenizer.pieces)
       hashing.begin(model) { identity in opened.revise { $0.model = identity } }
       writer = opened
     }
-    var outcome = RunResult(model: model, input: input.source)
+    var outcome = RunResult(model: model, input: input.source, rules: intervention?.rules.text)
     do {
       var progress = Progress("running", enabled: !noProgress && !quiet)
       defer { progress.finish() }
@@ -120,7 +125,7 @@ struct GenerationOptions: ParsableArguments {
   @Option(help: "Sampling temperature.") var temperature: Float?
   @Option(help: "Sample from the best k tokens only.") var topK: Int?
   @Option(help: "Sample from the smallest set of best tokens with this probability.") var topP: Float?
-  @Option(help: "Seed of the sampler.") var seed: UInt64 = 0
+  @Option(help: "Seed of the sampler, and of rules that draw.") var seed: UInt64 = 0
 
   func validate() throws {
     if greedy && (temperature != nil || topK != nil || topP != nil) {
@@ -163,12 +168,13 @@ struct RecordingOptions: ParsableArguments {
   }
 
   func open(
-    _ description: RunDescription, sequences: [SequenceDescription], traces: TraceOptions,
+    _ description: RunDescription, sequences: [SequenceDescription], intervention: Intervention?, traces: TraceOptions,
     pieces: @escaping @Sendable (Int32) -> [UInt8]?
   ) throws -> TraceWriter {
     var options = TraceWriter.Options()
     options.createsDirectory = trace == nil
     return try TraceWriter(
-      file: trace ?? traces.defaultTrace, description: description, sequences: sequences, pieces: pieces, options: options)
+      file: trace ?? traces.defaultTrace, description: description, sequences: sequences, intervention: intervention, pieces: pieces,
+      options: options)
   }
 }

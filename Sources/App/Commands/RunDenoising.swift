@@ -79,24 +79,27 @@ extension Run {
       let assumptions = model.assumed.map { "\($0.key) = \($0.value) is assumed; the file does not say" }
       for note in model.notes + assumptions { StandardError.write("note: \(note)\n") }
     }
+    let samples = request.classes.enumerated().map {
+      SequenceDescription(name: "sample \($0)", labels: ["class": model.className($1)])
+    }
+    let intervention = try rules.intervention(on: model, layout: denoiser.layout, samples: samples, seed: request.seed, traces: traces)
+    pass.intervention = intervention
     var writer: TraceWriter?
     let hashing = IdentityHashing()
     if !recording.noTrace {
       let guidance = request.guidance.map { "guidance \(Show.fixed(Double($0), 2))" } ?? "no guidance"
       let description = RunDescription(
-        name: recording.name ?? "", model: model.identity, routers: model.routers,
+        name: recording.name ?? "", model: model.identity, routers: intervention?.described(model.routers) ?? model.routers,
         input: InputIdentity(source: images.noise ?? "seed \(request.seed)", hash: ""), recording: recording.level,
         sampling: "\(request.rule.name), \(request.steps) steps, \(guidance)", seed: request.seed,
         engine: EngineIdentity(version: Version.number, simd: Engine.simdLevel, threads: pass.threadCount), startedAt: wallClock(),
-        tags: recording.tags, denoising: denoiser.layout)
-      let samples = request.classes.enumerated().map {
-        SequenceDescription(name: "sample \($0)", labels: ["class": model.className($1)])
-      }
-      let opened = try recording.open(description, sequences: samples, traces: traces, pieces: { _ in nil })
+        tags: recording.tags, denoising: denoiser.layout, intervention: intervention?.rules.text)
+      let opened = try recording.open(
+        description, sequences: samples, intervention: intervention, traces: traces, pieces: { _ in nil })
       hashing.begin(model) { identity in opened.revise { $0.model = identity } }
       writer = opened
     }
-    var outcome = DenoisingResult(model: model, request: request)
+    var outcome = DenoisingResult(model: model, request: request, rules: intervention?.rules.text)
     do {
       var progress = Progress("denoising", enabled: !noProgress && !quiet)
       defer { progress.finish() }
@@ -130,6 +133,8 @@ extension Run {
 struct DenoisingResult {
   let model: DenoisingModel
   let request: DenoisingRequest
+  /// What changed routing, as it was written.
+  let rules: String?
   var samples = 0
   var passes = 0
   /// Steps of samples: a pass with four samples counts four.
@@ -142,9 +147,10 @@ struct DenoisingResult {
   private var latents: [Float] = []
   private var output: String?
 
-  init(model: DenoisingModel, request: DenoisingRequest) {
+  init(model: DenoisingModel, request: DenoisingRequest, rules: String?) {
     self.model = model
     self.request = request
+    self.rules = rules
   }
 
   /// What is wrong with the images, in words; nil when they are all numbers.
@@ -204,6 +210,7 @@ struct DenoisingResult {
     var lines: [String] = []
     let policy = model.routers.first.map { "\(model.layerCount) layers, \($0.spec.summary)" } ?? "\(model.layerCount) layers, no router"
     lines.append("model    \(Show.line(model.name))  \(policy)")
+    if let rules { lines.append("rules    \(Show.line(rules))") }
     let branches = request.guidance == nil ? "no guidance" : "2 branches"
     lines.append(
       "made     \(samples) of \(request.classes.count) samples, \(request.steps) steps of \(request.rule.name), \(branches)  "
@@ -222,6 +229,7 @@ struct DenoisingResult {
     writer.object { writer in
       writer.member("schema", "moetop.run/1")
       writer.member("model", model.name)
+      if let rules { writer.member("intervention", rules) }
       writer.member("denoising") { writer in
         writer.object { writer in
           writer.member("samples", samples)

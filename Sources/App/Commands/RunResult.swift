@@ -14,6 +14,8 @@ struct RunResult {
 
   let model: LanguageModel
   let input: String
+  /// What changed routing, as it was written.
+  let rules: String?
   var sequences: [(description: SequenceDescription, score: SequenceScore)] = []
   var prefill = Speed()
   var decode = Speed()
@@ -26,9 +28,10 @@ struct RunResult {
   private var broken: [(name: String, tokens: Int)] = []
   var trace: TraceSummary?
 
-  init(model: LanguageModel, input: String) {
+  init(model: LanguageModel, input: String, rules: String?) {
     self.model = model
     self.input = input
+    self.rules = rules
   }
 
   /// Teacher forcing over all sequences.
@@ -105,6 +108,7 @@ struct RunResult {
     let routers = model.routers
     let policy = routers.first.map { "\(model.layerCount) layers, \($0.spec.summary)" } ?? "\(model.layerCount) layers, no router"
     lines.append("model    \(Show.line(model.name))  \(policy)")
+    if let rules { lines.append("rules    \(Show.line(rules))") }
     func speed(_ name: String, _ speed: Speed) {
       guard speed.tokens > 0 else { return }
       lines.append(
@@ -131,6 +135,7 @@ struct RunResult {
       writer.member("schema", "moetop.run/1")
       writer.member("model", model.name)
       writer.member("input", input)
+      if let rules { writer.member("intervention", rules) }
       for (name, speed) in [("prefill", prefill), ("decode", decode)] {
         writer.member(name) { writer in
           writer.object { writer in

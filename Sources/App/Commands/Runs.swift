@@ -39,14 +39,14 @@ extension Runs {
       }
       var table = TextTable([
         .right("id"), .left("when"), .left("name"), .left("model"), .left("quant"), .left("input"), .right("tokens"), .left("state"),
-        .right("size"), .left("tags"),
+        .right("size"), .left("tags"), .left("rules"),
       ])
       for run in runs.reversed() {
         let description = run.description
         table.rows.append([
           "\(run.id)", Clock.minutes(description.startedAt), run.name, description.model.name, description.model.quantization,
           description.input.source, Show.grouped(run.tokenCount), run.state.name, Show.bytes(run.storedBytes),
-          description.tags.joined(separator: ","),
+          description.tags.joined(separator: ","), description.intervention ?? "",
         ])
       }
       StandardOutput.say(table.text + "\(runs.count) run\(runs.count == 1 ? "" : "s") in \(Show.line(file))\n")
@@ -169,6 +169,9 @@ extension Runs {
       writer.member("input_hash", Self.known(description.input.hash))
       writer.member("record", description.recording.description)
       writer.member("sampling", description.sampling)
+      if let rules = description.intervention { writer.member("intervention", rules) }
+      if let parent = description.parent { writer.member("parent", Int(parent)) }
+      if let series = description.series { writer.member("series", series) }
       writer.member("engine", description.engine.version)
       writer.member("simd", description.engine.simd)
       writer.member("threads", description.engine.threads)

@@ -91,7 +91,7 @@ struct Failure: Error {
     case let error as FormatError: error.exitStatus
     case let error as TemplateError: error.exitStatus
     case is RoutingError: .unsupported
-    case is AnalysisError, is FilterError, is ValidationError: .usage
+    case is AnalysisError, is FilterError, is RuleError, is ValidationError: .usage
     case let error as StoreError: error.exitStatus
     default: foundation(error)?.status
     }
@@ -102,6 +102,7 @@ struct Failure: Error {
     case let failure as Failure: failure.message
     case let error as StoreError: "\(error)" + (error.advice.map { "\n  try: \($0)" } ?? "")
     case let error as ValidationError: error.message
+    case let error as RuleError: "--intervene: \(error)"
     default: foundation(error)?.message ?? String(describing: error)
     }
   }

@@ -24,6 +24,9 @@ struct RunDetails {
     row("model", "\(description.model.name)  \(description.model.family)  \(Show.hash(description.model.filesHash))")
     row("weights", "\(description.model.quantization), router \(description.model.routerPrecision) with f32 arithmetic")
     for policy in Set(description.routers.map(\.spec.summary)).sorted() { row("router", policy) }
+    row("rules", description.intervention ?? "")
+    row("variant of", description.parent.map { "run \($0)" } ?? "")
+    row("series", description.series ?? "")
     row("input", "\(description.input.source)  \(Show.hash(description.input.hash))")
     row("mode", description.sampling.map { "generated, \($0)" } ?? "teacher-forced")
     row("engine", "moetop \(description.engine.version), \(description.engine.simd), \(Show.counted(description.engine.threads, "thread"))")

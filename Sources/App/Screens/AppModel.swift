@@ -326,7 +326,7 @@ extension AppModel {
       }
       return text
     case .trace(let run, _, let isLoading):
-      let state = run.state == .completed ? "" : " \(run.state.name)"
+      let state = (run.state == .completed ? "" : " \(run.state.name)") + (run.description.intervention == nil ? "" : " under rules")
       let name = isNarrow ? "" : "\(run.description.model.name) \(run.description.model.quantization)  "
       let loaded = (buffer?.end ?? 0) * 100 / max(1, run.tokenCount)
       return StyledText("\(name)run \(run.id)\(state)")

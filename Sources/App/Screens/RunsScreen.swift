@@ -15,7 +15,7 @@ extension AppModel {
     guard let run = selectedRun else { return [StyledText("no runs in \(runs.file) yet")] }
     let failed = run.failedChecks.count
     return [
-      StyledText("run \(run.id)"), StyledText(run.state.name),
+      StyledText("run \(run.id)"), StyledText(run.state.name + (run.description.intervention == nil ? "" : ", under rules")),
       StyledText(failed == 0 ? "capture checks held" : "\(Show.counted(failed, "capture check")) failed", failed == 0 ? nil : .error),
       StyledText(runs.file, .dim),
     ]
@@ -80,6 +80,7 @@ extension Painter {
         ("weights", StyledText("\(description.model.quantization), router \(description.model.routerPrecision)")),
       ]
       for policy in Set(description.routers.map(\.spec.summary)).sorted() { rows.append(("router", StyledText(policy))) }
+      if let rules = description.intervention { rows.append(("rules", StyledText(rules, .warning))) }
       rows += [
         ("input", StyledText(description.input.source)),
         ("mode", StyledText(description.sampling.map { "generated, \($0)" } ?? "teacher-forced")),

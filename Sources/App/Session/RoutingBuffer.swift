@@ -54,11 +54,11 @@ struct RoutingBuffer: Sendable {
     layout = counts.isEmpty ? nil : denoising
     let folds = RowFolds(routers: routers)
     self.folds = folds
-    let row = routers.reduce(64) { $0 + 8 * $1.spec.topK + 16 + 4 * $1.spec.expertCount + folds.bytesARow($1.spec) }
+    let row = routers.reduce(64) { $0 + 8 * $1.slots + 16 + 4 * $1.spec.expertCount + folds.bytesARow($1.spec) }
     capacity = max(1024, memory / row)
     pass = RoutingPass(
       tokens: TokenTable(),
-      batches: routers.map { RoutingBatch(router: $0.id, expertCount: $0.spec.expertCount, topK: $0.spec.topK, firstToken: 0, count: 0) })
+      batches: routers.map { RoutingBatch(router: $0.id, expertCount: $0.spec.expertCount, topK: $0.slots, firstToken: 0, count: 0) })
   }
 
   // MARK: - Growing
@@ -115,7 +115,7 @@ struct RoutingBuffer: Sendable {
         if let batch = given[router.id] { return batch }
         guard hasTwoStacks, (router.id.stack == .encoder) != isEncoded else { return nil }
         return RoutingBatch(
-          router: router.id, expertCount: router.spec.expertCount, topK: router.spec.topK, firstToken: end, count: next.tokens.count)
+          router: router.id, expertCount: router.spec.expertCount, topK: router.slots, firstToken: end, count: next.tokens.count)
       })
   }
 

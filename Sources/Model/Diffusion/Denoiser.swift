@@ -123,10 +123,12 @@ public final class Denoiser {
     let labels = group.flatMap { sample in
       (0..<branches).map { Int32($0 == 0 ? request.classes[sample] : plan.classCount) }
     }
+    var tokens = table()
     let (answer, batches) = latents.withUnsafeBufferPointer { buffer in
       guard let base = buffer.baseAddress else { preconditionFailure("an empty group") }
       return pass.run(
-        base, samples: group.count, timestep: layout.timesteps[step], classes: labels, demand: sink?.demand, firstToken: tokenCount)
+        base, samples: group.count, timestep: layout.timesteps[step], classes: labels, demand: sink?.demand, firstToken: tokenCount,
+        table: tokens)
     }
     try pass.model.weights.checkpoint.requireWhole()
     switch schedule {
@@ -136,7 +138,6 @@ public final class Denoiser {
     let tally = tallied()
     outputs += tally
     if let sink {
-      var tokens = table()
       tokens.outputs = tally
       try sink.receive(RoutingPass(tokens: tokens, batches: batches))
     }

@@ -72,6 +72,8 @@ public final class DenoisingModel: Sendable {
   public var trainedSteps: Int { plan.sampling.trainedSteps }
   /// Every router, in layer order.
   public var routers: [RouterDescription] { weights.routers }
+  /// Experts that every patch takes, by router in the order of `routers`.
+  public var sharedExpertCounts: [Int] { weights.sharedExpertCounts }
   /// Whether the timestep alone decides: one decision a sample, step and branch.
   public var routesByTimestep: Bool { weights.blocks.contains { $0.mask != nil } }
 

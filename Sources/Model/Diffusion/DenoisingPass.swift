@@ -43,6 +43,12 @@ public final class DenoisingPass {
 
   public var threadCount: Int { pool.threadCount }
 
+  /// What is changed about routing.
+  public var intervention: Intervention? {
+    get { pass.intervention }
+    set { pass.intervention = newValue?.rules.isEmpty == false ? newValue : nil }
+  }
+
   var review: (any DecisionReview)? {
     get { pass.review }
     set { pass.review = newValue }
@@ -56,16 +62,21 @@ public final class DenoisingPass {
   ///   - classes: `[samples, branches]`: row of the class table; `DenoisingModel.classCount` is "no class".
   ///   - demand: what a sink wants to know; nil when nobody listens, and then nothing is recorded.
   ///   - firstToken: row of the first decision in the run.
+  ///   - table: who the decision's rows are; only rules look at it.
   /// - Returns: the answer `[samples, branches, output channels, inputSize, inputSize]`, valid until the next call; one batch per router,
   ///   rows by sample, branch, patch.
   func run(
-    _ latents: UnsafePointer<Float>, samples: Int, timestep: Float, classes: [Int32], demand: RoutingDemand? = nil, firstToken: Int = 0
+    _ latents: UnsafePointer<Float>, samples: Int, timestep: Float, classes: [Int32], demand: RoutingDemand? = nil, firstToken: Int = 0,
+    table: TokenTable? = nil
   ) -> (answer: UnsafeMutablePointer<Float>, batches: [RoutingBatch]) {
     let branches = classes.count / samples
     let groups = classes.count
     let rows = groups * plan.patchCount
     let hidden = plan.hiddenSize
     (pass.count, pass.position, pass.firstToken, pass.demand, pass.batches) = (rows, 0, firstToken, demand, [])
+    pass.rows = intervention.flatMap { rules in
+      table.map { DecisionRows($0, keys: rules.readsTexts ? TextKey.all(of: $0) : []) }
+    }
     pass.arena.reset()
     let stream = stream.floats(rows * hidden)
     embed(latents, samples: samples, branches: branches, into: stream)
@@ -113,7 +124,7 @@ public final class DenoisingPass {
   public func decisions(about timesteps: [Float]) -> [RoutingBatch] {
     let hidden = plan.hiddenSize
     let masks = weights.blocks.compactMap(\.mask)
-    (pass.firstToken, pass.demand) = (0, RoutingDemand(logitsEvery: 1))
+    (pass.firstToken, pass.demand, pass.rows) = (0, RoutingDemand(logitsEvery: 1), nil)
     var batches: [RoutingBatch] = []
     for (row, timestep) in timesteps.enumerated() where !masks.isEmpty {
       pass.arena.reset()

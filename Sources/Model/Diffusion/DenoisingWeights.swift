@@ -55,6 +55,14 @@ struct DenoisingWeights: Sendable {
     }
   }
 
+  /// Experts that every patch takes, by router in the order of `routers`.
+  var sharedExpertCounts: [Int] {
+    blocks.flatMap { block in
+      (block.mask == nil ? [] : [0])
+        + block.operations.flatMap { operation in operation.routers.map { _ in (operation as? BoundExperts)?.sharedGates.count ?? 0 } }
+    }
+  }
+
   /// Weights that a patch does not meet: those of the experts it does not take.
   var idle: WeightSize {
     blocks.reduce(into: WeightSize()) { sum, block in

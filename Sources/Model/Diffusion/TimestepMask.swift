@@ -54,14 +54,23 @@ struct BoundTimestepMask: Sendable {
 
   /// Splits the stream: `held = (1 - mask) * stream`, `stream = mask * stream`.
   ///
-  /// - Parameters: `stream` and `held` are `[pass.count, hiddenSize]`; all rows share the decision's first row.
+  /// - Parameters: `stream` and `held` are `[pass.count, hiddenSize]`; the decision has a row for each sample and branch.
   func apply(_ decision: RoutingBatch, _ pass: Pass, stream: UnsafeMutablePointer<Float>, held: UnsafeMutablePointer<Float>) {
     let width = pass.count * pass.hiddenSize
     let mask = pass.arena.floats(width)
     mask.update(repeating: 1, count: width)
-    for slot in 0..<router.spec.topK {
-      let expert = experts[Int(decision.selectedExperts[slot])]
-      mt_axpy(mask, pass.project(expert, from: stream), decision.routingWeights[slot], width)
+    let part = width / decision.count
+    let chosen = decision.carriedOut
+    // Samples mostly agree: then an expert is computed once for all of them.
+    var answers: [Int32: UnsafeMutablePointer<Float>] = [:]
+    for slot in 0..<decision.topK {
+      for sample in 0..<decision.count {
+        let place = sample * decision.topK + slot
+        guard chosen[place] >= 0 else { continue }
+        let answer = answers[chosen[place]] ?? pass.project(experts[Int(chosen[place])], from: stream)
+        answers[chosen[place]] = answer
+        mt_axpy(mask + sample * part, answer + sample * part, decision.routingWeights[place], part)
+      }
     }
     for i in 0..<width { held[i] = (1 - mask[i]) * stream[i] }
     mt_multiply(stream, mask, stream, width)

@@ -40,7 +40,7 @@ public final class Generator {
     name = prompt.description.name
     sampler = Sampler(sampling)
     fed = firstToken
-    forward.reset(length: prompt.tokens.count, following: maxTokens)
+    forward.reset(length: prompt.tokens.count, following: maxTokens, sequence: sequence)
     var scorer = TokenScorer()
     for start in stride(from: 0, to: prompt.tokens.count, by: forward.passLimit) {
       let end = min(start + forward.passLimit, prompt.tokens.count)
@@ -87,7 +87,7 @@ public final class Generator {
     guard let draw = pending, canAdvance else { return nil }
     let position = forward.position
     if let border = forward.border, position + 1 > border { throw ModelError.positionsChange(sequence: name, limit: border) }
-    let batches = forward.advance([draw.token], demand: sink?.demand, firstToken: fed)
+    let batches = forward.advance([draw.token], demand: sink?.demand, firstToken: fed, phase: .decode)
     let following = self.draw(row: 0)
     try forward.requireWholeFiles()
     if sink != nil {

@@ -60,7 +60,7 @@ public struct Reader {
     var progress = ReadingProgress(tokens: 0, totalTokens: sequences.reduce(0) { $0 + $1.count }, sequences: 0)
     var scorer = TokenScorer()
     for (index, sequence) in sequences.enumerated() {
-      forward.reset(length: sequence.tokens.count)
+      forward.reset(length: sequence.tokens.count, sequence: firstSequence + index)
       scorer.reset()
       // Of the passes that were handed on, also when the next is given up.
       var score = SequenceScore(tokens: 0, scoredTokens: 0, nats: scoresTokens ? 0 : .nan)

@@ -66,6 +66,8 @@ final class RunningAttentionMixture: RunningOperation {
   private var ledger = CapacityLedger()
   /// Of each assignment: its row among the queries, `token * topK + rank`, ranks by rising expert.
   private var rows: [Int] = []
+  /// Experts a token has room for.
+  private var topK = 0
   private var ranks: [Int] = []
 
   init(_ bound: BoundAttentionMixture) {
@@ -94,9 +96,9 @@ final class RunningAttentionMixture: RunningOperation {
   }
 
   private func assign(_ decisions: RoutingBatch, _ pass: Pass) {
-    let topK = bound.router.spec.topK
+    topK = decisions.topK
     assignments.assign(
-      experts: decisions.selectedExperts, weights: decisions.routingWeights, tokens: pass.count, topK: topK,
+      experts: decisions.carriedOut, weights: decisions.routingWeights, tokens: pass.count, topK: topK,
       expertCount: bound.router.spec.expertCount)
     ranks.removeAll(keepingCapacity: true)
     ranks.append(contentsOf: repeatElement(0, count: pass.count))
@@ -109,7 +111,6 @@ final class RunningAttentionMixture: RunningOperation {
 
   private func attend(_ pass: Pass, into out: UnsafeMutablePointer<Float>) {
     let plan = bound.plan
-    let topK = bound.router.spec.topK
     let (width, hidden) = (plan.width, pass.hiddenSize)
     let (keys, values) = (pass.arena.floats(pass.count * width), pass.arena.floats(pass.count * width))
     pass.pool.multiply(pass.product(keys, bound.key, from: pass.x), pass.product(values, bound.value, from: pass.x))
@@ -122,7 +123,9 @@ final class RunningAttentionMixture: RunningOperation {
       (inputs + slot * hidden).update(from: pass.x + Int(token) * hidden, count: hidden)
     }
     multiply(bound.queries, pass, out: projected, from: inputs)
-    let queries = pass.arena.floats(slots * width)
+    // A token that takes fewer experts asks nothing with the heads of those it does not take.
+    let places = pass.count * topK
+    let queries = slots < places ? pass.arena.zeros(places * width) : pass.arena.floats(places * width)
     move(pass, heads: queries, slots: projected) { head, slot in head.update(from: slot, count: plan.headSize) }
 
     let table = pass.rotary.table(plan.rotary, positions: pass.position + pass.count)
@@ -134,7 +137,7 @@ final class RunningAttentionMixture: RunningOperation {
     cache.store(
       keys: keys, keyStride: width, values: values, valueStride: width, position: pass.position, count: pass.count,
       end: pass.end)
-    let mixed = pass.arena.floats(slots * width)
+    let mixed = pass.arena.floats(places * width)
     pass.pool.attend(
       Attention(
         out: mixed, queries: queries, keys: cache.keys, values: cache.values, tokens: pass.count, heads: topK * plan.headCount,
@@ -171,7 +174,6 @@ final class RunningAttentionMixture: RunningOperation {
     _ body: (UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>) -> Void
   ) {
     let plan = bound.plan
-    let topK = bound.router.spec.topK
     for (slot, row) in rows.enumerated() {
       let (token, rank) = (row / topK, row % topK)
       for head in 0..<plan.headCount {

@@ -9,18 +9,26 @@ protocol DecisionReview: AnyObject {
 }
 
 extension Pass {
+  /// The rules of the run at a router, with the rows of the step at hand; nil where nothing is changed.
+  private func ruled(_ id: RouterID) -> RuledRows? {
+    guard let intervention, let rules = intervention[id], let rows else { return nil }
+    return RuledRows(rules, rows.from(firstToken - rows.tokens.firstToken))
+  }
+
   /// What a router decides about `[rows, expertCount]` logits; whether anyone listens is in `demand`.
   func decide(
     _ router: Router, _ id: RouterID, logits: UnsafePointer<Float>, rows: Int, ledger: inout CapacityLedger
   ) -> RoutingBatch {
     let demand = demand ?? RoutingDemand(statistics: false)
+    let ruled = ruled(id).map { router.judged($0, logits, count: rows) }
+    hiddenShared = ruled?.hiddenShared(count: rows)
     var decisions = RoutingBatch(
-      router: id, expertCount: router.spec.expertCount, topK: router.spec.topK, firstToken: firstToken, count: rows)
+      router: id, expertCount: router.spec.expertCount, topK: ruled?.rules.slots ?? router.spec.topK, firstToken: firstToken, count: rows)
     let before = review == nil ? nil : ledger
-    router.decide(logits, demand: demand, ledger: &ledger, into: &decisions)
+    router.decide(logits, ruled: ruled, demand: demand, ledger: &ledger, into: &decisions)
     if let before, let imposed = review?.overruled(decisions), !imposed.isEmpty {
       ledger = before
-      router.decide(logits, imposed: imposed, demand: demand, ledger: &ledger, into: &decisions)
+      router.decide(logits, imposed: imposed, ruled: ruled, demand: demand, ledger: &ledger, into: &decisions)
     }
     return decisions
   }

@@ -76,6 +76,7 @@ struct ExpertsPlan: OperationPlan {
 struct BoundDense: BoundOperation {
   let expert: BoundExpert
   let activation: ExpertActivation
+  /// Whether every token takes it beside the experts that a router has just chosen.
   let isSharedExpert: Bool
 
   func start() -> any RunningOperation { RunningDense(self) }
@@ -90,6 +91,7 @@ final class RunningDense: RunningOperation {
 
   func run(_ pass: Pass) {
     assignments.assignAll(tokens: pass.count)
+    if bound.isSharedExpert, let hidden = pass.hiddenShared { assignments.hide(hidden, from: 0) }
     pass.runExperts(experts, assignments, out: pass.out, activation: bound.activation)
   }
 }
@@ -169,23 +171,24 @@ final class RunningExperts: RunningOperation {
   private func carryOut(_ decisions: RoutingBatch, _ pass: Pass, into out: UnsafeMutablePointer<Float>) {
     let spec = bound.router.spec
     let real = spec.expertCount - spec.identityExperts
-    var chosen = decisions.selectedExperts
+    var chosen = decisions.carriedOut
     if spec.identityExperts > 0 {
       for slot in chosen.indices where Int(chosen[slot]) >= real {
-        let row = slot / spec.topK * pass.hiddenSize
+        let row = slot / decisions.topK * pass.hiddenSize
         mt_axpy(out + row, pass.x + row, decisions.routingWeights[slot], pass.hiddenSize)
         chosen[slot] = -1
       }
     }
-    if let dropped = decisions.dropped { for slot in chosen.indices where dropped[slot] { chosen[slot] = -1 } }
     assignments.assign(
-      experts: chosen, weights: decisions.routingWeights, tokens: pass.count, topK: spec.topK, expertCount: real,
+      experts: chosen, weights: decisions.routingWeights, tokens: pass.count, topK: decisions.topK, expertCount: real,
       always: bound.sharedGates.count)
     for (index, gate) in bound.sharedGates.enumerated() {
-      guard let gate else { continue }
-      let scores = pass.project(gate, from: pass.x)
-      mt_sigmoid(scores, scores, pass.count)
-      assignments.setWeights(of: real + index, from: scores)
+      if let gate {
+        let scores = pass.project(gate, from: pass.x)
+        mt_sigmoid(scores, scores, pass.count)
+        assignments.setWeights(of: real + index, from: scores)
+      }
+      if let hidden = pass.hiddenShared { assignments.hide(hidden, from: real + index) }
     }
     pass.runExperts(
       experts, assignments, out: out, activation: bound.activation, weightsApplyToInput: spec.appliesTo == .input)

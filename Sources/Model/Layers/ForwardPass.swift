@@ -15,10 +15,10 @@ import Routing
 /// nor on the number of threads.
 public final class ForwardPass {
   public let model: LanguageModel
-  /// Tokens a single pass may hold: as asked for, or a whole sequence where the model's routers need one.
-  public let passLimit: Int
-  /// Tokens that go through a block together; a whole sequence where the model's routers need one.
-  public let stepLimit: Int
+  /// Tokens a single pass may hold: as asked for, or a whole sequence where routers need one.
+  public var passLimit: Int { takesWholeSequences ? plan.contextLength : limits.pass }
+  /// Tokens that go through a block together; a whole sequence where routers need one.
+  public var stepLimit: Int { takesWholeSequences ? plan.contextLength : limits.step }
   /// Tokens of the decoder's sequence that the state holds.
   public private(set) var position = 0
   public weak var probe: (any ActivationProbe)?
@@ -27,7 +27,22 @@ public final class ForwardPass {
     set { pass.review = newValue }
   }
 
+  /// What is changed about routing; from the next sequence on.
+  public var intervention: Intervention? {
+    get { pass.intervention }
+    set { pass.intervention = newValue?.rules.isEmpty == false ? newValue : nil }
+  }
+  /// The blocks whose incoming stream is kept in `streams`, and where the sequence at hand begins; from the next sequence on.
+  var keeping = StreamPlaces()
+  var origin: StreamOrigin?
+  /// `[tokens of the decoder]`: surprisals of the next sequence, where an earlier reading knows them; conditions may ask.
+  var knownSurprisals: [Float] = []
+  /// Of the sequence at hand, as far as `keeping` says.
+  private(set) var streams = ResidualStreams()
+
   let pool: WorkerPool
+  private let limits: (pass: Int, step: Int)
+  private var takesWholeSequences: Bool { model.takesWholeSequences || intervention?.takesWholeSequences == true }
   private let plan: ModelPlan
   private let weights: ModelWeights
   private let pass: Pass
@@ -45,6 +60,9 @@ public final class ForwardPass {
   /// `[encoder tokens, hiddenSize]`: what the encoder made of the sequence.
   private let encoded: GrowingBuffer
   private let logitBuffer: GrowingBuffer
+  /// Number of the sequence at hand in the run, and its text so far.
+  private var sequence = 0
+  private var text = TextKey()
   /// Tokens the sequence at hand is known to have in the end.
   private var expected = 0
   /// Tokens of the last pass.
@@ -59,8 +77,7 @@ public final class ForwardPass {
   ///   - stepLimit: a token takes about (8 hidden + topK x intermediate) floats.
   public init(_ model: LanguageModel, threads: Int? = nil, passLimit: Int = 4096, stepLimit: Int = 512) {
     self.model = model
-    self.passLimit = model.takesWholeSequences ? model.contextLength : passLimit
-    self.stepLimit = model.takesWholeSequences ? model.contextLength : stepLimit
+    limits = (passLimit, stepLimit)
     pool = WorkerPool(threads: threads)
     plan = model.plan
     weights = model.weights
@@ -88,7 +105,9 @@ public final class ForwardPass {
   ///   - length: tokens the next sequence is known to have. Few models look at it: their positions are encoded in another way beyond
   ///     the context they were first trained for.
   ///   - following: tokens that may come after them. Room for these (at most 4,096 at first) is made with the first.
-  public func reset(length: Int = 0, following: Int = 0) {
+  ///   - sequence: its number in the run; only rules look at it.
+  public func reset(length: Int = 0, following: Int = 0, sequence: Int = 0) {
+    (self.sequence, text, streams) = (sequence, TextKey(), ResidualStreams())
     expected = min(length + min(following, 4096), plan.contextLength)
     position = 0
     lastCount = 0
@@ -107,13 +126,21 @@ public final class ForwardPass {
   public func encode(_ tokens: [Int32], demand: RoutingDemand? = nil, firstToken: Int = 0) -> [RoutingBatch] {
     guard let encoder = weights.encoder else { preconditionFailure("a model without an encoder") }
     precondition(position == 0 && pass.encodedCount == 0 && !tokens.isEmpty, "the encoder comes first, once")
-    let stream = embed(tokens[...], from: encoder.embedding)
+    pass.rows = rows(of: tokens[...], phase: .encode, firstToken: firstToken)
+    if let origin, origin.skipsEncoder {
+      let output = self.encoded.floats(origin.streams.encoded.count)
+      for (index, value) in origin.streams.encoded.enumerated() { output[index] = value }
+      (pass.encoded, pass.encodedCount) = (output, tokens.count)
+      return []
+    }
+    let stream = enter(tokens[...], \.encoder, from: encoder.embedding)
     let batches = flow(
-      stream, through: encoder.stack.blocks, encoderOperations, positions: 0..<tokens.count, step: tokens.count, isLast: true,
+      stream, through: encoder.stack.blocks, encoderOperations, \.encoder, positions: 0..<tokens.count, step: tokens.count, isLast: true,
       firstToken: firstToken, demand: demand, betweenSteps: { _ in })
     let output = encoded.floats(tokens.count * plan.hiddenSize)
     encoder.stack.finalNorm.apply(pool, out: output, x: stream, rows: tokens.count)
     probe?.encoded(UnsafeBufferPointer(start: output, count: tokens.count * plan.hiddenSize))
+    if keeping.encoded { streams.encoded = Array(UnsafeBufferPointer(start: output, count: tokens.count * plan.hiddenSize)) }
     (pass.encoded, pass.encodedCount) = (output, tokens.count)
     positions?.reset()
     return batches
@@ -126,20 +153,22 @@ public final class ForwardPass {
   ///   - isLast: the sequence ends with them; each block forgets it as soon as it has seen it.
   ///   - demand: what a sink wants to know; nil when nobody listens, and then nothing is recorded.
   ///   - firstToken: row of the first token in the run.
+  ///   - phase: how the tokens came to be fed; only rules look at it.
   /// - Returns: one batch per router of the decoder, in the order of `LanguageModel.routers`; empty when nobody listens.
   /// - Precondition: `position + tokens.count` within the model's context; the encoder, where there is one, has run; the sequence has
   ///   not ended.
-  public func advance(_ tokens: ArraySlice<Int32>, isLast: Bool = false, demand: RoutingDemand? = nil, firstToken: Int = 0)
-    -> [RoutingBatch]
-  {
-    advance(tokens, isLast: isLast, demand: demand, firstToken: firstToken) { _ in }
+  public func advance(
+    _ tokens: ArraySlice<Int32>, isLast: Bool = false, demand: RoutingDemand? = nil, firstToken: Int = 0, phase: TokenPhase = .prefill
+  ) -> [RoutingBatch] {
+    advance(tokens, isLast: isLast, demand: demand, firstToken: firstToken, phase: phase) { _ in }
   }
 
   /// The same, telling how it goes.
   ///
   /// - Parameter betweenSteps: called with the share of the pass that is done; what it throws ends the pass, and the sequence with it.
   public func advance(
-    _ tokens: ArraySlice<Int32>, isLast: Bool, demand: RoutingDemand?, firstToken: Int, betweenSteps: (Double) throws -> Void
+    _ tokens: ArraySlice<Int32>, isLast: Bool, demand: RoutingDemand?, firstToken: Int, phase: TokenPhase = .prefill,
+    betweenSteps: (Double) throws -> Void
   ) rethrows -> [RoutingBatch] {
     precondition(tokens.count <= passLimit && !tokens.isEmpty, "a pass holds 1 to \(passLimit) tokens")
     precondition(position + tokens.count <= plan.contextLength, "beyond the context")
@@ -147,10 +176,12 @@ public final class ForwardPass {
     precondition(!isOver, "the sequence has ended")
     let width = tokens.count * plan.hiddenSize
     isOver = true
-    let stream = embed(tokens, from: weights.embedding)
+    let stream = enter(tokens, \.decoder, from: weights.embedding)
+    pass.rows = rows(of: tokens, phase: phase, firstToken: firstToken)
     probe?.hidden(0, UnsafeBufferPointer(start: stream, count: width))
     let batches = try flow(
-      stream, through: weights.decoder.blocks, operations, positions: position..<position + tokens.count, step: stepLimit,
+      stream, through: weights.decoder.blocks, operations, \.decoder, positions: position..<position + tokens.count,
+      step: stepLimit,
       isLast: isLast, firstToken: firstToken, demand: demand, betweenSteps: betweenSteps
     ) { [count = operations.count, probe] block in
       if block + 1 < count { probe?.hidden(block + 1, UnsafeBufferPointer(start: stream, count: width)) }
@@ -179,16 +210,24 @@ public final class ForwardPass {
 
   /// Brings the residual stream of a pass, `[positions.count, hiddenSize]`, through the blocks of a stack.
   ///
-  /// - Parameter step: tokens that go through a block together.
-  /// - Returns: one batch per router, over all tokens of the pass.
+  /// - Parameters:
+  ///   - stack: which of the model's stacks it is.
+  ///   - step: tokens that go through a block together.
+  /// - Returns: one batch per router of the blocks it went through, over all tokens of the pass.
   private func flow(
     _ stream: UnsafeMutablePointer<Float>, through blocks: [[BoundSublayer]], _ operations: [[any RunningOperation]],
-    positions: Range<Int>, step: Int, isLast: Bool, firstToken: Int, demand: RoutingDemand?,
-    betweenSteps: (Double) throws -> Void, afterBlock: (Int) -> Void = { _ in }
+    _ stack: WritableKeyPath<ResidualStreams, [Int: [Float]]>, positions: Range<Int>, step: Int, isLast: Bool, firstToken: Int,
+    demand: RoutingDemand?, betweenSteps: (Double) throws -> Void, afterBlock: (Int) -> Void = { _ in }
   ) rethrows -> [RoutingBatch] {
     (pass.end, pass.demand, pass.probe, pass.batches) = (max(positions.upperBound, expected), demand, probe, [])
-    for (index, block) in blocks.enumerated() {
+    let begin = origin?.block(of: stack) ?? 0
+    let kept = keeping.blocks(of: stack)
+    for (index, block) in blocks.enumerated() where index >= begin {
       let first = pass.batches.count
+      if kept.contains(index) {
+        let width = positions.count * plan.hiddenSize
+        streams[keyPath: stack][index, default: []] += UnsafeBufferPointer(start: stream, count: width)
+      }
       for start in stride(from: 0, to: positions.count, by: step) {
         if index + start > 0 {
           try betweenSteps((Double(index) + Double(start) / Double(positions.count)) / Double(blocks.count))
@@ -208,7 +247,29 @@ public final class ForwardPass {
     return pass.batches
   }
 
-  /// The residual stream of a pass, `[tokens, hiddenSize]`, as it enters the first block.
+  /// The residual stream of a pass, `[tokens, hiddenSize]`, as it enters the first block that it goes through.
+  private func enter(
+    _ tokens: ArraySlice<Int32>, _ stack: KeyPath<ResidualStreams, [Int: [Float]]>, from embedding: WeightMatrix
+  ) -> UnsafeMutablePointer<Float> {
+    guard let origin, let start = origin.stream(of: stack) else { return embed(tokens, from: embedding) }
+    precondition(start.count == tokens.count * plan.hiddenSize && position == 0, "the stream of a whole sequence in one pass")
+    let stream = hidden.floats(start.count)
+    start.withUnsafeBufferPointer { if let base = $0.baseAddress { stream.update(from: base, count: start.count) } }
+    return stream
+  }
+
+  /// Who the tokens of a pass are, when rules ask.
+  private func rows(of tokens: ArraySlice<Int32>, phase: TokenPhase, firstToken: Int) -> DecisionRows? {
+    guard let intervention else { return nil }
+    var table = TokenTable(firstToken: firstToken)
+    if phase == .prefill, position + tokens.count <= knownSurprisals.count {
+      table.surprisal = Array(knownSurprisals[position..<position + tokens.count])
+    }
+    table.describe(tokens, sequence: sequence, firstPosition: position, phase: phase)
+    guard intervention.readsTexts else { return DecisionRows(table) }
+    return DecisionRows(table, keys: phase == .encode ? text.encoded(tokens) : tokens.map { text.next($0) })
+  }
+
   private func embed(_ tokens: ArraySlice<Int32>, from embedding: WeightMatrix) -> UnsafeMutablePointer<Float> {
     let width = tokens.count * plan.hiddenSize
     let stream = hidden.floats(width)

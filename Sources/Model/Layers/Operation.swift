@@ -57,6 +57,11 @@ final class Pass {
   let hiddenSize: Int
   var probe: (any ActivationProbe)?
   weak var review: (any DecisionReview)?
+  /// Rules of the run, and the tokens of the pass as far as rules ask for them; both nil where nothing is changed.
+  var intervention: Intervention?
+  var rows: DecisionRows?
+  /// `[rows of the last decision]`: whether the shared experts beside its experts are taken away; nil: of no row.
+  var hiddenShared: [Bool]?
   var demand: RoutingDemand?
   /// Tokens of the step at hand, the position of the first in its sequence, and its row in the run.
   var count = 0

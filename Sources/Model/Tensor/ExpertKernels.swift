@@ -106,6 +106,11 @@ public struct ExpertAssignments {
     for slot in Int(offsets[expert])..<Int(offsets[expert + 1]) { weights[slot] = perToken[Int(tokens[slot])] }
   }
 
+  /// Gives an expert weight 0 for some tokens.
+  mutating func hide(_ hidden: [Bool], from expert: Int) {
+    for slot in Int(offsets[expert])..<Int(offsets[expert + 1]) where hidden[Int(tokens[slot])] { weights[slot] = 0 }
+  }
+
   private mutating func begin(expertCount: Int) {
     offsets.removeAll(keepingCapacity: true)
     offsets.append(contentsOf: repeatElement(0, count: expertCount + 1))

@@ -22,6 +22,7 @@ extension TraceExport {
       ("moetop.export", "routing/1"), ("moetop.run", String(run.id)), ("moetop.model", run.description.model.name),
       ("moetop.model_hash", run.description.model.filesHash), ("moetop.recording", "\(run.description.recording)"),
     ] + (filter.map { [("moetop.filter", $0.filter.text)] } ?? [])
+      + (run.description.intervention.map { [("moetop.intervention", $0)] } ?? [])
   }
 }
 
@@ -80,17 +81,17 @@ private struct SafetensorsPlan {
     if run.description.denoising != nil {
       tensors += ["sample", "step", "branch", "patch"].map { .init($0, .i32, [count]) } + [.init("timestep", .f32, [count])]
     }
-    let specs = Dictionary(run.description.routers.map { ($0.id, $0.spec) }, uniquingKeysWith: { first, _ in first })
+    let routers = Dictionary(run.description.routers.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
     for id in side.routers {
-      guard let spec = specs[id] else { continue }
+      guard let router = routers[id] else { continue }
       let rows = try left.map { $0.logitRows[id] ?? 0 } ?? Self.countLogitRows(of: id, run: run.id, in: export.trace)
       if rows > 0 {
         logitRows[id] = rows
-        tensors.append(.init("\(id).router_logits", .f32, [rows, spec.expertCount]))
+        tensors.append(.init("\(id).router_logits", .f32, [rows, router.spec.expertCount]))
         if rows != count { tensors.append(.init("\(id).rows", .i32, [rows])) }
       }
-      tensors.append(.init("\(id).expert_ids", .i32, [count, spec.topK]))
-      if hasWeights { tensors.append(.init("\(id).weights", .f32, [count, spec.topK])) }
+      tensors.append(.init("\(id).expert_ids", .i32, [count, router.slots]))
+      if hasWeights { tensors.append(.init("\(id).weights", .f32, [count, router.slots])) }
       for name in ["entropy", "selection_margin", "top1_margin", "top_k_mass"] { tensors.append(.init("\(id).\(name)", .f32, [count])) }
     }
     self.tensors = tensors
@@ -143,7 +144,7 @@ private struct SafetensorsPlan {
   private func write(
     _ id: RouterID, _ rows: [Int], of pass: RoutingPass, first: Int32, to writer: SafetensorsWriter, from export: TraceExport
   ) throws {
-    guard let topK = export.run.description.routers.first(where: { $0.id == id })?.spec.topK else { return }
+    guard let topK = export.run.description.routers.first(where: { $0.id == id })?.slots else { return }
     let batches = pass.batches.filter { $0.router == id }
     var ids: [Int32] = []
     var weights: [Float] = []

@@ -13,10 +13,11 @@ struct PageAudit {
   private(set) var problems: [String] = []
   private var seen: Set<String> = []
 
-  init(_ router: StoredRouter, spec: RouterSpec) {
+  /// - Parameter isIntervened: rules may have given weights any factor.
+  init(_ router: StoredRouter, spec: RouterSpec, isIntervened: Bool) {
     self.router = router
     // Raw logits as weights may be negative; what a softmax, a sigmoid or 1 gives may not.
-    allowsNegativeWeights = spec.routedScale < 0 || spec.weighting == .scores && spec.scoring == .logits
+    allowsNegativeWeights = isIntervened || spec.routedScale < 0 || spec.weighting == .scores && spec.scoring == .logits
     totals = RouterTotals(expertCount: router.layout.expertCount)
   }
 

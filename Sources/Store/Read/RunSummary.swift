@@ -60,6 +60,11 @@ public struct RunSummary: Sendable, Equatable, Identifiable {
   public var failedChecks: [CaptureCheck] { checks.filter { $0.outcome == .failed } }
   public var suspiciousChecks: [CaptureCheck] { checks.filter { $0.outcome == .suspicious } }
 
+  /// What a reader of its numbers must know when rules changed its routing; nil for the others.
+  public var interventionWarning: String? {
+    description.intervention.map { "the routing of run \(id) was changed by rules, it is not the model's own: \($0)" }
+  }
+
   /// One line about a run that did not reach its end; nil for the others.
   public var note: String? {
     switch state {
@@ -74,7 +79,7 @@ public struct RunSummary: Sendable, Equatable, Identifiable {
 extension RunSummary {
   /// All runs of a trace, oldest first, or the one of an id: four queries, however many there are.
   static func fetch(_ db: Database, id: Int64? = nil, file: String, isAlive: (ProcessIdentity, Double) -> Bool) throws -> [RunSummary] {
-    var routers = try Grouped(db, "SELECT run, stack, layer, spec FROM router", id, order: "run, id")
+    var routers = try Grouped(db, "SELECT run, stack, layer, spec, top_k FROM router", id, order: "run, id")
     var checks = try Grouped(db, "SELECT run, name, outcome, detail FROM capture_check", id, order: "run, name")
     var sequences = try Grouped(db, "SELECT run, count(*) FROM sequence", id, order: "run", grouping: "GROUP BY run")
     var specs: [String: RouterSpec] = [:]
@@ -146,13 +151,14 @@ extension RunSummary {
     }
     let id = RouterID(stack: stack, layer: try row.count(2))
     let text: String = try row.value(3)
-    if let spec = specs[text] { return RouterDescription(id: id, spec: spec) }
+    let slots = try row.count(4)
+    if let spec = specs[text] { return RouterDescription(id: id, spec: spec, slots: slots) }
     let spec = try decoded(RouterSpec.self, text, place: "router \(id) of run \(run)", file: file)
     do { try spec.validate() } catch {
       throw StoreError.damaged(file: file, place: "router \(id) of run \(run)", problem: "\(error)")
     }
     specs[text] = spec
-    return RouterDescription(id: id, spec: spec)
+    return RouterDescription(id: id, spec: spec, slots: slots)
   }
 
   static func decoded<Value: Decodable>(_ type: Value.Type, _ text: String, place: String, file: String) throws -> Value {

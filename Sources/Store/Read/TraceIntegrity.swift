@@ -44,10 +44,10 @@ extension TraceReader {
       try noting(&problems) { try checkRouters(of: id, &$0) }
       try noting(&problems) { try checkRouterRows(of: id, &$0) }
       try noting(&problems) { try checkWords(of: id, &$0) }
-      let specs = try specs(of: id, &problems)
+      let (specs, isIntervened) = try specs(of: id, &problems)
       if try keepsDecisions(id) {
         try noting(&problems) { try checkTokens(of: id, &$0) }
-        for router in routers { try noting(&problems) { try check(router, spec: specs[router.id], &$0) } }
+        for router in routers { try noting(&problems) { try check(router, spec: specs[router.id], isIntervened: isIntervened, &$0) } }
       }
       try noting(&problems) { try checkDenoising(try run(.id(id)), &$0) }
       findings += problems.map { IntegrityFinding(run: id, problem: $0) }
@@ -84,19 +84,24 @@ extension TraceReader {
     _ = try sequences(run: run)
   }
 
-  /// The rules of the run's routers, where they can be read.
-  private func specs(of id: Int64, _ problems: inout [String]) throws -> [RouterID: RouterSpec] {
+  /// The rules of the run's routers, where they can be read, and whether an intervention changed what they did.
+  private func specs(of id: Int64, _ problems: inout [String]) throws -> (specs: [RouterID: RouterSpec], isIntervened: Bool) {
     var specs: [RouterID: RouterSpec] = [:]
-    try noting(&problems) { _ in for router in try run(.id(id)).description.routers { specs[router.id] = router.spec } }
-    return specs
+    var isIntervened = false
+    try noting(&problems) { _ in
+      let description = try run(.id(id)).description
+      isIntervened = description.intervention != nil
+      for router in description.routers { specs[router.id] = router.spec }
+    }
+    return (specs, isIntervened)
   }
 
-  private func check(_ router: StoredRouter, spec: RouterSpec?, _ problems: inout [String]) throws {
-    guard let spec, spec.expertCount == router.layout.expertCount, spec.topK == router.layout.topK else {
+  private func check(_ router: StoredRouter, spec: RouterSpec?, isIntervened: Bool, _ problems: inout [String]) throws {
+    guard let spec, spec.expertCount == router.layout.expertCount, isIntervened || spec.topK == router.layout.topK else {
       problems.append("router \(router.id): its rule is not one of \(router.layout.topK) of \(router.layout.expertCount) experts")
       return
     }
-    var audit = PageAudit(router, spec: spec)
+    var audit = PageAudit(router, spec: spec, isIntervened: isIntervened)
     let spans = try read { db in
       try Row.fetchAll(
         db, sql: "SELECT id, first_token, token_count FROM page WHERE router = ? ORDER BY first_token", arguments: [router.row])

@@ -26,6 +26,9 @@ extension TraceSchema {
         Column("input", .text, "Where the input came from."),
         Column("recording", .text, "What is stored of each decision: ids, weights, full; counts: none, only denoising_counts."),
         Column("description", .text, "All provenance as JSON."),
+        Column("parent", .integer, "The run in this trace that this one is a variant of; NULL where it is none."),
+        Column("intervention", .text, "Rules that changed its routing; NULL where the routers decided by themselves."),
+        Column("series", .text, "Name that runs share which belong together; NULL without one."),
       ],
       example: "SELECT run, name, state, tokens FROM runs ORDER BY run DESC",
       select: """
@@ -35,7 +38,8 @@ extension TraceSchema {
           (SELECT count(*) FROM sequence AS s WHERE s.run = r.id AND s.token_count > 0),
           r.tags, json_extract(r.description, '$.model.name'), json_extract(r.description, '$.model.family'),
           json_extract(r.description, '$.model.filesHash'), json_extract(r.description, '$.model.quantization'),
-          json_extract(r.description, '$.input.source'), json_extract(r.description, '$.recording.content'), r.description
+          json_extract(r.description, '$.input.source'), json_extract(r.description, '$.recording.content'), r.description,
+          json_extract(r.description, '$.parent'), json_extract(r.description, '$.intervention'), json_extract(r.description, '$.series')
         FROM run AS r
         """),
     View(
@@ -94,7 +98,7 @@ extension TraceSchema {
       columns: [
         run, stack, layer,
         Column("experts", .integer, "Routed experts the router chooses from."),
-        Column("top_k", .integer, "Experts a token takes."),
+        Column("top_k", .integer, "Experts a token takes; the most it can take where an intervention changes it."),
         Column("tokens", .integer, "Tokens this router has decided on so far."),
         Column("policy", .text, "The rule in one line."),
         Column("selection_unit", .text, "Unit of selection_margin: what the router's top-k compares."),
@@ -168,7 +172,7 @@ extension TraceSchema {
       columns: [
         run, stack, layer,
         Column("experts", .integer, "Routed experts the router chooses from."),
-        Column("top_k", .integer, "Experts a token takes."),
+        Column("top_k", .integer, "Experts a token takes; the most it can take where an intervention changes it."),
         Column("tokens", .integer, "Tokens decided on."),
         Column("assignments", .integer, "Experts taken by tokens, drops not counted."),
         Column("dropped", .integer, "Assignments dropped for want of capacity."),

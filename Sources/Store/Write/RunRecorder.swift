@@ -46,14 +46,14 @@ final class RunRecorder {
   /// Begins a run in the trace: run, routers and known sequences are on disk when this returns.
   init(
     database: DatabaseQueue, file: String, description: RunDescription, sequences: [SequenceDescription],
-    process: ProcessIdentity, now: Double, pieces: @escaping (Int32) -> [UInt8]?
+    intervention: Intervention? = nil, process: ProcessIdentity, now: Double, pieces: @escaping (Int32) -> [UInt8]?
   ) throws {
     self.database = database
     self.file = file
     self.description = description
     self.sequences = sequences
     self.pieces = pieces
-    audit = try CaptureAudit(routers: description.routers)
+    audit = try CaptureAudit(routers: description.routers, intervention: intervention)
     let recording = description.recording
     keepsDecisions = recording.content > .counts
     let denoising = try description.denoising.map { try DenoisingRecord($0, routers: description.routers) }
@@ -62,7 +62,7 @@ final class RunRecorder {
     }
     self.denoising = denoising
     let layouts = description.routers.map {
-      PageLayout(expertCount: $0.spec.expertCount, topK: $0.spec.topK, recording: recording)
+      PageLayout(expertCount: $0.spec.expertCount, topK: $0.slots, recording: recording)
     }
     pageTokens = PageLayout.pageTokens(for: layouts, logitsEvery: recording.content == .full ? recording.logitsEvery : nil)
     routerOrder = description.routers.map(\.id).sorted()

@@ -44,10 +44,11 @@ public final class TraceWriter: RoutingSink, Sendable {
   ///
   /// - Parameters:
   ///   - sequences: those already known, in the order of their numbers; more may follow by `append(sequences:)`.
+  ///   - intervention: the rules that the description tells of, for the checks that decide again.
   ///   - pieces: the bytes of a vocabulary entry, for tokens as text; asked once per id, on the writer's queue.
   /// - Throws: `StoreError`; `RoutingError.invalidSpec` when a router's description cannot be a router.
   public init(
-    file: String, description: RunDescription, sequences: [SequenceDescription] = [],
+    file: String, description: RunDescription, sequences: [SequenceDescription] = [], intervention: Intervention? = nil,
     pieces: @escaping @Sendable (Int32) -> [UInt8]? = { _ in nil }, options: Options = Options()
   ) throws {
     if !description.name.isEmpty { try RunName.check(description.name) }
@@ -59,8 +60,8 @@ public final class TraceWriter: RoutingSink, Sendable {
     if recording.content == .counts { options.commitTokens = max(options.commitTokens, 1 << 20) }
     let database = try TraceFile.openForWriting(file, busyTimeout: options.busyTimeout)
     let recorder = try RunRecorder(
-      database: database, file: file, description: description, sequences: sequences, process: options.process, now: options.clock(),
-      pieces: pieces)
+      database: database, file: file, description: description, sequences: sequences, intervention: intervention, process: options.process,
+      now: options.clock(), pieces: pieces)
     run = recorder.run
     worker = WriterWorker(recorder: recorder, database: database, options: options)
     worker.start()

@@ -1,0 +1,75 @@
+// Rules from the command line to the engine: read, bound to the model's routers, the runs that they replay loaded from their traces.
+
+import ArgumentParser
+import Model
+import Routing
+import Store
+
+struct InterventionOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Change routing by rules, such as 'mask 3:7; topk all=+1; shared all=off'; docs/contracts.md lists them.", valueName: "rules"))
+  var intervene: String?
+
+  /// The rules for a language model, or nil when nothing is changed.
+  ///
+  /// - Throws: `RuleError` (64), `StoreError` for a run that cannot be replayed, `Failure` for one of other texts.
+  func intervention(
+    on model: LanguageModel, texts: [TokenSequence], tokenizer: TokenizerSlot, seed: UInt64, traces: TraceOptions
+  ) throws -> Intervention? {
+    try intervention(sharedExperts: model.sharedExpertCounts, seed: seed) {
+      let tokenizer = try? tokenizer.open()
+      return FilterContext(
+        routers: model.routers, sequences: texts.map(\.description), beginningID: tokenizer?.bosToken, hasTexts: tokenizer != nil,
+        text: { id in tokenizer?.tokenBytes(id).map { String(decoding: $0, as: UTF8.self) } })
+    } load: { name in
+      let replay = try Self.load(name, traces).replay
+      let keys = texts.flatMap { text in
+        var key = TextKey()
+        return key.encoded(text.encoder ?? []) + text.tokens.map { key.next($0) }
+      }
+      guard keys.contains(where: replay.contains) else {
+        throw Failure(.usage, "--intervene: replay \(name): not one token of the input is in that run")
+      }
+      return replay
+    }
+  }
+
+  /// The same for a model that denoises images.
+  func intervention(
+    on model: DenoisingModel, layout: DenoisingLayout, samples: [SequenceDescription], seed: UInt64, traces: TraceOptions
+  ) throws -> Intervention? {
+    try intervention(sharedExperts: model.sharedExpertCounts, seed: seed) {
+      FilterContext(routers: model.routers, sequences: samples, layout: layout)
+    } load: { name in
+      let (replay, run, sequences) = try Self.load(name, traces)
+      guard run.description.denoising == layout, zip(sequences, samples).allSatisfy({ $0.labels == $1.labels }) else {
+        throw Failure(.usage, "--intervene: replay \(name): that run has other steps, branches or classes")
+      }
+      return replay
+    }
+  }
+
+  private func intervention(
+    sharedExperts: [Int], seed: UInt64, run: () -> FilterContext, load: (String) throws -> ReplayedRouting
+  ) throws -> Intervention? {
+    guard let intervene else { return nil }
+    let rules = try RuleSet(parsing: intervene)
+    if rules.isEmpty { return nil }
+    var replays: [String: ReplayedRouting] = [:]
+    for name in rules.replayedRuns { replays[name] = try load(name) }
+    return try Intervention(rules, run: run(), sharedExperts: sharedExperts, replays: replays, seed: seed)
+  }
+
+  private static func load(
+    _ name: String, _ traces: TraceOptions
+  ) throws -> (replay: ReplayedRouting, run: RunSummary, sequences: [SequenceDescription]) {
+    let (reader, run) = try TraceReader.open(traces.reference(name))
+    guard run.description.recording.content > .counts else {
+      throw Failure(.usage, "--intervene: replay \(name): that run kept counts only, no decisions")
+    }
+    var replay = ReplayedRouting(keys: TextKey.all(of: try reader.tokens(run: run.id, in: 0..<run.tokenCount)))
+    try reader.passes(of: run, withLogits: false).forEach { pass in for batch in pass.batches { replay.add(batch) } }
+    return (replay, run, try reader.sequences(run: run.id))
+  }
+}
