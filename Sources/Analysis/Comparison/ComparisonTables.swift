@@ -36,7 +36,9 @@ extension ComparisonReport {
   private static let agreement: [Column] = [
     .read(.setAgreement), .interval(.setAgreement), .read(.top1Agreement), .read(.jaccard),
   ]
-  private static let distances: [Column] = [.number(.decisions), .number(.jsDivergence), .number(.loadTV), .number(.flips), .number(.flipsAboveMargin)]
+  private static let distances: [Column] = [
+    .number(.decisions), .number(.jsDivergence), .number(.loadTV), .number(.flips), .number(.flipsAboveMargin),
+  ]
   private static let losses: [Column] = [
     .number(.scoredTokens), .number(.lossA), .number(.lossB), .number(.lossChange), .interval(.lossChange),
   ]
