@@ -122,7 +122,7 @@ struct VariantReaderTests {
         outputs[router, default: []] += output
       }
     }
-    let fixture = try #require(ModelFixture.named("deepseek_v3").first)
+    let fixture = try #require(ModelFixture.named("qwen2_moe").first)
     let model = try LanguageModel(path: fixture.folder)
     let router = try #require(model.routers.first)
     func run(_ rules: String) throws -> (output: [Float], batch: RoutingBatch) {

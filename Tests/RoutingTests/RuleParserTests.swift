@@ -58,7 +58,7 @@ struct RuleParserTests {
     ("scale 7:23=inf", 12, "a factor", "'inf'"),
     ("shared all=no", 12, "on or off", "'no'"),
     ("swap 1 if", 10, "a term such as layer=3", "nothing"),
-    ("mask 1:2; swap 1 if entropy>", 29, "", "nothing"),
+    ("mask 1:2; swap 1 if entropy>", 29, "a share of ln E", "nothing"),
     ("swap 1 if entropy>0.5 position", 31, "a comparison right behind 'position'", "nothing"),
   ])
   func whatIsNoRuleIsPointedAt(_ text: String, place: Int, expected: String, found: String) {

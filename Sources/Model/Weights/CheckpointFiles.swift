@@ -115,7 +115,7 @@ struct CheckpointFiles: Sendable {
     }
     let taken = (try? CheckpointFiles(in: folder))?.files.map { $0.path.split(separator: "/").last.map(String.init) ?? $0.path } ?? []
     if taken.isEmpty || taken.contains(name) {
-      return .noCheckpoint(path: path, why: "is one file of a model, which is the folder it lies in", advice: folder)
+      return .noCheckpoint(path: path, why: "is one file of a model; the model is the folder it lies in", advice: folder)
     }
     return .noCheckpoint(
       path: path,

@@ -11,6 +11,8 @@ public struct BoundRules: Sendable {
   let conditions: [ResolvedFilter?]
   /// Experts a token takes; the most where a change of it is bound to a condition.
   let topK: Int
+  /// Whether no rule changes that number.
+  private let keepsTopK: Bool
   /// In place of the model's own.
   let capacity: CapacityChange?
   /// The decisions that count towards it.
@@ -27,6 +29,7 @@ public struct BoundRules: Sendable {
     self.seed = seed
     (steps, conditions) = (binding.steps, binding.conditions)
     topK = binding.counts.max() ?? description.spec.topK
+    keepsTopK = binding.counts == [description.spec.topK]
     (capacity, capacityCondition) = (binding.capacity, binding.capacityCondition)
     slots = binding.takesAll ? description.spec.expertCount : max(topK, binding.replayed)
   }
@@ -43,6 +46,7 @@ public struct BoundRules: Sendable {
       || steps.contains {
         switch $0 {
         case .temperature, .scale, .scaleBest, .sharedExperts: false
+        case .topK: !keepsTopK
         default: true
         }
       }
@@ -58,7 +62,8 @@ public struct BoundRules: Sendable {
     capacity?.order != .expertChoice
       && !steps.contains {
         switch $0 {
-        case .mask, .maskBest, .topK, .replay, .broadcast: true
+        case .mask, .maskBest, .replay, .broadcast: true
+        case .topK: !keepsTopK
         default: false
         }
       }
