@@ -1,5 +1,7 @@
 // What a user can ask of this room that it cannot answer. Cases carry what was expected and what was found; nothing else throws here.
 
+import Routing
+
 public enum AnalysisError: Error, Hashable, Sendable, CustomStringConvertible {
   case badThreshold(found: String)
   case badCondition(found: String, expected: String)
@@ -22,9 +24,14 @@ public enum AnalysisError: Error, Hashable, Sendable, CustomStringConvertible {
   case needsLogits(metric: String)
   /// What was summed over both branches of a denoising run cannot be told apart.
   case notByBranch(metric: String)
+  /// What a filter leaves does not have the metric.
+  case notUnderFilter(metric: String, filter: String, reason: String)
   /// Layers without a router.
   case noSuchLayer(found: String, known: String)
   case invalidPlan(field: String, expected: String, found: String)
+  case badPairing(found: String)
+  /// Two runs whose routers do not stand side by side.
+  case unpairedRouters(problem: String, a: [RouterID], b: [RouterID])
 
   public var description: String {
     switch self {
@@ -48,8 +55,12 @@ public enum AnalysisError: Error, Hashable, Sendable, CustomStringConvertible {
         + "--as gw-moe out"
     case .notByBranch(let metric):
       "\(metric): it was summed over both branches of guidance together while the images were made; runs without guidance (--cfg 1) have it"
+    case .notUnderFilter(let metric, let filter, let reason): "\(metric) cannot be had under the filter '\(filter)': \(reason)"
     case .noSuchLayer(let found, let known): "--layer \(found): no router there; this run has routers at layers \(known)"
     case .invalidPlan(let field, let expected, let found): "\(field): expected \(expected), found \(found)"
+    case .badPairing(let found): "--layers \(found): expected layers of A and of B, e.g. 3=4,5-7=8-10 or enc.1=enc.3"
+    case .unpairedRouters(let problem, let a, let b):
+      "\(problem): A has \(a.inWords), B has \(b.inWords); say which stand side by side, e.g. --layers 3=4,5=5"
     }
   }
 }

@@ -25,7 +25,8 @@ public struct AnalysisGrouping: Sendable, Hashable, CustomStringConvertible {
     self.facet = facet
   }
 
-  /// Reads `layer`, `expert`, `token`, `position`, `step`, `patch-row`, `patch-column`, `patch` or the name of a label, or several joined by commas with at most one axis.
+  /// Reads `layer`, `expert`, `token`, `position`, `step`, `patch-row`, `patch-column`, `patch` or the name of a label (after `label:` where
+  /// it is one of these words), or several joined by commas with at most one axis.
   /// - Throws: `AnalysisError.badGrouping`.
   public init(parsing text: String) throws {
     self.init()
@@ -34,11 +35,11 @@ public struct AnalysisGrouping: Sendable, Hashable, CustomStringConvertible {
       case "layer": break
       case "expert": byExpert = true
       case "token": byToken = true
-      case "":
+      case "", "label:":
         throw AnalysisError.badGrouping(found: text, expected: "layer, expert, token, position, or a label such as domain")
       default:
         guard facet == nil else { throw AnalysisError.badGrouping(found: text, expected: "one axis at a time") }
-        facet = word == "position" ? .position : Facet.denoising.first { $0.name == word } ?? .label(word)
+        facet = Facet(named: word)
       }
     }
     if byToken && (byExpert || facet != nil) { throw AnalysisError.badGrouping(found: text, expected: "token alone") }
@@ -90,6 +91,8 @@ public struct AnalysisPlan: Sendable {
   public var grouping: AnalysisGrouping
   /// Nil looks at all layers.
   public var layers: LayerSelection?
+  /// Which decisions and tokens count; nil for all.
+  public var filter: ResolvedFilter?
   public var threshold: EntropyThreshold
   public var entropyForm: EntropyForm
   public var null: NullSettings
@@ -111,19 +114,22 @@ public struct AnalysisPlan: Sendable {
   public var hasDecisions: Bool
   /// Whether the run keeps raw router logits, of some tokens at least.
   public var hasLogits: Bool
+  /// Whether it keeps them of every token.
+  public var hasAllLogits: Bool
   /// The seed by which labels were permuted over sequences before anything else; nil: they are as they were given.
   public var shuffledLabels: UInt64?
 
   public init(
-    metrics: [MetricKey], grouping: AnalysisGrouping = .layer, layers: LayerSelection? = nil, threshold: EntropyThreshold = .standard,
-    entropyForm: EntropyForm = .standard, null: NullSettings = NullSettings(), intervals: Bool = false, top: Int = 20,
-    matchesLengths: Bool = true, sequences: [SequenceDescription] = [], routers: [RouterDescription] = [],
-    denoising: DenoisingLayout? = nil, branch: Int = 0,
-    hasDecisions: Bool = true, hasLogits: Bool = true, shuffledLabels: UInt64? = nil
+    metrics: [MetricKey], grouping: AnalysisGrouping = .layer, layers: LayerSelection? = nil, filter: ResolvedFilter? = nil,
+    threshold: EntropyThreshold = .standard, entropyForm: EntropyForm = .standard, null: NullSettings = NullSettings(),
+    intervals: Bool = false, top: Int = 20, matchesLengths: Bool = true, sequences: [SequenceDescription] = [],
+    routers: [RouterDescription] = [], denoising: DenoisingLayout? = nil, branch: Int = 0, hasDecisions: Bool = true,
+    hasLogits: Bool = true, hasAllLogits: Bool = true, shuffledLabels: UInt64? = nil
   ) {
     self.metrics = metrics
     self.grouping = grouping
     self.layers = layers
+    self.filter = filter
     self.threshold = threshold
     self.entropyForm = entropyForm
     self.null = null
@@ -136,6 +142,7 @@ public struct AnalysisPlan: Sendable {
     self.branch = branch
     self.hasDecisions = hasDecisions
     self.hasLogits = hasLogits
+    self.hasAllLogits = hasAllLogits
     self.shuffledLabels = shuffledLabels
   }
 
@@ -170,16 +177,13 @@ public struct AnalysisPlan: Sendable {
     }
   }
 
-  /// No entropy exceeds ln E of the largest router asked for; what no decision can reach is a slip.
   private func validateThreshold() throws {
-    let experts = routers.filter { layers?.contains($0.id.layer) ?? true }.map(\.spec.expertCount).max() ?? 0
-    guard case .nats(let nats) = threshold, experts > 0 else { return }
-    let most = log(Double(experts))
-    // ln E as a user has it from a page or from this message, with six digits, is meant.
-    guard nats > most + 1e-6 else { return }
-    let shown = fixedPoint(most, digits: nats - most < 0.001 ? 6 : 3)
-    throw AnalysisError.invalidPlan(field: "--threshold", expected: "at most \(shown) nat (ln \(experts))", found: "\(threshold)")
+    let asked = routers.filter { layers?.contains($0.id.layer) ?? true }
+    try threshold.validate(experts: asked.map(\.spec.expertCount).max() ?? 0, field: "--threshold")
   }
+
+  /// Whether a router is looked at at all.
+  func shows(_ router: RouterID) -> Bool { layers?.contains(router.layer) ?? true && filter?.admits(router) ?? true }
 
   /// Whether the counts of a denoising run answer a metric.
   func isAnsweredByCounts(_ metric: MetricKey) -> Bool {
@@ -187,7 +191,16 @@ public struct AnalysisPlan: Sendable {
   }
 
   /// Whether an answer is taken over raw router logits: then passes must be read with them.
-  public var needsLogits: Bool { entropyForm.needsLogits && metrics.contains { MetricCatalog.entry($0).usesEntropyForm } }
+  public var needsLogits: Bool { sumsAgain || entropyForm.needsLogits && metrics.contains { MetricCatalog.entry($0).usesEntropyForm } }
+
+  /// Whether sums that an engine takes over whole passes must be taken again over what a filter leaves of them.
+  var sumsAgain: Bool { cutsRouters && metrics.contains { MetricCatalog.entry($0).isSummedByPass } }
+
+  /// Whether a filter takes some decisions of a router and leaves others.
+  private var cutsRouters: Bool { filter.map { !$0.filter.keepsWholeRouters } ?? false }
+
+  /// Whether a filter takes texts apart, so that what is left of them has no common length to be cut to.
+  var cutsSequences: Bool { filter.map { !$0.filter.keepsWholeSequences } ?? false }
 
   /// Metrics for when none is asked for: of those that belong to the axis, the ones this run has.
   public var defaultMetrics: [MetricKey] {
@@ -227,6 +240,7 @@ public struct AnalysisPlan: Sendable {
     if !hasDecisions && !isAnsweredByCounts(metric) { return .needsDecisions(metric: metric.rawValue) }
     if entry.usesEntropyForm && entropyForm.needsLogits && !hasLogits { return .needsLogits(metric: metric.rawValue) }
     if entry.isSummedByPass, let denoising, denoising.branchCount > 1 { return .notByBranch(metric: metric.rawValue) }
+    if let refusal = refusalUnderFilter(entry) { return refusal }
     if grouping.byToken { return metric == .uncertain ? nil : refused("--metric uncertain --by token, or --by layer") }
     switch entry.grain {
     case .axis: if grouping.facet == nil { return refused("--by domain, --by position or another label") }
@@ -236,10 +250,26 @@ public struct AnalysisPlan: Sendable {
     guard let facet = grouping.facet else { return nil }
     if !entry.facets.allows(facet) { return refused("--by layer") }
     if case .label(let key) = facet, !sequences.contains(where: { $0.labels[key] != nil }) {
-      let known = Set(sequences.flatMap(\.labels.keys)).sorted().joined(separator: ", ")
+      let known = Set(sequences.flatMap(\.labels.keys)).sorted().map { Facet.label($0).name }.joined(separator: ", ")
       return .badGrouping(
         found: key,
         expected: "expert, token, position" + (known.isEmpty ? " (this run has no labels)" : " or a label of this run: \(known)"))
+    }
+    return nil
+  }
+
+  /// Why a metric cannot be had of what the filter leaves.
+  private func refusalUnderFilter(_ entry: Metric) -> AnalysisError? {
+    guard let filter = filter?.filter else { return nil }
+    let refused = { (reason: String) in AnalysisError.notUnderFilter(metric: entry.key.rawValue, filter: filter.text, reason: reason) }
+    if cutsRouters && !hasDecisions { return refused("this run keeps counts only, and no decisions to choose from") }
+    if cutsSequences && isAnsweredByCounts(entry.key) {
+      return refused("it is counted over whole images; a filter of it may name layer, router, class and other labels")
+    }
+    if cutsRouters && entry.isSummedByPass && !hasAllLogits {
+      return refused(
+        "it is summed over whole passes while the model runs, and of a part it is known from the raw logits of every decision only "
+          + "(--record full)")
     }
     return nil
   }

@@ -97,6 +97,8 @@ public struct MetricDocument: Sendable, Encodable {
 public struct ReportSettings: Sendable, Encodable {
   public var by: String
   public var layers: String?
+  /// As it was written.
+  public var filter: String?
   /// As asked, e.g. `q0.95`; only with metrics that use it.
   public var threshold: String?
   /// The threshold as a share of ln E and in nats; nats are left out where routers have different E, the share likewise.
@@ -115,7 +117,7 @@ public struct ReportSettings: Sendable, Encodable {
   public var intervals: String?
 
   private enum CodingKeys: String, CodingKey {
-    case by, layers, threshold
+    case by, layers, filter, threshold
     case thresholdShare = "threshold_share"
     case thresholdNats = "threshold_nats"
     case entropyForm = "entropy_form"

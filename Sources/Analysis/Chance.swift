@@ -48,12 +48,15 @@ public struct Chance: Sendable, Hashable {
   public var meanOverlap: Double { k * k / e }
 
   /// Expected shared experts over experts of either token (hypergeometric mean of m / (2k - m)).
-  public var meanJaccard: Double {
+  public var meanJaccard: Double { meanJaccard(with: topK) }
+
+  /// The same with a token that takes `other` experts: mean of m / (k + other - m).
+  /// - Precondition: `0 < other <= experts`.
+  func meanJaccard(with other: Int) -> Double {
     var mean = 0.0
-    for shared in max(1, 2 * topK - experts)...topK {
-      let logProbability =
-        logChoose(topK, shared) + logChoose(experts - topK, topK - shared) - logChoose(experts, topK)
-      mean += exp(logProbability) * Double(shared) / Double(2 * topK - shared)
+    for shared in stride(from: max(1, topK + other - experts), through: min(topK, other), by: 1) {
+      let logProbability = logChoose(topK, shared) + logChoose(experts - topK, other - shared) - logChoose(experts, other)
+      mean += exp(logProbability) * Double(shared) / Double(topK + other - shared)
     }
     return mean
   }

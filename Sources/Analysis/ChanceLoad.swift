@@ -2,7 +2,6 @@
 // 0.3 may be what chance yields. Closed forms where there are some, seeded simulation in bounded time for the rest.
 
 import Routing
-import Synchronization
 
 #if canImport(Darwin)
   import Darwin
@@ -94,7 +93,7 @@ extension Chance {
     var chance: Chance
     var tokens: Int
   }
-  private static let known = Mutex<[Place: Simulated]>([:])
+  private static let known = Locked<[Place: Simulated]>([:])
 
   private func simulatedBetween(_ tokens: Int) -> Simulated {
     guard tokens > 64 else { return simulated(tokens) }

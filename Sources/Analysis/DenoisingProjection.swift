@@ -30,10 +30,10 @@ public struct DenoisingProjection: Sendable, Equatable {
 extension DenoisingCounts: PassFold {
   public func result() -> DenoisingCounts { self }
 
-  /// The counts of some layers.
-  func selecting(_ layers: LayerSelection?) throws -> DenoisingCounts {
-    guard let layers else { return self }
-    return try DenoisingCounts(layout: layout, branch: branch, tables: routers.filter { layers.contains($0.key.layer) })
+  /// The counts of the routers that a plan looks at.
+  func selecting(_ plan: AnalysisPlan) throws -> DenoisingCounts {
+    guard plan.layers != nil || plan.filter != nil else { return self }
+    return try DenoisingCounts(layout: layout, branch: branch, tables: routers.filter { plan.shows($0.key) })
   }
 
   /// One router along one axis.

@@ -39,6 +39,21 @@ public enum EntropyThreshold: Sendable, Hashable, CustomStringConvertible {
     self = value
   }
 
+  /// No entropy exceeds ln E; what no decision can reach is a slip.
+  ///
+  /// - Parameters:
+  ///   - experts: of the largest router that is looked at.
+  ///   - field: what the user calls the threshold.
+  /// - Throws: `AnalysisError.invalidPlan` with the largest number there is.
+  public func validate(experts: Int, field: String) throws {
+    guard case .nats(let nats) = self, experts > 0 else { return }
+    let most = log(Double(experts))
+    // ln E as a user has it from a page or from this message, with six digits, is meant.
+    guard nats > most + 1e-6 else { return }
+    let shown = fixedPoint(most, digits: nats - most < 0.001 ? 6 : 3)
+    throw AnalysisError.invalidPlan(field: field, expected: "at most \(shown) nat (ln \(experts))", found: "\(self)")
+  }
+
   public var description: String {
     switch self {
     case .nats(let value): "\(plainNumber(value))nat"
@@ -58,10 +73,13 @@ public struct ResolvedThreshold: Sendable, Hashable {
   public let level: Level
   /// What the user asked for.
   public let asked: EntropyThreshold
+  /// False: a quantile was asked for of decisions of which not one has an entropy, so there is none; `level` is 1 then.
+  public let isKnown: Bool
 
-  /// - Parameter entropies: normalised entropies of the run; only read for a quantile. An empty run resolves to 1.
+  /// - Parameter entropies: normalised entropies of the run; only read for a quantile.
   public init(_ threshold: EntropyThreshold, entropies: Histogram) {
     asked = threshold
+    isKnown = !threshold.isQuantile || entropies.count > 0
     switch threshold {
     case .nats(let value): level = .nats(value)
     case .share(let value): level = .share(value)

@@ -5,9 +5,8 @@ import Routing
 
 /// A comparison of a metric with a number.
 ///
-/// Grammar: `metric[.field] op number[%]` with op one of `>`, `>=`, `<`, `<=`, `==`, `!=`. Without a field it is the row's value (for
-/// specialization its effect). Fields are the numbers of a row: `n`, `baseline`, `low`, `high` and what the metric has beside them
-/// (`Metric.conditionFields`).
+/// Grammar: that of `NumberCondition`. Without a field it is the row's value (for specialization its effect). Fields are the numbers of a
+/// row: `n`, `baseline`, `low`, `high` and what the metric has beside them (`Metric.conditionFields`).
 public struct FailCondition: Sendable, Hashable, CustomStringConvertible {
   /// One row for which the condition is true.
   public struct Violation: Sendable, Equatable {
@@ -28,12 +27,10 @@ public struct FailCondition: Sendable, Hashable, CustomStringConvertible {
 
   public let metric: MetricKey
   private let condition: NumberCondition
-  private var field: String? { condition.field }
-  private var limitText: String { condition.limitText }
 
   /// - Throws: `AnalysisError.badCondition`, `AnalysisError.unknownMetric`.
   public init(parsing text: String) throws {
-    condition = try NumberCondition(parsing: text, of: "metric", example: "load_cv>0.8")
+    condition = try NumberCondition(parsing: text, what: "metric", example: "load_cv>0.8")
     metric = try MetricKey(parsing: condition.name)
     let fields = MetricCatalog.entry(metric).conditionFields
     if let field = condition.field, !fields.contains(field) {
@@ -41,7 +38,8 @@ public struct FailCondition: Sendable, Hashable, CustomStringConvertible {
     }
   }
 
-  public var description: String { "\(name) \(condition.comparison.rawValue) \(limitText)" }
+  public var field: String? { condition.field }
+  public var description: String { "\(name) \(condition.comparison.rawValue) \(condition.limitText)" }
   private var name: String { metric.rawValue + (field.map { "." + $0 } ?? "") }
 
   /// Judges every row.
@@ -75,13 +73,14 @@ public struct FailCondition: Sendable, Hashable, CustomStringConvertible {
       return
     }
     guard condition.holds(value) else { return }
+    let limit = condition.limitText
     let shown: String
     switch MetricCatalog.entry(metric).format {
-    case .percent(let digits) where field == nil && limitText.hasSuffix("%"): shown = fixedPoint(100 * value, digits: digits) + "%"
+    case .percent(let digits) where field == nil && limit.hasSuffix("%"): shown = fixedPoint(100 * value, digits: digits) + "%"
     case .count where field == nil: shown = fixedPoint(value, digits: 0)
     case .percent, .number, .count: shown = fixedPoint(value, digits: 3)
     }
-    let text = "\(place): \(name) \(shown) \(condition.comparison.rawValue) \(limitText)"
+    let text = "\(place): \(name) \(shown) \(condition.comparison.rawValue) \(limit)"
     verdict.violations.append(Violation(router: router, value: value, text: text))
   }
 

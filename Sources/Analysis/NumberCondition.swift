@@ -1,7 +1,9 @@
-// `NAME[.FIELD] OP NUMBER[%]`: how a condition on an answer is written, whatever the answer is of. What names and fields there are, and which
-// numbers they mean, is the business of each kind of answer.
+// `NAME OP NUMBER[%]`: the written form of every gate, read once. What a name means, and in which rows it is looked up, is said by those who
+// own the rows (FailCondition, ComparisonCondition).
 
-/// A comparison of a named number with a limit; op is one of `>`, `>=`, `<`, `<=`, `==`, `!=`.
+/// A comparison of something named with a number.
+///
+/// Grammar: `name[.field] op number[%]` with op one of `>`, `>=`, `<`, `<=`, `==`, `!=`; spaces mean nothing.
 public struct NumberCondition: Sendable, Hashable, CustomStringConvertible {
   public enum Operator: String, Sendable, CaseIterable {
     // Longer spellings first: they are tried in this order.
@@ -27,16 +29,12 @@ public struct NumberCondition: Sendable, Hashable, CustomStringConvertible {
   public let name: String
   public let field: String?
   public let comparison: Operator
-  /// As a share where a percentage was written.
   public let limit: Double
-  /// As it was written, `%` included.
-  public let limitText: String
+  let limitText: String
 
-  /// - Parameters:
-  ///   - what: the kind of name, for messages.
-  ///   - example: of a condition.
+  /// - Parameter what: what a name is, for messages: `metric`.
   /// - Throws: `AnalysisError.badCondition`.
-  public init(parsing text: String, of what: String, example: String) throws {
+  init(parsing text: String, what: String, example: String) throws {
     let compact = String(text.filter { $0 != " " })
     func bad(_ expected: String) -> AnalysisError { .badCondition(found: text, expected: expected) }
     guard let start = compact.firstIndex(where: { "<>=!".contains($0) }) else { throw bad("\(what), comparison, number: \(example)") }
@@ -59,8 +57,9 @@ public struct NumberCondition: Sendable, Hashable, CustomStringConvertible {
     limitText = String(number)
   }
 
-  public var key: String { name + (field.map { "." + $0 } ?? "") }
-  public var description: String { "\(key) \(comparison.rawValue) \(limitText)" }
+  func holds(_ value: Double) -> Bool { comparison.holds(value, limit) }
 
-  public func holds(_ value: Double) -> Bool { comparison.holds(value, limit) }
+  /// As it was written: `load_cv.low`.
+  var fullName: String { name + (field.map { "." + $0 } ?? "") }
+  public var description: String { "\(fullName) \(comparison.rawValue) \(limitText)" }
 }

@@ -21,7 +21,8 @@ extension AnalysisReport {
       case .enrichment, .tokens, .specialists, .claims: tables += AnalysisReport(documents: [document]).tables(width: .max)
       }
     }
-    return tables
+    guard let filter = documents.first?.settings.filter else { return tables }
+    return tables.map { $0.adding("filter", .text(filter)) }
   }
 
   private func records(of documents: [MetricDocument]) -> ReportTable {

@@ -64,6 +64,11 @@ public struct ReportTable: Sendable {
   /// Lines below: units, readings, sample size.
   public var notes: [String]
 
+  /// With a last column that says the same in every row.
+  func adding(_ column: String, _ cell: Cell) -> ReportTable {
+    ReportTable(columns: columns + [column], rows: rows.map { $0 + [cell] }, notes: notes)
+  }
+
   /// Width of the columns as they are printed, two spaces between.
   var width: Int {
     columns.indices.reduce(2 * (columns.count - 1)) { sum, column in

@@ -28,13 +28,19 @@ public struct RunAnalysis: PassFold {
   private(set) var routes: PerRouter<RouteStore>?
   private(set) var uncertainTokens: UncertainTokens?
   private(set) var denoising: DenoisingCounts?
+  /// What a filter left; nil without one.
+  private(set) var tally: FilterTally?
+  /// The entropies of the whole run, beside those of what a filter left: a threshold is a quantile of the run.
+  private var survey: EntropySurvey?
   private let folds: Folds
   private let needsSecondRound: Bool
+  private let specs: [RouterID: RouterSpec]
 
   /// - Throws: `AnalysisError` when the plan contradicts itself.
   public init(_ plan: AnalysisPlan) throws {
     try plan.validate()
     self.plan = plan
+    specs = Dictionary(plan.routers.map { ($0.id, $0.spec) }, uniquingKeysWith: { first, _ in first })
     folds = plan.metrics.reduce(into: []) { $0.formUnion(MetricCatalog.entry($1).measure.folds(for: plan)) }
     if let layout = plan.denoising, folds.contains(.denoising) {
       denoising = try DenoisingCounts(layout: layout, routers: plan.routers, branch: plan.branch)
@@ -44,6 +50,10 @@ public struct RunAnalysis: PassFold {
     if folds.contains(.links) { links = PerRouter(SequenceLinks(keepsSets: folds.contains(.sets))) }
     if folds.contains(.counts) { counts = PerRouter(StratumCounts()) }
     if folds.contains(.routes) { routes = PerRouter(RouteStore()) }
+    if plan.filter != nil {
+      tally = FilterTally()
+      if folds.contains(.threshold) { survey = EntropySurvey(form: plan.entropyForm) }
+    }
     let known = ResolvedThreshold(plan.threshold)
     needsSecondRound = known == nil && folds.contains(.threshold) && !folds.isDisjoint(with: [.means, .tokens])
     if !needsSecondRound { judge(by: known) }
@@ -58,12 +68,20 @@ public struct RunAnalysis: PassFold {
   }
 
   public mutating func add(_ pass: RoutingPass) {
-    if round == 1 { denoising?.add(pass) }
+    if round == 1, denoising != nil { for part in wholeSamples(of: pass) { denoising?.add(part) } }
     guard let layout = plan.denoising else { return addRows(pass) }
     for part in pass.stretches(of: plan.branch, in: layout) { addRows(part) }
   }
 
+  /// The rows of the samples that a filter of labels leaves, with all their decisions: only whole samples are counted.
+  private func wholeSamples(of pass: RoutingPass) -> [RoutingPass] {
+    guard let filter = plan.filter else { return [pass] }
+    let admitted = (0..<pass.tokens.count).map { filter.admits(token: $0, of: pass.tokens) }
+    return pass.showing(FilterSelection(tokens: admitted, decisions: []))
+  }
+
   private mutating func addRows(_ pass: RoutingPass) {
+    if let filter = plan.filter { return addRows(pass, passing: filter) }
     if round == 1 {
       tokens += pass.tokens.count
       // A quantile of the run is one of all its layers, also when only some are shown.
@@ -80,18 +98,39 @@ public struct RunAnalysis: PassFold {
     uncertainTokens?.add(pass)
   }
 
-  /// Takes the counts of a denoising run as they were kept, in place of its passes.
+  /// Folds see what passes only, as if the rest had never been; the threshold is still one of the run, and a list shows whole tokens.
+  private mutating func addRows(_ pass: RoutingPass, passing filter: ResolvedFilter) {
+    if round == 1 { survey?.add(pass) }
+    let pass = selected(pass)
+    let selection = filter.selection(of: pass)
+    let left = pass.selecting(selection, specs: plan.sumsAgain ? specs : [:])
+    if round == 1 {
+      tally?.add(selection, of: pass)
+      tokens = tally?.shown ?? 0
+      uncertainty?.add(left)
+      load?.add(left)
+      links?.add(left)
+      counts?.add(left)
+      routes?.add(left)
+    }
+    means?.add(left)
+    if uncertainTokens != nil { for part in pass.showing(selection) { uncertainTokens?.add(part) } }
+  }
+
+  /// Takes the counts of a denoising run as they were kept, in place of its passes; a filter of labels needs the passes.
   ///
   /// - Precondition: counts of the plan's branch.
   public mutating func adopt(_ counts: DenoisingCounts) {
-    guard denoising != nil else { return }
+    guard denoising != nil, plan.filter?.filter.keepsWholeRouters ?? true else { return }
     precondition(counts.branch == plan.branch, "counts of another branch")
     denoising = counts
     if !needsPasses { tokens = counts.samples.count * counts.layout.stepCount * counts.layout.patchCount }
   }
 
   /// Whether some metric of the plan is answered by single decisions, whatever counts were adopted.
-  public var needsPasses: Bool { plan.metrics.contains { !plan.isAnsweredByCounts($0) } }
+  public var needsPasses: Bool {
+    plan.metrics.contains { !plan.isAnsweredByCounts($0) } || !(plan.filter?.filter.keepsWholeRouters ?? true)
+  }
 
   private func selected(_ pass: RoutingPass) -> RoutingPass {
     guard let layers = plan.layers else { return pass }
@@ -109,6 +148,8 @@ public struct RunAnalysis: PassFold {
     if let part = other.routes { routes?.merge(part) }
     if let part = other.means { means?.merge(part) }
     if let part = other.uncertainTokens { uncertainTokens?.merge(part) }
+    if round == 1, let part = other.tally { tally?.merge(part) }
+    if round == 1, let part = other.survey { survey?.merge(part) }
     if round == 1, let part = other.denoising { denoising?.merge(part) }
   }
 
@@ -130,6 +171,8 @@ public struct RunAnalysis: PassFold {
     part.counts = counts.map { _ in PerRouter(StratumCounts()) }
     part.routes = routes.map { _ in PerRouter(RouteStore()) }
     part.denoising = denoising?.emptied()
+    part.tally = tally.map { _ in FilterTally() }
+    part.survey = survey.map { _ in EntropySurvey(form: plan.entropyForm) }
     let threshold = round == 1 ? ResolvedThreshold(plan.threshold) : resolvedThreshold
     part.means = means.map { _ in PerRouter(StratumMeans(threshold: threshold, form: plan.entropyForm)) }
     part.uncertainTokens = threshold.flatMap { known in
@@ -139,28 +182,32 @@ public struct RunAnalysis: PassFold {
   }
 
   /// The threshold of this run; a quantile is that of the passes added so far.
-  public var resolvedThreshold: ResolvedThreshold {
-    uncertainty?.resolve(plan.threshold) ?? ResolvedThreshold(plan.threshold, entropies: Histogram())
-  }
+  public var resolvedThreshold: ResolvedThreshold { ResolvedThreshold(plan.threshold, entropies: thresholdEntropies) }
+
+  /// What a quantile threshold is one of: the entropies of the run, a filter or not.
+  var thresholdEntropies: Histogram { survey?.entropies ?? uncertainty?.pooledEntropy ?? Histogram() }
 
   /// The report, or nil when an axis has too little to compare; `report()` says why.
   public func result() -> AnalysisReport? { try? report() }
 
   /// - Throws: `AnalysisError.invalidPlan` when an axis has fewer than two cells in this run.
+  ///   `FilterError.nothingPasses` when the filter leaves no decision.
   public func report() throws -> AnalysisReport {
+    try requireSomethingPasses()
     let study = try specializationStudy()
     return try report(study?.result(), study)
   }
 
   /// The same; the draws of the null are shared by `workers` tasks, without changing a digit.
   public func report(workers: Int) async throws -> AnalysisReport {
+    try requireSomethingPasses()
     let study = try specializationStudy()
     let results = await study?.result(workers: workers)
     return try report(results, study)
   }
 
   private func report(_ results: [SpecializationResult]?, _ study: SpecializationStudy?) throws -> AnalysisReport {
-    let shown = try denoising?.selecting(plan.layers)
+    let shown = try denoising?.selecting(plan)
     return AnalysisReport(
       documents: plan.metrics.map { key in
         MetricReading(
@@ -170,16 +217,22 @@ public struct RunAnalysis: PassFold {
       })
   }
 
+  private func requireSomethingPasses() throws {
+    guard let filter = plan.filter, let tally, needsPasses, tally.passing == 0 else { return }
+    throw FilterError.nothingPasses(filter: filter.filter.text, of: "the \(tally.decisions) decisions looked at")
+  }
+
   private func specializationStudy() throws -> SpecializationStudy? {
     guard plan.metrics.contains(.specialization) else { return nil }
     if let facet = plan.grouping.facet, plan.isAnsweredByCounts(.specialization), let denoising {
-      return try SpecializationStudy(facet, of: denoising.selecting(plan.layers), sequences: plan.sequences, settings: plan.null)
+      return try SpecializationStudy(facet, of: denoising.selecting(plan), sequences: plan.sequences, settings: plan.null)
     }
     switch plan.grouping.facet {
     case .label(let key):
       guard let counts else { return nil }
       return try SpecializationStudy(
-        label: key, counts: counts, sequences: plan.sequences, settings: plan.null, matchesLengths: plan.matchesLengths)
+        label: key, counts: counts, sequences: plan.sequences, settings: plan.null,
+        matchesLengths: plan.matchesLengths && !plan.cutsSequences)
     case .position:
       guard let routes else { return nil }
       return try SpecializationStudy(positions: routes, settings: plan.null)

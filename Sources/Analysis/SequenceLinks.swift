@@ -287,6 +287,12 @@ public struct SequenceLinks: RouterFold, Equatable {
     Dictionary(uniqueKeysWithValues: sequences.map { (Int($0.key), $0.value.chance) })
   }
 
+  /// Experts that any two tokens of the same text have in common, each text weighted by its pairs; nil without a pair.
+  public var overlapWithinText: Double? {
+    let chance = chanceBySequence.sorted { $0.key < $1.key }.reduce(into: LinkChance()) { $0 += $1.value }
+    return chance.pairs > 0 ? chance.shared / Double(chance.pairs) : nil
+  }
+
   /// Chance of the same first choice if every token drew it for itself from the layer's own first choices: sum f_e^2 >= 1/E.
   public var repeatFirstUnderOwnLoad: Double? {
     normalized(firstChoices.map(Double.init)).map { $0.reduce(0) { $0 + $1 * $1 } }

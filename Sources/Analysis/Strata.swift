@@ -170,8 +170,13 @@ public struct MeanSum: Sendable, Equatable {
 
   mutating func add(_ value: Float) {
     guard value.isFinite else { return }
+    addOne(Double(value))
+  }
+
+  /// - Precondition: `value` is finite.
+  mutating func addOne(_ value: Double) {
     count += 1
-    sum += Double(value)
+    sum += value
   }
 
   static func += (a: inout MeanSum, b: MeanSum) {

@@ -93,52 +93,6 @@ public struct TimestepPaths: Sendable {
   }
 }
 
-/// Matching of rows to columns, one to one.
-enum Assignment {
-  /// The least sum of costs over all matchings of a square matrix.
-  ///
-  /// - Complexity: O(n^3).
-  /// - Source: Kuhn 1955, with the shortest augmenting paths and potentials of Jonker and Volgenant 1987.
-  static func leastCost(_ costs: [[Int]]) -> Int {
-    let n = costs.count
-    // Row and column 0 are not part of the matrix: column 0 holds the row that is being placed.
-    var rowPotential = Array(repeating: 0, count: n + 1)
-    var columnPotential = rowPotential
-    var rowOfColumn = rowPotential
-    for row in 1...max(1, n) where n > 0 {
-      rowOfColumn[0] = row
-      var column = 0
-      var slack = Array(repeating: Int.max, count: n + 1)
-      var cameFrom = Array(repeating: 0, count: n + 1)
-      var isDone = Array(repeating: false, count: n + 1)
-      repeat {
-        isDone[column] = true
-        let current = rowOfColumn[column]
-        var (step, next) = (Int.max, 0)
-        for candidate in 1...n where !isDone[candidate] {
-          let reduced = costs[current - 1][candidate - 1] - rowPotential[current] - columnPotential[candidate]
-          if reduced < slack[candidate] { (slack[candidate], cameFrom[candidate]) = (reduced, column) }
-          if slack[candidate] < step { (step, next) = (slack[candidate], candidate) }
-        }
-        for candidate in 0...n {
-          if isDone[candidate] {
-            rowPotential[rowOfColumn[candidate]] += step
-            columnPotential[candidate] -= step
-          } else if slack[candidate] != .max {
-            slack[candidate] -= step
-          }
-        }
-        column = next
-      } while rowOfColumn[column] != 0
-      while column != 0 {
-        rowOfColumn[column] = rowOfColumn[cameFrom[column]]
-        column = cameFrom[column]
-      }
-    }
-    return rowOfColumn.indices.dropFirst().reduce(0) { $0 + costs[rowOfColumn[$1] - 1][$1 - 1] }
-  }
-}
-
 /// The windows of units that Switch-DiT's training asks for: neighbouring timesteps share most of their units, and some units belong to
 /// all timesteps.
 ///

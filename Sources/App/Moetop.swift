@@ -15,8 +15,8 @@ struct Moetop: AsyncParsableCommand {
       """,
     version: Version.summary,
     subcommands: [
-      UI.self, Run.self, Analyze.self, WhatIf.self, Export.self, Runs.self, SQL.self, Schema.self, Inspect.self, Models.self, Verify.self,
-      Docs.self, Doctor.self,
+      UI.self, Run.self, Analyze.self, Compare.self, WhatIf.self, Export.self, Runs.self, SQL.self, Schema.self, Inspect.self, Models.self,
+      Verify.self, Docs.self, Doctor.self,
     ],
     defaultSubcommand: UI.self)
 

@@ -11,6 +11,7 @@ enum { widen_above = 32 };
 
 #include "body_math.h"
 #include "body_dequant.h"
+#include "body_read.h"
 #include "body_rows.h"
 
 #include "body_matmul.h"

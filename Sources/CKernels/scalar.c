@@ -3,6 +3,7 @@
 #include "forms.h"
 
 #include "body_dequant.h"
+#include "body_read.h"
 
 #pragma STDC FP_CONTRACT OFF
 

@@ -13,7 +13,11 @@ public final class LanguageModel: Sendable {
   let plan: ModelPlan
   let weights: ModelWeights
 
-  /// Settings that the file leaves out and the family's published checkpoints decide: field of config.json and value as JSON.
+  /// Which blocks of the files are this model.
+  let layers: TextLayers
+
+  /// Settings that the file leaves out, and that the family's published checkpoints or the reference decide: field of config.json and
+  /// value as JSON.
   public let assumed: [(key: String, value: String)]
 
   /// - Parameters:
@@ -30,6 +34,7 @@ public final class LanguageModel: Sendable {
     guard FileStatus.exists(path) else { throw ModelError.noCheckpoint(path: path, why: "there is no such file or folder") }
     let settings: Configuration
     let checkpoint: Checkpoint
+    let lookahead: Int
     if GGUFFile.isAt(path) {
       let model = try GGUFModel(path: path)
       let stated = try model.configuration(overrides: overrides)
@@ -37,17 +42,14 @@ public final class LanguageModel: Sendable {
       plan = try Family.plan(for: stated, among: families)
       assumed = model.assumptions(of: stated, overrides: overrides)
       settings = stated
+      lookahead = model.lookaheadCount
     } else {
       let configuration = path + "/config.json"
       guard FileStatus.exists(configuration) else {
         // A damaged file says so first.
         if !FileStatus.isFolder(path) {
-          _ = try Checkpoint(file: path)
-          let folder = path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
-          if FileStatus.exists((folder.isEmpty ? "." : folder) + "/config.json") {
-            throw ModelError.noCheckpoint(
-              path: path, why: "is one file of a model, which is the folder it lies in", advice: folder.isEmpty ? "." : folder)
-          }
+          if !path.hasSuffix(".json") { _ = try Checkpoint(file: path) }
+          if let absence = CheckpointFiles.absence(of: path) { throw absence }
         }
         throw ModelError.noCheckpoint(path: path, why: "there is no config.json")
       }
@@ -55,8 +57,10 @@ public final class LanguageModel: Sendable {
       checkpoint = try Checkpoint(directory: path, scaleBlock: whole.scaleBlock())
       settings = try whole.ofText(among: families)
       plan = try Family.plan(for: settings, among: families)
-      assumed = []
+      assumed = settings.assumptions
+      lookahead = whole.declaredLookahead
     }
+    layers = TextLayers(count: plan.decoder.blocks.count, ahead: lookahead, among: checkpoint.tensors)
     endTokens = settings.integers("eos_token_id")
     do {
       weights = try ModelWeights(plan: plan, checkpoint: checkpoint)
@@ -74,6 +78,9 @@ public final class LanguageModel: Sendable {
         + "and not the embedding  (--set tie_word_embeddings=false says so)"
     ]
   }
+
+  /// What there is to know about the files before their numbers are used: see `Checkpoint.notes`.
+  public var notes: [String] { weights.checkpoint.notes(layers) }
 
   public var family: String { plan.family }
   /// Blocks, the encoder's included.

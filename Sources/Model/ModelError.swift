@@ -11,6 +11,8 @@ public enum ModelError: Error, Sendable, Equatable {
   /// A setting that neither the file nor its name tells.
   case openQuestion(file: String, key: String, question: String)
   case missingTensor(file: String, name: String)
+  /// Several tensors of the files are this one by their names, under one prefix and under another.
+  case doubledTensor(file: String, name: String, spellings: [String])
   /// A tensor is missing or unreadable because another program laid out the whole file.
   case foreignLayout(file: String, name: String, layout: String)
   case tensorShape(file: String, name: String, expected: [Int], found: [Int], because: String)
@@ -31,8 +33,31 @@ public enum ModelError: Error, Sendable, Equatable {
     switch self {
     case .noCheckpoint, .noTokenizer, .noChatTemplate: .missing
     case .unsupportedFamily, .unsupportedSetting, .tensorType, .foreignLayout, .cannotContinue, .positionsChange: .unsupported
-    case .configuration, .missingTensor, .tensorShape: .damaged
+    case .configuration, .missingTensor, .doubledTensor, .tensorShape: .damaged
     case .unknownToken, .sequenceTooLong, .sequenceKind, .badOption, .openQuestion: .invalidRequest
+    }
+  }
+}
+
+extension ModelError {
+  /// The facts of a refusal by name, for programs: which file, which key or tensor, what was found and what would do.
+  public var particulars: [(name: String, value: String)] {
+    switch self {
+    case .unsupportedFamily(let file, let found, let known):
+      [("file", file), ("key", "model_type"), ("found", found), ("supported", known.joined(separator: ", "))]
+    case .unsupportedSetting(let file, let key, let found, let supported):
+      [("file", file), ("key", key), ("found", found), ("supported", supported)]
+    case .configuration(let file, let key, let expected, let found):
+      [("file", file), ("key", key), ("expected", expected), ("found", found)]
+    case .missingTensor(let file, let name): [("file", file), ("tensor", name)]
+    case .doubledTensor(let file, let name, let spellings):
+      [("file", file), ("tensor", name), ("found", spellings.joined(separator: ", "))]
+    case .foreignLayout(let file, let name, let layout): [("file", file), ("tensor", name), ("found", layout)]
+    case .tensorShape(let file, let name, let expected, let found, let because):
+      [("file", file), ("tensor", name), ("expected", "\(expected) (\(because))"), ("found", "\(found)")]
+    case .tensorType(let file, let name, let found, let supported):
+      [("file", file), ("tensor", name), ("found", found), ("supported", supported)]
+    default: []
     }
   }
 }
@@ -52,6 +77,9 @@ extension ModelError: CustomStringConvertible {
       "\(file): the file does not say \(question)\n  try: --set \(key)=N"
     case .missingTensor(let file, let name):
       "\(file): tensor \"\(name)\" is missing\n  try: check that the download is complete"
+    case .doubledTensor(let file, let name, let spellings):
+      "\(file): tensor \"\(name)\": expected once, found \(spellings.count) times: \(spellings.map { "\"\($0)\"" }.joined(separator: ", "))\n"
+        + "  try: the checkpoint as it was published, or a copy without the one that does not count"
     case .foreignLayout(let file, let name, let layout):
       "\(file): \(layout), a layout that is not read: tensor \"\(name)\" is not there as the family publishes it\n"
         + "  try: the checkpoint as it was published, or as GGUF"

@@ -64,7 +64,7 @@ extension LanguageModel {
     let count = ParameterCount(checkpoint.tensors)
     let (used, unused) = checkpoint.byUse
     // What is left over of the text model is counted, as its names are: it is in the file for some other program.
-    let rest = count.byPart(of: unused, layerCount: decoderLayerCount)
+    let rest = count.byPart(of: unused, layers)
     let usedParameters = count.total(of: used)
     let operations = weights.operations
     let routedLayers = Set(routers.map { [$0.id.stack == .encoder ? 1 : 0, $0.id.layer.rawValue] }).count

@@ -19,7 +19,7 @@ public struct ModelSummary: Sendable {
   }
   /// Numbers that the tensors of the text model stand for; nil when the headers cannot be read.
   public private(set) var parameters: Int?
-  /// Those of towers and of layers that look further ahead.
+  /// Those of towers and of layers behind the text model's own.
   public private(set) var otherParameters = OtherParameters()
   /// Bytes of all tensors.
   public private(set) var bytes: Int?
@@ -45,14 +45,17 @@ public struct ModelSummary: Sendable {
   private mutating func read(gguf path: String) throws {
     let split = try GGUFSplit(path: path)
     family = split.files[0]["general.architecture"]?.string
-    count(split.files.flatMap(\.tensors), layerCount: (try? GGUFMetadata(split))?.blockCount)
+    let metadata = try? GGUFMetadata(split)
+    let tensors = split.files.flatMap(\.tensors)
+    count(tensors, TextLayers(count: metadata?.blockCount, ahead: metadata?.lookaheadCount ?? 0, among: tensors))
     guard bytes ?? 0 > 0 else { throw ModelError.noCheckpoint(path: path, why: "there are no weights in it") }
     _ = try Family.plan(for: GGUFModel(path: path).configuration(overrides: [:]))
   }
 
   /// Weights without a configuration: the only models that are known by their shapes are diffusion transformers.
   private mutating func read(file path: String) throws {
-    count(try DenoisingShapes.open(path).tensors)
+    let tensors = try DenoisingShapes.open(path).tensors
+    count(tensors, TextLayers(count: nil, among: tensors))
     family = try DenoisingModel(path: path).family
   }
 
@@ -74,7 +77,8 @@ public struct ModelSummary: Sendable {
       let contents = try CheckpointFiles(in: folder)
       if contents.files.contains(where: { $0 is PyTorchFile }) { container = .pytorch }
       let settings = try? whole.get()
-      count(contents.tensors, layerCount: settings?.declaredLayerCount, quantization: settings?.quantization)
+      let layers = TextLayers(count: settings?.declaredLayerCount, ahead: settings?.declaredLookahead ?? 0, among: contents.tensors)
+      count(contents.tensors, layers, quantization: settings?.quantization)
     } catch let absence as ModelError {
       try unsupported.get()
       throw absence
@@ -82,11 +86,11 @@ public struct ModelSummary: Sendable {
     try unsupported.get()
   }
 
-  private mutating func count(_ tensors: [TensorView], layerCount: Int? = nil, quantization: JSONValue? = nil) {
+  private mutating func count(_ tensors: [TensorView], _ layers: TextLayers, quantization: JSONValue? = nil) {
     var byType: [String: Int] = [:]
     for tensor in tensors { byType[tensor.elementType.rawValue, default: 0] += tensor.byteCount }
     let count = ParameterCount(tensors, quantization: quantization)
-    let parts = count.byPart(of: tensors, layerCount: layerCount)
+    let parts = count.byPart(of: tensors, layers)
     parameters = parts[.text]
     otherParameters = OtherParameters(parts)
     bytes = tensors.reduce(0) { $0 + $1.byteCount }

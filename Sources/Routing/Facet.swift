@@ -11,10 +11,23 @@ public enum Facet: Hashable, Sendable, Codable {
   /// Row, column and cell of the grid of patches of a denoising run.
   case patchRow, patchColumn, patch
 
-  /// How the axis is written on the command line and in exports.
+  /// Reads an axis as it is written on the command line: `label:` before the name of a label that is the word for something else.
+  public init(named name: String) {
+    if name.hasPrefix(Self.labelMark) {
+      self = .label(String(name.dropFirst(Self.labelMark.count)))
+    } else {
+      self = ([.position] + Self.denoising).first { $0.name == name } ?? .label(name)
+    }
+  }
+
+  private static let labelMark = "label:"
+  /// Words that a label may be called by and that mean something else where an axis is asked for.
+  private static let taken: Set<String> = ["layer", "expert", "token", "position", "step", "patch-row", "patch-column", "patch"]
+
+  /// How the axis is written on the command line and in exports; `init(named:)` reads it.
   public var name: String {
     switch self {
-    case .label(let key): key
+    case .label(let key): Self.taken.contains(key) || key.hasPrefix(Self.labelMark) ? Self.labelMark + key : key
     case .position: "position"
     case .step: "step"
     case .patchRow: "patch-row"

@@ -16,6 +16,8 @@ public struct RunDescription: Sendable, Codable, Equatable {
   public var tags: [String]
   /// Steps, branches and patches of a denoising run; nil for text.
   public var denoising: DenoisingLayout?
+  /// The id of the tokenizer's beginning of a sequence (BOS); nil when it has none or nobody asked.
+  public var beginningToken: Int32?
   /// The rules that changed its routing, as they were written; nil: the routers decided by themselves.
   public var intervention: String?
   /// The run in the same trace that this is a variant of.
@@ -26,7 +28,8 @@ public struct RunDescription: Sendable, Codable, Equatable {
   public init(
     name: String, model: ModelIdentity, routers: [RouterDescription], input: InputIdentity, recording: RecordingLevel,
     sampling: String? = nil, seed: UInt64 = 0, engine: EngineIdentity, startedAt: Double, tags: [String] = [],
-    denoising: DenoisingLayout? = nil, intervention: String? = nil, parent: Int64? = nil, series: String? = nil
+    denoising: DenoisingLayout? = nil, beginningToken: Int32? = nil, intervention: String? = nil, parent: Int64? = nil,
+    series: String? = nil
   ) {
     self.name = name
     self.model = model
@@ -39,6 +42,7 @@ public struct RunDescription: Sendable, Codable, Equatable {
     self.startedAt = startedAt
     self.tags = tags
     self.denoising = denoising
+    self.beginningToken = beginningToken
     self.intervention = intervention
     self.parent = parent
     self.series = series

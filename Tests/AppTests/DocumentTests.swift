@@ -1,5 +1,6 @@
 // The pages under docs/ that are made from code are as fresh as the code.
 
+import Analysis
 import Foundation
 import Support
 import Testing
@@ -9,7 +10,7 @@ import Testing
 struct DocumentTests {
   /// Page, and where it lies.
   private static let pages: [(Docs.Page, String)] = [
-    (.metrics, "metrics.md"), (.schema, "trace-schema.md"), (.exit, "exit-codes.md"),
+    (.metrics, "metrics.md"), (.filters, "filters.md"), (.schema, "trace-schema.md"), (.exit, "exit-codes.md"),
   ]
 
   @Test func generatedPagesAreFresh() throws {
@@ -33,6 +34,17 @@ struct DocumentTests {
       #expect(!configuration.abstract.isEmpty, "\(command)")
       let examples = configuration.discussion.split(separator: "\n").filter { $0.hasPrefix("moetop ") }
       #expect(examples.count >= 2, "\(command)")
+    }
+  }
+
+  /// A number that scripts may rely on is explained where they look.
+  @Test func contractsNameEveryNumberOfAComparison() throws {
+    let page = try String(contentsOfFile: Fixtures.root + "/docs/contracts.md", encoding: .utf8)
+    for kind in ComparisonRow.Kind.allCases {
+      for key in kind.keys {
+        let name = key == .setAgreementHigh ? "_high" : key.rawValue
+        #expect(page.contains("`\(name)`"), "\(key.rawValue)")
+      }
     }
   }
 

@@ -6,7 +6,6 @@ import Model
 import Routing
 import Store
 import Support
-import Synchronization
 import Terminal
 import Testing
 
@@ -171,13 +170,13 @@ struct ScreensWordsTests {
 
   /// Work that is handed over runs as late as it likes and in any order, as on several threads.
   private final class LateBackground: Sendable {
-    private let work = Mutex<[@Sendable () -> Void]>([])
+    private let work = Locked<[@Sendable () -> Void]>([])
     func run(_ piece: @escaping @Sendable () -> Void) { work.withLock { $0.append(piece) } }
     func runLastFirst() { while let piece = work.withLock({ $0.popLast() }) { piece() } }
   }
 
   private final class Told: Sendable {
-    private let list = Mutex<[Action]>([])
+    private let list = Locked<[Action]>([])
     var actions: [Action] { list.withLock { $0 } }
     func post(_ action: Action) { list.withLock { $0.append(action) } }
   }

@@ -25,9 +25,9 @@ struct SessionRecorderTests {
   private final class SlowSink: SessionSink {
     let file = "a.db"
     let run: Int64 = 1
-    let rows = Mutex<[Int]>([])
+    let rows = Locked<[Int]>([])
     let gate = DispatchSemaphore(value: 0)
-    let outcome = Mutex<RunOutcome?>(nil)
+    let outcome = Locked<RunOutcome?>(nil)
     var committedTokens: Int { rows.withLock { $0.count } }
 
     func append(sequences: [SequenceDescription]) throws {}

@@ -58,7 +58,7 @@ struct AdviceTests {
 
   @Test func aWordThatIsNoCommandIsCalledOne() throws {
     for (arguments, word) in [
-      (["compare", "a.db", "b.db"], "compare"), (["frobnicate", "--deep"], "frobnicate"),
+      (["contrast", "a.db", "b.db"], "contrast"), (["frobnicate", "--deep"], "frobnicate"),
       (["anlyze", trace, "--json"], "the nearest command is analyze"),
     ] {
       let result = try Binary.run(arguments)

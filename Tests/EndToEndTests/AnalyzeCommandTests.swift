@@ -52,6 +52,33 @@ struct AnalyzeCommandTests {
     try #require(rows.first { $0["router"] as? String == router || $0["stack"] as? String == router }?[key] as? Double)
   }
 
+  // MARK: - Labels that are called as something else
+
+  @Test func aLabelThatIsTheWordForAnAxisCanBeAskedFor() throws {
+    let folder = try TemporaryDirectory()
+    let words = ["layer", "expert", "token", "position", "step", "label:x"]
+    let labels = (0..<2).map { text in "{\(words.map { "\"\($0)\": \"of text \(text)\"" }.joined(separator: ","))}" }
+    let ids = "{\"sequences\": [[5, 6, 7, 8], [9, 10, 11]], \"labels\": [\(labels.joined(separator: ","))]}"
+    let path = try trace("olmoe", in: folder, tokens: try folder.write(Array(ids.utf8), to: "ids.json"))
+    for word in words {
+      let result = try analyze(path, "--metric", "load_cv", "--by", "label:" + word, "--json")
+      let document = try #require(try documents(result)["load_cv"])
+      #expect(document["axis"] as? String == "label:" + word)
+      let cells = try rows(document, "cells").compactMap { $0["cell"] as? String }
+      #expect(Set(cells) == ["of text 0", "of text 1"], "\(result.output)")
+    }
+    // The words themselves still mean the axes, and a label that is not there is answered with how those that are there are written.
+    #expect(try !analyze(path, "--metric", "load_cv", "--by", "position", "--json").output.contains("of text"))
+    let unknown = try analyze(path, "--metric", "load_cv", "--by", "domain", status: 64)
+    #expect(unknown.errors.contains("label:expert, label:label:x, label:layer"), "\(unknown.errors)")
+    _ = try analyze(path, "--metric", "load_cv", "--by", "label:", status: 64)
+    // The screens offer it beside the axis of the same name.
+    let script = try folder.write(Array("key 4\ndo axis label:position\ndump \(folder.file("axis.txt"))\n".utf8), to: "script")
+    let shown = try Binary.run(["ui", path, "--script", script])
+    #expect(shown.status == 0, "\(shown.errors)")
+    #expect(try String(contentsOfFile: folder.file("axis.txt"), encoding: .utf8).contains("label:position"))
+  }
+
   // MARK: - GW-MoE's formula
 
   /// Means of -sum p ln(p + 1e-5) over the fixture's own reference logits (transformers, f32), and the share of at least 1.35 nat.

@@ -23,6 +23,25 @@ struct CheckpointCommandTests {
     try Binary.run(["verify", model, "--tokens", input, "--expected", expected] + settings.flatMap { ["--set", $0] })
   }
 
+  // MARK: Parts of a checkpoint
+
+  /// People give the file they see first.
+  @Test(arguments: [
+    ("olmoe", "config.json", "is the configuration of a model"),
+    ("olmoe-shards", "model.safetensors.index.json", "says which file of a model holds which weights"),
+    ("olmoe", "model.safetensors", "is one file of a model"),
+  ])
+  func aPartOfACheckpointIsSaidToBeOne(_ model: String, _ name: String, _ what: String) throws {
+    let path = try fixture("models/\(model)")
+    for command in [["run", "-p", "a"], ["inspect"], ["ui"]] where command[0] != "ui" || name.hasSuffix(".json") {
+      let result = try Binary.run([command[0], "\(path)/\(name)"] + command.dropFirst())
+      let words = "error: \(path)/\(name): \(what); the model is the folder it lies in\n  try: \(path)\n"
+      #expect(result.status == 66 && result.errors == words, "\(command): \(result.errors)")
+    }
+    let alone = try Binary.run(["run", try folder.write(Array("{}".utf8), to: "some.json"), "-p", "a"])
+    #expect(alone.status == 66 && alone.errors.contains("is a JSON file, and no model"), "\(alone.errors)")
+  }
+
   // MARK: Copies that disagree
 
   /// The index names the copy in an overlay; older ones lie in a shard that sorts before it and in one that sorts behind it.
@@ -277,6 +296,8 @@ struct CheckpointCommandTests {
     let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:\(String(repeating: "5", count: 64))\nsize 430000\n"
     for (text, words) in [(pointer, "pointer of Git LFS"), ("<!DOCTYPE html>\n<html></html>\n", "web page"), ("\n<HTML>", "web page")] {
       let model = try ChangedModel("models/mixtral")
+      // An index is read where there is no single file.
+      if name.hasSuffix(".index.json") { try FileManager.default.removeItem(atPath: model.folder.file("model.safetensors")) }
       try model.folder.write(Array(text.utf8), to: name)
       let result = try Binary.run(["inspect", model.path])
       #expect(result.status == 65 && result.errors.contains(name) && result.errors.contains(words), "\(result.errors)")

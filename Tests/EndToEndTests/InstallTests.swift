@@ -59,6 +59,41 @@ import Testing
     }
   }
 
+  /// What help, manual and README print with `samples/` holds in a folder without such; a file of that name there comes first.
+  @Test func samplesAreFoundFromAnywhere() throws {
+    try install()
+    let place = folder.file("anywhere")
+    try FileManager.default.createDirectory(atPath: place + "/samples", withIntermediateDirectories: true)
+    for line in [
+      "moetop inspect samples/olmoe-tiny", "moetop run samples/olmoe-tiny -p 'Once upon a time' --max-tokens 2 --no-trace",
+      "moetop run samples/olmoe-tiny -f samples/corpus.jsonl --length 2 --no-trace -q",
+      "moetop run samples/olmoe-tiny --domain all=samples/corpus.jsonl --length 2 --no-trace -q",
+      "printf 'open samples/dit-moe-tiny\nwait 1 steps\n' | moetop ui samples/olmoe-tiny --script -",
+    ] {
+      let result = try shell(line, in: place)
+      #expect(result.status == 0, "\(line): \(result.errors)")
+    }
+    try Data("Two words".utf8).write(to: URL(fileURLWithPath: place + "/samples/corpus.jsonl"))
+    #expect(try shell("moetop run samples/olmoe-tiny -f samples/corpus.jsonl --no-trace", in: place).status == 65)
+    #expect(try shell("moetop inspect samples/none", in: place).status == 66)
+  }
+
+  /// Help sends its readers to pages that are there, and to no file of the sources that is not said to be one.
+  @Test func whatHelpNamesIsThere() throws {
+    try install()
+    for page in ["guide", "contracts", "models", "metrics", "schema", "exit", "man"] {
+      let result = try shell("moetop docs \(page)", in: prefix)
+      #expect(result.status == 0 && result.output.count > 200, "\(page): \(result.errors)")
+    }
+    let contracts = try String(contentsOfFile: Fixtures.root + "/docs/contracts.md", encoding: .utf8)
+    #expect(try shell("moetop docs contracts", in: prefix).output == contracts)
+    let page = try Binary.run(["docs", "man"]).output.replacing("\\-", with: "-")
+    for word in ["docs/", "tools/"] { #expect(!page.contains(word), "\(word)") }
+    try FileManager.default.removeItem(atPath: "\(prefix)/share/doc/moetop/guide.md")
+    let missing = try shell("moetop docs guide", in: prefix)
+    #expect(missing.status == 66 && missing.errors.contains("guide.md: was not installed"), "\(missing.errors)")
+  }
+
   /// The lines of the README's examples, those that go on in the next joined.
   private func examples() throws -> [String] {
     let readme = try String(contentsOfFile: Fixtures.root + "/README.md", encoding: .utf8)
@@ -73,8 +108,6 @@ import Testing
     #expect(examples.count >= 9)
     let place = folder.file("anywhere")
     try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
-    let link = try shell("ln -s '\(prefix)/share/moetop/samples' .", in: place)
-    #expect(link.status == 0)
     for example in examples {
       let result = try shell(example, in: place)
       #expect(result.status == 0, "\(example): \(result.errors)")

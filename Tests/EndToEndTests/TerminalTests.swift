@@ -105,6 +105,7 @@ struct TerminalTests {
     try kill(signal)
     #expect(try session.wait { $0.contains("left with \(status)") && $0.contains("shell") })
     #expect(try !session.screen().contains("│"), "no part of a frame is left")
+    #expect(try session.screen().contains("stopped by a signal; nothing was recorded"))
   }
 
   private func kill(_ signal: Int32) throws {
@@ -147,6 +148,7 @@ struct TerminalTests {
       #expect(try session.wait { $0.contains("rec") && $0.contains("tok/s") })
       if let signal { try kill(signal) } else { try session.send("q") }
       #expect(try session.wait { $0.contains("left with \(signal == nil ? 0 : 143)") })
+      if signal != nil { #expect(try session.screen().contains("stopped by a signal; \(trace)#2 is whole up to here")) }
     }
     let runs = try TraceReader(file: trace).runs()
     #expect(runs.map(\.state) == [.completed, .stopped])

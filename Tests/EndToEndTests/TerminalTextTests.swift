@@ -40,7 +40,7 @@ struct TerminalTextTests {
     writer.object {
       $0.member("sequences", [[5, 6, 7], [5, 6, 8]])
       $0.member("names", ["n\u{1B}[2Jm", "o\np"])
-      $0.member("labels") { $0.array { for label in [Self.label, "plain"] { $0.object { $0.member("domain", label) } } } }
+      $0.member("labels") { $0.array { for label in [Self.label, "p|q\\\nr"] { $0.object { $0.member("domain", label) } } } }
     }
     try folder.write(Array(writer.text.utf8), to: "ids.json")
     let run = try Binary.run(["run", fixture, "--tokens", folder.file("ids.json"), "--trace", path, "--tag", "x\u{1B}[31my"])
@@ -90,6 +90,19 @@ struct TerminalTextTests {
     // A message stays one line whatever a name holds.
     let broken = try Binary.run(["analyze", folder.file("a\nb.db")])
     #expect(broken.errors.hasPrefix("error: \(folder.path)/a\\nb.db: "), "\(broken.errors)")
+  }
+
+  /// A table of Markdown is words, and stays a table whatever its cells hold.
+  @Test func markdownStaysATable() throws {
+    let path = try trace()
+    let arguments = ["analyze", path, "--metric", "load_cv", "--by", "domain", "--format", "md"]
+    try expectPrintable(arguments)
+    try expectPrintable(["analyze", path, "--by", "token"])
+    let lines = try Binary.run(arguments).output.split(separator: "\n").filter { $0.hasPrefix("|") }
+    // Ends of cells: bars that no backslash makes a part of the text.
+    let cells = lines.map { $0.replacing("\\\\", with: "").replacing("\\|", with: "").count { $0 == "|" } }
+    #expect(lines.count > 3 && Set(cells).count == 1, "\(lines)")
+    #expect(lines.contains { $0.contains("p\\|q\\\\\\\\nr") }, "\(lines)")
   }
 
   @Test func dataIsWholeInPipesAndPrintableOnTerminals() throws {

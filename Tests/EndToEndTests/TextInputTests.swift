@@ -174,6 +174,9 @@ struct TextInputTests {
     try file("lines.txt", #"{"text":"Hello"}"# + "\n" + #"{"text":"there"}"#)
     try file("other.json", #"{"compilerOptions":{}}"#)
     try file("damaged.txt", #"[{"text":"Hello""#)
+    try file("damaged.json", "[\n  {\"text\": \"Hé\" \"n\": 1}\n]")
+    try file("damaged.jsonl", "{\"text\":\"a\"}\n{\"text\":\n")
+    try file("notes.json", "Not JSON at all")
     try file("code.txt", "{ return 1 }")
     let read = try sequences("moetop run \(sample) -f a.json")
     #expect(read.map { $0["name"] } == ["a.json[0]", "a.json[1]"] && read[0]["label n"] == "1")
@@ -185,6 +188,37 @@ struct TextInputTests {
       #expect(result.status == 0 && result.errors.contains("note: \(name): looks like JSON") == isSaid, "\(name): \(result.errors)")
     }
     try refused("moetop run \(sample) -f - --no-trace <\(fixture)/input.json", 65, "token ids", "--tokens")
+    // What is called JSON is read as JSON or not at all.
+    let place = "damaged.json: not valid JSON in line 2, column 17: expected"
+    try refused("moetop run \(sample) -f damaged.json --no-trace", 65, place, "try: a name without .json")
+    try refused("moetop run \(sample) --domain a=damaged.json --no-trace", 65, place)
+    try refused("moetop run \(sample) -f notes.json --no-trace", 65, "notes.json: not valid JSON in line 1, column 1")
+    try refused("moetop run \(sample) -f damaged.jsonl --no-trace", 65, "damaged.jsonl:2: not valid JSON")
+    try refused("moetop run \(fixture) --tokens damaged.json --no-trace", 65, place)
+  }
+
+  /// A database ends a text at a NUL: half a name would be kept.
+  @Test func namesAndLabelsHoldNoNUL() throws {
+    for fields in [#""name":"a\u0000b""#, #""domain":"a\u0000b""#, #""do\u0000main":"a""#] {
+      try file("a.jsonl", #"{"text":"Hello",\#(fields)}"# + "\n")
+      try refused("moetop run \(sample) -f a.jsonl --trace t.db", 65, "a.jsonl:1: ", "without NUL, found \"")
+    }
+    for fields in [#""names":["a\u0000b"]"#, #""labels":[{"domain":"a\u0000b"}]"#, #""labels":[{"do\u0000main":"a"}]"#] {
+      try refused("echo '{\"sequences\":[[1,2]],\(fields)}' | moetop run \(fixture) --tokens - --trace t.db", 65, "without NUL")
+    }
+    // In the text itself it is a character like others.
+    try file("a.jsonl", #"{"text":"Hel\u0000lo"}"# + "\n")
+    #expect(try sequences("moetop run \(sample) -f a.jsonl").count == 1)
+  }
+
+  /// Whatever never ends is refused before memory does: of the machine, or what `ulimit -v` leaves.
+  @Test func textsThatNeverEndAreRefused() throws {
+    for option in ["-f ", "--tokens ", "--domain x="] {
+      let line = "ulimit -v 1500000; moetop run \(sample) \(option)/dev/zero --no-trace"
+      try refused(line, 65, "/dev/zero: more than ", "of text", "free here")
+    }
+    try refused("ulimit -v 1500000; yes | moetop run \(sample) -f - --no-trace", 65, "standard input: more than ")
+    try refused("ulimit -v 1500000; moetop ui \(fixture) --no-record --script /dev/zero", 65, "/dev/zero: more than ")
   }
 
   @Test func parallelArraysOfTokensAreParallel() throws {

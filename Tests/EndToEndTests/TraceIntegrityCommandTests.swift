@@ -68,12 +68,30 @@ struct TraceIntegrityCommandTests {
     ),
     ("UPDATE router SET layer = 99 WHERE id = 1", "router ffn.99: the model has 2 layers"),
     ("UPDATE router SET stack = 'enc' WHERE id = 1", "router enc.0: the run has no encoder"),
+    ("UPDATE router SET stack = 'attn' WHERE id = 1", "routers: their checksum"),
+    // The two routers change places.
+    (
+      "UPDATE router SET layer = 9 WHERE id = 1; UPDATE router SET layer = 0 WHERE id = 2; UPDATE router SET layer = 1 WHERE id = 1",
+      "routers: their checksum"
+    ),
+    ("UPDATE router SET spec = replace(spec, 'softmax', 'sigmoid') WHERE id = 1", "routers: their checksum"),
+    ("UPDATE sequence SET labels = '{\"domain\":\"code\"}' WHERE sequence = 0", "names, labels and pieces of tokens: their checksum"),
+    ("UPDATE sequence SET name = 'another' WHERE sequence = 0", "names, labels and pieces of tokens: their checksum"),
+    ("INSERT INTO piece VALUES (1, 7, x'41')", "names, labels and pieces of tokens: their checksum"),
   ])
   func whatIsMissingIsFound(_ sql: String, _ words: String) throws {
     let trace = try trace()
     try SQLite.run(sql, on: trace)
     let check = try Binary.run(["runs", "check", trace])
     #expect(check.status == 65 && check.errors.contains(words), "\(check.output)\(check.errors)")
+  }
+
+  /// Runs of an older moetop have no such checksums, and nothing is said of them.
+  @Test func olderRowsAreNotJudged() throws {
+    let trace = try trace()
+    try SQLite.run("UPDATE run SET router_checksum = NULL, word_checksum = NULL; UPDATE sequence SET name = 'another'", on: trace)
+    let check = try Binary.run(["runs", "check", trace])
+    #expect(check.status == 0, "\(check.errors)")
   }
 
   @Test func largeLogitsStayNumbers() throws {

@@ -146,6 +146,7 @@ struct Examination {
     case let error as StoreError where error.kind == .ourFault: return "calls itself a bug"
     // Words are quoted, and have no file.
     case is StoreError where specimen.reading == .words: return nil
+    case is FilterError where specimen.reading == .words: return nil
     case is AnalysisError where [.words, .trace].contains(specimen.reading): return nil
     case let error as SessionRefusal: return error.description.hasPrefix("error: ") ? nil : "is no error of ours"
     default: return faultOfFile(error, specimen)

@@ -10,8 +10,8 @@ struct SessionRefusal: Error, CustomStringConvertible {
 }
 
 enum Sessions {
-  /// Codes a damaged script may end with: wrong usage, and what an action or a file it names can meet.
-  private static let refusals: Set<Int32> = [64, 65, 66, 69, 73, 74, 77]
+  /// Codes a damaged script may end with: steps that were not done, wrong usage, and what an action or a file it names can meet.
+  private static let refusals: Set<Int32> = [1, 64, 65, 66, 69, 73, 74, 77]
   /// Own codes of the sanitizers, so that none of theirs looks like one of ours.
   private static let environment = ["ASAN_OPTIONS": "detect_leaks=0:exitcode=99", "UBSAN_OPTIONS": "exitcode=99"]
 

@@ -1,13 +1,14 @@
 // What do the small languages of the command line make of damaged words? A file holds what people write, a line each: thresholds,
-// conditions, layers, axes, metrics, runs. Each line of the damaged file is read by the parser of its kind.
+// conditions, layers, axes, metrics, runs, filters. Each line of the damaged file is read by the parser of its kind.
 
 import Analysis
 import Foundation
+import Routing
 import Store
 
 /// One small language.
 enum Grammar: String, CaseIterable {
-  case thresholds, conditions, layers, axes, metrics, runs
+  case thresholds, conditions, layers, axes, metrics, runs, terms
 
   /// Reads one line; what is understood is said again, so that also the way out is walked.
   func read(_ line: String) throws -> String {
@@ -17,6 +18,7 @@ enum Grammar: String, CaseIterable {
     case .layers: try LayerSelection(parsing: line).description
     case .axes: try AnalysisGrouping(parsing: line).description
     case .metrics: try MetricKey.list(parsing: line).map(\.rawValue).joined(separator: ",")
+    case .terms: try Filter(parsing: line).clauses.map { "\($0.text) \($0.term)" }.joined(separator: " ")
     case .runs: try TraceReference(parsing: line, defaultTrace: "traces.db", fileExists: { _ in false }).description
     }
   }

@@ -107,7 +107,11 @@ struct ParameterCountTests {
       ("audio_tower.layers.60.self_attn.k_proj.weight", .audio), ("model.encoder.layers.50.ffn.router.classifier.weight", .text),
       ("language_model.model.layers.46.input_layernorm.weight", .mtp), ("lm_head.weight", .text),
     ]
-    for (name, part) in parts { #expect(ModelPart(name, layerCount: 46) == part, "\(name)") }
+    let layers = TextLayers(count: 46, ahead: 1, among: [])
+    for (name, part) in parts { #expect(ModelPart(name, of: layers) == part, "\(name)") }
+    // Behind the layers that the configuration declares, and where it declares none, nothing says what a block is for.
+    #expect(ModelPart("model.layers.47.mlp.gate.weight", of: layers) == .surplus)
+    #expect(ModelPart("model.layers.46.mlp.gate.weight", of: TextLayers(count: 46, among: [])) == .surplus)
   }
 
   // MARK: Whole checkpoints
@@ -172,7 +176,7 @@ struct ParameterCountTests {
     #expect(abs(Double(facts.parameters) / 1e9 - total) < 0.06, "\(facts.parameters)")
     let found = withTable ? facts.activeWithEmbeddings : facts.activeParameters
     #expect(abs(Double(found) / 1e9 - active) < 0.06, "\(found)")
-    #expect(facts.otherParameters.isEmpty && facts.stored.reduce(0) { $0 + $1.parameters } == facts.parameters)
+    #expect(facts.otherParameters == OtherParameters() && facts.stored.reduce(0) { $0 + $1.parameters } == facts.parameters)
     // The same without opening: `models` lists it so.
     #expect(ModelSummary(path: folder.path).parameters == facts.parameters)
   }

@@ -35,6 +35,15 @@ struct PublishedConfigurationTests {
   @Test(arguments: files)
   func acceptsWhatDoesNotMatter(_ path: String) throws { #expect(throws: Never.self) { try Self.plan(path, Self.boilerplate) } }
 
+  /// A sound published configuration is described without a word of what the reference takes for fields that it leaves out.
+  @Test(arguments: files) func nothingIsAssumed(_ path: String) throws {
+    let whole = try Configuration(path: path, overrides: [:])
+    _ = try whole.scaleBlock()
+    let settings = try whole.ofText()
+    _ = try Family.plan(for: settings)
+    #expect(settings.assumptions.map { "\($0.key) = \($0.value)" } == [])
+  }
+
   @Test func acceptsItInsideAWrapper() throws {
     let folder = try TemporaryDirectory()
     let inner = try String(contentsOfFile: Self.published("Kimi-K2-Instruct"), encoding: .utf8)

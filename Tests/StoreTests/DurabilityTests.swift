@@ -79,6 +79,13 @@ import Testing
     #expect(try trace.checkIntegrity() == [])
   }
 
+  /// Nothing was lost when nothing had come yet.
+  @Test func endedBeforeItsFirstToken() throws {
+    try SampleShape(name: "early", passes: []).record(in: file)
+    let findings = try TraceReader(file: file).checkIntegrity()
+    #expect(findings == [])
+  }
+
   /// Copies of file and log at odd moments are what a crash leaves behind.
   @Test func crashImagesAreWhole() throws {
     let shape = SampleShape(name: "crash", expertCount: 64, topK: 8, passes: Array(repeating: 5, count: 500))
@@ -113,7 +120,8 @@ import Testing
       lengths.append(run.tokenCount)
       #expect(run.state == .interrupted)
       #expect(run.note?.hasPrefix("interrupted at token \(run.tokenCount)") == true)
-      #expect(try trace.checkIntegrity() == [])
+      let findings = try trace.checkIntegrity()
+      #expect(findings == [], "image \(image), \(committed) tokens committed")
       if run.tokenCount > 0 {
         var expected = whole
         expected.tokens = try trace.tokens(run: 1, in: 0..<run.tokenCount)
@@ -123,7 +131,8 @@ import Testing
       // The next run goes into the same file.
       trace.close()
       try SampleShape(name: "after", passes: [10]).record(in: copy)
-      #expect(try TraceReader(file: copy).checkIntegrity() == [])
+      let later = try TraceReader(file: copy).checkIntegrity()
+      #expect(later == [], "image \(image), with another run")
     }
     #expect(waitUntil(seconds: 60) { writing.isFinished })
     try writer.finish(.completed)

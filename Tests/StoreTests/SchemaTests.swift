@@ -50,7 +50,7 @@ import Testing
   }
 
   /// Traces as each released version left them, as SQL dumps. A new migration must read them all; a fixture is never edited.
-  @Test(arguments: ["trace-1", "trace-2", "trace-3", "trace-5"]) func everyShippedSchemaOpens(_ name: String) throws {
+  @Test(arguments: ["trace-1", "trace-2", "trace-3", "trace-4", "trace-5"]) func everyShippedSchemaOpens(_ name: String) throws {
     let dump = try String(contentsOf: Self.fixtures.appendingPathComponent("\(name).sql"), encoding: .utf8)
     try DatabaseQueue(path: file).inDatabase { try $0.execute(sql: dump) }
     let trace = try TraceReader(file: file)
@@ -58,7 +58,7 @@ import Testing
     #expect(run.name == "fixture" && run.tokenCount == 9 && run.state == .completed)
     let whole = WholeRun(Self.fixtureShape.makePasses(seed: 7))
     #expect(try trace.wholeRun().differences(from: whole) == [])
-    // Its weights and entropies are random numbers; all else is in order, and pages have checksums since trace-3.
+    // Its weights and entropies are random numbers; all else is in order, and only those from trace-3 on have checksums.
     let findings = try trace.checkIntegrity().map(\.problem)
     #expect(findings.allSatisfy { $0.contains(": entropy ") || $0.contains(": weight ") }, "\(findings)")
     #expect(try trace.pagesWithoutChecksum(run: 1) == (["trace-1", "trace-2"].contains(name) ? 3 : 0))
@@ -107,8 +107,9 @@ import Testing
   }
 
   /// A trace whose record of steps lost a line is damaged, not old: no step may run twice.
-  @Test(arguments: ["'trace-1'", "'trace-2'", "'trace-1', 'trace-2', 'trace-3', 'trace-5'"]) func aLostStepIsDamage(_ steps: String) throws
-  {
+  @Test(arguments: ["'trace-1'", "'trace-2'", "'trace-1', 'trace-2', 'trace-3', 'trace-4', 'trace-5'"]) func aLostStepIsDamage(
+    _ steps: String
+  ) throws {
     try SampleShape(name: "x", passes: [1]).record(in: file)
     try DatabaseQueue(path: file).write { try $0.execute(sql: "DELETE FROM grdb_migrations WHERE identifier IN (\(steps))") }
     #expect { try TraceReader(file: file) } throws: {

@@ -6,8 +6,8 @@ public struct EffectCondition: Sendable {
 
   /// - Throws: `AnalysisError.badCondition`.
   public init(parsing text: String) throws {
-    condition = try NumberCondition(parsing: text, of: "key", example: "loss_change>0.01")
-    if !RoutingEffect.keys.contains(condition.key) {
+    condition = try NumberCondition(parsing: text, what: "key", example: "loss_change>0.01")
+    if !RoutingEffect.keys.contains(condition.fullName) {
       throw AnalysisError.badCondition(found: text, expected: "one of the keys \(RoutingEffect.keys.joined(separator: ", "))")
     }
   }
@@ -21,18 +21,18 @@ public struct EffectCondition: Sendable {
     var violations: [String] = []
     var missing: [String] = []
     for effect in isOfControl && !controlled.isEmpty ? controlled : effects {
-      guard let value = effect.number(condition.key), value.isFinite else {
+      guard let value = effect.number(condition.fullName), value.isFinite else {
         missing.append(effect.name)
         continue
       }
       if condition.holds(value) {
-        violations.append("\(effect.name): \(condition.key) \(plainNumber(value)) \(condition.comparison.rawValue) \(condition.limitText)")
+        violations.append("\(effect.name): \(condition.fullName) \(plainNumber(value)) \(condition.comparison.rawValue) \(condition.limitText)")
       }
     }
     if missing.isEmpty && !effects.isEmpty { return (violations, nil) }
     let shown = effects.isEmpty ? "any rules" : missing.prefix(3).joined(separator: ", ")
     let more = missing.count > 3 ? " and \(missing.count - 3) more" : ""
-    return (violations, "\(condition.key) of \(shown)\(more) is not there, so '\(condition)' cannot be judged")
+    return (violations, "\(condition.fullName) of \(shown)\(more) is not there, so '\(condition)' cannot be judged")
   }
 }
 

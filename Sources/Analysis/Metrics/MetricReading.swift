@@ -18,12 +18,14 @@ struct MetricReading {
     let words = metric.measure.words(self)
     return MetricDocument(
       metric: metric.key, axis: plan.grouping.facet?.name, unit: metric.unit, baseline: metric.baseline, tokens: analysis.tokens,
-      settings: settings(), notes: ["\(metric.key.rawValue): \(words)"] + metric.measure.notes(self) + entropyNotes + runNotes,
+      settings: settings(),
+      notes: ["\(metric.key.rawValue): \(words)"] + metric.measure.notes(self) + entropyNotes + filterNotes + runNotes,
       rows: metric.measure.rows(self), words: words)
   }
 
   func settings() -> ReportSettings {
     var settings = ReportSettings(by: plan.grouping.description, layers: plan.layers?.description)
+    settings.filter = plan.filter?.filter.text
     settings.seed = plan.null.seed
     settings.shuffledLabels = plan.shuffledLabels
     if plan.grouping.byToken || plan.grouping.byExpert && metric.grain == .axis { settings.top = plan.top }
@@ -35,6 +37,20 @@ struct MetricReading {
     }
     metric.measure.complete(&settings, self)
     return settings
+  }
+
+  /// What a filter left, and what that means for the values beside the numbers.
+  private var filterNotes: [String] {
+    guard let filter = plan.filter?.filter else { return [] }
+    var notes = ["filter: \(filter.text)"]
+    if let tally = analysis.tally, analysis.needsPasses {
+      notes[0] +=
+        " (\(tally.passing) of \(tally.decisions) decisions, \(tally.shown) of \(tally.tokens) "
+        + "\(plan.denoising == nil ? "tokens" : "rows") pass; baselines and nulls are of these)"
+    }
+    if filter.selectsByChoice { notes.append("the filter chooses decisions by the experts they took, which chance values know nothing of") }
+    if plan.sumsAgain && metric.isSummedByPass { notes.append("summed again from the recorded logits of what passes") }
+    return notes
   }
 
   /// What part of a denoising run the numbers are of.
@@ -79,7 +95,9 @@ struct MetricReading {
   func cells(_ facet: Facet, strata: some Sequence<Stratum>) -> (names: [String], of: (Stratum) -> Int?) {
     switch facet {
     case .label(let key):
-      let names = Set(plan.sequences.compactMap { $0.labels[key] }).sorted()
+      // A value whose texts a filter has taken away has nothing to say.
+      let left = analysis.tally.flatMap { $0.passing > 0 ? $0.sequences : nil }
+      let names = Set(plan.sequences.indices.filter { left?.contains($0) ?? true }.compactMap { plan.sequences[$0].labels[key] }).sorted()
       let index = Dictionary(uniqueKeysWithValues: names.enumerated().map { ($1, $0) })
       let sequences = plan.sequences
       return (names, { sequences.indices.contains($0.sequence) ? sequences[$0.sequence].labels[key].flatMap { index[$0] } : nil })

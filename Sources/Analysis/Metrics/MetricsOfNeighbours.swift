@@ -40,7 +40,7 @@ extension Metric {
       + "text (within_text_baseline)",
     baselineValue: { $0.chance.meanOverlap }, facets: .labels, interval: .onRequest,
     source: "MoEAtlas; ds4#307",
-    glossary: "how many experts a token shares with the token before",
+    glossary: "experts that a token shares with the one before; in text: any two of its text",
     missing: "without two neighbouring tokens", runs: .texts,
     measure: LinkMeasure(rate: { $0.overlap }, ownLoad: { $0.overlapUnderOwnLoad }, withinText: { $0.shared }))
 

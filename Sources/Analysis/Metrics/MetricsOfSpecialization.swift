@@ -88,6 +88,9 @@ struct SpecializationMeasure: Measure {
         "texts differ in length; matched: the same with every text cut to its first \(matched.positions) tokens"
           + (matched.leftOut > 0 ? ", \(matched.leftOut) shorter than \(SpecializationStudy.shortestMatched) tokens left out" : ""))
     }
+    if plan.cutsSequences, plan.denoising == nil, plan.grouping.facet?.isConstantWithinSequence == true {
+      notes.append("no comparison at equal length: the filter takes texts apart")
+    }
     if results.contains(where: \.lacksLengthControl) {
       notes.append(
         "texts differ in length, and fewer than two values of the label have texts of \(SpecializationStudy.shortestMatched) tokens: no "

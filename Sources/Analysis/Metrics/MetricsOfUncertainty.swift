@@ -205,19 +205,18 @@ extension MetricReading {
     case .nats(let nats):
       settings.thresholdNats = nats
       settings.thresholdShare = only.flatMap { resolved.share(experts: $0) }
-    case .share where hasNoQuantile: break
+    case .share where !resolved.isKnown: break
     case .share(let share):
       settings.thresholdShare = share
       settings.thresholdNats = only.map { resolved.nats(experts: $0) }
     }
   }
 
-  /// A quantile of the run was asked for, and no decision has a finite entropy.
-  private var hasNoQuantile: Bool { plan.threshold.isQuantile && analysis.uncertainty?.pooledEntropy.count == 0 }
-
   /// `normalised entropy >= 0.920 = 1.913 nat (q0.95 of the run)`
   var thresholdWords: String {
-    if hasNoQuantile { return "no decision has an entropy, so there is no quantile (\(plan.threshold.description) of the run)" }
+    guard analysis.resolvedThreshold.isKnown else {
+      return "no decision has an entropy, so there is no quantile (\(plan.threshold.description) of the run)"
+    }
     let settings = settings()
     let share = settings.thresholdShare.map { "normalised entropy >= \(fixedPoint($0, digits: 3))" }
     let nats = settings.thresholdNats.map { "\(fixedPoint($0, digits: 3)) nat" }

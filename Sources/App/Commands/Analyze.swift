@@ -1,7 +1,6 @@
 import Analysis
 import ArgumentParser
 import Dispatch
-import Formats
 import Foundation
 import Routing
 import Store
@@ -13,6 +12,7 @@ struct Analyze: AsyncParsableCommand {
     discussion: """
       moetop analyze corpus.db --metric load_cv,idle,entropy,uncertain
       moetop analyze corpus.db#2 --metric specialization --by domain --null 1000 --json
+      moetop analyze corpus.db --by expert --filter 'domain=code entropy>=q0.95'
       moetop analyze images.db --metric dit-claims
 
       moetop docs metrics explains every metric: unit, range, baseline, source.
@@ -23,9 +23,11 @@ struct Analyze: AsyncParsableCommand {
   var metric: String?
   @Option(
     help: ArgumentHelp(
-      "layer, expert, token, position, a label such as domain; of denoising runs step, patch-row, patch-column, patch.", valueName: "axis"))
+      "layer, expert, token, position, a label such as domain (label:NAME where NAME is one of these words); of denoising runs step, patch-row, patch-column, patch.",
+      valueName: "axis"))
   var by = "layer"
   @Option(help: ArgumentHelp("Layers, for instance 0-3,7.", valueName: "ranges")) var layer: String?
+  @OptionGroup var chosen: FilterOptions
   @Option(help: "Uncertain from here: 1.6nat, 0.92 (share of ln E) or q0.95 (quantile of the run).") var threshold = "q0.95"
   @Option(name: .customLong("as"), help: "Entropy formula: standard or gw-moe.") var form = EntropyForm.standard
   @Option(name: .customLong("null"), help: ArgumentHelp("Draws of the permutation null.", valueName: "n")) var nullDraws = 1000
@@ -46,13 +48,15 @@ struct Analyze: AsyncParsableCommand {
   func run() async throws {
     let (reader, summary) = try TraceReader.open(traces.reference(trace))
     let conditions = try failIf.map { try FailCondition(parsing: $0) }
-    let content = summary.description.recording.content
+    let recording = summary.description.recording
+    let sequences = try sequences(of: summary, in: reader)
     var plan = AnalysisPlan(
       metrics: [], grouping: try AnalysisGrouping(parsing: by), layers: try layer.map { try LayerSelection(parsing: $0) },
+      filter: try chosen.resolved(for: summary, in: reader, sequences: sequences, branch: branch),
       threshold: try EntropyThreshold(parsing: threshold), entropyForm: form, null: NullSettings(draws: nullDraws, seed: seed),
-      intervals: intervals, top: top, sequences: try sequences(of: summary, in: reader), routers: summary.description.routers,
-      denoising: summary.description.denoising, branch: branch, hasDecisions: content > .counts, hasLogits: content == .full,
-      shuffledLabels: shuffleLabels)
+      intervals: intervals, top: top, sequences: sequences, routers: summary.description.routers, denoising: summary.description.denoising,
+      branch: branch, hasDecisions: recording.content > .counts, hasLogits: recording.content == .full,
+      hasAllLogits: recording.content == .full && recording.logitsEvery == 1, shuffledLabels: shuffleLabels)
     plan.metrics = try metric.map { try MetricKey.list(parsing: $0) } ?? plan.defaultMetrics
     for condition in conditions where !plan.metrics.contains(condition.metric) { plan.metrics.append(condition.metric) }
     try plan.validate()
@@ -92,9 +96,9 @@ struct Analyze: AsyncParsableCommand {
       let encoder = JSONEncoder()
       encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
       StandardOutput.write(String(decoding: try encoder.encode(report), as: UTF8.self) + "\n")
-    case .table: ReportPrinter.printTables(report.tables(width: Paragraph.outputColumns))
-    case .csv: ReportPrinter.printRecords(report.records())
-    case .md: ReportPrinter.printMarkdown(report.tables(width: .max))
+    case .table: ReportOutput.write(report.tables(width: Paragraph.outputColumns), width: Paragraph.outputColumns)
+    case .csv: ReportOutput.csv(report.records())
+    case .md: ReportOutput.markdown(report.tables(width: .max))
     }
   }
 }

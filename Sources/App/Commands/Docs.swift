@@ -1,30 +1,43 @@
 import Analysis
 import ArgumentParser
+import Routing
 import Store
 
-/// Manual pages without a browser; docs/ is made from the same text.
+/// Manual pages without a browser: those of docs/ that are made from the program, from where they are made, and the others as they were
+/// installed.
 struct Docs: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Print a reference page: metrics, schema, exit codes, or the manual page.",
+    abstract: "Print a page of the documentation.",
     discussion: """
       moetop docs metrics
-      moetop docs exit
+      moetop docs guide | less
       """)
 
-  enum Page: String, ExpressibleByArgument, CaseIterable { case metrics, schema, exit, man }
+  enum Page: String, ExpressibleByArgument, CaseIterable { case guide, contracts, models, metrics, filters, schema, exit, man }
 
-  @Argument(help: "metrics, schema, exit or man (the manual page, for man -l).") var page: Page
+  @Argument(
+    help: "guide (a tour), contracts (what scripts may rely on), models, metrics, filters, schema, exit (codes) or man (for man -l).")
+  var page: Page
 
   func run() throws { StandardOutput.write(try Self.text(of: page)) }
 
   static func text(of page: Page) throws -> String {
     switch page {
+    case .guide, .contracts, .models: try installed(page.rawValue + ".md")
     case .metrics: MetricCatalog.markdown()
+    case .filters: Filter.markdown()
     case .schema: TraceSchema.rendered(as: .markdown)
     case .exit:
       "# Exit codes\n\n| Code | Meaning |\n|---|---|\n"
         + ExitStatus.allCases.map { "| \($0.rawValue) | \($0.meaning) |\n" }.joined()
     case .man: try ManualPage.text()
     }
+  }
+
+  private static func installed(_ name: String) throws -> String {
+    guard let path = InstalledFiles.path(installed: "doc/moetop/" + name, checkout: "docs/" + name) else {
+      throw Failure(.missing, "\(name): was not installed with this program: expected in share/doc beside bin\n  try: make install")
+    }
+    return try TextInput(path).text
   }
 }

@@ -14,25 +14,34 @@ struct Inspect: ParsableCommand {
       moetop inspect ~/models
       """)
 
-  @Argument(help: "Folder, GGUF file or .pt file of the checkpoint, or a folder of such.") var model: String
+  @Argument(help: "Folder, GGUF file or .pt file of the checkpoint, or a folder of such.", transform: ModelPlaces.found) var model: String
   @Flag(help: "Print the result as JSON.") var json = false
   @Flag(help: "Of a model that routes by the timestep: its experts at every timestep, from the weights alone.") var timesteps = false
   @OptionGroup var engine: EngineOptions
 
   func run() throws {
-    if let listing = try listing() { return StandardOutput.write(json ? listing.json : listing.text) }
+    // A question that makes no sense has no answer; a model that is refused has one.
+    do { try answer() } catch let error where json && !(error is ValidationError) {
+      if let refusal = Refusal(error, of: model) { StandardOutput.write(refusal.json) }
+      throw error
+    }
+  }
+
+  private func answer() throws {
+    if let listing = try listing() { return StandardOutput.answer(json: json, data: listing.json, words: listing.text) }
     if DenoisingModel.isAt(model) {
       let inspection = DenoisingInspection(try engine.openDenoising(model))
-      return StandardOutput.write(try timesteps ? inspection.timesteps(json: json) : json ? inspection.json : inspection.text)
+      guard timesteps else { return StandardOutput.answer(json: json, data: inspection.json, words: inspection.text) }
+      return try StandardOutput.answer(json: json, data: inspection.timesteps(json: true), words: inspection.timesteps(json: false))
     }
     if PyTorchFile.isAt(model) {
       let tensors = TensorListing(file: try PyTorchFile(path: model))
-      return StandardOutput.write(json ? tensors.json : tensors.text)
+      return StandardOutput.answer(json: json, data: tensors.json, words: tensors.text)
     }
     if timesteps { throw ValidationError("--timesteps: only models whose routers read the timestep have such a table") }
     let model = try open()
     let facts = model.facts()
-    StandardOutput.write(json ? Self.json(model, facts) : Self.text(model, facts))
+    StandardOutput.answer(json: json, data: Self.json(model, facts), words: Self.text(model, facts))
   }
 
   /// Opens the model. One that is not supported is described as far as its headers go before the reason is thrown.
@@ -77,6 +86,7 @@ struct Inspect: ParsableCommand {
     row("model", model.name)
     row("family", "\(model.family), supported")
     for warning in model.warnings { row("warning", warning) }
+    for note in model.notes { row("note", note) }
     row("layers", "\(model.layerCount): \(facts.routedLayers) routed, \(facts.denseLayers) dense")
     for (policy, layers) in policies(of: model.routers) { row("router", "\(policy)  (\(layers))") }
     row("shared", sharedExperts(of: model))
@@ -103,9 +113,11 @@ struct Inspect: ParsableCommand {
     return table.text
   }
 
-  /// Parts of a checkpoint that are no text model: `vision 0.4 B, mtp 11.5 B`.
+  /// Parts of a checkpoint that are not the text model that runs: `vision 0.4 B, mtp 11.5 B`.
   private static func beside(_ others: OtherParameters) -> String? {
-    let parts = [("vision", others.vision), ("audio", others.audio), ("mtp", others.mtp)].filter { $0.1 > 0 }
+    let parts = [
+      ("vision", others.vision), ("audio", others.audio), ("mtp", others.mtp), ("layers beyond num_hidden_layers", others.surplusLayers),
+    ].filter { $0.1 > 0 }
     return parts.isEmpty ? nil : parts.map { "\($0.0) \(Show.count($0.1))" }.joined(separator: ", ")
   }
 
@@ -160,13 +172,7 @@ struct Inspect: ParsableCommand {
       writer.member("active_parameters", facts.activeParameters)
       writer.member("parameters_with_embeddings", facts.parameters)
       writer.member("active_with_embeddings", facts.activeWithEmbeddings)
-      writer.member("other_parameters") { writer in
-        writer.object { writer in
-          writer.member("vision", facts.otherParameters.vision)
-          writer.member("audio", facts.otherParameters.audio)
-          writer.member("mtp", facts.otherParameters.mtp)
-        }
-      }
+      writer.parameters(beside: facts.otherParameters)
       writer.member("weight_bytes", facts.weightBytes)
       writer.member("cache_bytes_per_token", facts.cacheBytesPerToken)
       writer.member("compact_cache_bytes_per_token", facts.compactCacheBytesPerToken)
@@ -178,6 +184,7 @@ struct Inspect: ParsableCommand {
       writer.member("llama_cpp_differs", model.llamaDifferences)
       writer.member("tokenizer", tokenizer(model))
       writer.member("warnings", model.warnings)
+      writer.member("notes", model.notes)
       writer.member("assumed") { writer in writer.object { for (key, value) in model.assumed { $0.member(key, value) } } }
       writer.member("unused_tensors", facts.unusedTensors)
     }

@@ -21,6 +21,7 @@ struct DenoisingInspection {
     let grid = model.gridSize
     row("model", model.name)
     row("family", "\(model.family), supported")
+    for note in model.notes { row("note", note) }
     row("layers", "\(model.layerCount): \(facts.routedLayers) routed, \(facts.denseLayers) dense")
     for (policy, layers) in Inspect.policies(of: model.routers) { row("router", "\(policy)  (\(layers))") }
     let reads =
@@ -70,6 +71,7 @@ struct DenoisingInspection {
       writer.member("router_precision", facts.routerPrecision)
       writer.routers(model.routers) { $0.member("selection_score", $1.spec.selectionScoreUnit) }
       writer.stored(facts.stored)
+      writer.member("notes", model.notes)
       writer.member("assumed") { writer in writer.object { for (key, value) in model.assumed { $0.member(key, value) } } }
       writer.member("unused_tensors", facts.unusedTensors)
     }

@@ -10,7 +10,7 @@ struct Models: ParsableCommand {
       moetop models
       moetop models ~/checkpoints --json
 
-      Without folders: the samples that come with the program, the Hugging Face cache, Ollama, LM Studio, llama.cpp's cache and the
+      Without folders: the samples that come with the program, the Hugging Face cache, Ollama, LM Studio, llama.cpp's cache and the \
       folders in MOETOP_MODELS (colons between them). Only headers are read, and nothing is downloaded.
       """)
 

@@ -15,11 +15,11 @@ struct Run: ParsableCommand {
       moetop run samples/olmoe-tiny -f samples/corpus.jsonl --intervene 'mask 3:7; topk all=+1'
       moetop run samples/dit-moe-tiny --class star --images 16 --steps 50 --cfg 1.5 -o grid.png
 
-      A prompt is continued; a file is read as it is (teacher-forced) unless --generate is given; a model that denoises images makes
-      images of classes. A run that is interrupted keeps every whole batch.
+      A prompt is continued; a file is read as it is (teacher-forced) unless --generate is given; a model that denoises images makes \
+      images of classes. A run that is interrupted keeps every whole batch. samples/... is found beside the program from anywhere.
       """)
 
-  @Argument(help: "Folder or GGUF file of the checkpoint.") var model: String
+  @Argument(help: "Folder or GGUF file of the checkpoint.", transform: ModelPlaces.found) var model: String
   @OptionGroup(title: "Input") var input: RunInputOptions
   @OptionGroup(title: "Generation") var generation: GenerationOptions
   @OptionGroup(title: "Routing") var rules: InterventionOptions
@@ -46,7 +46,7 @@ struct Run: ParsableCommand {
     for sequence in sequences { try model.check(sequence) }
     if !quiet {
       for warning in model.warnings { StandardError.write("warning: \(warning)\n") }
-      for note in remarks + model.assumptions + tokenizer.notes { StandardError.write("note: \(note)\n") }
+      for note in model.notes + remarks + model.assumptions + tokenizer.notes { StandardError.write("note: \(note)\n") }
     }
     let generates = input.prompt != nil || generation.generate
     let sampling = try generation.settings()
@@ -62,7 +62,7 @@ struct Run: ParsableCommand {
         input: InputIdentity(source: input.source, hash: sequences.inputHash), recording: recording.level,
         sampling: generates ? sampling.description : nil, seed: sampling.seed,
         engine: EngineIdentity(version: Version.number, simd: Engine.simdLevel, threads: forward.threadCount), startedAt: wallClock(),
-        tags: recording.tags, intervention: intervention?.rules.text)
+        tags: recording.tags, beginningToken: tokenizer.beginning, intervention: intervention?.rules.text)
       let opened = try recording.open(
         description, sequences: sequences.map(\.description), intervention: intervention, traces: traces, pieces: tokenizer.pieces)
       hashing.begin(model) { identity in opened.revise { $0.model = identity } }
@@ -96,7 +96,9 @@ struct Run: ParsableCommand {
   func conclude(_ trace: TraceSummary?, moved: (any Error)?, broken: String?) throws {
     if !quiet { for warning in trace?.warnings ?? [] { StandardError.write("warning: \(warning)\n") } }
     if let moved { throw moved }
-    if let status = Interruption.status { throw Failure(status, "stopped; the trace is whole up to here") }
+    if let status = Interruption.status {
+      throw Failure(status, "stopped; " + (trace == nil ? "nothing was recorded" : "the trace is whole up to here"))
+    }
     if let failed = trace?.failedChecks, !failed.isEmpty {
       throw Failure(.failed, "capture checks failed, do not trust this trace:\n  \(failed.joined(separator: "\n  "))")
     }

@@ -75,7 +75,10 @@ extension Run {
     let noise = try images.noise.map { NoiseSource.given(try GivenNoise(SafetensorsFile(path: $0), for: request, of: model)) }
     let pass = DenoisingPass(model, threads: engine.threads)
     let denoiser = Denoiser(pass, request, noise: noise)
-    if !quiet { for (key, value) in model.assumed { StandardError.write("note: \(key) = \(value) is assumed; the file does not say\n") } }
+    if !quiet {
+      let assumptions = model.assumed.map { "\($0.key) = \($0.value) is assumed; the file does not say" }
+      for note in model.notes + assumptions { StandardError.write("note: \(note)\n") }
+    }
     let samples = request.classes.enumerated().map {
       SequenceDescription(name: "sample \($0)", labels: ["class": model.className($1)])
     }

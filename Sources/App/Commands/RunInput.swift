@@ -8,9 +8,11 @@ struct RunInputOptions: ParsableArguments {
   @Option(name: [.customShort("p"), .long], help: ArgumentHelp("A prompt, continued by generation.", valueName: "text")) var prompt: String?
   @Option(
     name: [.customShort("f"), .long],
-    help: ArgumentHelp("Text, or JSON lines with \"text\" and labels (- is standard input); read as it is.", valueName: "file"))
+    help: ArgumentHelp("Text, or JSON lines with \"text\" and labels (- is standard input); read as it is.", valueName: "file"),
+    transform: ModelPlaces.found)
   var file: String?
-  @Option(help: ArgumentHelp("Token ids as JSON; used verbatim. - is standard input.", valueName: "file")) var tokens: String?
+  @Option(help: ArgumentHelp("Token ids as JSON; used verbatim. - is standard input.", valueName: "file"), transform: ModelPlaces.found)
+  var tokens: String?
   @Option(name: .customLong("domain"), help: ArgumentHelp("A text file with the label domain=NAME; repeatable.", valueName: "name=file"))
   var domains: [String] = []
   @Option(help: ArgumentHelp("Take at most this many tokens of each text.", valueName: "n")) var length: Int?
@@ -79,7 +81,7 @@ struct RunInputOptions: ParsableArguments {
     (file.map { [(nil, $0)] } ?? [])
       + domains.map { domain in
         let parts = domain.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-        return (parts[0], parts[1])
+        return (parts[0], ModelPlaces.found(parts[1]))
       }
   }
 }

@@ -150,6 +150,8 @@ struct RunResult {
       writer.member("not_finite_surprisals", outputs.notFiniteScores)
       writer.member("not_finite_outputs", outputs.notFiniteRows)
       writer.member("warnings", model.warnings)
+      writer.member("notes", model.notes)
+      writer.member("assumed") { writer in writer.object { for (key, value) in model.assumed { $0.member(key, value) } } }
       writer.objects("sequences", Array(sequences.enumerated())) { writer, entry in
         let (index, sequence) = entry
         writer.member("name", sequence.description.name)

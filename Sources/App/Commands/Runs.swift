@@ -67,7 +67,7 @@ extension Runs {
         Runs.write(summary, to: &writer)
         StandardOutput.write(writer.text + "\n")
       } else {
-        StandardOutput.write(RunDetails(summary, footprint: try reader.footprint(of: summary), file: reader.file).text)
+        StandardOutput.say(RunDetails(summary, footprint: try reader.footprint(of: summary), file: reader.file).text)
       }
     }
   }
@@ -132,18 +132,18 @@ extension Runs {
       let runs = try reader.runs().filter { only == nil || $0.id == only }
       for run in runs {
         let checks = run.checks.filter { $0.outcome != .notApplicable }.map { "\($0.name) \($0.outcome.rawValue)" }
-        StandardOutput.write(
+        StandardOutput.say(
           "run \(run.id)  \(Show.grouped(run.tokenCount)) tokens  \(run.state.name)  \(checks.joined(separator: ", "))\n")
         let unsealed = try reader.pagesWithoutChecksum(run: run.id)
         if unsealed > 0 {
-          StandardOutput.write(
+          StandardOutput.say(
             "run \(run.id)  \(Show.grouped(unsealed)) pages without a checksum, from an older moetop: shape, ranges and totals were checked\n"
           )
         }
       }
       if !findings.isEmpty { throw Failure(.damaged, findings.map(\.description).joined(separator: "\n  ")) }
       if let failed = runs.flatMap(\.failedChecks).first { throw Failure(.failed, "capture check \(failed.name): \(failed.detail)") }
-      StandardOutput.write("integrity ok\n")
+      StandardOutput.say("integrity ok\n")
     }
   }
 

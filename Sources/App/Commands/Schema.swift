@@ -7,7 +7,7 @@ struct Schema: ParsableCommand {
     abstract: "Print the views that every trace offers to SQL.",
     discussion: """
       moetop schema
-      moetop schema --format markdown > docs/trace-schema.md
+      moetop schema --format markdown > trace-schema.md
       """)
 
   enum Format: String, ExpressibleByArgument, CaseIterable { case text, json, markdown }

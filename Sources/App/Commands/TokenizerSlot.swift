@@ -19,6 +19,9 @@ final class TokenizerSlot {
   /// What the tokenizer takes for granted; nothing while it was not needed.
   var notes: [String] { opened?.notes ?? [] }
 
+  /// The beginning of a sequence, for a trace; nil when there is none, or no tokenizer.
+  var beginning: Int32? { try? open().bosToken }
+
   /// The text of ids for a trace; knows nothing when the model has no tokenizer.
   var pieces: @Sendable (Int32) -> [UInt8]? {
     guard let tokenizer = try? open() else { return { _ in nil } }

@@ -16,8 +16,9 @@ struct UI: ParsableCommand {
 
       Without an argument: the last run, the sample model beside the program, or the list of models on this machine (key O).
 
-      A live session is recorded into the default trace unless --no-record is given. With --script the same session is played without a
-      terminal, and recorded only where --trace says; --dump writes its last screen: .txt, .svg, or .snapshot (text and styles).
+      A live session is recorded into the default trace unless --no-record is given. With --script the same session is played without a \
+      terminal, and recorded only where --trace says; --dump writes its last screen: .txt, .svg, or .snapshot (text and styles). A line that \
+      asks for something that cannot be done does not end it, but the exit code is 1 then, and such lines are named.
       """)
 
   enum Coloring: String, ExpressibleByArgument, CaseIterable { case auto, always, never }
@@ -25,7 +26,8 @@ struct UI: ParsableCommand {
 
   @Argument(
     help: ArgumentHelp(
-      "Folder or file of a model (.gguf, .safetensors, .pt), or a run: FILE.db, FILE.db#12, 12, a name, latest.", valueName: "model-or-run")
+      "Folder or file of a model (.gguf, .safetensors, .pt), or a run: FILE.db, FILE.db#12, 12, a name, latest.", valueName: "model-or-run"),
+    transform: ModelPlaces.found
   )
   var what: String?
   @Flag(help: "Do not record the session.") var noRecord = false
@@ -107,8 +109,8 @@ struct UI: ParsableCommand {
   /// is nothing that one would expect.
   private func resolved() throws -> String? {
     guard let target = what ?? Self.usual(traces) else { return nil }
-    var isFolder: ObjCBool = false
-    if ModelPlaces.isModel(target) || FileManager.default.fileExists(atPath: target, isDirectory: &isFolder) && isFolder.boolValue {
+    // A folder, or a file of one that is no model by itself: the reason is told by whoever opens models.
+    if ModelPlaces.isModel(target) || FileStatus.isFolder(target) || target.hasSuffix(".json") && FileStatus.exists(target) {
       try engine.probe(target)
     } else {
       let reference = try traces.reference(target)
@@ -141,9 +143,10 @@ struct UI: ParsableCommand {
     // A wrong name is an error of the command; later ones are messages on a screen.
     let target = what == nil ? nil : try resolved()
     if let dump { try OutputFile.check(dump, reading: settings.files(of: target.map { [$0] } ?? []) + own) }
-    if let target { player.open(target) }
+    if let target { player.begin(target) }
     try player.play(script)
     if let dump { try Self.write(player.screen(for: ScreenFile(name: dump)), theme: theme, to: dump, reading: player.files + own) }
+    try player.requireAllDone()
   }
 
   private static func write(_ screen: CellBuffer, theme: Theme, to name: String, reading inputs: [String]) throws {

@@ -8,18 +8,18 @@ struct Verify: ParsableCommand {
     abstract: "Compare every routing decision and activation with a reference.",
     discussion: """
       moetop verify MODEL --tokens input.json --expected expected.safetensors
-      moetop verify MODEL --tokens input.json --expected expected.safetensors --json
-
       moetop verify DENOISING-MODEL --noise noise.safetensors --expected expected.safetensors
 
-      tools/make_expected.py writes such a file with transformers, tools/reference_dit.py with PyTorch alone. Exit code 0: every expected
-      tensor was compared and holds; 2: something differs, or was not compared.
+      Two scripts in the tools folder of moetop's sources write such files: make_expected.py with transformers, reference_dit.py with PyTorch \
+      alone; what is in them: moetop docs contracts. Exit code 0: every expected tensor was compared and holds; 2: something differs, or was \
+      not compared.
       """)
 
-  @Argument(help: "Folder or GGUF file of the checkpoint.") var model: String
-  @Option(help: "Token ids (JSON).") var tokens: String?
-  @Option(help: "Noise of a denoising run (safetensors); the expected file says how it was made.") var noise: String?
-  @Option(help: "Expected tensors (safetensors).") var expected: String
+  @Argument(help: "Folder or GGUF file of the checkpoint.", transform: ModelPlaces.found) var model: String
+  @Option(help: "Token ids (JSON).", transform: ModelPlaces.found) var tokens: String?
+  @Option(help: "Noise of a denoising run (safetensors); the expected file says how it was made.", transform: ModelPlaces.found)
+  var noise: String?
+  @Option(help: "Expected tensors (safetensors).", transform: ModelPlaces.found) var expected: String
   @Flag(help: "Print the result as JSON.") var json = false
   @Flag(help: "List every tensor, not only the worst of each kind.") var all = false
   @OptionGroup var engine: EngineOptions
@@ -28,24 +28,35 @@ struct Verify: ParsableCommand {
     let report: VerificationReport
     let family: String
     var differences: [String] = []
+    let said: (notes: [String], assumed: [(key: String, value: String)])
     if let noise {
       let model = try engine.openDenoising(model)
       family = model.family
+      said = (model.notes, model.assumed)
+      tell(model.notes)
       report = try DenoisingVerifier(model, threads: engine.threads).verify(
         noise: SafetensorsFile(path: noise), against: SafetensorsFile(path: expected))
     } else if let tokens {
       let model = try engine.open(model)
       family = model.family
       differences = model.llamaDifferences
+      said = (model.notes, model.assumed)
+      tell(model.warnings, as: "warning")
+      tell(model.notes + model.assumptions)
       report = try Verifier(model, threads: engine.threads).verify(
         TokensFile.read(tokens), against: SafetensorsFile(path: expected))
     } else {
       throw ValidationError("expected --tokens, or --noise for a model that denoises images")
     }
     let notes = differences.map { "note: llama.cpp \($0)\n" }.joined()
-    StandardOutput.write(json ? Self.json(report, model: model, family: family, llamaDifferences: differences) : notes + table(report))
+    StandardOutput.answer(
+      json: json, data: Self.json(report, model: model, family: family, said: said, llamaDifferences: differences),
+      words: notes + table(report))
     if !report.holds { throw ResultDiffers() }
   }
+
+  /// What a reader must know about the model before the numbers; not part of the answer.
+  private func tell(_ words: [String], as kind: String = "note") { for word in words { StandardError.write("\(kind): \(word)\n") } }
 
   private func table(_ report: VerificationReport) -> String {
     var table = TextTable([.left("tensor"), .left("result"), .right("error"), .right("tolerance"), .left("detail")])
@@ -91,7 +102,10 @@ struct Verify: ParsableCommand {
     tensor.split(separator: ".").map { Int($0) == nil ? String($0) : "*" }.joined(separator: ".")
   }
 
-  static func json(_ report: VerificationReport, model path: String, family: String, llamaDifferences: [String]) -> String {
+  private static func json(
+    _ report: VerificationReport, model path: String, family: String, said: (notes: [String], assumed: [(key: String, value: String)]),
+    llamaDifferences: [String]
+  ) -> String {
     var writer = JSONWriter()
     writer.object { writer in
       writer.member("schema", "moetop.verify/1")
@@ -106,6 +120,8 @@ struct Verify: ParsableCommand {
       writer.member("not_considered", report.notConsidered)
       writer.member("compares_nothing", report.comparesNothing)
       writer.member("llama_cpp_differs", llamaDifferences)
+      writer.member("notes", said.notes)
+      writer.member("assumed") { writer in writer.object { for (key, value) in said.assumed { $0.member(key, value) } } }
       writer.objects("tensors", report.entries) { writer, entry in
         writer.member("name", entry.tensor)
         writer.member("result", entry.outcome.rawValue)

@@ -85,9 +85,9 @@ struct WhatIf: ParsableCommand {
     case .json: StandardOutput.write(answer.json)
     case .table:
       StandardOutput.write(answer.heading)
-      ReportPrinter.printTables(answer.tables)
-    case .csv: ReportPrinter.printRecords([EffectTables.records(answer.effects, by: by)])
-    case .md: ReportPrinter.printMarkdown(answer.tables)
+      ReportOutput.write(answer.tables, width: Paragraph.outputColumns)
+    case .csv: ReportOutput.csv([EffectTables.records(answer.effects, by: by)])
+    case .md: ReportOutput.markdown(answer.tables)
     }
     try conclude(answer, conditions)
   }

@@ -27,11 +27,16 @@ struct ModelPlaces: Sendable {
 
   /// The samples' folder in the working directory, in the checkout that the program was built in, or installed beside it.
   static var samplesOfProgram: String? {
-    let executable = Bundle.main.executableURL ?? URL(fileURLWithPath: CommandLine.arguments.first ?? "")
-    let program = executable.resolvingSymlinksInPath().deletingLastPathComponent()
-    let above = sequence(first: program) { $0.path == "/" ? nil : $0.deletingLastPathComponent() }.prefix(5).map(\.path)
-    let places = ["samples", program.path + "/../share/moetop/samples"] + above.map { $0 + "/samples" }
-    return places.first { FileStatus.exists($0 + "/" + firstSample + "/config.json") }
+    let probe = firstSample + "/config.json"
+    return FileStatus.exists("samples/" + probe)
+      ? "samples" : InstalledFiles.path(installed: "moetop/samples", checkout: "samples", holding: probe)
+  }
+
+  /// A path that begins with `samples/`, as examples have it, is found beside the program where there is none of that name here.
+  static func found(_ path: String) -> String {
+    guard path.hasPrefix("samples/"), !FileStatus.exists(path), let folder = samplesOfProgram else { return path }
+    let own = folder + path.dropFirst("samples".count)
+    return FileStatus.exists(own) ? own : path
   }
 
   /// The sample that screens open when there is nothing else.

@@ -1,6 +1,6 @@
 // `-f FILE` and `--domain NAME=FILE`: a text as one sequence, JSON lines with "text" and any other plain fields as labels, or a JSON array of
-// such objects. The ending of the name decides where it says something, the content where there is no name; JSON that is read as plain text
-// is said, and so is every field that cannot be a label.
+// such objects. The ending of the name decides where it says something, the content where there is no name. What is called .json and is none is
+// refused; JSON that is read as plain text is said, and so is every field that cannot be a label.
 
 import Formats
 import Routing
@@ -57,6 +57,11 @@ struct TextFile {
     if mayBeJSON, Self.start(of: input.text) == "{", (try? input.json())?["sequences"] != nil {
       throw Failure(.damaged, "\(input.name): holds token ids, not texts\n  try: --tokens \(input.isStream ? "-" : Show.shell(input.name))")
     }
+    if ending == "json" {
+      do { _ = try input.json() } catch let failure as Failure {
+        throw Failure(failure.status, failure.message + "\n  try: a name without .json, to have it read as plain text")
+      }
+    }
     if found != nil {
       notes.append("\(input.name): looks like JSON texts and is read as one plain text; an ending .jsonl or .json has it read as texts")
     } else if ending == "json" || ["[{", "{\""].contains(Self.start(of: input.text, 2)) {
@@ -89,8 +94,8 @@ struct TextFile {
   private mutating func append(_ value: JSONValue, name: String) throws {
     var description = SequenceDescription(name: name)
     for (key, field) in try value.requireObject() {
-      guard let key = key.string, key != "text" else { continue }
-      guard let content = field.scalarText else {
+      guard let key = try key.nameOrLabel, key != "text" else { continue }
+      guard let content = try field.nameOrLabel else {
         skipped[Skipped(key: key, kind: field.kindInWords), default: 0] += 1
         continue
       }
@@ -101,6 +106,17 @@ struct TextFile {
 }
 
 extension JSONValue {
+  /// The text of a plain value; nil for others.
+  ///
+  /// - Throws: `FormatError` for a NUL, at which a database ends a text: what stands behind it would be lost.
+  var nameOrLabel: String? {
+    get throws {
+      guard let text = scalarText else { return nil }
+      if text.utf8.contains(0) { throw unexpected("a name or label without NUL") }
+      return text
+    }
+  }
+
   /// "null", "an array", "an object": for what is not a plain value.
   fileprivate var kindInWords: String {
     switch kind {

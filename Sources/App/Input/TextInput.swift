@@ -54,12 +54,34 @@ struct TextInput {
   }
 
   /// The whole text as one JSON value.
+  ///
+  /// - Throws: `Failure` with line and column for what is no JSON.
   func json() throws -> JSONValue {
     var text = text
-    return try text.withUTF8 { try JSON.parse(UnsafeRawBufferPointer($0), name: name, offset: markLength) }
+    do {
+      return try text.withUTF8 { try JSON.parse(UnsafeRawBufferPointer($0), name: name, offset: markLength) }
+    } catch FormatError.syntax(_, let offset, let expected, let found) {
+      let place = place(ofByte: offset - markLength)
+      throw Failure(.damaged, "\(name): not valid JSON in line \(place.line), column \(place.column): expected \(expected), found \(found)")
+    }
+  }
+
+  /// Line and column of a byte of the text, from 1 as editors count; columns are characters.
+  private func place(ofByte offset: Int) -> (line: Int, column: Int) {
+    let before = Array(text.utf8.prefix(max(0, offset)))
+    let start = before.lastIndex { $0 == 0x0A || $0 == 0x0D }.map { $0 + 1 } ?? 0
+    return (Self.lineEnds(in: before[...]) + 1, String(decoding: before[start...], as: UTF8.self).count + 1)
+  }
+
+  /// Ends by LF, CRLF or CR.
+  private static func lineEnds(in bytes: ArraySlice<UInt8>) -> Int {
+    bytes.indices.count { bytes[$0] == 0x0A || bytes[$0] == 0x0D && !($0 + 1 < bytes.endIndex && bytes[$0 + 1] == 0x0A) }
   }
 
   // MARK: Reading
+
+  /// Far more than is run through a model in a day.
+  private static let mostBytes = 1 << 30
 
   private static func content(of path: String, name: String) throws -> (bytes: [UInt8], isStream: Bool) {
     let descriptor = path == "-" ? STDIN_FILENO : try retrying(name, "open") { open(path, O_RDONLY | O_CLOEXEC) }
@@ -68,8 +90,9 @@ struct TextInput {
     guard fstat(descriptor, &status) == 0 else { throw FormatError.system(file: name, operation: "examine", code: errno) }
     let kind = status.st_mode & S_IFMT
     if kind == S_IFDIR { throw FormatError.notAFile(file: name, found: "a directory") }
-    // The text, its tokens and a model have to fit beside it.
-    let limit = FreeMemory.bytes / 4
+    // The text, its tokens and what a tokenizer needs on the way have to fit: up to 20 bytes for a byte of text, where each is a token. What
+    // never ends (/dev/zero, a pipe from `yes`) ends here on any machine.
+    let limit = min(mostBytes, FreeMemory.bytes / 32)
     var bytes: [UInt8] = []
     if kind == S_IFREG, status.st_size <= limit { bytes.reserveCapacity(Int(status.st_size) + 1) }
     let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
@@ -80,8 +103,8 @@ struct TextInput {
       if count == 0 { return (bytes, path == "-" || path.hasPrefix("/dev/") || kind != S_IFREG) }
       bytes.append(contentsOf: piece[..<count])
       if bytes.count > limit {
-        throw Failure(
-          .damaged, "\(name): more than \(Show.bytes(limit)) of text, a quarter of the free memory\n  try: a part of it at a time")
+        let why = limit == mostBytes ? "the most that is read at once" : "1/32 of the memory that is free here"
+        throw Failure(.damaged, "\(name): more than \(Show.bytes(limit)) of text, \(why)\n  try: a part of it at a time")
       }
     }
   }
@@ -101,8 +124,7 @@ struct TextInput {
 
   private static func notUTF8(_ bytes: [UInt8], name: String) -> Failure {
     let place = UTF8Fault.first(in: bytes) ?? bytes.count
-    let before = bytes[..<place]
-    let lines = before.indices.count { before[$0] == 0x0A || before[$0] == 0x0D && !($0 + 1 < bytes.count && bytes[$0 + 1] == 0x0A) }
+    let lines = lineEnds(in: bytes[..<place])
     let isUTF16 = bytes.starts(with: [0xFF, 0xFE]) || bytes.starts(with: [0xFE, 0xFF])
     let byte = place < bytes.count ? "0x" + String(bytes[place], radix: 16) : "the end"
     return Failure(

@@ -24,7 +24,7 @@ enum TokensFile {
     return try sequences.enumerated().map { index, sequence in
       var description = SequenceDescription(name: try names.map { try text($0[index]) } ?? "sequence \(index)")
       if let labels {
-        for (key, value) in try labels[index].requireObject() { description.labels[try key.requireString()] = try text(value) }
+        for (key, value) in try labels[index].requireObject() { description.labels[try text(key)] = try text(value) }
       }
       guard sequence.kind == .object else { return TokenSequence(description, tokens: try sequence.requireArray().map(id)) }
       return TokenSequence(
@@ -34,7 +34,7 @@ enum TokensFile {
 
   /// A name or label: numbers and booleans as they are spelt.
   private static func text(_ value: JSONValue) throws -> String {
-    guard let text = value.scalarText else { throw value.unexpected("a string, a number, true or false") }
+    guard let text = try value.nameOrLabel else { throw value.unexpected("a string, a number, true or false") }
     return text
   }
 

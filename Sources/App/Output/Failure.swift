@@ -91,8 +91,7 @@ struct Failure: Error {
     case let error as FormatError: error.exitStatus
     case let error as TemplateError: error.exitStatus
     case is RoutingError: .unsupported
-    case is RuleError: .usage
-    case is AnalysisError, is ExperimentError, is ValidationError: .usage
+    case is AnalysisError, is ExperimentError, is FilterError, is RuleError, is ValidationError: .usage
     case let error as StoreError: error.exitStatus
     default: foundation(error)?.status
     }

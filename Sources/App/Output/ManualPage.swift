@@ -2,6 +2,7 @@
 // `moetop docs man` prints it, `make install` puts it where man looks. Words of the page that no command has (files, environment) are here.
 
 import Formats
+import Routing
 
 enum ManualPage {
   /// The page in the language of man(7).
@@ -22,12 +23,17 @@ enum ManualPage {
     page.discussion(try root.stringIfPresent("discussion") ?? "")
     page.macro("SH", "COMMANDS")
     for command in try root.array("subcommands") { try page.command(command, named: "moetop") }
+    page.macro("SH", "FILTERS")
+    page.text(Filter.rules.joined(separator: " "))
+    for term in Filter.terms { page.entry("\\fB\(Roff.escaped(term.form))\\fR", term.words) }
     page.macro("SH", "EXIT STATUS")
     for status in ExitStatus.allCases { page.entry("\\fB\(status.rawValue)\\fR", status.meaning) }
     page.macro("SH", "ENVIRONMENT")
     for (name, meaning) in environment { page.entry("\\fB\(name)\\fR", meaning) }
     page.macro("SH", "SEE ALSO")
-    page.text("sqlite3(1). moetop docs metrics explains every metric, moetop docs schema the views of a trace, ? on a screen its keys.")
+    page.text(
+      "sqlite3(1). moetop docs metrics explains every metric, moetop docs filters the terms of a filter, moetop docs schema the views of "
+        + "a trace, ? on a screen its keys.")
     return page.text
   }
 
@@ -109,7 +115,7 @@ private struct Roff {
   }
 
   /// Text in which nothing is an instruction.
-  private static func escaped(_ words: String) -> String {
+  static func escaped(_ words: String) -> String {
     let plain = words.replacing("\\", with: "\\e").replacing("-", with: "\\-").replacing("\"", with: "\\(dq")
     return plain.split(separator: "\n", omittingEmptySubsequences: false)
       .map { $0.hasPrefix(".") || $0.hasPrefix("'") ? "\\&" + $0 : String($0) }.joined(separator: "\n")

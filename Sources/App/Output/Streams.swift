@@ -30,7 +30,12 @@ enum StandardOutput {
     bytes.withUnsafeBufferPointer { writeAll($0, to: STDOUT_FILENO) }
   }
 
-  /// Words for people: tables, notes, summaries.
+  /// An answer in the form that was asked for: data, or words for people.
+  static func answer(json: Bool, data: @autoclosure () throws -> String, words: @autoclosure () throws -> String) rethrows {
+    if json { write(try data()) } else { say(try words()) }
+  }
+
+  /// Words for people: tables, Markdown, notes, summaries.
   static func say(_ text: String) { writeAll(Printable.running(text, lines: true), to: STDOUT_FILENO) }
 
   static let isTerminal = isatty(STDOUT_FILENO) == 1

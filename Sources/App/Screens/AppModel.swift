@@ -131,12 +131,14 @@ struct AppModel: Sendable {
   var overlay: Overlay?
   var histories: [Entry: [String]] = [:]
   var find = ""
-  var filter: RowFilter?
+  var filter: Filter?
+  /// Quantiles that the filter names, of the run's first `end` rows.
+  var knownQuantiles: (values: [Double: Double], end: Int)?
   var message: Message?
   var log: [LogLine] = []
   /// What the engine was asked for and has not begun yet.
   var awaited: LogLine?
-  /// Warnings and errors said so far: an action that ends with one was not done.
+  /// What was refused so far, with a warning, an error or a key that means nothing: an action that adds to it was not done.
   var refusals = 0
   var lastInterrupt: Double?
   var lastPlay = 0.0
@@ -329,6 +331,17 @@ extension AppModel {
       let loaded = (buffer?.end ?? 0) * 100 / max(1, run.tokenCount)
       return StyledText("\(name)run \(run.id)\(state)")
         + (isLoading ? StyledText(" loading \(loaded) %", .dim) : "")
+    }
+  }
+
+  /// What a session that is cut short leaves behind, to be said after the reason; nothing of one that shows what was recorded before.
+  var whatIsKept: String {
+    guard isLive else { return "" }
+    switch recording {
+    case .active(let file, let run, _, _): return "; \(file)#\(run) is whole up to here"
+    case .off: return "; nothing was recorded"
+    case .starting: return "; what was recorded by then is kept"
+    case .failed: return "; its recording had failed before"
     }
   }
 

@@ -37,7 +37,7 @@ extension Painter {
     }
     let facts: [(String, StyledText)] = [
       ("sampler", StyledText(model.samplerName)),
-      ("p of drawn token", StyledText(Show.fixed(Double(exp(-draw.surprisal)), 3))),
+      ("p of drawn token", StyledText(Self.probability(of: draw.surprisal))),
       // From 0, as ranks of experts: the most probable token.
       ("rank of drawn", StyledText("\(draw.rank - 1)")),
       ("surprise", StyledText("\(Show.fixed(Double(draw.surprisal), 2)) nat")),
@@ -48,6 +48,12 @@ extension Painter {
     self.facts(facts, in: area.dropping(top: min(area.height, room + 1), left: 1), label: 17)
   }
 
+  /// Nothing that was drawn had no probability.
+  private static func probability(of surprisal: Float) -> String {
+    let probability = Double(exp(-surprisal))
+    return probability < 0.0005 ? "below 0.001" : Show.fixed(probability, 3)
+  }
+
   /// What a recorded run knows: which token came, and how surprising it was.
   private mutating func drawRecorded(_ row: Int, _ buffer: RoutingBuffer, in area: Rect) {
     let follows = row + 1 < buffer.end && buffer.sequence(row + 1) == buffer.sequence(row)
@@ -55,7 +61,7 @@ extension Painter {
     var rows: [(String, StyledText)] = []
     rows.append(("came next", follows ? StyledText("\"\(model.tokenText(row + 1))\"", .strong) : StyledText(model.lastTokenWords, .dim)))
     if surprisal.isFinite {
-      rows.append(("its probability", StyledText(Show.fixed(Double(exp(-surprisal)), 3))))
+      rows.append(("its probability", StyledText(Self.probability(of: surprisal))))
       rows.append(("surprise", StyledText("\(Show.fixed(Double(surprisal), 2)) nat")))
     }
     if let label = buffer.label(row) {
@@ -97,11 +103,13 @@ extension Painter {
       let names = painter.model.routers.map { (stacks ? $0.id.stack.rawValue : "") + painter.model.padded($0.id.layer.rawValue, 2) }
       ColumnChart(values, range: 0...1, low: "0", high: "1", labels: names, highlighted: painter.model.router)
         .draw(into: &painter.screen, chart, theme: painter.theme)
-      let limit = Show.fixed(threshold.share(experts: painter.model.spec?.expertCount ?? 2) ?? 1, 3)
+      let limit = painter.model.thresholdShare
       let words =
-        over.isEmpty
-        ? "\(rows.count > 1 ? "all patches " : "")below \(rows.count > 1 ? "" : "the threshold ")\(limit) at every layer"
-        : "\(rows.count > 1 ? "some patches over" : "over the threshold") \(limit) at layer\(over.count == 1 ? "" : "s") \(painter.model.layerRanges(over))"
+        !threshold.isKnown
+        ? "no entropy at any layer, so no threshold (\(threshold.asked))"
+        : over.isEmpty
+          ? "\(rows.count > 1 ? "all patches " : "")below \(rows.count > 1 ? "" : "the threshold ")\(limit) at every layer"
+          : "\(rows.count > 1 ? "some patches over" : "over the threshold") \(limit) at layer\(over.count == 1 ? "" : "s") \(painter.model.layerRanges(over))"
       painter.line(area.height - 1, StyledText(words, over.isEmpty ? .dim : .uncertain), in: area.dropping(left: 1))
     }
   }
@@ -128,11 +136,13 @@ extension Painter {
         let ratio = busiest.element.maxOverMean, let counts = Optional(busiest.element.counts),
         let expert = counts.indices.max(by: { counts[$0] < counts[$1] })
       {
+        // Few tokens cannot fall evenly on many experts: even routing shows more than 1 here.
+        let even = busiest.element.chance?.load(tokens: tokens)?.maxOverMean
         rows.append(
           (
             "max / uniform",
-            StyledText(Show.fixed(ratio, 1), .strong) + StyledText("  \(model.layerName(busiest.offset)) \(model.expertName(expert))  ")
-              + StyledText("1 is even", .dim)
+            StyledText(Show.fixed(ratio, 2), .strong) + StyledText("  \(model.layerName(busiest.offset)) \(model.expertName(expert))  ")
+              + StyledText(even.map { "chance \(Show.fixed($0, 2))" } ?? "", .dim)
           ))
       }
       let idle = shapes.reduce(0) { $0 + $1.idle }
@@ -145,15 +155,17 @@ extension Painter {
         ))
       let dropped = tallies.reduce(0) { $0 + $1.load.droppedCount }
       if dropped > 0 { rows.append(("dropped", StyledText(Show.counted(dropped, "choice"), .warning))) }
-      if let first = model.routers.indices.contains(model.router) ? model.router : nil {
+      // Patches of an image are not tokens one after the other.
+      if model.layout == nil, let first = model.routers.indices.contains(model.router) ? model.router : nil {
         let links = model.links(buffer, router: first)
         if let overlap = links.total.overlap, let spec = model.spec {
           let uniform = Chance(experts: spec.expertCount, topK: spec.topK).meanOverlap
+          let withinText = links.overlapWithinText.map { ", in text \(Show.fixed($0, 2))" } ?? ""
           rows.append(
             (
               "repeats",
               StyledText(Show.fixed(overlap, 2), .strong) + StyledText(" of \(spec.topK) \(model.layerName(first))  ")
-                + StyledText("chance \(Show.fixed(uniform, 2)), own load \(Show.fixed(links.overlapUnderOwnLoad ?? 0, 2))", .dim)
+                + StyledText("chance \(Show.fixed(uniform, 2))\(withinText)", .dim)
             ))
         }
       }

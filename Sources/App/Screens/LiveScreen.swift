@@ -148,11 +148,13 @@ extension AppModel {
     let over = layersOver(row, resolvedThreshold, buffer)
     var text = StyledText("token \(row) ") + StyledText("\"\(tokenText(row))\"", .strong)
     text += StyledText("  id \(buffer.tokenID(row))  position \(buffer.position(row))")
+    text += StyledText("  uncertain at \(over) of \(Show.counted(routers.count, "layer"))", over > 0 ? .uncertain : nil)
+    // Labels last: they may be long, and a line is cut at its end.
     if let label = buffer.label(row) {
       text += StyledText(
         "  " + ([label.name] + label.labels.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }).joined(separator: "  "), .dim)
     }
-    return text + StyledText("  uncertain at \(over) of \(Show.counted(routers.count, "layer"))", over > 0 ? .uncertain : nil)
+    return text
   }
 
   /// What stands in place of tokens there are none of.
@@ -189,6 +191,7 @@ extension AppModel {
   func stripTokens(_ rows: Range<Int>) -> [TokenStrip.Token] {
     guard let buffer else { return [] }
     let threshold = resolvedThreshold
+    let admits = admits
     return rows.map { row in
       var sum = 0.0
       var known = 0
@@ -199,7 +202,7 @@ extension AppModel {
       let over = layersOver(row, threshold, buffer)
       let digit = known > 0 ? String(min(9, Int(sum / Double(known) * 10))) : ""
       let isStart = buffer.position(row) == 0
-      let role: Role? = matches(row) ? .match : !isAdmitted(row) ? .disabled : buffer.phase(row) == .prefill ? .dim : nil
+      let role: Role? = matches(row) ? .match : !admits(row) ? .disabled : buffer.phase(row) == .prefill ? .dim : nil
       return TokenStrip.Token(
         (isStart && row > buffer.first ? "│" : "") + tokenText(row),
         note: (isStart && row > buffer.first ? " " : "") + (over > 0 ? "!" : digit),
@@ -286,11 +289,9 @@ extension Painter {
   }
 
   private mutating func drawStrip() {
-    let threshold = model.resolvedThreshold.share(experts: model.spec?.expertCount ?? 2) ?? 1
-    let asked = "\(model.threshold)"
     panel(
       2,
-      StyledText("Tokens · below each: mean router uncertainty Ĥ × 10, ! over \(Show.fixed(threshold, 3)) (\(asked)) at a layer or more"),
+      StyledText("Tokens · below each: mean Ĥ × 10, ! over \(model.thresholdShare) (\(model.threshold)) at a layer or more"),
       footer: StyledText(
         model.selected == nil
           ? (model.isLive ? "dim: given, bright: written by the model · following" : "dim: given, bright: generated · ⇧←→ selects")

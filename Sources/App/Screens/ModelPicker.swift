@@ -7,7 +7,7 @@ extension Painter {
     let rows = model.shelf?.listing.rows ?? []
     let size = Size(width: min(112, body.width), height: min(max(12, rows.count + 7), body.height))
     let footer =
-      rows.isEmpty ? "esc closes" : "\(rows.count { $0.obstacle == nil }) of \(rows.count) run here · ⏎ opens · y copies the path · esc"
+      rows.isEmpty ? "esc closes" : "\(rows.count { $0.obstacle == nil }) of \(rows.count) run here · enter opens · y copies the path · esc"
     let inner = Modal(Panel("Models on this machine", footer: StyledText(footer), isFocused: true), size: size)
       .draw(into: &screen, body, theme: theme)
     guard let shelf = model.shelf else { return explain("looking through the folders where models are kept", in: inner) }

@@ -1,6 +1,7 @@
 // What lies over a screen: help with its filter and glossary, the command palette, a line being typed, the log, a question.
 
 import Analysis
+import Routing
 import Terminal
 
 extension Painter {
@@ -22,7 +23,7 @@ extension Painter {
     let all = ActionTable.entries.count { $0.applies(to: model.screen) }
     let found = model.helpLines(field.text)
     let size = Size(width: min(112, body.width), height: body.height)
-    let footer = "\(all) actions here · type to filter, @ then a key to search by key · ⏎ does it"
+    let footer = "\(all) actions here · type to filter, @ then a key to search by key · enter does it"
     let inner = Modal(Panel(StyledText("Help · \(model.screen.title)"), footer: StyledText(footer), isFocused: true), size: size)
       .draw(into: &screen, body, theme: theme).inset(dx: 1)
     cursor = field.draw(into: &screen, inner.row(0), label: "filter: ", placeholder: "words, or @ and a key", theme: theme)
@@ -65,7 +66,7 @@ extension Painter {
     let labels: [AppModel.Entry: (String, String)] = [
       .palette: (":", "a command, for instance token 18"),
       .find: ("/", model.layout == nil ? "text of a token, e12 for an expert" : "step 12, sample 3, a class, e2 for an expert"),
-      .filter: ("filter: ", "layer=7 expert=3,5 entropy>0.9 token~the !domain=code"),
+      .filter: ("filter: ", "layer=3-7 expert=5 entropy>0.9 !bos: all must hold; tab completes"),
       .prompt: ("prompt: ", "a text for the model to continue"),
       .imageClass: ("class: ", model.images.map { $0.classNames.prefix(4).joined(separator: ", ") + " … or all; tab completes" } ?? ""),
       .threshold: ("threshold: ", "0.92 of ln E, 1.6nat, or q0.95 of the run"), .export: ("save as: ", ".csv .json .txt .svg"),
@@ -74,12 +75,13 @@ extension Painter {
     let label = labels[kind] ?? ("", "")
     screen.fill(frame.keys)
     cursor = field.draw(into: &screen, frame.keys.dropping(left: 1), label: StyledText(label.0, .key), placeholder: label.1, theme: theme)
+    if kind == .filter { drawTerms(model.filterTerms(field.text), frame) }
     guard kind == .palette else { return }
     let entries = model.paletteEntries(field.text)
     let height = min(entries.count, 16, frame.body.height - 2)
     guard height > 0 else { return }
     let area = Rect(x: 0, y: frame.body.maxY - height - 2, width: min(96, model.size.width), height: height + 2)
-    let inner = Panel("Commands", footer: StyledText("\(entries.count) · ↓↑ choose · tab completes · ⏎ does it · esc"), isFocused: true)
+    let inner = Panel("Commands", footer: StyledText("\(entries.count) · ↓↑ choose · tab completes · enter does it · esc"), isFocused: true)
       .draw(into: &screen, area, theme: theme)
     let first = ListState.offset(0, showing: selected, count: entries.count, page: height)
     for (place, index) in entries.indices.dropFirst(first).prefix(height).enumerated() {
@@ -95,6 +97,20 @@ extension Painter {
       screen.draw(
         StyledText(entry.keys.prefix(2).map { $0.label(theme.glyphs) }.joined(separator: " ")), in: parts[1], theme: theme, base: base)
       screen.draw(StyledText(reason ?? entry.help, isSelected || reason == nil ? nil : .disabled), in: parts[2], theme: theme, base: base)
+    }
+  }
+
+  /// The terms that a filter being typed could go on with.
+  private mutating func drawTerms(_ terms: [Filter.TermHelp], _ frame: Frame) {
+    let height = min(terms.count, 20, frame.body.height - 2)
+    guard height > 0 else { return }
+    let area = Rect(x: 0, y: frame.body.maxY - height - 2, width: min(96, model.size.width), height: height + 2)
+    let inner = Panel("Terms", footer: "= > < >= <= · ! turns one round · tab completes · ⏎ filters · empty clears · esc", isFocused: true)
+      .draw(into: &screen, area, theme: theme)
+    for (place, term) in terms.prefix(height).enumerated() {
+      let parts = inner.row(place).dropping(left: 1).split(columns: [.fixed(22), .flex()], spacing: 1)
+      screen.draw(StyledText(term.form, .key), in: parts[0], theme: theme)
+      screen.draw(StyledText(term.words), in: parts[1], theme: theme)
     }
   }
 

@@ -9,14 +9,15 @@ extension AppModel {
   /// Rows of the same token elsewhere in the run, nearest first; of an image the same patch at its other steps, in their order.
   var elsewhereRows: [Int] {
     guard let buffer, let row else { return [] }
+    let admits = admits
     if let layout, let look {
       let place = row - look.first
       return (0..<layout.stepCount).compactMap { step in
         buffer.firstRow(sample: look.sample, step: step).map { $0 + place }
-      }.filter { $0 != row && shownRows.contains($0) && isAdmitted($0) }
+      }.filter { $0 != row && shownRows.contains($0) && admits($0) }
     }
     let id = buffer.tokenID(row)
-    return shownRows.filter { $0 != row && buffer.tokenID($0) == id && isAdmitted($0) }
+    return shownRows.filter { $0 != row && buffer.tokenID($0) == id && admits($0) }
       .sorted { (abs($0 - row), $0) < (abs($1 - row), $1) }
   }
 
@@ -158,7 +159,7 @@ extension Painter {
       let topK = model.spec?.topK ?? 1
       painter.line(
         area.height - 1,
-        StyledText("! over the threshold.  A small margin: a small change would swap ranks \(topK - 1) and \(topK).", .dim),
+        StyledText("! over the threshold.  Small margin: little would swap ranks \(topK - 1) and \(topK).", .dim),
         in: area.dropping(left: 1))
     }
   }
@@ -268,12 +269,17 @@ extension Painter {
       let chance = model.spec.map { Chance(experts: $0.expertCount, topK: $0.topK).meanOverlap / Double($0.topK) } ?? 0
       painter.line(
         area.height - 1,
-        StyledText("agreement by layer \(first) ", .dim) + StyledText(Sparkline(agreement, range: 0...1).text(painter.theme.glyphs), .bar)
+        StyledText("agreement \(first) ", .dim) + StyledText(Sparkline(agreement, range: 0...1).text(painter.theme.glyphs), .bar)
           + StyledText(
-            " \(last)   mean \(Show.fixed(agreement.reduce(0, +) / Double(max(1, agreement.count)), 2)), chance \(Show.fixed(chance, 2))",
+            " \(last)  mean \(Show.fixed(agreement.reduce(0, +) / Double(max(1, agreement.count)), 2)), chance \(Show.fixed(chance, 2))",
             .dim),
         in: area.dropping(left: 1))
     }
+  }
+
+  /// What the number of shared experts is read against.
+  private var chanceOfSharing: String {
+    model.spec.map { " · chance \(Show.fixed(Chance(experts: $0.expertCount, topK: $0.topK).meanOverlap, 2))" } ?? ""
   }
 
   private mutating func drawPath(_ row: Int, _ buffer: RoutingBuffer) {
@@ -282,7 +288,8 @@ extension Painter {
     let look = model.look
     panel(
       3, "Path through the layers",
-      footer: before == nil ? "" : look == nil ? "experts shared with the token before" : "experts shared with the same patch a step before"
+      footer: before == nil
+        ? "" : StyledText("shared with the \(look == nil ? "token before" : "same patch a step before")\(chanceOfSharing)")
     ) { painter, area in
       let inner = area.dropping(left: 1)
       let path = model.routers.indices.map { layer -> String in

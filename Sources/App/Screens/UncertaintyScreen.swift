@@ -10,7 +10,8 @@ extension AppModel {
   var uncertainRows: [UncertainToken] {
     guard let list = uncertain.list, let buffer else { return [] }
     let kept = list.tokens.filter { buffer.rows.contains($0.token) }
-    let admitted = filter == nil ? kept : kept.filter { isAdmitted($0.token) }
+    let admits = admits
+    let admitted = kept.filter { admits($0.token) }
     switch uncertain.order {
     case .layers: return admitted
     case .entropy: return admitted.sorted { ($1.maxEntropy, $0.token) < ($0.maxEntropy, $1.token) }
@@ -21,10 +22,16 @@ extension AppModel {
     }
   }
 
+  /// The threshold as a share of ln E at the router looked at; a dash while no decision has an entropy that a quantile could be of.
+  var thresholdShare: String {
+    let share = resolvedThreshold.isKnown ? resolvedThreshold.share(experts: spec?.expertCount ?? 2) : nil
+    return share.map { Show.fixed($0, 3) } ?? "–"
+  }
+
   var thresholdWords: String {
-    let share = resolvedThreshold.share(experts: spec?.expertCount ?? 2) ?? 1
+    guard resolvedThreshold.isKnown else { return "– (\(threshold): no decision has an entropy)" }
     let nats = resolvedThreshold.nats(experts: spec?.expertCount ?? 2)
-    return "\(Show.fixed(share, 3)) = \(Show.fixed(nats, 2)) nat (\(threshold))"
+    return "\(thresholdShare) = \(Show.fixed(nats, 2)) nat (\(threshold))"
   }
 
   var uncertaintyStatus: StyledText {
@@ -32,7 +39,13 @@ extension AppModel {
     let threshold = resolvedThreshold
     let sums = buffer.uncertainty.folds.values.reduce((0, 0)) { ($0.0 + count($1, over: threshold), $0.1 + $1.entropy.moments.count) }
     let share = sums.1 > 0 ? Show.fixed(Double(sums.0) / Double(sums.1) * 100, 1) : "–"
-    var text = "threshold \(thresholdWords)  uncertain: \(Show.grouped(sums.0)) of \(Show.grouped(sums.1)) decisions, \(share) %"
+    let decisions = "\(Show.grouped(sums.0)) of \(Show.grouped(sums.1)) decisions, \(share) %"
+    // A narrow line is cut at its end: nats are the same in other words.
+    guard size.width >= 100 else {
+      let tokens = uncertain.list.map { ", \(Show.grouped($0.uncertainTokens)) \(layout == nil ? "tokens" : "patches")" } ?? ""
+      return StyledText("over \(thresholdShare) (\(self.threshold)): \(decisions)" + (uncertain.list?.router == nil ? tokens : ""))
+    }
+    var text = "threshold \(thresholdWords)  uncertain: \(decisions)"
     if let list = uncertain.list {
       let place = list.router.map { "decisions at \(layerName($0))" } ?? "\(layout == nil ? "tokens" : "patches") at a layer or more"
       text += "  \(Show.grouped(list.uncertainTokens)) \(place)"
@@ -62,7 +75,7 @@ extension Painter {
     let pooled = buffer.uncertainty.pooledEntropy
     let share = model.resolvedThreshold.share(experts: model.spec?.expertCount ?? 2) ?? 1
     panel(
-      0, StyledText("Router entropy Ĥ · all decisions · \(theme.glyphs.shadedBlock) from \(Show.fixed(share, 3))"),
+      0, StyledText("Router entropy Ĥ · all decisions · \(theme.glyphs.shadedBlock) from \(model.thresholdShare)"),
       footer: StyledText("n = \(Show.grouped(pooled.count)) decisions · 0 certain, 1 cannot tell")
     ) { painter, area in
       // A few far outliers share the first bin, so that the others stay narrow.

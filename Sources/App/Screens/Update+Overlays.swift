@@ -54,7 +54,7 @@ extension AppModel {
     }
     // Backspace in an empty line leaves it, as everywhere.
     if key == .backspace, field.isEmpty { return [] }
-    switch field.handle(key, complete: { kind == .palette ? completions($0) : kind == .imageClass ? classes($0) : [] }) {
+    switch field.handle(key, complete: { completions($0, kind) }) {
     case .changed, .ignored:
       overlay = .entry(kind, field, selected: field.isEmpty ? selected : 0)
       return []
@@ -135,7 +135,16 @@ extension AppModel {
     ((images?.classNames ?? []) + ["all"]).filter { $0.lowercased().hasPrefix(text.lowercased()) }
   }
 
-  private func completions(_ text: String) -> [String] {
+  private func completions(_ text: String, _ kind: Entry) -> [String] {
+    switch kind {
+    case .palette: text.hasPrefix("filter ") ? filterCompletions(String(text.dropFirst(7))).map { "filter " + $0 } : commands(text)
+    case .filter: filterCompletions(text)
+    case .imageClass: classes(text)
+    case .find, .prompt, .threshold, .export, .tag: []
+    }
+  }
+
+  private func commands(_ text: String) -> [String] {
     guard !text.contains(" ") else { return [] }
     return ActionTable.entries.filter { $0.applies(to: screen) && $0.id.rawValue.hasPrefix(text) }
       .map { $0.id.rawValue + ($0.argument.isEmpty ? "" : " ") }

@@ -228,14 +228,16 @@ extension AppModel {
   }
 
   private mutating func shiftThreshold(_ by: Double) -> [Effect] {
-    let share = resolvedThreshold.share(experts: spec?.expertCount ?? 2) ?? 0.9
+    let share = (resolvedThreshold.isKnown ? resolvedThreshold.share(experts: spec?.expertCount ?? 2) : nil) ?? 0.9
     return setThreshold(Show.fixed(max(0.01, min(1, share + by)), 2))
   }
 
   private mutating func setThreshold(_ text: String) -> [Effect] {
     do {
-      threshold = try EntropyThreshold(parsing: text)
-      say("uncertain from Ĥ \(Show.fixed(resolvedThreshold.share(experts: spec?.expertCount ?? 2) ?? 1, 3)) on (\(threshold))")
+      let asked = try EntropyThreshold(parsing: text)
+      try asked.validate(experts: routers.map(\.spec.expertCount).max() ?? 0, field: "threshold")
+      threshold = asked
+      say(resolvedThreshold.isKnown ? "uncertain from Ĥ \(thresholdShare) on (\(threshold))" : "threshold \(thresholdWords)")
     } catch {
       say(Failure.message(of: error), .error)
     }

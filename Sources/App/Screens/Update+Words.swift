@@ -81,9 +81,10 @@ extension AppModel {
     let rows = shownRows
     let order = Array(row + 1..<max(row + 1, rows.upperBound)) + Array(rows.lowerBound...row)
     let branch = shownBranch
+    let admits = admits
     guard
       let found = order.first(where: {
-        (buffer.place($0)?.branch ?? branch) == branch && layersOver($0, threshold, buffer) > 0 && isAdmitted($0)
+        (buffer.place($0)?.branch ?? branch) == branch && layersOver($0, threshold, buffer) > 0 && admits($0)
       })
     else {
       say("no \(layout == nil ? "token" : "patch") is over the threshold", .warning)
@@ -97,25 +98,6 @@ extension AppModel {
     routers.indices.count {
       threshold.isUncertain(nats: buffer.entropyNats(row, router: $0), normalized: buffer.entropy(row, router: $0))
     }
-  }
-
-  // MARK: - Filtering
-
-  mutating func setFilter(_ text: String) -> [Effect] {
-    do {
-      let parsed = try RowFilter(parsing: text)
-      filter = parsed.clauses.isEmpty ? nil : parsed
-      uncertain.rows = ListState()
-      say(filter == nil ? "filter off" : "filter: \(text)")
-    } catch {
-      say(Failure.message(of: error), .error)
-    }
-    return []
-  }
-
-  func isAdmitted(_ row: Int) -> Bool {
-    guard let filter, let buffer, buffer.rows.contains(row) else { return true }
-    return filter.admits(row, in: buffer) { plainText($0) }
   }
 
   // MARK: - Out of the program

@@ -12,6 +12,7 @@ extension AppModel {
     let effects = take(action)
     if effects.contains(where: \.asksTheEngine) { (isAsked, engineNote) = (true, "") }
     knownThreshold = buffer.map { (resolvedThreshold, $0.end) }
+    knownQuantiles = filterQuantiles
     return effects
   }
 
@@ -72,6 +73,7 @@ extension AppModel {
     if key == .ctrl("c") { return perform(.interrupt, "") }
     if let effects = handleOverlay(key) { return effects }
     guard let id = ActionTable.action(key, on: screen) else {
+      refusals += 1
       say("\(key.label(theme.glyphs)) does nothing here; ? shows all keys", .dim, seconds: 2)
       return []
     }
@@ -88,7 +90,9 @@ extension AppModel {
       overlay = nil
       field.insert(text)
       overlay = .help(field, selected: 0)
-    case .log, .models, .confirm, nil: break
+    case .log, .models, .confirm, nil:
+      refusals += 1
+      say("nothing is open to paste into: p, /, f or : opens a line", .dim, seconds: 4)
     }
     return []
   }

@@ -33,6 +33,8 @@ struct EngineSummary: Sendable, Equatable {
   var contextLength: Int
   /// False: the model has no tokenizer, so there is nothing it could be given here.
   var readsText: Bool
+  /// The tokenizer's beginning of a sequence.
+  var beginningToken: Int32?
   /// Of a model that makes images.
   var images: ImageFacts?
 }

@@ -3,8 +3,8 @@
 
 import Foundation
 import Model
+import Routing
 import Store
-import Synchronization
 import Terminal
 
 /// Runs a model on its own thread.
@@ -19,7 +19,7 @@ final class EngineSession: @unchecked Sendable {
     var requests: [EngineRequest] = []
   }
 
-  private let mailbox = Mutex(Mailbox())
+  private let mailbox = Locked(Mailbox())
   private let wakeUp = DispatchSemaphore(value: 0)
   private let ended = DispatchSemaphore(value: 0)
   private let modelPath: String

@@ -193,6 +193,25 @@ struct RoutingBuffer: Sendable {
     return Array("<\(token)>".utf8)
   }
 
+  /// Whether the text of some token is known.
+  var hasTexts: Bool { !texts.isEmpty }
+
+  /// The text of a vocabulary entry; nil where nobody knows it.
+  var textOfTokens: @Sendable (Int32) -> String? {
+    let texts = texts
+    return { id in texts[id].map { String(decoding: $0, as: UTF8.self) } }
+  }
+
+  /// Whether a filter shows a row: one of its decisions passes. Routers of the other stack have rows here and no decisions.
+  func shows(_ row: Int, _ filter: ResolvedFilter) -> Bool {
+    let local = row - first
+    guard filter.admits(token: local, of: pass.tokens) else { return false }
+    if filter.filter.looksAtTokensOnly { return true }
+    return pass.batches.contains { batch in
+      batch.selectedExperts[local * batch.topK] >= 0 && filter.admits(batch.router) && filter.admits(decision: local, of: batch)
+    }
+  }
+
   // MARK: - Decisions
 
   func batch(_ router: Int) -> RoutingBatch { pass.batches[router] }

@@ -88,7 +88,7 @@ final class SessionRecorder: @unchecked Sendable {
       name: "", model: model.identity, routers: summary.routers, input: InputIdentity(source: plan.source, hash: ""),
       recording: RecordingLevel(), sampling: summary.images?.sampling ?? plan.sampling.description, seed: plan.sampling.seed,
       engine: EngineIdentity(version: Version.number, simd: summary.simd, threads: summary.threads), startedAt: plan.startedAt,
-      tags: ["live"], denoising: summary.images?.layout)
+      tags: ["live"], denoising: summary.images?.layout, beginningToken: summary.beginningToken)
   }
 
   // MARK: - The engine's side

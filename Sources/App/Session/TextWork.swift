@@ -6,7 +6,7 @@ import Routing
 final class TextWork: EngineWork {
   private enum Job {
     case generation(Generator, left: Int)
-    case reading([LabelledText])
+    case reading([TokenSequence])
   }
 
   let summary: EngineSummary
@@ -27,7 +27,7 @@ final class TextWork: EngineWork {
     summary = EngineSummary(
       modelName: model.name, family: model.family, layerCount: model.layerCount, quantization: model.facts().quantization,
       simd: Engine.simdLevel, threads: forward.threadCount, routers: model.routers, contextLength: model.contextLength,
-      readsText: tokenizer != nil)
+      readsText: tokenizer != nil, beginningToken: tokenizer?.bosToken)
   }
 
   var identified: any IdentifiedModel { model }
@@ -41,7 +41,7 @@ final class TextWork: EngineWork {
     job = nil
     switch request {
     case .generate(let request): try begin(request, announce)
-    case .read(let texts): job = .reading(texts)
+    case .read(let texts): try begin(texts)
     default: throw Failure(.usage, "\(model.name) continues texts: it makes no images")
     }
   }
@@ -49,7 +49,7 @@ final class TextWork: EngineWork {
   func advance(_ announce: Announce) throws -> String? {
     switch job {
     case .generation(let generator, let left): try generate(generator, left: left)
-    case .reading(let texts): try read(texts, announce)
+    case .reading(let sequences): try read(sequences, announce)
     case nil: "done"
     }
   }
@@ -58,15 +58,13 @@ final class TextWork: EngineWork {
   func takePart() -> StreamPart? { stream.take() }
 
   private func begin(_ request: GenerationRequest, _ announce: Announce) throws {
-    guard let tokenizer else { throw ModelError.noTokenizer(path: model.path) }
-    let limit = min(request.promptLimit ?? model.contextLength, model.contextLength)
-    let tokens = Array(try tokenizer.encode(request.text, addSpecialTokens: true).prefix(limit))
+    let prompt = try sequence(LabelledText(description: request.description, text: request.text), limit: request.promptLimit)
     announce(request.description)
     // What was announced has a number, also when nothing comes of it.
     sequenceCount += 1
     let generator = try Generator(
-      forward, prompt: TokenSequence(request.description, tokens: tokens), sampling: request.sampling, maxTokens: request.maxTokens,
-      sink: stream, sequence: sequenceCount - 1, firstToken: tokenCount)
+      forward, prompt: prompt, sampling: request.sampling, maxTokens: request.maxTokens, sink: stream, sequence: sequenceCount - 1,
+      firstToken: tokenCount)
     tokenCount = generator.tokenCount
     if let draw = generator.next { stream.note(draw) }
     job = .generation(generator, left: request.maxTokens)
@@ -84,21 +82,33 @@ final class TextWork: EngineWork {
     return nil
   }
 
-  private func read(_ texts: [LabelledText], _ announce: Announce) throws -> String? {
+  /// All texts, before the first of them is read: one that the model cannot take is told at once, as `moetop run` tells it.
+  private func begin(_ texts: [LabelledText]) throws {
+    job = .reading(try texts.map { try sequence($0) }.filter { !$0.tokens.isEmpty })
+  }
+
+  /// - Parameter limit: tokens that are kept, where only the beginning of a text was asked for.
+  /// - Throws: `ModelError` for a text that is longer than the context: nothing is cut that nobody asked to cut.
+  private func sequence(_ text: LabelledText, limit: Int? = nil) throws -> TokenSequence {
     guard let tokenizer else { throw ModelError.noTokenizer(path: model.path) }
-    guard let text = texts.first else {
+    let tokens = try tokenizer.encode(text.text, addSpecialTokens: true)
+    let sequence = TokenSequence(text.description, tokens: Array(tokens.prefix(limit.map { min($0, model.contextLength) } ?? .max)))
+    try model.check(sequence)
+    return sequence
+  }
+
+  private func read(_ sequences: [TokenSequence], _ announce: Announce) throws -> String? {
+    guard let sequence = sequences.first else {
       job = nil
       return "all texts are read"
     }
-    job = .reading(Array(texts.dropFirst()))
-    let tokens = Array(try tokenizer.encode(text.text, addSpecialTokens: true).prefix(model.contextLength))
-    guard !tokens.isEmpty else { return nil }
-    announce(text.description)
+    job = .reading(Array(sequences.dropFirst()))
+    announce(sequence.description)
     var reader = Reader(forward)
     (reader.firstToken, reader.firstSequence) = (tokenCount, sequenceCount)
     sequenceCount += 1
-    tokenCount += tokens.count
-    _ = try reader.read([TokenSequence(text.description, tokens: tokens)], sink: stream)
+    tokenCount += sequence.tokens.count
+    _ = try reader.read([sequence], sink: stream)
     return nil
   }
 }

@@ -39,7 +39,8 @@ public struct SafetensorsIndex: Sendable {
     let position = shardNames.enumerated().reduce(into: [Int](repeating: 0, count: found.count)) { places, shard in
       if let number = found[shard.element] { places[number] = shard.offset }
     }
-    shardIndexByTensor = shardOf.mapValues { position[$0] }
+    for place in shardOf.values.indices { shardOf.values[place] = position[shardOf.values[place]] }
+    shardIndexByTensor = shardOf
     // Some writers put a float here; the number is informative only.
     let total = try root.memberIfPresent("metadata")?["total_size"]?.double
     totalByteCount = total.flatMap { Int(exactly: $0) }

@@ -5,8 +5,8 @@
 // |------------------------|--------------------------------------------|----------|
 // | num_experts            | routed experts a layer                     | required |
 // | num_experts_per_tok    | topK                                       | required |
-// | num_shared_experts     | always-on experts, stored as one           | 0        |
-// | num_dense_layers       | so many first blocks are dense             | 0        |
+// | num_shared_experts     | always-on experts, stored as one           | 2        |
+// | num_dense_layers       | so many first blocks are dense             | 1        |
 // | route_scale            | factor on the weights                      | 1        |
 // | route_norm, score_func | true and sigmoid: all that the reference computes |   |
 // | global_attn_every_n_layers, layer_types | which layers see everything | every 4th |
@@ -16,7 +16,9 @@
 import Routing
 
 extension Family {
-  static let afmoe = Family(modelType: "afmoe") { configuration in
+  static let afmoe = Family(
+    modelType: "afmoe", defaults: ["head_dim": "128", "num_shared_experts": "2", "num_dense_layers": "1", "rms_norm_eps": "1e-05"]
+  ) { configuration in
     let sizes = try DecoderSizes(configuration, epsilon: 1e-5)
     let experts = try configuration.count("num_experts")
     let router = RouterSpec.sigmoidTopK(

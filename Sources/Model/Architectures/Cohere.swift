@@ -14,12 +14,14 @@
 import Routing
 
 extension Family {
-  static let cohere2MoE = Family(modelType: "cohere2_moe") { configuration in
+  static let cohere2MoE = Family(
+    modelType: "cohere2_moe", defaults: ["head_dim": "128", "layer_norm_eps": "1e-05", "sliding_window": "4096"]
+  ) { configuration in
     let epsilon = try configuration.optionalNumber("rms_norm_eps")
     let sizes = try DecoderSizes(configuration, epsilon: 1e-5, tied: true)
-    let layerEpsilon = try configuration.positive("layer_norm_eps", default: 1e-5)
+    if epsilon != nil { configuration.disregard(["layer_norm_eps"]) }
     func norm(_ name: String) -> NormPlan {
-      epsilon.map { .rms("\(name).weight", $0) } ?? .layer("\(name).weight", layerEpsilon)
+      epsilon == nil ? .layer("\(name).weight", sizes.epsilon) : .rms("\(name).weight", sizes.epsilon)
     }
     var router = try RouterSpec.topKSoftmax(configuration.count("num_experts_per_tok"), of: configuration.count("num_experts"))
     let isNormalised = try configuration.flag("norm_topk_prob", default: true)
@@ -42,7 +44,8 @@ extension Family {
     let halves = try configuration.layerTypes("mlp_layer_types", count: sizes.layerCount)
     let isDense = (0..<sizes.layerCount).map { halves?[$0] == "dense" }
     let denseWidth = try configuration.width(declaredWidth, ofDense: isDense, key: "prefix_dense_intermediate_size")
-    let window = try configuration.slidingWindow(sizes.layerCount)
+    let pattern = try configuration.windowPattern(4)
+    let window = try configuration.slidingWindow(sizes.layerCount) { ($0 + 1) % pattern != 0 }
     let bias = try configuration.flag("attention_bias", default: false)
     let rotary = try configuration.rotary(headSize: sizes.headSize, isInterleaved: true)
     let logitScale = Float(try configuration.number("logit_scale", default: 0.0625))

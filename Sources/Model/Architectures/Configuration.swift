@@ -1,5 +1,6 @@
 // Reads config.json for a family's declaration: typed, with older and newer spellings, and keeping account of what was read. A field
-// that no one read and that is not known to be irrelevant is refused by name, because it may change what the model computes.
+// that no one read and that is not known to be irrelevant is refused by name, because it may change what the model computes. What the
+// user sets instead is kept by UserSettings, what stands in for a field that is not there by AssumedFields.
 
 import Formats
 
@@ -11,21 +12,22 @@ final class Configuration {
   private var values: [String: JSONValue]
   /// Fields that the file sets to null.
   private var nulls: Set<String> = []
-  private let overrides: [String: String]
-  /// Fields that the user set to null: they are off, whatever the file or the family says.
-  private var turnedOff: Set<String> = []
+  private var settings: UserSettings
   private var unread: Set<String>
   /// Fields whose value was taken, and not that of another spelling.
   private var taken: Set<String> = []
-  /// Fields that were asked for and are not there, with the value that was taken instead.
-  private(set) var defaulted: [String: String] = [:]
+  /// What was taken for fields that are not there.
+  private var assumed: AssumedFields
+  /// Objects of the file that are read as configurations of their own.
+  private var sections: [Configuration] = []
 
   /// - Parameter overrides: `key=value` settings of the user, values as JSON; they replace what the file says.
   /// - Throws: `FormatError` for damaged JSON, `ModelError.badOption` for an override that is not JSON.
   init(path: String, overrides: [String: String]) throws {
     file = path.split(separator: "/").last.map(String.init) ?? path
     place = ""
-    self.overrides = overrides
+    settings = UserSettings(overrides)
+    assumed = AssumedFields(isPublished: true)
     let root = try JSON.read(path, options: .python)
     guard root.kind == .object else {
       throw ModelError.configuration(file: file, key: "the file", expected: "an object", found: "\(root.kind)")
@@ -34,7 +36,8 @@ final class Configuration {
     for (key, value) in root.objectMembers where !value.isNull { values[key] = value }
     nulls = Set(root.objectMembers.filter(\.1.isNull).map(\.0))
     unread = []
-    try replace(overrides)
+    try settings.replace(in: &values)
+    unread = Set(values.keys)
   }
 
   /// A configuration that some other file stands for.
@@ -43,36 +46,12 @@ final class Configuration {
   init(file: String, fields: [String: String], overrides: [String: String]) throws {
     self.file = file
     place = ""
-    self.overrides = overrides
+    settings = UserSettings(overrides)
+    assumed = AssumedFields(isPublished: false)
     values = try fields.mapValues { try JSON.parse(text: $0, name: file) }.filter { !$0.value.isNull }
     unread = []
-    try replace(overrides)
-  }
-
-  /// Whole fields first, then members of fields: `rope_scaling.factor` is the member of an object. What is no JSON and looks like a word
-  /// is the text itself: `sampler=ddpm` needs no quotes inside.
-  private func replace(_ overrides: [String: String]) throws {
-    for (key, text) in overrides.sorted(by: { ($0.key.contains(".") ? 1 : 0, $0.key) < ($1.key.contains(".") ? 1 : 0, $1.key) }) {
-      let replacement = try Self.json(text, for: key)
-      if values[key] == nil, let dot = key.firstIndex(of: "."), let object = values[String(key[..<dot])], object.kind == .object {
-        let member = key[key.index(after: dot)...].split(separator: ".", omittingEmptySubsequences: false).map(String.init)
-        values[String(key[..<dot])] = try JSON.parse(text: object.text(replacing: member, with: replacement), name: "--set \(key)")
-      } else {
-        let value = try JSON.parse(text: replacement, name: "--set \(key)")
-        values[key] = value.isNull ? nil : value
-        if value.isNull { turnedOff.insert(key) }
-      }
-    }
+    try settings.replace(in: &values)
     unread = Set(values.keys)
-  }
-
-  /// What the user wrote behind `--set key=`, as JSON.
-  private static func json(_ text: String, for key: String) throws -> String {
-    if (try? JSON.parse(text: text, name: key)) != nil { return text }
-    let isWord =
-      text.first.map { $0.isLetter || $0 == "_" } == true && text.allSatisfy { $0.isLetter || $0.isNumber || "_-+./".contains($0) }
-    guard isWord else { throw ModelError.badOption(name: "--set \(key)", expected: "a JSON value or a word", found: text) }
-    return JSONValue.quoted(text)
   }
 
   /// Rows and columns of a weight that share a scale, from `quantization_config`. Layouts that tensors themselves show need no setting.
@@ -109,6 +88,15 @@ final class Configuration {
       .flatMap { Int(exactly: $0) }
   }
 
+  /// Blocks behind those that look further ahead than the next token, as far as the file declares any.
+  var declaredLookahead: Int {
+    func said(_ key: String) -> Int? {
+      (values[key] ?? values["text_config"]?[key])?.int64.flatMap { (0...1 << 14).contains($0) ? Int($0) : nil }
+    }
+    let modules = (said("num_mtp_modules") ?? 0) * (said("mtp_transformer_layers") ?? 1)
+    return max(modules, said("num_nextn_predict_layers") ?? 0, said("num_mtp_layers") ?? 0)
+  }
+
   private func mlx(_ key: String, _ settings: JSONValue) -> ModelError {
     let found = ["bits", "group_size"].map { "\($0) \(settings[$0]?.int64.map { "\($0)" } ?? "?")" }.joined(separator: ", ")
     return refused(
@@ -128,14 +116,18 @@ final class Configuration {
     guard let value = value(key), value.kind == .object else {
       throw ModelError.configuration(file: file, key: key, expected: "an object", found: "something else")
     }
-    return Configuration(
-      file: "\(file): \(key)", place: place + key + ".", members: value.objectMembers.filter { !irrelevant.contains($0.0) }, overrides: [:])
+    let section = Configuration(
+      file: "\(file): \(key)", place: place + key + ".", members: value.objectMembers.filter { !irrelevant.contains($0.0) },
+      settings: UserSettings([:]), assumed: assumed.of(section: key))
+    sections.append(section)
+    return section
   }
 
-  private init(file: String, place: String, members: [(String, JSONValue)], overrides: [String: String]) {
+  private init(file: String, place: String, members: [(String, JSONValue)], settings: UserSettings, assumed: AssumedFields) {
     self.file = file
     self.place = place
-    self.overrides = overrides
+    self.settings = settings
+    self.assumed = assumed
     values = [:]
     for (key, value) in members where !value.isNull { values[key] = value }
     nulls = Set(members.filter(\.1.isNull).map(\.0))
@@ -156,43 +148,55 @@ final class Configuration {
     let common = ["eos_token_id", "tie_word_embeddings"].filter { text[$0] == nil }
     let shared = common.compactMap { key in values[key].map { (key, $0) } }
     let place = "text_config."
-    let own = Dictionary(
-      overrides.filter { $0.key != "text_config" }.map {
-        ($0.key.hasPrefix(place) ? String($0.key.dropFirst(place.count)) : $0.key, $0.value)
-      },
-      uniquingKeysWith: { first, _ in first })
     // How numbers are packed was judged for the whole file.
     let members = text.objectMembers.filter { $0.0 != "quantization_config" } + shared
-    let part = Configuration(file: "\(file): text_config", place: place, members: members, overrides: own)
-    try part.replace(own)
+    let part = Configuration(
+      file: "\(file): text_config", place: place, members: members, settings: settings.of(part: "text_config"), assumed: assumed)
+    try part.settings.replace(in: &part.values)
+    part.unread = Set(part.values.keys)
     return part
   }
 
   /// Whether the file sets a field to null, which is not the same as leaving it out where the default is a value.
-  func isNull(_ key: String) -> Bool { (nulls.contains(key) || turnedOff.contains(key)) && values[key] == nil }
+  func isNull(_ key: String) -> Bool { (nulls.contains(key) || settings.turnedOff.contains(key)) && values[key] == nil }
 
   /// Whether the user set a field to null: where a family has a setting even if nothing is said, that turns it off.
-  func isTurnedOff(_ keys: String...) -> Bool { keys.contains { turnedOff.contains($0) && values[$0] == nil } }
+  func isTurnedOff(_ keys: String...) -> Bool { keys.contains { settings.turnedOff.contains($0) && values[$0] == nil } }
+
+  /// Whether the file or the user says a field, with a value.
+  func isThere(_ key: String) -> Bool { values[key] != nil }
 
   /// Whether the user set a field, or a member of it, to a value.
-  func isSet(_ key: String) -> Bool {
-    values[key] != nil && overrides.keys.contains { $0 == key || $0.hasPrefix(key + ".") }
+  func isSet(_ key: String) -> Bool { values[key] != nil && settings.say(key) }
+
+  /// Takes the reference's defaults for this file's fields, by their names; see `Family.defaults`.
+  func refer(to defaults: [String: String]) throws { try assumed.refer(to: defaults, file: file) }
+
+  /// What was taken for fields that are not there and that published configurations of the family have, with the family's defaults
+  /// among it: name as `--set` takes it, and value as JSON.
+  var assumptions: [(key: String, value: String)] {
+    assumed.said + sections.flatMap { section in section.assumptions.map { (key: section.place + $0.key, value: $0.value) } }
   }
 
-  /// The first of these spellings that is there; one that the user set comes before what the file says in another.
+  /// Every field that was asked for and is not there, with the value that was taken instead.
+  var defaulted: [String: String] { assumed.all }
+
+  /// The first of these spellings that is there; one that the user set comes before what the file says in another. Of a field that is in
+  /// none of them and that the file does not set to null, the reference's default.
   func value(_ keys: String...) -> JSONValue? { value(among: keys) }
 
   private func value(among keys: [String]) -> JSONValue? {
     let present = keys.filter { values[$0] != nil }
     unread.subtract(present)
-    guard let key = present.first(where: isSet) ?? present.first else { return nil }
+    guard let key = present.first(where: isSet) ?? present.first else {
+      return keys.contains(where: isNull) ? nil : assumed.reference(for: keys)
+    }
     taken.insert(key)
     return values[key]
   }
 
-  /// Notes what was taken in place of a field that is not there.
   private func fallBack<Value>(_ keys: [String], to value: Value) -> Value {
-    for key in keys { defaulted[key] = value is String ? JSONValue.quoted("\(value)") : "\(value)" }
+    assumed.note(keys, value)
     return value
   }
 
@@ -339,7 +343,7 @@ final class Configuration {
   /// - Throws: `ModelError.unsupportedSetting` for a field that nobody read and that may matter; `.badOption` for a setting of the user that
   ///   changes nothing here, because another field says it or nothing computed depends on it.
   func finish() throws {
-    for key in Set(overrides.keys.map { String($0.prefix { $0 != "." }) }).sorted() where values[key] != nil && !taken.contains(key) {
+    for key in settings.fields where values[key] != nil && !taken.contains(key) {
       if unread.contains(key) || IrrelevantFields.contain(key, values[key]) { continue }
       throw ModelError.badOption(
         name: "--set \(place)\(key)", expected: "a field that this model's computation reads", found: "one that changes nothing in it")
@@ -360,37 +364,6 @@ final class Configuration {
 }
 
 extension JSONValue {
-  /// This value as JSON, one member of an object, named by the way to it, replaced or added; numbers as they compute, not as they are
-  /// written.
-  func text(replacing path: [String] = [], with text: String = "") -> String {
-    switch kind {
-    case .null: return "null"
-    case .bool: return bool == true ? "true" : "false"
-    case .number: return int64.map { "\($0)" } ?? "\(double ?? 0)"
-    case .string: return Self.quoted(string ?? "")
-    case .array: return "[" + elements.map { $0.text() }.joined(separator: ", ") + "]"
-    case .object:
-      // A name with dots in it is a name before it is a way.
-      let whole = path.joined(separator: ".")
-      let inner = path.count > 1 && self[whole] == nil ? path.first.flatMap { self[$0] } : nil
-      let (replaced, value): (String?, String) =
-        if let inner, inner.kind == .object {
-          (path[0], inner.text(replacing: Array(path.dropFirst()), with: text))
-        } else {
-          (path.isEmpty ? nil : whole, text)
-        }
-      var members = objectMembers.filter { $0.0 != replaced }.map { "\(Self.quoted($0.0)): \($0.1.text())" }
-      if let replaced { members.append("\(Self.quoted(replaced)): \(value)") }
-      return "{" + members.joined(separator: ", ") + "}"
-    }
-  }
-
-  static func quoted(_ text: String) -> String {
-    var writer = JSONWriter()
-    text.write(to: &writer)
-    return writer.text
-  }
-
   var objectMembers: [(String, JSONValue)] { kind == .object ? members.map { ($0.key.string ?? "", $0.value) } : [] }
 
   fileprivate var spelling: String {

@@ -4,7 +4,7 @@
 // | key                                       | meaning                          | default  |
 // |-------------------------------------------|----------------------------------|----------|
 // | d_model, n_heads, n_layers, max_seq_len   | sizes                            | required |
-// | attn_config.kv_n_heads, clip_qkv, rope_theta | attention                     | n_heads, none, 10000 |
+// | attn_config.kv_n_heads, clip_qkv, rope_theta | attention                     | 1, none, 10000 |
 // | ffn_config.moe_num_experts, moe_top_k     | experts, topK                    | required |
 // | ffn_config.ffn_hidden_size                | width of one expert              | required |
 // | ffn_config.moe_normalize_expert_weights   | p of the norm; null: none        | 1        |
@@ -13,7 +13,7 @@ import Formats
 import Routing
 
 extension Family {
-  static let dbrx = Family(modelType: "dbrx") { configuration in
+  static let dbrx = Family(modelType: "dbrx", defaults: ["attn_config.kv_n_heads": "1"]) { configuration in
     let attention = try configuration.section(
       "attn_config", irrelevant: ["attn_pdrop", "model_type"])
     let experts = try configuration.section(
@@ -28,9 +28,9 @@ extension Family {
         expected: "head counts that divide, and heads of even size in d_model \(hidden)", found: "\(heads), \(keyHeads)")
     }
     let clip = try attention.optionalNumber("clip_qkv").map { Float($0) }
-    let base = try attention.number("rope_theta", default: 10_000)
+    let base = try attention.optionalNumber("rope_theta")
     _ = configuration.value("num_key_value_heads", "resid_pdrop", "emb_pdrop")
-    let rotary = try configuration.rotary(headSize: size, defaultBase: base)
+    let rotary = try configuration.rotary(headSize: size, statedBase: base)
     let count = try experts.count("moe_num_experts")
     let width = try experts.count("ffn_hidden_size")
     let power = experts.isNull("moe_normalize_expert_weights") ? nil : try experts.number("moe_normalize_expert_weights", default: 1)

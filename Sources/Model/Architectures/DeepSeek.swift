@@ -2,6 +2,8 @@
 // DeepSeek-V3 (arXiv:2412.19437): sigmoid router with a bias that steers selection only and groups scored by their two best experts.
 // The same router serves GLM-4.5, dots.llm1, Solar Open, EXAONE-MoE and Kimi-K2; GLM-4.7-Flash has the latent attention too.
 //
+// Defaults are those of silence; what the reference takes instead in one of the families stands beside the family's name.
+//
 // | key                   | meaning                                                       | default        |
 // |-----------------------|---------------------------------------------------------------|----------------|
 // | n_routed_experts      | routed experts a layer                                        | required       |
@@ -19,7 +21,9 @@
 import Routing
 
 extension Family {
-  static let deepSeekV2 = Family(modelType: "deepseek_v2") { configuration in
+  static let deepSeekV2 = Family(
+    modelType: "deepseek_v2", defaults: ["n_shared_experts": "2", "q_lora_rank": "1536", "rms_norm_eps": "1e-06"]
+  ) { configuration in
     let sizes = try DecoderSizes(latent: configuration)
     let method = try configuration.text("topk_method", default: "greedy")
     var router = try RouterSpec.softmaxTopK(
@@ -40,10 +44,20 @@ extension Family {
     return sizes.model("deepseek_v2") { sizes.block(layer: $0, attention($0, "self_attn."), feedForward($0)) }
   }
 
-  static let deepSeekV3 = Family(modelType: "deepseek_v3") { try latentSigmoid("deepseek_v3", $0) }
-  /// Kimi-K2 is published under this name.
-  static let kimiK2 = Family(modelType: "kimi_k2") { try latentSigmoid("kimi_k2", $0) }
-  static let glm4MoELite = Family(modelType: "glm4_moe_lite") { try latentSigmoid("glm4_moe_lite", $0) }
+  private static let defaultsOfV3 = [
+    "n_shared_experts": "1", "routed_scaling_factor": "2.5", "q_lora_rank": "1536", "n_group": "8", "topk_group": "4",
+    "first_k_dense_replace": "3", "rms_norm_eps": "1e-06",
+  ]
+
+  static let deepSeekV3 = Family(modelType: "deepseek_v3", defaults: defaultsOfV3) { try latentSigmoid("deepseek_v3", $0) }
+  /// Kimi-K2 is published under this name, with the configuration class of DeepSeek-V3.
+  static let kimiK2 = Family(modelType: "kimi_k2", defaults: defaultsOfV3) { try latentSigmoid("kimi_k2", $0) }
+  static let glm4MoELite = Family(
+    modelType: "glm4_moe_lite",
+    defaults: [
+      "n_shared_experts": "1", "routed_scaling_factor": "1.8", "q_lora_rank": "768", "first_k_dense_replace": "1", "rms_norm_eps": "1e-05",
+    ]
+  ) { try latentSigmoid("glm4_moe_lite", $0) }
 
   private static func latentSigmoid(_ family: String, _ configuration: Configuration) throws -> ModelPlan {
     let sizes = try DecoderSizes(latent: configuration)
@@ -86,15 +100,11 @@ extension Family {
     let width = try configuration.count("moe_intermediate_size")
     let declaredWidth = try configuration.optionalCount("intermediate_size")
     let sharedCount = try configuration.optionalCount("n_shared_experts", "num_shared_experts") ?? 0
-    // The other spelling is that of EXAONE-MoE's first configurations.
-    let declaredBlocks = try configuration.wholeNumber("first_k_dense_replace", "first_last_k_dense_replace", default: 0)
-    let again = try configuration.wholeNumber("first_last_k_dense_replace", default: declaredBlocks)
-    if again != declaredBlocks {
-      throw configuration.refused(
-        "first_last_k_dense_replace", found: "\(again)", supported: "first_k_dense_replace, which is \(declaredBlocks)")
-    }
-    let denseBlocks = hasDenseBlocks ? declaredBlocks : 0
     let types = try configuration.layerTypes("mlp_layer_types", count: sizes.layerCount)
+    // Where a list says which blocks are dense, a number that is not there is not missed.
+    let isCounted = types == nil || configuration.isThere("first_k_dense_replace") || configuration.isThere("first_last_k_dense_replace")
+    let declaredBlocks = isCounted ? try configuration.denseBlocks() : 0
+    let denseBlocks = hasDenseBlocks ? declaredBlocks : 0
     let frequency = try configuration.count("moe_layer_freq", default: 1)
     if frequency != 1 { throw configuration.refused("moe_layer_freq", found: "\(frequency)", supported: "1") }
     if try configuration.flag("mlp_bias", default: false) { throw configuration.refused("mlp_bias", found: "true", supported: "false") }
@@ -125,6 +135,17 @@ extension DecoderSizes {
 }
 
 extension Configuration {
+  /// How many first blocks are dense; the other spelling is that of EXAONE-MoE's first configurations.
+  fileprivate func denseBlocks() throws -> Int {
+    let declared = try wholeNumber("first_k_dense_replace", "first_last_k_dense_replace", default: 0)
+    guard isThere("first_last_k_dense_replace") else { return declared }
+    let again = try wholeNumber("first_last_k_dense_replace", default: declared)
+    if again != declared {
+      throw refused("first_last_k_dense_replace", found: "\(again)", supported: "first_k_dense_replace, which is \(declared)")
+    }
+    return declared
+  }
+
   /// `n_group` and `topk_group`; nil when every group is kept.
   func groups(score: RouterSpec.GroupLimit.GroupScore, fill: RouterSpec.GroupLimit.Fill) throws -> RouterSpec.GroupLimit? {
     let groups = try optionalCount("n_group") ?? 1

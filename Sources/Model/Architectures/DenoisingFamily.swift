@@ -82,6 +82,10 @@ struct DiffusionTransformerSizes {
     try require(channels <= 4096, "in_channels", "at most 4096", channels)
     try require(inputSize % patchSize == 0, "patch_size", "a divisor of input_size \(inputSize)", patchSize)
     try require(hidden % heads == 0, "num_heads", "a divisor of hidden_size \(hidden)", heads)
+    // Names become labels of a trace, where a database ends a text at a NUL.
+    if let name = classNames.firstIndex(where: { $0.utf8.contains(0) }) {
+      throw ModelError.configuration(file: configuration.file, key: "class_names[\(name)]", expected: "a name without NUL", found: "one")
+    }
     try require(classNames.isEmpty || classNames.count == classes, "class_names", "\(classes) names", classNames.count)
   }
 

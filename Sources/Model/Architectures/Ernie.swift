@@ -5,16 +5,19 @@
 // |-------------------------|-------------------------------------------|----------|
 // | moe_num_experts         | routed experts a layer                    | required |
 // | moe_k                   | topK                                      | required |
-// | moe_num_shared_experts  | always-on experts, stored as one          | 0        |
+// | moe_num_shared_experts  | always-on experts, stored as one          | 2        |
 // | moe_intermediate_size   | width of one expert                       | required |
-// | moe_layer_start_index, moe_layer_end_index, moe_layer_interval | which blocks are routed | 0, last, 1 |
+// | moe_layer_start_index, moe_layer_end_index, moe_layer_interval | which blocks are routed | 1, last, 1 |
 // | moe_norm_min            | least divisor of the weights              | 1e-12    |
 // | use_bias                | biases on every projection but the routed experts' | false |
 
 import Routing
 
 extension Family {
-  static let ernie45MoE = Family(modelType: "ernie4_5_moe") { configuration in
+  static let ernie45MoE = Family(
+    modelType: "ernie4_5_moe",
+    defaults: ["num_key_value_heads": "4", "moe_num_shared_experts": "2", "moe_layer_start_index": "1", "rms_norm_eps": "1e-05"]
+  ) { configuration in
     let sizes = try DecoderSizes(configuration, epsilon: 1e-5, tied: true)
     let experts = try configuration.count("moe_num_experts", "num_experts")
     let router = RouterSpec(

@@ -4,6 +4,9 @@
 struct Family: Sendable {
   /// `model_type` of config.json.
   let modelType: String
+  /// What the reference's configuration class takes for fields that a config.json leaves out, as JSON, where that is more than silence
+  /// says: a declaration reads these as if the file had them.
+  var defaults: [String: String] = [:]
   /// - Throws: `ModelError` for a value that is missing, wrong or not supported.
   let plan: @Sendable (Configuration) throws -> ModelPlan
 
@@ -21,6 +24,7 @@ struct Family: Sendable {
     guard let family = families.first(where: { $0.modelType == type }) else {
       throw ModelError.unsupportedFamily(file: configuration.file, found: type, known: families.map(\.modelType).sorted())
     }
+    try configuration.refer(to: family.defaults)
     let plan = try family.plan(configuration)
     try configuration.finish()
     return plan

@@ -5,15 +5,23 @@
 // | use_qk_norm           | RMS norm on each query and key head                 | false   |
 // | partial_rotary_factor | share of each head that turns                       | 0.5 (GLM) |
 // | attention_bias        | biases on q, k, v (dots, EXAONE: o too)             | false   |
-// | layer_types           | sliding_attention where sliding_window holds        | full    |
-// The router's keys are those of DeepSeek.swift.
+// | layer_types           | sliding_attention where sliding_window holds        | full (GLM), from max_window_layers (dots), by sliding_window_pattern (EXAONE) |
+// The router's keys are those of DeepSeek.swift; what a family takes for those that are not there is beside its name.
 
 import Routing
 
 extension Family {
-  static let glm4MoE = Family(modelType: "glm4_moe") { try glm("glm4_moe", $0, base: 10_000, rotatedShare: 0.5, hasDenseBlocks: true) }
+  static let glm4MoE = Family(
+    modelType: "glm4_moe",
+    defaults: [
+      "num_key_value_heads": "8", "n_shared_experts": "1", "first_k_dense_replace": "1", "rms_norm_eps": "1e-05",
+      "partial_rotary_factor": "0.5",
+    ]
+  ) { try glm("glm4_moe", $0, base: 10_000, rotatedShare: 0.5, hasDenseBlocks: true) }
   /// The reference has no dense blocks, whatever first_k_dense_replace says.
-  static let solarOpen = Family(modelType: "solar_open") {
+  static let solarOpen = Family(
+    modelType: "solar_open", defaults: ["num_key_value_heads": "8", "head_dim": "128", "n_shared_experts": "1", "rms_norm_eps": "1e-05"]
+  ) {
     try glm("solar_open", $0, base: 1_000_000, rotatedShare: nil, hasDenseBlocks: false)
   }
 
@@ -33,11 +41,15 @@ extension Family {
     }
   }
 
-  static let dots1 = Family(modelType: "dots1") { configuration in
+  static let dots1 = Family(
+    modelType: "dots1",
+    defaults: ["num_key_value_heads": "32", "norm_topk_prob": "false", "sliding_window": "4096", "rms_norm_eps": "1e-06"]
+  ) { configuration in
     let sizes = try DecoderSizes(configuration)
     let bias = try configuration.flag("attention_bias", default: false)
     let rotary = try configuration.rotary(headSize: sizes.headSize)
-    let window = try configuration.slidingWindow(sizes.layerCount)
+    let first = try configuration.wholeNumber("max_window_layers", default: 62)
+    let window = try configuration.slidingWindow(sizes.layerCount) { $0 >= first }
     let feedForward = try sharedExperts(sizes, router: configuration.sigmoidRouter(), hasBias: true)
     return sizes.model("dots1") { layer in
       var attention = sizes.attention(layer: layer, rotary: rotary, bias: bias)
@@ -47,10 +59,17 @@ extension Family {
     }
   }
 
-  static let exaoneMoE = Family(modelType: "exaone_moe") { configuration in
+  static let exaoneMoE = Family(
+    modelType: "exaone_moe",
+    defaults: [
+      "num_key_value_heads": "32", "num_shared_experts": "1", "first_k_dense_replace": "1", "routed_scaling_factor": "2.5",
+      "sliding_window": "4096", "rms_norm_eps": "1e-05",
+    ]
+  ) { configuration in
     let sizes = try DecoderSizes(configuration, epsilon: 1e-5)
     let rotary = try configuration.rotary(headSize: sizes.headSize)
-    let window = try configuration.slidingWindow(sizes.layerCount)
+    let pattern = try configuration.windowPattern(4)
+    let window = try configuration.slidingWindow(sizes.layerCount) { ($0 + 1) % pattern != 0 }
     let hasWindow = (0..<sizes.layerCount).contains { window($0) != nil }
     let feedForward = try sharedExperts(sizes, router: configuration.sigmoidRouter(), hasBias: true, bias: "e_score_correction_bias")
     _ = configuration.value("num_nextn_predict_layers")
@@ -65,17 +84,29 @@ extension Family {
 }
 
 extension Configuration {
-  /// The window of each layer: `sliding_window` where `layer_types` says so, or nowhere.
-  func slidingWindow(_ layerCount: Int) throws -> (Int) -> Int? {
-    let window = try optionalCount("sliding_window")
-    _ = value("sliding_window_pattern", "max_window_layers", "use_sliding_window")
-    guard let types = try layerTypes(count: layerCount) else {
-      if let window { throw refused("sliding_window", found: "\(window)", supported: "with layer_types") }
-      return { _ in nil }
+  /// Every so many layers one sees everything, where no list says which. A pattern that is spelt out comes with the list.
+  func windowPattern(_ usual: Int) throws -> Int {
+    if isThere("layer_types") { return usual }
+    return try count("sliding_window_pattern", default: usual)
+  }
+
+  /// The window of each layer: `sliding_window` where `layer_types` says so, or, without that, where the family's rule does.
+  func slidingWindow(_ layerCount: Int, without types: (Int) -> Bool) throws -> (Int) -> Int? {
+    disregard(["sliding_window_pattern", "max_window_layers", "use_sliding_window"])
+    guard let names = try layerTypes(count: layerCount) else {
+      let windowed = (0..<layerCount).map(types)
+      guard windowed.contains(true) else {
+        disregard(["sliding_window"])
+        return { _ in nil }
+      }
+      let window = try optionalCount("sliding_window")
+      return { windowed[$0] ? window : nil }
     }
-    for type in types where type != "full_attention" && !(type == "sliding_attention" && window != nil) {
+    let window = names.contains("sliding_attention") ? try optionalCount("sliding_window") : nil
+    disregard(["sliding_window"])
+    for type in names where type != "full_attention" && !(type == "sliding_attention" && window != nil) {
       throw refused("layer_types", found: "\"\(type)\"", supported: "full_attention, and sliding_attention with sliding_window")
     }
-    return { types[$0] == "sliding_attention" ? window : nil }
+    return { names[$0] == "sliding_attention" ? window : nil }
   }
 }

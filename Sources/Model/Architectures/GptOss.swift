@@ -14,7 +14,10 @@
 import Routing
 
 extension Family {
-  static let gptOss = Family(modelType: "gpt_oss") { configuration in
+  static let gptOss = Family(
+    modelType: "gpt_oss",
+    defaults: ["num_key_value_heads": "8", "head_dim": "64", "sliding_window": "128", "swiglu_limit": "7.0", "rms_norm_eps": "1e-05"]
+  ) { configuration in
     let sizes = try DecoderSizes(configuration, epsilon: 1e-5)
     let experts = try configuration.count("num_local_experts")
     let router = try RouterSpec.topKSoftmax(configuration.count("num_experts_per_tok", "experts_per_token"), of: experts)

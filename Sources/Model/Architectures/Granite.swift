@@ -15,8 +15,10 @@
 import Routing
 
 extension Family {
-  static let graniteMoE = Family(modelType: "granitemoe") { try granite("granitemoe", $0, shared: nil) }
-  static let graniteMoEShared = Family(modelType: "granitemoeshared") {
+  static let graniteMoE = Family(modelType: "granitemoe", defaults: ["rms_norm_eps": "1e-06"]) {
+    try granite("granitemoe", $0, shared: nil)
+  }
+  static let graniteMoEShared = Family(modelType: "granitemoeshared", defaults: ["rms_norm_eps": "1e-06"]) {
     try granite("granitemoeshared", $0, shared: $0.wholeNumber("shared_intermediate_size", default: 0))
   }
 

@@ -19,7 +19,7 @@
 import Routing
 
 extension Family {
-  static let graniteMoEHybrid = Family(modelType: "granitemoehybrid") { configuration in
+  static let graniteMoEHybrid = Family(modelType: "granitemoehybrid", defaults: ["rms_norm_eps": "1e-06"]) { configuration in
     let granite = try GraniteHalves(configuration, shared: configuration.wholeNumber("shared_intermediate_size", default: 1024))
     let sizes = granite.sizes
     let bias = try configuration.flag("attention_bias", default: false)

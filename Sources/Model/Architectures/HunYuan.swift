@@ -13,7 +13,7 @@
 import Routing
 
 extension Family {
-  static let hunYuanMoE = Family(modelType: "hunyuan_v1_moe") { configuration in
+  static let hunYuanMoE = Family(modelType: "hunyuan_v1_moe", defaults: ["rms_norm_eps": "1e-05"]) { configuration in
     let sizes = try DecoderSizes(configuration, epsilon: 1e-5)
     let experts = try configuration.count("num_experts")
     let topK = try configuration.perLayer("moe_topk", sizes.layerCount)
@@ -64,7 +64,13 @@ extension Family {
 }
 
 extension Family {
-  static let hunYuanV3 = Family(modelType: "hy_v3") { configuration in
+  static let hunYuanV3 = Family(
+    modelType: "hy_v3",
+    defaults: [
+      "num_key_value_heads": "8", "head_dim": "128", "num_shared_experts": "1", "first_k_dense_replace": "1",
+      "router_scaling_factor": "2.826", "rms_norm_eps": "1e-05",
+    ]
+  ) { configuration in
     let sizes = try DecoderSizes(configuration, epsilon: 1e-5)
     let router = RouterSpec.sigmoidTopK(
       try configuration.count("num_experts_per_tok"), of: try configuration.count("num_experts", "num_local_experts"),
@@ -73,7 +79,8 @@ extension Family {
     let declaredWidth = try configuration.optionalCount("intermediate_size")
     let shared = try configuration.count("num_shared_experts", default: 1)
     let halves = try configuration.layerTypes("mlp_layer_types", count: sizes.layerCount)
-    let denseBlocks = try configuration.wholeNumber("first_k_dense_replace", default: 1)
+    let isCounted = halves == nil || configuration.isThere("first_k_dense_replace")
+    let denseBlocks = isCounted ? try configuration.wholeNumber("first_k_dense_replace", default: 1) : 0
     let isDense = (0..<sizes.layerCount).map { layer in halves.map { $0[layer] == "dense" } ?? (layer < denseBlocks) }
     let denseWidth = try configuration.width(declaredWidth, ofDense: isDense)
     let bias = try configuration.flag("attention_bias", default: false)

@@ -16,7 +16,7 @@
 import Routing
 
 extension Family {
-  static let jetMoE = Family(modelType: "jetmoe") { configuration in
+  static let jetMoE = Family(modelType: "jetmoe", defaults: ["num_key_value_heads": "16", "rms_norm_eps": "1e-06"]) { configuration in
     let sizes = try DecoderSizes(configuration, tied: true, headSize: configuration.count("kv_channels", "head_dim", default: 128))
     try configuration.require("activation_function", "silu", default: "silu")
     let router = try RouterSpec.topKSoftmax(configuration.count("num_experts_per_tok"), of: configuration.count("num_local_experts"))

@@ -19,7 +19,8 @@
 import Routing
 
 extension Family {
-  static let lfm2MoE = Family(modelType: "lfm2_moe") { configuration in
+  static let lfm2MoE = Family(modelType: "lfm2_moe", defaults: ["num_key_value_heads": "8", "num_dense_layers": "2", "norm_eps": "1e-05"]) {
+    configuration in
     let sizes = try DecoderSizes(configuration, epsilon: 1e-5, tied: configuration.flag("tie_embedding", default: true))
     let rotary = try configuration.rotary(headSize: sizes.headSize, defaultBase: 1_000_000)
     let isConvolution = try configuration.layerKinds(["conv": true, "full_attention": false], count: sizes.layerCount)

@@ -16,7 +16,10 @@
 import Routing
 
 extension Family {
-  static let llama4Text = Family(modelType: "llama4_text") { configuration in
+  static let llama4Text = Family(
+    modelType: "llama4_text",
+    defaults: ["num_key_value_heads": "8", "head_dim": "128", "attention_chunk_size": "8192", "rms_norm_eps": "1e-05"]
+  ) { configuration in
     let sizes = try DecoderSizes(configuration, epsilon: 1e-5)
     let experts = try configuration.count("num_local_experts")
     let router = RouterSpec(

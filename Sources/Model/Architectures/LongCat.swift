@@ -5,16 +5,21 @@
 // |-----------------------|------------------------------------------------|----------|
 // | num_layers            | blocks                                         | required |
 // | n_routed_experts      | experts with weights                           | required |
-// | zero_expert_num       | identity experts behind them                   | 0        |
+// | zero_expert_num       | identity experts behind them                   | 256      |
 // | moe_topk              | topK                                           | required |
 // | ffn_hidden_size, expert_ffn_hidden_size | widths of dense halves and experts | required |
-// | routed_scaling_factor | factor on the weights                          | 1        |
+// | routed_scaling_factor | factor on the weights                          | 6        |
 // | mla_scale_q_lora, mla_scale_kv_lora | latent norms times sqrt(hidden / rank) | true |
 
 import Routing
 
 extension Family {
-  static let longCatFlash = Family(modelType: "longcat_flash") { configuration in
+  static let longCatFlash = Family(
+    modelType: "longcat_flash",
+    defaults: [
+      "zero_expert_num": "256", "q_lora_rank": "1536", "routed_scaling_factor": "6.0", "rope_theta": "10000000.0", "rms_norm_eps": "1e-05",
+    ]
+  ) { configuration in
     let rotated = try configuration.count("qk_rope_head_dim")
     let sizes = try DecoderSizes(configuration, epsilon: 1e-5, headSize: rotated)
     _ = configuration.value("head_dim", "qk_head_dim", "num_layers")

@@ -10,7 +10,9 @@
 import Routing
 
 extension Family {
-  static let mellum = Family(modelType: "mellum") { configuration in
+  static let mellum = Family(
+    modelType: "mellum", defaults: ["num_key_value_heads": "4", "head_dim": "128", "sliding_window": "1024", "rms_norm_eps": "1e-06"]
+  ) { configuration in
     let sizes = try DecoderSizes(configuration)
     let router = try RouterSpec.softmaxTopK(
       configuration.count("num_experts_per_tok"), of: configuration.count("num_experts", "num_local_experts"),
@@ -20,7 +22,7 @@ extension Family {
     let halves = try configuration.layerTypes("mlp_layer_types", count: sizes.layerCount)
     let isDense = (0..<sizes.layerCount).map { halves?[$0] == "dense" }
     let denseWidth = try configuration.width(declaredWidth, ofDense: isDense)
-    let window = try configuration.slidingWindow(sizes.layerCount)
+    let window = try configuration.slidingWindow(sizes.layerCount) { _ in false }
     let bias = try configuration.flag("attention_bias", default: false)
     _ = configuration.value("num_mtp_layers", "num_nextn_predict_layers", "mtp_layer_types", "mtp_mlp_layer_types")
     let far = try configuration.rotary(headSize: sizes.headSize, defaultBase: 500_000, layerType: "full_attention")

@@ -11,7 +11,9 @@
 import Routing
 
 extension Family {
-  static let miniMaxM2 = Family(modelType: "minimax_m2") { configuration in
+  static let miniMaxM2 = Family(
+    modelType: "minimax_m2", defaults: ["num_key_value_heads": "8", "head_dim": "128", "rms_norm_eps": "1e-06"]
+  ) { configuration in
     let sizes = try DecoderSizes(configuration)
     try configuration.requireOne("layernorm_full_attention_beta", "layernorm_linear_attention_beta", "layernorm_mlp_beta")
     if try configuration.wholeNumber("shared_intermediate_size", default: 0) != 0 {

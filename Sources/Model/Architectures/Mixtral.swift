@@ -10,7 +10,7 @@
 import Routing
 
 extension Family {
-  static let mixtral = Family(modelType: "mixtral") { configuration in
+  static let mixtral = Family(modelType: "mixtral", defaults: ["num_key_value_heads": "8", "rms_norm_eps": "1e-05"]) { configuration in
     let sizes = try DecoderSizes(configuration, epsilon: 1e-5)
     let router = try RouterSpec.softmaxTopK(
       configuration.count("num_experts_per_tok"), of: configuration.count("num_local_experts", "num_experts"), renormalised: true)

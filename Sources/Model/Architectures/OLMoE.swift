@@ -24,7 +24,7 @@ extension Family {
     }
   }
 
-  static let flexOlmo = Family(modelType: "flex_olmo") { configuration in
+  static let flexOlmo = Family(modelType: "flex_olmo", defaults: ["rms_norm_eps": "1e-06"]) { configuration in
     let sizes = try DecoderSizes(configuration)
     let halves = try olmo(sizes, base: 500_000)
     return sizes.model("flex_olmo") { layer in

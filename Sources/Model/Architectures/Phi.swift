@@ -11,7 +11,7 @@
 import Routing
 
 extension Family {
-  static let phiMoE = Family(modelType: "phimoe") { configuration in
+  static let phiMoE = Family(modelType: "phimoe", defaults: ["num_key_value_heads": "8", "rms_norm_eps": "1e-05"]) { configuration in
     let sizes = try DecoderSizes(configuration, epsilon: 1e-5)
     let topK = try configuration.count("num_experts_per_tok", default: 2)
     if topK != 2 { throw configuration.refused("num_experts_per_tok", found: "\(topK)", supported: "2: sparsemixer draws two experts") }

@@ -12,12 +12,14 @@
 // | mlp_only_layers       | dense blocks                                         | none           |
 // | decoder_sparse_step   | every n-th block is routed, counted from 1           | 1              |
 // | qkv_bias, attention_bias | biases on q, k, v (and o)                         | true, false    |
-// | use_sliding_window    | whether sliding_window holds, from max_window_layers on | false       |
+// | use_sliding_window    | whether sliding_window holds, in Qwen2-MoE by layer_types | false      |
 
 import Routing
 
 extension Family {
-  static let qwen2MoE = Family(modelType: "qwen2_moe") { configuration in
+  static let qwen2MoE = Family(
+    modelType: "qwen2_moe", defaults: ["num_key_value_heads": "16", "sliding_window": "4096", "rms_norm_eps": "1e-06"]
+  ) { configuration in
     let sizes = try DecoderSizes(configuration)
     let bias = try configuration.flag("qkv_bias", default: true)
     let shared = try configuration.count("shared_expert_intermediate_size")
@@ -31,12 +33,14 @@ extension Family {
     }
   }
 
-  static let qwen3MoE = Family(modelType: "qwen3_moe") { configuration in
+  static let qwen3MoE = Family(
+    modelType: "qwen3_moe", defaults: ["num_key_value_heads": "4", "sliding_window": "4096", "rms_norm_eps": "1e-06"]
+  ) { configuration in
     let sizes = try DecoderSizes(configuration)
     let bias = try configuration.flag("attention_bias", default: false)
     let rotary = try configuration.rotary(headSize: sizes.headSize, defaultBase: 10_000)
-    let declared = try configuration.optionalCount("sliding_window")
-    let window = try configuration.flag("use_sliding_window", default: false) ? declared : nil
+    let window = try configuration.flag("use_sliding_window", default: false) ? configuration.optionalCount("sliding_window") : nil
+    configuration.disregard(["sliding_window"])
     // Some configurations of the family say what has only one answer in it.
     try configuration.requireSet("use_qk_norm")
     try configuration.refuseSet("qkv_bias")
@@ -52,18 +56,19 @@ extension Family {
     }
   }
 
-  /// The window of each layer: by `layer_types`, or for the layers from `max_window_layers` on.
+  /// The window of each layer: by `layer_types`, or for every other one of the layers before `max_window_layers`.
   private static func slidingWindows(_ sizes: DecoderSizes) throws -> (Int) -> Int? {
     let configuration = sizes.configuration
     let isUsed = try configuration.flag("use_sliding_window", default: false)
-    let types = try configuration.layerTypes(count: sizes.layerCount)
-    let first = try configuration.optionalCount("max_window_layers") ?? 0
     guard isUsed else {
-      _ = configuration.value("sliding_window")
+      configuration.disregard(["sliding_window", "max_window_layers", "layer_types"])
       return { _ in nil }
     }
+    let types = try configuration.layerTypes(count: sizes.layerCount)
     let window = try configuration.count("sliding_window")
-    return { layer in (types.map { $0[layer] == "sliding_attention" } ?? (layer >= first)) ? window : nil }
+    if let types { return { types[$0] == "sliding_attention" ? window : nil } }
+    let end = try configuration.wholeNumber("max_window_layers", default: 28)
+    return { ($0 + 1) % 2 != 0 && $0 < end ? window : nil }
   }
 
   static func qwenFeedForward(

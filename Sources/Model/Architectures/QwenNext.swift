@@ -16,7 +16,9 @@
 import Routing
 
 extension Family {
-  static let qwen3Next = Family(modelType: "qwen3_next") { configuration in
+  static let qwen3Next = Family(
+    modelType: "qwen3_next", defaults: ["num_key_value_heads": "2", "rms_norm_eps": "1e-06", "partial_rotary_factor": "0.25"]
+  ) { configuration in
     let sizes = try DecoderSizes(configuration, headSize: configuration.count("head_dim", default: 256))
     let rotary = try configuration.rotary(headSize: sizes.headSize, defaultShare: 0.25)
     let bias = try configuration.flag("attention_bias", default: false)

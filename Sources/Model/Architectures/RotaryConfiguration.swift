@@ -27,28 +27,26 @@ struct RotarySettings {
 
 extension Configuration {
   func rotary(
-    headSize: Int, defaultBase: Double = 10_000, defaultShare: Double? = nil, layerType: String? = nil, isInterleaved: Bool = false,
-    stretchesBase: Bool = false
+    headSize: Int, defaultBase: Double = 10_000, statedBase: Double? = nil, defaultShare: Double? = nil, layerType: String? = nil,
+    isInterleaved: Bool = false, stretchesBase: Bool = false
   ) throws -> RotaryPlan {
     try rotarySettings(
-      headSize: headSize, defaultBase: defaultBase, defaultShare: defaultShare, layerType: layerType, isInterleaved: isInterleaved,
-      stretchesBase: stretchesBase
+      headSize: headSize, defaultBase: defaultBase, statedBase: statedBase, defaultShare: defaultShare, layerType: layerType,
+      isInterleaved: isInterleaved, stretchesBase: stretchesBase
     ).plan
   }
 
   /// - Parameters:
+  ///   - statedBase: the base where another part of the file says it.
   ///   - defaultShare: share of each head that turns, where the configuration does not say; nil: the family turns whole heads.
   ///   - layerType: the entry to take where `rope_parameters` has one for each type of layer.
   ///   - stretchesBase: whether `alpha` of the type dynamic is a factor on the base.
   /// - Throws: `ModelError` for a way of scaling that is unknown or incomplete.
   func rotarySettings(
-    headSize: Int, defaultBase: Double = 10_000, defaultShare: Double? = nil, layerType: String? = nil, isInterleaved: Bool = false,
-    stretchesBase: Bool = false
+    headSize: Int, defaultBase: Double = 10_000, statedBase: Double? = nil, defaultShare: Double? = nil, layerType: String? = nil,
+    isInterleaved: Bool = false, stretchesBase: Bool = false
   ) throws -> RotarySettings {
-    let (ownBase, ownShare) = (
-      try number("rope_theta", default: defaultBase), try number("partial_rotary_factor", default: defaultShare ?? 1)
-    )
-    var (base, share) = (ownBase, ownShare)
+    var (ownBase, ownShare): (Double?, Double?) = (isThere("rope_theta") ? nil : statedBase, nil)
     var scaling: RotaryScalingReader?
     for key in ["rope_parameters", "rope_scaling"] {
       guard var value = value(key), value.kind == .object else { continue }
@@ -57,13 +55,23 @@ extension Configuration {
         (value, place) = (own, "\(key).\(layerType)")
       }
       let reader = RotaryScalingReader(configuration: self, place: place, fields: value.objectMembers)
-      base = try reader.number("rope_theta") ?? base
-      share = try reader.number("partial_rotary_factor") ?? share
+      ownBase = try reader.number("rope_theta") ?? ownBase
+      ownShare = try reader.number("partial_rotary_factor") ?? ownShare
       scaling = reader
     }
     // What the user sets in one spelling counts, whatever the file says in the other.
-    if isSet("rope_theta") { base = ownBase }
-    if isSet("partial_rotary_factor") { share = ownShare }
+    func settled(_ key: String, _ said: Double?, default fallback: Double) throws -> Double {
+      guard let said, !isSet(key) else {
+        // Types of layers have defaults of their own: one name cannot say them all.
+        return layerType == nil ? try number(key, default: fallback) : try optionalNumber(key) ?? fallback
+      }
+      if isThere(key) { _ = try number(key) }
+      return said
+    }
+    let (base, share) = (
+      try settled("rope_theta", ownBase, default: defaultBase),
+      try settled("partial_rotary_factor", ownShare, default: defaultShare ?? 1)
+    )
     if isTurnedOff("rope_scaling") { scaling = nil }
     guard base > 0, Float(base).isFinite else {
       throw ModelError.configuration(file: file, key: "rope_theta", expected: "a positive number", found: "\(base)")

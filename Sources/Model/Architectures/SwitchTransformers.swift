@@ -7,7 +7,7 @@
 // | d_model, d_kv, num_heads   | width; size and number of heads                                      | required   |
 // | d_ff, dense_act_fn         | width of an expert and of a dense half; its activation               | -, relu    |
 // | num_layers                 | blocks of the encoder                                                | required   |
-// | num_decoder_layers         | blocks of the decoder                                                | num_layers |
+// | num_decoder_layers         | blocks of the decoder                                                | 12; null: num_layers |
 // | encoder_sparse_step, decoder_sparse_step | blocks whose index leaves 1 when divided by it; 1: all | from below |
 // | num_sparse_encoder_layers, num_sparse_decoder_layers | blocks divided by it is the step; 0: by 1  | 3          |
 // | num_experts                | routed experts a layer                                               | required   |
@@ -19,7 +19,9 @@
 import Routing
 
 extension Family {
-  static let switchTransformers = Family(modelType: "switch_transformers") { configuration in
+  static let switchTransformers = Family(
+    modelType: "switch_transformers", defaults: ["num_decoder_layers": "12"]
+  ) { configuration in
     try SwitchDeclaration(configuration).model()
   }
 }

@@ -80,6 +80,12 @@ public final class DenoisingModel: Sendable {
   /// The last component of the path.
   public var name: String { path.split(separator: "/").last.map(String.init) ?? path }
 
+  /// What there is to know about the files before their numbers are used: see `Checkpoint.notes`.
+  public var notes: [String] {
+    let checkpoint = weights.checkpoint
+    return checkpoint.notes(TextLayers(count: nil, among: checkpoint.tensors))
+  }
+
   /// Name of a class, or its number.
   public func className(_ index: Int) -> String { index < classNames.count ? classNames[index] : String(index) }
 }

@@ -2,11 +2,11 @@
 // put together from parts: each is made when something first asks for it, once, whoever asks. Opening and describing a checkpoint makes
 // none, so that both cost its headers and nothing else.
 
-import Synchronization
+import Routing
 
 /// A value that is made when it is first asked for. Threads that ask meanwhile wait for it.
 final class FirstUse<Value: Sendable>: Sendable {
-  private let known = Mutex<Value?>(nil)
+  private let known = Locked<Value?>(nil)
   private let make: @Sendable () -> Value
 
   init(_ make: @escaping @Sendable () -> Value) { self.make = make }

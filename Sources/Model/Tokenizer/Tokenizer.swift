@@ -3,7 +3,7 @@
 // (Hugging Face tokenizers) on every text, or refused when the file is read. Tokenizers of GGUF files: GGUFTokenizer.swift.
 
 import Formats
-import Synchronization
+import Routing
 
 /// The tokenizer of one model; immutable, usable from any thread.
 public final class Tokenizer: Sendable {
@@ -25,7 +25,7 @@ public final class Tokenizer: Sendable {
   private let postProcessor: PostProcessor
   private let specialContents: Set<[UInt8]>
   /// Working memory at rest; encoding takes one out and puts it back.
-  private let pool = Mutex<[EncodingScratch]>([])
+  private let pool = Locked<[EncodingScratch]>([])
 
   enum TokenModel: Sendable {
     case bytePair(BytePairModel)

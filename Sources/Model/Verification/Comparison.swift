@@ -1,4 +1,5 @@
-// The comparison itself: numbers within tolerance, expert sets equal except at near ties, weights per expert id.
+// The comparison itself: shapes equal, numbers within tolerance, expert sets equal except at near ties, weights per expert id. Numbers
+// in another shape are other numbers, even where their order happens to agree.
 
 import Formats
 import Routing
@@ -8,11 +9,17 @@ struct Comparison {
   private let capture: VerificationCapture
   private let routers: [RouterDescription]
   private let ties: TieRulings
+  /// Shape of one row by the end of a tensor's name; what is in no such table has one number a row.
+  private let rowShapes: [String: [Int]]
   private var compared: Set<String> = []
   private(set) var report = VerificationReport()
 
-  init(expected: SafetensorsFile, capture: VerificationCapture, routers: [RouterDescription], ties: TieRulings) {
+  /// - Parameter rowShapes: of activations, by what their names begin or end with.
+  init(
+    expected: SafetensorsFile, capture: VerificationCapture, routers: [RouterDescription], rowShapes: [String: [Int]], ties: TieRulings
+  ) {
     self.ties = ties
+    self.rowShapes = rowShapes
     self.expected = expected
     self.capture = capture
     self.routers = routers
@@ -40,9 +47,11 @@ struct Comparison {
     if isFed != true { report.notConsidered.append("phase") }
   }
 
-  private mutating func compareIntegers(_ name: String, _ fed: [Int32], unit: String) throws {
+  /// Numbers that say what a row is, exactly.
+  mutating func compareIntegers(_ name: String, _ fed: [Int32], unit: String) throws {
     guard expected[name] != nil else { return }
     compared.insert(name)
+    guard hasShape([fed.count], name) else { return }
     let wanted = try integers(name)
     let same = wanted == fed
     add(
@@ -58,14 +67,12 @@ struct Comparison {
       compared.formUnion([prefix + "expert_ids", prefix + "weights"])
       let spec = description.spec
       let router = try Router(spec)
+      guard hasShape([got.count / spec.topK, spec.topK], prefix + "expert_ids") else { continue }
       let wanted = try integers(prefix + "expert_ids")
       // A file may hold the logits of some rows only; then our own say how near a decision was.
-      let hasAllLogits = expected[prefix + "router_logits"] != nil && expected[prefix + "rows"] == nil
+      let hasAllLogits =
+        expected[prefix + "router_logits"]?.shape == [got.count / spec.topK, spec.expertCount] && expected[prefix + "rows"] == nil
       let logits = hasAllLogits ? try floats(prefix + "router_logits") : nil
-      guard wanted.count == got.count else {
-        add(prefix + "expert_ids", .differs, error: 1, tolerance: 0, detail: "\(got.count) ids, expected \(wanted.count)")
-        continue
-      }
       guard !wanted.isEmpty else {
         add(prefix + "expert_ids", .empty, error: 0, tolerance: 0, detail: "no decision")
         continue
@@ -102,14 +109,12 @@ struct Comparison {
   }
 
   private mutating func compareWeights(_ prefix: String, _ topK: Int, rows: [Int], got: [Int32], wanted: [Int32]) throws {
-    let expectedWeights = try floats(prefix + "weights")
     let gotWeights = capture.floats[prefix + "weights"] ?? []
-    guard expectedWeights.count == gotWeights.count else {
-      add(prefix + "weights", .differs, error: .infinity, tolerance: Verifier.Tolerance.weights, detail: "wrong size")
-      return
-    }
-    guard !rows.isEmpty else {
-      add(prefix + "weights", .empty, error: 0, tolerance: 0, detail: "no decision with the same experts")
+    guard hasShape([gotWeights.count / topK, topK], prefix + "weights") else { return }
+    let expectedWeights = try floats(prefix + "weights")
+    guard !rows.isEmpty, !expectedWeights.isEmpty else {
+      let why = expectedWeights.isEmpty ? "no weight" : "no decision with the same experts"
+      add(prefix + "weights", .empty, error: 0, tolerance: 0, detail: why)
       return
     }
     var worst: Float = 0
@@ -125,10 +130,8 @@ struct Comparison {
   }
 
   /// Every other tensor, by its name.
-  ///
-  /// - Parameter named: tensors that say which row is which, not what was computed.
-  mutating func compareActivations(except named: Set<String> = []) throws {
-    for view in expected.tensors where !compared.contains(view.name) && !named.contains(view.name) {
+  mutating func compareActivations() throws {
+    for view in expected.tensors where !compared.contains(view.name) {
       let suffix = view.name.split(separator: ".").last ?? ""
       // Which rows of a router have logits is used with these.
       if suffix == "rows", expected[view.name.dropLast("rows".count) + "router_logits"] != nil { continue }
@@ -140,17 +143,15 @@ struct Comparison {
         add(view.name, .empty, error: 0, tolerance: 0, detail: "\(view.shape)")
         continue
       }
+      let row = rowShape(of: view.name)
+      if suffix == "router_logits" { got = try rows(of: got, named: view.name, width: row.reduce(1, *)) }
+      guard hasShape([got.count / row.reduce(1, *)] + row, view.name) else { continue }
       let wanted = try floats(view.name)
-      if suffix == "router_logits" { got = try rows(of: got, named: view.name, width: view.shape.last ?? 1) }
       let isRouter = ["router_logits", "entropy", "selection_margin", "top1_margin", "top_k_mass"].contains(suffix)
       // Without ids there is nothing to say which expert a weight is of: by rank, as both sides order them.
       let isWeights = suffix == "weights"
       let tolerance =
         isRouter ? Verifier.Tolerance.routerLogits : isWeights ? Verifier.Tolerance.weights : Verifier.Tolerance.activations
-      guard got.count == wanted.count else {
-        add(view.name, .differs, error: .infinity, tolerance: tolerance, detail: "\(got.count) values, expected \(wanted.count)")
-        continue
-      }
       var worst: Float = 0
       var scale: Float = 1
       for index in got.indices where !(got[index].isNaN && wanted[index].isNaN) {
@@ -170,6 +171,26 @@ struct Comparison {
       let start = Int(row) * width
       return row >= 0 && start + width <= values.count ? values[start..<start + width] : []
     }
+  }
+
+  /// Whether the expected tensor has the shape of what was computed; where not, that is the difference.
+  private mutating func hasShape(_ shape: [Int], _ name: String) -> Bool {
+    guard let found = expected[name]?.shape, found != shape, found.reduce(1, *) > 0 else { return true }
+    add(name, .differs, error: .infinity, tolerance: 0, detail: "shape \(shape), expected \(found)")
+    return false
+  }
+
+  /// Shape of one row of what a run produces under this name.
+  private func rowShape(of name: String) -> [Int] {
+    let parts = name.split(separator: ".").map(String.init)
+    if let router = routers.first(where: { "\($0.id)" == parts.dropLast().joined(separator: ".") }) {
+      switch parts.last {
+      case "router_logits": return [router.spec.expertCount]
+      case "weights": return [router.spec.topK]
+      default: break
+      }
+    }
+    return [parts.first, parts.last].lazy.compactMap { $0.flatMap { rowShapes[$0] } }.first ?? []
   }
 
   /// The larger error; anything that is not a number is infinitely wrong.

@@ -32,11 +32,27 @@ public struct DenoisingVerifier {
       }
     }
     listener.deliver(to: capture, layout: denoiser.layout)
-    var comparison = Comparison(expected: expected, capture: capture, routers: pass.model.routers, ties: ties)
+    let model = pass.model
+    var comparison = Comparison(
+      expected: expected, capture: capture, routers: model.routers,
+      rowShapes: ["latent": [model.channels, model.inputSize, model.inputSize]], ties: ties)
+    for (name, numbers) in Self.coordinates(samples: run.classes.count, denoiser.layout) {
+      try comparison.compareIntegers(name, numbers, unit: "rows")
+    }
     try comparison.compareRouting()
-    try comparison.compareActivations(except: ["sample", "step", "branch", "patch"])
+    try comparison.compareActivations()
     try expected.requireWhole()
     return comparison.report
+  }
+
+  /// Which row is which, in the order of expected files: by sample, step, branch and patch.
+  private static func coordinates(samples: Int, _ layout: DenoisingLayout) -> [(String, [Int32])] {
+    let rows = layout.rowsPerSample
+    func all(_ number: (Int) -> Int) -> [Int32] { (0..<samples * rows).map { Int32(truncatingIfNeeded: number($0)) } }
+    return [
+      ("sample", all { $0 / rows }), ("step", all { layout.place(at: $0 % rows).step }),
+      ("branch", all { layout.place(at: $0 % rows).branch }), ("patch", all { $0 % layout.patchCount }),
+    ]
   }
 
   /// The row of an expected file, which goes sample by sample, for a row of a run, where samples of a group take their steps together.

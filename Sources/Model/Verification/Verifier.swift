@@ -31,7 +31,12 @@ public struct Verifier {
   public func verify(_ sequences: [TokenSequence], against expected: SafetensorsFile) throws -> VerificationReport {
     let ties = try TieRulings(expected, routers: model.routers)
     let capture = try capture(sequences, wanted: Set(expected.tensors.map(\.name)), ties: ties)
-    var comparison = Comparison(expected: expected, capture: capture, routers: model.routers, ties: ties)
+    let (state, vocabulary) = ([model.hiddenSize], [model.vocabularySize])
+    var comparison = Comparison(
+      expected: expected, capture: capture, routers: model.routers,
+      rowShapes: [
+        "hidden": state, "encoder_hidden": state, "decoder_hidden": state, "block_in": state, "block_out": state, "logits": vocabulary,
+      ], ties: ties)
     try comparison.compareInput(sequences)
     try comparison.compareRouting()
     try comparison.compareActivations()
@@ -109,7 +114,8 @@ public struct VerificationReport: Sendable {
   }
 
   private static let inputs: Set = [
-    "input_ids", "sequence_lengths", "encoder_ids", "encoder_lengths", "decoder_ids", "decoder_lengths",
+    "input_ids", "sequence_lengths", "encoder_ids", "encoder_lengths", "decoder_ids", "decoder_lengths", "sample", "step", "branch",
+    "patch",
   ]
 
   /// Whether every expected tensor was compared, something that the model computed among them, and none differs.

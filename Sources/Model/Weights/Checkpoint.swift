@@ -13,8 +13,12 @@ final class Checkpoint: @unchecked Sendable {
   let files: [any TensorFile]
   /// As the files spell their names, each once.
   let tensors: [TensorView]
+  /// Which weights of a folder were taken and which were left, where it holds two sets of them.
+  let choice: String?
   /// Of each name its number among the tensors.
   private let places: [String: Int32]
+  /// Published names that several tensors of the files have, with these tensors: the same one under two prefixes.
+  private let doubled: [String: [Int]]
   /// nil: tensors have their published names.
   private let names: GGUFNames?
   /// Rows and columns that share a scale in checkpoints of 8-bit floats.
@@ -56,16 +60,23 @@ final class Checkpoint: @unchecked Sendable {
     self.path = path
     files = contents.files
     tensors = contents.tensors
+    choice = contents.choice
     self.names = names
     self.scaleBlock = scaleBlock
     var places: [String: Int32] = [:]
+    var doubled: [String: [Int]] = [:]
     places.reserveCapacity(tensors.count)
     for (index, tensor) in tensors.enumerated() {
       let part = Self.textPrefixes.first { tensor.name.hasPrefix($0.key) }
       let name = part.map { $0.value + tensor.name.dropFirst($0.key.count) } ?? tensor.name
-      if places[name] == nil { places[name] = Int32(index) }
+      if let other = places[name] {
+        doubled[name, default: [Int(other)]].append(index)
+      } else {
+        places[name] = Int32(index)
+      }
     }
     self.places = places
+    self.doubled = doubled
     isUsed = Array(repeating: false, count: tensors.count)
   }
 
@@ -83,7 +94,7 @@ final class Checkpoint: @unchecked Sendable {
     for file in files { try file.requireWhole() }
   }
 
-  /// Names of tensors that nothing has asked for.
+  /// Names of tensors that nothing has asked for, as the model has them.
   var unusedTensors: [String] { places.filter { !isUsed[Int($0.value)] }.keys.sorted() }
 
   /// The tensors that something has asked for, and the others.
@@ -133,6 +144,11 @@ final class Checkpoint: @unchecked Sendable {
   /// A tensor by the name its file has for it.
   private func tensor(_ name: String) throws -> TensorView {
     guard let view = view(name) else { throw explained(.missingTensor(file: path, name: name), name) }
+    // Which of two counts nobody has said, and whichever were taken, the other would be in the file for nothing.
+    if let places = doubled[name] {
+      let (file, spellings) = (view.file.path, places.map { tensors[$0].name })
+      throw ModelError.doubledTensor(file: file, name: name, spellings: spellings)
+    }
     use(name)
     return view
   }

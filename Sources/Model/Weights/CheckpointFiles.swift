@@ -1,5 +1,6 @@
-// Which files of a folder hold the weights, and which of several copies of a tensor counts? Safetensors, single or in shards as the index
-// maps them; else the one file of torch.save that lies there. What lies there instead is named, with advice that fits it.
+// Which files of a folder hold the weights, and which of several copies of a tensor counts? Safetensors, single or, where there is no such
+// file, in shards as the index maps them, which is the order of transformers; else the one file of torch.save that lies there. Weights
+// that lie there too and are not taken are named; what lies there instead is named, with advice that fits it.
 
 import Formats
 import Foundation
@@ -29,6 +30,8 @@ extension PyTorchFile: TensorFile {}
 struct CheckpointFiles: Sendable {
   let files: [any TensorFile]
   let tensors: [TensorView]
+  /// Which weights of the folder were taken and which were left, where it holds two sets of them.
+  private(set) var choice: String?
 
   /// Files of which each tensor is in one place.
   init(_ files: [any TensorFile]) {
@@ -60,16 +63,17 @@ struct CheckpointFiles: Sendable {
     self.tensors = tensors
   }
 
-  /// Opens `model.safetensors`, the shards that `model.safetensors.index.json` lists, or the only file of torch.save in `folder`.
+  /// Opens `model.safetensors`, else the shards that `model.safetensors.index.json` lists, else the only file of torch.save in `folder`.
   ///
   /// - Throws: `ModelError.noCheckpoint` when none is there or several of the last kind are; `FormatError` for a damaged file.
   init(in folder: String) throws {
     let index = folder + "/model.safetensors.index.json"
     let single = folder + "/model.safetensors"
-    if FileStatus.exists(index) {
-      try self.init(SafetensorsIndex(path: index))
-    } else if FileStatus.exists(single) {
+    if FileStatus.exists(single) {
       self.init([try SafetensorsFile(path: single)])
+      choice = Self.leaving(index)
+    } else if FileStatus.exists(index) {
+      try self.init(SafetensorsIndex(path: index))
     } else {
       let all = ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted()
       let names = all.filter(Self.holdsWeights)
@@ -79,6 +83,45 @@ struct CheckpointFiles: Sendable {
       }
       self.init([try PyTorchFile(path: folder + "/" + name)])
     }
+  }
+
+  /// What is said where an index lies beside the single file. One that lists nothing but that file is no second set of weights.
+  private static func leaving(_ index: String) -> String? {
+    guard FileStatus.exists(index) else { return nil }
+    let shards = (try? SafetensorsIndex(path: index))?.shardNames
+    if shards == ["model.safetensors"] { return nil }
+    let others = shards.map { "\($0.count) shard\($0.count == 1 ? "" : "s") that model.safetensors.index.json lists" }
+    return "the weights are those of model.safetensors, as in transformers, and not the \(others ?? "ones of model.safetensors.index.json")"
+      + "  (without model.safetensors in the folder, the index counts)"
+  }
+
+  /// Why one file is no model; nil for weights without a configuration beside them. The folder is advised only where it means this file:
+  /// it may hold other weights too, and opening those would answer another question.
+  static func absence(of path: String) -> ModelError? {
+    let parts = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+    let parent = parts.dropLast().joined(separator: "/")
+    let folder = parts.count == 1 ? "." : parent.isEmpty ? "/" : parent
+    let name = parts.last ?? path
+    let isJSON = name.hasSuffix(".json")
+    guard FileStatus.exists(folder + "/config.json") else {
+      return isJSON ? .noCheckpoint(path: path, why: "is a JSON file, and no model") : nil
+    }
+    if isJSON {
+      let what =
+        name == "config.json"
+        ? "is the configuration of a model"
+        : name.hasSuffix(".index.json") ? "says which file of a model holds which weights" : "is one file of a model"
+      return .noCheckpoint(path: path, why: what + "; the model is the folder it lies in", advice: folder)
+    }
+    let taken = (try? CheckpointFiles(in: folder))?.files.map { $0.path.split(separator: "/").last.map(String.init) ?? $0.path } ?? []
+    if taken.isEmpty || taken.contains(name) {
+      return .noCheckpoint(path: path, why: "is one file of a model; the model is the folder it lies in", advice: folder)
+    }
+    return .noCheckpoint(
+      path: path,
+      why: "is one file of weights, and not among those that its folder is opened with "
+        + "(\(taken.prefix(2).joined(separator: ", "))\(taken.count > 2 ? ", …" : ""))",
+      advice: "a folder with config.json, the tokenizer and only the files that belong to \(name)")
   }
 
   /// What a folder without weights that can be opened holds instead.

@@ -17,6 +17,8 @@ struct GGUFModel: Sendable {
   let assumed: [(key: String, value: String)]
   /// Tensors that amount to fields.
   let readTensors: Set<String>
+  /// Blocks behind the text model that look further ahead.
+  let lookaheadCount: Int
 
   /// - Throws: `FormatError` for damaged files, `ModelError.unsupportedFamily`, `.configuration` for metadata that are missing or wrong.
   init(path: String) throws {
@@ -54,6 +56,7 @@ struct GGUFModel: Sendable {
     fieldNames = Set(family.fields.map(\.key))
     self.assumed = assumed
     readTensors = metadata.readTensors
+    lookaheadCount = metadata.lookaheadCount
     names = try metadata.names(family.habits)
   }
 
@@ -79,6 +82,7 @@ struct GGUFMetadata: Sendable {
   let architecture: String
   /// Blocks that predict the next token; those that look further ahead are not run.
   private(set) var blockCount = 0
+  private(set) var lookaheadCount = 0
   private let tensorShapes: [String: [Int]]
   /// Short lists of numbers that files keep as tensors.
   private let lists: [String: TensorView]
@@ -103,12 +107,13 @@ struct GGUFMetadata: Sendable {
     lists = Dictionary(
       split.files.flatMap(\.tensors).filter { $0.shape.count == 1 && $0.elementType == .f32 }.map { ($0.name, $0) },
       uniquingKeysWith: { first, _ in first })
-    let count = (integer("block_count") ?? 0) - (integer("nextn_predict_layers") ?? 0)
+    let ahead = integer("nextn_predict_layers") ?? 0
+    let count = (integer("block_count") ?? 0) - ahead
     guard count > 0, count <= tensorShapes.count else {
       throw ModelError.configuration(
         file: file.path, key: "\(architecture).block_count", expected: "blocks for \(tensorShapes.count) tensors", found: "\(count)")
     }
-    blockCount = count
+    (blockCount, lookaheadCount) = (count, max(0, ahead))
   }
 
   func has(_ tensor: String) -> Bool { tensorShapes[tensor] != nil }

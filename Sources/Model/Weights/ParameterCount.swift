@@ -10,22 +10,21 @@ public struct OtherParameters: Sendable, Equatable {
   public var audio = 0
   /// Layers for predicting several tokens at once.
   public var mtp = 0
+  /// Blocks numbered behind the last one that the configuration counts, where nothing says what they are for.
+  public var surplusLayers = 0
 
-  init() {}
+  public init() {}
 
   init(_ parts: [ModelPart: Int]) {
-    (vision, audio, mtp) = (parts[.vision] ?? 0, parts[.audio] ?? 0, parts[.mtp] ?? 0)
+    (vision, audio, mtp, surplusLayers) = (parts[.vision] ?? 0, parts[.audio] ?? 0, parts[.mtp] ?? 0, parts[.surplus] ?? 0)
   }
-
-  public var isEmpty: Bool { vision + audio + mtp == 0 }
 }
 
 /// What a tensor belongs to.
 enum ModelPart: Hashable {
-  case text, vision, audio, mtp
+  case text, vision, audio, mtp, surplus
 
-  /// - Parameter layerCount: blocks of the text model; those numbered behind them look further ahead.
-  init(_ name: String, layerCount: Int?) {
+  init(_ name: String, of layers: TextLayers) {
     let parts = name.split(separator: ".").map(String.init)
     func any(_ beginnings: [String]) -> Bool { parts.contains { part in beginnings.contains { part.hasPrefix($0) } } }
     if any(["vision", "visual", "image_", "vit", "multi_modal_projector", "mm_projector", "patch_merger", "embed_vision"])
@@ -34,19 +33,41 @@ enum ModelPart: Hashable {
       self = .vision
     } else if any(["audio", "speech", "embed_audio"]) {
       self = .audio
-    } else if any(["mtp", "nextn"]) || Self.block(parts) ?? 0 >= layerCount ?? .max {
+    } else if any(["mtp", "nextn"]) {
       self = .mtp
+    } else if let block = Self.block(parts), let count = layers.count, block >= count {
+      self = layers.looksAhead(block) ? .mtp : .surplus
     } else {
       self = .text
     }
   }
 
-  private static func block(_ parts: [String]) -> Int? {
+  fileprivate static func block(_ parts: [String]) -> Int? {
     guard !parts.contains("encoder"), let place = parts.firstIndex(where: { ["layers", "blk", "blocks", "h"].contains($0) }),
       place + 1 < parts.count
     else { return nil }
     return Int(parts[place + 1])
   }
+}
+
+/// Which blocks of a checkpoint are the text model, and which behind them look further ahead than the next token.
+struct TextLayers {
+  /// Blocks that predict the next token; nil where the configuration does not say.
+  let count: Int?
+  /// Blocks behind them that the configuration declares to look further ahead.
+  private let declared: Int
+  /// Blocks with a projection that joins a token's embedding to the state of the one before: only layers that look ahead have it.
+  private let joining: Set<Int>
+
+  init(count: Int?, ahead declared: Int = 0, among tensors: [TensorView]) {
+    (self.count, self.declared) = (count, declared)
+    joining = Set(
+      tensors.lazy.filter { $0.name.hasSuffix(".eh_proj.weight") }.compactMap {
+        ModelPart.block($0.name.split(separator: ".").map(String.init))
+      })
+  }
+
+  func looksAhead(_ block: Int) -> Bool { joining.contains(block) || block < (count ?? 0) + declared }
 }
 
 /// Counts the numbers of tensors, whatever packs them.
@@ -59,21 +80,22 @@ struct ParameterCount {
   /// - Parameter quantization: `quantization_config` (or MLX's `quantization`) of the configuration.
   init(_ tensors: [TensorView], quantization: JSONValue? = nil) {
     self.quantization = quantization
+    headers.reserveCapacity(tensors.count)
     for tensor in tensors { headers[tensor.name] = (tensor.elementType, tensor.shape) }
   }
 
   func total(of tensors: [TensorView]) -> Int { tensors.reduce(0) { $0 + elements(of: $1) } }
 
-  func byPart(of tensors: [TensorView], layerCount: Int?) -> [ModelPart: Int] {
+  func byPart(of tensors: [TensorView], _ layers: TextLayers) -> [ModelPart: Int] {
     var parts: [ModelPart: Int] = [.text: 0]
-    for tensor in tensors { parts[ModelPart(tensor.name, layerCount: layerCount), default: 0] += elements(of: tensor) }
+    for tensor in tensors { parts[ModelPart(tensor.name, of: layers), default: 0] += elements(of: tensor) }
     return parts
   }
 
   /// The numbers a tensor stands for; none for one that says how others are to be read.
   func elements(of tensor: TensorView) -> Int {
     let name = tensor.name
-    if isCompanion(name) { return 0 }
+    if isCompanion(name, tensor.elementType) { return 0 }
     let count = tensor.elementCount
     switch tensor.elementType {
     case .i32, .u32: return wordsFactor(name, tensor.shape).map { $0 * count } ?? packedByMLX(name, tensor.shape) ?? count
@@ -128,8 +150,11 @@ struct ParameterCount {
     ".SCB", ".weight_format", ".activation_scale", ".kv_scale",
   ]
 
-  private func isCompanion(_ name: String) -> Bool {
-    if Self.companionEndings.contains(where: name.hasSuffix) || name.contains(".quant_state.") { return true }
+  private func isCompanion(_ name: String, _ type: ElementType) -> Bool {
+    // The most of a hundred thousand names; no ending below is one of them.
+    if name.hasSuffix(".weight") { return false }
+    // bitsandbytes writes its settings as bytes.
+    if Self.companionEndings.contains(where: name.hasSuffix) || type == .u8 && name.contains(".quant_state.") { return true }
     func isPacked(_ other: String) -> Bool { headers[other].map { ![.f64, .f32, .f16, .bf16].contains($0.type) } ?? false }
     // Words that models have for their own tensors too: only beside something packed.
     for (ending, owners) in [

@@ -31,6 +31,9 @@ public struct Filter: Sendable, Hashable, CustomStringConvertible {
 
   public var description: String { text }
 
+  /// Whether all terms are of tokens.
+  public var looksAtTokensOnly: Bool { clauses.allSatisfy { $0.term.subject == .token } }
+
   /// Whether some term is of decisions or of their assignments, not of routers or tokens.
   public var selectsDecisions: Bool { clauses.contains { [.decision, .assignment].contains($0.term.subject) } }
 
@@ -42,6 +45,16 @@ public struct Filter: Sendable, Hashable, CustomStringConvertible {
 
   /// Whether all decisions of a router stay or go.
   public var keepsWholeRouters: Bool { clauses.allSatisfy { $0.term.subject == .router } }
+
+  /// Whether some term looks at the text of tokens.
+  public var looksAtTexts: Bool {
+    clauses.contains {
+      switch $0.term {
+      case .text, .textPart: true
+      default: false
+      }
+    }
+  }
 
   /// The quantiles of the run's normalised entropies that must be known to decide.
   public var entropyQuantiles: Set<Double> {

@@ -9,6 +9,18 @@ extension Filter {
     public let subject: FilterTerm.Subject
     public let meaning: String
     public var isOfImages = false
+    public var isOfText = false
+
+    public init(form: String, subject: FilterTerm.Subject, meaning: String, isOfImages: Bool = false, isOfText: Bool = false) {
+      self.form = form
+      self.subject = subject
+      self.meaning = meaning
+      self.isOfImages = isOfImages
+      self.isOfText = isOfText
+    }
+
+    /// The meaning, and whether only images have it.
+    public var words: String { meaning + (isOfImages ? " (images)" : "") }
 
     /// What stands in front of the comparison, to complete a word that was begun: `entropy`, `token~`.
     public var completion: String {
@@ -27,14 +39,13 @@ extension Filter {
     TermHelp(form: "rank=0", subject: .assignment, meaning: "in this place by falling selection score"),
     TermHelp(form: "position>4", subject: .token, meaning: "place in the sequence"),
     TermHelp(form: "id=5,7", subject: .token, meaning: "vocabulary ids"),
-    TermHelp(form: "token=\"exact text\"", subject: .token, meaning: "the whole text of the token, as a JSON string"),
-    TermHelp(form: "token~part", subject: .token, meaning: "a part of the token's text, whatever its case"),
-    TermHelp(form: "bos", subject: .token, meaning: "the tokenizer's beginning of a sequence; none recorded: position 0"),
+    TermHelp(form: "token=\"exact text\"", subject: .token, meaning: "the whole text of the token, as a JSON string", isOfText: true),
+    TermHelp(form: "token~part", subject: .token, meaning: "a part of the token's text, whatever its case", isOfText: true),
+    TermHelp(form: "bos", subject: .token, meaning: "the tokenizer's beginning of a sequence; none recorded: position 0", isOfText: true),
     TermHelp(form: "phase=decode", subject: .token, meaning: "prefill, decode, encode or denoise"),
     TermHelp(form: "surprisal>3", subject: .token, meaning: "of the token, in nats"),
     TermHelp(
-      form: "LABEL=a,b", subject: .token,
-      meaning: "label of the sequence; label:layer=x where it is called as a term is"),
+      form: "LABEL=a,b", subject: .token, meaning: "label of the sequence; label:layer=x where it is called as a term is"),
     TermHelp(form: "@NAME>0.5", subject: .token, meaning: "a coordinate of the token"),
     TermHelp(form: "step<10", subject: .token, meaning: "denoising step, in order of execution", isOfImages: true),
     TermHelp(form: "branch=0", subject: .token, meaning: "0 conditional, 1 unconditional", isOfImages: true),
@@ -43,7 +54,30 @@ extension Filter {
     TermHelp(form: "class=3", subject: .token, meaning: "class of the image: its label of this name", isOfImages: true),
   ]
 
-  /// How filters are written, in one sentence.
-  public static let grammar =
-    "terms apart by spaces must all hold, ! in front turns one round; comparisons are = > < >= <=, = takes lists and of whole numbers ranges"
+  /// How filters are read, a sentence each.
+  public static let rules = [
+    "Terms apart by spaces must all hold, and ! in front turns one round: !TERM passes exactly where TERM alone does not.",
+    "Comparisons are = > < >= <=; = takes lists, and of whole numbers ranges.",
+    "Terms of routers, decisions and assignments choose decisions, terms of tokens choose tokens.",
+    "A decision passes when one of its assignments passes all terms of assignments together; a negated one says that none does.",
+    "A number that is not there passes no comparison.",
+    "In lists of tokens a token shows when one of its decisions passes.",
+    "Nothing left is an error (64), and so is a layer, router, expert, rank, label or value that the run does not have.",
+  ]
+
+  /// The reference page.
+  public static func markdown() -> String {
+    func code(_ text: String) -> String { "`\(text)`" }
+    let rows = terms.map { "| \(code($0.form)) | \($0.subject) | \($0.words) |\n" }.joined()
+    return """
+      # Filters
+
+      `analyze --filter`, `export --filter` and the key `f` read one grammar.
+
+      \(rules.map { "- \($0)\n" }.joined())
+      | term | of a | |
+      |---|---|---|
+      \(rows)
+      """
+  }
 }

@@ -66,7 +66,7 @@ public struct ResolvedFilter: Sendable {
   /// - Parameter row: of the pass's table.
   public func shows(_ row: Int, of pass: RoutingPass) -> Bool {
     guard admits(token: row, of: pass.tokens) else { return false }
-    guard filter.selectsDecisions || !ofRouters.isEmpty else { return true }
+    if filter.looksAtTokensOnly { return true }
     return pass.batches.contains { batch in
       let own = pass.tokens.firstToken + row - batch.firstToken
       return (0..<batch.count).contains(own) && admits(batch.router) && admits(decision: own, of: batch)
@@ -80,7 +80,7 @@ public struct ResolvedFilter: Sendable {
     let tokens = pass.tokens
     let admitted = (0..<tokens.count).map { admits(token: $0, of: tokens) }
     var selection = FilterSelection(
-      tokens: filter.selectsDecisions || !ofRouters.isEmpty ? Array(repeating: false, count: tokens.count) : admitted, decisions: [])
+      tokens: filter.looksAtTokensOnly ? admitted : Array(repeating: false, count: tokens.count), decisions: [])
     for batch in pass.batches {
       var own = Array(repeating: false, count: batch.count)
       let offset = batch.firstToken - tokens.firstToken

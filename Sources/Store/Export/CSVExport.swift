@@ -14,16 +14,16 @@ extension TraceExport {
 
   func writeRoutingCSV(to output: TextOutput) throws {
     let layout = run.description.denoising
+    let order = try TokenOrder(trace: trace, run: run, rows: filteredRows())
     output.append((Self.routingColumns + (layout == nil ? [] : Self.denoisingColumns)).joined(separator: ","))
     try output.endLine()
-    let order = try TokenOrder(trace: trace, run: run)
     try visit(order, withLogits: false) { pass, rows in
       for row in rows {
         let tokens = pass.tokens
         let step = try layout.map { "," + CSV.cells(try self.place(of: row, in: pass, $0), $0) } ?? ""
         let place = "\(tokens.firstToken + row),\(tokens.sequence[row]),\(tokens.position[row]),\(tokens.tokenID[row])"
         for batch in pass.batches {
-          guard let mine = batch.row(row, of: pass) else { continue }
+          guard let mine = batch.row(row, of: pass), passes(mine, of: batch, in: pass) else { continue }
           let statistics = [batch.routerEntropy[mine], batch.selectionMargin[mine], batch.top1Margin[mine], batch.topKMass[mine]]
           let tail = statistics.map(CSV.cell).joined(separator: ",")
           for rank in 0..<batch.topK {

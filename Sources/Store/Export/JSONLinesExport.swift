@@ -5,12 +5,12 @@ import Routing
 
 extension TraceExport {
   func writeRoutingJSONLines(to output: TextOutput) throws {
-    let order = try TokenOrder(trace: trace, run: run)
+    let order = try TokenOrder(trace: trace, run: run, rows: filteredRows())
     let recording = run.description.recording
     try visit(order, withLogits: recording.content == .full) { pass, rows in
       for row in rows {
         for batch in pass.batches {
-          guard let mine = batch.row(row, of: pass) else { continue }
+          guard let mine = batch.row(row, of: pass), passes(mine, of: batch, in: pass) else { continue }
           output.append(try decision(pass, row: row, batch, mine: mine))
           try output.endLine()
         }

@@ -15,8 +15,10 @@ struct TokenOrder {
   /// `[sequences]`: how many tokens each has.
   let lengths: [Int32]
 
-  /// - Parameter encoded: only the tokens that an encoder was fed, or only the others; nil for all.
-  init(trace: TraceReader, run: RunSummary, encoded: Bool? = nil) throws {
+  /// - Parameters:
+  ///   - encoded: only the tokens that an encoder was fed, or only the others; nil for all.
+  ///   - left: only the tokens that a filter leaves.
+  init(trace: TraceReader, run: RunSummary, encoded: Bool? = nil, rows left: FilteredRows? = nil) throws {
     var tokens: [Int] = []
     var lengths: [Int32] = []
     tokens.reserveCapacity(min(run.tokenCount, 1 << 20))
@@ -31,6 +33,7 @@ struct TokenOrder {
           throw StoreError.damaged(file: trace.file, place: "tokens of run \(run.id)", problem: "sequence \(sequence) of token \(token)")
         }
         if let encoded, (try row.count(2) == Int(TokenPhase.encode.rawValue)) != encoded { continue }
+        if let left, !(left.isShown.indices.contains(token) && left.isShown[token]) { continue }
         while lengths.count <= sequence { lengths.append(0) }
         lengths[sequence] += 1
         tokens.append(token)

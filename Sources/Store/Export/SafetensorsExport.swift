@@ -8,8 +8,9 @@ import Routing
 extension TraceExport {
   func writeSafetensors(to path: String) throws {
     if run.description.recording.content == .counts { return try writeCounts(to: path) }
-    let sides = try RowSide.all(of: run, in: trace)
-    let plan = try sides.map { try SafetensorsPlan($0, export: self) }
+    let left = try filteredRows(countsLogits: run.description.recording.content == .full)
+    let sides = try RowSide.all(of: run, in: trace, rows: left)
+    let plan = try sides.map { try SafetensorsPlan($0, export: self, rows: left) }
     let metadata = exportMetadata.map { (key: $0.0, value: $0.1) }
     let writer = try SafetensorsWriter(path: path, tensors: plan.flatMap(\.tensors), metadata: metadata)
     for side in plan { try side.write(to: writer, from: self) }
@@ -20,7 +21,8 @@ extension TraceExport {
     [
       ("moetop.export", "routing/1"), ("moetop.run", String(run.id)), ("moetop.model", run.description.model.name),
       ("moetop.model_hash", run.description.model.filesHash), ("moetop.recording", "\(run.description.recording)"),
-    ] + (run.description.intervention.map { [("moetop.intervention", $0)] } ?? [])
+    ] + (filter.map { [("moetop.filter", $0.filter.text)] } ?? [])
+      + (run.description.intervention.map { [("moetop.intervention", $0)] } ?? [])
   }
 }
 
@@ -29,25 +31,31 @@ private struct RowSide {
   /// Of the tensors `..ids` and `..lengths`.
   let idsName: String
   let lengthsName: String
+  /// Which row of the run, and which place of its sequence, a row is: only under a filter, as all rows are where they are by their order.
+  let tokenName: String
+  let positionName: String
   /// Whether `phase` has these rows.
   let hasPhase: Bool
   let routers: [RouterID]
   let order: TokenOrder
 
-  static func all(of run: RunSummary, in trace: TraceReader) throws -> [RowSide] {
+  static func all(of run: RunSummary, in trace: TraceReader, rows left: FilteredRows?) throws -> [RowSide] {
     let routers = run.description.routers.map(\.id).sorted()
     let encoder = routers.filter { $0.stack == .encoder }
     let decoder = routers.filter { $0.stack == .decoder }
     guard !encoder.isEmpty || !decoder.isEmpty else {
-      let order = try TokenOrder(trace: trace, run: run)
-      return [RowSide(idsName: "input_ids", lengthsName: "sequence_lengths", hasPhase: true, routers: routers, order: order)]
+      return [
+        RowSide(
+          idsName: "input_ids", lengthsName: "sequence_lengths", tokenName: "token", positionName: "position", hasPhase: true,
+          routers: routers, order: try TokenOrder(trace: trace, run: run, rows: left))
+      ]
     }
-    let encoderOrder = try TokenOrder(trace: trace, run: run, encoded: true)
-    let decoderOrder = try TokenOrder(trace: trace, run: run, encoded: false)
-    return [
-      RowSide(idsName: "encoder_ids", lengthsName: "encoder_lengths", hasPhase: false, routers: encoder, order: encoderOrder),
-      RowSide(idsName: "decoder_ids", lengthsName: "decoder_lengths", hasPhase: true, routers: decoder, order: decoderOrder),
-    ]
+    return try [("encoder", encoder), ("decoder", decoder)].map { stack, routers in
+      RowSide(
+        idsName: "\(stack)_ids", lengthsName: "\(stack)_lengths", tokenName: "\(stack)_token", positionName: "\(stack)_position",
+        hasPhase: stack == "decoder", routers: routers,
+        order: try TokenOrder(trace: trace, run: run, encoded: stack == "encoder", rows: left))
+    }
   }
 }
 
@@ -59,7 +67,7 @@ private struct SafetensorsPlan {
   /// Rows of raw logits per router; absent where none were recorded.
   private let logitRows: [RouterID: Int]
 
-  init(_ side: RowSide, export: TraceExport) throws {
+  init(_ side: RowSide, export: TraceExport, rows left: FilteredRows?) throws {
     self.side = side
     let run = export.run
     let count = side.order.tokens.count
@@ -68,6 +76,7 @@ private struct SafetensorsPlan {
     var tensors: [SafetensorsWriter.Declaration] = [
       .init(side.idsName, .i32, [count]), .init(side.lengthsName, .i32, [side.order.lengths.count]),
     ]
+    if left != nil { tensors += [.init(side.tokenName, .i64, [count]), .init(side.positionName, .i32, [count])] }
     if side.hasPhase { tensors.append(.init("phase", .u8, [count])) }
     if run.description.denoising != nil {
       tensors += ["sample", "step", "branch", "patch"].map { .init($0, .i32, [count]) } + [.init("timestep", .f32, [count])]
@@ -75,7 +84,7 @@ private struct SafetensorsPlan {
     let routers = Dictionary(run.description.routers.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
     for id in side.routers {
       guard let router = routers[id] else { continue }
-      let rows = try Self.countLogitRows(of: id, run: run.id, in: export.trace)
+      let rows = try left.map { $0.logitRows[id] ?? 0 } ?? Self.countLogitRows(of: id, run: run.id, in: export.trace)
       if rows > 0 {
         logitRows[id] = rows
         tensors.append(.init("\(id).router_logits", .f32, [rows, router.spec.expertCount]))
@@ -106,13 +115,17 @@ private struct SafetensorsPlan {
     var row: Int32 = 0
     try export.visit(side.order, routers: Set(side.routers), withLogits: !logitRows.isEmpty) { pass, rows in
       try writer.append(rows.map { pass.tokens.tokenID[$0] }, to: side.idsName)
+      if export.filter != nil {
+        try writer.append(rows.map { Int64(pass.tokens.firstToken + $0) }, to: side.tokenName)
+        try writer.append(rows.map { pass.tokens.position[$0] }, to: side.positionName)
+      }
       if side.hasPhase { try writer.append(rows.map { pass.tokens.phase[$0].rawValue }, to: "phase") }
       if let layout = export.run.description.denoising {
         try write(try rows.map { try export.place(of: $0, in: pass, layout) }, layout, to: writer)
         try writer.append(rows.map { pass.tokens.sequence[$0] }, to: "sample")
       }
       for id in side.routers {
-        try write(id, rows, of: pass, first: row, to: writer, shape: export.run)
+        try write(id, rows, of: pass, first: row, to: writer, from: export)
       }
       row += Int32(rows.count)
     }
@@ -126,11 +139,12 @@ private struct SafetensorsPlan {
     try writer.append(places.map { layout.timesteps[$0.step] }, to: "timestep")
   }
 
-  /// The rows of one router; a token that the router did not see has no experts and statistics that are not numbers.
-  private func write(_ id: RouterID, _ rows: [Int], of pass: RoutingPass, first: Int32, to writer: SafetensorsWriter, shape run: RunSummary)
-    throws
-  {
-    guard let topK = run.description.routers.first(where: { $0.id == id })?.slots else { return }
+  /// The rows of one router; a token that the router did not see, and a decision that does not pass the filter, has no experts and
+  /// statistics that are not numbers.
+  private func write(
+    _ id: RouterID, _ rows: [Int], of pass: RoutingPass, first: Int32, to writer: SafetensorsWriter, from export: TraceExport
+  ) throws {
+    guard let topK = export.run.description.routers.first(where: { $0.id == id })?.slots else { return }
     let batches = pass.batches.filter { $0.router == id }
     var ids: [Int32] = []
     var weights: [Float] = []
@@ -140,7 +154,7 @@ private struct SafetensorsPlan {
     for (place, row) in rows.enumerated() {
       var found: (batch: RoutingBatch, row: Int)?
       for batch in batches { if let mine = batch.row(row, of: pass) { found = (batch, mine) } }
-      guard let (batch, mine) = found, batch.topK == topK else {
+      guard let (batch, mine) = found, batch.topK == topK, export.passes(mine, of: batch, in: pass) else {
         ids += Array(repeating: -1, count: topK)
         weights += Array(repeating: 0, count: topK)
         for index in statistics.indices { statistics[index].append(.nan) }

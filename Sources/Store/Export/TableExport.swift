@@ -28,31 +28,58 @@ struct ExportTable {
 }
 
 extension TraceExport {
-  func writeTable(_ table: ExportTable, as format: Format, to output: TextOutput) throws {
-    if format == .csv {
-      output.append(table.columns.joined(separator: ","))
-      try output.endLine()
+  /// Writes the rows of a table; of the loads under a filter those of what passes.
+  func writeLoad(as format: Format, to output: TextOutput) throws {
+    let table = ExportTable.load(of: run)
+    guard let left = try filteredRows(sums: true) else { return try writeTable(table, as: format, to: output) }
+    try writeHeader(table, as: format, to: output)
+    for row in filteredLoad(left, columns: table.columns) { try write(row, of: table, as: format, to: output) }
+  }
+
+  /// The tokens; under a filter those of which one decision passes.
+  func writeTokens(as format: Format, to output: TextOutput) throws {
+    let table = ExportTable.tokens(of: run)
+    guard let left = try filteredRows(), let column = table.columns.firstIndex(of: "token") else {
+      return try writeTable(table, as: format, to: output)
     }
-    let isSingle = table.columns.map(table.singles.contains)
+    try writeTable(table, as: format, to: output) { row in
+      guard case .integer(let token) = row[column] else { return false }
+      return left.isShown.indices.contains(Int(token)) && left.isShown[Int(token)]
+    }
+  }
+
+  private func writeTable(
+    _ table: ExportTable, as format: Format, to output: TextOutput, where isWanted: ([SQLValue]) -> Bool = { _ in true }
+  ) throws {
+    try writeHeader(table, as: format, to: output)
     try TraceQuery(trace: trace)(table.sql) { answer in
-      while let row = try answer.next() {
-        if format == .csv {
-          for (index, value) in row.enumerated() {
-            if index > 0 { output.append(",") }
-            output.append(csv(value, isSingle: isSingle[index]))
-          }
-        } else {
-          var json = JSONWriter()
-          json.object { object in
-            for (index, value) in row.enumerated() where value != .null {
-              write(value, named: table.columns[index], isSingle: isSingle[index], to: &object)
-            }
-          }
-          output.append(json.bytes)
-        }
-        try output.endLine()
-      }
+      while let row = try answer.next() { if isWanted(row) { try write(row, of: table, as: format, to: output) } }
     }
+  }
+
+  private func writeHeader(_ table: ExportTable, as format: Format, to output: TextOutput) throws {
+    guard format == .csv else { return }
+    output.append(table.columns.joined(separator: ","))
+    try output.endLine()
+  }
+
+  private func write(_ row: [SQLValue], of table: ExportTable, as format: Format, to output: TextOutput) throws {
+    if format == .csv {
+      for (index, value) in row.enumerated() {
+        if index > 0 { output.append(",") }
+        output.append(csv(value, isSingle: table.singles.contains(table.columns[index])))
+      }
+    } else {
+      var json = JSONWriter()
+      json.object { object in
+        for (index, value) in row.enumerated() where value != .null {
+          let column = table.columns[index]
+          write(value, named: column, isSingle: table.singles.contains(column), to: &object)
+        }
+      }
+      output.append(json.bytes)
+    }
+    try output.endLine()
   }
 
   private func csv(_ value: SQLValue, isSingle: Bool) -> String {

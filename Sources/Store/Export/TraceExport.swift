@@ -20,12 +20,15 @@ public struct TraceExport {
 
   let trace: TraceReader
   let run: RunSummary
+  /// Which decisions and tokens have rows; nil for all.
+  let filter: ResolvedFilter?
   /// Told the share that is done, 0...1, now and then.
   public var progress: (Double) -> Void = { _ in }
 
-  public init(trace: TraceReader, run: RunSummary) {
+  public init(trace: TraceReader, run: RunSummary, filter: ResolvedFilter? = nil) {
     self.trace = trace
     self.run = run
+    self.filter = filter
   }
 
   /// Formats in which `content` can be had.
@@ -33,10 +36,12 @@ public struct TraceExport {
     content == .routing ? Format.allCases : [.csv, .jsonl]
   }
 
-  /// Writes the export. Memory: a page per router and eight bytes a token, whatever the size of the run.
+  /// Writes the export. Memory: a page per router and eight bytes a token, whatever the size of the run. Under a filter the run is read
+  /// twice: first for what is left.
   ///
   /// A file appears under its name only when it is complete.
   /// - Throws: `StoreError`: `.impossibleExport` for a combination that does not exist, and what reading the trace throws;
+  ///   `FilterError.nothingPasses` when a filter leaves no decision;
   ///   `FormatError.system` for the output. Errors of a stream are passed on.
   public func write(_ content: Content, as format: Format, to output: ExportOutput) throws {
     guard Self.formats(of: content).contains(format) else {
@@ -47,6 +52,9 @@ public struct TraceExport {
       throw StoreError.impossibleExport(
         problem: "run \(run.id) keeps counts only; they are exported with --what routing --format safetensors, or read from the view "
           + "denoising_counts")
+    }
+    if filter != nil && run.description.recording.content == .counts {
+      throw StoreError.impossibleExport(problem: "run \(run.id) keeps counts only, and no decisions for a filter to choose from")
     }
     if format == .safetensors {
       guard case .file(let path) = output else {
@@ -59,8 +67,8 @@ public struct TraceExport {
     switch (content, format) {
     case (.routing, .csv): try writeRoutingCSV(to: text)
     case (.routing, _): try writeRoutingJSONLines(to: text)
-    case (.load, _): try writeTable(.load(of: run), as: format, to: text)
-    case (.tokens, _): try writeTable(.tokens(of: run), as: format, to: text)
+    case (.load, _): try writeLoad(as: format, to: text)
+    case (.tokens, _): try writeTokens(as: format, to: text)
     }
     try text.finish()
     progress(1)

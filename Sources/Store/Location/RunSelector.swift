@@ -44,6 +44,7 @@ public enum RunName {
     if name == "latest" { return "latest is the run that was begun last" }
     if name.utf8.allSatisfy({ (0x30...0x39).contains($0) }) { return "a number is the id of a run" }
     if name.contains("#") { return "# stands between a file and its run" }
+    if name.utf8.contains(0) { return "it holds a NUL, at which a database ends a text" }
     if name.contains("/") || name.hasSuffix(".db") { return "it would be taken for a file" }
     return nil
   }

@@ -69,9 +69,9 @@ public struct RunSummary: Sendable, Equatable, Identifiable {
   public var note: String? {
     switch state {
     case .running, .completed: nil
-    case .stopped: "stopped by the user at token \(tokenCount); the trace is whole up to there"
+    case .stopped: "stopped by the user at token \(tokenCount); whole up to there"
     case .failed(let reason): "failed at token \(tokenCount): \(reason)"
-    case .interrupted: "interrupted at token \(tokenCount); the trace is whole up to there"
+    case .interrupted: "interrupted at token \(tokenCount); whole up to there"
     }
   }
 }

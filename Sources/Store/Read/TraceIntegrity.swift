@@ -42,6 +42,8 @@ extension TraceReader {
       var routers: [StoredRouter] = []
       try noting(&problems) { _ in routers = try read { try RouterRows.fetch($0, run: id, file: file) } }
       try noting(&problems) { try checkRouters(of: id, &$0) }
+      try noting(&problems) { try checkRouterRows(of: id, &$0) }
+      try noting(&problems) { try checkWords(of: id, &$0) }
       let (specs, isIntervened) = try specs(of: id, &problems)
       if try keepsDecisions(id) {
         try noting(&problems) { try checkTokens(of: id, &$0) }

@@ -24,6 +24,7 @@ enum TraceMigrations {
     }
     migrator.registerMigration("trace-2") { db in try db.execute(sql: tables2) }
     migrator.registerMigration("trace-3") { db in try db.execute(sql: columns3) }
+    migrator.registerMigration("trace-4") { db in try db.execute(sql: columns4) }
     // No table changes: the views of runs say rules, and a program that does not know of them would take what they did for the model's own.
     migrator.registerMigration("trace-5") { _ in }
     return migrator
@@ -206,5 +207,14 @@ enum TraceMigrations {
     ALTER TABLE page ADD COLUMN checksum INTEGER;
     ALTER TABLE page ADD COLUMN decision_checksum INTEGER;
     ALTER TABLE run ADD COLUMN token_checksum INTEGER;
+    """
+
+  // Sums, modulo 2^32, of the CRC-32 of rows, NULL where an older moetop wrote the run. In a row numbers are i64 and texts stand behind
+  // their length in bytes, an i64, all little-endian:
+  // - of routers: place among the routers of the run in the order of their ids, from 0; layer, stack, expert_count, top_k, spec;
+  // - of words: sequence, name, labels of each sequence; token_id and piece of each piece.
+  private static let columns4 = """
+    ALTER TABLE run ADD COLUMN router_checksum INTEGER;
+    ALTER TABLE run ADD COLUMN word_checksum INTEGER;
     """
 }

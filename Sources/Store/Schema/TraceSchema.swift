@@ -88,7 +88,9 @@ extension TraceSchema {
       "A trace is a SQLite database. Programs read these views; the tables behind them are private and may change with any release.",
       "NULL means: not recorded, or not defined.", "",
       "Pages of packed columns and the tokens of a run carry CRC-32 checksums. They are compared whenever decisions are read; views are",
-      "plain SQL and cannot: `moetop runs check FILE` does it for them, and holds totals, ranges and places against each other.", "",
+      "plain SQL and cannot: `moetop runs check FILE` does it for them, and holds totals, ranges and places against each other. It also",
+      "compares the checksums of a run's routers (layer, stack, rule) and of its words (names and labels of sequences, pieces of tokens).",
+      "",
     ]
     for view in views {
       lines += ["## \(view.name)", "", view.meaning, "", "| column | type | unit | meaning |", "|---|---|---|---|"]

@@ -32,6 +32,9 @@ final class RunRecorder {
   private var storedBytes = 0
   /// Of the tokens on disk.
   private var tokenChecksum = CRC32()
+  /// Of names, labels and pieces on disk, with the part of each sequence in it: a sequence is written again as it grows.
+  private var words = RowChecksum()
+  private var sequenceWords: [Int: UInt32] = [:]
   /// Counts of a denoising run.
   private var denoising: DenoisingRecord?
   /// Whether decisions and tokens are stored, not counts only.
@@ -67,10 +70,17 @@ final class RunRecorder {
     run = try StoreError.translating(file) {
       try database.write { db in
         let run = try RunRecorder.insertRun(db, description, process: process, now: now)
-        for (router, layout) in zip(description.routers, layouts) {
-          let row = try RunRecorder.insertRouter(db, router, layout: layout, run: run)
+        var sum = RowChecksum()
+        for (ordinal, (router, layout)) in zip(description.routers, layouts).enumerated() {
+          let spec = try TraceCoding.json(router.spec)
+          let row = try RunRecorder.insertRouter(db, router, spec: spec, layout: layout, run: run)
           routers[router.id] = RouterRecord(row: row, layout: layout)
+          let (layer, stack) = (router.id.layer.rawValue, router.id.stack.rawValue)
+          sum.add(
+            RowChecksum.router(
+              ordinal: ordinal, layer: layer, stack: stack, expertCount: layout.expertCount, topK: layout.topK, spec: spec))
         }
+        try db.execute(sql: "UPDATE run SET router_checksum = ? WHERE id = ?", arguments: [Int64(sum.value), run])
         try denoising?.storeLayout(db, run: run)
         return run
       }
@@ -184,12 +194,14 @@ final class RunRecorder {
     let rows = routers.mapValues(\.row)
     var checksum = tokenChecksum
     checksum.add(fresh)
+    var (words, sequenceWords) = (words, sequenceWords)
     try StoreError.translating(file) {
       try database.write { db in
         if isRevised {
           try db.execute(sql: "UPDATE run SET description = ? WHERE id = ?", arguments: [try Self.stored(description), run])
         }
         try insertTokens(db)
+        try insertWords(db, &words, &sequenceWords)
         for id in routerOrder {
           guard let record = routers[id] else { continue }
           let writes = try record.storePages(db)
@@ -204,11 +216,11 @@ final class RunRecorder {
         }
         try db.cachedStatement(
           sql: """
-            UPDATE run SET token_count = ?, token_checksum = ?, stored_bytes = ?, heartbeat = ?, state = ?, reason = ?, ended_at = ?
-            WHERE id = ?
+            UPDATE run SET token_count = ?, token_checksum = ?, word_checksum = ?, stored_bytes = ?, heartbeat = ?, state = ?, reason = ?,
+              ended_at = ? WHERE id = ?
             """
         ).execute(arguments: [
-          tokenCount, keepsDecisions ? Int64(checksum.value) : nil, bytes + (denoising?.byteCount ?? 0), now,
+          tokenCount, keepsDecisions ? Int64(checksum.value) : nil, Int64(words.value), bytes + (denoising?.byteCount ?? 0), now,
           outcome?.state ?? "running", outcome?.reason, outcome == nil ? nil : now, run,
         ])
       }
@@ -217,6 +229,7 @@ final class RunRecorder {
     if let samples { denoising?.committed(samples) }
     storedBytes = bytes
     tokenChecksum = checksum
+    (self.words, self.sequenceWords) = (words, sequenceWords)
     uncommittedTokens = 0
     isRevised = false
     fresh = TokenTable(firstToken: tokenCount)
@@ -232,11 +245,6 @@ final class RunRecorder {
   }
 
   private func insertTokens(_ db: Database) throws {
-    for sequence in dirtySequences {
-      let known = sequence < sequences.count ? sequences[sequence] : SequenceDescription(name: "sequence \(sequence)")
-      try db.cachedStatement(sql: "INSERT OR REPLACE INTO sequence VALUES (?, ?, ?, ?, ?)")
-        .execute(arguments: [run, sequence, known.name, try TraceCoding.json(known.labels), sequenceTokens[sequence] ?? 0])
-    }
     let insertToken = try db.cachedStatement(sql: "INSERT INTO token VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
     for index in 0..<fresh.count {
       insertToken.setUncheckedArguments([
@@ -246,9 +254,23 @@ final class RunRecorder {
       ])
       try insertToken.execute()
     }
+  }
+
+  private func insertWords(_ db: Database, _ sum: inout RowChecksum, _ sums: inout [Int: UInt32]) throws {
+    for sequence in dirtySequences {
+      let known = sequence < sequences.count ? sequences[sequence] : SequenceDescription(name: "sequence \(sequence)")
+      let labels = try TraceCoding.json(known.labels)
+      try db.cachedStatement(sql: "INSERT OR REPLACE INTO sequence VALUES (?, ?, ?, ?, ?)")
+        .execute(arguments: [run, sequence, known.name, labels, sequenceTokens[sequence] ?? 0])
+      let row = RowChecksum.sequence(sequence, name: known.name, labels: labels)
+      if let before = sums.updateValue(row, forKey: sequence) { sum.remove(before) }
+      sum.add(row)
+    }
     let insertPiece = try db.cachedStatement(sql: "INSERT OR IGNORE INTO piece VALUES (?, ?, ?)")
     for id in freshTokenIDs {
-      if let piece = pieces(id) { try insertPiece.execute(arguments: [run, id, Data(piece)]) }
+      guard let piece = pieces(id).map({ Data($0) }) else { continue }
+      try insertPiece.execute(arguments: [run, id, piece])
+      sum.add(RowChecksum.piece(Int(id), piece))
     }
   }
 
@@ -272,7 +294,9 @@ final class RunRecorder {
     return db.lastInsertedRowID
   }
 
-  private static func insertRouter(_ db: Database, _ router: RouterDescription, layout: PageLayout, run: Int64) throws -> Int64 {
+  private static func insertRouter(
+    _ db: Database, _ router: RouterDescription, spec: String, layout: PageLayout, run: Int64
+  ) throws -> Int64 {
     try db.execute(
       sql: """
         INSERT INTO router (run, layer, stack, expert_count, top_k, id_bytes, weight_bytes, logit_bytes, log_expert_count,
@@ -281,8 +305,7 @@ final class RunRecorder {
         """,
       arguments: [
         run, router.id.layer.rawValue, router.id.stack.rawValue, layout.expertCount, layout.topK, layout.idBytes, layout.weightBytes,
-        layout.logitBytes, log(Double(layout.expertCount)), router.spec.selectionScoreUnit, router.spec.summary,
-        try TraceCoding.json(router.spec),
+        layout.logitBytes, log(Double(layout.expertCount)), router.spec.selectionScoreUnit, router.spec.summary, spec,
       ])
     let row = db.lastInsertedRowID
     // One row of `number` for every slot a token can have: the views count with it.

@@ -5,6 +5,7 @@ CREATE TABLE grdb_migrations (identifier TEXT NOT NULL PRIMARY KEY);
 INSERT INTO grdb_migrations VALUES('trace-1');
 INSERT INTO grdb_migrations VALUES('trace-2');
 INSERT INTO grdb_migrations VALUES('trace-3');
+INSERT INTO grdb_migrations VALUES('trace-4');
 INSERT INTO grdb_migrations VALUES('trace-5');
 CREATE TABLE run (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -20,8 +21,8 @@ CREATE TABLE run (
   host TEXT NOT NULL,
   token_count INTEGER NOT NULL DEFAULT 0,
   stored_bytes INTEGER NOT NULL DEFAULT 0
-, token_checksum INTEGER);
-INSERT INTO run VALUES(1,'fixture','["test"]','{"engine":{"simd":"none","threads":1,"version":"0"},"input":{"hash":"aa","source":"test"},"model":{"family":"olmoe","filesHash":"00ff","layerCount":4,"name":"sample","path":"/models/sample","quantization":"bf16","routerPrecision":"f32","tokenizerHash":"","vocabularySize":500},"name":"fixture","recording":{"content":"full","logitsEvery":4,"precision":"f32"},"routers":[],"seed":0,"startedAt":1700000000,"tags":["test"]}','completed',NULL,1700000000.0,1700000100.0,1700000100.0,1,'fixture',9,984,126401250);
+, token_checksum INTEGER, router_checksum INTEGER, word_checksum INTEGER);
+INSERT INTO run VALUES(1,'fixture','["test"]','{"engine":{"simd":"none","threads":1,"version":"0"},"input":{"hash":"aa","source":"test"},"model":{"family":"olmoe","filesHash":"00ff","layerCount":4,"name":"sample","path":"/models/sample","quantization":"bf16","routerPrecision":"f32","tokenizerHash":"","vocabularySize":500},"name":"fixture","recording":{"content":"full","logitsEvery":4,"precision":"f32"},"routers":[],"seed":0,"startedAt":1700000000,"tags":["test"]}','completed',NULL,1700000000.0,1700000100.0,1700000100.0,1,'fixture',9,984,126401250,2576588751,1944644779);
 CREATE TABLE sequence (
   run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
   sequence INTEGER NOT NULL,

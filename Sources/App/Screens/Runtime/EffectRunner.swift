@@ -90,7 +90,8 @@ final class EffectRunner {
       background { [post, places = settings.places] in
         post(.models(ModelShelf(listing: ModelListing(places.everything()), places: places.places)))
       }
-    case .readTexts(let path):
+    case .readTexts(let name):
+      let path = ModelPlaces.found(name)
       texts.insert(path)
       background { [post] in
         let read = Self.attempt { try TextFile.read(path) }
@@ -129,7 +130,8 @@ final class EffectRunner {
 
   // MARK: - Opening
 
-  private func open(_ text: String) {
+  private func open(_ name: String) {
+    let text = ModelPlaces.found(name)
     opened.insert(text)
     if ModelPlaces.isModel(text) {
       background { [post, sampling = settings.sampling, options = settings.engine] in

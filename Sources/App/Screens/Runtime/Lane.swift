@@ -1,6 +1,6 @@
 // How does work that must not overtake itself use a background that knows no order? One piece is out at a time; the others wait.
 
-import Synchronization
+import Routing
 
 /// Pieces of work done one after the other, in the order in which they were given.
 final class Lane: Sendable {
@@ -11,7 +11,7 @@ final class Lane: Sendable {
     var isBusy = false
   }
 
-  private let state = Mutex(State())
+  private let state = Locked(State())
 
   /// Does `work` after everything given before it.
   ///

@@ -4,8 +4,8 @@
 
 import Foundation
 import Model
+import Routing
 import Store
-import Synchronization
 import Terminal
 
 final class ScriptPlayer {
@@ -15,6 +15,12 @@ final class ScriptPlayer {
   private var driven: DrivenEngine? { runner?.engine as? DrivenEngine }
   private(set) var isDone = false
   private(set) var failure: Failure?
+  /// What asked for something that was not done, with the reason that the screen gave.
+  private var refused: [String] = []
+  /// Why the present step was not done; nil while nothing was refused.
+  private var refusal: String?
+  /// Steps that are named, each; a long script may have many that were refused.
+  private static let mostNamed = 10
   /// Screens written by `dump` lines, with the files that they must not be.
   private let write: (String, CellBuffer, [String]) throws -> Void
 
@@ -34,17 +40,38 @@ final class ScriptPlayer {
     return Painter.draw(model).screen
   }
 
-  func open(_ what: String) {
+  /// Opens what the session begins with.
+  func begin(_ what: String) { noting("opening \(what)") { open(what) } }
+
+  private func open(_ what: String) {
     perform([.open(what)])
     settle()
   }
 
-  /// Plays until the end, or until the session is left.
+  /// Plays until the end, or until the session is left. A step that is refused is a message on the screen and not the end of it, as for
+  /// whoever sits before one; what the script asks to be drawn afterwards shows it.
   ///
   /// - Throws: the `Failure` that the session ended with, and what writing a screen throws.
   func play(_ script: SessionScript) throws {
-    for step in script.steps where !isDone { try take(step) }
+    for line in script.lines where !isDone {
+      try noting("line \(line.number), \(Printable.cut(line.text, to: 60))") { try take(line.step) }
+    }
     if let failure { throw failure }
+  }
+
+  private func noting(_ step: String, _ body: () throws -> Void) rethrows {
+    refusal = nil
+    try body()
+    if let refusal { refused.append("\(step): \(refusal)") }
+  }
+
+  /// - Throws: `Failure` that names the lines that were not done, where there are any.
+  func requireAllDone() throws {
+    guard let first = refused.first else { return }
+    let more = refused.count - Self.mostNamed
+    let words = refused.count == 1 ? "script \(first)" : "\(refused.count) lines of the script were not done"
+    let named = refused.count == 1 ? [] : Array(refused.prefix(Self.mostNamed)) + (more > 0 ? ["and \(more) more"] : [])
+    throw Failure(.failed, ([words] + named).joined(separator: "\n  "))
   }
 
   /// The files that the session reads and records into.
@@ -84,9 +111,13 @@ final class ScriptPlayer {
   }
 
   private func apply(_ action: Action) {
+    let before = model.refusals
     perform(model.update(action))
+    if model.refusals > before { note(model.message) }
     settle()
   }
+
+  private func note(_ message: AppModel.Message?) { refusal = refusal ?? message?.text }
 
   /// Delivers answers until there are no more.
   private func settle() {
@@ -94,7 +125,12 @@ final class ScriptPlayer {
       var actions = outbox.take()
       if let events = driven?.takeEvents(), !events.isEmpty { actions.append(.engine(events)) }
       if actions.isEmpty { return }
-      for action in actions { perform(model.update(action)) }
+      for action in actions {
+        let before = model.refusals
+        perform(model.update(action))
+        // A warning that comes with an answer is no refusal: what was asked for was done.
+        if model.refusals > before, model.message?.role == .error { note(model.message) }
+      }
     }
   }
 
@@ -112,7 +148,7 @@ final class ScriptPlayer {
 
 /// Answers that wait to be delivered.
 private final class Outbox: Sendable {
-  private let actions = Mutex<[Action]>([])
+  private let actions = Locked<[Action]>([])
 
   func post(_ action: Action) { actions.withLock { $0.append(action) } }
 

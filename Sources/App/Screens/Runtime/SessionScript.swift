@@ -11,7 +11,7 @@
 import Foundation
 import Terminal
 
-/// One line of a script.
+/// What one line of a script asks for.
 enum ScriptStep: Equatable, Sendable {
   enum Wait: Equatable, Sendable {
     case tokens(Int)
@@ -36,7 +36,15 @@ struct SessionScript: Equatable, Sendable {
   static let mostTokens = 1_000_000
   static let mostSeconds = 86_400
 
-  private(set) var steps: [ScriptStep] = []
+  /// A line that asks for something.
+  struct Line: Equatable, Sendable {
+    /// From 1, as editors count.
+    var number: Int
+    var text: String
+    var step: ScriptStep
+  }
+
+  private(set) var lines: [Line] = []
 
   /// Reads a file, a pipe, or standard input (`-`).
   ///
@@ -52,7 +60,7 @@ struct SessionScript: Equatable, Sendable {
     for (number, line) in lines.enumerated() {
       let words = Self.withoutComment(line[...])
       guard !words.isEmpty else { continue }
-      do { steps.append(try Self.step(words)) } catch let problem as Problem {
+      do { self.lines.append(Line(number: number + 1, text: words, step: try Self.step(words))) } catch let problem as Problem {
         throw Failure(.usage, "script line \(number + 1): expected \(problem.expected), found \(problem.found)")
       }
     }

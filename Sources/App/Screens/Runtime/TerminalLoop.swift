@@ -2,13 +2,13 @@
 // change; the terminal is given back on every way out, and errors are told after that.
 
 import Foundation
+import Routing
 import Store
-import Synchronization
 import Terminal
 
 /// Answers from other threads, for the loop to fetch.
 private final class Inbox: Sendable {
-  private let actions = Mutex<[Action]>([])
+  private let actions = Locked<[Action]>([])
   private let waker: Waker
 
   init(waker: Waker) { self.waker = waker }
@@ -114,10 +114,10 @@ final class TerminalLoop {
       apply(.resize(terminal.size))
     case .wake: break
     case .terminated(let signal):
-      failure = Failure(ExitStatus(rawValue: 128 + signal) ?? .terminated, "stopped by a signal; the trace is whole up to here")
+      failure = Failure(ExitStatus(rawValue: 128 + signal) ?? .terminated, "stopped by a signal\(model.whatIsKept)")
       isDone = true
     case .eof:
-      failure = Failure(.hangUp, "the terminal is gone; the trace is whole up to here")
+      failure = Failure(.hangUp, "the terminal is gone\(model.whatIsKept)")
       isDone = true
     }
   }
@@ -154,7 +154,7 @@ final class TerminalLoop {
   private func present() {
     let frame = Painter.draw(model)
     do { try terminal.present(frame.screen, cursor: frame.cursor) } catch {
-      failure = Failure(.hangUp, "the terminal is gone; the trace is whole up to here")
+      failure = Failure(.hangUp, "the terminal is gone\(model.whatIsKept)")
       isDone = true
     }
   }

@@ -1,0 +1,141 @@
+// What a comparison found, as rows of numbers: all routers pooled, each router, bins of A's entropy, and single flips. Pooled numbers are means
+// over all decisions, not over routers.
+
+import Routing
+
+/// The comparison of two runs.
+public struct ComparisonOutcome: Sendable {
+  public struct Layer: Sendable {
+    public var pair: RouterPair
+    public var row: ComparisonRow
+    /// `[experts of A]`: the expert of B that was taken for it, -1 where it has none; nil where experts go by their number.
+    public var matching: [Int]?
+  }
+
+  public let plan: ComparisonPlan
+  public let layers: [Layer]
+  public let byEntropy: [ComparisonRow]
+  /// By rising row of A, then router; at most `RouterAgreement.shownFlips`.
+  public let flipped: [FlippedDecision]
+  /// Without what only the alignment knows.
+  private let pooled: [ComparisonKey: Double?]
+
+  init(plan: ComparisonPlan, agreements: [RouterAgreement], turned: [MeanSum], losses: PairedLosses) {
+    self.plan = plan
+    layers = zip(agreements, turned).map { fold, turned in
+      Layer(pair: fold.pair, row: fold.row(turned: turned, isMatched: plan.matching == .behaviour), matching: fold.matchingByA)
+    }
+    var bins = EntropyBins()
+    for fold in agreements { bins.merge(fold.byEntropy) }
+    byEntropy = bins.bins().map { bin in
+      ComparisonRow(
+        .byEntropy, place: "entropy \(fixedPoint(bin.low, digits: 4)) to \(fixedPoint(bin.high, digits: 4))",
+        values: [
+          .low: bin.low, .high: bin.high, .decisions: Double(bin.agreement.count), .setAgreement: bin.agreement.mean,
+        ])
+    }
+    let order = Dictionary(uniqueKeysWithValues: agreements.enumerated().map { ($1.pair.a.id, $0) })
+    let all = agreements.flatMap(\.flipped).sorted { ($0.token, order[$0.router] ?? 0) < ($1.token, order[$1.router] ?? 0) }
+    flipped = Array(all.prefix(RouterAgreement.shownFlips))
+    pooled = Self.pooled(layers.map(\.row), turned, agreements, losses)
+  }
+
+  private static func pooled(
+    _ rows: [ComparisonRow], _ turned: [MeanSum], _ agreements: [RouterAgreement], _ losses: PairedLosses
+  ) -> [ComparisonKey: Double?] {
+    /// Mean over what `n` counts; of routers that have the number.
+    func mean(_ key: ComparisonKey, over n: ComparisonKey = .decisions) -> Double? {
+      let parts = rows.compactMap { row in row[key].map { (value: $0, n: row[n] ?? 0) } }
+      let total = parts.reduce(0) { $0 + $1.n }
+      return total > 0 ? parts.reduce(0) { $0 + $1.value * $1.n } / total : nil
+    }
+    func sum(_ key: ComparisonKey) -> Double? {
+      let parts = rows.map { $0[key] }
+      return parts.contains(nil) ? nil : parts.reduce(0) { $0 + ($1 ?? 0) }
+    }
+    var texts: [Int: MeanSum] = [:]
+    for fold in agreements { for (text, sum) in fold.byText { texts[text, default: MeanSum()] += sum } }
+    let total = texts.sorted { $0.key < $1.key }.map(\.value)
+    let interval = Jackknife.interval(sums: total)
+    let change = losses.interval
+    return [
+      .setAgreement: total.reduce(into: MeanSum()) { $0 += $1 }.mean, .setAgreementLow: interval?.low, .setAgreementHigh: interval?.high,
+      .baseline: mean(.baseline), .loadBaseline: mean(.loadBaseline),
+      .shuffledBaseline: turned.reduce(into: MeanSum()) { $0 += $1 }.mean, .top1Agreement: mean(.top1Agreement),
+      .top1Baseline: mean(.top1Baseline), .jaccard: mean(.jaccard), .jaccardBaseline: mean(.jaccardBaseline),
+      .jsDivergence: mean(.jsDivergence, over: .jsDecisions), .jsDecisions: sum(.jsDecisions), .loadTV: mean(.loadTV),
+      .lossA: losses.a, .lossB: losses.b, .lossChange: losses.change, .low: change?.low, .high: change?.high,
+      .scoredTokens: Double(losses.tokens), .decisions: sum(.decisions), .flips: sum(.flips), .flipsAboveMargin: sum(.flipsAboveMargin),
+    ]
+  }
+
+  /// All routers pooled, with what the alignment says of the texts.
+  public func pooledRow(_ alignment: TextAlignment) -> ComparisonRow {
+    let own: [ComparisonKey: Double?] = [
+      .texts: Double(alignment.pairs.count), .tokens: Double(alignment.tokens), .partedAt: alignment.partedAt.map(Double.init),
+      .partedTexts: Double(alignment.partedTexts),
+    ]
+    let units = Set(layers.compactMap(\.row.marginUnit))
+    return ComparisonRow(
+      .pairs, place: "all routers", marginUnit: units.count == 1 ? units.first : nil, values: pooled.merging(own) { $1 })
+  }
+
+  public var flippedRows: [ComparisonRow] {
+    let units = Dictionary(layers.map { ($0.pair.a.id, $0.row.marginUnit) }, uniquingKeysWith: { first, _ in first })
+    return flipped.map { flip in
+      ComparisonRow(
+        .flipped, place: "\(flip.router) token \(flip.token)", marginUnit: units[flip.router] ?? nil,
+        values: [.token: Double(flip.token), .position: Double(flip.position), .margin: Double(flip.margin)])
+    }
+  }
+}
+
+extension RouterAgreement {
+  fileprivate func row(turned: MeanSum, isMatched: Bool) -> ComparisonRow {
+    let n = Double(decisions)
+    func share(_ sum: Double) -> Double? { decisions > 0 ? sum / n : nil }
+    func known(_ chance: Double) -> Double? { decisions > 0 ? chance : nil }
+    let most = Double(max(topKA, topKB))
+    let interval = Jackknife.interval(sums: byText.sorted { $0.key < $1.key }.map(\.value))
+    let jointLoad = zip(chosenA, chosenB).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+    let isKnown = flips == 0 || flipMargins.count > 0
+    return ComparisonRow(
+      .layers, place: pair.a.id.description, marginUnit: pair.a.spec.selectionScoreUnit,
+      values: [
+        .decisions: n, .setAgreement: share(agreement), .setAgreementLow: interval?.low, .setAgreementHigh: interval?.high,
+        .baseline: known(Double(min(topKA, topKB)) / Double(pair.experts)), .loadBaseline: share(jointLoad / (n * most)),
+        .shuffledBaseline: turned.mean, .top1Agreement: share(Double(sameFirst)), .top1Baseline: known(1 / Double(pair.experts)),
+        .jaccard: share(jaccard), .jaccardBaseline: known(jaccardChance), .jsDivergence: divergence.mean,
+        .jsDecisions: Double(divergence.count), .loadTV: loadDistance, .flips: Double(flips), .flipMargin50: flipMargins.quantile(0.5),
+        .flipMargin95: flipMargins.quantile(0.95), .flipMarginMax: flipMargins.count > 0 ? Double(flipMargins.maximum) : nil,
+        .flipsAboveMargin: isKnown ? Double(flipsAboveMargin) : nil, .moved: isMatched ? Double(moved) : nil,
+      ])
+  }
+
+  private var jaccardChance: Double {
+    guard topKA > 0, topKB > 0 else { return .nan }
+    return Chance(experts: pair.experts, topK: topKA).meanJaccard(with: topKB)
+  }
+
+  /// Half the sum of |load of A - load of B|, of what experts computed.
+  private var loadDistance: Double? {
+    let (totalA, totalB) = (computedA.reduce(0, +), computedB.reduce(0, +))
+    guard totalA > 0, totalB > 0 else { return nil }
+    return zip(computedA, computedB).reduce(0.0) { $0 + abs(Double($1.0) / Double(totalA) - Double($1.1) / Double(totalB)) } / 2
+  }
+
+  /// Experts of B that were taken for one of another number.
+  private var moved: Int {
+    matching.map { $0.prefix(pair.b.spec.expertCount).enumerated().count { Int($0.element) != $0.offset } } ?? 0
+  }
+
+  fileprivate var matchingByA: [Int]? {
+    matching.map { matching in
+      var result = Array(repeating: -1, count: pair.a.spec.expertCount)
+      for (other, mine) in matching.prefix(pair.b.spec.expertCount).enumerated() where Int(mine) < result.count {
+        result[Int(mine)] = other
+      }
+      return result
+    }
+  }
+}

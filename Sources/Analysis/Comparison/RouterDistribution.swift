@@ -1,0 +1,47 @@
+// A router's distribution over all its experts, from recorded logits, and the distance of two such distributions.
+
+import Routing
+
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+enum RouterDistribution {
+  /// Softmax of all logits; of routers that score by sigmoid the scores divided by their sum, as entropy takes it.
+  ///
+  /// - Shape: `logits` and the result are `[experts]`.
+  /// - Returns: nil where a logit is not finite.
+  static func probabilities(_ logits: ArraySlice<Float>, of spec: RouterSpec) -> [Double]? {
+    guard let peak = logits.max(), logits.allSatisfy(\.isFinite) else { return nil }
+    let scores = spec.usesSigmoidScores ? logits.map { 1 / (1 + exp(-Double($0))) } : logits.map { exp(Double($0) - Double(peak)) }
+    let sum = scores.reduce(0, +)
+    return sum > 0 ? scores.map { $0 / sum } : nil
+  }
+
+  /// B's distribution under A's names of its experts: `[experts]`, 0 where B has no expert.
+  static func renamed(_ q: [Double], _ matching: [Int32]?, experts: Int) -> [Double] {
+    if matching == nil, q.count == experts { return q }
+    var result = Array(repeating: 0.0, count: experts)
+    for expert in q.indices { result[matching.map { Int($0[expert]) } ?? expert] = q[expert] }
+    return result
+  }
+
+  /// Jensen-Shannon divergence, 0 (equal) to ln 2 (nothing in common).
+  ///
+  /// - Parameters: `p` may be shorter than `q`: the experts it does not have are 0.
+  /// - Unit: nat.
+  /// - Source: Lin 1991, Divergence measures based on the Shannon entropy; weights 1/2.
+  /// - Test: equal distributions give 0, disjoint ones ln 2; (1, 0) and (1/2, 1/2) give 0.215762.
+  static func divergence(_ p: [Double], _ q: [Double]) -> Double {
+    var sum = 0.0
+    for expert in q.indices {
+      let (mine, theirs) = (expert < p.count ? p[expert] : 0, q[expert])
+      let middle = (mine + theirs) / 2
+      if mine > 0 { sum += mine * log(mine / middle) }
+      if theirs > 0 { sum += theirs * log(theirs / middle) }
+    }
+    return max(0, sum / 2)
+  }
+}

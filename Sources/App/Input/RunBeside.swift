@@ -1,0 +1,101 @@
+// One run of a comparison: its trace, its texts, and whether it can stand beside another at all.
+
+import Analysis
+import Foundation
+import Routing
+import Store
+
+struct RunBeside {
+  let summary: RunSummary
+  private(set) var facts: ComparedRun
+  let texts: RunTexts
+  private let trace: TraceReader
+
+  /// Reads the tokens of a run; warns of failed capture checks.
+  ///
+  /// - Parameter branch: rows of a denoising run that are compared.
+  /// - Throws: `StoreError`; `Failure` where the run keeps no decisions.
+  init(_ name: String, traces: TraceOptions, branch: Int) throws {
+    let reference = try traces.reference(name)
+    (trace, summary) = try TraceReader.open(reference)
+    let description = summary.description
+    let label = "\((trace.file as NSString).lastPathComponent)#\(summary.id)"
+    guard description.recording.content > .counts else {
+      throw Failure(
+        .usage,
+        "\(label) was recorded with --record counts and keeps no decisions to compare; record it with --record ids or more, or see "
+          + "moetop analyze --metric choices")
+    }
+    if let layout = description.denoising, !(0..<layout.branchCount).contains(branch) {
+      throw Failure(.usage, "--branch \(branch): \(label) has branches 0 to \(layout.branchCount - 1)")
+    }
+    if description.denoising == nil, branch != 0 { throw Failure(.usage, "--branch \(branch): \(label) is not a denoising run") }
+    var texts = RunTexts(sequences: try trace.sequences(run: summary.id), layout: description.denoising, branch: branch)
+    try trace.passes(of: summary, routers: [], withLogits: false).forEach { texts.add($0.tokens) }
+    self.texts = texts
+    facts = ComparedRun(
+      label: label, trace: reference.file, description: description, tokens: texts.tokens, texts: texts.count, note: summary.note)
+    for failed in summary.failedChecks { StandardError.write("warning: \(label): capture check \(failed.name) failed: \(failed.detail)\n") }
+  }
+
+  /// Runs by file and id; by the whole path where two files are called alike.
+  static func labelled(_ runs: [RunBeside]) -> [RunBeside] {
+    let files = Dictionary(grouping: Set(runs.map(\.facts.trace))) { ($0 as NSString).lastPathComponent }
+    guard files.values.contains(where: { $0.count > 1 }) else { return runs }
+    return runs.map { run in
+      var run = run
+      run.facts.label = "\(run.facts.trace)#\(run.summary.id)"
+      return run
+    }
+  }
+
+  func window(_ routers: Set<RouterID>, _ withLogits: Bool) -> PassWindow {
+    PassWindow(trace: trace, run: summary, routers: routers, withLogits: withLogits)
+  }
+
+  /// - Throws: `Failure` where no row of one is a row of the other.
+  func check(beside other: RunBeside) throws {
+    switch (summary.description.denoising, other.summary.description.denoising) {
+    case (nil, nil): break
+    case (let mine?, let theirs?):
+      let isSame =
+        mine.timesteps == theirs.timesteps && mine.patchRows == theirs.patchRows && mine.patchColumns == theirs.patchColumns
+      if !isSame {
+        throw Failure(
+          .damaged,
+          "\(facts.label) and \(other.facts.label) have other steps or patches (\(Self.words(mine)); \(Self.words(theirs))): "
+            + "no decision of one has its place in the other")
+      }
+    default:
+      let image = summary.description.denoising == nil ? other.facts.label : facts.label
+      throw Failure(.damaged, "\(image) is a denoising run and the other one reads text: they have no token in common")
+    }
+  }
+
+  private static func words(_ layout: DenoisingLayout) -> String {
+    "\(layout.stepCount) steps of \(layout.sampler), \(layout.patchRows) x \(layout.patchColumns) patches"
+  }
+
+  /// Ids that stand for other text in the other run's vocabulary, as far as both runs kept what their ids stand for.
+  func idsOfOtherText(than other: RunBeside) throws -> Set<Int32> {
+    let (mine, theirs) = (summary.description.model.tokenizerHash, other.summary.description.model.tokenizerHash)
+    if mine == theirs, !mine.isEmpty { return [] }
+    let (pieces, otherPieces) = (try trace.pieces(run: summary.id), try other.trace.pieces(run: other.summary.id))
+    return Set(pieces.filter { id, bytes in otherPieces[id].map { $0 != bytes } ?? false }.keys)
+  }
+
+  /// Why two runs may have nothing in common.
+  func whyNothing(in other: RunBeside) -> String {
+    let (mine, theirs) = (summary.description.model.tokenizerHash, other.summary.description.model.tokenizerHash)
+    if texts.count == 0 || other.texts.count == 0 { return "one of them has no token at all" }
+    if !mine.isEmpty, !theirs.isEmpty, mine != theirs {
+      return "they were read with other tokenizers (\(Show.hash(mine)) and \(Show.hash(theirs))); compare runs of one tokenizer"
+    }
+    return "no text of one begins as a text of the other at its place, has its ids, or has its name; compare runs of the same texts"
+  }
+
+  /// What ids of the run stand for, in quotes as they are shown.
+  func words() throws -> [Int32: String] {
+    try trace.pieces(run: summary.id).mapValues { "'" + Show.line(String(decoding: $0, as: UTF8.self)) + "'" }
+  }
+}

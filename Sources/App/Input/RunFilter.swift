@@ -1,0 +1,44 @@
+// `--filter` of the commands that look at a recorded run: what the trace knows is handed to the filter, and quantiles are looked up in it.
+
+import Analysis
+import ArgumentParser
+import Routing
+import Store
+
+struct FilterOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Only decisions and tokens that pass, for instance 'layer=3-7 domain=code entropy>0.9 !bos' (all terms: moetop docs filters).",
+      valueName: "terms"))
+  var filter: String?
+
+  /// The filter made ready for a run; nil when none was given.
+  ///
+  /// - Parameters:
+  ///   - sequences: of the run, with the labels that count.
+  ///   - branch: the branch of a denoising run that is looked at, whose entropies a quantile is one of; nil for all.
+  /// - Throws: `FilterError`, and what reading the trace throws.
+  func resolved(
+    for run: RunSummary, in trace: TraceReader, sequences: [SequenceDescription], branch: Int? = nil
+  ) throws -> ResolvedFilter? {
+    guard let filter = try filter.map({ try Filter(parsing: $0) }) else { return nil }
+    let description = run.description
+    let pieces = filter.looksAtTexts ? try trace.pieces(run: run.id) : [:]
+    let context = FilterContext(
+      routers: description.routers, sequences: sequences, layout: description.denoising, beginningID: description.beginningToken,
+      hasTexts: !pieces.isEmpty, hasWeights: description.recording.content >= .weights,
+      text: { id in pieces[id].map { String(decoding: $0, as: UTF8.self) } })
+    var survey: EntropySurvey?
+    return try filter.resolved(in: context) { q in
+      let known = try survey ?? entropies(of: run, in: trace, branch: branch)
+      survey = known
+      return known.share(ofQuantile: q)
+    }
+  }
+
+  private func entropies(of run: RunSummary, in trace: TraceReader, branch: Int?) throws -> EntropySurvey {
+    var survey = EntropySurvey(layout: run.description.denoising, branch: branch)
+    try trace.passes(of: run, withLogits: false).forEach { survey.add($0) }
+    return survey
+  }
+}
