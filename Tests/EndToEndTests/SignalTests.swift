@@ -13,17 +13,7 @@ struct ScreenSignalTests {
   init() throws { folder = try TemporaryDirectory() }
 
   /// The process of the program that draws on the session's terminal.
-  private func process() throws -> Int32 {
-    let find = Process()
-    let output = Pipe()
-    find.executableURL = URL(fileURLWithPath: "/usr/bin/pgrep")
-    find.arguments = ["-f", "^[^ ]*moetop ui .*\(folder.path)"]
-    find.standardOutput = output
-    try find.run()
-    find.waitUntilExit()
-    let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    return try #require(Int32(text.split(separator: "\n").first ?? ""))
-  }
+  private func process() throws -> Int32 { try #require(try Processes.ofScreens(naming: folder.path)) }
 
   private func session() throws -> TmuxSession {
     let session = try TmuxSession(

@@ -109,11 +109,7 @@ struct TerminalTests {
   }
 
   private func kill(_ signal: Int32) throws {
-    let find = Process()
-    find.executableURL = URL(fileURLWithPath: "/usr/bin/pkill")
-    find.arguments = ["-\(signal)", "-f", "^[^ ]*moetop ui .*\(folder.path)"]
-    try find.run()
-    find.waitUntilExit()
+    Foundation.kill(try #require(try Processes.ofScreens(naming: folder.path)), signal)
   }
 
   /// A model that makes images: its picture comes out of the noise, classes are chosen, and what was recorded is replayed.

@@ -143,7 +143,7 @@ struct WrittenPathTests {
     run.standardOutput = output
     run.standardError = errors
     try run.run()
-    #expect(LongTrace.wait { (try? TraceReader(file: trace).runs().first?.tokenCount ?? 0) ?? 0 > 0 })
+    #expect(LongTrace.wait(seconds: 300) { (try? TraceReader(file: trace).runs().first?.tokenCount ?? 0) ?? 0 > 0 })
     for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: trace + suffix) }
     let answer = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
     let words = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
@@ -177,7 +177,7 @@ struct WrittenPathTests {
     run.standardOutput = output
     run.standardError = FileHandle.nullDevice
     try Binary.startUnmasked(run)
-    #expect(LongTrace.wait { (try? TraceReader(file: trace).runs().first?.tokenCount ?? 0) ?? 0 > 0 })
+    #expect(LongTrace.wait(seconds: 300) { (try? TraceReader(file: trace).runs().first?.tokenCount ?? 0) ?? 0 > 0 })
     kill(run.processIdentifier, SIGINT)
     let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
     run.waitUntilExit()

@@ -26,7 +26,8 @@ public struct EffectCondition: Sendable {
         continue
       }
       if condition.holds(value) {
-        violations.append("\(effect.name): \(condition.fullName) \(plainNumber(value)) \(condition.comparison.rawValue) \(condition.limitText)")
+        violations.append(
+          "\(effect.name): \(condition.fullName) \(plainNumber(value)) \(condition.comparison.rawValue) \(condition.limitText)")
       }
     }
     if missing.isEmpty && !effects.isEmpty { return (violations, nil) }
