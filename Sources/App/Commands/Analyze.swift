@@ -12,7 +12,7 @@ struct Analyze: AsyncParsableCommand {
     discussion: """
       moetop analyze corpus.db --metric load_cv,idle,entropy,uncertain
       moetop analyze corpus.db#2 --metric specialization --by domain --null 1000 --json
-      moetop analyze corpus.db --by expert --filter 'domain=code entropy>=q0.95'
+      moetop analyze corpus.db --by expert --filter 'domain=python entropy>=q0.95'
       moetop analyze images.db --metric dit-claims
 
       moetop docs metrics explains every metric: unit, range, baseline, source.
