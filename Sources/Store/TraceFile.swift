@@ -23,6 +23,9 @@ enum TraceFile {
       throw StoreError.system(errno, file: path, creating: false)
     }
     return try StoreError.translating(path) {
+      // Steps are transactions of their own: whoever finds some of them done waits here until all are.
+      let lock = FolderLock(of: path)
+      defer { lock.release() }
       var configuration = Configuration()
       configuration.label = "moetop.trace"
       configuration.busyMode = .timeout(busyTimeout)

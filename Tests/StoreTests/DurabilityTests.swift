@@ -79,6 +79,21 @@ import Testing
     #expect(try trace.checkIntegrity() == [])
   }
 
+  /// A reader that comes while a trace is being made does not make it too.
+  @Test func aTraceIsMadeOnce() throws {
+    for round in 0..<20 {
+      let file = directory.file("made\(round).db")
+      let readers = (0..<3).map { _ in
+        Thread { for _ in 0..<200 where (try? TraceReader(file: file).run(.latest)) == nil { usleep(100) } }
+      }
+      for reader in readers { reader.start() }
+      try SampleShape(name: "made", passes: [3]).record(in: file)
+      #expect(waitUntil(seconds: 60) { readers.allSatisfy(\.isFinished) })
+      let run = try TraceReader(file: file).run(.latest)
+      #expect(run.tokenCount == 3)
+    }
+  }
+
   /// Nothing was lost when nothing had come yet.
   @Test func endedBeforeItsFirstToken() throws {
     try SampleShape(name: "early", passes: []).record(in: file)
