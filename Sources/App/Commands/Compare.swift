@@ -14,7 +14,7 @@ struct Compare: ParsableCommand {
       moetop compare a.db b.db --match behaviour --fail-if 'set_agreement<0.9'
 
       The first run is the reference of all others. Texts pair by order and equal ids; where ids part, what follows is not compared.
-      docs/contracts.md explains every number.
+      moetop docs contracts explains every number.
       """)
 
   @Argument(help: "Runs: FILE.db, FILE.db#12, 12, a name, or latest; the first is the reference.") var runs: [String]

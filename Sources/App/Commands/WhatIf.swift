@@ -13,7 +13,7 @@ struct WhatIf: ParsableCommand {
       moetop whatif samples/olmoe-tiny -f samples/corpus.jsonl --experiment gw-moe --by domain
       moetop whatif samples/olmoe-tiny -p "def main():" --rules 'mask 3:7'
 
-      Every text is read as it is and under the rules (docs/contracts.md lists them). Rules with a condition are held against as many
+      Every text is read as it is and under the rules (moetop docs contracts lists them). Rules with a condition are held against as many
       decisions of the same text and layer for which it does not hold, rules that name experts against their neighbours in load.
       """)
 
