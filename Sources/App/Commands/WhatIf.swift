@@ -17,7 +17,7 @@ struct WhatIf: ParsableCommand {
       decisions of the same text and layer for which it does not hold, rules that name experts against their neighbours in load.
       """)
 
-  @Argument(help: "Folder or GGUF file of the checkpoint.") var model: String
+  @Argument(help: "Folder or GGUF file of the checkpoint.", transform: ModelPlaces.found) var model: String
   @OptionGroup(title: "Input") var input: RunInputOptions
   @Option(
     help: ArgumentHelp("What is changed, such as 'mask 3:7; topk all=+1'; repeatable, a row each.", valueName: "rules")) var rules:
