@@ -118,6 +118,35 @@ extension GatedPlan {
   }
 }
 
+extension GatedPlan {
+  /// One of `of` experts that some writers keep in tensors of their own, `prefix.N.gate_proj.weight`, and others in two of all experts:
+  /// `prefix.gate_up_proj` `[of, 2 * width, hidden]` and `prefix.down_proj` `[of, hidden, width]`.
+  static func ownOrFused(_ prefix: String, _ index: Int, of count: Int, width: Int, hidden: Int) -> GatedPlan {
+    var plan = projections("\(prefix).\(index).", width)
+    let fused = fused("\(prefix).gate_up_proj", "\(prefix).down_proj", width: width, hidden: hidden, expert: (index, count))
+    plan.gate?.weight.alternatives = fused.gate.map { [$0.weight] } ?? []
+    plan.up.weight.alternatives = [fused.up.weight]
+    plan.down.weight.alternatives = [fused.down.weight]
+    return plan
+  }
+
+  /// The same where the tensors of all experts have inputs as rows: `gate_up_proj` `[of, hidden, 2 * width]`, `down_proj`
+  /// `[of, width, hidden]`.
+  static func transposed(_ prefix: String, _ index: Int, of count: Int, width: Int, hidden: Int) -> GatedPlan {
+    func half(_ first: Int) -> LinearPlan {
+      LinearPlan(
+        MatrixPlan(
+          prefix + ".gate_up_proj", storedShape: [count, hidden, 2 * width], firstRow: index * hidden,
+          transposition: .init(firstColumn: first)))
+    }
+    return GatedPlan(
+      gate: half(0), up: half(width),
+      down: LinearPlan(
+        MatrixPlan(prefix + ".down_proj", storedShape: [count, width, hidden], firstRow: index * width, transposition: .init())),
+      intermediateSize: width)
+  }
+}
+
 extension RouterSpec {
   /// Softmax over all experts, top-k of the probabilities, renormalised or not.
   static func softmaxTopK(_ topK: Int, of expertCount: Int, renormalised: Bool) -> RouterSpec {

@@ -68,7 +68,12 @@ extension Family {
   }
 
   /// Latent attention by block and by the name it has there.
-  static func latentAttention(_ sizes: DecoderSizes, interleaved: Bool) throws -> (Int, String) -> LatentAttentionPlan {
+  ///
+  /// - Parameter heatsQueries: whether queries grow with the position as the rotary settings say; there `partial_rotary_factor` is a share
+  ///   of the whole head.
+  static func latentAttention(
+    _ sizes: DecoderSizes, interleaved: Bool, heatsQueries: Bool = false
+  ) throws -> (Int, String) -> LatentAttentionPlan {
     let configuration = sizes.configuration
     let plain = try configuration.count("qk_nope_head_dim")
     let rotated = try configuration.count("qk_rope_head_dim")
@@ -76,7 +81,16 @@ extension Family {
     let latent = try configuration.count("kv_lora_rank")
     let queryRank = try configuration.optionalCount("q_lora_rank")
     let bias = try configuration.flag("attention_bias", default: false)
-    let settings = try configuration.rotarySettings(headSize: rotated, isInterleaved: interleaved)
+    let settings =
+      heatsQueries
+      ? try configuration.rotarySettings(
+        headSize: plain + rotated, defaultShare: Double(rotated) / Double(plain + rotated), isInterleaved: interleaved, heatsQueries: true)
+      : try configuration.rotarySettings(headSize: rotated, isInterleaved: interleaved)
+    guard settings.plan.rotatedSize == rotated else {
+      throw configuration.refused(
+        "partial_rotary_factor", found: "\(settings.plan.rotatedSize) of \(plain + rotated) elements",
+        supported: "qk_rope_head_dim, which is \(rotated)")
+    }
     let magnitude = settings.attentionMagnitude
     let scale = Float(magnitude * magnitude / Double(plain + rotated).squareRoot())
     return { layer, name in
@@ -88,13 +102,16 @@ extension Family {
         query: LinearPlan(prefix: prefix + (queryRank == nil ? "q_proj" : "q_b_proj")),
         latent: LinearPlan(prefix: prefix + "kv_a_proj_with_mqa", bias: bias), latentNorm: .rms("\(prefix)kv_a_layernorm.weight", 1e-6),
         unfold: LinearPlan(prefix: prefix + "kv_b_proj"), output: LinearPlan(prefix: prefix + "o_proj", bias: bias),
-        rotary: settings.plan, scale: scale)
+        rotary: settings.plan, scale: scale, temperature: settings.temperature)
     }
   }
 
   /// Dense blocks first, then routed ones with shared experts under `mlp.`.
+  ///
+  /// - Parameter isFused: whether the routed experts of a layer lie in two tensors.
   static func sharedExperts(
-    _ sizes: DecoderSizes, router: RouterSpec, hasBias: Bool, bias: String = "gate.e_score_correction_bias", hasDenseBlocks: Bool = true
+    _ sizes: DecoderSizes, router: RouterSpec, hasBias: Bool, bias: String = "gate.e_score_correction_bias", hasDenseBlocks: Bool = true,
+    isFused: Bool = false
   ) throws -> (Int) -> any OperationPlan {
     let configuration = sizes.configuration
     let width = try configuration.count("moe_intermediate_size")
@@ -111,11 +128,18 @@ extension Family {
     let isDense = (0..<sizes.layerCount).map { layer in types.map { $0[layer] == "dense" } ?? (layer < denseBlocks) }
     try configuration.requireRouted("is_moe_layer", isDense.map { !$0 })
     let denseWidth = try configuration.width(declaredWidth, ofDense: isDense)
+    let hidden = sizes.hiddenSize
     return { layer in
       let prefix = sizes.prefix(layer) + "mlp."
       if isDense[layer] { return GatedPlan.projections(prefix, denseWidth) }
       var experts = ExpertsPlan(
-        router: router, routerLinear: LinearPlan(prefix: prefix + "gate"), expert: { .projections(prefix + "experts.\($0).", width) })
+        router: router, routerLinear: LinearPlan(prefix: prefix + "gate"),
+        expert: {
+          guard isFused else { return .projections(prefix + "experts.\($0).", width) }
+          return .fused(
+            prefix + "experts.gate_up_proj", prefix + "experts.down_proj", width: width, hidden: hidden,
+            expert: ($0, router.expertCount))
+        })
       if hasBias { experts.correctionBias = VectorPlan(prefix + bias) }
       if sharedCount > 0 {
         experts.shared = [ExpertsPlan.Shared(expert: .projections(prefix + "shared_experts.", sharedCount * width))]
@@ -127,7 +151,7 @@ extension Family {
 
 extension DecoderSizes {
   /// Head sizes are those of the latent attention; `head_dim` only repeats one of them.
-  fileprivate init(latent configuration: Configuration) throws {
+  init(latent configuration: Configuration) throws {
     try self.init(configuration, headSize: configuration.count("qk_rope_head_dim"))
     _ = configuration.value("head_dim", "qk_head_dim")
     _ = configuration.value("num_nextn_predict_layers")

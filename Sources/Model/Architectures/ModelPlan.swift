@@ -126,8 +126,8 @@ struct MatrixPlan: Sendable, Hashable, ExpressibleByStringInterpolation {
   }
 
   var tensor: String
-  /// Read where the file has no `tensor`: an equal matrix that the writer of the file left out, or did not.
-  var alternative: String?
+  /// Read where the file has no `tensor`, the first that it has: an equal matrix that its writer left out, or the layout of another writer.
+  var alternatives: [MatrixPlan] = []
   /// The tensor's own shape; nil: `[rows, columns]`. All axes but the last `columnAxes` are counted as rows.
   var storedShape: [Int]?
   var columnAxes = 1
@@ -143,7 +143,7 @@ struct MatrixPlan: Sendable, Hashable, ExpressibleByStringInterpolation {
   /// word, as transformers does: equal values change nothing, and others are what was trained.
   static func tiedHead(_ embedding: MatrixPlan) -> MatrixPlan {
     var plan: MatrixPlan = "lm_head.weight"
-    plan.alternative = embedding.tensor
+    plan.alternatives = [embedding]
     return plan
   }
 

@@ -29,6 +29,7 @@ struct LatentAttentionPlan: OperationPlan {
   /// Factors on the norms' outputs.
   var queryFactor: Float = 1
   var latentFactor: Float = 1
+  var temperature: TemperaturePlan?
 
   func bind(_ binder: WeightBinder) throws -> any BoundOperation { try BoundLatentAttention(self, binder) }
 }
@@ -93,6 +94,7 @@ final class RunningLatentAttention: RunningOperation {
     table.turn(
       pass.pool, queries + plan.plainSize, tokenStride: plan.headCount * keySize, heads: plan.headCount, headStride: keySize,
       position: pass.position, count: count)
+    plan.temperature?.heat(queries, width: plan.headCount * keySize, pass)
 
     let latentWidth = plan.latentSize + plan.rotatedSize
     let latent = pass.project(bound.latent, from: pass.x)

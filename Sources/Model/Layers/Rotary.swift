@@ -27,6 +27,8 @@ struct RotaryPlan: Sendable, Hashable {
   var base: Double
   /// Elements of each head that turn; the rest passes through.
   var rotatedSize: Int
+  /// The size that exponents are shares of, where it is not `rotatedSize`: a share of the head that is no even number.
+  var exponentSize: Int?
   /// Neighbours turn together; else element i turns with element i + rotatedSize / 2.
   var isInterleaved = false
   var scaling = Scaling.none
@@ -39,7 +41,8 @@ struct RotaryPlan: Sendable, Hashable {
   ///
   /// - Parameter length: tokens the sequence will have, where the scaling depends on it.
   func frequencies(length: Int) -> [Float] {
-    let plain = (0..<rotatedSize / 2).map { i in 1 / Float(pow(base, Double(Float(2 * i) / Float(rotatedSize)))) }
+    let size = Float(exponentSize ?? rotatedSize)
+    let plain = (0..<rotatedSize / 2).map { i in 1 / Float(pow(base, Double(Float(2 * i) / size))) }
     switch scaling {
     case .none: return plain
     case .linear(let factor): return plain.map { $0 / Float(factor) }
@@ -69,7 +72,7 @@ struct RotaryPlan: Sendable, Hashable {
     case .longRope(let short, let long, let original):
       let divisors = length > original ? long : short
       return zip(divisors, 0..<rotatedSize / 2).map { divisor, i in
-        1 / (Float(divisor) * Float(pow(base, Double(Float(2 * i) / Float(rotatedSize)))))
+        1 / (Float(divisor) * Float(pow(base, Double(Float(2 * i) / size))))
       }
     }
   }

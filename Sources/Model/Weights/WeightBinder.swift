@@ -24,9 +24,8 @@ final class WeightBinder {
   }
 
   func matrix(_ plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> BoundMatrix {
-    var plan = plan
-    if let alternative = plan.alternative, !checkpoint.has(plan.tensor), checkpoint.has(alternative) { plan.tensor = alternative }
-    return try checkpoint.matrix(plan, rows: rows, columns: columns, because: because)
+    let other = checkpoint.has(plan.tensor) ? nil : plan.alternatives.first { checkpoint.has($0.tensor) }
+    return try checkpoint.matrix(other ?? plan, rows: rows, columns: columns, because: because)
   }
 
   /// Widened to f32 at its first use; valid while the checkpoint lives.
