@@ -20,12 +20,17 @@ struct DecoderSizes {
   ///   - epsilon: of the norms, where the configuration does not say.
   ///   - tied: whether the head is the embedding, where the configuration does not say.
   ///   - ownHeadSize: the size of a head where `head_dim` is not what says it.
+  ///   - ownLayerCount: the number of layers where `num_hidden_layers` is not what says it.
+  ///   - activation: of the feed-forward halves, and the field that says it.
   /// - Throws: `ModelError` when a size is missing or the head counts do not divide.
-  init(_ configuration: Configuration, epsilon defaultEpsilon: Double = 1e-6, tied: Bool = false, headSize ownHeadSize: Int? = nil) throws {
+  init(
+    _ configuration: Configuration, epsilon defaultEpsilon: Double = 1e-6, tied: Bool = false, headSize ownHeadSize: Int? = nil,
+    layers ownLayerCount: Int? = nil, activation: (key: String, name: String) = ("hidden_act", "silu")
+  ) throws {
     self.configuration = configuration
     hiddenSize = try configuration.count("hidden_size")
     vocabularySize = try configuration.count("vocab_size")
-    layerCount = try configuration.layerCount("num_hidden_layers", "num_layers")
+    layerCount = try ownLayerCount ?? configuration.layerCount("num_hidden_layers", "num_layers")
     headCount = try configuration.count("num_attention_heads")
     keyValueHeadCount = try configuration.count("num_key_value_heads", default: headCount)
     contextLength = try configuration.count("max_position_embeddings")
@@ -45,7 +50,7 @@ struct DecoderSizes {
     if headSize % 2 != 0 {
       throw ModelError.configuration(file: configuration.file, key: "head_dim", expected: "an even number", found: "\(headSize)")
     }
-    try configuration.require("hidden_act", "silu", default: "silu")
+    try configuration.require(activation.key, activation.name, default: activation.name)
   }
 
   func prefix(_ layer: Int) -> String { "model.layers.\(layer)." }
