@@ -23,6 +23,8 @@ struct ModelPlan: Sendable {
   var outputHead: LinearPlan
   /// Factor on every logit.
   var logitScale: Float = 1
+  /// Logits become `cap * tanh(logit / cap)`; nil: they stay.
+  var logitCap: Float?
 }
 
 /// What reads the input of an encoder-decoder model.
@@ -71,6 +73,10 @@ struct SublayerPlan: Sendable {
   var inputAsResidual: Float?
   var destination = Destination.stream
   var addsHeld = false
+  /// Over the sum of the output and what was held, before it goes to the stream; only with `addsHeld`.
+  var sumNorm: NormPlan?
+  /// `[1]`: a factor on the stream when the output has been added.
+  var streamFactor: VectorPlan?
 
   init(_ input: Input, _ operation: any OperationPlan) {
     self.input = input

@@ -8,6 +8,7 @@
 // | yarn      | factor, original_max_position_embeddings, beta_fast, beta_slow, truncate, attention_factor, mscale, mscale_all_dim; in Mistral llama_4_scaling_beta |
 // | llama3    | factor, low_freq_factor, high_freq_factor, original_max_position_embeddings |
 // | dynamic   | alpha: a factor on the base, in Hunyuan only |
+// | proportional | partial_rotary_factor: of the head's frequencies so many are not 0 |
 // | longrope, su | short_factor, long_factor, original_max_position_embeddings, factor, attention_factor, short_mscale, long_mscale |
 
 import Formats
@@ -84,6 +85,10 @@ extension Configuration {
       throw refused("partial_rotary_factor", found: "\(share)", supported: "1: the reference turns whole heads, whatever this says")
     }
     let rotated = (0...1).contains(share) ? Int(Double(headSize) * share) : -1
+    if try scaling?.isProportional() == true {
+      let pairs = Int((share * Double(headSize) / 2).rounded(.down))
+      return RotarySettings(plan: RotaryPlan(base: base, rotatedSize: headSize, scaling: .proportional(pairs: pairs)))
+    }
     guard rotated >= 0, rotated % 2 == 0 || completesPairs else {
       throw ModelError.configuration(
         file: file, key: "partial_rotary_factor", expected: "an even number of rotated elements in a head of \(headSize)", found: "\(share)"
@@ -169,6 +174,13 @@ private struct RotaryScalingReader {
   func alpha() throws -> Double? {
     let type = field("rope_type")?.string ?? field("type")?.string
     return type == "dynamic" && field("alpha") != nil ? try positive("alpha") : nil
+  }
+
+  /// Whether frequencies are those of the whole head and only a share of them turns.
+  func isProportional() throws -> Bool {
+    guard field("rope_type")?.string == "proportional" else { return false }
+    try refuseOthers([])
+    return true
   }
 
   func apply(to settings: inout RotarySettings, heatsQueries: Bool) throws {

@@ -25,6 +25,8 @@ struct AttentionPlan: OperationPlan {
   var rotary: RotaryPlan?
   var queryNorm: HeadNormPlan?
   var keyNorm: HeadNormPlan?
+  /// Over each head's values.
+  var valueNorm: NormPlan?
   /// The norms come after the rotation.
   var normsFollowRotary = false
   /// Queries, keys and values are clamped to plus or minus this after their projection (and its norm).
@@ -98,6 +100,7 @@ struct BoundAttention: BoundOperation {
   let gate: Linear?
   let queryNorm: Norm?
   let keyNorm: Norm?
+  let valueNorm: Norm?
   let sinks: WeightVector?
   /// `[bucketCount, headCount]`
   let biasBuckets: WeightVector?
@@ -118,6 +121,7 @@ struct BoundAttention: BoundOperation {
     }
     queryNorm = try plan.queryNorm.map { try binder.norm($0.norm, size: $0.scope == .head ? plan.headSize : queries) }
     keyNorm = try plan.keyNorm.map { try binder.norm($0.norm, size: $0.scope == .head ? plan.headSize : keys) }
+    valueNorm = try plan.valueNorm.map { try binder.norm($0, size: valueSize) }
     sinks = try plan.sinks.map { try binder.vector($0, count: plan.headCount, because: because) }
     biasBuckets = try plan.distanceBias.map {
       try binder.vector($0.table, count: $0.bucketCount * plan.headCount, because: "the bucket and head counts in config.json")
@@ -161,6 +165,7 @@ final class RunningAttention: RunningOperation {
     if plan.queryCarriesGate { (queries, gates) = separate(queries, pass) }
 
     if !plan.normsFollowRotary { normalize(queries, keys, pass) }
+    bound.valueNorm?.apply(pass.pool, out: values, x: values, rows: count * plan.keyValueHeadCount)
     if let clip = plan.clip {
       clamp(queries, count * queryWidth, to: clip)
       clamp(keys, count * keyWidth, to: clip)

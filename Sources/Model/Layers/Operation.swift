@@ -73,6 +73,8 @@ final class Pass {
   var x: UnsafeMutablePointer<Float>
   /// `[count, hiddenSize]`: what it adds to.
   var out: UnsafeMutablePointer<Float>
+  /// `[count, hiddenSize]`: the residual stream before the operation.
+  var stream: UnsafeMutablePointer<Float>
   /// Decisions so far, in the order of the model's routers: of the pass, and behind them of the step at hand.
   var batches: [RoutingBatch] = []
   /// `[encodedCount, hiddenSize]`: what the encoder made of the sequence; only in a decoder that has one.
@@ -86,6 +88,7 @@ final class Pass {
     rotary = RotaryTables()
     x = arena.floats(1)
     out = x
+    stream = x
     encoded = x
   }
 

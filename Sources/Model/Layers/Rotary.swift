@@ -20,6 +20,8 @@ struct RotaryPlan: Sendable, Hashable {
     case yarn(factor: Double, originalContext: Int, betaFast: Double, betaSlow: Double, truncates: Bool)
     /// Llama 3: by wavelength relative to the original context.
     case llama3(factor: Double, lowFactor: Double, highFactor: Double, originalContext: Int)
+    /// Only the first pairs turn, by frequencies of the whole size.
+    case proportional(pairs: Int)
     /// A divisor for each frequency: one list for sequences within the original context, one for longer ones.
     case longRope(short: [Double], long: [Double], originalContext: Int)
   }
@@ -45,6 +47,7 @@ struct RotaryPlan: Sendable, Hashable {
     let plain = (0..<rotatedSize / 2).map { i in 1 / Float(pow(base, Double(Float(2 * i) / size))) }
     switch scaling {
     case .none: return plain
+    case .proportional(let pairs): return plain.enumerated().map { $0 < pairs ? $1 : 0 }
     case .linear(let factor): return plain.map { $0 / Float(factor) }
     case .yarn(let factor, let original, let betaFast, let betaSlow, let truncates):
       func dimension(_ rotations: Double) -> Double {
