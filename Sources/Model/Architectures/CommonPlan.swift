@@ -127,15 +127,26 @@ extension GatedPlan {
   /// One of `of` experts that some writers keep in tensors of their own, `prefix.N.gate_proj.weight`, and others in two of all experts:
   /// `prefix.gate_up_proj` `[of, 2 * width, hidden]` and `prefix.down_proj` `[of, hidden, width]`.
   static func ownOrFused(_ prefix: String, _ index: Int, of count: Int, width: Int, hidden: Int) -> GatedPlan {
-    var plan = projections("\(prefix).\(index).", width)
-    let fused = fused("\(prefix).gate_up_proj", "\(prefix).down_proj", width: width, hidden: hidden, expert: (index, count))
-    plan.gate?.weight.alternatives = fused.gate.map { [$0.weight] } ?? []
-    plan.up.weight.alternatives = [fused.up.weight]
-    plan.down.weight.alternatives = [fused.down.weight]
+    projections("\(prefix).\(index).", width)
+      .or(fused("\(prefix).gate_up_proj", "\(prefix).down_proj", width: width, hidden: hidden, expert: (index, count)))
+  }
+
+  /// In two tensors of all experts, with outputs as rows, or, where the shapes are not those, with inputs as rows.
+  static func fusedEitherWay(_ prefix: String, _ index: Int, of count: Int, width: Int, hidden: Int) -> GatedPlan {
+    fused("\(prefix).gate_up_proj", "\(prefix).down_proj", width: width, hidden: hidden, expert: (index, count))
+      .or(transposed(prefix, index, of: count, width: width, hidden: hidden))
+  }
+
+  /// This layout, or another where the file does not have it.
+  private func or(_ other: GatedPlan) -> GatedPlan {
+    var plan = self
+    if let gate = other.gate?.weight { plan.gate?.weight.alternatives.append(gate) }
+    plan.up.weight.alternatives.append(other.up.weight)
+    plan.down.weight.alternatives.append(other.down.weight)
     return plan
   }
 
-  /// The same where the tensors of all experts have inputs as rows: `gate_up_proj` `[of, hidden, 2 * width]`, `down_proj`
+  /// One of `of` experts in two tensors that have inputs as rows: `gate_up_proj` `[of, hidden, 2 * width]`, `down_proj`
   /// `[of, width, hidden]`.
   static func transposed(_ prefix: String, _ index: Int, of count: Int, width: Int, hidden: Int) -> GatedPlan {
     func half(_ first: Int) -> LinearPlan {

@@ -132,7 +132,8 @@ struct MatrixPlan: Sendable, Hashable, ExpressibleByStringInterpolation {
   }
 
   var tensor: String
-  /// Read where the file has no `tensor`, the first that it has: an equal matrix that its writer left out, or the layout of another writer.
+  /// Read where the file has no `tensor`, or none of `storedShape`, the first that it has: an equal matrix that its writer left out, or the
+  /// layout of another writer.
   var alternatives: [MatrixPlan] = []
   /// The tensor's own shape; nil: `[rows, columns]`. All axes but the last `columnAxes` are counted as rows.
   var storedShape: [Int]?

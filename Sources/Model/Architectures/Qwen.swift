@@ -39,7 +39,7 @@ extension Family {
   /// The text models of Qwen3-VL and Qwen3-Omni. The reference always divides by the sum of the chosen.
   static let qwen3VLMoE = Family(modelType: "qwen3_vl_moe_text", defaults: defaultsOfQwen3) {
     try $0.requireSet("norm_topk_prob")
-    return try qwen3("qwen3_vl_moe_text", $0, isNormalizedByDefault: true, layout: .transposed)
+    return try qwen3("qwen3_vl_moe_text", $0, isNormalizedByDefault: true, layout: .fusedEitherWay)
   }
   static let qwen3OmniMoE = Family(modelType: "qwen3_omni_moe_text", defaults: defaultsOfQwen3) {
     try $0.requireSet("norm_topk_prob")
@@ -90,8 +90,8 @@ extension Family {
     case own
     /// There, or in two of a layer.
     case ownOrFused
-    /// In two of a layer, with inputs as rows.
-    case transposed
+    /// In two of a layer, with outputs or inputs as rows.
+    case fusedEitherWay
   }
 
   static func qwenFeedForward(
@@ -114,7 +114,7 @@ extension Family {
           switch layout {
           case .own: .projections(prefix + "experts.\($0).", width)
           case .ownOrFused: .ownOrFused(prefix + "experts", $0, of: count, width: width, hidden: hidden)
-          case .transposed: .transposed(prefix + "experts", $0, of: count, width: width, hidden: hidden)
+          case .fusedEitherWay: .fusedEitherWay(prefix + "experts", $0, of: count, width: width, hidden: hidden)
           }
         })
       if let shared {
