@@ -168,7 +168,6 @@ extension RouterSpec {
     }
     if let expertScales {
       try require(expertScales.count == expertCount, "\(expertCount) scales of experts", "\(expertScales.count)")
-      try require(expertScales.allSatisfy(\.isFinite), "finite scales of experts", "one that is not")
     }
     if let limit = groupLimit {
       try require(
