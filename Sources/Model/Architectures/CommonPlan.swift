@@ -33,7 +33,7 @@ struct DecoderSizes {
     layerCount = try ownLayerCount ?? configuration.layerCount("num_hidden_layers", "num_layers")
     headCount = try configuration.count("num_attention_heads")
     keyValueHeadCount = try configuration.count("num_key_value_heads", default: headCount)
-    contextLength = try configuration.count("max_position_embeddings")
+    contextLength = try configuration.count("max_position_embeddings", "model_max_length")
     epsilon = try configuration.positive("rms_norm_eps", "norm_eps", "layer_norm_eps", default: defaultEpsilon)
     isTied = try configuration.flag("tie_word_embeddings", default: tied)
     let head = try ownHeadSize ?? configuration.optionalCount("head_dim")
@@ -138,7 +138,7 @@ extension GatedPlan {
   }
 
   /// This layout, or another where the file does not have it.
-  private func or(_ other: GatedPlan) -> GatedPlan {
+  func or(_ other: GatedPlan) -> GatedPlan {
     var plan = self
     if let gate = other.gate?.weight { plan.gate?.weight.alternatives.append(gate) }
     plan.up.weight.alternatives.append(other.up.weight)

@@ -69,10 +69,13 @@ extension Family {
 
   /// Latent attention by block and by the name it has there.
   ///
-  /// - Parameter heatsQueries: whether queries grow with the position as the rotary settings say; there `partial_rotary_factor` is a share
-  ///   of the whole head.
+  /// - Parameters:
+  ///   - heatsQueries: whether queries grow with the position as the rotary settings say; there `partial_rotary_factor` is a share of the
+  ///     whole head.
+  ///   - turns: whether positions are encoded at all.
+  ///   - output: the name of the projection behind the heads.
   static func latentAttention(
-    _ sizes: DecoderSizes, interleaved: Bool, heatsQueries: Bool = false
+    _ sizes: DecoderSizes, interleaved: Bool, heatsQueries: Bool = false, turns: Bool = true, output: String = "o_proj"
   ) throws -> (Int, String) -> LatentAttentionPlan {
     let configuration = sizes.configuration
     let plain = try configuration.count("qk_nope_head_dim")
@@ -91,7 +94,7 @@ extension Family {
         "partial_rotary_factor", found: "\(settings.plan.rotatedSize) of \(plain + rotated) elements",
         supported: "qk_rope_head_dim, which is \(rotated)")
     }
-    let magnitude = settings.attentionMagnitude
+    let magnitude = turns ? settings.attentionMagnitude : 1
     let scale = Float(magnitude * magnitude / Double(plain + rotated).squareRoot())
     return { layer, name in
       let prefix = sizes.prefix(layer) + name
@@ -101,8 +104,8 @@ extension Family {
         queryNorm: queryRank.map { _ in .rms("\(prefix)q_a_layernorm.weight", 1e-6) }, queryDownSize: queryRank ?? 0,
         query: LinearPlan(prefix: prefix + (queryRank == nil ? "q_proj" : "q_b_proj")),
         latent: LinearPlan(prefix: prefix + "kv_a_proj_with_mqa", bias: bias), latentNorm: .rms("\(prefix)kv_a_layernorm.weight", 1e-6),
-        unfold: LinearPlan(prefix: prefix + "kv_b_proj"), output: LinearPlan(prefix: prefix + "o_proj", bias: bias),
-        rotary: settings.plan, scale: scale, temperature: settings.temperature)
+        unfold: LinearPlan(prefix: prefix + "kv_b_proj"), output: LinearPlan(prefix: prefix + output, bias: bias),
+        rotary: turns ? settings.plan : nil, scale: scale, temperature: settings.temperature)
     }
   }
 
@@ -172,7 +175,7 @@ extension Configuration {
 
   /// `n_group` and `topk_group`; nil when every group is kept.
   func groups(score: RouterSpec.GroupLimit.GroupScore, fill: RouterSpec.GroupLimit.Fill) throws -> RouterSpec.GroupLimit? {
-    let groups = try optionalCount("n_group") ?? 1
+    let groups = try optionalCount("n_group", "num_expert_group") ?? 1
     let kept = try optionalCount("topk_group") ?? 1
     return groups == kept ? nil : RouterSpec.GroupLimit(groupCount: groups, topKGroups: kept, groupScore: score, fill: fill)
   }
@@ -180,13 +183,13 @@ extension Configuration {
   /// The router of DeepSeek-V3 without its bias, which is a tensor.
   func sigmoidRouter() throws -> RouterSpec {
     let experts = try count("n_routed_experts", "num_experts", "num_local_experts")
-    let topK = try count("num_experts_per_tok")
+    let topK = try count("num_experts_per_tok", "num_experts_per_token")
     let scale = try number("routed_scaling_factor", default: 1)
     // dots.llm1 names the method of selection in both places.
-    let scoring = try text("scoring_func", default: "sigmoid")
-    if scoring != "noaux_tc" { try require("scoring_func", "sigmoid", default: "sigmoid") }
+    let scoring = try text("scoring_func", "moe_router_activation_func", default: "sigmoid")
+    if !["noaux_tc", "sigmoid"].contains(scoring) { throw refused("scoring_func", found: "\"\(scoring)\"", supported: "\"sigmoid\"") }
     try require("topk_method", "noaux_tc", default: "noaux_tc")
-    let isNormalised = try flag("norm_topk_prob", default: true)
+    let isNormalised = try flag("norm_topk_prob", "moe_renormalize", default: true)
     var router = RouterSpec.sigmoidTopK(topK, of: experts, normalization: isNormalised ? .sum(epsilon: 1e-20) : .none, scale: scale)
     router.groupLimit = try groups(score: .sumOfTopTwo, fill: .negativeInfinity)
     return router

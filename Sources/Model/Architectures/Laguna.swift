@@ -57,7 +57,7 @@ extension Family {
       attention.headCount = heads[layer]
       attention.window = hasWindow[layer] ? window : nil
       attention.outputGate = OutputGatePlan(
-        linear: LinearPlan(prefix: sizes.prefix(layer) + "self_attn.g_proj"), function: .softplus, isPerHead: gatesHeads)
+        linear: LinearPlan(prefix: sizes.prefix(layer) + "self_attn.g_proj"), form: .init(function: .softplus, isPerHead: gatesHeads))
       sizes.normHeads(&attention, layer: layer, scope: .head)
       let prefix = sizes.prefix(layer) + "mlp."
       if isDense[layer] { return sizes.block(layer: layer, attention, GatedPlan.projections(prefix, denseWidth)) }

@@ -118,11 +118,7 @@ final class RunningGatedDeltaNet: RunningOperation {
           let key = query + plan.keyWidth
           let value = mixed + t * width + 2 * plan.keyWidth + head * plan.valueSize
           state.fade(by: factors[t * plan.valueHeadCount + head])
-          state.read(key, into: correction)
-          mt_scale(correction, correction, -1, plan.valueSize)
-          mt_add(correction, correction, value, plan.valueSize)
-          mt_scale(correction, correction, strengths[t * plan.valueHeadCount + head], plan.valueSize)
-          state.add(key, correction)
+          state.correct(key, to: value, strength: strengths[t * plan.valueHeadCount + head], scratch: correction)
           state.read(query, into: out + t * plan.valueWidth + head * plan.valueSize)
         }
       }

@@ -56,11 +56,30 @@ struct AttentionPlan: OperationPlan {
 
 /// A function of a projection of the input that multiplies the heads' output.
 struct OutputGatePlan: Sendable {
-  enum Function: Sendable { case sigmoid, softplus }
+  struct Form: Sendable {
+    enum Function: Sendable { case sigmoid, softplus }
+    var function = Function.sigmoid
+    /// One number for each head instead of one for each of its elements.
+    var isPerHead = false
+
+    /// Multiplies `[heads, size]` by the function of the gates, which is written over them.
+    func multiply(_ x: UnsafeMutablePointer<Float>, by gates: UnsafeMutablePointer<Float>, heads: Int, size: Int) {
+      let count = isPerHead ? heads : heads * size
+      switch function {
+      case .sigmoid: mt_sigmoid(gates, gates, count)
+      case .softplus: for i in 0..<count { gates[i] = softplus(gates[i]) }
+      }
+      guard isPerHead else { return mt_multiply(x, x, gates, count) }
+      for head in 0..<heads { mt_scale(x + head * size, x + head * size, gates[head], size) }
+    }
+  }
+
   var linear: LinearPlan
-  var function = Function.sigmoid
-  /// One number for each head instead of one for each of its elements.
-  var isPerHead = false
+  var form = Form()
+
+  func bind(_ binder: WeightBinder, heads: Int, size: Int, because: String) throws -> Linear {
+    try binder.linear(linear, rows: heads * (form.isPerHead ? 1 : size), columns: binder.hiddenSize, because: because)
+  }
 }
 
 /// RMS norm on queries or keys.
@@ -116,9 +135,7 @@ struct BoundAttention: BoundOperation {
     key = try binder.linear(plan.key, rows: keys, columns: hidden, because: because)
     value = try binder.linear(plan.value, rows: plan.keyValueHeadCount * valueSize, columns: hidden, because: because)
     output = try binder.linear(plan.output, rows: hidden, columns: plan.headCount * valueSize, because: because)
-    gate = try plan.outputGate.map {
-      try binder.linear($0.linear, rows: plan.headCount * ($0.isPerHead ? 1 : valueSize), columns: hidden, because: because)
-    }
+    gate = try plan.outputGate?.bind(binder, heads: plan.headCount, size: valueSize, because: because)
     queryNorm = try plan.queryNorm.map { try binder.norm($0.norm, size: $0.scope == .head ? plan.headSize : queries) }
     keyNorm = try plan.keyNorm.map { try binder.norm($0.norm, size: $0.scope == .head ? plan.headSize : keys) }
     valueNorm = try plan.valueNorm.map { try binder.norm($0, size: valueSize) }
@@ -204,7 +221,9 @@ final class RunningAttention: RunningOperation {
     } else {
       for part in call.cut(chunk: plan.chunk) { pass.pool.attend(part) }
     }
-    if let gates { apply(gates, to: mixed, width: mixedWidth, pass) }
+    if let gates {
+      (plan.outputGate?.form ?? .init()).multiply(mixed, by: gates, heads: count * plan.headCount, size: mixedWidth / plan.headCount)
+    }
     pass.pool.multiply(pass.product(pass.out, bound.output, from: mixed, accumulate: true))
   }
 
@@ -235,18 +254,6 @@ final class RunningAttention: RunningOperation {
     return (queries, gates)
   }
 
-  private func apply(_ gates: UnsafeMutablePointer<Float>, to mixed: UnsafeMutablePointer<Float>, width: Int, _ pass: Pass) {
-    let plan = bound.plan.outputGate
-    let isPerHead = plan?.isPerHead ?? false
-    let count = pass.count * (isPerHead ? bound.plan.headCount : width)
-    switch plan?.function ?? .sigmoid {
-    case .sigmoid: mt_sigmoid(gates, gates, count)
-    case .softplus: for i in 0..<count { gates[i] = softplus(gates[i]) }
-    }
-    guard isPerHead else { return mt_multiply(mixed, mixed, gates, count) }
-    let size = width / bound.plan.headCount
-    for head in 0..<count { mt_scale(mixed + head * size, mixed + head * size, gates[head], size) }
-  }
 }
 
 extension Attention {

@@ -24,12 +24,15 @@ struct LatentAttentionPlan: OperationPlan {
   /// `[headCount * (plainSize + valueSize), latentSize]`: per head its key, then its value.
   var unfold: LinearPlan
   var output: LinearPlan
-  var rotary: RotaryPlan
+  /// nil: the rotated part does not turn either.
+  var rotary: RotaryPlan?
   var scale: Float
   /// Factors on the norms' outputs.
   var queryFactor: Float = 1
   var latentFactor: Float = 1
   var temperature: TemperaturePlan?
+  /// What multiplies the heads' output.
+  var outputGate: OutputGatePlan?
 
   func bind(_ binder: WeightBinder) throws -> any BoundOperation { try BoundLatentAttention(self, binder) }
 }
@@ -43,6 +46,7 @@ struct BoundLatentAttention: BoundOperation {
   let latentNorm: Norm
   let unfold: Linear
   let output: Linear
+  let gate: Linear?
 
   init(_ plan: LatentAttentionPlan, _ binder: WeightBinder) throws {
     self.plan = plan
@@ -58,6 +62,7 @@ struct BoundLatentAttention: BoundOperation {
     unfold = try binder.linear(
       plan.unfold, rows: plan.headCount * (plan.plainSize + plan.valueSize), columns: plan.latentSize, because: because)
     output = try binder.linear(plan.output, rows: hidden, columns: plan.headCount * plan.valueSize, because: because)
+    gate = try plan.outputGate?.bind(binder, heads: plan.headCount, size: plan.valueSize, because: because)
   }
 
   var cacheFloatsPerToken: Int { plan.headCount * (plan.plainSize + plan.rotatedSize + plan.valueSize) }
@@ -81,7 +86,7 @@ final class RunningLatentAttention: RunningOperation {
     let plan = bound.plan
     let count = pass.count
     let keySize = plan.plainSize + plan.rotatedSize
-    let table = pass.rotary.table(plan.rotary, positions: pass.position + count)
+    let table = plan.rotary.map { pass.rotary.table($0, positions: pass.position + count) }
 
     var source = UnsafePointer(pass.x)
     if let down = bound.queryDown {
@@ -91,14 +96,14 @@ final class RunningLatentAttention: RunningOperation {
       source = UnsafePointer(narrow)
     }
     let queries = pass.project(bound.query, from: source)
-    table.turn(
+    table?.turn(
       pass.pool, queries + plan.plainSize, tokenStride: plan.headCount * keySize, heads: plan.headCount, headStride: keySize,
       position: pass.position, count: count)
     plan.temperature?.heat(queries, width: plan.headCount * keySize, pass)
 
     let latentWidth = plan.latentSize + plan.rotatedSize
     let latent = pass.project(bound.latent, from: pass.x)
-    table.turn(
+    table?.turn(
       pass.pool, latent + plan.latentSize, tokenStride: latentWidth, heads: 1, headStride: plan.rotatedSize, position: pass.position,
       count: count)
     let compact = pass.arena.floats(count * plan.latentSize)
@@ -127,6 +132,9 @@ final class RunningLatentAttention: RunningOperation {
         out: mixed, queries: queries, keys: cache.keys, values: cache.values, tokens: count, heads: plan.headCount,
         kvHeads: plan.headCount, headDim: keySize, valueDim: plan.valueSize, keyCount: pass.position + count,
         firstPosition: pass.position, scale: plan.scale, capacity: cache.capacity))
+    if let gate = bound.gate, let form = plan.outputGate?.form {
+      form.multiply(mixed, by: pass.project(gate, from: pass.x), heads: count * plan.headCount, size: plan.valueSize)
+    }
     pass.pool.multiply(pass.product(pass.out, bound.output, from: mixed, accumulate: true))
   }
 
