@@ -86,6 +86,7 @@ class Family:
 
 FAMILIES = {
     "afmoe": Family(_sigmoid, router="router"),
+    "bailing_hybrid": Family(_sigmoid),
     "cohere2_moe": Family(_logits),
     "dbrx": Family(_softmax, router="router"),
     "deepseek_v2": Family(_softmax, group_score="max"),
@@ -104,6 +105,7 @@ FAMILIES = {
     "hunyuan_v1_moe": Family(_softmax),
     "hy_v3": Family(_sigmoid),
     "jetmoe": Family(_logits, router="router", logits_at=-1, decision=_of_sorted_gates),
+    "kimi_linear": Family(_sigmoid),
     "laguna": Family(_sigmoid, scale="moe_routed_scaling_factor"),
     "lfm2_moe": Family(_sigmoid),
     "llama4_text": Family(_logits, router="router", logits_at=1, decision=_of_dense_scores),

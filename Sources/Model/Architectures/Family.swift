@@ -12,7 +12,7 @@ struct Family: Sendable {
 
   static let all: [Family] = [
     .afmoe, .bailingHybrid, .cohere2MoE, .dbrx, .deepSeekV2, .deepSeekV3, .dots1, .ernie45MoE, .exaoneMoE, .flexOlmo, .gemma4, .glm4MoE, .glm4MoELite, .gptOss,
-    .graniteMoE, .graniteMoEHybrid, .graniteMoEShared, .hunYuanMoE, .hunYuanV3, .jetMoE, .kimiK2, .kimiLinear, .laguna, .lfm2MoE, .llama4Text, .longCatFlash,
+    .graniteMoE, .graniteMoEHybrid, .graniteMoEShared, .hunYuanMoE, .hunYuanV3, .jamba, .jetMoE, .kimiK2, .kimiLinear, .laguna, .lfm2MoE, .llama4Text, .longCatFlash,
     .mellum, .miMoV2Flash, .miniMax, .miniMaxM2, .mistral4, .mixtral, .nemotronH, .nllbMoE, .olmoe,
     .phiMoE, .qwen2MoE, .qwen35MoE, .qwen3MoE, .qwen3Next, .qwen3OmniMoE, .qwen3VLMoE,
     .solarOpen, .switchTransformers,
