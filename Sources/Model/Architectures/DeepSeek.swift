@@ -52,6 +52,20 @@ extension Family {
   static let deepSeekV3 = Family(modelType: "deepseek_v3", defaults: defaultsOfV3) { try latentSigmoid("deepseek_v3", $0) }
   /// Kimi-K2 is published under this name, with the configuration class of DeepSeek-V3.
   static let kimiK2 = Family(modelType: "kimi_k2", defaults: defaultsOfV3) { try latentSigmoid("kimi_k2", $0) }
+  /// DeepSeek-V3.2: a scorer beside each attention chooses which earlier tokens it sees.
+  static let deepSeekV32 = Family(modelType: "deepseek_v32", defaults: defaultsOfV3.merging(defaultsOfIndex) { $1 }) {
+    try latentSigmoid("deepseek_v32", $0, indexTurns: .halves)
+  }
+  /// GLM-5; GLM-5.2 has layers that take over an earlier one's choice.
+  static let glmMoEDSA = Family(
+    modelType: "glm_moe_dsa",
+    defaults: [
+      "n_shared_experts": "1", "routed_scaling_factor": "2.5", "q_lora_rank": "2048", "first_k_dense_replace": "3", "rms_norm_eps": "1e-05",
+      "index_n_heads": "32",
+    ].merging(defaultsOfIndex) { first, _ in first }
+  ) { try latentSigmoid("glm_moe_dsa", $0, indexTurns: .pairs) }
+  private static let defaultsOfIndex = ["index_n_heads": "64", "index_head_dim": "128", "index_topk": "2048"]
+
   static let glm4MoELite = Family(
     modelType: "glm4_moe_lite",
     defaults: [
@@ -59,12 +73,49 @@ extension Family {
     ]
   ) { try latentSigmoid("glm4_moe_lite", $0) }
 
-  private static func latentSigmoid(_ family: String, _ configuration: Configuration) throws -> ModelPlan {
+  /// Which elements of the scorer's queries and keys turn together.
+  private enum IndexTurns { case halves, pairs }
+
+  private static func latentSigmoid(
+    _ family: String, _ configuration: Configuration, indexTurns: IndexTurns? = nil
+  ) throws -> ModelPlan {
     let sizes = try DecoderSizes(latent: configuration)
     let isInterleaved = try configuration.flag("rope_interleave", default: true)
     let attention = try latentAttention(sizes, interleaved: isInterleaved)
     let feedForward = try sharedExperts(sizes, router: configuration.sigmoidRouter(), hasBias: true)
-    return sizes.model(family) { sizes.block(layer: $0, attention($0, "self_attn."), feedForward($0)) }
+    let index = try indexTurns.map { try tokenIndex(sizes, $0) }
+    return sizes.model(family) { layer in
+      var latent = attention(layer, "self_attn.")
+      latent.index = index?(layer, latent.rotary)
+      return sizes.block(layer: layer, latent, feedForward(layer))
+    }
+  }
+
+  /// The scorer of each layer, or whose choice it takes over.
+  private static func tokenIndex(
+    _ sizes: DecoderSizes, _ turns: IndexTurns
+  ) throws -> (Int, RotaryPlan?) -> LatentAttentionPlan.Index? {
+    let configuration = sizes.configuration
+    let (heads, size) = (try configuration.count("index_n_heads"), try configuration.count("index_head_dim"))
+    let topK = try configuration.count("index_topk")
+    let isOwn = try configuration.ownIndices(sizes.layerCount)
+    if try configuration.flag("indexer_rope_interleave", default: turns == .pairs) != (turns == .pairs) {
+      throw configuration.refused("indexer_rope_interleave", found: "\(turns != .pairs)", supported: "\(turns == .pairs)")
+    }
+    if let types = try configuration.layerTypes(count: sizes.layerCount), types.contains(where: { $0 != "indexed_attention" }) {
+      throw configuration.refused("layer_types", found: "other layers", supported: "indexed_attention")
+    }
+    configuration.disregard(["index_share_for_mtp_iteration", "moe_router_dtype"])
+    return { layer, rotary in
+      guard isOwn[layer], var rotary else { return .earlier(topK: topK) }
+      rotary.isInterleaved = turns == .pairs
+      let prefix = sizes.prefix(layer) + "self_attn.indexer."
+      return .own(
+        TokenIndexPlan(
+          headCount: heads, headSize: size, topK: topK, query: LinearPlan(prefix: prefix + "wq_b"), key: LinearPlan(prefix: prefix + "wk"),
+          keyNorm: .layer("\(prefix)k_norm.weight", bias: "\(prefix)k_norm.bias", 1e-6),
+          weights: LinearPlan(prefix: prefix + "weights_proj"), rotary: rotary))
+    }
   }
 
   /// Latent attention by block and by the name it has there.
@@ -178,6 +229,21 @@ extension Configuration {
     let groups = try optionalCount("n_group", "num_expert_group") ?? 1
     let kept = try optionalCount("topk_group") ?? 1
     return groups == kept ? nil : RouterSpec.GroupLimit(groupCount: groups, topKGroups: kept, groupScore: score, fill: fill)
+  }
+
+  /// Of each layer whether it chooses by itself: by a list, by letters, or every n-th.
+  fileprivate func ownIndices(_ count: Int) throws -> [Bool] {
+    disregard(["index_topk_pattern", "index_topk_freq", "index_skip_topk_offset"])
+    let names = try layerTypes("indexer_types", count: count) ?? value("index_topk_pattern")?.string?.map { String($0) }
+    let offset = try wholeNumber("index_skip_topk_offset", default: 2)
+    let frequency = try self.count("index_topk_freq", default: 1)
+    guard let names else { return (0..<count).map { max($0 - offset + 1, 0) % frequency == 0 } }
+    let kinds = ["full": true, "F": true, "shared": false, "S": false]
+    guard names.count == count, names.first.flatMap({ kinds[$0] }) == true, names.allSatisfy({ kinds[$0] != nil }) else {
+      throw ModelError.configuration(
+        file: file, key: "indexer_types", expected: "\(count) times full or shared, the first full", found: "\(names.prefix(4))")
+    }
+    return names.map { kinds[$0] == true }
   }
 
   /// The router of DeepSeek-V3 without its bias, which is a tensor.

@@ -120,6 +120,7 @@ public final class ForwardPass {
     lastCount = 0
     isOver = false
     pass.encodedCount = 0
+    pass.seenPositions = [:]
     pass.rotary.begin(length: length)
     positions?.reset()
     for block in encoderOperations + operations { for operation in block { operation.reset() } }

@@ -23,6 +23,8 @@ protocol BoundOperation: Sendable {
   var compactCacheFloatsPerToken: Int { get }
   /// Floats of the state of a sequence, whatever its length.
   var stateFloats: Int { get }
+  /// Whether it needs more of earlier blocks than the residual stream, so that no sequence can begin with it.
+  var readsEarlierBlocks: Bool { get }
   func start() -> any RunningOperation
 }
 
@@ -33,6 +35,7 @@ extension BoundOperation {
   var cacheFloatsPerToken: Int { 0 }
   var compactCacheFloatsPerToken: Int { cacheFloatsPerToken }
   var stateFloats: Int { 0 }
+  var readsEarlierBlocks: Bool { false }
 }
 
 /// An operation at work on one sequence.
@@ -63,6 +66,9 @@ final class Pass {
   /// `[rows of the last decision]`: whether the shared experts beside its experts are taken away; nil: of no row.
   var hiddenShared: [Bool]?
   var demand: RoutingDemand?
+  /// By position in the sequence the positions, rising, that a token of the pass looks at where it does not see all: the last layer's
+  /// choice.
+  var seenPositions: [Int: [Int32]] = [:]
   /// Tokens of the step at hand, the position of the first in its sequence, and its row in the run.
   var count = 0
   var position = 0
