@@ -106,6 +106,7 @@ FAMILIES = {
     "granitemoeshared": Family(_logits, router="router"),
     "hunyuan_v1_moe": Family(_softmax),
     "hy_v3": Family(_sigmoid),
+    "jamba": Family(_softmax, router="router"),
     "jetmoe": Family(_logits, router="router", logits_at=-1, decision=_of_sorted_gates),
     "kimi_linear": Family(_sigmoid),
     "laguna": Family(_sigmoid, scale="moe_routed_scaling_factor"),

@@ -36,6 +36,7 @@ LATENT = dict(kv_lora_rank=16, qk_nope_head_dim=8, qk_rope_head_dim=8, v_head_di
 LONGER = dict(max_position_embeddings=128)      # sequences that pass several blocks of a recurrence
 WINDOW, FULL = "sliding_attention", "full_attention"
 GEMMA = {"router.proj.weight": 12.0}            # its router divides by the root of the hidden size
+INDEX = {"weights_proj.weight": 2.0}
 VISION = dict(depth=1, num_hidden_layers=1, hidden_size=16, intermediate_size=16, num_heads=2, num_attention_heads=2, head_dim=8,
               out_hidden_size=32, patch_size=4, position_embedding_size=64, num_position_embeddings=16, deepstack_visual_indexes=[])
 
@@ -83,7 +84,7 @@ def deepseek(model_type, **fields):
     """The families with DeepSeek's fields: two blocks, the first dense unless said otherwise."""
     own = dict(intermediate_size=48, moe_intermediate_size=16, n_routed_experts=8, num_experts_per_tok=3, n_shared_experts=1,
                first_k_dense_replace=1, n_group=1, topk_group=1, routed_scaling_factor=1.5, norm_topk_prob=True)
-    if model_type in ("deepseek_v2", "deepseek_v3", "glm4_moe_lite", "mistral4"):
+    if model_type in ("deepseek_v2", "deepseek_v3", "deepseek_v32", "glm_moe_dsa", "glm4_moe_lite", "mistral4"):
         own.update(LATENT, q_lora_rank=16)
     if model_type in ("deepseek_v3", "glm4_moe_lite"):
         own.update(scoring_func="sigmoid", topk_method="noaux_tc")
@@ -128,6 +129,14 @@ MODELS = {
                             rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=1.0), full=True),
     "deepseek_v3-plain": deepseek("deepseek_v3", q_lora_rank=None, num_experts_per_tok=2, norm_topk_prob=False, rope_parameters=ROPE,
                                   rope_interleave=False),
+    "deepseek_v32": deepseek("deepseek_v32", n_routed_experts=12, num_experts_per_tok=4, n_group=4, topk_group=2, index_topk=7,
+                             index_head_dim=16, index_n_heads=16, rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=1.0),
+                             gains=INDEX),
+    "glm_moe_dsa": deepseek("glm_moe_dsa", **LONGER, num_hidden_layers=4, first_k_dense_replace=1, index_topk=5, index_head_dim=16, index_n_heads=16,
+                            indexer_types=["full", "shared", "full", "shared"], rope_parameters=ROPE, gains=INDEX),
+    "jamba": row("jamba", **LONGER, num_hidden_layers=4, intermediate_size=24, num_experts=6, num_experts_per_tok=2, attn_layer_period=4,
+                 attn_layer_offset=2, expert_layer_period=2, expert_layer_offset=1, mamba_d_state=4, mamba_d_conv=3, mamba_expand=2,
+                 mamba_dt_rank=4),
     "kimi_k2": deepseek("deepseek_v3", published_as="kimi_k2", n_routed_experts=8, num_experts_per_tok=3, routed_scaling_factor=2.8,
                         rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=1.0)),
     "dots1": deepseek("dots1", scoring_func="sigmoid", head_dim=8, routed_scaling_factor=2.5, sliding_window=None),

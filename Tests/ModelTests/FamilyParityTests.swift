@@ -54,7 +54,10 @@ struct FamilyParityTests {
 
   /// Windows, chunks, latent attention, sinks: each with its own way of looking back over a cut.
   @Test(
-    arguments: ModelFixture.named("mixtral-window", "deepseek_v3", "gpt_oss", "llama4_text", "longcat_flash"), [(1, 1), (5, 2), (24, 1)])
+    arguments: ModelFixture.named(
+      "mixtral-window", "deepseek_v3", "gpt_oss", "llama4_text", "longcat_flash", "gemma4", "mimo_v2_flash", "mistral4", "laguna",
+      "deepseek_v32", "glm_moe_dsa"),
+    [(1, 1), (5, 2), (24, 1)])
   func doesNotDependOnHowTheSequenceIsCut(_ fixture: ModelFixture, _ cut: (tokens: Int, threads: Int)) throws {
     let report = try fixture.report(LanguageModel(path: fixture.folder), threads: cut.threads, passLimit: cut.tokens)
     #expect(report.holds && report.equalDecisions == report.decisions)

@@ -102,7 +102,9 @@ extension Configuration {
     let globalSize = try optionalCount("global_head_dim") ?? sizes.headSize
     let globalCount = try optionalCount("num_global_key_value_heads") ?? sizes.keyValueHeadCount
     var heads = isGlobal.map {
-      $0 ? LayerHeads(size: globalSize, keyValueCount: globalCount) : LayerHeads(size: sizes.headSize, keyValueCount: sizes.keyValueHeadCount)
+      $0
+        ? LayerHeads(size: globalSize, keyValueCount: globalCount)
+        : LayerHeads(size: sizes.headSize, keyValueCount: sizes.keyValueHeadCount)
     }
     guard let own = value("per_layer_config") else { return heads }
     for (layer, fields) in own.objectMembers {

@@ -25,7 +25,8 @@ extension Family {
       "hybrid_layer_pattern", or: "layer_types", named: ["sliding_attention": true, "full_attention": false], count: sizes.layerCount
     ) { $0 != 0 && ($0 + 1) % 6 != 0 }
     let isRouted = try configuration.marked(
-      "moe_layer_freq", or: "mlp_layer_types", named: ["sparse": true, "dense": false], count: sizes.layerCount) { $0 != 0 }
+      "moe_layer_freq", or: "mlp_layer_types", named: ["sparse": true, "dense": false], count: sizes.layerCount
+    ) { $0 != 0 }
     // The file's size is of what lies before a token; the other spelling counts the token too.
     let window = try configuration.optionalCount("sliding_window_size").map { $0 + 1 } ?? configuration.count("sliding_window")
     configuration.disregard(["sliding_window", "attention_chunk_size"])
@@ -41,7 +42,8 @@ extension Family {
       full: try configuration.flag("add_full_attention_sink_bias", default: false)
     )
     let windowBase = try configuration.optionalNumber("swa_rope_theta")
-    let full = try configuration.rotary(headSize: sizes.headSize, defaultBase: 5_000_000, defaultShare: 0.334, layerType: "full_attention",
+    let full = try configuration.rotary(
+      headSize: sizes.headSize, defaultBase: 5_000_000, defaultShare: 0.334, layerType: "full_attention",
       completesPairs: true)
     var turned = try configuration.rotary(
       headSize: sizes.headSize, defaultBase: windowBase ?? 10_000, defaultShare: 0.334, layerType: "sliding_attention",
@@ -82,7 +84,9 @@ extension Configuration {
     if let types = try layerTypes(key, count: count) {
       disregard([flags])
       return try types.map { type in
-        guard let kind = names[type] else { throw refused(key, found: "\"\(type)\"", supported: names.keys.sorted().joined(separator: ", ")) }
+        guard let kind = names[type] else {
+          throw refused(key, found: "\"\(type)\"", supported: names.keys.sorted().joined(separator: ", "))
+        }
         return kind
       }
     }

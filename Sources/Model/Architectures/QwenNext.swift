@@ -51,7 +51,8 @@ extension Family {
     let isLinear = try configuration.layerKinds(
       ["linear_attention": true, "full_attention": false], count: sizes.layerCount, default: { ($0 + 1) % interval != 0 })
     let feedForward = try qwenFeedForward(
-      sizes, shared: configuration.count("shared_expert_intermediate_size"), isNormalizedByDefault: true, layout: isFused ? .ownOrFused : .own)
+      sizes, shared: configuration.count("shared_expert_intermediate_size"), isNormalizedByDefault: true,
+      layout: isFused ? .ownOrFused : .own)
     let network = try deltaNetwork(sizes, projections: projections)
     return sizes.model(family, finalNorm: sizes.rms("model.norm", offset: 1)) { layer in
       var attention = sizes.attention(layer: layer, rotary: rotary, bias: bias)

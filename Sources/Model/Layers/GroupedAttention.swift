@@ -161,7 +161,8 @@ final class RunningAttention: RunningOperation {
     } else {
       bias = nil
     }
-    cache = HeadCache(heads: bound.plan.keyValueHeadCount, keySize: bound.plan.headSize, valueSize: bound.plan.valueSize ?? bound.plan.headSize)
+    cache = HeadCache(
+      heads: bound.plan.keyValueHeadCount, keySize: bound.plan.headSize, valueSize: bound.plan.valueSize ?? bound.plan.headSize)
   }
 
   func reset() { cache.clear() }
@@ -208,7 +209,8 @@ final class RunningAttention: RunningOperation {
     let mixed = pass.arena.floats(count * mixedWidth)
     var call = Attention(
       out: mixed, queries: queries, keys: cache.keys, values: cache.values, tokens: count, heads: plan.headCount,
-      kvHeads: plan.keyValueHeadCount, headDim: plan.headSize, valueDim: plan.valueSize, keyCount: pass.position + count, firstPosition: pass.position,
+      kvHeads: plan.keyValueHeadCount, headDim: plan.headSize, valueDim: plan.valueSize, keyCount: pass.position + count,
+      firstPosition: pass.position,
       scale: plan.scale ?? 1 / Float(plan.headSize).squareRoot(), capacity: cache.capacity)
     call.window = plan.window
     call.sinks = bound.sinks?.values

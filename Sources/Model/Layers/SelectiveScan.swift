@@ -56,12 +56,13 @@ struct BoundSelectiveScan: BoundOperation {
     input = try linear(plan.input, 2 * plan.channels, binder.hiddenSize)
     convolution = try BoundConvolution(plan.convolution, binder, because: because)
     selection = try linear(plan.selection, plan.stepRank + 2 * plan.stateSize, plan.channels)
-    norms = try plan.norms.map {
-      [
-        try binder.norm($0.step, size: plan.stepRank), try binder.norm($0.inward, size: plan.stateSize),
-        try binder.norm($0.outward, size: plan.stateSize),
-      ]
-    } ?? []
+    norms =
+      try plan.norms.map {
+        [
+          try binder.norm($0.step, size: plan.stepRank), try binder.norm($0.inward, size: plan.stateSize),
+          try binder.norm($0.outward, size: plan.stateSize),
+        ]
+      } ?? []
     step = try linear(plan.step, plan.channels, plan.stepRank)
     logRate = try binder.vector(plan.logRate, count: plan.channels * plan.stateSize, because: because)
     skip = try binder.vector(plan.skip, count: plan.channels, because: because)
