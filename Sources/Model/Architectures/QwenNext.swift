@@ -29,6 +29,7 @@ extension Family {
     modelType: "qwen3_5_moe_text", defaults: ["num_key_value_heads": "2", "rms_norm_eps": "1e-06", "partial_rotary_factor": "0.25"]
   ) { configuration in
     try configuration.requireSet("norm_topk_prob", "attn_output_gate")
+    configuration.disregard(["mamba_ssm_dtype", "mtp_num_hidden_layers", "mtp_use_dedicated_embeddings"])
     return try deltaModel("qwen3_5_moe_text", configuration, isFused: true) {
       .apart(
         queryKeyValue: LinearPlan(prefix: $0 + "in_proj_qkv"), gate: LinearPlan(prefix: $0 + "in_proj_z"),
