@@ -85,7 +85,8 @@ extension LanguageModel {
       activeParameters: active - tables.reduce(0) { $0 + $1.rows * $1.columns }, activeWithEmbeddings: active,
       otherParameters: OtherParameters(rest), weightBytes: checkpoint.weightBytes,
       activeBytes: used.reduce(0) { $0 + $1.byteCount } - idleBytes, unusedTensors: weights.unusedTensors, routedLayers: routedLayers,
-      denseLayers: layerCount - routedLayers - mixingLayers, mixingLayers: mixingLayers, cacheBytesPerToken: 4 * operations.reduce(0) { $0 + $1.cacheFloatsPerToken },
+      denseLayers: layerCount - routedLayers - mixingLayers, mixingLayers: mixingLayers,
+      cacheBytesPerToken: 4 * operations.reduce(0) { $0 + $1.cacheFloatsPerToken },
       compactCacheBytesPerToken: 4 * operations.reduce(0) { $0 + $1.compactCacheFloatsPerToken },
       stateBytes: 4 * operations.reduce(0) { $0 + $1.stateFloats },
       routerPrecision: operations.compactMap(\.routerPrecision).first.map { "\($0)" } ?? "none")
