@@ -49,11 +49,12 @@ def of_whatif(args):
         path = Path(folder) / "texts.json"
         for parts in (2, 4):
             size = LENGTH // parts
-            rules = "; ".join(f"swap all if part={i} position={i * size}-{(i + 1) * size - 1}" for i in range(parts))
             for seed in range(args.times):
                 rng = np.random.default_rng([parts, seed])
                 texts = rng.integers(4, vocabulary, (TEXTS, LENGTH)).tolist()
-                labels = [{"part": str(part)} for part in rng.integers(parts, size=TEXTS)]
+                chosen = rng.integers(parts, size=TEXTS)
+                rules = "; ".join(f"swap all if part={i} position={i * size}-{(i + 1) * size - 1}" for i in sorted(set(chosen)))
+                labels = [{"part": str(part)} for part in chosen]
                 path.write_text(json.dumps({"sequences": texts, "labels": labels}))
                 answer = moetop(
                     args.moetop, "whatif", args.whatif, "--tokens", path, "--rules", rules, "--seed", seed, "--threads", 1, "--json", "--quiet",

@@ -1,13 +1,14 @@
-"""A model at several precisions, as GGUF: FOLDER/bf16.gguf, q8_0.gguf, q4_0.gguf, q4_k_m.gguf.
+"""A model at several precisions, as GGUF: FOLDER/bf16.gguf, q8_0.gguf, q4_0.gguf, q4_k_m.gguf; and with routers of chance.
 
-usage: make_ladder.py [--model samples/olmoe-tiny] -o FOLDER [bf16 q8_0 q4_0 q4_k_m]
+usage: make_ladder.py [--model samples/olmoe-tiny] -o FOLDER [bf16 q8_0 q4_0 q4_k_m rerouted]
 
 bf16 is what make_gguf.py writes. q8_0 and q4_0 quantise every matrix of it but routers, by the package gguf; a row that is no
 multiple of 32 stays as it is. q4_k_m is llama.cpp's own mix, by `llama_model_quantize` of the package llama-cpp-python: where a
 row is no multiple of 256 it falls back to another type. The types of all matrices are printed. No quantiser touches routers
-(ffn_gate_inp), so experts change hands by what reaches them alone.
+(ffn_gate_inp), so experts change hands by what reaches them alone. rerouted is bf16 with routers drawn anew, of the same mean and spread.
 """
 import argparse
+import zlib
 from collections import defaultdict
 from pathlib import Path
 
@@ -18,7 +19,6 @@ import torch
 import make_gguf
 
 KINDS = gguf.GGMLQuantizationType
-BY_PACKAGE = {"q8_0": KINDS.Q8_0, "q4_0": KINDS.Q4_0}
 ROUTER = "ffn_gate_inp"
 
 
@@ -27,21 +27,42 @@ def copy_field(writer, field):
     writer.add_key_value(field.name, field.contents(), kind, field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None)
 
 
-def by_package(source, path, kind):
-    """`source`, in bf16, with its matrices as `kind`."""
+def plain(values):
+    """bf16 as f32."""
+    return torch.from_numpy(values).view(torch.bfloat16).float()
+
+
+def quantised(kind):
+    block = gguf.GGML_QUANT_SIZES[kind][0]
+
+    def change(name, values, stored):
+        if stored != KINDS.BF16 or ROUTER in name or plain(values).shape[-1] % block != 0:
+            return values, stored
+        return gguf.quants.quantize(plain(values).numpy(), kind), kind
+    return change
+
+
+def rerouted(name, values, stored):
+    if ROUTER not in name:
+        return values, stored
+    own = plain(values)
+    drawn = own.mean() + own.std() * torch.randn(own.shape, generator=torch.Generator().manual_seed(zlib.crc32(name.encode())))
+    return drawn.bfloat16().view(torch.uint8).numpy(), stored
+
+
+BY_PACKAGE = {"q8_0": quantised(KINDS.Q8_0), "q4_0": quantised(KINDS.Q4_0), "rerouted": rerouted}
+
+
+def by_package(source, path, change):
+    """`source`, in bf16, with its tensors changed: (name, values, type) -> (values, type)."""
     reader = gguf.GGUFReader(source)
     writer = gguf.GGUFWriter(path, reader.get_field("general.architecture").contents())
     for field in reader.fields.values():
         if not field.name.startswith("GGUF.") and field.name != "general.architecture":
             copy_field(writer, field)
-    block = gguf.GGML_QUANT_SIZES[kind][0]
     for tensor in reader.tensors:
-        values = np.array(tensor.data)
-        if tensor.tensor_type == KINDS.BF16 and ROUTER not in tensor.name and int(tensor.shape[0]) % block == 0:
-            plain = torch.from_numpy(values).view(torch.bfloat16).float().numpy()
-            writer.add_tensor(tensor.name, gguf.quants.quantize(plain, kind), raw_dtype=kind)
-        else:
-            writer.add_tensor(tensor.name, values, raw_dtype=tensor.tensor_type)
+        values, kind = change(tensor.name, np.array(tensor.data), tensor.tensor_type)
+        writer.add_tensor(tensor.name, values, raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -73,7 +94,7 @@ def describe(path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("types", nargs="*", default=["bf16", *BY_PACKAGE, "q4_k_m"])
+    parser.add_argument("types", nargs="*", default=["bf16", "q8_0", "q4_0", "q4_k_m"])
     parser.add_argument("--model", type=Path, default=make_gguf.ROOT / "samples/olmoe-tiny")
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
@@ -88,7 +109,7 @@ def main():
         elif name == "q4_k_m":
             by_llama(source, path)
         elif name != "bf16":
-            parser.error(f"expected bf16, q8_0, q4_0 or q4_k_m, found {name}")
+            parser.error(f"expected bf16, q8_0, q4_0, q4_k_m or rerouted, found {name}")
         describe(path)
 
 
