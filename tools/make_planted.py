@@ -91,6 +91,19 @@ def tensors(logits, known):
     return {name: value.astype(np.float16) for name, value in named.items()}
 
 
+CONFIG = {
+    "architectures": ["OlmoeForCausalLM"], "model_type": "olmoe", "dtype": "float16", "vocab_size": TOKENS, "hidden_size": WIDTH,
+    "intermediate_size": TOKENS, "num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 4, "num_experts": EXPERTS,
+    "num_experts_per_tok": 2, "norm_topk_prob": True, "hidden_act": "silu", "attention_bias": False, "clip_qkv": None,
+    "rms_norm_eps": 1e-5, "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}, "max_position_embeddings": 64,
+    "tie_word_embeddings": False, "bos_token_id": None, "eos_token_id": None, "pad_token_id": None,
+}
+
+# What is left of a 1 behind the norm, and what an expert writes for a token that it knows.
+READ = 1 / 8 / np.sqrt(1 / WIDTH + CONFIG["rms_norm_eps"])
+WRITTEN = silu(GATE * READ) * READ * float(np.float16(1 / silu(GATE)))
+
+
 def losses(known, chosen, weights):
     """[token, next] the loss of each token that may follow a token. `chosen`, `weights`: [token, experts taken]."""
     stream = np.zeros((TOKENS, WIDTH))
@@ -98,14 +111,14 @@ def losses(known, chosen, weights):
     for token in range(TOKENS):
         for expert, weight in zip(chosen[token], weights[token]):
             if known[expert, token] >= 0:
-                stream[token, TOKENS + known[expert, token]] += weight
+                stream[token, TOKENS + known[expert, token]] += weight * WRITTEN
     answers = (stream / np.sqrt((stream ** 2).mean(axis=1, keepdims=True) + CONFIG["rms_norm_eps"]))[:, TOKENS:]
     return np.log(np.exp(answers).sum(axis=1, keepdims=True)) - answers
 
 
 def truth(logits, known, texts):
     """Loss as it is, and changes of it, in nats a scored token."""
-    logits = logits.astype(np.float64)
+    logits = logits.astype(np.float64) * READ
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     before, after = np.concatenate([np.stack([t[:-1], t[1:]], axis=1) for t in np.array(texts)]).T
 
@@ -138,15 +151,6 @@ def truth(logits, known, texts):
             f"broadcast, {which}": mean(loss(order, EXPERTS, base, rows)) - found["loss"],
         }
     return found
-
-
-CONFIG = {
-    "architectures": ["OlmoeForCausalLM"], "model_type": "olmoe", "dtype": "float16", "vocab_size": TOKENS, "hidden_size": WIDTH,
-    "intermediate_size": TOKENS, "num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 4, "num_experts": EXPERTS,
-    "num_experts_per_tok": 2, "norm_topk_prob": True, "hidden_act": "silu", "attention_bias": False, "clip_qkv": None,
-    "rms_norm_eps": 1e-5, "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}, "max_position_embeddings": 64,
-    "tie_word_embeddings": False, "bos_token_id": None, "eos_token_id": None, "pad_token_id": None,
-}
 
 
 def main():
