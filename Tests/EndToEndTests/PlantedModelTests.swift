@@ -19,7 +19,10 @@ struct PlantedModelTests {
       truth = try JSON.parse(text: try String(contentsOfFile: path + "/truth.json", encoding: .utf8), name: "truth.json")
       let texts = try #require(Fixtures.own("planted/texts.json"))
       let result = try Binary.run(
-        ["whatif", path, "--tokens", texts, "--experiment", experiment, "--seeds", "3", "--threads", "1", "--json", "--quiet", "--no-progress"])
+        [
+          "whatif", path, "--tokens", texts, "--experiment", experiment, "--seeds", "3", "--threads", "1", "--json", "--quiet",
+          "--no-progress",
+        ])
       #expect(result.status == 0, "\(result.errors)")
       answer = try JSON.parse(text: result.output, name: "answer")
       let effects = try Array(answer.array("effects"))

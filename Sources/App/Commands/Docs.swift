@@ -13,7 +13,9 @@ struct Docs: ParsableCommand {
       moetop docs guide | less
       """)
 
-  enum Page: String, ExpressibleByArgument, CaseIterable { case guide, contracts, compare, whatif, models, metrics, filters, schema, exit, man }
+  enum Page: String, ExpressibleByArgument, CaseIterable {
+    case guide, contracts, compare, whatif, models, metrics, filters, schema, exit, man
+  }
 
   @Argument(
     help:
