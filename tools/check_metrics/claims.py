@@ -1,0 +1,2 @@
+def specialist_rows(*a): return []
+def claim_rows(*a): return {}
