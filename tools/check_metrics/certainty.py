@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 
-from .answers import Near
+from .answers import TOLERANCE, Near
 from .cells import rows_by_cell
 from .statistics import quantile, ratio_interval
 
@@ -32,9 +32,12 @@ MEANS = {
 }
 
 
-def near_quantile(values, share):
+def near_quantile(values, share, scale=1.0):
+    """Exact of few different values; else within 2^-10 of the distance to the nearer of 0 and 1, of numbers that were divided by `scale`."""
     value = quantile(values, share)
-    return value if len(np.unique(values)) <= EXACT_VALUES else Near(value, QUANTILE_BOUND * abs(value))
+    if len(np.unique(values)) <= EXACT_VALUES:
+        return value
+    return Near(value, QUANTILE_BOUND * min(abs(value), abs(scale - value)) + TOLERANCE * abs(value))
 
 
 def mean_rows(run, name, axis, options):
@@ -56,7 +59,7 @@ def mean_rows(run, name, axis, options):
             else:
                 row["sd"] = own.std(ddof=1) if len(own) > 1 else None
                 for key, share in [("q05", 0.05), ("median", 0.5), ("q95", 0.95)]:
-                    row[key] = near_quantile(own, share) if len(own) else None
+                    row[key] = near_quantile(own, share, math.log(router.experts) if name == "entropy_nats" else 1.0) if len(own) else None
             _interval(row, run, router, values, known & inside, options)
             rows.append(row)
     return rows

@@ -100,7 +100,7 @@ def ask(run, names, axis, arguments, options, tallies):
 
 
 def check(run, name, axis, got, arguments, options, tally):
-    options.stated_share = got["settings"].get("threshold_share")
+    options.answer, options.stated_share = got, got["settings"].get("threshold_share")
     rows, axes = catalogue.of(run)[name]
     is_label = axis not in axes and axis is not None
     key = axes[catalogue.LABEL if is_label else axis]

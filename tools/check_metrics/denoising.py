@@ -7,7 +7,7 @@ from . import specialization
 from .cells import label_cells
 from .loads import assignments
 from .specialization import Study, adjusted, common, core, null_numbers, option_draws
-from .statistics import entropy, half_width
+from .statistics import ends, entropy, half_width
 
 GROUPS = 64
 AXES = ("step", "patch-row", "patch-column", "patch")
@@ -143,8 +143,7 @@ def early_late_rows(run, name, axis, options):
         else:
             row |= {"value": study[0]} | null_numbers(study[0], study[2], options.draws)
         if options.ci:
-            half = float(half_width(study[1])) if study else math.nan
-            row["low"], row["high"] = (None, None) if math.isnan(half) else (study[0] - half, study[0] + half)
+            row["low"], row["high"] = ends(study[0], float(half_width(study[1]))) if study else (None, None)
         found.append(row)
     return found
 

@@ -3,14 +3,15 @@ import functools
 import math
 
 import numpy as np
+from scipy.stats import binom
 
 from .answers import Chance
 from .cells import rows_by_cell
-from .statistics import MINIMUM_TEXTS, entropy, half_width
+from .statistics import MINIMUM_TEXTS, ends, entropy, half_width
 
-# Draws of loads under uniform choice: ours, and those that `moetop docs metrics` states.
+# Draws of loads under uniform choice: ours, and those that moetop takes at least.
 DRAWS = 2000
-THEIR_DRAWS = 1000
+THEIR_DRAWS = 250
 
 
 def assignments(run, router, axis=None, computed=True):
@@ -81,6 +82,23 @@ def _subsets(experts, k):
     return map(list, itertools.combinations(range(experts), k))
 
 
+@functools.lru_cache(None)
+def expected_entropy(experts, k, tokens):
+    """ln(T k) - E / (T k) E[n ln n], n binomial."""
+    n = np.arange(1, tokens + 1)
+    return math.log(tokens * k) - experts / (tokens * k) * float((binom.pmf(n, tokens, k / experts) * n * np.log(n)).sum())
+
+
+@functools.lru_cache(None)
+def expected_gini(experts, k, tokens):
+    """(E - 1) E|n_1 - n_2| / (2 T k). A token moves the difference by one either way with probability q each: its law by its Fourier transform."""
+    q = k * (experts - k) / (experts * (experts - 1)) if experts > 1 else 0
+    size = 2 * tokens + 1
+    law = np.fft.fft((1 - 2 * q + 2 * q * np.cos(2 * np.pi * np.arange(size) / size)) ** tokens).real / size
+    distance = np.minimum(np.arange(size), size - np.arange(size))
+    return (experts - 1) * float((law * distance).sum()) / (2 * tokens * k)
+
+
 def chance(name, router, tokens):
     if tokens == 0:
         return None
@@ -89,6 +107,8 @@ def chance(name, router, tokens):
         return math.sqrt((experts - k) / (k * tokens))
     if name == "idle":
         return experts * (1 - k / experts) ** tokens
+    if name in ("gini", "load_entropy"):
+        return (expected_gini if name == "gini" else expected_entropy)(experts, k, int(tokens))
     values = SHAPES[name][0](chance_loads(experts, k, int(tokens)))
     return Chance(float(values.mean()), float(values.std()) * math.sqrt(1 / DRAWS + 1 / THEIR_DRAWS))
 
@@ -113,8 +133,7 @@ def shape_rows(run, name, axis, options):
             if options.ci and smooth:
                 texts = own[own.sum(axis=1) > 0]
                 half = half_width(statistic(total - texts)) if has and len(texts) >= MINIMUM_TEXTS else math.nan
-                row["low"] = None if math.isnan(half) else row["value"] - half
-                row["high"] = None if math.isnan(half) else row["value"] + half
+                row["low"], row["high"] = ends(row["value"], float(half))
             rows.append(row)
     return rows
 

@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 
-from .cells import rows_by_cell
+from .cells import label_cells
 from .statistics import ratio_interval
 
 PAIRED_TOKENS = 64
@@ -40,7 +40,7 @@ def uniform(name, e, k):
     return sum(math.comb(k, m) * math.comb(e - k, k - m) / total * m / (2 * k - m) for m in range(max(1, 2 * k - e), k + 1))
 
 
-def within_text(name, first, member):
+def within_text(name, first, member, positions):
     """Likeness of any two different tokens of one text; None for fewer than two."""
     n = len(first)
     if n < 2:
@@ -48,15 +48,22 @@ def within_text(name, first, member):
     if name in ("repeat_first", "overlap"):
         counts = np.bincount(first, minlength=member.shape[1]) if name == "repeat_first" else member.sum(axis=0)
         return float((counts * (counts - 1.0)).sum() / (n * (n - 1.0)))
-    chosen = sampled(n)
+    chosen = sampled(positions)
     i, j = np.triu_indices(len(chosen), 1)
     i, j = chosen[i], chosen[j]
     return float(likeness(name, first[i], member[i], first[j], member[j]).mean())
 
 
-def sampled(n):
-    """Up to 64 tokens of a text, evenly over it."""
-    return np.arange(n) if n <= PAIRED_TOKENS else np.arange(PAIRED_TOKENS) * n // PAIRED_TOKENS
+def sampled(positions):
+    """Which of a text's tokens stand for all where they are more than 64: those whose positions SplitMix64 makes the smallest numbers of."""
+    if len(positions) <= PAIRED_TOKENS:
+        return np.arange(len(positions))
+    with np.errstate(over="ignore"):
+        mixed = positions.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        mixed ^= mixed >> np.uint64(31)
+    return np.argsort(mixed)[:PAIRED_TOKENS]
 
 
 UNITS = {"repeat_first": "share of pairs", "repeat_any": "share of pairs", "overlap": "experts", "jaccard": "dimensionless"}
@@ -72,9 +79,9 @@ def rows(run, name, axis, options):
         text = tokens.text[pairs]
         sums, counts = np.bincount(text, values, run.texts), np.bincount(text, minlength=run.texts)
         inside = np.array([
-            np.nan if (value := within_text(name, first[own], member[own])) is None else value
+            np.nan if (value := within_text(name, first[own], member[own], tokens.position[own])) is None else value
             for own in (np.nonzero(passes & (tokens.text == t))[0] for t in range(run.texts))])
-        names, cell = (["all"], np.zeros(run.texts, int)) if axis is None else text_cells(run, axis)
+        names, cell = (["all"], np.zeros(run.texts, int)) if axis is None else label_cells(run, axis)
         for c, one in enumerate(names):
             here = cell == c
             n = counts[here].sum()
@@ -99,7 +106,3 @@ def rows(run, name, axis, options):
             found.append(row)
     return found
 
-
-def text_cells(run, axis):
-    from .cells import label_cells
-    return label_cells(run, axis)

@@ -74,7 +74,7 @@ class Router:
         if self.logits is None:
             return None
         kind = next(iter(self.spec["scoring"]))
-        if kind == "sigmoid":
+        if kind == "sigmoid" or self.spec["weighting"].startswith("sigmoid"):
             scores = 1 / (1 + np.exp(-self.logits))
         elif kind in ("softmax", "logits", "sparsemixer"):
             scores = np.exp(self.logits - self.logits.max(axis=1, keepdims=True))

@@ -6,7 +6,7 @@ import numpy as np
 from .answers import Chance
 from .cells import label_cells, position_cell, position_name
 from .loads import assignments
-from .statistics import MINIMUM_TEXTS, both, entropy, half_width, information, probability_error
+from .statistics import MINIMUM_TEXTS, ends, entropy, half_width, information, probability_error
 
 BATCH = 250
 MATCHED_FROM = 16
@@ -28,8 +28,7 @@ class Study:
         """(low, high); `freedom` of Student's t, no interval below 1."""
         if self.texts < MINIMUM_TEXTS or freedom < 1:
             return None, None
-        half = float(half_width(self.left_out, freedom))
-        return self.effect - half, self.effect + half
+        return ends(self.effect, float(half_width(self.left_out, freedom)))
 
 
 def label_draws(values, experts_of_texts, cells, draws, seed):
@@ -216,8 +215,9 @@ def stacked_draws(routers, shifted, cells, options):
             groups.setdefault(tuple(len(t) for t, _ in shifted[i]), []).append(i)
         for members in groups.values():
             texts = [t for t, (tables, _) in enumerate(shifted[members[0]]) if len(tables)]
-            found[members] = option_draws(
-                [[shifted[i][t][0] for t in texts] for i in members], [shifted[members[0]][t][1] for t in texts], options.draws, options.our_seed)
+            # A single text has too few turns to be weighed: all its borders are alike.
+            weights = [shifted[members[0]][t][1] for t in texts] if len(texts) > 1 else None
+            found[members] = option_draws([[shifted[i][t][0] for t in texts] for i in members], weights, options.draws, options.our_seed)
     return found
 
 

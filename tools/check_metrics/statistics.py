@@ -4,6 +4,8 @@ import math
 import numpy as np
 from scipy.stats import t as student
 
+from .answers import TOLERANCE, Near
+
 MINIMUM_TEXTS = 5
 
 
@@ -17,15 +19,20 @@ def half_width(left_out, freedom=None):
     return quantile * np.sqrt((n - 1) / n * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0))
 
 
+def ends(value, half):
+    """(low, high) as they are compared: within 1e-6 of the half width, since an end may lie next to 0. None without an interval."""
+    if value is None or math.isnan(half):
+        return None, None
+    return tuple(Near(float(end), TOLERANCE * max(abs(end), half)) for end in (value - half, value + half))
+
+
 def ratio_interval(sums, counts):
     """(low, high) of the ratio of two sums over texts; texts that count nothing are no texts."""
     sums, counts = np.asarray(sums, np.float64), np.asarray(counts, np.float64)
     sums, counts = sums[counts > 0], counts[counts > 0]
     if len(sums) < MINIMUM_TEXTS:
         return None, None
-    half = half_width((sums.sum() - sums) / (counts.sum() - counts))
-    value = sums.sum() / counts.sum()
-    return value - half, value + half
+    return ends(sums.sum() / counts.sum(), float(half_width((sums.sum() - sums) / (counts.sum() - counts))))
 
 
 def quantile(values, share):
@@ -60,8 +67,3 @@ def _xlogx(x):
 
 def probability_error(p, draws):
     return math.sqrt(max(p * (1 - p), 1 / draws) / draws)
-
-
-def both(error):
-    """Two estimates with the same error each, added in quadrature."""
-    return math.sqrt(2) * error
