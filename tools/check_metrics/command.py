@@ -6,7 +6,7 @@ import tempfile
 
 import numpy as np
 
-from . import catalogue, certainty, denoising, filters
+from . import catalogue, certainty, columns, denoising, filters
 from .answers import Skip, Tally, report
 from .record import Refusal, Run, UnknownRun, moetop
 
@@ -141,7 +141,8 @@ def main(text):
             if arguments.filter:
                 filters.apply(run, arguments.filter)
             options = Options(arguments, run)
-            tallies = {}
+            tallies = {("recorded statistics", None): Tally()}
+            columns.check(run, tallies["recorded statistics", None])
             known = catalogue.of(run)
             for axis in axes_of(run, arguments.by):
                 names = arguments.metric.split(",") if arguments.metric else known
@@ -152,4 +153,4 @@ def main(text):
     except UnknownRun as unknown:
         print(unknown)
         return 1
-    return report({f"{name} by {axis or 'layer'}": tally for (name, axis), tally in tallies.items()})
+    return report({name if " " in name else f"{name} by {axis or 'layer'}": tally for (name, axis), tally in tallies.items()})
