@@ -1,6 +1,8 @@
 """Axes: which cell of an axis a token lies in."""
 import numpy as np
 
+from .record import UnknownRun
+
 MOST_VALUES = 1000
 
 
@@ -18,7 +20,7 @@ def label_cells(run, label):
     values = run.label_values(label)
     names, counts = np.unique([v for v in values if v is not None], return_counts=True)
     if len(names) > MOST_VALUES:
-        raise ValueError("more values of a label than this tool tells apart")
+        raise UnknownRun("more values of a label than this tool tells apart")
     index = {name: i for i, name in enumerate(names)}
     return [str(n) for n in names], np.array([index.get(v, -1) for v in values])
 

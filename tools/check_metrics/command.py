@@ -1,7 +1,6 @@
 """Asks moetop for every metric along every axis and compares the answers."""
 import argparse
 import json
-import re
 import tempfile
 
 import numpy as np
@@ -150,7 +149,7 @@ def main(text):
                 tallies |= {(n, axis): Tally() for n in names}
                 for name, got in ask(run, names, axis, arguments, options, tallies).items() if names else []:
                     check(run, name, axis, got, arguments, options, tallies[name, axis])
-    except UnknownRun as unknown:
+    except (UnknownRun, Refusal) as unknown:
         print(unknown)
         return 1
     return report({name if " " in name else f"{name} by {axis or 'layer'}": tally for (name, axis), tally in tallies.items()})

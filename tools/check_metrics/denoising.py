@@ -5,7 +5,6 @@ import numpy as np
 
 from . import specialization
 from .cells import label_cells
-from .loads import assignments
 from .specialization import Study, adjusted, common, core, null_numbers, option_draws
 from .statistics import ends, entropy, half_width
 

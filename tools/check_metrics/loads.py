@@ -1,5 +1,6 @@
 """Load of experts and how evenly it falls."""
 import functools
+import itertools
 import math
 
 import numpy as np
@@ -78,7 +79,6 @@ def chance_loads(experts, k, tokens):
 
 
 def _subsets(experts, k):
-    import itertools
     return map(list, itertools.combinations(range(experts), k))
 
 

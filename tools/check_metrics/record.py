@@ -1,7 +1,6 @@
 """One run, as `moetop export`, `moetop runs show --json` and the views of `moetop sql` write it."""
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
