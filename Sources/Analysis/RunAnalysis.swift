@@ -54,13 +54,13 @@ public struct RunAnalysis: PassFold {
     if folds.contains(.counts) { counts = PerRouter(StratumCounts()) }
     if folds.contains(.routes) { routes = PerRouter(RouteStore()) }
     if folds.contains(.norms) { norms = PerRouter(ExpertNorms(weightsInput: Self.weightingInput(plan.routers))) }
-    statistics = emptyStatistics
     if plan.filter != nil {
       tally = FilterTally()
       if folds.contains(.threshold) { survey = EntropySurvey(form: plan.entropyForm) }
     }
     let known = ResolvedThreshold(plan.threshold)
     needsSecondRound = known == nil && folds.contains(.threshold) && !folds.isDisjoint(with: [.means, .tokens])
+    statistics = emptyStatistics
     if !needsSecondRound { judge(by: known) }
   }
 
