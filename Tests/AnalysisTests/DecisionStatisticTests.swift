@@ -10,7 +10,9 @@ import Testing
 struct DecisionStatisticTests {
   private static let id = RouterID(layer: 0)
 
-  private func analysis(_ metrics: [MetricKey], _ passes: [RoutingPass], spec: RouterSpec? = nil, change: (inout AnalysisPlan) -> Void = { _ in })
+  private func analysis(
+    _ metrics: [MetricKey], _ passes: [RoutingPass], spec: RouterSpec? = nil, change: (inout AnalysisPlan) -> Void = { _ in }
+  )
     throws -> RunAnalysis
   {
     var plan = AnalysisPlan(metrics: metrics, routers: spec.map { [RouterDescription(id: Self.id, spec: $0)] } ?? [])
@@ -20,13 +22,15 @@ struct DecisionStatisticTests {
     return analysis
   }
 
-  private func rows(_ metric: MetricKey, _ passes: [RoutingPass], spec: RouterSpec? = nil, change: (inout AnalysisPlan) -> Void = { _ in }) throws
+  private func rows(_ metric: MetricKey, _ passes: [RoutingPass], spec: RouterSpec? = nil, change: (inout AnalysisPlan) -> Void = { _ in })
+    throws
     -> [MetricRow]
   {
     try #require(try analysis([metric], passes, spec: spec, change: change).report()[metric]?.metricRows)
   }
 
-  private func row(_ metric: MetricKey, _ pass: RoutingPass, spec: RouterSpec? = nil, change: (inout AnalysisPlan) -> Void = { _ in }) throws
+  private func row(_ metric: MetricKey, _ pass: RoutingPass, spec: RouterSpec? = nil, change: (inout AnalysisPlan) -> Void = { _ in })
+    throws
     -> MetricRow
   {
     try #require(try rows(metric, [pass], spec: spec, change: change).first)

@@ -44,7 +44,9 @@ struct RecordedExtrasCommandTests {
       #expect(try export.tensor("\(router).expert_norms").shape == [48, 2] && export.tensor("\(router).expert_norms").elementType == .f32)
       for name in ["shared_weight", "shared_norm"] { #expect(try export.tensor("\(router).\(name)").shape == [48]) }
     }
-    for name in ["pass", "batch", "predicted_ids"] { #expect(try export.tensor(name).shape == [48] && export.tensor(name).elementType == .i32) }
+    for name in ["pass", "batch", "predicted_ids"] {
+      #expect(try export.tensor(name).shape == [48] && export.tensor(name).elementType == .i32)
+    }
     let sql = """
       SELECT count(norm), min(norm) > 0, min(router) FROM routing UNION ALL
       SELECT count(shared_weight), min(shared_weight) > 0 AND max(shared_weight) < 1, count(shared_norm) FROM routing_stats UNION ALL
@@ -143,7 +145,8 @@ struct RecordedExtrasCommandTests {
       "ids+norms+shared+passes", "-q")
     _ = try moetop("runs", "check", path)
     let answer = try moetop(
-      "sql", path, "SELECT count(DISTINCT pass), count(DISTINCT batch), count(predicted_id) FROM tokens UNION ALL "
+      "sql", path,
+      "SELECT count(DISTINCT pass), count(DISTINCT batch), count(predicted_id) FROM tokens UNION ALL "
         + "SELECT count(*) = count(norm), min(norm) > 0, 0 FROM routing UNION ALL "
         + "SELECT count(*) = count(shared_norm), min(shared_weight), max(shared_weight) FROM routing_stats", "--format", "csv"
     ).output.split(separator: "\n").dropFirst()

@@ -45,7 +45,8 @@ import Testing
     try DatabaseQueue(path: file).read { db in
       let heads = "absent, dropped, ids, weights, entropy, selection_margin, top1_margin, top_k_mass, importance"
       let rows = try Row.fetchAll(
-        db, sql: "SELECT \(heads), logit_rows, logits, norms, shared_weight, shared_norm, checksum, decision_checksum, first_token, "
+        db,
+        sql: "SELECT \(heads), logit_rows, logits, norms, shared_weight, shared_norm, checksum, decision_checksum, first_token, "
           + "token_count, squared_lse FROM page LEFT JOIN page_extra ON page = id")
       #expect(rows.count >= 3)
       for row in rows {
@@ -59,7 +60,8 @@ import Testing
         #expect(blobs[11...].allSatisfy { $0.isEmpty == extras.isEmpty })
       }
       var tokens: [UInt8] = []
-      for row in try Row.fetchAll(db, sql: "SELECT token.*, pass, batch, predicted_id FROM token LEFT JOIN token_extra USING (run, token) ORDER BY token")
+      for row in try Row.fetchAll(
+        db, sql: "SELECT token.*, pass, batch, predicted_id FROM token LEFT JOIN token_extra USING (run, token) ORDER BY token")
       {
         func append(_ number: UInt32) { tokens += (0..<4).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) } }
         for name in ["sequence", "position", "token_id"] { append(UInt32(bitPattern: row[name] as Int32)) }

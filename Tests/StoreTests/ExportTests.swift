@@ -108,7 +108,9 @@ import Testing
     #expect(
       lines[0].contains("\"norms\":[2.5],\"shared_weight\":0.75,\"shared_norm\":1.5,\"pass\":0,\"batch\":1,\"predicted_id\":9"))
     #expect(lines[1].contains("\"norms\":[1.25,null],\"pass\":0,\"batch\":0,\"router_logits\""))
-    #expect(try text(.tokens, .csv).hasPrefix("run,token,sequence,position,token_id,phase,surprisal,next_token_entropy,text,pass,batch,predicted_id\n"))
+    #expect(
+      try text(.tokens, .csv).hasPrefix(
+        "run,token,sequence,position,token_id,phase,surprisal,next_token_entropy,text,pass,batch,predicted_id\n"))
     #expect(try text(.tokens, .csv).contains("\u{fffd},0,1,9\n"))
   }
 
@@ -194,10 +196,13 @@ import Testing
         #expect(try numbers(export, "\(id).weights", Float.self) == weights)
         expectedNames.insert("\(id).weights")
       }
-      let statistics = [
-        ("entropy", batch.routerEntropy), ("selection_margin", batch.selectionMargin), ("top1_margin", batch.top1Margin),
-        ("top_k_mass", batch.topKMass),
-      ] + [("shared_weight", batch.sharedWeight), ("shared_norm", batch.sharedNorm)].compactMap { name, column in column.map { (name, $0) } }
+      let statistics =
+        [
+          ("entropy", batch.routerEntropy), ("selection_margin", batch.selectionMargin), ("top1_margin", batch.top1Margin),
+          ("top_k_mass", batch.topKMass),
+        ]
+        + [("shared_weight", batch.sharedWeight), ("shared_norm", batch.sharedNorm)].compactMap { name, column in column.map { (name, $0) }
+        }
       if let norms = batch.expertNorms {
         #expect(try export.tensor("\(id).expert_norms").shape == [count, k])
         #expect(try numbers(export, "\(id).expert_norms", Float.self).map(\.description) == slots.map { norms[$0].description })

@@ -23,7 +23,8 @@ import Testing
     SampleShape(name: "f16", recording: RecordingLevel(precision: .f16), passes: [50]),
     SampleShape(name: "ids", recording: RecordingLevel(content: .ids), passes: [50]),
     SampleShape(name: "dense", expertCount: 3, topK: 3, passes: [50]),
-    SampleShape(name: "extras", topK: 3, recording: RecordingLevel(extras: .all), passes: [40, 1], hasNaN: true, hasDrops: true, hasPadding: true),
+    SampleShape(
+      name: "extras", topK: 3, recording: RecordingLevel(extras: .all), passes: [40, 1], hasNaN: true, hasDrops: true, hasPadding: true),
   ]
 
   private func value(_ number: Float) -> SQLValue { number.isNaN ? .null : .real(Double(number)) }
@@ -103,7 +104,8 @@ import Testing
         ] + Array(repeating: .null, count: 8))
     }
     // What was recorded on request.
-    let asked = WholeRun(try SampleShape(name: "asked", recording: RecordingLevel(extras: [.passes, .predicted]), passes: [150, 1]).record(in: file))
+    let asked = WholeRun(
+      try SampleShape(name: "asked", recording: RecordingLevel(extras: [.passes, .predicted]), passes: [150, 1]).record(in: file))
     func number(_ value: Int32?) -> SQLValue { value.map { $0 < 0 ? .null : .integer(Int64($0)) } ?? .null }
     #expect(
       try query.all("SELECT pass, batch, predicted_id FROM tokens WHERE run = 2 ORDER BY token").rows
@@ -120,7 +122,8 @@ import Testing
       try query.all("SELECT sequence, name, tokens FROM sequences WHERE run = 1").rows == [
         [.integer(0), .text("first"), .integer(100)], [.integer(1), .text("sequence 1"), .integer(51)],
       ])
-    #expect(try query.all("SELECT * FROM sequence_labels WHERE run = 1").rows == [[.integer(1), .integer(0), .text("domain"), .text("code")]])
+    #expect(
+      try query.all("SELECT * FROM sequence_labels WHERE run = 1").rows == [[.integer(1), .integer(0), .text("domain"), .text("code")]])
     #expect(try query.all("SELECT layer FROM routers WHERE run = 1").rows == [[.integer(0)], [.integer(1)], [.integer(3)]])
     #expect(try query.all("SELECT count(*) FROM capture_checks WHERE outcome <> 'failed'").rows[0][0] != .integer(0))
   }

@@ -81,7 +81,8 @@ public struct ComparisonOutcome: Sendable {
   /// All routers pooled, with what the alignment says of the texts.
   public func pooledRow(_ alignment: TextAlignment) -> ComparisonRow {
     let own: [ComparisonKey: Double?] = [
-      .texts: Double(left?.texts.count ?? alignment.pairs.count), .tokens: Double(left?.shown ?? alignment.tokens), .partedAt: alignment.partedAt.map(Double.init),
+      .texts: Double(left?.texts.count ?? alignment.pairs.count), .tokens: Double(left?.shown ?? alignment.tokens),
+      .partedAt: alignment.partedAt.map(Double.init),
       .partedTexts: Double(alignment.partedTexts),
     ]
     let units = Set(layers.compactMap(\.row.marginUnit))

@@ -59,7 +59,8 @@ extension ComparisonReport {
       let all = layers + [(name: "all", row: pairs[0].row)]
       tables = [
         Self.table("router", all, Self.agreement), Self.table("router", all, Self.distances + [.margins]),
-        Self.table("texts", scored.map { (name: ReportTable.Cell($0.row[.texts], .count).display, row: $0.row) }, Self.losses), entropyTable(pairs[0]),
+        Self.table("texts", scored.map { (name: ReportTable.Cell($0.row[.texts], .count).display, row: $0.row) }, Self.losses),
+        entropyTable(pairs[0]),
       ]
       if !pairs[0].result.flipped.isEmpty { tables.append(flipTable(pairs[0], top: top, pieces: pieces)) }
       if plan.matching == .behaviour { tables.append(matchingTable(pairs[0])) }

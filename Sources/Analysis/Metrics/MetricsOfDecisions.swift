@@ -20,7 +20,8 @@ extension Metric {
 
   static let topKEntropy = Metric(
     key: .topKEntropy, name: "entropy of the chosen experts' weights", unit: "share of ln k", range: "0...1",
-    reading: "0: one of the chosen experts has all the weight; 1: all have the same; another quantity than the router's entropy over all experts",
+    reading:
+      "0: one of the chosen experts has all the weight; 1: all have the same; another quantity than the router's entropy over all experts",
     grain: .layer, format: .number(3), baseline: "1 for equal weights", baselineValue: { $0.chance.topK > 1 ? 1 : nil }, facets: .all,
     interval: .onRequest, source: "moe-routing-organized `qwen_router.py`; weights divided by their sum",
     glossary: "entropy of the weights of the chosen experts, divided by ln k: 0 one has all, 1 all alike",
@@ -78,7 +79,8 @@ extension Metric {
 
   static let sharedNormShare = Metric(
     key: .sharedNormShare, name: "norm of the shared expert's output", unit: "share of the norms added up", range: "0...1",
-    reading: "0: all is on the routed experts; 1/(1+k): the shared expert adds as much as each of them; 1: it adds all; norms, not the sum of vectors",
+    reading:
+      "0: all is on the routed experts; 1/(1+k): the shared expert adds as much as each of them; 1: it adds all; norms, not the sum of vectors",
     grain: .layer, format: .percent(1), baseline: "1/(1+k), where its output is as large as each routed expert's",
     baselineValue: { 1 / (1 + $0.chance.k) }, facets: .all, interval: .onRequest, source: "derived",
     glossary: "share of the shared expert in the weighted norms of all experts' outputs",
@@ -109,7 +111,8 @@ extension Metric {
     plain.correctionBias = nil
     let choices = [spec, plain].compactMap { spec in
       (try? Router(spec)).map { router in
-        var made = RoutingBatch(router: batch.router, expertCount: spec.expertCount, topK: spec.topK, firstToken: 0, count: logits.rows.count)
+        var made = RoutingBatch(
+          router: batch.router, expertCount: spec.expertCount, topK: spec.topK, firstToken: 0, count: logits.rows.count)
         logits.values.withUnsafeBufferPointer {
           if let base = $0.baseAddress { router.decide(base, demand: RoutingDemand(statistics: false), into: &made) }
         }

@@ -14,7 +14,8 @@ extension Metric {
 
   static let weightedExpertNorm = Metric(
     key: .weightedExpertNorm, name: "weighted expert norm (REAP)", unit: "L2 norm", range: "0 and above",
-    reading: "mean over the tokens that took the expert of its weight times the norm of what it computed: how much it adds when it is asked; "
+    reading:
+      "mean over the tokens that took the expert of its weight times the norm of what it computed: how much it adds when it is asked; "
       + "where the weight is on the input, the norm of what that gives",
     grain: .expert, format: .number(4), baseline: "mean over all assignments of the router", baselineValue: { _ in nil }, facets: .labels,
     interval: .onRequest, source: "Lasby et al. 2025, REAP, arXiv:2510.13999 (saliency of an expert)",

@@ -52,14 +52,16 @@ struct PageAudit {
 
   /// Norms where something computed, of what can be a norm; what is said of the shared expert where it is asked for.
   private mutating func checkExtras(_ batch: RoutingBatch) {
-    if batch.expertNorms != nil && !extras.contains(.norms) || (batch.sharedWeight ?? batch.sharedNorm) != nil && !extras.contains(.shared) {
+    if batch.expertNorms != nil && !extras.contains(.norms) || (batch.sharedWeight ?? batch.sharedNorm) != nil && !extras.contains(.shared)
+    {
       note("extras", "page at token \(batch.firstToken): it has norms or a shared expert, which its run does not record")
     }
     // A model that loses its numbers has norms that are none.
     let computed = batch.expertNorms == nil ? [] : batch.carriedOut
     for (slot, norm) in (batch.expertNorms ?? []).enumerated() where computed[slot] < 0 ? !norm.isNaN : norm < 0 {
       note(
-        "norms", "token \(batch.firstToken + slot / batch.topK): norm \(norm), expected 0 or more of an expert that computed, none of another")
+        "norms",
+        "token \(batch.firstToken + slot / batch.topK): norm \(norm), expected 0 or more of an expert that computed, none of another")
     }
     for (name, column) in [("shared weight", batch.sharedWeight), ("shared norm", batch.sharedNorm)] {
       guard let column, let row = column.firstIndex(where: { $0 < 0 }) else { continue }

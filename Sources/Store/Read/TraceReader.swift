@@ -214,7 +214,8 @@ enum TokenRows {
       for index in columns.indices {
         guard let number = try row.value(index + 1) as Int64? else { continue }
         guard let narrow = Int32(exactly: number) else {
-          throw StoreError.damaged(file: file, place: "run \(run), token \(table.firstToken + count)", problem: "one of its numbers is \(number)")
+          throw StoreError.damaged(
+            file: file, place: "run \(run), token \(table.firstToken + count)", problem: "one of its numbers is \(number)")
         }
         columns[index].append(narrow)
       }

@@ -87,7 +87,8 @@ extension TraceSchema {
           "0-based number of the batch: a text that was read, a prompt, one generated token, or a sample of a denoising step; NULL without "
             + "--record +passes."),
         Column(
-          "predicted_id", .integer, "Vocabulary id with the largest logit behind the token; NULL without --record +predicted, and in an encoder."),
+          "predicted_id", .integer,
+          "Vocabulary id with the largest logit behind the token; NULL without --record +predicted, and in an encoder."),
       ],
       example: "SELECT token, text, surprisal FROM tokens WHERE run = 1 ORDER BY surprisal DESC LIMIT 10",
       select: """
@@ -154,7 +155,8 @@ extension TraceSchema {
         Column("top1_margin", .real, unit: "probability", "Largest minus second largest router probability."),
         Column("top_k_mass", .real, unit: "probability", "Router probability that falls on the selected experts."),
         Column(
-          "shared_weight", .real, "Factor of the shared expert, 1 where it has none; NULL without --record +shared, and without a shared expert."),
+          "shared_weight", .real,
+          "Factor of the shared expert, 1 where it has none; NULL without --record +shared, and without a shared expert."),
         Column("shared_norm", .real, "L2 norm of what the shared expert computed, before its factor; NULL without --record +norms+shared."),
       ],
       example: "SELECT token, entropy FROM routing_stats WHERE run = 1 AND layer = 3 AND token BETWEEN 10 AND 20",
