@@ -16,7 +16,7 @@ final class WhatIfRun {
   private let showsProgress: Bool
   private var ground: EffectGround
   /// Normalised entropies of the texts as they are, all routers pooled; empty where nobody asked.
-  private var entropies = Histogram()
+  private var entropies = EntropySurvey()
 
   init(_ model: LanguageModel, texts: [TokenSequence], context: FilterContext, threads: Int?, showsProgress: Bool) {
     (self.model, self.texts, self.context, self.showsProgress) = (model, texts, context, showsProgress)
@@ -50,7 +50,7 @@ final class WhatIfRun {
   ///
   /// - Parameter settled: the decisions of conditions; nil: each is asked when it is made.
   func bind(_ rules: RuleSet, seed: UInt64, settled: SettledDecisions?) throws -> Intervention {
-    try bind(rules, seed: seed, settled: settled) { [entropies] in entropies.lowerEdge(ofQuantile: $0) }
+    try bind(rules, seed: seed, settled: settled) { [entropies] in entropies.share(ofQuantile: $0) }
   }
 
   private func bind(
@@ -77,12 +77,9 @@ final class WhatIfRun {
       guard let reading = try reader.baseline(text, demand: RoutingDemand(), scores: false) else {
         throw Failure(Interruption.status ?? .failed, "stopped before a text was read under all rules")
       }
-      for batch in reading.passes.flatMap(\.batches) {
-        ground.add(batch)
-        for entropy in batch.routerEntropy {
-          let share = normalizedEntropy(entropy, experts: batch.expertCount)
-          if share.isFinite { entropies.add(share) }
-        }
+      for pass in reading.passes {
+        entropies.add(pass)
+        pass.batches.forEach { ground.add($0) }
       }
       meter.add(text.count)
     }
