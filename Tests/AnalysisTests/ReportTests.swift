@@ -82,7 +82,7 @@ private let textMetrics = MetricCatalog.entries.filter { [.all, .texts].contains
       AnalysisPlan(
         metrics: [.specialization], grouping: AnalysisGrouping(facet: .label("domain")), null: NullSettings(draws: 5), sequences: domain),
       AnalysisPlan(metrics: [.gini], top: 0), AnalysisPlan(metrics: [.gini], branch: 1), AnalysisPlan(metrics: [.encoderEntropy]),
-      AnalysisPlan(metrics: [.entropy], entropyForm: .gwMoE, hasLogits: false),
+      AnalysisPlan(metrics: [.entropy], entropyForm: .gwMoE, recording: RecordingLevel()),
       AnalysisPlan(metrics: [.gini], layers: LayerSelection([0...3, 99...99]), routers: routers),
     ]
     for plan in refused { #expect(throws: AnalysisError.self, "\(plan.metrics) \(plan.grouping)") { try plan.validate() } }

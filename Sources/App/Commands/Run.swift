@@ -143,9 +143,11 @@ struct GenerationOptions: ParsableArguments {
 }
 
 struct RecordingOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("What to keep of each decision: counts (denoising), ids, weights, full or full:every=N.", valueName: "level"))
-  var record =
-    "weights"
+  @Option(
+    help: ArgumentHelp(
+      "What to keep of each decision: counts (denoising), ids, weights, full or full:every=N; and beside it +norms (of experts' outputs), +shared (weight of the shared expert, with +norms its norm), +passes (numbers of pass and batch), +predicted (most probable next id), in any order.",
+      valueName: "level"))
+  var record = "weights"
   @Option(help: "Precision of stored weights and logits: f32 or f16 (f32 where numbers are too large for that).") var precision = "f32"
   @Option(help: ArgumentHelp("Trace file to append to (default: the default trace).", valueName: "file")) var trace: String?
   @Flag(help: "Record nothing.") var noTrace = false
@@ -157,14 +159,17 @@ struct RecordingOptions: ParsableArguments {
     guard RecordingLevel.Precision(rawValue: precision) != nil else {
       throw ValidationError("--precision: expected f32 or f16, found \(precision)")
     }
-    guard RecordingLevel(parsing: record) != nil else {
-      throw ValidationError("--record: expected counts, ids, weights, full or full:every=N, found \(record)")
-    }
+    do {
+      let level = try RecordingLevel(parsing: record)
+      if noLoss, level.extras.contains(.predicted) {
+        throw ValidationError("--record \(record): +predicted is read off the output head, which --no-loss leaves out")
+      }
+    } catch let error as RoutingError { throw ValidationError("--record: \(error)") }
     if let name { do { try RunName.check(name) } catch { throw ValidationError("--name: \(Failure.message(of: error))") } }
   }
 
   var level: RecordingLevel {
-    RecordingLevel(parsing: record, precision: RecordingLevel.Precision(rawValue: precision) ?? .f32) ?? RecordingLevel()
+    (try? RecordingLevel(parsing: record, precision: RecordingLevel.Precision(rawValue: precision) ?? .f32)) ?? RecordingLevel()
   }
 
   func open(

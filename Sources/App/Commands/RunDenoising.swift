@@ -65,6 +65,9 @@ extension Run {
   /// Makes images and records the routing of every patch at every step.
   func denoise() throws {
     guard input.isEmpty else { throw ValidationError("this model makes images: expected --class, found a text") }
+    if recording.level.extras.contains(.predicted) {
+      throw ValidationError("--record \(recording.record): a model that denoises images predicts no token")
+    }
     let model = try engine.openDenoising(model)
     let request = try images.request(model, seed: generation.seed)
     // Known before the work, not after it.

@@ -49,6 +49,12 @@ struct RunBeside {
     }
   }
 
+  /// A filter made ready for the run.
+  func resolved(_ options: FilterOptions, branch: Int) throws -> ResolvedFilter? {
+    try options.resolved(
+      for: summary, in: trace, sequences: trace.sequences(run: summary.id), branch: summary.description.denoising == nil ? nil : branch)
+  }
+
   func window(_ routers: Set<RouterID>, _ withLogits: Bool) -> PassWindow {
     PassWindow(trace: trace, run: summary, routers: routers, withLogits: withLogits)
   }

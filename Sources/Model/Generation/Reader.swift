@@ -93,7 +93,9 @@ public struct Reader {
         }
         var table = TokenTable(firstToken: firstToken + progress.tokens)
         if scoresTokens {
-          scorer.score(forward, tokens: tokens, following: end < sequence.tokens.count ? sequence.tokens[end] : nil, into: &table)
+          scorer.score(
+            forward, tokens: tokens, following: end < sequence.tokens.count ? sequence.tokens[end] : nil,
+            predicts: demand?.extras.contains(.predicted) == true, into: &table)
         }
         // The first token of a sequence has none.
         let surprisals = table.surprisal.dropFirst(start == 0 ? 1 : 0)
