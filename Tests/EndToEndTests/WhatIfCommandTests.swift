@@ -226,7 +226,7 @@ struct WhatIfCommandTests {
     let arguments = ["--experiment", "overflow", "--seeds", "3", "--batch", "2", "--by", "domain", "--length", "8"]
     let answer = try answer(arguments)
     let effects = try self.effects(answer)
-    #expect(effects.count == 17 && (try answer.member("settings").integer("batch")) == 2)
+    #expect(try effects.count == 17 && answer.member("settings").integer("batch") == 2)
     for kind in ["mates", "order"] {
       for key in ["changed_tokens", "changed_tokens_low", "changed_tokens_high", "changed_top1"] {
         #expect(try number(effects[0], kind, key) == 0, "without capacity: \(kind).\(key)")
@@ -237,7 +237,7 @@ struct WhatIfCommandTests {
     #expect(try gshard.string("rules") == "capacity all=1,gshard" && number(gshard, "mates", "changed_tokens") > 0)
     #expect(try gshard.member("mates").integer("draws") == 3 && gshard.member("order").integer("draws") == 1)
     #expect(try gshard.member("mates").integer("tokens") == 3 * 48 && gshard.member("mates").integer("places") == 3 * 42)
-    #expect(try gshard.member("mates").integer("n") == 6 && gshard.array("by").count == 2)
+    #expect(try gshard.member("mates").integer("n") == 6 && Array(gshard.array("by")).count == 2)
     #expect(try number(gshard, "mates", "changed_tokens_low") < number(gshard, "mates", "changed_tokens"))
     // Neither who is surest nor who suits an expert depends on who stands first.
     for effect in effects where try effect.string("rules").hasSuffix("priority") || effect.string("rules").hasSuffix("expert-choice") {
@@ -278,11 +278,11 @@ struct WhatIfCommandTests {
     #expect(try number(effects[1], "latent_change") > 0 && number(effects[1], "low") < number(effects[1], "latent_change"))
     #expect(try effects[1].string("unit") == "times the rms" && effects[1].string("n_of") == "samples")
     #expect(try effects[1].memberIfPresent("kl") == nil && effects[1].memberIfPresent("loss_change") == nil)
-    #expect(abs(try number(effects[2], "touched") - 0.25) < 1e-9 && (try number(effects[2], "latent_change")) > 0)
+    #expect(try abs(number(effects[2], "touched") - 0.25) < 1e-9 && number(effects[2], "latent_change") > 0)
     #expect(try effects.map { try $0.member("control").string("kind") } == ["none", "none", "equal_size", "equal_size", "equal_load"])
     #expect(try effects[2].member("control").integer("unmatched") > 0, "all decisions of a step: no others are in it")
     #expect(try effects[3].member("control").integer("unmatched") == 0 && number(effects[3], "control", "latent_change") > 0)
-    #expect(try effects[1].array("by").count >= 2)
+    #expect(try Array(effects[1].array("by")).count >= 2)
   }
 
   @Test func experimentsAskImagesToo() throws {

@@ -97,17 +97,22 @@ struct SharedBatchTests {
     // The first router sees the same logits with and without the rule.
     let plain = try together(texts, model, nil).map { try #require($0.passes[0].batches.first) }
     let ids = plain.flatMap(\.selectedExperts)
-    let first = plain.flatMap { batch in
-      (0..<batch.count).map { row in
-        let logits = (batch.logits?.values ?? [])[row * experts..<(row + 1) * experts].map(Double.init)
-        let peak = logits.max() ?? 0
-        return exp(logits[Int(batch.selectedExperts[row * k])] - peak) / logits.reduce(0) { $0 + exp($1 - peak) }
+    var first: [Double] = []
+    for batch in plain {
+      for row in 0..<batch.count {
+        let logits = (batch.logits?.values ?? [])[row * experts..<(row + 1) * experts].map { Double($0) }
+        let chosen = logits[Int(batch.selectedExperts[row * k])]
+        first.append(1 / logits.reduce(0) { $0 + exp($1 - chosen) })
       }
     }
     let rows = Array(0..<ids.count / k)
-    let sorted = order == ",priority" ? rows.sorted { (-first[$0], $0) < (-first[$1], $1) } : rows
-    let served =
-      order == ",switch" ? rows.flatMap { row in (0..<k).map { row * k + $0 } } : (0..<k).flatMap { rank in sorted.map { $0 * k + rank } }
+    let sorted: [Int] = order == ",priority" ? rows.sorted { first[$0] == first[$1] ? $0 < $1 : first[$0] > first[$1] } : rows
+    var served: [Int] = []
+    if order == ",switch" {
+      for row in rows { for rank in 0..<k { served.append(row * k + rank) } }
+    } else {
+      for rank in 0..<k { for row in sorted { served.append(row * k + rank) } }
+    }
     let room = Int((0.75 * Double(k * rows.count) / Double(experts)).rounded(.up))
     var used: [Int32: Int] = [:]
     var dropped = Array(repeating: false, count: ids.count)
@@ -115,7 +120,8 @@ struct SharedBatchTests {
       used[ids[slot], default: 0] += 1
       dropped[slot] = used[ids[slot]] ?? 0 > room
     }
-    let got = try together(texts, model, intervention("capacity \(router.id)=0.75\(order)", model)).map { try #require($0.passes[0].batches.first) }
+    let rule = try intervention("capacity \(router.id)=0.75\(order)", model)
+    let got = try together(texts, model, rule).map { try #require($0.passes[0].batches.first) }
     #expect(got.flatMap(\.selectedExperts) == ids)
     #expect(got.flatMap { $0.dropped ?? Array(repeating: false, count: $0.count * k) } == dropped)
     #expect(dropped.contains(true))

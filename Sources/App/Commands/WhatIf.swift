@@ -60,7 +60,7 @@ struct WhatIf: ParsableCommand {
     if seeds < 1 { throw ValidationError("--seeds: expected at least 1, found \(seeds)") }
     if maxTokens < 0 { throw ValidationError("--max-tokens: expected at least 0, found \(maxTokens)") }
     if let batch, batch < 1 { throw ValidationError("--batch: expected at least 1, found \(batch)") }
-    if let experiment { _ = try Experiment(named: experiment) }
+    if let experiment, Experiment(rawValue: experiment) == nil { throw ValidationError("\(ExperimentError.unknown(name: experiment))") }
     if input.prompt != nil && experiment != nil { throw ValidationError("--prompt takes --rules: an experiment needs texts") }
   }
 

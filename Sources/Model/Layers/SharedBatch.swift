@@ -76,24 +76,38 @@ final class SharedBatch: Sendable {
     let failures = Locked<[any Error]>([])
     let ended = DispatchGroup()
     withoutActuallyEscaping(body) { body in
-      let work = Work(body: body)
+      let work = Work(body)
       for seat in (0..<count).map({ Seat(batch: batch, number: $0) }) {
         ended.enter()
         Thread {
           batch.turns[seat.number].wait()
-          do { try work.body(seat) } catch { failures.withLock { $0.append(error) } }
+          do { try work.call(seat) } catch { failures.withLock { $0.append(error) } }
           batch.handOver(from: seat.number, .left)
           ended.leave()
         }.start()
       }
       batch.turns[0].signal()
       ended.wait()
+      work.forget()
     }
     if let failure = failures.withLock({ $0.first }) { throw failure }
   }
 
-  /// `@unchecked Sendable`: one thread at a time calls it.
-  private struct Work: @unchecked Sendable { let body: (Seat) throws -> Void }
+  /// What every sequence does. A thread may live on for a moment after it has said that it is done: it keeps this, not the closure, which does
+  /// not escape.
+  ///
+  /// `@unchecked Sendable`: one thread at a time touches it.
+  private final class Work: @unchecked Sendable {
+    private var body: ((Seat) throws -> Void)?
+
+    init(_ body: @escaping (Seat) throws -> Void) { self.body = body }
+
+    /// A function of its own, never inlined: a thread's reference to the closure is gone when it returns.
+    @inline(never)
+    func call(_ seat: Seat) throws { try body?(seat) }
+
+    func forget() { body = nil }
+  }
 
   private func meet(_ number: Int, _ question: Question) -> RoutingBatch? {
     handOver(from: number, .waiting(question))
