@@ -180,7 +180,7 @@ struct EffectTests {
       for batch in text.batches {
         held[batch.router] = Set(try #require(decisions.splits[.init(router: batch.router, condition: filter, pass: 0)]).held)
       }
-      let missing = decisions.settleOthers(settled, sequence: 1, seed: 3, draw: 0)
+      let missing = decisions.settleOthers(settled, of: intervention, sequence: 1, seed: 3, draw: 0)
       for batch in text.batches {
         let places = settled.positions(of: 1, at: batch.router, under: filter)
         drawn[batch.router] = places
@@ -191,10 +191,10 @@ struct EffectTests {
       #expect(missing == (filter == "position<30" ? 3 * 20 : 0), "\(filter)")
       #expect((Set(drawn.values).count == 1) == isOfTokens, "\(filter): the same tokens in all layers where the condition is of tokens")
       let again = SettledDecisions()
-      _ = decisions.settleOthers(again, sequence: 1, seed: 3, draw: 0)
+      _ = decisions.settleOthers(again, of: intervention, sequence: 1, seed: 3, draw: 0)
       #expect(text.batches.allSatisfy { again.positions(of: 1, at: $0.router, under: filter) == drawn[$0.router] }, "the same seed")
       let other = SettledDecisions()
-      _ = decisions.settleOthers(other, sequence: 1, seed: 3, draw: 1)
+      _ = decisions.settleOthers(other, of: intervention, sequence: 1, seed: 3, draw: 1)
       if missing == 0 {
         #expect(text.batches.contains { other.positions(of: 1, at: $0.router, under: filter) != drawn[$0.router] }, "another draw")
       }
@@ -217,7 +217,7 @@ struct EffectTests {
     let intervention = try Intervention(
       rules("swap all if \(filter)"), run: context, sharedExperts: [0, 0], settled: settled, baseline: { _ in nil })
     let decisions = ConditionedDecisions(of: [intervention], in: image)
-    #expect(decisions.settleOthers(settled, sequence: 0, seed: 1, draw: 0) == 0)
+    #expect(decisions.settleOthers(settled, of: intervention, sequence: 0, seed: 1, draw: 0) == 0)
     for router in routers(2) {
       let places = settled.positions(of: 0, at: router.id, under: filter)
       #expect(places.count { $0 < 16 } == 4 && places.count { 16..<32 ~= $0 } == 4 && places.count { $0 >= 32 } == 0)

@@ -58,16 +58,18 @@ public struct ConditionedDecisions: Sendable, Equatable {
   /// in every layer, as it holds for the same ones; one on decisions draws in each layer anew.
   ///
   /// - Parameters:
+  ///   - intervention: whose conditions are meant; others that were split for other rules are left alone.
   ///   - seed: with `draw` and `sequence` all that the numbers depend on, beside the router.
   ///   - draw: 0, 1, … of the control.
   /// - Returns: decisions that could not be matched, because fewer others are there.
-  public func settleOthers(_ settled: SettledDecisions, sequence: Int, seed: UInt64, draw: Int) -> Int {
+  public func settleOthers(_ settled: SettledDecisions, of intervention: Intervention, sequence: Int, seed: UInt64, draw: Int) -> Int {
     var missing = 0
     var text = SplitMix64(seed: seed, stream: UInt64(sequence))
     var drawing = SplitMix64(seed: text.next(), stream: UInt64(draw))
     let base = drawing.next()
     let sorted = splits.sorted { ($0.key.router, $0.key.condition, $0.key.pass) < ($1.key.router, $1.key.condition, $1.key.pass) }
     for (place, (key, split)) in sorted.enumerated() {
+      guard intervention[key.router]?.asked.contains(where: { $0.filter.text == key.condition }) == true else { continue }
       // Of tokens: the same order of all positions at every router, of which the others take their part.
       var generator = SplitMix64(seed: base, stream: split.isOfTokens ? UInt64(key.pass) << 32 : UInt64(2 + place))
       var order = split.isOfTokens ? (split.held + split.others).sorted() : split.others

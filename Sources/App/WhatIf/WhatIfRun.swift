@@ -123,7 +123,8 @@ final class WhatIfRun<Subject: WhatIfSubject> {
         if recorder == nil { settled[number].clear() }
         for (index, member) in members.enumerated() {
           if let draw = variant.otherDecisions {
-            missing[index][number] = decisions[index].settleOthers(settled[number], sequence: member, seed: plan.seed, draw: draw)
+            missing[index][number] = decisions[index].settleOthers(
+              settled[number], of: interventions[number], sequence: member, seed: plan.seed, draw: draw)
           } else {
             decisions[index].settle(settled[number], sequence: member)
           }
