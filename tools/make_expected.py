@@ -80,39 +80,54 @@ class Family:
     logits_at: int = 0              # position of the logits among the router's outputs
     decision: Callable = _of_experts
     group_score: str = "sum"        # a group counts by its best expert (max) or its best two (sum)
+    scale: str | None = None        # the field of the configuration that multiplies the experts' sum outside of the router
+    logits_of: str | None = None    # the module of the router that gives the logits, where the router keeps them to itself
 
 
 FAMILIES = {
     "afmoe": Family(_sigmoid, router="router"),
+    "bailing_hybrid": Family(_sigmoid),
     "cohere2_moe": Family(_logits),
     "dbrx": Family(_softmax, router="router"),
     "deepseek_v2": Family(_softmax, group_score="max"),
     "deepseek_v3": Family(_sigmoid),
+    "deepseek_v32": Family(_sigmoid),
     "dots1": Family(_sigmoid),
     "ernie4_5_moe": Family(_softmax),
     "exaone_moe": Family(_sigmoid),
     "flex_olmo": Family(_softmax),
+    "gemma4_text": Family(_softmax, router="router", logits_of="proj"),
     "glm4_moe": Family(_sigmoid),
     "glm4_moe_lite": Family(_sigmoid),
+    "glm_moe_dsa": Family(_sigmoid),
     "gpt_oss": Family(_logits, router="router"),
     "granitemoe": Family(_logits, router="router"),
     "granitemoehybrid": Family(_logits, router="router"),
     "granitemoeshared": Family(_logits, router="router"),
     "hunyuan_v1_moe": Family(_softmax),
     "hy_v3": Family(_sigmoid),
+    "jamba": Family(_softmax, router="router"),
     "jetmoe": Family(_logits, router="router", logits_at=-1, decision=_of_sorted_gates),
+    "kimi_linear": Family(_sigmoid),
+    "laguna": Family(_sigmoid, scale="moe_routed_scaling_factor"),
     "lfm2_moe": Family(_sigmoid),
     "llama4_text": Family(_logits, router="router", logits_at=1, decision=_of_dense_scores),
     "longcat_flash": Family(_softmax, router="router"),
     "mellum": Family(_softmax),
+    "mimo_v2_flash": Family(_sigmoid),
     "minimax": Family(_softmax),
     "minimax_m2": Family(_sigmoid),
+    "mistral4": Family(_softmax),
     "mixtral": Family(_softmax),
+    "nemotron_h": Family(_sigmoid),
     "olmoe": Family(_softmax),
     "phimoe": Family(_logits, router="router"),
     "qwen2_moe": Family(_softmax),
+    "qwen3_5_moe_text": Family(_softmax),
     "qwen3_moe": Family(_softmax),
     "qwen3_next": Family(_softmax),
+    "qwen3_omni_moe_text": Family(_softmax),
+    "qwen3_vl_moe_text": Family(_softmax),
     "solar_open": Family(_sigmoid),
 }
 
@@ -123,7 +138,7 @@ class Recorder:
     """Forward hooks on every router, its block and its experts; `tensors()` gives what they saw."""
 
     def __init__(self, model, family):
-        self.family, self.config, self.seen = family, model.config, {}
+        self.family, self.config, self.seen = family, model.config.get_text_config(), {}
         self.margin = float("inf")
         modules = dict(model.named_modules())
         for name, router in modules.items():
@@ -135,7 +150,8 @@ class Recorder:
             layer = int(re.search(r"\.(\d+)\.", name).group(1))
             key = f"{'attn' if 'attention' in parent else 'ffn'}.{layer}"
             self.seen[key] = {n: [] for n in ("router_logits", "expert_ids", "weights", "block_in", "block_out")}
-            router.register_forward_hook(self._router(key, router, block))
+            source = router.get_submodule(family.logits_of) if family.logits_of else router
+            source.register_forward_hook(self._router(key, router, block))
             if family.decision is _of_experts:
                 experts.register_forward_pre_hook(self._experts(key, router, block), with_kwargs=True)
             block.register_forward_hook(self._block(key), with_kwargs=True)
@@ -168,7 +184,8 @@ class Recorder:
         score = self.family.selection(self.seen[key]["router_logits"][-1], router, block)
         order = torch.sort(score.gather(1, ids), dim=-1, descending=True, stable=True).indices
         self._keep(key, "expert_ids", ids.gather(1, order).int())
-        self._keep(key, "weights", weights.gather(1, order).float())
+        factor = getattr(self.config, self.family.scale) if self.family.scale else 1.0
+        self._keep(key, "weights", weights.gather(1, order).float() * factor)
         self.margin = min(self.margin, self._smallest_margin(score, ids))
 
     def _smallest_margin(self, score, ids):
@@ -193,7 +210,7 @@ class Recorder:
 def expected(folder, sequences, threads=2, brief=False):
     """All tensors of the format above, and the smallest margin of all decisions."""
     model = reference.load_model(folder, threads=threads)
-    kind = model.config.model_type
+    kind = model.config.get_text_config().model_type
     if kind not in FAMILIES:
         raise SystemExit(f"{folder}: no row for model_type {kind} in FAMILIES (known: {', '.join(FAMILIES)})")
     recorder = Recorder(model, FAMILIES[kind])

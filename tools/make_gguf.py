@@ -205,11 +205,17 @@ def minimax(writer, config, tensors):
         yield (f"blk.{match[1]}.{names[match[2]]}.weight" if match and match[2] in names else name), value
 
 
+def olmoe(writer, config, tensors):
+    common(writer, config)
+    yield from stacked(tensors)
+
+
 # The architecture's name, the one of gguf-py whose table of tensor names serves, and the function.
 FAMILIES = {
     "exaone_moe": ("exaone-moe", ARCH.EXAONE_MOE, exaone),
     "hy_v3": ("hy_v3", ARCH.EXAONE_MOE, hunyuan3),
     "mellum": ("mellum", ARCH.QWEN3MOE, mellum),
+    "olmoe": ("olmoe", ARCH.OLMOE, olmoe),
     "minimax": ("minimax-01", ARCH.MINIMAXM2, minimax),
     "granitemoehybrid": ("granitehybrid", ARCH.GRANITE_HYBRID, granite_hybrid),
     "llama4_text": ("llama4", ARCH.LLAMA4, llama4),
@@ -217,7 +223,34 @@ FAMILIES = {
 }
 
 
-def write(folder, path, tensors_per_file):
+# The name of `tokenizer.ggml.pre` by the pattern of tokenizer.json that it stands for, without a normaliser.
+SPLITS = {
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "hunyuan",
+}
+
+
+def vocabulary(writer, folder, config):
+    """Byte-level BPE of tokenizer.json; "none" where the folder has none."""
+    if not (folder / "tokenizer.json").exists():
+        writer.add_string("tokenizer.ggml.model", "none")
+        return
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    split, _ = tokenizer["pre_tokenizer"]["pretokenizers"]
+    assert tokenizer["normalizer"] is None
+    added = {token["id"]: token["content"] for token in tokenizer["added_tokens"]}
+    words = {index: word for word, index in tokenizer["model"]["vocab"].items()} | added
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(SPLITS[split["pattern"]["Regex"]])
+    writer.add_token_list([words[index] for index in range(len(words))])
+    writer.add_token_types([gguf.TokenType.CONTROL if index in added else gguf.TokenType.NORMAL for index in range(len(words))])
+    writer.add_token_merges([" ".join(merge) for merge in tokenizer["model"]["merges"]])
+    writer.add_bos_token_id(config["bos_token_id"])
+    writer.add_eos_token_id(config["eos_token_id"])
+    writer.add_pad_token_id(config["pad_token_id"])
+    writer.add_add_bos_token(tokenizer["post_processor"]["single"][0].get("SpecialToken", {}).get("id") == added[config["bos_token_id"]])
+
+
+def write(folder, path, tensors_per_file=0):
     config = json.loads((folder / "config.json").read_text())
     architecture, table, convert = FAMILIES[config["model_type"]]
     writer = gguf.GGUFWriter(path, architecture, split_max_tensors=tensors_per_file)
@@ -232,13 +265,11 @@ def write(folder, path, tensors_per_file):
             writer.add_tensor(stored, bits, raw_dtype=gguf.GGMLQuantizationType.BF16)
         else:
             writer.add_tensor(stored, np.ascontiguousarray(value.float().numpy()))
-    writer.add_string("tokenizer.ggml.model", "none")
+    vocabulary(writer, folder, config)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    for written in sorted(path.parent.glob(f"{path.stem}*.gguf")):
-        print(f"{written}: {written.stat().st_size} bytes")
 
 
 def main():
@@ -250,6 +281,8 @@ def main():
     args = parser.parse_args()
     for name in args.names:
         write(args.models / name, args.output / f"{name}.gguf", args.tensors_per_file)
+        for written in sorted(args.output.glob(f"{name}*.gguf")):
+            print(f"{written}: {written.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

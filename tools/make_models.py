@@ -35,6 +35,10 @@ LLAMA3 = dict(rope_type="llama3", rope_theta=10000.0, factor=8.0, low_freq_facto
 LATENT = dict(kv_lora_rank=16, qk_nope_head_dim=8, qk_rope_head_dim=8, v_head_dim=8, num_key_value_heads=4)
 LONGER = dict(max_position_embeddings=128)      # sequences that pass several blocks of a recurrence
 WINDOW, FULL = "sliding_attention", "full_attention"
+GEMMA = {"router.proj.weight": 12.0}            # its router divides by the root of the hidden size
+INDEX = {"weights_proj.weight": 2.0}
+VISION = dict(depth=1, num_hidden_layers=1, hidden_size=16, intermediate_size=16, num_heads=2, num_attention_heads=2, head_dim=8,
+              out_hidden_size=32, patch_size=4, position_embedding_size=64, num_position_embeddings=16, deepstack_visual_indexes=[])
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Model:
     omitted: str = ""                       # tensors of these names stay out of the file
     stored: torch.dtype = torch.bfloat16
     shard: str | None = None                # size of the files that transformers cuts the weights into
+    wrapper: str | None = None              # model_type of a checkpoint that sees too, whose text model this is
     gains: dict = field(default_factory=dict)   # end of a weight's name -> factor on its standard deviation
 
 
@@ -70,7 +75,7 @@ def olmo(model_type, **fields):
 
 def qwen(model_type, **fields):
     own = dict(intermediate_size=48, moe_intermediate_size=16, num_experts=8, num_experts_per_tok=2, norm_topk_prob=True)
-    if model_type in ("qwen2_moe", "qwen3_next"):
+    if model_type in ("qwen2_moe", "qwen3_next", "qwen3_5_moe_text"):
         own.update(shared_expert_intermediate_size=24)
     return row(model_type, **dict(own, **fields))
 
@@ -79,7 +84,7 @@ def deepseek(model_type, **fields):
     """The families with DeepSeek's fields: two blocks, the first dense unless said otherwise."""
     own = dict(intermediate_size=48, moe_intermediate_size=16, n_routed_experts=8, num_experts_per_tok=3, n_shared_experts=1,
                first_k_dense_replace=1, n_group=1, topk_group=1, routed_scaling_factor=1.5, norm_topk_prob=True)
-    if model_type in ("deepseek_v2", "deepseek_v3", "glm4_moe_lite"):
+    if model_type in ("deepseek_v2", "deepseek_v3", "deepseek_v32", "glm_moe_dsa", "glm4_moe_lite", "mistral4"):
         own.update(LATENT, q_lora_rank=16)
     if model_type in ("deepseek_v3", "glm4_moe_lite"):
         own.update(scoring_func="sigmoid", topk_method="noaux_tc")
@@ -124,6 +129,14 @@ MODELS = {
                             rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=1.0), full=True),
     "deepseek_v3-plain": deepseek("deepseek_v3", q_lora_rank=None, num_experts_per_tok=2, norm_topk_prob=False, rope_parameters=ROPE,
                                   rope_interleave=False),
+    "deepseek_v32": deepseek("deepseek_v32", n_routed_experts=12, num_experts_per_tok=4, n_group=4, topk_group=2, index_topk=7,
+                             index_head_dim=16, index_n_heads=16, rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=1.0),
+                             gains=INDEX),
+    "glm_moe_dsa": deepseek("glm_moe_dsa", **LONGER, num_hidden_layers=4, first_k_dense_replace=1, index_topk=5, index_head_dim=16, index_n_heads=16,
+                            indexer_types=["full", "shared", "full", "shared"], rope_parameters=ROPE, gains=INDEX),
+    "jamba": row("jamba", **LONGER, num_hidden_layers=4, intermediate_size=24, num_experts=6, num_experts_per_tok=2, attn_layer_period=4,
+                 attn_layer_offset=2, expert_layer_period=2, expert_layer_offset=1, mamba_d_state=4, mamba_d_conv=3, mamba_expand=2,
+                 mamba_dt_rank=4),
     "kimi_k2": deepseek("deepseek_v3", published_as="kimi_k2", n_routed_experts=8, num_experts_per_tok=3, routed_scaling_factor=2.8,
                         rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=1.0)),
     "dots1": deepseek("dots1", scoring_func="sigmoid", head_dim=8, routed_scaling_factor=2.5, sliding_window=None),
@@ -233,6 +246,66 @@ MODELS = {
                              norm_topk_prob=False, linear_key_head_dim=8, linear_value_head_dim=16, linear_num_key_heads=1, linear_num_value_heads=2,
                              linear_conv_kernel_dim=3, layer_types=[FULL, "linear_attention"], mlp_only_layers=[1],
                              rope_parameters=dict(ROPE, partial_rotary_factor=0.25), zero_centred_norms=True),
+    "qwen3_5_moe": qwen("qwen3_5_moe_text", **LONGER, num_experts=6, num_experts_per_tok=3, head_dim=8, linear_key_head_dim=8,
+                        linear_value_head_dim=8, linear_num_key_heads=2, linear_num_value_heads=4, linear_conv_kernel_dim=4,
+                        layer_types=["linear_attention", FULL], rope_parameters=dict(ROPE, partial_rotary_factor=0.5),
+                        zero_centred_norms=True, without=("norm_topk_prob",)),
+    "qwen3_5_moe-wrapped": qwen("qwen3_5_moe_text", **LONGER, wrapper="qwen3_5_moe", num_experts=6, num_experts_per_tok=2, head_dim=16,
+                                linear_key_head_dim=8, linear_value_head_dim=16, linear_num_key_heads=1, linear_num_value_heads=2,
+                                linear_conv_kernel_dim=3, layer_types=[FULL, "linear_attention"], rope_parameters=dict(
+                                    ROPE, partial_rotary_factor=0.5, mrope_section=[2, 1, 1], mrope_interleaved=True),
+                                zero_centred_norms=True, without=("norm_topk_prob",)),
+    "qwen3_vl_moe": qwen("qwen3_vl_moe_text", wrapper="qwen3_vl_moe", head_dim=8,
+                         rope_parameters=dict(ROPE, mrope_section=[2, 1, 1], mrope_interleaved=True)),
+    "qwen3_omni_moe": qwen("qwen3_moe", published_as="qwen3_omni_moe_text", head_dim=16, num_experts=6, num_experts_per_tok=3,
+                           rope_parameters=ROPE),
+    "gemma4": row("gemma4_text", num_hidden_layers=3, intermediate_size=48, moe_intermediate_size=16, num_experts=8, top_k_experts=2,
+                  head_dim=8, global_head_dim=16, num_global_key_value_heads=1, sliding_window=6, enable_moe_block=True,
+                  attention_k_eq_v=True, hidden_size_per_layer_input=0, num_kv_shared_layers=0, final_logit_softcapping=5.0,
+                  tie_word_embeddings=True, gains=GEMMA, layer_types=[WINDOW, WINDOW, FULL], rope_parameters={
+                      WINDOW: ROPE, FULL: dict(rope_type="proportional", rope_theta=1000000.0, partial_rotary_factor=0.25)}),
+    "gemma4-wrapped": row("gemma4_text", wrapper="gemma4", intermediate_size=32, moe_intermediate_size=16, num_experts=6,
+                        top_k_experts=3, head_dim=16, global_head_dim=16, gains=GEMMA,
+                        sliding_window=4, enable_moe_block=True, attention_k_eq_v=False, hidden_size_per_layer_input=0,
+                        num_kv_shared_layers=0, final_logit_softcapping=None, tie_word_embeddings=True, layer_types=[WINDOW, FULL],
+                        rope_parameters={WINDOW: ROPE, FULL: dict(ROPE, rope_theta=50000.0)}),
+    "kimi_linear": deepseek("kimi_linear", **dict(LONGER, **LATENT), num_hidden_layers=3, num_local_experts=8, q_lora_rank=None,
+                            linear_num_heads=2, linear_head_dim=8, linear_conv_kernel_dim=4,
+                            layer_types=["linear_attention", FULL, "linear_attention"], mlp_layer_types=["dense", "sparse", "sparse"],
+                            without=("first_k_dense_replace", "n_routed_experts")),
+    "bailing_hybrid": deepseek("bailing_hybrid", **dict(LONGER, **LATENT), num_hidden_layers=3, num_local_experts=8, n_group=4,
+                               topk_group=2, head_dim=8, linear_num_heads=2, linear_head_dim=8, layer_group_size=3,
+                               kda_lower_bound=-3.0, layer_types=["linear_attention", "linear_attention", FULL],
+                               mlp_layer_types=["dense", "sparse", "sparse"], without=("n_routed_experts",)),
+    "bailing_hybrid-softplus": deepseek("bailing_hybrid", **dict(LONGER, **LATENT), num_local_experts=6, num_experts_per_tok=2, head_dim=8,
+                                        linear_num_heads=4, linear_head_dim=8, kda_safe_gate=False, norm_topk_prob=False,
+                                        layer_types=[FULL, "linear_attention"], mlp_layer_types=["sparse", "sparse"],
+                                        without=("n_routed_experts",)),
+    "laguna": row("laguna", num_hidden_layers=3, intermediate_size=48, moe_intermediate_size=16, shared_expert_intermediate_size=24,
+                  num_experts=8, num_experts_per_tok=3, moe_routed_scaling_factor=2.5, head_dim=8, sliding_window=6,
+                  num_attention_heads_per_layer=[4, 2, 4], layer_types=[FULL, WINDOW, WINDOW],
+                  mlp_layer_types=["dense", "sparse", "sparse"], rope_parameters={
+                      FULL: dict(ROPE, rope_theta=500000.0, partial_rotary_factor=0.5), WINDOW: dict(ROPE, partial_rotary_factor=1.0)}),
+    "laguna-elements": row("laguna", intermediate_size=48, moe_intermediate_size=16, shared_expert_intermediate_size=16, num_experts=6,
+                           num_experts_per_tok=2, head_dim=16, gating="per-element", layer_types=[FULL, FULL],
+                           mlp_layer_types=["sparse", "sparse"], rope_parameters={
+                               FULL: dict(YARN, partial_rotary_factor=0.5), WINDOW: dict(ROPE, partial_rotary_factor=1.0)}),
+    "mimo_v2_flash": row("mimo_v2_flash", num_hidden_layers=3, intermediate_size=48, moe_intermediate_size=16, n_routed_experts=8,
+                         num_experts_per_tok=3, n_group=1, topk_group=1, norm_topk_prob=True, routed_scaling_factor=1.0, head_dim=16,
+                         v_head_dim=8, sliding_window=6, num_key_value_heads=1, attention_value_scale=0.707,
+                         layer_types=[FULL, WINDOW, FULL], mlp_layer_types=["dense", "sparse", "sparse"], rope_parameters={
+                             FULL: dict(ROPE, rope_theta=5000000.0, partial_rotary_factor=0.334),
+                             WINDOW: dict(ROPE, partial_rotary_factor=0.5)}),
+    "mistral4": deepseek("mistral4", first_k_dense_replace=0, routed_scaling_factor=1.0, rope_parameters=dict(
+        YARN, mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.3, partial_rotary_factor=0.5)),
+    "mistral4-groups": deepseek("mistral4", n_group=4, topk_group=2, norm_topk_prob=False, routed_scaling_factor=2.0, q_lora_rank=None,
+                                rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=0.5, llama_4_scaling_beta=0.1,
+                                                     partial_rotary_factor=0.5)),
+    "nemotron_h": row("nemotron_h", **LONGER, without=("num_hidden_layers", "max_position_embeddings"), head_dim=8,
+                      layers_block_type=["mamba", "moe", "attention", "mlp", "moe"], intermediate_size=24, mamba_num_heads=4,
+                      mamba_head_dim=8, n_groups=2, ssm_state_size=8, conv_kernel=4, chunk_size=8, expand=1, n_routed_experts=8,
+                      num_experts_per_tok=3, n_shared_experts=1, moe_intermediate_size=16, moe_shared_expert_intermediate_size=24,
+                      n_group=1, topk_group=1, norm_topk_prob=True, routed_scaling_factor=2.5, mlp_hidden_act="relu2"),
     "solar_open": deepseek("solar_open", head_dim=8, routed_scaling_factor=1.7, first_k_dense_replace=0),
 }
 
@@ -251,6 +324,8 @@ def fill(model, seed, spec):
         if tensor.dim() == 1 and name.endswith("weight"):
             centred = spec.zero_centred_norms and "linear_attn" not in name
             return (0.0 if centred else 1.0), 0.1
+        if re.search(r"(router\.scale|per_expert_scale|layer_scalar)$", name):
+            return 1.0, 0.2
         if name.endswith("sinks"):
             return 0.0, 1.0
         if re.search(r"(A_log|dt_bias)$", name):
@@ -259,12 +334,12 @@ def fill(model, seed, spec):
             return 0.0, 0.5 if ROUTER.search(name) else 0.1
         if re.search(r"(embed_tokens|wte)\.weight$", name):
             return 0.0, 1.0
-        stands_transposed = tensor.dim() == 3 and model.config.model_type in ("gpt_oss", "llama4_text")
+        stands_transposed = tensor.dim() == 3 and spec.model_type in ("gpt_oss", "llama4_text")
         inputs = tensor.shape[1] if stands_transposed else tensor.shape[-1]
         gain = spec.router_gain if ROUTER.search(name) else next((g for end, g in spec.gains.items() if name.endswith(end)), 1.0)
         return 0.0, gain / inputs ** 0.5
 
-    buffers = [(n, t) for n, t in model.named_buffers() if SELECTION_BIAS.search(n)]
+    buffers = [(n, t) for n, t in model.named_buffers() if SELECTION_BIAS.search(n) or n.endswith("layer_scalar")]
     with torch.no_grad():
         for name, tensor in [*model.named_parameters(), *buffers]:
             mean, spread = deviation(name, tensor)
@@ -305,8 +380,13 @@ def write_json(path, value):
 
 def write_model(folder, spec, seed):
     """The checkpoint alone: config.json and model.safetensors as transformers saves them."""
-    config = transformers.AutoConfig.for_model(spec.model_type, **spec.settings)
-    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
+    if spec.wrapper:
+        config = transformers.AutoConfig.for_model(
+            spec.wrapper, text_config=dict(spec.settings, model_type=spec.model_type), vision_config=VISION,
+            tie_word_embeddings=spec.settings["tie_word_embeddings"])
+    else:
+        config = transformers.AutoConfig.for_model(spec.model_type, **spec.settings)
+    model = reference.model_class(config)._from_config(config, attn_implementation="eager").float().eval()
     fill(model, seed, spec).to(spec.stored).save_pretrained(folder, **({"max_shard_size": spec.shard} if spec.shard else {}))
     if spec.omitted:
         tensors = load_file(folder / "model.safetensors")

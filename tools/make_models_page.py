@@ -78,13 +78,18 @@ layers with a window before one without); `--set` replaces it, and `--set rope_s
 """
 NONE = "none: llama.cpp has no such architecture"
 ARCHITECTURES = {
-    "afmoe": "afmoe", "cohere2_moe": "cohere2moe", "dbrx": "dbrx", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "dots1": "dots1",
-    "ernie4_5_moe": "ernie4_5-moe", "exaone_moe": "exaone-moe", "flex_olmo": NONE, "glm4_moe": "glm4moe", "glm4_moe_lite": "deepseek2",
-    "gpt_oss": "gpt-oss", "granitemoe": "granitemoe", "granitemoehybrid": "granitehybrid", "granitemoeshared": "granitemoe",
-    "hunyuan_v1_moe": "hunyuan-moe", "hy_v3": "hy_v3", "jetmoe": NONE, "kimi_k2": "deepseek2", "lfm2_moe": "lfm2moe",
-    "llama4_text": "llama4", "longcat_flash": NONE, "mellum": "mellum", "minimax": "minimax-01", "minimax_m2": "minimax-m2",
-    "mixtral": "llama", "nllb-moe": NONE, "olmoe": "olmoe", "phimoe": "phimoe", "qwen2_moe": "qwen2moe", "qwen3_moe": "qwen3moe",
-    "qwen3_next": "qwen3next", "solar_open": "glm4moe", "switch_transformers": NONE,
+    "afmoe": "`afmoe`", "cohere2_moe": "`cohere2moe`", "dbrx": "`dbrx`", "deepseek_v2": "`deepseek2`", "deepseek_v3": "`deepseek2`", "dots1": "`dots1`",
+    "ernie4_5_moe": "`ernie4_5-moe`", "exaone_moe": "`exaone-moe`", "flex_olmo": NONE, "glm4_moe": "`glm4moe`", "glm4_moe_lite": "`deepseek2`",
+    "gpt_oss": "`gpt-oss`", "granitemoe": "`granitemoe`", "granitemoehybrid": "`granitehybrid`", "granitemoeshared": "`granitemoe`",
+    "hunyuan_v1_moe": "`hunyuan-moe`", "hy_v3": "`hy_v3`", "jetmoe": NONE, "kimi_k2": "`deepseek2`", "lfm2_moe": "`lfm2moe`",
+    "llama4_text": "`llama4`", "longcat_flash": NONE, "mellum": "`mellum`", "minimax": "`minimax-01`", "minimax_m2": "`minimax-m2`",
+    "mixtral": "`llama`", "nllb-moe": NONE, "olmoe": "`olmoe`", "phimoe": "`phimoe`", "qwen2_moe": "`qwen2moe`", "qwen3_moe": "`qwen3moe`",
+    "qwen3_next": "`qwen3next`", "solar_open": "`glm4moe`", "switch_transformers": NONE,
+    **{family: f"`{name}`, not read yet" for family, name in (
+        ("bailing_hybrid", "bailingmoe3"), ("deepseek_v32", "deepseek32"), ("gemma4_text", "gemma4"), ("glm_moe_dsa", "glm-dsa"),
+        ("jamba", "jamba"), ("kimi_linear", "kimi-linear"), ("laguna", "laguna"), ("mimo_v2_flash", "mimo2"), ("mistral4", "mistral4"),
+        ("nemotron_h", "nemotron_h_moe"), ("qwen3_5_moe_text", "qwen35moe"), ("qwen3_omni_moe_text", "qwen3vlmoe"),
+        ("qwen3_vl_moe_text", "qwen3vlmoe"))},
 }
 
 # Targets of these were computed by llama.cpp, which rounds the range of yarn frequencies and captures router logits without their bias.
@@ -122,6 +127,12 @@ def converted_rows(moetop):
         yield equal, f"| {name} | bf16 | {verified['equal_decisions']} of {verified['decisions']} | {weights:.0e} |  |  |"
 
 
+def text_type(folder):
+    """`model_type` of a configuration, or of the text model in it."""
+    settings = json.loads((folder / "config.json").read_text())
+    return settings.get("text_config", settings)["model_type"]
+
+
 def kept_table(page):
     """The second table of the page as it is."""
     text = page.read_text() if page.exists() else ""
@@ -145,7 +156,7 @@ def kind(name):
 
 
 def row(moetop, folder):
-    family = json.loads((folder / "config.json").read_text())["model_type"]
+    family = text_type(folder)
     inspected = ask([moetop, "inspect", folder, "--json"])
     verified = ask([moetop, "verify", folder, "--tokens", folder / "input.json", "--expected", folder / "expected.safetensors", "--json"])
     errors = dict.fromkeys(KINDS)
@@ -163,7 +174,7 @@ def row(moetop, folder):
 
 
 def image_row(moetop, folder, expected):
-    family = json.loads((folder / "config.json").read_text())["model_type"]
+    family = text_type(folder)
     verified = ask([moetop, "verify", folder, "--noise", folder / "noise.safetensors", "--expected", expected, "--json"])
     policies = list(dict.fromkeys(r["policy"] for r in ask([moetop, "inspect", folder, "--json"])["routers"]))
 
@@ -196,7 +207,7 @@ def main():
     # `moetop inspect` says it of each model; the page lists each family's sentences once.
     notes = list(dict.fromkeys(f"| `{r[0]}` | {difference} |" for r in rows for difference in r[3]))
     files = [gguf_row(moetop, path) for path in sorted(args.gguf.glob("*/gguf/*.gguf"))] + list(converted_rows(moetop)) if args.gguf else []
-    names = "\n".join(f"| `{family}` | {name if name == NONE else f'`{name}`'} |" for family, name in sorted(ARCHITECTURES.items()))
+    names = "\n".join(f"| `{family}` | {name} |" for family, name in sorted(ARCHITECTURES.items()))
     table = "\n".join(line for _, line in files) if args.gguf else kept_table(args.output)
     args.output.write_text(
         HEAD + "\n".join(r[2] for r in rows) + "\n" + IMAGES_HEAD + "\n".join(line for _, line in images) + "\n" + (GGUF_HEAD + table + "\n" if table else "") + GGUF_NAMES_HEAD

@@ -14,7 +14,19 @@ import transformers
 SCORED_TOKENS = 512
 
 # Model types that are published with another's code.
-PUBLISHED_AS = {"kimi_k2": "deepseek_v3"}
+PUBLISHED_AS = {"kimi_k2": "deepseek_v3", "qwen3_omni_moe_text": "qwen3_moe"}
+
+
+# Text models that transformers has, and does not find by their type.
+CLASSES = {"mistral4": "Mistral4ForCausalLM"}
+
+
+def model_class(config):
+    """The class of the whole model: of text alone, or of a checkpoint that sees too."""
+    if config.model_type in CLASSES:
+        return getattr(transformers, CLASSES[config.model_type])
+    auto = transformers.AutoModelForCausalLM if config.get_text_config() is config else transformers.AutoModelForImageTextToText
+    return auto._model_mapping[type(config)]
 
 
 def load_model(folder, experts="eager", attention="eager", threads=2):
@@ -25,7 +37,7 @@ def load_model(folder, experts="eager", attention="eager", threads=2):
     settings = json.loads((Path(folder) / "config.json").read_text())
     code = PUBLISHED_AS.get(settings.pop("model_type"))
     config = transformers.AutoConfig.for_model(code, **settings) if code else transformers.AutoConfig.from_pretrained(folder)
-    return transformers.AutoModelForCausalLM.from_pretrained(
+    return model_class(config).from_pretrained(
         folder, config=config, dtype=torch.float32, attn_implementation=attention, experts_implementation=experts).eval()
 
 

@@ -150,9 +150,7 @@ public enum EntropyForm: String, Sendable, Hashable, Codable, CaseIterable {
 
   /// - Test: equal logits of 8 experts give 2.07936; a one-hot router gives -1.0e-5.
   static func gwMoEEntropy(logits: ArraySlice<Float>) -> Float {
-    guard let peak = logits.max(), peak.isFinite, !logits.contains(where: \.isNaN) else { return .nan }
-    let exponentials = logits.map { exp(Double($0) - Double(peak)) }
-    let sum = exponentials.reduce(0, +)
-    return Float(exponentials.reduce(0.0) { $0 - $1 / sum * log($1 / sum + 1e-5) })
+    guard let probabilities = RouterDistribution.softmax(logits) else { return .nan }
+    return Float(probabilities.reduce(0.0) { $0 - $1 * log($1 + 1e-5) })
   }
 }

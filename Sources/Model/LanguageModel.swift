@@ -72,7 +72,7 @@ public final class LanguageModel: Sendable {
   /// What is odd about the checkpoint and changes numbers: to be said before anything else.
   public var warnings: [String] {
     let (head, embedding) = (weights.outputHead.weight, weights.embedding)
-    guard plan.outputHead.weight.alternative != nil, !head.isSame(as: embedding) else { return [] }
+    guard !plan.outputHead.weight.alternatives.isEmpty, !head.isSame(as: embedding) else { return [] }
     return [
       "tie_word_embeddings is true, but the file holds a lm_head.weight of its own: that one is the output head, as in transformers, "
         + "and not the embedding  (--set tie_word_embeddings=false says so)"

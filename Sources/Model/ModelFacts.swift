@@ -28,6 +28,8 @@ public struct ModelFacts: Sendable {
   public var unusedTensors: [String]
   public var routedLayers: Int
   public var denseLayers: Int
+  /// Layers of attention or a recurrence alone.
+  public var mixingLayers = 0
   /// Bytes of keys and values a position takes, as this engine keeps them.
   public var cacheBytesPerToken: Int
   /// Bytes of what they can be computed from again: less where they come out of one vector (latent attention).
@@ -68,6 +70,10 @@ extension LanguageModel {
     let usedParameters = count.total(of: used)
     let operations = weights.operations
     let routedLayers = Set(routers.map { [$0.id.stack == .encoder ? 1 : 0, $0.id.layer.rawValue] }).count
+    let blocks = (weights.encoder?.stack.blocks ?? []) + weights.decoder.blocks
+    let mixingLayers = blocks.count { block in
+      block.allSatisfy { $0.operation.routers.isEmpty && !($0.operation is BoundDense) }
+    }
     // Tables that are looked up in, not multiplied with: a row of each is met.
     let lookups = [weights.embedding, weights.encoder?.embedding].compactMap(\.self)
     let tables = Dictionary(lookups.filter { $0.base != weights.outputHead.weight.base }.map { ($0.base, $0) }) { first, _ in first }.values
@@ -79,7 +85,8 @@ extension LanguageModel {
       activeParameters: active - tables.reduce(0) { $0 + $1.rows * $1.columns }, activeWithEmbeddings: active,
       otherParameters: OtherParameters(rest), weightBytes: checkpoint.weightBytes,
       activeBytes: used.reduce(0) { $0 + $1.byteCount } - idleBytes, unusedTensors: weights.unusedTensors, routedLayers: routedLayers,
-      denseLayers: layerCount - routedLayers, cacheBytesPerToken: 4 * operations.reduce(0) { $0 + $1.cacheFloatsPerToken },
+      denseLayers: layerCount - routedLayers - mixingLayers, mixingLayers: mixingLayers,
+      cacheBytesPerToken: 4 * operations.reduce(0) { $0 + $1.cacheFloatsPerToken },
       compactCacheBytesPerToken: 4 * operations.reduce(0) { $0 + $1.compactCacheFloatsPerToken },
       stateBytes: 4 * operations.reduce(0) { $0 + $1.stateFloats },
       routerPrecision: operations.compactMap(\.routerPrecision).first.map { "\($0)" } ?? "none")

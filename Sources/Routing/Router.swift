@@ -94,7 +94,8 @@ public struct Router: Sendable {
       batch.routingWeights.withUnsafeMutableBufferPointer { weights in
         let mine = UnsafeMutableBufferPointer(rebasing: weights[first..<first + taken])
         normalize(mine)
-        if spec.routedScale != 1 { for slot in 0..<taken { mine[slot] *= spec.routedScale } }
+        guard spec.routedScale != 1 || spec.expertScales != nil else { return }
+        for slot in 0..<taken { mine[slot] *= spec.scale(of: batch.selectedExperts[first + slot]) }
       }
     }
     if spec.capacity?.renormalizes != true { drop(&batch, firstProbability) }

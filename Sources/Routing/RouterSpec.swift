@@ -18,6 +18,8 @@ public struct RouterSpec: Hashable, Sendable, Codable {
   public var normalization: Normalization
   /// Factor on the normalised weights.
   public var routedScale: Float
+  /// Each expert's own factor on its normalised weights. Shape: `[expertCount]`; nil: 1.
+  public var expertScales: [Float]?
   public var appliesTo: Application
   /// nil: every token is computed by every expert it chose.
   public var capacity: CapacityRule?
@@ -25,7 +27,7 @@ public struct RouterSpec: Hashable, Sendable, Codable {
   public init(
     expertCount: Int, identityExperts: Int = 0, scoring: Scoring, correctionBias: [Float]? = nil, groupLimit: GroupLimit? = nil,
     selection: Selection, weighting: Weighting = .scores, normalization: Normalization = .none, routedScale: Float = 1,
-    appliesTo: Application = .output, capacity: CapacityRule? = nil
+    expertScales: [Float]? = nil, appliesTo: Application = .output, capacity: CapacityRule? = nil
   ) {
     self.expertCount = expertCount
     self.identityExperts = identityExperts
@@ -36,6 +38,7 @@ public struct RouterSpec: Hashable, Sendable, Codable {
     self.weighting = weighting
     self.normalization = normalization
     self.routedScale = routedScale
+    self.expertScales = expertScales
     self.appliesTo = appliesTo
     self.capacity = capacity
   }
@@ -99,6 +102,9 @@ public struct RouterSpec: Hashable, Sendable, Codable {
     }
   }
 
+  /// Step 6's factor on the weight of an expert.
+  func scale(of expert: Int32) -> Float { routedScale * (expertScales?[Int(expert)] ?? 1) }
+
   /// Whether a token's assignments may depend on tokens behind it, so that a sequence has to be decided in one batch.
   public var takesWholeSequences: Bool { capacity?.looksAhead(topK: topK) ?? false }
 
@@ -139,6 +145,7 @@ extension RouterSpec {
     case .pNorm(let p): parts.append("weights divided by their \(p)-norm")
     }
     if routedScale != 1 { parts.append("scaled by \(routedScale)") }
+    if expertScales != nil { parts.append("scaled by expert") }
     if appliesTo == .input { parts.append("weight on the expert's input") }
     switch capacity?.limit {
     case .tokens(let count): parts.append("at most \(count) tokens of a sequence an expert")
@@ -158,6 +165,9 @@ extension RouterSpec {
     try require((0...expertCount).contains(identityExperts), "0...\(expertCount) identity experts", "\(identityExperts)")
     if let correctionBias {
       try require(correctionBias.count == expertCount, "\(expertCount) selection biases", "\(correctionBias.count)")
+    }
+    if let expertScales {
+      try require(expertScales.count == expertCount, "\(expertCount) scales of experts", "\(expertScales.count)")
     }
     if let limit = groupLimit {
       try require(

@@ -223,7 +223,8 @@ struct EffectTests {
       #expect(places.count { $0 < 16 } == 4 && places.count { 16..<32 ~= $0 } == 4 && places.count { $0 >= 32 } == 0)
       #expect(places.allSatisfy { $0 % 16 / 4 != 1 })
     }
-    #expect(settled.positions(of: 0, at: RouterID(layer: 0), under: filter) == settled.positions(of: 0, at: RouterID(layer: 1), under: filter))
+    #expect(
+      settled.positions(of: 0, at: RouterID(layer: 0), under: filter) == settled.positions(of: 0, at: RouterID(layer: 1), under: filter))
   }
 
   // MARK: Batches

@@ -81,7 +81,7 @@ import Testing
   /// Help sends its readers to pages that are there, and to no file of the sources that is not said to be one.
   @Test func whatHelpNamesIsThere() throws {
     try install()
-    for page in ["guide", "contracts", "whatif", "models", "metrics", "filters", "schema", "exit", "man"] {
+    for page in ["guide", "contracts", "compare", "whatif", "models", "metrics", "filters", "schema", "exit", "man"] {
       let result = try shell("moetop docs \(page)", in: prefix)
       #expect(result.status == 0 && result.output.count > 200, "\(page): \(result.errors)")
     }

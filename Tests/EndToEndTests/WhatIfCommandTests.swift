@@ -212,7 +212,8 @@ struct WhatIfCommandTests {
       #expect(result.status == 0, "\(result.errors)")
     }
     let load = try Binary.run([
-      "sql", trace, "SELECT run, max(n) FROM (SELECT run, layer, expert, count(*) n FROM routing WHERE dropped = 0 GROUP BY 1, 2, 3) GROUP BY run",
+      "sql", trace,
+      "SELECT run, max(n) FROM (SELECT run, layer, expert, count(*) n FROM routing WHERE dropped = 0 GROUP BY 1, 2, 3) GROUP BY run",
       "--format", "csv",
     ])
     let most = load.output.split(separator: "\n").dropFirst().compactMap { $0.split(separator: ",").last.flatMap { Int($0) } }
@@ -251,9 +252,12 @@ struct WhatIfCommandTests {
     #expect(table.output.split(separator: "\n").filter { $0.hasPrefix("1.25 ") }.allSatisfy { $0.count <= 80 })
     for name in ["switch_transformers", "nllb_moe"] {
       guard let path = Fixtures.own("models/\(name)") else { continue }
-      let ids = (0..<4).map { "{\"encoder\": [\((0..<10).map { "\($0 * 5 % 50 + 4)" }.joined(separator: ","))], \"decoder\": [2, \($0 + 5), 9, 8]}" }
+      let ids = (0..<4).map {
+        "{\"encoder\": [\((0..<10).map { "\($0 * 5 % 50 + 4)" }.joined(separator: ","))], \"decoder\": [2, \($0 + 5), 9, 8]}"
+      }
       try "{\"sequences\": [\(ids.joined(separator: ","))]}".write(toFile: folder.file("two.json"), atomically: true, encoding: .utf8)
-      let effects = try self.effects(self.answer(["--experiment", "overflow", "--seeds", "1"], model: path, tokens: folder.file("two.json")))
+      let effects = try self.effects(
+        self.answer(["--experiment", "overflow", "--seeds", "1"], model: path, tokens: folder.file("two.json")))
       #expect(try number(effects[0], "mates", "changed_tokens") == 0 && number(effects[1], "touched") > 0, "\(name)")
     }
   }
@@ -295,7 +299,10 @@ struct WhatIfCommandTests {
     let table = try Binary.run(["whatif", try #require(Fixtures.own("dit/timm")), "--images", "6", "--steps", "2", "--rules", "swap all"])
     #expect(table.output.contains("latent change") && table.output.contains("made     6 images"), "\(table.output)\(table.errors)")
     let verdict = try Binary.run(
-      ["whatif", try #require(Fixtures.own("dit/timm")), "--images", "2", "--steps", "2", "--rules", "swap all", "--fail-if", "latent_change>0"])
+      [
+        "whatif", try #require(Fixtures.own("dit/timm")), "--images", "2", "--steps", "2", "--rules", "swap all", "--fail-if",
+        "latent_change>0",
+      ])
     #expect(verdict.status == 2)
   }
 
@@ -306,7 +313,8 @@ struct WhatIfCommandTests {
     let recorded = try Binary.run(["run", path, "--trace", trace, "--quiet"] + options)
     #expect(recorded.status == 0, "\(recorded.errors)")
     let taken = try Binary.run(["sql", trace, "SELECT DISTINCT layer, expert FROM routing", "--format", "csv"]).output
-    let rules = ["replay all=\(trace)#1", "replay all=\(trace)#1+weights"]
+    let rules =
+      ["replay all=\(trace)#1", "replay all=\(trace)#1+weights"]
       + (0..<4).filter { !taken.contains("0,\($0)\n") }.map { "mask 0:\($0)" }
     for rules in rules {
       let result = try Binary.run(["whatif", path, "--rules", rules, "--json", "--quiet"] + options)
@@ -318,7 +326,10 @@ struct WhatIfCommandTests {
       ["whatif", path, "--rules", "swap all if patch-row=0", "--seeds", "1", "--trace", series, "--json", "--quiet"] + options)
     #expect(kept.status == 0, "\(kept.errors)")
     let view = try Binary.run(["sql", series, "SELECT run, intervention, parent FROM runs ORDER BY run", "--format", "csv"])
-    #expect(view.output.split(separator: "\n").dropFirst().map(String.init) == ["1,,", "2,swap all if patch-row=0,1", "3,swap all if patch-row=0,1"])
+    #expect(
+      view.output.split(separator: "\n").dropFirst().map(String.init) == [
+        "1,,", "2,swap all if patch-row=0,1", "3,swap all if patch-row=0,1",
+      ])
     #expect(try Binary.run(["runs", "check", series]).status == 0)
   }
 
@@ -368,9 +379,12 @@ struct WhatIfCommandTests {
   @Test func whatCannotBeIsRefused() throws {
     let cases: [([String], String)] = [
       (["--rules", ""], "there is no rule in it"), (["--rules", " ; "], "there is no rule in it"), ([], "found neither"),
-      (["--rules", "swap all", "--experiment", "gw-moe"], "found both"), (["--experiment", "nonsense"], "there is no such experiment; expected gw-moe, redundancy"),
-      (["--experiment", "overflow", "--batch", "3"], "--batch 3: expected at least 9 texts"), (["--rules", "swap all", "--batch", "0"], "--batch"),
-      (["--experiment", "overflow", "--batch", "1"], "at least 2 texts"), (["--rules", "swap all", "--class", "1"], "--class: only models"),
+      (["--rules", "swap all", "--experiment", "gw-moe"], "found both"),
+      (["--experiment", "nonsense"], "there is no such experiment; expected gw-moe, redundancy"),
+      (["--experiment", "overflow", "--batch", "3"], "--batch 3: expected at least 9 texts"),
+      (["--rules", "swap all", "--batch", "0"], "--batch"),
+      (["--experiment", "overflow", "--batch", "1"], "at least 2 texts"),
+      (["--rules", "swap all", "--class", "1"], "--class: only models"),
       (["--rules", "mask 9:1"], "--rules: rule \"mask 9:1\": there is no router"),
       (["--rules", "mask 0:99"], "there is no expert 99"), (["--rules", "swap all if layer=77"], "layer"),
       (["--rules", "swap all", "--by", "language"], "there is domain"), (["--rules", "swap all", "--seeds", "0"], "--seeds"),

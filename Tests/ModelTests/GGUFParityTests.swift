@@ -109,8 +109,13 @@ struct GGUFParityTests {
     let page = try String(contentsOfFile: Fixtures.root + "/docs/models.md", encoding: .utf8)
     for family in Family.all {
       let architecture = GGUFFamily.all.first { $0.modelType == family.modelType }?.architecture
-      let says = architecture.map { "`\($0)`" } ?? "none: llama.cpp has no such architecture"
-      #expect(page.contains("| `\(family.modelType)` | \(says) |"), "\(family.modelType): tools/make_models_page.py writes the page")
+      let row = page.split(separator: "\n").first { $0.hasPrefix("| `\(family.modelType)` | ") && $0.filter { $0 == "|" }.count == 3 }
+      let says = try #require(row, "\(family.modelType): tools/make_models_page.py writes the page").split(separator: "|")[1]
+      if let architecture {
+        #expect(says == " `\(architecture)` ")
+      } else {
+        #expect(says.hasPrefix(" none: ") || says.hasSuffix(", not read yet "), "\(family.modelType): \(says)")
+      }
     }
   }
 

@@ -25,7 +25,8 @@ struct ImageReaderTests {
     let samples = (0..<3).map { SequenceDescription(name: "sample \($0)") }
     let rules = try Intervention(
       RuleSet(parsing: "redraw all=uniform if step>=\(step)"),
-      run: FilterContext(routers: model.routers, sequences: samples, layout: reader.layout), sharedExperts: model.sharedExpertCounts, seed: 2)
+      run: FilterContext(routers: model.routers, sequences: samples, layout: reader.layout), sharedExperts: model.sharedExpertCounts,
+      seed: 2)
     for sample in 0..<3 {
       let plain = try #require(try reader.baseline(sample, demand: RoutingDemand()))
       #expect(plain.latents.count == 7 && plain.passes.count == 6 && plain.change(from: plain) == 0)

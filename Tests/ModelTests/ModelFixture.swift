@@ -12,7 +12,7 @@ import Testing
 struct ModelFixture: CustomTestStringConvertible, Sendable {
   let name: String
   let folder: String
-  /// `model_type` of its config.json.
+  /// `model_type` of its config.json, or of the text model in it.
   let modelType: String
 
   var testDescription: String { name }
@@ -22,7 +22,8 @@ struct ModelFixture: CustomTestStringConvertible, Sendable {
     let root = Fixtures.root + "/Tests/Fixtures/models"
     let names = (try? FileManager.default.contentsOfDirectory(atPath: root)) ?? []
     return names.sorted().compactMap { name in
-      let type = try? JSON.read("\(root)/\(name)/config.json").string("model_type")
+      let configuration = try? JSON.read("\(root)/\(name)/config.json")
+      let type = try? (configuration?["text_config"] ?? configuration)?.string("model_type")
       return type.map { ModelFixture(name: name, folder: "\(root)/\(name)", modelType: $0) }
     }
   }()

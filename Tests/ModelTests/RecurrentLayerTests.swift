@@ -9,6 +9,7 @@ import Testing
 struct RecurrentLayerTests {
   static let families = [
     "lfm2_moe", "qwen3_next", "minimax", "minimax-factors", "jetmoe", "granitemoehybrid", "granitemoehybrid-rope-groups",
+    "qwen3_5_moe", "kimi_linear", "bailing_hybrid", "bailing_hybrid-softplus", "nemotron_h", "jamba", "glm_moe_dsa",
   ]
 
   private func model(_ family: String, overrides: [String: String] = [:]) throws -> LanguageModel {
@@ -53,6 +54,11 @@ struct RecurrentLayerTests {
     ("minimax", "layer_types", #"["linear_attention", "full_attention"]"#), ("minimax", "block_size", "2048"),
     ("jetmoe", "activation_function", #""gelu""#), ("granitemoehybrid", "time_step_limit", "[0.0, 0.1]"),
     ("granitemoehybrid", "position_embedding_type", #""learned""#), ("granitemoehybrid", "mamba_n_heads", "6"),
+    ("nemotron_h", "moe_latent_size", "8"), ("nemotron_h", "layers_block_type", #"["mamba", "conv", "moe"]"#),
+    ("laguna", "moe_router_logit_softcapping", "5.0"), ("laguna", "gating", #""per-token""#), ("gemma4", "num_kv_shared_layers", "1"),
+    ("gemma4", "enable_moe_block", "false"), ("mimo_v2_flash", "n_shared_experts", "1"), ("qwen3_5_moe", "attn_output_gate", "false"),
+    ("glm_moe_dsa", "indexer_types", #"["shared", "full", "full", "full"]"#), ("kimi_linear", "mla_use_nope", "false"),
+    ("mistral4", "partial_rotary_factor", "0.25"), ("jamba", "sliding_window", "4"),
   ])
   func whatADeclarationDoesNotCoverIsRefusedByName(_ family: String, _ key: String, _ value: String) throws {
     let error = #expect(throws: ModelError.self) { try model(family, overrides: [key: value]) }

@@ -45,7 +45,8 @@ struct SharedBatchTests {
     }
   }
 
-  private func together(_ texts: [TokenSequence], _ model: LanguageModel, _ rules: Intervention?, threads: Int = 1) throws -> [TextReading] {
+  private func together(_ texts: [TokenSequence], _ model: LanguageModel, _ rules: Intervention?, threads: Int = 1) throws -> [TextReading]
+  {
     try #require(try VariantReader(model, threads: threads).batch(texts, under: rules, demand: RoutingDemand(logitsEvery: 1)))
   }
 

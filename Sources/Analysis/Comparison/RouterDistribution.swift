@@ -12,10 +12,20 @@ enum RouterDistribution {
   /// Softmax of all logits; of routers that score by sigmoid the scores divided by their sum, as entropy takes it.
   ///
   /// - Shape: `logits` and the result are `[experts]`.
-  /// - Returns: nil where a logit is not finite.
+  /// - Returns: nil where a logit is no number or all are infinite, as `Router.distribute` has it.
   static func probabilities(_ logits: ArraySlice<Float>, of spec: RouterSpec) -> [Double]? {
-    guard let peak = logits.max(), logits.allSatisfy(\.isFinite) else { return nil }
-    let scores = spec.usesSigmoidScores ? logits.map { 1 / (1 + exp(-Double($0))) } : logits.map { exp(Double($0) - Double(peak)) }
+    spec.usesSigmoidScores ? shares(logits) { 1 / (1 + exp(-$0)) } : softmax(logits)
+  }
+
+  /// Softmax of all logits, whatever the router makes of them; nil as above.
+  static func softmax(_ logits: ArraySlice<Float>) -> [Double]? {
+    let peak = Double(logits.max() ?? 0)
+    return shares(logits) { exp($0 - peak) }
+  }
+
+  private static func shares(_ logits: ArraySlice<Float>, _ score: (Double) -> Double) -> [Double]? {
+    guard let peak = logits.max(), peak.isFinite, !logits.contains(where: \.isNaN) else { return nil }
+    let scores = logits.map { score(Double($0)) }
     let sum = scores.reduce(0, +)
     return sum > 0 ? scores.map { $0 / sum } : nil
   }

@@ -40,9 +40,11 @@ public struct EffectCondition: Sendable {
 extension RoutingEffect {
   /// The numbers of a row, as conditions name them.
   static let keys = [
-    "touched", "loss_change", "latent_change", "low", "high", "n", "kl", "same_top1", "later_set_agreement", "experts_per_token", "control.loss_change",
+    "touched", "loss_change", "latent_change", "low", "high", "n", "kl", "same_top1", "later_set_agreement", "experts_per_token",
+    "control.loss_change",
     "control.latent_change", "control.low", "control.high", "difference.loss_change", "difference.latent_change", "difference.low",
-    "difference.high", "difference.p", "difference.adjusted_p", "mates.changed_tokens", "mates.changed_tokens_low", "mates.changed_tokens_high",
+    "difference.high", "difference.p", "difference.adjusted_p", "mates.changed_tokens", "mates.changed_tokens_low",
+    "mates.changed_tokens_high",
     "mates.changed_top1", "mates.changed_top1_low", "mates.changed_top1_high", "order.changed_tokens", "order.changed_tokens_low",
     "order.changed_tokens_high", "order.changed_top1", "order.changed_top1_low", "order.changed_top1_high",
   ]
@@ -87,9 +89,13 @@ extension RoutingEffect {
     case "difference.p": p
     case "difference.adjusted_p": adjustedP
     default:
-      if key.hasPrefix("mates.") { mates?.number(String(key.dropFirst("mates.".count))) }
-      else if key.hasPrefix("order.") { order?.number(String(key.dropFirst("order.".count))) }
-      else { nil }
+      if key.hasPrefix("mates.") {
+        mates?.number(String(key.dropFirst("mates.".count)))
+      } else if key.hasPrefix("order.") {
+        order?.number(String(key.dropFirst("order.".count)))
+      } else {
+        nil
+      }
     }
   }
 }

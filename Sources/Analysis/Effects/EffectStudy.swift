@@ -84,7 +84,8 @@ public struct EffectStudy: Sendable {
       own.append(change(text, row.variants))
       others.append(change(text, row.control.variants))
     }
-    var effect = RoutingEffect(name: row.name, rules: row.rules, control: row.control, draws: row.variants.count, texts: own.count, measure: measure)
+    var effect = RoutingEffect(
+      name: row.name, rules: row.rules, control: row.control, draws: row.variants.count, texts: own.count, measure: measure)
     effect.pool(pooled)
     if plan.replacesMates {
       effect.mates = BatchEffect(texts.map { sums[$0][row.variants[0]].mates })

@@ -56,7 +56,9 @@ public enum EffectTables {
   private static func changes(_ effects: [RoutingEffect], _ names: [String], _ plan: EffectPlan) -> ReportTable {
     let isLoss = effects.first?.measure != .latent
     return ReportTable(
-      columns: ["rules", "touched", "experts/token"] + (isLoss ? ["same_top1", "kl"] : []) + [plan.replacesMates ? "loss change" : "later sets"],
+      columns: ["rules", "touched", "experts/token"] + (isLoss ? ["same_top1", "kl"] : []) + [
+        plan.replacesMates ? "loss change" : "later sets"
+      ],
       rows: zip(effects, names).map { effect, name in
         let outputs = isLoss ? [cell(effect.sameTop1) { .percent($0, digits: 1) }, cell(effect.divergence) { .number($0, digits: 4) }] : []
         return [

@@ -84,7 +84,8 @@ public enum Experiment: String, Sendable, CaseIterable {
       try plan.add(uncontrolled: rules(""), name: "no capacity", because: reason)
       for order in CapacityChange.Order.allCases {
         for factor in Self.capacities {
-          try plan.add(uncontrolled: rules("capacity all=\(factor),\(order.rawValue)"), name: "\(factor) \(order.rawValue)", because: reason)
+          try plan.add(
+            uncontrolled: rules("capacity all=\(factor),\(order.rawValue)"), name: "\(factor) \(order.rawValue)", because: reason)
         }
       }
       plan.replacesMates = true
@@ -117,7 +118,9 @@ extension EffectGround {
       return found.isEmpty ? nil : found.count == routers.count ? "all routers" : found.map { "\($0.id)" }.joined(separator: ", ")
     }
     return [
-      names { $0.topK >= $0.expertCount }.map { "every token takes every expert at \($0): no capacity of 1 or more is ever exceeded there" },
+      names { $0.topK >= $0.expertCount }.map {
+        "every token takes every expert at \($0): no capacity of 1 or more is ever exceeded there"
+      },
       names { $0.groupLimit != nil || $0.correctionBias != nil }.map {
         "expert-choice goes by router probability alone: groups and correction bias of \($0) take no part in it"
       },

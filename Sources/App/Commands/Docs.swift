@@ -13,11 +13,13 @@ struct Docs: ParsableCommand {
       moetop docs guide | less
       """)
 
-  enum Page: String, ExpressibleByArgument, CaseIterable { case guide, contracts, whatif, models, metrics, filters, schema, exit, man }
+  enum Page: String, ExpressibleByArgument, CaseIterable {
+    case guide, contracts, compare, whatif, models, metrics, filters, schema, exit, man
+  }
 
   @Argument(
     help:
-      "guide (a tour), contracts (what scripts may rely on), whatif (one question, walked through), models, metrics, filters, schema, exit (codes) or man (for man -l)."
+      "guide (a tour), contracts (what scripts may rely on), compare and whatif (questions, walked through), models, metrics, filters, schema, exit (codes) or man (for man -l)."
   )
   var page: Page
 
@@ -25,7 +27,7 @@ struct Docs: ParsableCommand {
 
   static func text(of page: Page) throws -> String {
     switch page {
-    case .guide, .contracts, .whatif, .models: try installed(page.rawValue + ".md")
+    case .guide, .contracts, .compare, .whatif, .models: try installed(page.rawValue + ".md")
     case .metrics: MetricCatalog.markdown()
     case .filters: Filter.markdown()
     case .schema: TraceSchema.rendered(as: .markdown)

@@ -87,7 +87,8 @@ struct Inspect: ParsableCommand {
     row("family", "\(model.family), supported")
     for warning in model.warnings { row("warning", warning) }
     for note in model.notes { row("note", note) }
-    row("layers", "\(model.layerCount): \(facts.routedLayers) routed, \(facts.denseLayers) dense")
+    let others = facts.mixingLayers == 0 ? "" : ", \(facts.mixingLayers) of attention or a recurrence alone"
+    row("layers", "\(model.layerCount): \(facts.routedLayers) routed, \(facts.denseLayers) dense\(others)")
     for (policy, layers) in policies(of: model.routers) { row("router", "\(policy)  (\(layers))") }
     row("shared", sharedExperts(of: model))
     row("router dtype", "\(facts.routerPrecision) weights, f32 arithmetic")

@@ -97,7 +97,9 @@ struct WhatIf: ParsableCommand {
     if texts.count < given.count {
       notes.append("\(given.count - texts.count) texts of fewer than two tokens are left out: nothing in them is scored")
     }
-    if used.count < texts.count { notes.append("the last \(Show.counted(texts.count - used.count, "text")) do not fill a batch and are left out") }
+    if used.count < texts.count {
+      notes.append("the last \(Show.counted(texts.count - used.count, "text")) do not fill a batch and are left out")
+    }
     if !quiet {
       for warning in model.warnings { StandardError.write("warning: \(warning)\n") }
       for note in notes { StandardError.write("note: \(note)\n") }
@@ -225,7 +227,8 @@ struct WhatIf: ParsableCommand {
 
   private func conclude(_ answer: WhatIfAnswer, _ conditions: [EffectCondition]) throws {
     if let status = Interruption.status {
-      throw Failure(status, "stopped; the answer is over what was finished: \(Show.counted(answer.study.texts, answer.study.measure.subject))")
+      throw Failure(
+        status, "stopped; the answer is over what was finished: \(Show.counted(answer.study.texts, answer.study.measure.subject))")
     }
     let failed = answer.recorded.flatMap(\.failedChecks)
     if !failed.isEmpty {

@@ -13,7 +13,7 @@ final class WhatIfRun<Subject: WhatIfSubject> {
   let showsProgress: Bool
   private var ground: EffectGround
   /// Normalised entropies of what is read as it is, all routers pooled; empty where nobody asked.
-  private var entropies = Histogram()
+  private var entropies = EntropySurvey()
 
   init(_ subject: Subject, showsProgress: Bool) {
     (self.subject, self.showsProgress) = (subject, showsProgress)
@@ -46,7 +46,7 @@ final class WhatIfRun<Subject: WhatIfSubject> {
   ///
   /// - Parameter settled: the decisions of conditions; nil: each is asked when it is made.
   func bind(_ rules: RuleSet, seed: UInt64, settled: SettledDecisions?) throws -> Intervention {
-    try bind(rules, seed: seed, settled: settled) { [entropies] in entropies.lowerEdge(ofQuantile: $0) }
+    try bind(rules, seed: seed, settled: settled) { [entropies] in entropies.share(ofQuantile: $0) }
   }
 
   private func bind(
@@ -81,12 +81,9 @@ final class WhatIfRun<Subject: WhatIfSubject> {
       guard let reading = try subject.unchanged(index..<index + 1, before: [], demand: RoutingDemand(), scores: false)?.first else {
         throw Failure(Interruption.status ?? .failed, "stopped before a \(subject.measure.subject) was read under all rules")
       }
-      for batch in reading.passes.flatMap(\.batches) {
-        ground.add(batch)
-        for entropy in batch.routerEntropy {
-          let share = normalizedEntropy(entropy, experts: batch.expertCount)
-          if share.isFinite { entropies.add(share) }
-        }
+      for pass in reading.passes {
+        entropies.add(pass)
+        pass.batches.forEach { ground.add($0) }
       }
       meter.add(subject.size(of: index))
     }

@@ -10,8 +10,6 @@ public final class SafetensorsFile: Sendable {
   /// The string members of `__metadata__`, in the order of the file.
   public let metadata: [(key: String, value: String)]
 
-  private let indexByName: [String: Int]
-
   /// Headers above this are refused, as the reference does (safetensors 0.5: MAX_HEADER_SIZE).
   public static let headerLimit = 100_000_000
   static let rankLimit = 32
@@ -23,13 +21,10 @@ public final class SafetensorsFile: Sendable {
     self.path = path
     tensors = header.tensors
     metadata = header.metadata
-    indexByName = header.indexByName
   }
 
-  /// The tensor called `name`, or nil.
-  public subscript(name: String) -> TensorView? {
-    indexByName[name].map { tensors[$0] }
-  }
+  /// The tensor called `name`, or nil; a checkpoint of a hundred thousand has a table of its own.
+  public subscript(name: String) -> TensorView? { tensors.first { $0.name == name } }
 
   /// The tensor called `name`.
   public func tensor(_ name: String) throws(FormatError) -> TensorView {
@@ -69,7 +64,6 @@ public struct TensorView: Sendable {
 private struct SafetensorsHeader {
   var tensors: [TensorView] = []
   var metadata: [(key: String, value: String)] = []
-  var indexByName: [String: Int] = [:]
 
   init(_ file: MappedFile) throws(FormatError) {
     let bytes = file.bytes
@@ -104,8 +98,6 @@ private struct SafetensorsHeader {
     tensors.sort { ($0.byteOffset, $0.byteCount) < ($1.byteOffset, $1.byteCount) }
     try checkCoverage(file, dataStart: dataStart)
     file.release(first: dataStart)
-    indexByName.reserveCapacity(tensors.count)
-    for (index, tensor) in tensors.enumerated() { indexByName[tensor.name] = index }
   }
 
   private static func tensor(

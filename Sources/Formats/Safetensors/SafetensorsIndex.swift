@@ -46,8 +46,12 @@ public struct SafetensorsIndex: Sendable {
     totalByteCount = total.flatMap { Int(exactly: $0) }
   }
 
-  /// Opens every shard, in the order of `shardNames`, and checks that each holds the tensors the table places there.
-  public func openShards() throws(FormatError) -> [SafetensorsFile] {
+  /// Opens every shard, in the order of `shardNames`: their tensors, each name once. A copy of a tensor in another shard than the table
+  /// names is an older one and left out.
+  ///
+  /// - Throws: `FormatError` for shards that are damaged or missing, for a tensor that is not where the table places it, and for one that
+  ///   two shards hold and the table does not name.
+  public func openShards() throws(FormatError) -> (shards: [SafetensorsFile], tensors: [TensorView]) {
     var shards: [SafetensorsFile] = []
     for name in shardNames {
       guard FileStatus.exists("\(directory)/\(name)") else {
@@ -57,12 +61,35 @@ public struct SafetensorsIndex: Sendable {
       }
       shards.append(try SafetensorsFile(path: "\(directory)/\(name)"))
     }
-    for (tensor, shard) in shardIndexByTensor where shards[shard][tensor] == nil {
-      throw .malformed(
-        file: path, place: "weight_map", problem: "tensor \(quoted(tensor, limit: 200)) is not in \(shardNames[shard])",
-        hint: "the shards and the index may be of different downloads")
+    var tensors: [TensorView] = []
+    tensors.reserveCapacity(shards.reduce(0) { $0 + $1.tensors.count })
+    var unlisted: [String: TensorView] = [:]
+    for (number, shard) in shards.enumerated() {
+      for tensor in shard.tensors {
+        if let named = shardIndexByTensor[tensor.name] {
+          if named == number { tensors.append(tensor) }
+        } else if let other = unlisted.updateValue(tensor, forKey: tensor.name) {
+          throw .malformed(
+            file: path, place: "weight_map",
+            problem: "does not say which \"\(tensor.name)\" counts: it is in \(other.file.path) and in \(shard.path)", hint: nil)
+        } else {
+          tensors.append(tensor)
+        }
+      }
     }
-    return shards
+    // As many as the table lists are there, or one is looked for.
+    if tensors.count - unlisted.count < shardIndexByTensor.count { throw absence(of: shards) }
+    return (shards, tensors)
+  }
+
+  /// The error about a tensor that is not where the table places it.
+  private func absence(of shards: [SafetensorsFile]) -> FormatError {
+    let held = shards.map { Set($0.tensors.lazy.map(\.name)) }
+    let lost = shardIndexByTensor.filter { !held[$0.value].contains($0.key) }.min { $0.key < $1.key }
+    return .malformed(
+      file: path, place: "weight_map",
+      problem: "tensor \(quoted(lost?.key ?? "", limit: 200)) is not in \(lost.map { shardNames[$0.value] } ?? "its shard")",
+      hint: "the shards and the index may be of different downloads")
   }
 
   /// A name that cannot leave the directory: no separator, not "." or "..", nothing invisible. Links are followed (hub caches use them).

@@ -46,7 +46,7 @@ extension Family {
       var attention = sizes.attention(layer: layer, rotary: isLocal(layer) ? rotary : nil, bias: bias)
       sizes.normHeads(&attention, layer: layer, scope: .head)
       attention.window = isLocal(layer) ? window : nil
-      attention.outputGate = LinearPlan(prefix: prefix + "self_attn.gate_proj")
+      attention.outputGate = OutputGatePlan(linear: LinearPlan(prefix: prefix + "self_attn.gate_proj"))
       var mixing = SublayerPlan(sizes.rms(prefix + "input_layernorm"), attention)
       mixing.outputNorm = sizes.rms(prefix + "post_attention_layernorm")
       var routed = ExpertsPlan(

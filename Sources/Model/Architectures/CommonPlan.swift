@@ -20,15 +20,20 @@ struct DecoderSizes {
   ///   - epsilon: of the norms, where the configuration does not say.
   ///   - tied: whether the head is the embedding, where the configuration does not say.
   ///   - ownHeadSize: the size of a head where `head_dim` is not what says it.
+  ///   - ownLayerCount: the number of layers where `num_hidden_layers` is not what says it.
+  ///   - activation: of the feed-forward halves, and the field that says it.
   /// - Throws: `ModelError` when a size is missing or the head counts do not divide.
-  init(_ configuration: Configuration, epsilon defaultEpsilon: Double = 1e-6, tied: Bool = false, headSize ownHeadSize: Int? = nil) throws {
+  init(
+    _ configuration: Configuration, epsilon defaultEpsilon: Double = 1e-6, tied: Bool = false, headSize ownHeadSize: Int? = nil,
+    layers ownLayerCount: Int? = nil, activation: (key: String, name: String) = ("hidden_act", "silu")
+  ) throws {
     self.configuration = configuration
     hiddenSize = try configuration.count("hidden_size")
     vocabularySize = try configuration.count("vocab_size")
-    layerCount = try configuration.layerCount("num_hidden_layers", "num_layers")
+    layerCount = try ownLayerCount ?? configuration.layerCount("num_hidden_layers", "num_layers")
     headCount = try configuration.count("num_attention_heads")
     keyValueHeadCount = try configuration.count("num_key_value_heads", default: headCount)
-    contextLength = try configuration.count("max_position_embeddings")
+    contextLength = try configuration.count("max_position_embeddings", "model_max_length")
     epsilon = try configuration.positive("rms_norm_eps", "norm_eps", "layer_norm_eps", default: defaultEpsilon)
     isTied = try configuration.flag("tie_word_embeddings", default: tied)
     let head = try ownHeadSize ?? configuration.optionalCount("head_dim")
@@ -45,7 +50,7 @@ struct DecoderSizes {
     if headSize % 2 != 0 {
       throw ModelError.configuration(file: configuration.file, key: "head_dim", expected: "an even number", found: "\(headSize)")
     }
-    try configuration.require("hidden_act", "silu", default: "silu")
+    try configuration.require(activation.key, activation.name, default: activation.name)
   }
 
   func prefix(_ layer: Int) -> String { "model.layers.\(layer)." }
@@ -115,6 +120,46 @@ extension GatedPlan {
     return GatedPlan(
       gate: rows(0), up: rows(width),
       down: LinearPlan(MatrixPlan(output, storedShape: lead + [hidden, width], firstRow: hidden * place)), intermediateSize: width)
+  }
+}
+
+extension GatedPlan {
+  /// One of `of` experts that some writers keep in tensors of their own, `prefix.N.gate_proj.weight`, and others in two of all experts:
+  /// `prefix.gate_up_proj` `[of, 2 * width, hidden]` and `prefix.down_proj` `[of, hidden, width]`.
+  static func ownOrFused(_ prefix: String, _ index: Int, of count: Int, width: Int, hidden: Int) -> GatedPlan {
+    projections("\(prefix).\(index).", width)
+      .or(fused("\(prefix).gate_up_proj", "\(prefix).down_proj", width: width, hidden: hidden, expert: (index, count)))
+  }
+
+  /// In two tensors of all experts, with outputs as rows, or, where the shapes are not those, with inputs as rows.
+  static func fusedEitherWay(_ prefix: String, _ index: Int, of count: Int, width: Int, hidden: Int) -> GatedPlan {
+    fused("\(prefix).gate_up_proj", "\(prefix).down_proj", width: width, hidden: hidden, expert: (index, count))
+      .or(transposed(prefix, index, of: count, width: width, hidden: hidden))
+  }
+
+  /// This layout, or another where the file does not have it.
+  func or(_ other: GatedPlan) -> GatedPlan {
+    var plan = self
+    if let gate = other.gate?.weight { plan.gate?.weight.alternatives.append(gate) }
+    plan.up.weight.alternatives.append(other.up.weight)
+    plan.down.weight.alternatives.append(other.down.weight)
+    return plan
+  }
+
+  /// One of `of` experts in two tensors that have inputs as rows: `gate_up_proj` `[of, hidden, 2 * width]`, `down_proj`
+  /// `[of, width, hidden]`.
+  static func transposed(_ prefix: String, _ index: Int, of count: Int, width: Int, hidden: Int) -> GatedPlan {
+    func half(_ first: Int) -> LinearPlan {
+      LinearPlan(
+        MatrixPlan(
+          prefix + ".gate_up_proj", storedShape: [count, hidden, 2 * width], firstRow: index * hidden,
+          transposition: .init(firstColumn: first)))
+    }
+    return GatedPlan(
+      gate: half(0), up: half(width),
+      down: LinearPlan(
+        MatrixPlan(prefix + ".down_proj", storedShape: [count, width, hidden], firstRow: index * width, transposition: .init())),
+      intermediateSize: width)
   }
 }
 

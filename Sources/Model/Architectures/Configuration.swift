@@ -134,24 +134,29 @@ final class Configuration {
     unread = Set(values.keys)
   }
 
-  /// The settings of the text model: these, or a part of them where the checkpoint sees or hears too.
+  /// The settings of the text model: these, or a part of them where the checkpoint sees, hears or speaks too.
   ///
   /// What the user sets is about the text model, whether it is named with the part or without: `--set text_config.x=1`, `--set x=1`.
   ///
   /// - Throws: `ModelError.badOption` for a setting that is no value.
   func ofText(among families: [Family] = Family.all) throws -> Configuration {
     func isKnown(_ type: String?) -> Bool { families.contains { $0.modelType == type } }
-    guard !isKnown(values["model_type"]?.string), let text = values["text_config"], text.kind == .object,
-      isKnown(text["model_type"]?.string)
+    // A model that speaks too has the part that thinks in between.
+    let places = [["text_config"], ["thinker_config", "text_config"]]
+    func object(at place: [String]) -> JSONValue? {
+      place.dropFirst().reduce(values[place[0]]) { $0?[$1] }.flatMap { $0.kind == .object ? $0 : nil }
+    }
+    guard !isKnown(values["model_type"]?.string),
+      let (path, text) = places.lazy.compactMap({ path in object(at: path).map { (path, $0) } }).first, isKnown(text["model_type"]?.string)
     else { return self }
+    let name = path.joined(separator: ".")
     // These two are said in one place or the other.
     let common = ["eos_token_id", "tie_word_embeddings"].filter { text[$0] == nil }
     let shared = common.compactMap { key in values[key].map { (key, $0) } }
-    let place = "text_config."
     // How numbers are packed was judged for the whole file.
     let members = text.objectMembers.filter { $0.0 != "quantization_config" } + shared
     let part = Configuration(
-      file: "\(file): text_config", place: place, members: members, settings: settings.of(part: "text_config"), assumed: assumed)
+      file: "\(file): \(name)", place: name + ".", members: members, settings: settings.of(part: name), assumed: assumed)
     try part.settings.replace(in: &part.values)
     part.unread = Set(part.values.keys)
     return part

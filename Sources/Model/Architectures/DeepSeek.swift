@@ -52,6 +52,20 @@ extension Family {
   static let deepSeekV3 = Family(modelType: "deepseek_v3", defaults: defaultsOfV3) { try latentSigmoid("deepseek_v3", $0) }
   /// Kimi-K2 is published under this name, with the configuration class of DeepSeek-V3.
   static let kimiK2 = Family(modelType: "kimi_k2", defaults: defaultsOfV3) { try latentSigmoid("kimi_k2", $0) }
+  /// DeepSeek-V3.2: a scorer beside each attention chooses which earlier tokens it sees.
+  static let deepSeekV32 = Family(modelType: "deepseek_v32", defaults: defaultsOfV3.merging(defaultsOfIndex) { $1 }) {
+    try latentSigmoid("deepseek_v32", $0, indexTurns: .halves)
+  }
+  /// GLM-5; GLM-5.2 has layers that take over an earlier one's choice.
+  static let glmMoEDSA = Family(
+    modelType: "glm_moe_dsa",
+    defaults: [
+      "n_shared_experts": "1", "routed_scaling_factor": "2.5", "q_lora_rank": "2048", "first_k_dense_replace": "3", "rms_norm_eps": "1e-05",
+      "index_n_heads": "32",
+    ].merging(defaultsOfIndex) { first, _ in first }
+  ) { try latentSigmoid("glm_moe_dsa", $0, indexTurns: .pairs) }
+  private static let defaultsOfIndex = ["index_n_heads": "64", "index_head_dim": "128", "index_topk": "2048"]
+
   static let glm4MoELite = Family(
     modelType: "glm4_moe_lite",
     defaults: [
@@ -59,16 +73,61 @@ extension Family {
     ]
   ) { try latentSigmoid("glm4_moe_lite", $0) }
 
-  private static func latentSigmoid(_ family: String, _ configuration: Configuration) throws -> ModelPlan {
+  /// Which elements of the scorer's queries and keys turn together.
+  private enum IndexTurns { case halves, pairs }
+
+  private static func latentSigmoid(
+    _ family: String, _ configuration: Configuration, indexTurns: IndexTurns? = nil
+  ) throws -> ModelPlan {
     let sizes = try DecoderSizes(latent: configuration)
     let isInterleaved = try configuration.flag("rope_interleave", default: true)
     let attention = try latentAttention(sizes, interleaved: isInterleaved)
     let feedForward = try sharedExperts(sizes, router: configuration.sigmoidRouter(), hasBias: true)
-    return sizes.model(family) { sizes.block(layer: $0, attention($0, "self_attn."), feedForward($0)) }
+    let index = try indexTurns.map { try tokenIndex(sizes, $0) }
+    return sizes.model(family) { layer in
+      var latent = attention(layer, "self_attn.")
+      latent.index = index?(layer, latent.rotary)
+      return sizes.block(layer: layer, latent, feedForward(layer))
+    }
+  }
+
+  /// The scorer of each layer, or whose choice it takes over.
+  private static func tokenIndex(
+    _ sizes: DecoderSizes, _ turns: IndexTurns
+  ) throws -> (Int, RotaryPlan?) -> LatentAttentionPlan.Index? {
+    let configuration = sizes.configuration
+    let (heads, size) = (try configuration.count("index_n_heads"), try configuration.count("index_head_dim"))
+    let topK = try configuration.count("index_topk")
+    let isOwn = try configuration.ownIndices(sizes.layerCount)
+    if try configuration.flag("indexer_rope_interleave", default: turns == .pairs) != (turns == .pairs) {
+      throw configuration.refused("indexer_rope_interleave", found: "\(turns != .pairs)", supported: "\(turns == .pairs)")
+    }
+    if let types = try configuration.layerTypes(count: sizes.layerCount), types.contains(where: { $0 != "indexed_attention" }) {
+      throw configuration.refused("layer_types", found: "other layers", supported: "indexed_attention")
+    }
+    configuration.disregard(["index_share_for_mtp_iteration", "moe_router_dtype"])
+    return { layer, rotary in
+      guard isOwn[layer], var rotary else { return .earlier(topK: topK) }
+      rotary.isInterleaved = turns == .pairs
+      let prefix = sizes.prefix(layer) + "self_attn.indexer."
+      return .own(
+        TokenIndexPlan(
+          headCount: heads, headSize: size, topK: topK, query: LinearPlan(prefix: prefix + "wq_b"), key: LinearPlan(prefix: prefix + "wk"),
+          keyNorm: .layer("\(prefix)k_norm.weight", bias: "\(prefix)k_norm.bias", 1e-6),
+          weights: LinearPlan(prefix: prefix + "weights_proj"), rotary: rotary))
+    }
   }
 
   /// Latent attention by block and by the name it has there.
-  static func latentAttention(_ sizes: DecoderSizes, interleaved: Bool) throws -> (Int, String) -> LatentAttentionPlan {
+  ///
+  /// - Parameters:
+  ///   - heatsQueries: whether queries grow with the position as the rotary settings say; there `partial_rotary_factor` is a share of the
+  ///     whole head.
+  ///   - turns: whether positions are encoded at all.
+  ///   - output: the name of the projection behind the heads.
+  static func latentAttention(
+    _ sizes: DecoderSizes, interleaved: Bool, heatsQueries: Bool = false, turns: Bool = true, output: String = "o_proj"
+  ) throws -> (Int, String) -> LatentAttentionPlan {
     let configuration = sizes.configuration
     let plain = try configuration.count("qk_nope_head_dim")
     let rotated = try configuration.count("qk_rope_head_dim")
@@ -76,8 +135,17 @@ extension Family {
     let latent = try configuration.count("kv_lora_rank")
     let queryRank = try configuration.optionalCount("q_lora_rank")
     let bias = try configuration.flag("attention_bias", default: false)
-    let settings = try configuration.rotarySettings(headSize: rotated, isInterleaved: interleaved)
-    let magnitude = settings.attentionMagnitude
+    let settings =
+      heatsQueries
+      ? try configuration.rotarySettings(
+        headSize: plain + rotated, defaultShare: Double(rotated) / Double(plain + rotated), isInterleaved: interleaved, heatsQueries: true)
+      : try configuration.rotarySettings(headSize: rotated, isInterleaved: interleaved)
+    guard settings.plan.rotatedSize == rotated else {
+      throw configuration.refused(
+        "partial_rotary_factor", found: "\(settings.plan.rotatedSize) of \(plain + rotated) elements",
+        supported: "qk_rope_head_dim, which is \(rotated)")
+    }
+    let magnitude = turns ? settings.attentionMagnitude : 1
     let scale = Float(magnitude * magnitude / Double(plain + rotated).squareRoot())
     return { layer, name in
       let prefix = sizes.prefix(layer) + name
@@ -87,14 +155,17 @@ extension Family {
         queryNorm: queryRank.map { _ in .rms("\(prefix)q_a_layernorm.weight", 1e-6) }, queryDownSize: queryRank ?? 0,
         query: LinearPlan(prefix: prefix + (queryRank == nil ? "q_proj" : "q_b_proj")),
         latent: LinearPlan(prefix: prefix + "kv_a_proj_with_mqa", bias: bias), latentNorm: .rms("\(prefix)kv_a_layernorm.weight", 1e-6),
-        unfold: LinearPlan(prefix: prefix + "kv_b_proj"), output: LinearPlan(prefix: prefix + "o_proj", bias: bias),
-        rotary: settings.plan, scale: scale)
+        unfold: LinearPlan(prefix: prefix + "kv_b_proj"), output: LinearPlan(prefix: prefix + output, bias: bias),
+        rotary: turns ? settings.plan : nil, scale: scale, temperature: settings.temperature)
     }
   }
 
   /// Dense blocks first, then routed ones with shared experts under `mlp.`.
+  ///
+  /// - Parameter isFused: whether the routed experts of a layer lie in two tensors.
   static func sharedExperts(
-    _ sizes: DecoderSizes, router: RouterSpec, hasBias: Bool, bias: String = "gate.e_score_correction_bias", hasDenseBlocks: Bool = true
+    _ sizes: DecoderSizes, router: RouterSpec, hasBias: Bool, bias: String = "gate.e_score_correction_bias", hasDenseBlocks: Bool = true,
+    isFused: Bool = false
   ) throws -> (Int) -> any OperationPlan {
     let configuration = sizes.configuration
     let width = try configuration.count("moe_intermediate_size")
@@ -111,11 +182,18 @@ extension Family {
     let isDense = (0..<sizes.layerCount).map { layer in types.map { $0[layer] == "dense" } ?? (layer < denseBlocks) }
     try configuration.requireRouted("is_moe_layer", isDense.map { !$0 })
     let denseWidth = try configuration.width(declaredWidth, ofDense: isDense)
+    let hidden = sizes.hiddenSize
     return { layer in
       let prefix = sizes.prefix(layer) + "mlp."
       if isDense[layer] { return GatedPlan.projections(prefix, denseWidth) }
       var experts = ExpertsPlan(
-        router: router, routerLinear: LinearPlan(prefix: prefix + "gate"), expert: { .projections(prefix + "experts.\($0).", width) })
+        router: router, routerLinear: LinearPlan(prefix: prefix + "gate"),
+        expert: {
+          guard isFused else { return .projections(prefix + "experts.\($0).", width) }
+          return .fused(
+            prefix + "experts.gate_up_proj", prefix + "experts.down_proj", width: width, hidden: hidden,
+            expert: ($0, router.expertCount))
+        })
       if hasBias { experts.correctionBias = VectorPlan(prefix + bias) }
       if sharedCount > 0 {
         experts.shared = [ExpertsPlan.Shared(expert: .projections(prefix + "shared_experts.", sharedCount * width))]
@@ -127,7 +205,7 @@ extension Family {
 
 extension DecoderSizes {
   /// Head sizes are those of the latent attention; `head_dim` only repeats one of them.
-  fileprivate init(latent configuration: Configuration) throws {
+  init(latent configuration: Configuration) throws {
     try self.init(configuration, headSize: configuration.count("qk_rope_head_dim"))
     _ = configuration.value("head_dim", "qk_head_dim")
     _ = configuration.value("num_nextn_predict_layers")
@@ -148,21 +226,36 @@ extension Configuration {
 
   /// `n_group` and `topk_group`; nil when every group is kept.
   func groups(score: RouterSpec.GroupLimit.GroupScore, fill: RouterSpec.GroupLimit.Fill) throws -> RouterSpec.GroupLimit? {
-    let groups = try optionalCount("n_group") ?? 1
+    let groups = try optionalCount("n_group", "num_expert_group") ?? 1
     let kept = try optionalCount("topk_group") ?? 1
     return groups == kept ? nil : RouterSpec.GroupLimit(groupCount: groups, topKGroups: kept, groupScore: score, fill: fill)
+  }
+
+  /// Of each layer whether it chooses by itself: by a list, by letters, or every n-th.
+  fileprivate func ownIndices(_ count: Int) throws -> [Bool] {
+    disregard(["index_topk_pattern", "index_topk_freq", "index_skip_topk_offset"])
+    let names = try layerTypes("indexer_types", count: count) ?? value("index_topk_pattern")?.string?.map { String($0) }
+    let offset = try wholeNumber("index_skip_topk_offset", default: 2)
+    let frequency = try self.count("index_topk_freq", default: 1)
+    guard let names else { return (0..<count).map { max($0 - offset + 1, 0) % frequency == 0 } }
+    let kinds = ["full": true, "F": true, "shared": false, "S": false]
+    guard names.count == count, names.first.flatMap({ kinds[$0] }) == true, names.allSatisfy({ kinds[$0] != nil }) else {
+      throw ModelError.configuration(
+        file: file, key: "indexer_types", expected: "\(count) times full or shared, the first full", found: "\(names.prefix(4))")
+    }
+    return names.map { kinds[$0] == true }
   }
 
   /// The router of DeepSeek-V3 without its bias, which is a tensor.
   func sigmoidRouter() throws -> RouterSpec {
     let experts = try count("n_routed_experts", "num_experts", "num_local_experts")
-    let topK = try count("num_experts_per_tok")
+    let topK = try count("num_experts_per_tok", "num_experts_per_token")
     let scale = try number("routed_scaling_factor", default: 1)
     // dots.llm1 names the method of selection in both places.
-    let scoring = try text("scoring_func", default: "sigmoid")
-    if scoring != "noaux_tc" { try require("scoring_func", "sigmoid", default: "sigmoid") }
+    let scoring = try text("scoring_func", "moe_router_activation_func", default: "sigmoid")
+    if !["noaux_tc", "sigmoid"].contains(scoring) { throw refused("scoring_func", found: "\"\(scoring)\"", supported: "\"sigmoid\"") }
     try require("topk_method", "noaux_tc", default: "noaux_tc")
-    let isNormalised = try flag("norm_topk_prob", default: true)
+    let isNormalised = try flag("norm_topk_prob", "moe_renormalize", default: true)
     var router = RouterSpec.sigmoidTopK(topK, of: experts, normalization: isNormalised ? .sum(epsilon: 1e-20) : .none, scale: scale)
     router.groupLimit = try groups(score: .sumOfTopTwo, fill: .negativeInfinity)
     return router

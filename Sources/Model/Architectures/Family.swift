@@ -11,11 +11,11 @@ struct Family: Sendable {
   let plan: @Sendable (Configuration) throws -> ModelPlan
 
   static let all: [Family] = [
-    .afmoe, .cohere2MoE, .dbrx, .deepSeekV2, .deepSeekV3, .dots1, .ernie45MoE, .exaoneMoE, .flexOlmo, .glm4MoE, .glm4MoELite, .gptOss,
-    .graniteMoE, .graniteMoEHybrid, .graniteMoEShared, .hunYuanMoE, .hunYuanV3, .jetMoE, .kimiK2, .lfm2MoE, .llama4Text, .longCatFlash,
-    .mellum, .miniMax, .miniMaxM2, .mixtral, .nllbMoE, .olmoe,
-    .phiMoE, .qwen2MoE, .qwen3MoE, .qwen3Next,
-    .solarOpen, .switchTransformers,
+    .afmoe, .bailingHybrid, .cohere2MoE, .dbrx, .deepSeekV2, .deepSeekV3, .deepSeekV32, .dots1, .ernie45MoE, .exaoneMoE, .flexOlmo,
+    .gemma4, .glm4MoE, .glm4MoELite, .glmMoEDSA, .gptOss, .graniteMoE, .graniteMoEHybrid, .graniteMoEShared, .hunYuanMoE, .hunYuanV3,
+    .jamba, .jetMoE, .kimiK2, .kimiLinear, .laguna, .lfm2MoE, .llama4Text, .longCatFlash, .mellum, .miMoV2Flash, .miniMax, .miniMaxM2,
+    .mistral4, .mixtral, .nemotronH, .nllbMoE, .olmoe, .phiMoE, .qwen2MoE, .qwen35MoE, .qwen3MoE, .qwen3Next, .qwen3OmniMoE,
+    .qwen3VLMoE, .solarOpen, .switchTransformers,
   ]
 
   /// - Throws: `ModelError.unsupportedFamily`, or what the declaration throws.

@@ -62,7 +62,7 @@ extension Family {
     let convolutionBias = try configuration.flag("mamba_conv_bias", default: true)
     let bias = try configuration.flag("mamba_proj_bias", default: false)
     _ = configuration.value("mamba_chunk_size")
-    try refuseStepLimits(configuration)
+    try configuration.refuseStepLimits()
     return { layer in
       let prefix = sizes.prefix(layer) + "mamba."
       var plan = StateSpacePlan(
@@ -76,15 +76,18 @@ extension Family {
       return plan
     }
   }
+}
 
+extension Configuration {
   /// The reference limits steps while it reads a prompt and not while it continues it, so limits have no meaning to follow.
-  private static func refuseStepLimits(_ configuration: Configuration) throws {
-    guard let limits = configuration.value("time_step_limit") else { return }
+  func refuseStepLimits() throws {
+    guard let limits = value("time_step_limit") else { return }
     // Newer files spell the upper end {"__float__": "Infinity"}.
     let ends = limits.kind == .array ? limits.elements.map { $0["__float__"]?.string.flatMap(Double.init) ?? $0.double } : []
-    if ends != [0, .infinity] {
+    // The largest number of a double stands for none, where a writer knows no infinity.
+    guard ends.count == 2, ends[0] == 0, let last = ends[1], last >= 1e308 else {
       let found = ends.map { $0.map { "\($0)" } ?? "?" }.joined(separator: ", ")
-      throw configuration.refused("time_step_limit", found: "[\(found)]", supported: "[0, Infinity]")
+      throw refused("time_step_limit", found: "[\(found)]", supported: "[0, Infinity]")
     }
   }
 }

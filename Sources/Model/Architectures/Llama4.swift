@@ -58,24 +58,9 @@ extension Family {
       if isDense[layer] { return sizes.block(layer: layer, attention, GatedPlan.projections(prefix, denseWidth)) }
       var routed = ExpertsPlan(
         router: router, routerLinear: LinearPlan(prefix: prefix + "router"),
-        expert: { stackedExpert(prefix + "experts.", $0, of: experts, width: width, hidden: hidden) })
+        expert: { .transposed(prefix + "experts", $0, of: experts, width: width, hidden: hidden) })
       routed.shared = [ExpertsPlan.Shared(expert: .projections(prefix + "shared_expert.", width))]
       return sizes.block(layer: layer, attention, routed)
     }
-  }
-
-  /// Gate columns and then up columns; inputs are rows of the stored tensors.
-  private static func stackedExpert(_ prefix: String, _ index: Int, of count: Int, width: Int, hidden: Int) -> GatedPlan {
-    func half(_ first: Int) -> LinearPlan {
-      LinearPlan(
-        MatrixPlan(
-          prefix + "gate_up_proj", storedShape: [count, hidden, 2 * width], firstRow: index * hidden,
-          transposition: .init(firstColumn: first)))
-    }
-    return GatedPlan(
-      gate: half(0), up: half(width),
-      down: LinearPlan(
-        MatrixPlan(prefix + "down_proj", storedShape: [count, width, hidden], firstRow: index * width, transposition: .init())),
-      intermediateSize: width)
   }
 }

@@ -23,6 +23,8 @@ struct ModelPlan: Sendable {
   var outputHead: LinearPlan
   /// Factor on every logit.
   var logitScale: Float = 1
+  /// Logits become `cap * tanh(logit / cap)`; nil: they stay.
+  var logitCap: Float?
 }
 
 /// What reads the input of an encoder-decoder model.
@@ -71,6 +73,10 @@ struct SublayerPlan: Sendable {
   var inputAsResidual: Float?
   var destination = Destination.stream
   var addsHeld = false
+  /// Over the sum of the output and what was held, before it goes to the stream; only with `addsHeld`.
+  var sumNorm: NormPlan?
+  /// `[1]`: a factor on the stream when the output has been added.
+  var streamFactor: VectorPlan?
 
   init(_ input: Input, _ operation: any OperationPlan) {
     self.input = input
@@ -126,8 +132,9 @@ struct MatrixPlan: Sendable, Hashable, ExpressibleByStringInterpolation {
   }
 
   var tensor: String
-  /// Read where the file has no `tensor`: an equal matrix that the writer of the file left out, or did not.
-  var alternative: String?
+  /// Read where the file has no `tensor`, or none of `storedShape`, the first that it has: an equal matrix that its writer left out, or the
+  /// layout of another writer.
+  var alternatives: [MatrixPlan] = []
   /// The tensor's own shape; nil: `[rows, columns]`. All axes but the last `columnAxes` are counted as rows.
   var storedShape: [Int]?
   var columnAxes = 1
@@ -143,7 +150,7 @@ struct MatrixPlan: Sendable, Hashable, ExpressibleByStringInterpolation {
   /// word, as transformers does: equal values change nothing, and others are what was trained.
   static func tiedHead(_ embedding: MatrixPlan) -> MatrixPlan {
     var plan: MatrixPlan = "lm_head.weight"
-    plan.alternative = embedding.tensor
+    plan.alternatives = [embedding]
     return plan
   }
 

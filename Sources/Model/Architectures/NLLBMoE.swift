@@ -100,7 +100,7 @@ private struct NLLBDeclaration {
   func model() -> ModelPlan {
     func embedding(_ stack: Stack) -> MatrixPlan {
       var plan: MatrixPlan = isTied ? "model.shared.weight" : "model.\(stack.name).embed_tokens.weight"
-      plan.alternative = isTied ? nil : "model.shared.weight"
+      plan.alternatives = isTied ? [] : ["model.shared.weight"]
       return plan
     }
     return ModelPlan(

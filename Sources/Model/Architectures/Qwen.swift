@@ -33,9 +33,22 @@ extension Family {
     }
   }
 
-  static let qwen3MoE = Family(
-    modelType: "qwen3_moe", defaults: ["num_key_value_heads": "4", "sliding_window": "4096", "rms_norm_eps": "1e-06"]
-  ) { configuration in
+  private static let defaultsOfQwen3 = ["num_key_value_heads": "4", "sliding_window": "4096", "rms_norm_eps": "1e-06"]
+
+  static let qwen3MoE = Family(modelType: "qwen3_moe", defaults: defaultsOfQwen3) { try qwen3("qwen3_moe", $0) }
+  /// The text models of Qwen3-VL and Qwen3-Omni. The reference always divides by the sum of the chosen.
+  static let qwen3VLMoE = Family(modelType: "qwen3_vl_moe_text", defaults: defaultsOfQwen3) {
+    try $0.requireSet("norm_topk_prob")
+    return try qwen3("qwen3_vl_moe_text", $0, isNormalizedByDefault: true, layout: .fusedEitherWay)
+  }
+  static let qwen3OmniMoE = Family(modelType: "qwen3_omni_moe_text", defaults: defaultsOfQwen3) {
+    try $0.requireSet("norm_topk_prob")
+    return try qwen3("qwen3_omni_moe_text", $0, isNormalizedByDefault: true)
+  }
+
+  private static func qwen3(
+    _ family: String, _ configuration: Configuration, isNormalizedByDefault: Bool = false, layout: ExpertLayout = .own
+  ) throws -> ModelPlan {
     let sizes = try DecoderSizes(configuration)
     let bias = try configuration.flag("attention_bias", default: false)
     let rotary = try configuration.rotary(headSize: sizes.headSize, defaultBase: 10_000)
@@ -47,8 +60,8 @@ extension Family {
     if try configuration.wholeNumber("shared_expert_intermediate_size", default: 0) != 0 {
       throw configuration.refused("shared_expert_intermediate_size", found: "set", supported: "0: no shared expert")
     }
-    let feedForward = try qwenFeedForward(sizes, shared: nil)
-    return sizes.model("qwen3_moe") { layer in
+    let feedForward = try qwenFeedForward(sizes, shared: nil, isNormalizedByDefault: isNormalizedByDefault, layout: layout)
+    return sizes.model(family) { layer in
       var attention = sizes.attention(layer: layer, rotary: rotary, bias: bias)
       sizes.normHeads(&attention, layer: layer, scope: .head)
       attention.window = window
@@ -71,14 +84,24 @@ extension Family {
     return { ($0 + 1) % 2 != 0 && $0 < end ? window : nil }
   }
 
+  /// Where the projections of routed experts lie.
+  enum ExpertLayout {
+    /// In tensors of each expert.
+    case own
+    /// There, or in two of a layer.
+    case ownOrFused
+    /// In two of a layer, with outputs or inputs as rows.
+    case fusedEitherWay
+  }
+
   static func qwenFeedForward(
-    _ sizes: DecoderSizes, shared: Int?, isNormalizedByDefault: Bool = false
+    _ sizes: DecoderSizes, shared: Int?, isNormalizedByDefault: Bool = false, layout: ExpertLayout = .own
   ) throws -> (Int) -> any OperationPlan {
     let configuration = sizes.configuration
     let router = try RouterSpec.softmaxTopK(
       configuration.count("num_experts_per_tok"), of: configuration.count("num_experts", "num_local_experts"),
       renormalised: configuration.flag("norm_topk_prob", default: isNormalizedByDefault))
-    let width = try configuration.count("moe_intermediate_size")
+    let (width, hidden, count) = (try configuration.count("moe_intermediate_size"), sizes.hiddenSize, router.expertCount)
     let declaredWidth = try configuration.optionalCount("intermediate_size")
     let isDense = try configuration.isDense()
     let denseWidth = try configuration.width(declaredWidth, ofDense: (0..<sizes.layerCount).map(isDense))
@@ -86,7 +109,14 @@ extension Family {
       let prefix = sizes.prefix(layer) + "mlp."
       if isDense(layer) { return GatedPlan.projections(prefix, denseWidth) }
       var experts = ExpertsPlan(
-        router: router, routerLinear: LinearPlan(prefix: prefix + "gate"), expert: { .projections(prefix + "experts.\($0).", width) })
+        router: router, routerLinear: LinearPlan(prefix: prefix + "gate"),
+        expert: {
+          switch layout {
+          case .own: .projections(prefix + "experts.\($0).", width)
+          case .ownOrFused: .ownOrFused(prefix + "experts", $0, of: count, width: width, hidden: hidden)
+          case .fusedEitherWay: .fusedEitherWay(prefix + "experts", $0, of: count, width: width, hidden: hidden)
+          }
+        })
       if let shared {
         experts.shared = [
           ExpertsPlan.Shared(

@@ -1,4 +1,4 @@
-// Qwen3-Next (Qwen team 2025): gated delta networks in most layers, in the others attention whose heads are gated and whose first
+// Qwen3-Next (Qwen team 2025), Qwen3.5 and Qwen3.6 (2026): gated delta networks in most layers, in the others attention whose heads are gated and whose first
 // quarter turns; norms store the difference from 1; the routed half is Qwen2-MoE's, with its shared expert.
 //
 // | key                     | meaning                                             | default  |
@@ -19,6 +19,29 @@ extension Family {
   static let qwen3Next = Family(
     modelType: "qwen3_next", defaults: ["num_key_value_heads": "2", "rms_norm_eps": "1e-06", "partial_rotary_factor": "0.25"]
   ) { configuration in
+    try deltaModel("qwen3_next", configuration, isFused: false) {
+      .byHead(mixed: LinearPlan(prefix: $0 + "in_proj_qkvz"), scalars: LinearPlan(prefix: $0 + "in_proj_ba"))
+    }
+  }
+
+  /// The text model of Qwen3.5 and 3.6. The reference always divides by the sum of the chosen.
+  static let qwen35MoE = Family(
+    modelType: "qwen3_5_moe_text", defaults: ["num_key_value_heads": "2", "rms_norm_eps": "1e-06", "partial_rotary_factor": "0.25"]
+  ) { configuration in
+    try configuration.requireSet("norm_topk_prob", "attn_output_gate")
+    configuration.disregard(["mamba_ssm_dtype", "mtp_num_hidden_layers", "mtp_use_dedicated_embeddings"])
+    return try deltaModel("qwen3_5_moe_text", configuration, isFused: true) {
+      .apart(
+        queryKeyValue: LinearPlan(prefix: $0 + "in_proj_qkv"), gate: LinearPlan(prefix: $0 + "in_proj_z"),
+        strength: LinearPlan(prefix: $0 + "in_proj_b"), decay: LinearPlan(prefix: $0 + "in_proj_a"))
+    }
+  }
+
+  /// - Parameter isFused: whether the experts of a layer may lie in two tensors.
+  private static func deltaModel(
+    _ family: String, _ configuration: Configuration, isFused: Bool,
+    projections: @escaping @Sendable (String) -> GatedDeltaNetPlan.Projections
+  ) throws -> ModelPlan {
     let sizes = try DecoderSizes(configuration, headSize: configuration.count("head_dim", default: 256))
     let rotary = try configuration.rotary(headSize: sizes.headSize, defaultShare: 0.25)
     let bias = try configuration.flag("attention_bias", default: false)
@@ -29,9 +52,10 @@ extension Family {
     let isLinear = try configuration.layerKinds(
       ["linear_attention": true, "full_attention": false], count: sizes.layerCount, default: { ($0 + 1) % interval != 0 })
     let feedForward = try qwenFeedForward(
-      sizes, shared: configuration.count("shared_expert_intermediate_size"), isNormalizedByDefault: true)
-    let network = try deltaNetwork(sizes)
-    return sizes.model("qwen3_next", finalNorm: sizes.rms("model.norm", offset: 1)) { layer in
+      sizes, shared: configuration.count("shared_expert_intermediate_size"), isNormalizedByDefault: true,
+      layout: isFused ? .ownOrFused : .own)
+    let network = try deltaNetwork(sizes, projections: projections)
+    return sizes.model(family, finalNorm: sizes.rms("model.norm", offset: 1)) { layer in
       var attention = sizes.attention(layer: layer, rotary: rotary, bias: bias)
       attention.queryCarriesGate = true
       sizes.normHeads(&attention, layer: layer, scope: .head, offset: 1)
@@ -39,7 +63,10 @@ extension Family {
     }
   }
 
-  private static func deltaNetwork(_ sizes: DecoderSizes) throws -> (Int) -> GatedDeltaNetPlan {
+  /// - Parameter projections: of a layer, by the prefix of its names.
+  private static func deltaNetwork(
+    _ sizes: DecoderSizes, projections: @escaping @Sendable (String) -> GatedDeltaNetPlan.Projections
+  ) throws -> (Int) -> GatedDeltaNetPlan {
     let configuration = sizes.configuration
     let keyHeads = try configuration.count("linear_num_key_heads", default: 16)
     let valueHeads = try configuration.count("linear_num_value_heads", default: 32)
@@ -55,7 +82,7 @@ extension Family {
       let prefix = sizes.prefix(layer) + "linear_attn."
       return GatedDeltaNetPlan(
         keyHeadCount: keyHeads, valueHeadCount: valueHeads, keySize: keySize, valueSize: valueSize,
-        queryKeyValueGate: LinearPlan(prefix: prefix + "in_proj_qkvz"), strengthAndDecay: LinearPlan(prefix: prefix + "in_proj_ba"),
+        projections: projections(prefix),
         convolution: ConvolutionPlan(
           channels: 2 * keyHeads * keySize + valueHeads * valueSize, width: reach, weight: prefix + "conv1d.weight"),
         logRate: VectorPlan(prefix + "A_log"), stepBias: VectorPlan(prefix + "dt_bias"), norm: sizes.rms(prefix + "norm"),

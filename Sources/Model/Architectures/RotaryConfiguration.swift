@@ -5,9 +5,10 @@
 // |-----------|--------|
 // | default   | rope_theta, partial_rotary_factor |
 // | linear    | factor |
-// | yarn      | factor, original_max_position_embeddings, beta_fast, beta_slow, truncate, attention_factor, mscale, mscale_all_dim |
+// | yarn      | factor, original_max_position_embeddings, beta_fast, beta_slow, truncate, attention_factor, mscale, mscale_all_dim; in Mistral llama_4_scaling_beta |
 // | llama3    | factor, low_freq_factor, high_freq_factor, original_max_position_embeddings |
 // | dynamic   | alpha: a factor on the base, in Hunyuan only |
+// | proportional | partial_rotary_factor: of the head's frequencies so many are not 0 |
 // | longrope, su | short_factor, long_factor, original_max_position_embeddings, factor, attention_factor, short_mscale, long_mscale |
 
 import Formats
@@ -23,16 +24,18 @@ struct RotarySettings {
   var plan: RotaryPlan
   /// yarn: `mscale_all_dim` and `factor`, which DeepSeek's attention scale depends on.
   var attentionMagnitude: Double = 1
+  /// yarn: `llama_4_scaling_beta` and the original context, by which Mistral's queries grow.
+  var temperature: TemperaturePlan?
 }
 
 extension Configuration {
   func rotary(
     headSize: Int, defaultBase: Double = 10_000, statedBase: Double? = nil, defaultShare: Double? = nil, layerType: String? = nil,
-    isInterleaved: Bool = false, stretchesBase: Bool = false
+    isInterleaved: Bool = false, stretchesBase: Bool = false, completesPairs: Bool = false
   ) throws -> RotaryPlan {
     try rotarySettings(
       headSize: headSize, defaultBase: defaultBase, statedBase: statedBase, defaultShare: defaultShare, layerType: layerType,
-      isInterleaved: isInterleaved, stretchesBase: stretchesBase
+      isInterleaved: isInterleaved, stretchesBase: stretchesBase, completesPairs: completesPairs
     ).plan
   }
 
@@ -41,10 +44,12 @@ extension Configuration {
   ///   - defaultShare: share of each head that turns, where the configuration does not say; nil: the family turns whole heads.
   ///   - layerType: the entry to take where `rope_parameters` has one for each type of layer.
   ///   - stretchesBase: whether `alpha` of the type dynamic is a factor on the base.
+  ///   - heatsQueries: whether `llama_4_scaling_beta` is read; whoever asks for it applies it.
+  ///   - completesPairs: whether a share that ends within a pair turns the whole pair.
   /// - Throws: `ModelError` for a way of scaling that is unknown or incomplete.
   func rotarySettings(
     headSize: Int, defaultBase: Double = 10_000, statedBase: Double? = nil, defaultShare: Double? = nil, layerType: String? = nil,
-    isInterleaved: Bool = false, stretchesBase: Bool = false
+    isInterleaved: Bool = false, stretchesBase: Bool = false, heatsQueries: Bool = false, completesPairs: Bool = false
   ) throws -> RotarySettings {
     var (ownBase, ownShare): (Double?, Double?) = (isThere("rope_theta") ? nil : statedBase, nil)
     var scaling: RotaryScalingReader?
@@ -80,17 +85,23 @@ extension Configuration {
       throw refused("partial_rotary_factor", found: "\(share)", supported: "1: the reference turns whole heads, whatever this says")
     }
     let rotated = (0...1).contains(share) ? Int(Double(headSize) * share) : -1
-    guard rotated >= 0, rotated % 2 == 0 else {
+    if try scaling?.isProportional() == true {
+      let pairs = Int((share * Double(headSize) / 2).rounded(.down))
+      return RotarySettings(plan: RotaryPlan(base: base, rotatedSize: headSize, scaling: .proportional(pairs: pairs)))
+    }
+    guard rotated >= 0, rotated % 2 == 0 || completesPairs else {
       throw ModelError.configuration(
         file: file, key: "partial_rotary_factor", expected: "an even number of rotated elements in a head of \(headSize)", found: "\(share)"
       )
     }
-    var settings = RotarySettings(plan: RotaryPlan(base: base, rotatedSize: rotated, isInterleaved: isInterleaved))
+    var settings = RotarySettings(
+      plan: RotaryPlan(
+        base: base, rotatedSize: rotated + rotated % 2, exponentSize: rotated % 2 == 0 ? nil : rotated, isInterleaved: isInterleaved))
     if stretchesBase, let alpha = try scaling?.alpha() {
       settings.plan.base *= pow(alpha, Double(headSize) / Double(headSize - 2))
       return settings
     }
-    try scaling?.apply(to: &settings)
+    try scaling?.apply(to: &settings, heatsQueries: heatsQueries)
     return settings
   }
 }
@@ -165,7 +176,14 @@ private struct RotaryScalingReader {
     return type == "dynamic" && field("alpha") != nil ? try positive("alpha") : nil
   }
 
-  func apply(to settings: inout RotarySettings) throws {
+  /// Whether frequencies are those of the whole head and only a share of them turns.
+  func isProportional() throws -> Bool {
+    guard field("rope_type")?.string == "proportional" else { return false }
+    try refuseOthers([])
+    return true
+  }
+
+  func apply(to settings: inout RotarySettings, heatsQueries: Bool) throws {
     let type = field("rope_type")?.string ?? field("type")?.string ?? "default"
     switch type {
     case "default":
@@ -174,7 +192,7 @@ private struct RotaryScalingReader {
     case "linear":
       try refuseOthers(["factor"])
       settings.plan.scaling = .linear(factor: try positive("factor"))
-    case "yarn", "deepseek_yarn": try applyYarn(&settings)
+    case "yarn", "deepseek_yarn": try applyYarn(&settings, heatsQueries: heatsQueries)
     case "llama3":
       try refuseOthers(["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"])
       settings.plan.scaling = .llama3(
@@ -186,10 +204,14 @@ private struct RotaryScalingReader {
     }
   }
 
-  private func applyYarn(_ settings: inout RotarySettings) throws {
-    try refuseOthers([
+  private func applyYarn(_ settings: inout RotarySettings, heatsQueries: Bool) throws {
+    let known: Set = [
       "factor", "original_max_position_embeddings", "beta_fast", "beta_slow", "truncate", "attention_factor", "mscale", "mscale_all_dim",
-    ])
+    ]
+    try refuseOthers(heatsQueries ? known.union(["llama_4_scaling_beta"]) : known)
+    if heatsQueries, let beta = try number("llama_4_scaling_beta") {
+      settings.temperature = TemperaturePlan(floor: Float(try originalContext()), scale: Float(beta), first: 0)
+    }
     let factor = try positive("factor")
     let mscale = try number("mscale") ?? 0
     let allDimensions = try number("mscale_all_dim") ?? 0

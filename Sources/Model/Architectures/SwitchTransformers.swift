@@ -86,7 +86,7 @@ private struct SwitchDeclaration {
   func model() -> ModelPlan {
     func embedding(_ stack: String) -> MatrixPlan {
       var plan: MatrixPlan = isTied ? "shared.weight" : "\(stack).embed_tokens.weight"
-      plan.alternative = isTied ? nil : "shared.weight"
+      plan.alternatives = isTied ? [] : ["shared.weight"]
       return plan
     }
     var model = ModelPlan(

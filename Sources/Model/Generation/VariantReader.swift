@@ -53,7 +53,7 @@ public final class VariantReader {
       if let block = variant.firstBlock(among: [.encoder]), block > 0 { places.encoder.insert(block) }
       // What an encoder makes of a text enters every block of the decoder.
       if variant.firstBlock(among: [.encoder]) == nil, let block = variant.firstBlock(among: Self.decoding), block > 0 {
-        places.decoder.insert(block)
+        places.decoder.insert(model.lastStart(upTo: block))
       }
     }
     return places
@@ -179,4 +179,11 @@ final class PassCollector: RoutingSink {
   init(_ demand: RoutingDemand) { self.demand = demand }
 
   func receive(_ pass: RoutingPass) { passes.append(pass) }
+}
+
+extension LanguageModel {
+  /// The last block of the decoder, up to this one, that a sequence can begin with: all it needs of earlier blocks is the stream.
+  fileprivate func lastStart(upTo block: Int) -> Int {
+    (0...block).last { !weights.decoder.blocks[$0].contains { $0.operation.readsEarlierBlocks } } ?? 0
+  }
 }

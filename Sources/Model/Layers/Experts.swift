@@ -60,8 +60,11 @@ struct ExpertsPlan: OperationPlan {
   var router: RouterSpec
   /// `[expertCount, hidden]`, identity experts included.
   var routerLinear: LinearPlan
-  /// `[expertCount]`
+  /// What the router reads where it is not the experts' input: the residual stream, normalised, times a factor.
+  var routerInput: (norm: NormPlan, factor: Float)?
+  /// `[expertCount]` each.
   var correctionBias: VectorPlan?
+  var expertScales: VectorPlan?
   /// The weights of one expert that has any.
   var expert: @Sendable (Int) -> GatedPlan
   var shared: [Shared] = []
@@ -100,6 +103,7 @@ struct BoundExperts: BoundOperation {
   let id: RouterID
   let router: Router
   let routerLinear: Linear
+  let routerInput: (norm: Norm, factor: Float)?
   /// Routed experts that have weights, then shared ones.
   let experts: [BoundExpert]
   let activation: ExpertActivation
@@ -117,7 +121,11 @@ struct BoundExperts: BoundOperation {
       // Part of what the router is, and so of every trace: the one value that opening reads.
       spec.correctionBias = try binder.vector(bias, count: spec.expertCount, because: because).array
     }
+    if let scales = plan.expertScales {
+      spec.expertScales = try binder.vector(scales, count: spec.expertCount, because: because).array
+    }
     router = try Router(spec)
+    routerInput = try plan.routerInput.map { (try binder.norm($0.norm, size: binder.hiddenSize), $0.factor) }
     let real = spec.expertCount - spec.identityExperts
     experts = try (0..<real).map { try plan.expert($0).expert(binder) } + plan.shared.map { try $0.expert.expert(binder) }
     activation = plan.expert(0).activation
@@ -152,7 +160,7 @@ final class RunningExperts: RunningOperation {
   func reset() { ledger = CapacityLedger() }
 
   func run(_ pass: Pass) {
-    let logits = pass.project(bound.routerLinear, from: pass.x)
+    let logits = pass.project(bound.routerLinear, from: routerInput(pass))
     let decisions = pass.decide(bound.router, bound.id, logits: logits, rows: pass.count, ledger: &ledger)
     // A probe wants the block's output by itself, and so does a scale.
     let width = pass.count * pass.hiddenSize
@@ -166,6 +174,15 @@ final class RunningExperts: RunningOperation {
       mt_add(pass.out, pass.out, out, width)
     }
     if pass.demand != nil { pass.batches.append(decisions) }
+  }
+
+  private func routerInput(_ pass: Pass) -> UnsafePointer<Float> {
+    guard let input = bound.routerInput else { return UnsafePointer(pass.x) }
+    let width = pass.count * pass.hiddenSize
+    let normed = pass.arena.floats(width)
+    input.norm.apply(pass.pool, out: normed, x: pass.stream, rows: pass.count)
+    mt_scale(normed, normed, input.factor, width)
+    return UnsafePointer(normed)
   }
 
   private func carryOut(_ decisions: RoutingBatch, _ pass: Pass, into out: UnsafeMutablePointer<Float>) {

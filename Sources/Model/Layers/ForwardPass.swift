@@ -4,6 +4,12 @@
 import CKernels
 import Routing
 
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
 /// Runs one sequence at a time through the blocks of a model.
 ///
 /// A sequence begins with `reset`; where the model has an encoder, `encode` then takes all of the encoder's tokens at once; `advance`
@@ -124,6 +130,7 @@ public final class ForwardPass {
     lastCount = 0
     isOver = false
     pass.encodedCount = 0
+    pass.seenPositions = [:]
     pass.rotary.begin(length: length)
     positions?.reset()
     for block in encoderOperations + operations { for operation in block { operation.reset() } }
@@ -233,6 +240,7 @@ public final class ForwardPass {
     let head = weights.outputHead
     pool.multiply(Product(out: logits, x: states, tokens: rows, weight: head.weight, bias: head.bias))
     if plan.logitScale != 1 { mt_scale(logits, logits, plan.logitScale, count) }
+    if let cap = plan.logitCap { for i in 0..<count { logits[i] = cap * tanh(logits[i] / cap) } }
     return UnsafeBufferPointer(start: logits, count: count)
   }
 
@@ -317,20 +325,26 @@ public final class ForwardPass {
     case .stream: input.update(from: stream, count: width)
     case .previous: break
     }
-    pass.x = input
-    let isPlain = plan.outputNorm == nil && plan.outputScale == 1 && plan.inputAsResidual == nil && plan.destination == .stream
+    (pass.x, pass.stream) = (input, stream)
+    let isPlain =
+      plan.outputNorm == nil && plan.outputScale == 1 && plan.inputAsResidual == nil && plan.destination == .stream && plan.sumNorm == nil
     pass.out = isPlain ? stream : aside.zeros(width)
     operation.run(pass)
+    defer { if let factor = sublayer.streamFactor?.values { mt_scale(stream, stream, factor[0], width) } }
     guard !isPlain || plan.addsHeld else { return }
     if !isPlain {
       sublayer.outputNorm?.apply(pool, out: pass.out, x: pass.out, rows: pass.count)
       if let factor = plan.inputAsResidual { mt_scale(stream, input, factor, width) }
+      if let norm = sublayer.sumNorm {
+        mt_add(pass.out, pass.out, held.floats(width), width)
+        norm.apply(pool, out: pass.out, x: pass.out, rows: pass.count)
+      }
       switch plan.destination {
       case .stream: mt_axpy(stream, pass.out, plan.outputScale, width)
       case .held: mt_scale(held.floats(width), pass.out, plan.outputScale, width)
       }
     }
-    if plan.addsHeld { mt_add(stream, stream, held.floats(width), width) }
+    if plan.addsHeld, plan.sumNorm == nil { mt_add(stream, stream, held.floats(width), width) }
   }
 }
 

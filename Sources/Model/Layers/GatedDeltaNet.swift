@@ -17,10 +17,15 @@ struct GatedDeltaNetPlan: OperationPlan {
   var valueHeadCount: Int
   var keySize: Int
   var valueSize: Int
-  /// For each key head its query, its key, the values of its value heads and their output gates, in rows one after the other.
-  var queryKeyValueGate: LinearPlan
-  /// For each key head the writing strengths of its value heads, then what their fading follows from.
-  var strengthAndDecay: LinearPlan
+  /// Where the projections of the input lie.
+  enum Projections: Sendable {
+    /// `mixed`: for each key head its query, its key, the values of its value heads and their output gates, in rows one after the other;
+    /// `scalars`: for each key head the writing strengths of its value heads, then what their fading follows from.
+    case byHead(mixed: LinearPlan, scalars: LinearPlan)
+    /// All heads' queries, then keys, then values; output gates, writing strengths and what fading follows from in matrices of their own.
+    case apart(queryKeyValue: LinearPlan, gate: LinearPlan, strength: LinearPlan, decay: LinearPlan)
+  }
+  var projections: Projections
   /// Over queries, keys and values: all heads' queries, then keys, then values.
   var convolution: ConvolutionPlan
   /// `[valueHeadCount]`: the logarithm of each head's rate of fading, and what is added to its step.
@@ -38,8 +43,12 @@ struct GatedDeltaNetPlan: OperationPlan {
 
 struct BoundGatedDeltaNet: BoundOperation {
   let plan: GatedDeltaNetPlan
-  let queryKeyValueGate: Linear
-  let strengthAndDecay: Linear
+  /// As the plan has them.
+  enum Projections: Sendable {
+    case byHead(mixed: Linear, scalars: Linear)
+    case apart(queryKeyValue: Linear, gate: Linear, strength: Linear, decay: Linear)
+  }
+  let projections: Projections
   let convolution: BoundConvolution
   let logRate: WeightVector
   let stepBias: WeightVector
@@ -51,9 +60,17 @@ struct BoundGatedDeltaNet: BoundOperation {
     let because = "the linear attention sizes in config.json"
     let hidden = binder.hiddenSize
     let heads = plan.valueHeadCount
-    queryKeyValueGate = try binder.linear(
-      plan.queryKeyValueGate, rows: 2 * (plan.keyWidth + plan.valueWidth), columns: hidden, because: because)
-    strengthAndDecay = try binder.linear(plan.strengthAndDecay, rows: 2 * heads, columns: hidden, because: because)
+    func linear(_ plan: LinearPlan, _ rows: Int) throws -> Linear {
+      try binder.linear(plan, rows: rows, columns: hidden, because: because)
+    }
+    switch plan.projections {
+    case .byHead(let mixed, let scalars):
+      projections = .byHead(mixed: try linear(mixed, 2 * (plan.keyWidth + plan.valueWidth)), scalars: try linear(scalars, 2 * heads))
+    case .apart(let queryKeyValue, let gate, let strength, let decay):
+      projections = .apart(
+        queryKeyValue: try linear(queryKeyValue, 2 * plan.keyWidth + plan.valueWidth), gate: try linear(gate, plan.valueWidth),
+        strength: try linear(strength, heads), decay: try linear(decay, heads))
+    }
     convolution = try BoundConvolution(plan.convolution, binder, because: because)
     logRate = try binder.vector(plan.logRate, count: heads, because: because)
     stepBias = try binder.vector(plan.stepBias, count: heads, because: because)
@@ -84,11 +101,11 @@ final class RunningGatedDeltaNet: RunningOperation {
   func run(_ pass: Pass) {
     let plan = bound.plan
     let width = 2 * plan.keyWidth + plan.valueWidth
-    let (separate, gates) = separate(pass.project(bound.queryKeyValueGate, from: pass.x), pass)
-    let mixed = convolution.run(pass, separate, stride: width)
+    let inputs = project(pass)
+    let mixed = convolution.run(pass, inputs.queryKeyValue, stride: width)
     mt_activate(mixed, mixed, nil, pass.count * width, MT_SILU, 0)
     normalize(mixed, pass)
-    let (strengths, factors) = strengthsAndFactors(pass)
+    let (strengths, factors) = strengthsAndFactors(inputs, pass)
     let out = pass.arena.floats(pass.count * plan.valueWidth)
     let corrections = pass.arena.floats(plan.valueWidth)
     pass.pool.forEachRow(of: plan.valueHeadCount, cost: 4 * pass.count * plan.keySize * plan.valueSize) { heads in
@@ -101,18 +118,45 @@ final class RunningGatedDeltaNet: RunningOperation {
           let key = query + plan.keyWidth
           let value = mixed + t * width + 2 * plan.keyWidth + head * plan.valueSize
           state.fade(by: factors[t * plan.valueHeadCount + head])
-          state.read(key, into: correction)
-          mt_scale(correction, correction, -1, plan.valueSize)
-          mt_add(correction, correction, value, plan.valueSize)
-          mt_scale(correction, correction, strengths[t * plan.valueHeadCount + head], plan.valueSize)
-          state.add(key, correction)
+          state.correct(key, to: value, strength: strengths[t * plan.valueHeadCount + head], scratch: correction)
           state.read(query, into: out + t * plan.valueWidth + head * plan.valueSize)
         }
       }
     }
     bound.norm.apply(pass.pool, out: out, x: out, rows: pass.count * plan.valueHeadCount)
-    mt_activate(out, gates, out, pass.count * plan.valueWidth, MT_SILU, 0)
+    mt_activate(out, inputs.gates, out, pass.count * plan.valueWidth, MT_SILU, 0)
     pass.pool.multiply(pass.product(pass.out, bound.output, from: out, accumulate: true))
+  }
+
+  /// What the input is projected to, by token.
+  private struct Inputs {
+    /// `[count, 2 * keyWidth + valueWidth]`: queries, keys and values of all heads.
+    var queryKeyValue: UnsafePointer<Float>
+    /// `[count, valueWidth]`
+    var gates: UnsafePointer<Float>
+    /// Strength and decay of the first head; the others as far as `scalarPlace` says.
+    var strengths: UnsafePointer<Float>
+    var decays: UnsafePointer<Float>
+    /// Of token t's head h the place of its two numbers.
+    var scalarPlace: (Int, Int) -> Int
+  }
+
+  private func project(_ pass: Pass) -> Inputs {
+    let plan = bound.plan
+    let heads = plan.valueHeadCount
+    switch bound.projections {
+    case .byHead(let mixed, let scalars):
+      let (queryKeyValue, gates) = separate(pass.project(mixed, from: pass.x), pass)
+      let shared = heads / plan.keyHeadCount
+      let both = pass.project(scalars, from: pass.x)
+      return Inputs(
+        queryKeyValue: queryKeyValue, gates: gates, strengths: both, decays: both + shared,
+        scalarPlace: { 2 * $0 * heads + $1 / shared * 2 * shared + $1 % shared })
+    case .apart(let queryKeyValue, let gate, let strength, let decay):
+      return Inputs(
+        queryKeyValue: pass.project(queryKeyValue, from: pass.x), gates: pass.project(gate, from: pass.x),
+        strengths: pass.project(strength, from: pass.x), decays: pass.project(decay, from: pass.x), scalarPlace: { $0 * heads + $1 })
+    }
   }
 
   /// `[count, 2 * keyWidth + valueWidth]`: queries, keys and values of all heads; and the output gates `[count, valueWidth]`.
@@ -148,18 +192,18 @@ final class RunningGatedDeltaNet: RunningOperation {
   }
 
   /// `[count, valueHeadCount]` each: how much of a correction is written, and the factor on the past.
-  private func strengthsAndFactors(_ pass: Pass) -> (UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>) {
+  private func strengthsAndFactors(
+    _ inputs: Inputs, _ pass: Pass
+  ) -> (UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>) {
     let heads = bound.plan.valueHeadCount
-    let shared = heads / bound.plan.keyHeadCount
-    let projected = pass.project(bound.strengthAndDecay, from: pass.x)
     let strengths = pass.arena.floats(pass.count * heads)
     let factors = pass.arena.floats(pass.count * heads)
     let (logRate, stepBias) = (bound.logRate.values, bound.stepBias.values)
     for t in 0..<pass.count {
       for head in 0..<heads {
-        let from = projected + 2 * t * heads + head / shared * 2 * shared + head % shared
-        strengths[t * heads + head] = from[0]
-        factors[t * heads + head] = exp(-exp(logRate[head]) * softplus(from[shared] + stepBias[head]))
+        let place = inputs.scalarPlace(t, head)
+        strengths[t * heads + head] = inputs.strengths[place]
+        factors[t * heads + head] = exp(-exp(logRate[head]) * softplus(inputs.decays[place] + stepBias[head]))
       }
     }
     mt_sigmoid(strengths, strengths, pass.count * heads)

@@ -13,7 +13,10 @@ import Routing
 struct AttentionPlan: OperationPlan {
   var headCount: Int
   var keyValueHeadCount: Int
+  /// Of queries and keys.
   var headSize: Int
+  /// Of values; nil: `headSize`.
+  var valueSize: Int?
   var query: LinearPlan
   var key: LinearPlan
   var value: LinearPlan
@@ -22,6 +25,8 @@ struct AttentionPlan: OperationPlan {
   var rotary: RotaryPlan?
   var queryNorm: HeadNormPlan?
   var keyNorm: HeadNormPlan?
+  /// Over each head's values.
+  var valueNorm: NormPlan?
   /// The norms come after the rotation.
   var normsFollowRotary = false
   /// Queries, keys and values are clamped to plus or minus this after their projection (and its norm).
@@ -34,8 +39,10 @@ struct AttentionPlan: OperationPlan {
   var scale: Float?
   /// `[headCount]`: a logit that takes part in each head's softmax without a value.
   var sinks: VectorPlan?
-  /// The sigmoid of this projection of the input multiplies the heads' output.
-  var outputGate: LinearPlan?
+  /// Factor on the values.
+  var valueFactor: Float = 1
+  /// What multiplies the heads' output.
+  var outputGate: OutputGatePlan?
   /// Each row of the query projection holds a head's query and then its output gate.
   var queryCarriesGate = false
   var temperature: TemperaturePlan?
@@ -45,6 +52,34 @@ struct AttentionPlan: OperationPlan {
   var distanceBias: DistanceBiasPlan?
 
   func bind(_ binder: WeightBinder) throws -> any BoundOperation { try BoundAttention(self, binder) }
+}
+
+/// A function of a projection of the input that multiplies the heads' output.
+struct OutputGatePlan: Sendable {
+  struct Form: Sendable {
+    enum Function: Sendable { case sigmoid, softplus }
+    var function = Function.sigmoid
+    /// One number for each head instead of one for each of its elements.
+    var isPerHead = false
+
+    /// Multiplies `[heads, size]` by the function of the gates, which is written over them.
+    func multiply(_ x: UnsafeMutablePointer<Float>, by gates: UnsafeMutablePointer<Float>, heads: Int, size: Int) {
+      let count = isPerHead ? heads : heads * size
+      switch function {
+      case .sigmoid: mt_sigmoid(gates, gates, count)
+      case .softplus: for i in 0..<count { gates[i] = softplus(gates[i]) }
+      }
+      guard isPerHead else { return mt_multiply(x, x, gates, count) }
+      for head in 0..<heads { mt_scale(x + head * size, x + head * size, gates[head], size) }
+    }
+  }
+
+  var linear: LinearPlan
+  var form = Form()
+
+  func bind(_ binder: WeightBinder, heads: Int, size: Int, because: String) throws -> Linear {
+    try binder.linear(linear, rows: heads * (form.isPerHead ? 1 : size), columns: binder.hiddenSize, because: because)
+  }
 }
 
 /// RMS norm on queries or keys.
@@ -59,10 +94,20 @@ struct HeadNormPlan: Sendable {
   var scope: Scope
 }
 
-/// Queries grow with the logarithm of the position: `1 + scale * ln(1 + floor((position + 1) / floor))`.
+/// Queries grow with the logarithm of the position: `1 + scale * ln(1 + floor((position + first) / floor))`.
 struct TemperaturePlan: Sendable, Hashable {
   var floor: Float
   var scale: Float
+  /// The number of the first position.
+  var first = 1
+
+  /// - Shape: `queries` is `[pass.count, width]`.
+  func heat(_ queries: UnsafeMutablePointer<Float>, width: Int, _ pass: Pass) {
+    for t in 0..<pass.count {
+      let steps = (Float(pass.position + t + first) / floor).rounded(.down)
+      mt_scale(queries + t * width, queries + t * width, log(steps + 1) * scale + 1, width)
+    }
+  }
 }
 
 struct BoundAttention: BoundOperation {
@@ -74,6 +119,7 @@ struct BoundAttention: BoundOperation {
   let gate: Linear?
   let queryNorm: Norm?
   let keyNorm: Norm?
+  let valueNorm: Norm?
   let sinks: WeightVector?
   /// `[bucketCount, headCount]`
   let biasBuckets: WeightVector?
@@ -84,20 +130,22 @@ struct BoundAttention: BoundOperation {
     let hidden = binder.hiddenSize
     let queries = plan.headCount * plan.headSize
     let keys = plan.keyValueHeadCount * plan.headSize
+    let valueSize = plan.valueSize ?? plan.headSize
     query = try binder.linear(plan.query, rows: plan.queryCarriesGate ? 2 * queries : queries, columns: hidden, because: because)
     key = try binder.linear(plan.key, rows: keys, columns: hidden, because: because)
-    value = try binder.linear(plan.value, rows: keys, columns: hidden, because: because)
-    output = try binder.linear(plan.output, rows: hidden, columns: queries, because: because)
-    gate = try plan.outputGate.map { try binder.linear($0, rows: queries, columns: hidden, because: because) }
+    value = try binder.linear(plan.value, rows: plan.keyValueHeadCount * valueSize, columns: hidden, because: because)
+    output = try binder.linear(plan.output, rows: hidden, columns: plan.headCount * valueSize, because: because)
+    gate = try plan.outputGate?.bind(binder, heads: plan.headCount, size: valueSize, because: because)
     queryNorm = try plan.queryNorm.map { try binder.norm($0.norm, size: $0.scope == .head ? plan.headSize : queries) }
     keyNorm = try plan.keyNorm.map { try binder.norm($0.norm, size: $0.scope == .head ? plan.headSize : keys) }
+    valueNorm = try plan.valueNorm.map { try binder.norm($0, size: valueSize) }
     sinks = try plan.sinks.map { try binder.vector($0, count: plan.headCount, because: because) }
     biasBuckets = try plan.distanceBias.map {
       try binder.vector($0.table, count: $0.bucketCount * plan.headCount, because: "the bucket and head counts in config.json")
     }
   }
 
-  var cacheFloatsPerToken: Int { 2 * plan.keyValueHeadCount * plan.headSize }
+  var cacheFloatsPerToken: Int { plan.keyValueHeadCount * (plan.headSize + (plan.valueSize ?? plan.headSize)) }
   func start() -> any RunningOperation { RunningAttention(self) }
 }
 
@@ -113,7 +161,8 @@ final class RunningAttention: RunningOperation {
     } else {
       bias = nil
     }
-    cache = HeadCache(heads: bound.plan.keyValueHeadCount, keySize: bound.plan.headSize, valueSize: bound.plan.headSize)
+    cache = HeadCache(
+      heads: bound.plan.keyValueHeadCount, keySize: bound.plan.headSize, valueSize: bound.plan.valueSize ?? bound.plan.headSize)
   }
 
   func reset() { cache.clear() }
@@ -123,9 +172,10 @@ final class RunningAttention: RunningOperation {
     let count = pass.count
     let queryWidth = plan.headCount * plan.headSize
     let keyWidth = plan.keyValueHeadCount * plan.headSize
+    let valueWidth = bound.value.weight.rows
     var queries = pass.arena.floats(count * bound.query.weight.rows)
     let keys = pass.arena.floats(count * keyWidth)
-    let values = pass.arena.floats(count * keyWidth)
+    let values = pass.arena.floats(count * valueWidth)
     pass.pool.multiply(
       pass.product(queries, bound.query, from: pass.x), pass.product(keys, bound.key, from: pass.x),
       pass.product(values, bound.value, from: pass.x))
@@ -133,11 +183,13 @@ final class RunningAttention: RunningOperation {
     if plan.queryCarriesGate { (queries, gates) = separate(queries, pass) }
 
     if !plan.normsFollowRotary { normalize(queries, keys, pass) }
+    bound.valueNorm?.apply(pass.pool, out: values, x: values, rows: count * plan.keyValueHeadCount)
     if let clip = plan.clip {
       clamp(queries, count * queryWidth, to: clip)
       clamp(keys, count * keyWidth, to: clip)
-      clamp(values, count * keyWidth, to: clip)
+      clamp(values, count * valueWidth, to: clip)
     }
+    if plan.valueFactor != 1 { mt_scale(values, values, plan.valueFactor, count * valueWidth) }
     if let rotary = plan.rotary {
       let table = pass.rotary.table(rotary, positions: pass.position + count)
       table.turn(
@@ -148,15 +200,17 @@ final class RunningAttention: RunningOperation {
         count: count)
     }
     if plan.normsFollowRotary { normalize(queries, keys, pass) }
-    if let temperature = plan.temperature { heat(queries, temperature, pass) }
+    plan.temperature?.heat(queries, width: queryWidth, pass)
 
     cache.store(
-      keys: keys, keyStride: keyWidth, values: values, valueStride: keyWidth, position: pass.position, count: count,
+      keys: keys, keyStride: keyWidth, values: values, valueStride: valueWidth, position: pass.position, count: count,
       end: pass.end)
-    let mixed = pass.arena.floats(count * queryWidth)
+    let mixedWidth = bound.output.weight.columns
+    let mixed = pass.arena.floats(count * mixedWidth)
     var call = Attention(
       out: mixed, queries: queries, keys: cache.keys, values: cache.values, tokens: count, heads: plan.headCount,
-      kvHeads: plan.keyValueHeadCount, headDim: plan.headSize, keyCount: pass.position + count, firstPosition: pass.position,
+      kvHeads: plan.keyValueHeadCount, headDim: plan.headSize, valueDim: plan.valueSize, keyCount: pass.position + count,
+      firstPosition: pass.position,
       scale: plan.scale ?? 1 / Float(plan.headSize).squareRoot(), capacity: cache.capacity)
     call.window = plan.window
     call.sinks = bound.sinks?.values
@@ -170,8 +224,7 @@ final class RunningAttention: RunningOperation {
       for part in call.cut(chunk: plan.chunk) { pass.pool.attend(part) }
     }
     if let gates {
-      mt_sigmoid(gates, gates, count * queryWidth)
-      mt_multiply(mixed, mixed, gates, count * queryWidth)
+      (plan.outputGate?.form ?? .init()).multiply(mixed, by: gates, heads: count * plan.headCount, size: mixedWidth / plan.headCount)
     }
     pass.pool.multiply(pass.product(pass.out, bound.output, from: mixed, accumulate: true))
   }
@@ -203,13 +256,6 @@ final class RunningAttention: RunningOperation {
     return (queries, gates)
   }
 
-  private func heat(_ queries: UnsafeMutablePointer<Float>, _ temperature: TemperaturePlan, _ pass: Pass) {
-    let width = bound.plan.headCount * bound.plan.headSize
-    for t in 0..<pass.count {
-      let steps = (Float(pass.position + t + 1) / temperature.floor).rounded(.down)
-      mt_scale(queries + t * width, queries + t * width, log(steps + 1) * temperature.scale + 1, width)
-    }
-  }
 }
 
 extension Attention {

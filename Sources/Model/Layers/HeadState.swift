@@ -41,6 +41,24 @@ struct HeadState {
 
   func fade(by factor: Float) { mt_scale(base, base, factor, keySize * valueSize) }
 
+  /// Row k by `factors[k]`.
+  func fade(by factors: UnsafePointer<Float>) {
+    for k in 0..<keySize { mt_scale(base + k * valueSize, base + k * valueSize, factors[k], valueSize) }
+  }
+
+  /// Replaces a share of what the state says of a key by a value: `state += key * strength * (value - state read by key)`.
+  ///
+  /// - Parameter scratch: `[valueSize]`
+  func correct(
+    _ key: UnsafePointer<Float>, to value: UnsafePointer<Float>, strength: Float, scratch: UnsafeMutablePointer<Float>
+  ) {
+    read(key, into: scratch)
+    mt_scale(scratch, scratch, -1, valueSize)
+    mt_add(scratch, scratch, value, valueSize)
+    mt_scale(scratch, scratch, strength, valueSize)
+    add(key, scratch)
+  }
+
   /// `out[v] = sum over k of key[k] * state[k, v]`.
   func read(_ key: UnsafePointer<Float>, into out: UnsafeMutablePointer<Float>) {
     mt_scale(out, base, key[0], valueSize)

@@ -24,11 +24,30 @@ struct LatentAttentionPlan: OperationPlan {
   /// `[headCount * (plainSize + valueSize), latentSize]`: per head its key, then its value.
   var unfold: LinearPlan
   var output: LinearPlan
-  var rotary: RotaryPlan
+  /// nil: the rotated part does not turn either.
+  var rotary: RotaryPlan?
   var scale: Float
   /// Factors on the norms' outputs.
   var queryFactor: Float = 1
   var latentFactor: Float = 1
+  var temperature: TemperaturePlan?
+  /// What multiplies the heads' output.
+  var outputGate: OutputGatePlan?
+  /// Which earlier tokens are looked at; nil: all.
+  var index: Index?
+
+  enum Index: Sendable {
+    case own(TokenIndexPlan)
+    /// The choice of the last layer that has one of its own.
+    case earlier(topK: Int)
+
+    var topK: Int {
+      switch self {
+      case .own(let plan): plan.topK
+      case .earlier(let topK): topK
+      }
+    }
+  }
 
   func bind(_ binder: WeightBinder) throws -> any BoundOperation { try BoundLatentAttention(self, binder) }
 }
@@ -42,6 +61,8 @@ struct BoundLatentAttention: BoundOperation {
   let latentNorm: Norm
   let unfold: Linear
   let output: Linear
+  let gate: Linear?
+  let index: BoundTokenIndex?
 
   init(_ plan: LatentAttentionPlan, _ binder: WeightBinder) throws {
     self.plan = plan
@@ -57,30 +78,42 @@ struct BoundLatentAttention: BoundOperation {
     unfold = try binder.linear(
       plan.unfold, rows: plan.headCount * (plan.plainSize + plan.valueSize), columns: plan.latentSize, because: because)
     output = try binder.linear(plan.output, rows: hidden, columns: plan.headCount * plan.valueSize, because: because)
+    if case .own(let own) = plan.index {
+      index = try own.bind(binder, narrow: plan.queryDown == nil ? hidden : plan.queryDownSize)
+    } else {
+      index = nil
+    }
+    gate = try plan.outputGate?.bind(binder, heads: plan.headCount, size: plan.valueSize, because: because)
   }
 
-  var cacheFloatsPerToken: Int { plan.headCount * (plan.plainSize + plan.rotatedSize + plan.valueSize) }
-  var compactCacheFloatsPerToken: Int { plan.latentSize + plan.rotatedSize }
+  var cacheFloatsPerToken: Int { plan.headCount * (plan.plainSize + plan.rotatedSize + plan.valueSize) + (index?.plan.headSize ?? 0) }
+  var compactCacheFloatsPerToken: Int { plan.latentSize + plan.rotatedSize + (index?.plan.headSize ?? 0) }
+  var readsEarlierBlocks: Bool { if case .earlier = plan.index { true } else { false } }
   func start() -> any RunningOperation { RunningLatentAttention(self) }
 }
 
 final class RunningLatentAttention: RunningOperation {
   private let bound: BoundLatentAttention
   private let cache: HeadCache
+  private let index: RunningTokenIndex?
 
   init(_ bound: BoundLatentAttention) {
     self.bound = bound
+    index = bound.index.map { RunningTokenIndex($0) }
     let plan = bound.plan
     cache = HeadCache(heads: plan.headCount, keySize: plan.plainSize + plan.rotatedSize, valueSize: plan.valueSize)
   }
 
-  func reset() { cache.clear() }
+  func reset() {
+    cache.clear()
+    index?.reset()
+  }
 
   func run(_ pass: Pass) {
     let plan = bound.plan
     let count = pass.count
     let keySize = plan.plainSize + plan.rotatedSize
-    let table = pass.rotary.table(plan.rotary, positions: pass.position + count)
+    let table = plan.rotary.map { pass.rotary.table($0, positions: pass.position + count) }
 
     var source = UnsafePointer(pass.x)
     if let down = bound.queryDown {
@@ -89,14 +122,16 @@ final class RunningLatentAttention: RunningOperation {
       scale(narrow, plan.queryFactor, count * plan.queryDownSize)
       source = UnsafePointer(narrow)
     }
+    index?.choose(pass, narrow: source)
     let queries = pass.project(bound.query, from: source)
-    table.turn(
+    table?.turn(
       pass.pool, queries + plan.plainSize, tokenStride: plan.headCount * keySize, heads: plan.headCount, headStride: keySize,
       position: pass.position, count: count)
+    plan.temperature?.heat(queries, width: plan.headCount * keySize, pass)
 
     let latentWidth = plan.latentSize + plan.rotatedSize
     let latent = pass.project(bound.latent, from: pass.x)
-    table.turn(
+    table?.turn(
       pass.pool, latent + plan.latentSize, tokenStride: latentWidth, heads: 1, headStride: plan.rotatedSize, position: pass.position,
       count: count)
     let compact = pass.arena.floats(count * plan.latentSize)
@@ -120,11 +155,14 @@ final class RunningLatentAttention: RunningOperation {
       keys: keys, keyStride: plan.headCount * keySize, values: values, valueStride: plan.headCount * plan.valueSize,
       position: pass.position, count: count, end: pass.end)
     let mixed = pass.arena.floats(count * plan.headCount * plan.valueSize)
-    pass.pool.attend(
-      Attention(
-        out: mixed, queries: queries, keys: cache.keys, values: cache.values, tokens: count, heads: plan.headCount,
-        kvHeads: plan.headCount, headDim: keySize, valueDim: plan.valueSize, keyCount: pass.position + count,
-        firstPosition: pass.position, scale: plan.scale, capacity: cache.capacity))
+    let attention = Attention(
+      out: mixed, queries: queries, keys: cache.keys, values: cache.values, tokens: count, heads: plan.headCount,
+      kvHeads: plan.headCount, headDim: keySize, valueDim: plan.valueSize, keyCount: pass.position + count,
+      firstPosition: pass.position, scale: plan.scale, capacity: cache.capacity)
+    if let topK = plan.index?.topK { attention.run(on: pass, topK: topK, from: cache) } else { pass.pool.attend(attention) }
+    if let gate = bound.gate, let form = plan.outputGate?.form {
+      form.multiply(mixed, by: pass.project(gate, from: pass.x), heads: count * plan.headCount, size: plan.valueSize)
+    }
     pass.pool.multiply(pass.product(pass.out, bound.output, from: mixed, accumulate: true))
   }
 

@@ -23,6 +23,8 @@ protocol BoundOperation: Sendable {
   var compactCacheFloatsPerToken: Int { get }
   /// Floats of the state of a sequence, whatever its length.
   var stateFloats: Int { get }
+  /// Whether it needs more of earlier blocks than the residual stream, so that no sequence can begin with it.
+  var readsEarlierBlocks: Bool { get }
   func start() -> any RunningOperation
 }
 
@@ -33,6 +35,7 @@ extension BoundOperation {
   var cacheFloatsPerToken: Int { 0 }
   var compactCacheFloatsPerToken: Int { cacheFloatsPerToken }
   var stateFloats: Int { 0 }
+  var readsEarlierBlocks: Bool { false }
 }
 
 /// An operation at work on one sequence.
@@ -65,6 +68,9 @@ final class Pass {
   /// `[rows of the last decision]`: whether the shared experts beside its experts are taken away; nil: of no row.
   var hiddenShared: [Bool]?
   var demand: RoutingDemand?
+  /// By position in the sequence the positions, rising, that a token of the pass looks at where it does not see all: the last layer's
+  /// choice.
+  var seenPositions: [Int: [Int32]] = [:]
   /// Tokens of the step at hand, the position of the first in its sequence, and its row in the run.
   var count = 0
   var position = 0
@@ -75,6 +81,8 @@ final class Pass {
   var x: UnsafeMutablePointer<Float>
   /// `[count, hiddenSize]`: what it adds to.
   var out: UnsafeMutablePointer<Float>
+  /// `[count, hiddenSize]`: the residual stream before the operation.
+  var stream: UnsafeMutablePointer<Float>
   /// Decisions so far, in the order of the model's routers: of the pass, and behind them of the step at hand.
   var batches: [RoutingBatch] = []
   /// `[encodedCount, hiddenSize]`: what the encoder made of the sequence; only in a decoder that has one.
@@ -88,6 +96,7 @@ final class Pass {
     rotary = RotaryTables()
     x = arena.floats(1)
     out = x
+    stream = x
     encoded = x
   }
 

@@ -20,6 +20,8 @@ struct RotaryPlan: Sendable, Hashable {
     case yarn(factor: Double, originalContext: Int, betaFast: Double, betaSlow: Double, truncates: Bool)
     /// Llama 3: by wavelength relative to the original context.
     case llama3(factor: Double, lowFactor: Double, highFactor: Double, originalContext: Int)
+    /// Only the first pairs turn, by frequencies of the whole size.
+    case proportional(pairs: Int)
     /// A divisor for each frequency: one list for sequences within the original context, one for longer ones.
     case longRope(short: [Double], long: [Double], originalContext: Int)
   }
@@ -27,6 +29,8 @@ struct RotaryPlan: Sendable, Hashable {
   var base: Double
   /// Elements of each head that turn; the rest passes through.
   var rotatedSize: Int
+  /// The size that exponents are shares of, where it is not `rotatedSize`: a share of the head that is no even number.
+  var exponentSize: Int?
   /// Neighbours turn together; else element i turns with element i + rotatedSize / 2.
   var isInterleaved = false
   var scaling = Scaling.none
@@ -39,9 +43,11 @@ struct RotaryPlan: Sendable, Hashable {
   ///
   /// - Parameter length: tokens the sequence will have, where the scaling depends on it.
   func frequencies(length: Int) -> [Float] {
-    let plain = (0..<rotatedSize / 2).map { i in 1 / Float(pow(base, Double(Float(2 * i) / Float(rotatedSize)))) }
+    let size = Float(exponentSize ?? rotatedSize)
+    let plain = (0..<rotatedSize / 2).map { i in 1 / Float(pow(base, Double(Float(2 * i) / size))) }
     switch scaling {
     case .none: return plain
+    case .proportional(let pairs): return plain.enumerated().map { $0 < pairs ? $1 : 0 }
     case .linear(let factor): return plain.map { $0 / Float(factor) }
     case .yarn(let factor, let original, let betaFast, let betaSlow, let truncates):
       func dimension(_ rotations: Double) -> Double {
@@ -69,7 +75,7 @@ struct RotaryPlan: Sendable, Hashable {
     case .longRope(let short, let long, let original):
       let divisors = length > original ? long : short
       return zip(divisors, 0..<rotatedSize / 2).map { divisor, i in
-        1 / (Float(divisor) * Float(pow(base, Double(Float(2 * i) / Float(rotatedSize)))))
+        1 / (Float(divisor) * Float(pow(base, Double(Float(2 * i) / size))))
       }
     }
   }

@@ -48,7 +48,7 @@ final class Checkpoint: @unchecked Sendable {
   }
 
   /// Checkpoints that see or hear too keep the text model's tensors apart.
-  private static let textPrefixes = ["language_model.": "", "model.language_model.": "model."]
+  private static let textPrefixes = ["language_model.": "", "model.language_model.": "model.", "thinker.": ""]
 
   /// The tensors of a GGUF model, found by their published names.
   convenience init(_ model: GGUFModel) {

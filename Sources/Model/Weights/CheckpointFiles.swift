@@ -39,29 +39,10 @@ struct CheckpointFiles: Sendable {
     tensors = files.flatMap(\.tensors)
   }
 
-  /// Shards and the index that maps tensors to them: a copy of a tensor in another shard than the index names is an older one.
+  /// Shards and the index that maps tensors to them.
   ///
-  /// - Throws: `FormatError` for shards that are damaged or missing, and for a tensor that two of them hold and the index does not name.
-  init(_ index: SafetensorsIndex) throws {
-    let shards = try index.openShards()
-    files = shards
-    var tensors: [TensorView] = []
-    var unlisted: [String: TensorView] = [:]
-    for (number, shard) in shards.enumerated() {
-      for tensor in shard.tensors {
-        if let named = index.shardIndexByTensor[tensor.name] {
-          if named == number { tensors.append(tensor) }
-        } else if let other = unlisted.updateValue(tensor, forKey: tensor.name) {
-          throw FormatError.malformed(
-            file: index.path, place: "weight_map",
-            problem: "does not say which \"\(tensor.name)\" counts: it is in \(other.file.path) and in \(shard.path)", hint: nil)
-        } else {
-          tensors.append(tensor)
-        }
-      }
-    }
-    self.tensors = tensors
-  }
+  /// - Throws: `FormatError`, see `SafetensorsIndex.openShards`.
+  init(_ index: SafetensorsIndex) throws(FormatError) { (files, tensors) = try index.openShards() }
 
   /// Opens `model.safetensors`, else the shards that `model.safetensors.index.json` lists, else the only file of torch.save in `folder`.
   ///

@@ -57,11 +57,15 @@ struct BoundSublayer: Sendable {
   let inputNorm: Norm?
   let operation: any BoundOperation
   let outputNorm: Norm?
+  let sumNorm: Norm?
+  let streamFactor: WeightVector?
 
   init(_ plan: SublayerPlan, _ binder: WeightBinder) throws {
     self.plan = plan
     if case .norm(let norm) = plan.input { inputNorm = try binder.norm(norm, size: binder.hiddenSize) } else { inputNorm = nil }
     operation = try plan.operation.bind(binder)
     outputNorm = try plan.outputNorm.map { try binder.norm($0, size: binder.hiddenSize) }
+    sumNorm = try plan.sumNorm.map { try binder.norm($0, size: binder.hiddenSize) }
+    streamFactor = try plan.streamFactor.map { try binder.vector($0, count: 1, because: "it is one number") }
   }
 }

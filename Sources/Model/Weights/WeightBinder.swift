@@ -24,9 +24,15 @@ final class WeightBinder {
   }
 
   func matrix(_ plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> BoundMatrix {
-    var plan = plan
-    if let alternative = plan.alternative, !checkpoint.has(plan.tensor), checkpoint.has(alternative) { plan.tensor = alternative }
-    return try checkpoint.matrix(plan, rows: rows, columns: columns, because: because)
+    let found = plan.alternatives.isEmpty ? nil : ([plan] + plan.alternatives).first(where: isThere)
+    return try checkpoint.matrix(found ?? plan, rows: rows, columns: columns, because: because)
+  }
+
+  /// Whether the file holds the tensor of a plan, in the shape that the plan says where it says one.
+  private func isThere(_ plan: MatrixPlan) -> Bool {
+    guard checkpoint.has(plan.tensor) else { return false }
+    guard let shape = plan.storedShape, let stored = checkpoint.shape(of: plan.tensor) else { return true }
+    return stored == shape
   }
 
   /// Widened to f32 at its first use; valid while the checkpoint lives.

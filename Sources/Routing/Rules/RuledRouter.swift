@@ -242,7 +242,7 @@ extension Router {
       for (rank, expert) in row.ordered(0..<Int32(experts)).enumerated() {
         let slot = token * experts + rank
         columns.ids[slot] = expert
-        columns.weights[slot] = row.probs[Int(expert)] * spec.routedScale
+        columns.weights[slot] = row.probs[Int(expert)] * spec.scale(of: expert)
         columns.dropped?[slot] = false
       }
     }

@@ -1,0 +1,130 @@
+// Which earlier tokens does a token look at? A small scorer beside latent attention keeps the best few thousand; a sequence no longer than
+// that is seen whole. Layers may take over the choice of an earlier one.
+// Source: DeepSeek-AI 2025, DeepSeek-V3.2, arXiv:2512.02556, section 2.1.
+
+import CKernels
+import Routing
+
+struct TokenIndexPlan: Sendable {
+  var headCount: Int
+  var headSize: Int
+  /// Tokens that are kept.
+  var topK: Int
+  /// `[headCount * headSize, narrow query]`
+  var query: LinearPlan
+  /// `[headSize, hidden]`, and the norm behind it.
+  var key: LinearPlan
+  var keyNorm: NormPlan
+  /// `[headCount, hidden]`: how much each head counts.
+  var weights: LinearPlan
+  /// Of the first elements of queries and keys.
+  var rotary: RotaryPlan
+
+  func bind(_ binder: WeightBinder, narrow: Int) throws -> BoundTokenIndex {
+    let because = "the index sizes in config.json"
+    return BoundTokenIndex(
+      plan: self, query: try binder.linear(query, rows: headCount * headSize, columns: narrow, because: because),
+      key: try binder.linear(key, rows: headSize, columns: binder.hiddenSize, because: because),
+      keyNorm: try binder.norm(keyNorm, size: headSize),
+      weights: try binder.linear(weights, rows: headCount, columns: binder.hiddenSize, because: because))
+  }
+}
+
+struct BoundTokenIndex: Sendable {
+  let plan: TokenIndexPlan
+  let query: Linear
+  let key: Linear
+  let keyNorm: Norm
+  let weights: Linear
+}
+
+/// The keys of one sequence, and the choices for the tokens at hand.
+final class RunningTokenIndex {
+  private let bound: BoundTokenIndex
+  /// `[positions, headSize]`
+  private var keys: [Float] = []
+
+  init(_ bound: BoundTokenIndex) { self.bound = bound }
+
+  func reset() { keys = [] }
+
+  /// Takes the tokens of a step in, and says in `pass.seenPositions` which positions each of them looks at that does not see all.
+  ///
+  /// - Parameter narrow: `[count, narrow query]`: what queries are made from.
+  func choose(_ pass: Pass, narrow: UnsafePointer<Float>) {
+    let plan = bound.plan
+    let (size, heads, count) = (plan.headSize, plan.headCount, pass.count)
+    let table = pass.rotary.table(plan.rotary, positions: pass.position + count)
+    let fresh = pass.project(bound.key, from: pass.x)
+    bound.keyNorm.apply(pass.pool, out: fresh, x: fresh, rows: count)
+    table.turn(pass.pool, fresh, tokenStride: size, heads: 1, headStride: size, position: pass.position, count: count)
+    keys += UnsafeBufferPointer(start: fresh, count: count * size)
+    guard pass.position + count > plan.topK else { return }
+    let queries = pass.project(bound.query, from: narrow)
+    table.turn(pass.pool, queries, tokenStride: heads * size, heads: heads, headStride: size, position: pass.position, count: count)
+    let weights = pass.project(bound.weights, from: pass.x)
+    let scale = 1 / Float(size).squareRoot()
+    let headScale = 1 / Float(heads).squareRoot()
+    let products = pass.arena.floats(heads * (pass.position + count))
+    keys.withUnsafeBytes { keys in
+      guard let base = keys.baseAddress else { return }
+      for t in max(0, plan.topK - pass.position)..<count {
+        let seen = pass.position + t + 1
+        let known = WeightMatrix(base: base, type: .f32, rows: seen, columns: size)
+        pass.pool.multiply(Product(out: products, x: queries + t * heads * size, tokens: heads, weight: known, bias: nil))
+        var scores = [Float](repeating: 0, count: seen)
+        for head in 0..<heads {
+          let weight = weights[t * heads + head] * headScale
+          for key in 0..<seen { scores[key] += weight * max(0, products[head * seen + key] * scale) }
+        }
+        func isBefore(_ one: Int32, _ other: Int32) -> Bool {
+          let (a, b) = (scores[Int(one)], scores[Int(other)])
+          // Scores of exactly 0 are common where all heads are silent: of equals the later token, as the reference mostly has it.
+          return a != b ? a > b : one > other
+        }
+        let best = (0..<Int32(seen)).sorted(by: isBefore)
+        pass.seenPositions[pass.position + t] = best.prefix(plan.topK).sorted()
+      }
+    }
+  }
+}
+
+extension Attention {
+  /// This call where some tokens look at chosen positions only: first the tokens that see all, then one after the other.
+  ///
+  /// - Parameters:
+  ///   - topK: positions that are chosen; the first tokens of a sequence see all.
+  ///   - cache: where keys and values lie, with as many heads as there are query heads.
+  func run(on pass: Pass, topK: Int, from cache: HeadCache) {
+    let whole = min(tokens, max(0, topK - firstPosition))
+    if whole > 0 {
+      var first = self
+      (first.tokens, first.keyCount) = (whole, firstPosition + whole)
+      pass.pool.attend(first)
+    }
+    guard whole < tokens else { return }
+    // Few heads at a time: the keys and values of all can be more than there is memory for.
+    let block = max(1, min(heads, (1 << 22) / (topK * (headDim + valueDim))))
+    let (someKeys, someValues) = (pass.arena.floats(block * topK * headDim), pass.arena.floats(block * topK * valueDim))
+    for t in whole..<tokens {
+      guard let seen = pass.seenPositions[firstPosition + t] else { continue }
+      for start in stride(from: 0, to: heads, by: block) {
+        let some = min(block, heads - start)
+        pass.pool.forEachRow(of: some, cost: topK * (headDim + valueDim)) { rows in
+          for row in rows {
+            for (place, position) in seen.enumerated() {
+              let from = (start + row) * cache.capacity + Int(position)
+              (someKeys + (row * topK + place) * headDim).update(from: cache.keys + from * headDim, count: headDim)
+              (someValues + (row * topK + place) * valueDim).update(from: cache.values + from * valueDim, count: valueDim)
+            }
+          }
+        }
+        pass.pool.attend(
+          Attention(
+            out: out + (t * heads + start) * valueDim, queries: queries + (t * heads + start) * headDim, keys: someKeys, values: someValues,
+            tokens: 1, heads: some, kvHeads: some, headDim: headDim, valueDim: valueDim, keyCount: seen.count,
+            firstPosition: seen.count - 1, scale: scale, capacity: topK))
+      }
+    }
+  }
+}
