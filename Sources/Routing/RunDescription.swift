@@ -24,12 +24,14 @@ public struct RunDescription: Sendable, Codable, Equatable {
   public var parent: Int64?
   /// Runs that belong together share its name.
   public var series: String?
+  /// Texts that shared a batch, where rules counted its rows; nil: nothing counted over more than one.
+  public var batch: Int?
 
   public init(
     name: String, model: ModelIdentity, routers: [RouterDescription], input: InputIdentity, recording: RecordingLevel,
     sampling: String? = nil, seed: UInt64 = 0, engine: EngineIdentity, startedAt: Double, tags: [String] = [],
     denoising: DenoisingLayout? = nil, beginningToken: Int32? = nil, intervention: String? = nil, parent: Int64? = nil,
-    series: String? = nil
+    series: String? = nil, batch: Int? = nil
   ) {
     self.name = name
     self.model = model
@@ -46,6 +48,7 @@ public struct RunDescription: Sendable, Codable, Equatable {
     self.intervention = intervention
     self.parent = parent
     self.series = series
+    self.batch = batch
   }
 }
 

@@ -11,6 +11,8 @@ struct TokenScorer {
   /// Surprisal of the token after the last row scored, nats: it belongs to the first token of the next pass. nil: that begins a sequence.
   private var pending: Float?
   private var summaries: [mt_logits_summary] = []
+  /// The most probable next token behind each row of the last pass, of equals the lowest id.
+  var best: [Int32] { summaries.map { Int32($0.argmax) } }
   /// `[tokens, hiddenSize]`: final states of another reading of the same tokens, which was one pass as this one is; empty: none.
   private let reference: [Float]
   /// How far the outputs are from those of the reference, since `reset`.
