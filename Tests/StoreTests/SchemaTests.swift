@@ -144,6 +144,23 @@ import Testing
     #expect(try trace.runs().map(\.name) == ["x"])
   }
 
+  /// A question that is right, over a view of the file that is not.
+  @Test func aDamagedViewIsNotTheQuestionsFault() throws {
+    try SampleShape(name: "x", passes: [1]).record(in: file)
+    let copy = directory.file("damaged.db")
+    try DatabaseQueue(path: file).vacuum(into: copy)
+    var bytes = Array(try Data(contentsOf: URL(fileURLWithPath: copy)))
+    let place = try #require(Data(bytes).range(of: Data("r.token".utf8))).lowerBound
+    bytes[place + 4] ^= 0x80
+    try Data(bytes).write(to: URL(fileURLWithPath: copy))
+    let query = TraceQuery(trace: try TraceReader(file: copy))
+    var answers: [String] = []
+    for view in TraceSchema.views {
+      do { _ = try query.all("SELECT * FROM \(view.name)") } catch { answers.append("\(error)") }
+    }
+    #expect(!answers.isEmpty && answers.allSatisfy { $0.hasPrefix(copy) && $0.contains("damaged: view ") }, "\(answers)")
+  }
+
   @Test func answersQuestions() throws {
     try SampleShape(name: "one", passes: [3]).record(in: file)
     try SampleShape(name: "two", passes: [4]).record(in: file)
