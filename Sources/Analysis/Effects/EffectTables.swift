@@ -146,7 +146,7 @@ public enum EffectTables {
     let far = effects.compactMap(\.control.loadRatio).filter { $0 > EffectControl.flaggedRatio }
     if let most = far.max() {
       notes.append(
-        "loads are not near in \(far.count) of \(effects.count) rows: up to \(fixedPoint(most, digits: 1)) times apart, so experts of other load "
+        "loads are not near in \(far.count) of \(effects.count) rows: up to \(fixedPoint(most, digits: 2)) times apart, so experts of other load "
           + "stand for chance")
     }
     let unmatched = effects.reduce(0) { $0 + $1.unmatched }

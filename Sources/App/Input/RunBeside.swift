@@ -35,6 +35,7 @@ struct RunBeside {
     self.texts = texts
     facts = ComparedRun(
       label: label, trace: reference.file, description: description, tokens: texts.tokens, texts: texts.count, note: summary.note)
+    if let warning = summary.interventionWarning { StandardError.write("warning: \(label): \(warning)\n") }
     for failed in summary.failedChecks { StandardError.write("warning: \(label): capture check \(failed.name) failed: \(failed.detail)\n") }
   }
 
