@@ -78,6 +78,8 @@ def settings(name, axis, options, arguments, got, run):
         expected["top"] = options.top
     if arguments.filter:
         expected["filter"] = arguments.filter
+    if arguments.layer:
+        expected["layers"] = arguments.layer
     if run.images:
         expected["branch"] = options.branch
     return expected
