@@ -126,10 +126,12 @@ def stack_rows(run, name, axis, options):
 
 
 def uncertain_tokens(run, options):
-    """Tokens by falling number of routers that are uncertain of them, then by their largest entropy; the margin is that of the router with it."""
+    """Tokens by falling number of routers that are uncertain of them, then by their largest entropy; the margin is that of the router with it.
+
+    A filter chooses which tokens show; what is said of one is of all its decisions at the layers looked at."""
     listed = []
     for table in run.tables:
-        routers = [r for r in options.routers(run) if r.tokens is table]
+        routers = [r for r in options.looked_at(run) if r.tokens is table]
         if not routers:
             continue
         shares = np.stack([np.where(np.isfinite(s := forms(r, options)[1]), s, -np.inf) for r in routers])

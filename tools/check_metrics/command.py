@@ -19,8 +19,11 @@ class Options:
         self.layers = layer_numbers(arguments.layer)
         self.share_of_run = self._threshold(run)
 
+    def looked_at(self, run):
+        return [r for r in run.routers if self.layers is None or r.layer in self.layers]
+
     def routers(self, run):
-        return [r for r in run.routers if (self.layers is None or r.layer in self.layers) and (not self.filtered or r.passes.any())]
+        return [r for r in self.looked_at(run) if not self.filtered or r.passes.any()]
 
     def _threshold(self, run):
         """The expected share of ln E from which on a decision is uncertain, or nats."""
@@ -75,6 +78,8 @@ def settings(name, axis, options, arguments, got, run):
         expected["top"] = options.top
     if arguments.filter:
         expected["filter"] = arguments.filter
+    if arguments.layer:
+        expected["layers"] = arguments.layer
     if run.images:
         expected["branch"] = options.branch
     return expected

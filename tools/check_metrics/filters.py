@@ -6,8 +6,9 @@ import re
 
 import numpy as np
 
-from . import statistics
-from .record import UnknownRun
+from . import certainty
+from .answers import Near
+from .record import UnknownRun, moetop
 
 COMPARE = {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le, "=": operator.eq}
 TERM = re.compile(r'(!?)((?:label:)?@?[\w-]+)(?:(>=|<=|=|>|<|~)(.*))?$', re.S)
@@ -63,6 +64,17 @@ def of_assignments(router, name, op, value):
     return real(np.where(router.dropped, 0, router.weights), op, value) if name == "weight" else None
 
 
+def quantile_of_run(run, text, shares):
+    """The quantile that moetop finds: ours, or, of so many values that it is known within a bound, the one which it says, compared with ours."""
+    own = certainty.near_quantile(shares.astype(np.float64), float(text[1:]))
+    if not isinstance(own, Near):
+        return own
+    stated = json.loads(moetop(run.binary, "analyze", run.name, "--metric", "uncertain", "--threshold", text, "--json"))["settings"]["threshold_share"]
+    if abs(stated - own.value) > own.bound:
+        raise UnknownRun(f"{text} of the run is {stated}, expected {own}")
+    return stated
+
+
 def of_rows(run, router, name, op, value, shares):
     tokens = router.tokens
     everywhere = lambda holds: np.full(len(tokens), bool(holds))
@@ -73,7 +85,7 @@ def of_rows(run, router, name, op, value, shares):
     if name == "entropy":
         if value.endswith("nat"):
             return real(router.entropy, op, value[:-3])
-        return real(router.normalised(), op, statistics.quantile(shares, float(value[1:])) if value.startswith("q") else value)
+        return real(router.normalised(), op, quantile_of_run(run, value, shares) if value.startswith("q") else value)
     if name == "margin":
         return real(router.margin, op, value)
     if name == "surprisal":

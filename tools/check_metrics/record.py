@@ -120,6 +120,7 @@ class Run:
         if self.images:
             on = self.tables[0].place["branch"] == branch
             for router in self.routers:
+                router.decided &= on
                 router.passes &= on
             self.passing_tokens = {id(self.tables[0]): on}
 
