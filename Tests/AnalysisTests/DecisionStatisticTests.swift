@@ -170,15 +170,7 @@ struct DecisionStatisticTests {
   }
 
   @Test func partsMergeToTheWhole() throws {
-    var run = try SyntheticRouting(documents: 8, length: 20...30, experts: 8, topK: 3, layers: 2).run()
-    for index in run.passes.indices {
-      for batch in run.passes[index].batches.indices {
-        let own = run.passes[index].batches[batch]
-        run.passes[index].batches[batch].expertNorms = own.selectedExperts.map { Float($0) + 0.5 }
-        run.passes[index].batches[batch].sharedWeight = own.topKMass
-        run.passes[index].batches[batch].sharedNorm = own.routerEntropy
-      }
-    }
+    let run = try SyntheticRouting(documents: 8, length: 20...30, experts: 8, topK: 3, layers: 2).run().withExtras()
     let metrics: [MetricKey] = [
       .routerPerplexity, .topKEntropy, .flipRisk, .sharedWeightShare, .sharedNormShare, .expertNorm, .weightedExpertNorm, .pooledEntropy,
       .pooledRatio,

@@ -35,7 +35,7 @@ extension Metric {
     reading: "P(|noise| > selection margin)",
     grain: .layer, format: .percent(2), baseline: "1 for equal logits, whatever the noise", baselineValue: { _ in 1 }, facets: .all,
     interval: .onRequest, source: "derived; ViperEkura/AstrAI#57 (near ties)",
-    glossary: "how likely noise of a stated size is larger than the margin by which the last expert was chosen",
+    glossary: "how likely noise of a stated size exceeds the margin of the last expert taken",
     missing: "where every expert is taken (k = E)",
     measure: StatisticMeasure(
       inWords: { reading in
