@@ -95,12 +95,12 @@ extension Run {
       throw ValidationError("--record \(recording.record): a model that denoises images predicts no token")
     }
     let model = try engine.openDenoising(model)
-    let (request, noise) = try images.request(model, seed: generation.seed, batch: batching.batch)
-    // Known before the work, not after it.
+    // Known before anything is read, not after the work.
     if let output = pictures.output {
       let trace = recording.noTrace ? [] : TraceLocation.files(of: recording.trace ?? traces.defaultTrace)
       try OutputFile.check(output, reading: (images.noise.map { [$0] } ?? []) + ModelFiles.at(self.model) + trace)
     }
+    let (request, noise) = try images.request(model, seed: generation.seed, batch: batching.batch)
     let pass = DenoisingPass(model, threads: engine.threads)
     let denoiser = Denoiser(pass, request, noise: noise)
     if !quiet {
