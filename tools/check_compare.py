@@ -1,16 +1,19 @@
 """`moetop compare` against NumPy: every number of the answer recomputed from what `moetop export` writes of both runs.
 
-usage: check_compare.py --moetop BINARY [--match index|behaviour] [--margin 1e-3] [--layers 3=4,...] A B [C ...]
+usage: check_compare.py --moetop BINARY [--match index|behaviour] [--margin 1e-3] [--layers 3=4,...] [--filter TERMS] A B [C ...]
 
 A, B, C are runs of text by decoder models as `moetop compare` takes them. Pairs of texts are found here by order where
 all ids of both begin alike, else by equal ids. Numbers agree when |got - expected| <= 1e-6 x max(1, |expected|); quantiles of
 margins within 2^-10 of the value where more than 16,384 margins differ. A matching by behaviour must be one to one and share
-as many choices on even texts as the best one does (SciPy's assignment).
+as many choices on even texts as the best one does (SciPy's assignment). Of filters the terms layer, entropy, margin, expert,
+position, id, surprisal and labels are known here, with numbers, lists, ranges, comparisons and "!"; they choose rows of A.
 Exit status 0: everything agrees; 2: something differs; 1: this tool does not know such runs.
 """
 import argparse
 import json
 import math
+import operator
+import re
 import subprocess
 import sys
 import tempfile
@@ -46,6 +49,10 @@ class Run:
         tokens = [json.loads(line) for line in moetop(binary, "export", name, "--what", "tokens", "--format", "jsonl").splitlines()]
         tokens.sort(key=lambda t: (t["sequence"], t["position"]))
         self.row_in_run = np.array([t["token"] for t in tokens])
+        self.text = np.repeat(np.arange(len(lengths)), lengths)
+        self.position = np.concatenate([np.arange(n) for n in lengths])
+        labels = moetop(binary, "sql", name, "SELECT sequence, label, value FROM sequence_labels", "--format", "csv").splitlines()[1:]
+        self.labels = {(int(text), label): value for text, label, value in (line.split(",", 2) for line in labels)}
         self.surprisal = np.array([t["surprisal"] if t.get("surprisal") is not None else np.nan for t in tokens], np.float32)
         shown = json.loads(moetop(binary, "runs", "show", name, "--json"))
         self.routers = {r["router"]: r for r in shown["routers"]}
@@ -65,6 +72,60 @@ class Run:
         everywhere = np.full((len(self.surprisal), scores.shape[1]), np.nan)
         everywhere[rows] = scores
         return everywhere
+
+
+COMPARISONS = {"=": operator.eq, ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le}
+
+
+def holds(values, comparison, wanted):
+    """Which of `values` compare so with a number, or are in a list of numbers and ranges; NaN never."""
+    with np.errstate(invalid="ignore"):
+        if comparison != "=":
+            return COMPARISONS[comparison](values, float(wanted))
+        found = np.zeros(values.shape, bool)
+        for part in wanted.split(","):
+            low, _, high = part.partition("-")
+            found |= (values >= float(low)) & (values <= float(high or low))
+        return found
+
+
+def passing(run, text):
+    """{router: [rows] whether its decision passes} of the routers that a filter admits."""
+    entropies = {r: run.tensors[f"{r}.entropy"] / np.log(np.float32(run.routers[r]["experts"])) for r in run.routers}
+    masks = {}
+    for router in run.routers:
+        mask = np.ones(len(run.text), bool)
+        is_admitted = True
+        some = np.ones(run.tensors[f"{router}.expert_ids"].shape, bool)
+        has_some = False
+        for term in text.split():
+            negated, name, comparison, wanted = re.fullmatch(r"(!?)([a-z]+)(>=|<=|=|>|<)(\S+)", term).groups()
+            if name == "layer":
+                is_admitted &= bool(holds(np.array([int(router.split(".")[1])]), comparison, wanted)[0]) != bool(negated)
+                continue
+            if name == "expert":
+                ids = run.tensors[f"{router}.expert_ids"]
+                took = holds(ids, comparison, wanted) & (ids >= 0)
+                if negated:
+                    mask &= ~took.any(1)
+                else:
+                    some, has_some = some & took, True
+                continue
+            if name == "entropy":
+                found = holds(entropies[router].astype(np.float64), comparison, wanted)
+            elif name in ("margin", "position", "id", "surprisal"):
+                values = {"margin": run.tensors[f"{router}.selection_margin"], "position": run.position,
+                          "id": run.tensors["input_ids"], "surprisal": run.surprisal}[name]
+                found = holds(values.astype(np.float64), comparison, wanted)
+            else:
+                texts = [text for text in range(len(run.ids)) if run.labels.get((text, name)) in wanted.split(",")]
+                found = np.isin(run.text, texts)
+            mask &= found != bool(negated)
+        if has_some:
+            mask &= some.any(1)
+        if is_admitted:
+            masks[router] = mask
+    return masks
 
 
 def common(a, b):
@@ -154,8 +215,10 @@ class Check:
             self.faults.append(f"{where}: {got}, expected {expected}")
 
 
-def check_pair(check, a, b, answer, options, order):
+def check_pair(check, a, b, answer, options, order, passes):
     name = answer["b"]["run"]
+    order = [(router, other) for router, other in order if router in passes]
+    shown = np.any([passes[router] for router, _ in order], axis=0)
     pairs = pair_texts(a, b)
     texts = np.concatenate([np.full(p[2], i) for i, p in enumerate(pairs)])
     positions = np.concatenate([np.arange(p[2]) for p in pairs])
@@ -169,16 +232,16 @@ def check_pair(check, a, b, answer, options, order):
             length = min(p[2], q[2])
             turned.append((np.full(length, i), a.starts[p[0]] + np.arange(length), b.starts[q[1]] + np.arange(length)))
     behaviour = options.match == "behaviour"
-    counted = texts % 2 == 1 if behaviour else np.ones(len(texts), bool)
+    odd = texts % 2 == 1 if behaviour else np.ones(len(texts), bool)
 
     parted = [p[3] for p in pairs if p[3] is not None]
     for key, expected in [
-        ("texts", n), ("tokens", len(texts)), ("parted_at", min(parted) if parted else None), ("parted_texts", len(parted)),
+        ("texts", len(set(texts[shown[rows_a]]))), ("tokens", int(shown[rows_a].sum())), ("parted_at", min(parted) if parted else None), ("parted_texts", len(parted)),
     ]:
         check.same(f"{name} {key}", answer[key], expected)
 
     loss_a, loss_b = a.surprisal[rows_a].astype(np.float64), b.surprisal[rows_b].astype(np.float64)
-    scored = np.isfinite(loss_a) & np.isfinite(loss_b)
+    scored = np.isfinite(loss_a) & np.isfinite(loss_b) & shown[rows_a]
     mean = lambda values: float(values.mean()) if len(values) else None
     change = (loss_b - loss_a)[scored]
     low, high = jackknife(np.bincount(texts[scored], change, n), np.bincount(texts[scored], minlength=n))
@@ -197,11 +260,12 @@ def check_pair(check, a, b, answer, options, order):
         place = f"{name} {router}"
         check.same(f"{place} routers", float(layer["router"] == router and layer["router_b"] == other), 1.0)
         experts = max(a.routers[router]["experts"], b.routers[other]["experts"])
+        counted = odd & passes[router][rows_a]
         ids_a, ids_b = a.tensors[f"{router}.expert_ids"], b.tensors[f"{other}.expert_ids"]
         renamed = np.arange(experts)
         if behaviour:
             from scipy.optimize import linear_sum_assignment
-            even = ~counted
+            even = ~odd & passes[router][rows_a]
             joint = sets(ids_a[rows_a[even]], experts).T.astype(np.int64) @ sets(ids_b[rows_b[even]], experts).astype(np.int64)
             own, theirs = linear_sum_assignment(joint, maximize=True)
             matching = np.array(layer["experts_b"])
@@ -249,7 +313,8 @@ def check_pair(check, a, b, answer, options, order):
             counts = np.bincount(names(ids)[took], minlength=experts)
             return counts / counts.sum()
         distance = np.abs(load(a, router, rows_a[counted], lambda x: x) - load(b, other, rows_b[counted], rename)).sum() / 2
-        own_turned = [(sets(ids_a[x], experts), sets(rename(ids_b[y]), experts)) for t, x, y in turned if not behaviour or t[0] % 2 == 1]
+        kept = [(x[passes[router][x]], y[passes[router][x]]) for t, x, y in turned if not behaviour or t[0] % 2 == 1]
+        own_turned = [(sets(ids_a[x], experts), sets(rename(ids_b[y]), experts)) for x, y in kept]
         values = [((x & y).sum(1) / np.maximum(x.sum(1), y.sum(1))) for x, y in own_turned]
         values = np.concatenate(values) if values else np.array([])
         turned_sum += values.sum()
@@ -321,12 +386,15 @@ def main():
     parser.add_argument("--match", default="index")
     parser.add_argument("--margin", type=float, default=1e-3)
     parser.add_argument("--layers", help="single layers of the stack ffn, e.g. 0=1,2=2")
+    parser.add_argument("--filter", help="terms of the filter, as moetop takes them")
     parser.add_argument("--dropped", action="store_true", help="a weight of 0 is an assignment that capacity dropped")
     parser.add_argument("runs", nargs="+")
     options = parser.parse_args()
     arguments = ["compare", *options.runs, "--json", "--match", options.match, "--margin", options.margin]
     if options.layers:
         arguments += ["--layers", options.layers]
+    if options.filter:
+        arguments += ["--filter", options.filter]
     answer = json.loads(moetop(options.moetop, *arguments))
     check = Check()
     with tempfile.TemporaryDirectory() as folder:
@@ -335,7 +403,8 @@ def main():
             order = [(router, router) for router in a.routers]
             if options.layers:
                 order = [tuple(f"ffn.{layer}" for layer in (term.split("=") * 2)[:2]) for term in options.layers.split(",")]
-            check_pair(check, a, other, pair, options, order)
+            passes = passing(a, options.filter or "")
+            check_pair(check, a, other, pair, options, order, passes)
     for fault in check.faults[:20]:
         print(fault)
     print(f"{check.count} numbers of {len(answer['pairs'])} pair(s), {len(check.faults)} differ, largest relative error {check.largest:.1e}")

@@ -9,6 +9,9 @@ a rule the ids and weights decided here must be those that the model calls its e
 NAME.json: {"model", "sequences", "cases": {name: rules}}; NAME.safetensors: <case>.<router>.expert_ids i32 [T,k],
 .weights f32 [T,k] (0: dropped for want of room), <case>.losses f32 [T]: nats of each token of the decoder, NaN for the
 first of a sequence. The rules of a case may name another case as CASE: the ids it took are taken again.
+
+transformers 5.23 runs only the experts 0 and 1 of NLLB-MoE, whatever its router says. Its experts are replaced here by the published
+computation; the router, with its capacity, is the library's own.
 """
 import argparse
 import json
@@ -30,6 +33,14 @@ EVERYWHERE = {
     "two": "mask all:0; topk all=+1; scale all:top1=0.5", "replay": "replay all=CASE(swap)",
 }
 BIASED = {"bias": "bias all=off", "shared": "shared all=off"}
+# Models with a capacity of their own, in an encoder and a decoder.
+LIMITED = {
+    "capacity-tokens": "capacity all=2tok", "capacity-tokens-switch": "capacity all=2tok,switch",
+    "capacity-tokens-priority": "capacity all=2tok,priority", "capacity-off": "capacity all=1000tok",
+    "capacity-mask": "mask all:top1; capacity all=0.5", "capacity-swap": "swap all; capacity all=0.5,priority",
+    "capacity-topk": "topk all=+1; capacity all=0.75,switch", "capacity-scale": "capacity all=0.5; scale all:top1=0.5",
+    "encoder": "mask enc.*:top1", "decoder": "capacity dec.*=0.5", "both": "temperature enc.*=2; broadcast dec.*",
+}
 
 
 class Kind:
@@ -38,7 +49,8 @@ class Kind:
     def __init__(self, config, bias=None):
         self.type = config.model_type
         self.bias = bias
-        self.top_k = next((getattr(config, n) for n in ("num_experts_per_tok", "num_experts_per_token") if hasattr(config, n)), 1)
+        self.top_k = next((getattr(config, n) for n in ("num_experts_per_tok", "num_experts_per_token") if hasattr(config, n)),
+                          2 if self.type == "nllb-moe" else 1)
         self.config = config
 
     def scores(self, logits):
@@ -58,8 +70,16 @@ class Kind:
             choice = choice.masked_fill(~allowed[..., None].expand_as(parts).reshape(choice.shape), 0.0)
         return choice.masked_fill(masked, -torch.inf)
 
-    def weights(self, logits, scores, ids):
-        """[T,k] before drops; ids by falling score."""
+    def weights(self, logits, scores, ids, served):
+        """[T,k], 0 where an assignment is not served; ids by falling score."""
+        if self.type == "nllb-moe":
+            before = self.config.normalize_router_prob_before_dropping
+            weights = scores.gather(1, ids) * (1 if before else served)
+            total = weights.sum(-1, keepdim=True).clamp(min=torch.finfo(torch.float32).eps)
+            return weights / total * served * (1 - self.config.moe_token_dropout)
+        return self.plain_weights(logits, scores, ids) * served
+
+    def plain_weights(self, logits, scores, ids):
         if self.type == "gpt_oss":
             return logits.gather(1, ids).softmax(-1)
         if self.type == "phimoe":
@@ -84,11 +104,17 @@ class Kind:
     def probabilities(self, logits):
         if self.type == "deepseek_v3":
             return logits.sigmoid() / logits.sigmoid().sum(-1, keepdim=True) * self.config.routed_scaling_factor
-        return logits.softmax(-1)
+        return logits.softmax(-1) * (1 - self.config.moe_token_dropout if self.type == "nllb-moe" else 1)
 
-    def own_room(self):
-        """(tokens an expert takes of a sequence, rank by rank) where the family has such a limit."""
-        return getattr(self.config, "expert_capacity", None) if self.type == "switch_transformers" else None
+    def own_room(self, count):
+        """(tokens that an expert takes of a sequence, who is served first) where the family has such a limit."""
+        if self.type == "switch_transformers":
+            return self.config.expert_capacity, "gshard"
+        if self.type == "nllb-moe":
+            share = self.config.moe_eval_capacity_token_fraction
+            room = math.ceil(share * count) if share > 0 else self.config.expert_capacity
+            return room, "priority" if self.config.batch_prioritized_routing else "gshard"
+        return None
 
 
 def room_served(ids, order, room):
@@ -123,7 +149,9 @@ def decide(kind, logits, rules, replayed):
         elif name == "swap":
             swaps = True
         elif name == "capacity":
-            capacity = value.split(",")
+            size, _, order = value.partition(",")
+            room = int(size[:-3]) if size.endswith("tok") else None
+            capacity = (room, size, order or "gshard")
     choice = kind.choice(scores, masked, with_bias)
     order = torch.sort(choice, dim=-1, descending=True, stable=True).indices
     ids = order[:, :k]
@@ -135,18 +163,19 @@ def decide(kind, logits, rules, replayed):
     if replayed is not None:
         ids = replayed
     ids = ids.gather(1, torch.sort(choice.gather(1, ids), dim=-1, descending=True, stable=True).indices)
-    weights = kind.weights(logits, scores, ids)
-    rows, first = range(count), scores.gather(1, ids[:, :1])[:, 0].tolist()
-    if capacity or kind.own_room():
-        by_rank = [(t, j) for j in range(k) for t in rows]
-        room = kind.own_room()
-        if capacity:
-            room = max(1, math.ceil(float(capacity[0]) * k * count / experts))
-            if capacity[1:] == ["switch"]:
-                by_rank = [(t, j) for t in rows for j in range(k)]
-            elif capacity[1:] == ["priority"]:
-                by_rank = [(t, j) for j in range(k) for t in sorted(rows, key=lambda t: (-first[t], t))]
-        weights = weights * room_served(ids, by_rank, room)
+    rows, first, served = range(count), scores.gather(1, ids[:, :1])[:, 0].tolist(), torch.ones_like(ids, dtype=torch.bool)
+    limit = kind.own_room(count)
+    if capacity:
+        limit = capacity[0] or max(1, math.ceil(float(capacity[1]) * k * count / experts)), capacity[2]
+    if limit:
+        room, order = limit
+        places = [(t, j) for j in range(k) for t in rows]
+        if order == "switch":
+            places = [(t, j) for t in rows for j in range(k)]
+        elif order == "priority":
+            places = [(t, j) for j in range(k) for t in sorted(rows, key=lambda t: (-first[t], t))]
+        served = room_served(ids, places, room)
+    weights = kind.weights(logits, scores, ids, served)
     for name, which, value in rules:
         if name == "broadcast":
             ids, weights = torch.arange(experts).expand(count, -1), kind.probabilities(logits)
@@ -168,7 +197,7 @@ class Changed:
             experts = getattr(block, "experts", None)
             if not isinstance(router, torch.nn.Module) or not isinstance(experts, torch.nn.Module):
                 continue
-            stack = {"encoder": "enc", "decoder": "dec"}.get(name.split(".")[0], "ffn")
+            stack = next((short for word, short in (("encoder", "enc"), ("decoder", "dec")) if word in name.split(".")), "ffn")
             layer = re.search(r"[.](\d+)[.]", name).group(1)
             key = f"{stack}.{layer}"
             kind = Kind(model.config, getattr(router, "e_score_correction_bias", None))
@@ -198,12 +227,15 @@ class Changed:
             replayed = None
             if self.replay is not None:
                 replayed = self.replay[key][start:start + len(hidden.reshape(-1, hidden.shape[-1]))].long()
-            mine, own = decide(kind, self.logits[key], self.rules, replayed)
+            rules = [rule[:1] + rule[2:] for rule in self.rules if rule[1] == "all" or key.startswith(rule[1].rstrip("*"))]
+            mine, own = decide(kind, self.logits[key], rules, replayed)
             self.seen.setdefault(key, []).append((mine, own))
             one_hot = ids.ndim == 3
             if not self.rules:
                 theirs = torch.zeros_like(self.logits[key])
-                if one_hot:
+                if kind.type == "nllb-moe":
+                    theirs = weights.float() * (1 - kind.config.moe_token_dropout)
+                elif one_hot:
                     theirs = ids[:, 0].float() * weights
                 else:
                     theirs = theirs.scatter(1, ids, weights.float() if weights.shape == ids.shape else weights.gather(1, ids).float())
@@ -220,10 +252,10 @@ def parsed(text):
     rules, case = [], None
     for part in filter(None, (p.strip() for p in text.split(";"))):
         action, layers, experts, value = re.fullmatch(r"([a-z]+) ([^:=]+)(?::([^=]*))?(?:=(.*))?", part).groups()
-        assert layers == "all"
+        assert layers in ("all", "enc.*", "dec.*")
         if action == "replay":
             case = re.fullmatch(r"CASE\((.*)\)", value).group(1)
-        rules.append((action, experts, value))
+        rules.append((action, layers, experts, value))
     return rules, case
 
 
@@ -236,10 +268,25 @@ def read(model, sequence):
     return model(torch.tensor([sequence]), use_cache=False).logits[0], sequence
 
 
+def nllb_experts(self, hidden, ids, weights):
+    """The published computation: [T,width] by ids and weights [T,k]."""
+    out = torch.zeros_like(hidden)
+    for expert in range(self.num_experts):
+        rows, places = torch.where(ids == expert)
+        if len(rows):
+            out.index_add_(0, rows, self[f"expert_{expert}"](hidden[rows]) * weights[rows, places, None])
+    return out
+
+
+ENCODERS = {"switch_transformers": transformers.SwitchTransformersForConditionalGeneration,
+            "nllb-moe": transformers.NllbMoeForConditionalGeneration}
+
+
 def make(name, folder, sequences, cases, out):
-    if json.loads((folder / "config.json").read_text())["model_type"] == "switch_transformers":
-        model = transformers.SwitchTransformersForConditionalGeneration.from_pretrained(
-            folder, dtype=torch.float32, attn_implementation="eager").eval()
+    kind = json.loads((folder / "config.json").read_text())["model_type"]
+    if kind in ENCODERS:
+        transformers.models.nllb_moe.modeling_nllb_moe.NllbMoeExperts.forward = nllb_experts
+        model = ENCODERS[kind].from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
     else:
         model = reference.load_model(folder)
     changed, tensors = Changed(model), {}
@@ -264,7 +311,12 @@ def make(name, folder, sequences, cases, out):
     (out / f"{name}.json").write_text(json.dumps(
         {"model": str(folder.relative_to(ROOT)), "sequences": sequences, "cases": cases}, separators=(",", ":")) + "\n")
     base = tensors["none.losses"].nanmean().item()
-    print(name, f"{changed.worst:.1e}", {c: round(tensors[f"{c}.losses"].nanmean().item() - base, 4) for c in cases})
+    print(f"{name}: {len(sequences)} sequences, loss {base:.4f}; without rules at most {changed.worst:.1e} from the model's own weights")
+    for case, text in cases.items():
+        keys = [f"{case}.{router}.weights" for router in changed.seen]
+        dropped = sum((tensors[key] == 0).sum().item() for key in keys)
+        change = tensors[f"{case}.losses"].nanmean().item() - base
+        print(f"  {case:24}  {text:44}  loss {change:+.4f}  {dropped:4} weights of 0")
 
 
 def sample_sequences():
@@ -278,14 +330,15 @@ def main():
     ap.add_argument("names", nargs="*")
     ap.add_argument("-o", "--out", type=Path, default=ROOT / "Tests/Fixtures/Interventions")
     args = ap.parse_args()
-    models = {n: ROOT / "Tests/Fixtures/models" / n for n in ("mixtral", "deepseek_v3", "gpt_oss", "phimoe", "switch_transformers")}
+    models = {n: ROOT / "Tests/Fixtures/models" / n for n in (
+        "mixtral", "deepseek_v3", "gpt_oss", "phimoe", "switch_transformers", "switch_transformers-untied", "nllb_moe",
+        "nllb_moe-fixed", "nllb_moe-prioritized")}
     models["olmoe-sample"] = ROOT / "samples/olmoe-tiny"
     for name in args.names or models:
         folder = models[name]
         sequences = sample_sequences() if name == "olmoe-sample" else json.loads((folder / "input.json").read_text())["sequences"]
-        cases = dict(EVERYWHERE, **(BIASED if name == "deepseek_v3" else {}))
-        if name == "switch_transformers":
-            cases["swap"] = EVERYWHERE["swap"]
+        further = BIASED if name == "deepseek_v3" else LIMITED if name.startswith(("switch", "nllb")) else {}
+        cases = dict(EVERYWHERE, **further)
         make(name, folder, sequences, cases, args.out)
 
 

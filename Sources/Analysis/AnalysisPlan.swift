@@ -110,12 +110,10 @@ public struct AnalysisPlan: Sendable {
   public var denoising: DenoisingLayout?
   /// The branch of a denoising run that its metrics look at: 0 conditional, 1 unconditional.
   public var branch: Int
-  /// Whether the run keeps single decisions, not counts only.
-  public var hasDecisions: Bool
-  /// Whether the run keeps raw router logits, of some tokens at least.
-  public var hasLogits: Bool
-  /// Whether it keeps them of every token.
-  public var hasAllLogits: Bool
+  /// What the run keeps of its decisions.
+  public var recording: RecordingLevel
+  /// Standard deviation of the noise that a flip is judged by, in the unit of the selection scores (`--noise`).
+  public var noise: Double
   /// The seed by which labels were permuted over sequences before anything else; nil: they are as they were given.
   public var shuffledLabels: UInt64?
 
@@ -123,8 +121,8 @@ public struct AnalysisPlan: Sendable {
     metrics: [MetricKey], grouping: AnalysisGrouping = .layer, layers: LayerSelection? = nil, filter: ResolvedFilter? = nil,
     threshold: EntropyThreshold = .standard, entropyForm: EntropyForm = .standard, null: NullSettings = NullSettings(),
     intervals: Bool = false, top: Int = 20, matchesLengths: Bool = true, sequences: [SequenceDescription] = [],
-    routers: [RouterDescription] = [], denoising: DenoisingLayout? = nil, branch: Int = 0, hasDecisions: Bool = true,
-    hasLogits: Bool = true, hasAllLogits: Bool = true, shuffledLabels: UInt64? = nil
+    routers: [RouterDescription] = [], denoising: DenoisingLayout? = nil, branch: Int = 0,
+    recording: RecordingLevel = RecordingLevel(content: .full, extras: .all), noise: Double = 1e-3, shuffledLabels: UInt64? = nil
   ) {
     self.metrics = metrics
     self.grouping = grouping
@@ -140,9 +138,8 @@ public struct AnalysisPlan: Sendable {
     self.routers = routers
     self.denoising = denoising
     self.branch = branch
-    self.hasDecisions = hasDecisions
-    self.hasLogits = hasLogits
-    self.hasAllLogits = hasAllLogits
+    self.recording = recording
+    self.noise = noise
     self.shuffledLabels = shuffledLabels
   }
 
@@ -152,6 +149,9 @@ public struct AnalysisPlan: Sendable {
     if metrics.isEmpty { throw AnalysisError.invalidPlan(field: "--metric", expected: "one metric or more", found: "none") }
     if null.draws < 19 {
       throw AnalysisError.invalidPlan(field: "--null", expected: "19 draws or more (p = 0.05 needs them)", found: "\(null.draws)")
+    }
+    if !(noise > 0 && noise.isFinite) {
+      throw AnalysisError.invalidPlan(field: "--noise", expected: "a standard deviation above 0", found: plainNumber(noise))
     }
     if top < 1 { throw AnalysisError.invalidPlan(field: "--top", expected: "1 or more", found: "\(top)") }
     if denoising == nil, let facet = grouping.facet, facet.isDenoising { throw AnalysisError.notDenoising(asked: "--by \(facet.name)") }
@@ -191,7 +191,16 @@ public struct AnalysisPlan: Sendable {
   }
 
   /// Whether an answer is taken over raw router logits: then passes must be read with them.
-  public var needsLogits: Bool { sumsAgain || entropyForm.needsLogits && metrics.contains { MetricCatalog.entry($0).usesEntropyForm } }
+  public var needsLogits: Bool {
+    sumsAgain
+      || metrics.contains { key in
+        let entry = MetricCatalog.entry(key)
+        return entry.needs.content == .full || entropyForm.needsLogits && entry.usesEntropyForm
+      }
+  }
+
+  /// Whether single decisions are kept, not counts only.
+  private var hasDecisions: Bool { recording.content > .counts }
 
   /// Whether sums that an engine takes over whole passes must be taken again over what a filter leaves of them.
   var sumsAgain: Bool { cutsRouters && metrics.contains { MetricCatalog.entry($0).isSummedByPass } }
@@ -238,7 +247,13 @@ public struct AnalysisPlan: Sendable {
     case .encoderDecoder: if !routers.contains(where: { $0.id.stack == .encoder }) { return .noEncoder(asked: metric.rawValue) }
     }
     if !hasDecisions && !isAnsweredByCounts(metric) { return .needsDecisions(metric: metric.rawValue) }
-    if entry.usesEntropyForm && entropyForm.needsLogits && !hasLogits { return .needsLogits(metric: metric.rawValue) }
+    if entry.usesEntropyForm && entropyForm.needsLogits && recording.content < .full { return .needsLogits(metric: metric.rawValue) }
+    if let record = recording.completed(for: entry.needs) {
+      return .notRecorded(metric: metric.rawValue, recording: recording.description, needed: record.description)
+    }
+    if entry.isAboutBias, !routers.isEmpty, routers.allSatisfy({ $0.spec.correctionBias == nil }) {
+      return .noCorrectionBias(metric: metric.rawValue)
+    }
     if entry.isSummedByPass, let denoising, denoising.branchCount > 1 { return .notByBranch(metric: metric.rawValue) }
     if let refusal = refusalUnderFilter(entry) { return refusal }
     if grouping.byToken { return metric == .uncertain ? nil : refused("--metric uncertain --by token, or --by layer") }
@@ -266,7 +281,7 @@ public struct AnalysisPlan: Sendable {
     if cutsSequences && isAnsweredByCounts(entry.key) {
       return refused("it is counted over whole images; a filter of it may name layer, router, class and other labels")
     }
-    if cutsRouters && entry.isSummedByPass && !hasAllLogits {
+    if cutsRouters && entry.isSummedByPass && !(recording.content == .full && recording.logitsEvery == 1) {
       return refused(
         "it is summed over whole passes while the model runs, and of a part it is known from the raw logits of every decision only "
           + "(--record full)")

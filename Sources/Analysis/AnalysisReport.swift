@@ -105,6 +105,8 @@ public struct ReportSettings: Sendable, Encodable {
   public var thresholdShare: Double?
   public var thresholdNats: Double?
   public var entropyForm: String?
+  /// Standard deviation of the noise that flips are judged by, in the unit of the selection scores.
+  public var noise: Double?
   public var nullDraws: Int?
   /// Of nulls and of chance values that are simulated.
   public var seed: UInt64?
@@ -121,6 +123,7 @@ public struct ReportSettings: Sendable, Encodable {
     case thresholdShare = "threshold_share"
     case thresholdNats = "threshold_nats"
     case entropyForm = "entropy_form"
+    case noise
     case nullDraws = "null_draws"
     case seed
     case shuffledLabels = "shuffle_labels"

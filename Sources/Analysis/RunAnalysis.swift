@@ -26,6 +26,9 @@ public struct RunAnalysis: PassFold {
   private(set) var counts: PerRouter<StratumCounts>?
   private(set) var means: PerRouter<StratumMeans>?
   private(set) var routes: PerRouter<RouteStore>?
+  private(set) var norms: PerRouter<ExpertNorms>?
+  /// Of the metrics that are numbers of single decisions.
+  private(set) var statistics: [MetricKey: PerRouter<RouterStatistic>] = [:]
   private(set) var uncertainTokens: UncertainTokens?
   private(set) var denoising: DenoisingCounts?
   /// What a filter left; nil without one.
@@ -50,13 +53,27 @@ public struct RunAnalysis: PassFold {
     if folds.contains(.links) { links = PerRouter(SequenceLinks(keepsSets: folds.contains(.sets))) }
     if folds.contains(.counts) { counts = PerRouter(StratumCounts()) }
     if folds.contains(.routes) { routes = PerRouter(RouteStore()) }
+    if folds.contains(.norms) { norms = PerRouter(ExpertNorms(weightsInput: Self.weightingInput(plan.routers))) }
     if plan.filter != nil {
       tally = FilterTally()
       if folds.contains(.threshold) { survey = EntropySurvey(form: plan.entropyForm) }
     }
     let known = ResolvedThreshold(plan.threshold)
     needsSecondRound = known == nil && folds.contains(.threshold) && !folds.isDisjoint(with: [.means, .tokens])
+    statistics = emptyStatistics
     if !needsSecondRound { judge(by: known) }
+  }
+
+  private var emptyStatistics: [MetricKey: PerRouter<RouterStatistic>] {
+    let context = DecisionStatistic.Context(specs: specs, noise: plan.noise)
+    return plan.metrics.reduce(into: [:]) { folds, key in
+      guard let statistic = MetricCatalog.entry(key).measure.statistic else { return }
+      folds[key] = PerRouter(RouterStatistic(statistic, context))
+    }
+  }
+
+  private static func weightingInput(_ routers: [RouterDescription]) -> Set<RouterID> {
+    Set(routers.filter { $0.spec.appliesTo == .input }.map(\.id))
   }
 
   /// Begins the folds that judge single decisions by the threshold.
@@ -93,6 +110,8 @@ public struct RunAnalysis: PassFold {
       links?.add(pass)
       counts?.add(pass)
       routes?.add(pass)
+      norms?.add(pass)
+      for key in statistics.keys { statistics[key]?.add(pass) }
     }
     means?.add(pass)
     uncertainTokens?.add(pass)
@@ -112,6 +131,8 @@ public struct RunAnalysis: PassFold {
       links?.add(left)
       counts?.add(left)
       routes?.add(left)
+      norms?.add(left)
+      for key in statistics.keys { statistics[key]?.add(left) }
     }
     means?.add(left)
     if uncertainTokens != nil { for part in pass.showing(selection) { uncertainTokens?.add(part) } }
@@ -146,6 +167,8 @@ public struct RunAnalysis: PassFold {
     if let part = other.links { links?.merge(part) }
     if let part = other.counts { counts?.merge(part) }
     if let part = other.routes { routes?.merge(part) }
+    if let part = other.norms { norms?.merge(part) }
+    for (key, part) in other.statistics { statistics[key]?.merge(part) }
     if let part = other.means { means?.merge(part) }
     if let part = other.uncertainTokens { uncertainTokens?.merge(part) }
     if round == 1, let part = other.tally { tally?.merge(part) }
@@ -170,6 +193,8 @@ public struct RunAnalysis: PassFold {
     part.links = links.map { _ in PerRouter(SequenceLinks(keepsSets: folds.contains(.sets))) }
     part.counts = counts.map { _ in PerRouter(StratumCounts()) }
     part.routes = routes.map { _ in PerRouter(RouteStore()) }
+    part.norms = norms.map { _ in PerRouter(ExpertNorms(weightsInput: Self.weightingInput(plan.routers))) }
+    part.statistics = emptyStatistics
     part.denoising = denoising?.emptied()
     part.tally = tally.map { _ in FilterTally() }
     part.survey = survey.map { _ in EntropySurvey(form: plan.entropyForm) }

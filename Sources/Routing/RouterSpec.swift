@@ -204,11 +204,14 @@ public enum RoutingError: Error, Hashable, Sendable, CustomStringConvertible {
   case malformedBatch(router: RouterID, column: String, expected: Int, found: Int)
   /// Steps, branches and patches that no run can have.
   case invalidLayout(expected: String, found: String)
+  /// A level of recording that there is not.
+  case badRecording(expected: String, found: String)
 
   public var description: String {
     switch self {
     case .invalidSpec(let expected, let found): "router: expected \(expected), found \(found)"
     case .invalidLayout(let expected, let found): "layout of a denoising run: expected \(expected), found \(found)"
+    case .badRecording(let expected, let found): "expected \(expected); found \(found)"
     case .malformedBatch(let router, let column, let expected, let found):
       "router \(router): column \(column) has \(found) entries, expected \(expected)"
     }

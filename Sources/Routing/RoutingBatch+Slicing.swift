@@ -18,6 +18,9 @@ extension RoutingBatch {
     selectionMargin += other.selectionMargin
     top1Margin += other.top1Margin
     topKMass += other.topKMass
+    Self.join(&expertNorms, other.expertNorms, counts: (count * topK, other.count * topK))
+    Self.join(&sharedWeight, other.sharedWeight, counts: (count, other.count))
+    Self.join(&sharedNorm, other.sharedNorm, counts: (count, other.count))
     if importanceSum.count == other.importanceSum.count {
       for expert in importanceSum.indices { importanceSum[expert] += other.importanceSum[expert] }
     } else {
@@ -31,6 +34,13 @@ extension RoutingBatch {
       logits?.values += more.values
     }
     count += other.count
+  }
+
+  /// Appends a column that either part may not know.
+  private static func join(_ column: inout [Float]?, _ more: [Float]?, counts: (own: Int, more: Int)) {
+    if column == nil && more == nil { return }
+    if column == nil { column = Array(repeating: .nan, count: counts.own) }
+    column? += more ?? Array(repeating: .nan, count: counts.more)
   }
 
   /// The decisions of some of the tokens; `range` counts from the batch's first token. Sums over tokens are unknown in a part, so
@@ -47,6 +57,9 @@ extension RoutingBatch {
     part.selectionMargin = Array(selectionMargin[range])
     part.top1Margin = Array(top1Margin[range])
     part.topKMass = Array(topKMass[range])
+    part.expertNorms = expertNorms.map { Array($0[slots]) }
+    part.sharedWeight = sharedWeight.map { Array($0[range]) }
+    part.sharedNorm = sharedNorm.map { Array($0[range]) }
     if let logits {
       let first = logits.rows.partitioningIndex { $0 >= range.lowerBound }
       let end = logits.rows.partitioningIndex { $0 >= range.upperBound }
@@ -106,6 +119,9 @@ extension TokenTable {
     part.phase = Array(phase[range])
     part.surprisal = Array(surprisal[range])
     part.nextTokenEntropy = Array(nextTokenEntropy[range])
+    part.pass = pass.map { Array($0[range]) }
+    part.batch = batch.map { Array($0[range]) }
+    part.predictedID = predictedID.map { Array($0[range]) }
     return part
   }
 }

@@ -34,6 +34,13 @@ public struct RoutingBatch: Sendable, Equatable {
   public var squaredLogSumExpSum: Double
   /// Raw router logits of some or all tokens; nil when they were not asked for.
   public var logits: RouterLogits?
+  /// `[count, topK]`: L2 norm of what each expert computed, before its weight (of f(w x) where the weight is on the input); NaN for
+  /// padding and for an assignment that was dropped. nil when they were not asked for, or the router's choices compute nothing.
+  public var expertNorms: [Float]?
+  /// `[count]`: the factor of the shared expert's output, 1 where it has none. nil when it was not asked for, or there is no shared expert.
+  public var sharedWeight: [Float]?
+  /// `[count]`: L2 norm of the shared expert's output before its factor.
+  public var sharedNorm: [Float]?
 
   public init(router: RouterID, expertCount: Int, topK: Int, firstToken: Int, count: Int) {
     self.router = router
@@ -84,6 +91,9 @@ public struct RoutingBatch: Sendable, Equatable {
     try require("selectionMargin", selectionMargin.count, count)
     try require("top1Margin", top1Margin.count, count)
     try require("topKMass", topKMass.count, count)
+    if let expertNorms { try require("expertNorms", expertNorms.count, count * topK) }
+    if let sharedWeight { try require("sharedWeight", sharedWeight.count, count) }
+    if let sharedNorm { try require("sharedNorm", sharedNorm.count, count) }
     if !importanceSum.isEmpty { try require("importanceSum", importanceSum.count, expertCount) }
     if let logits { try require("logits", logits.values.count, logits.rows.count * expertCount) }
     for expert in selectedExperts where expert < -1 || Int(expert) >= expertCount {

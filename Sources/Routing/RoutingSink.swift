@@ -16,10 +16,13 @@ public struct RoutingDemand: Sendable, Equatable {
   public var statistics: Bool
   /// Raw router logits of every n-th token of the run; nil for none.
   public var logitsEvery: Int?
+  /// What is computed on request only.
+  public var extras: RecordingExtras
 
-  public init(statistics: Bool = true, logitsEvery: Int? = nil) {
+  public init(statistics: Bool = true, logitsEvery: Int? = nil, extras: RecordingExtras = []) {
     self.statistics = statistics
     self.logitsEvery = logitsEvery
+    self.extras = extras
   }
 
   /// The smallest demand that serves both.
@@ -29,7 +32,7 @@ public struct RoutingDemand: Sendable, Equatable {
       case (let a?, let b?): a == b ? a : 1
       case (let a, let b): a ?? b
       }
-    return RoutingDemand(statistics: statistics || other.statistics, logitsEvery: every)
+    return RoutingDemand(statistics: statistics || other.statistics, logitsEvery: every, extras: extras.union(other.extras))
   }
 }
 

@@ -24,12 +24,14 @@ public struct RunDescription: Sendable, Codable, Equatable {
   public var parent: Int64?
   /// Runs that belong together share its name.
   public var series: String?
+  /// Texts that shared a batch, where rules counted its rows; nil: nothing counted over more than one.
+  public var batch: Int?
 
   public init(
     name: String, model: ModelIdentity, routers: [RouterDescription], input: InputIdentity, recording: RecordingLevel,
     sampling: String? = nil, seed: UInt64 = 0, engine: EngineIdentity, startedAt: Double, tags: [String] = [],
     denoising: DenoisingLayout? = nil, beginningToken: Int32? = nil, intervention: String? = nil, parent: Int64? = nil,
-    series: String? = nil
+    series: String? = nil, batch: Int? = nil
   ) {
     self.name = name
     self.model = model
@@ -46,6 +48,7 @@ public struct RunDescription: Sendable, Codable, Equatable {
     self.intervention = intervention
     self.parent = parent
     self.series = series
+    self.batch = batch
   }
 }
 
@@ -120,55 +123,4 @@ public struct EngineIdentity: Sendable, Codable, Equatable {
     self.simd = simd
     self.threads = threads
   }
-}
-
-/// How much of each decision is stored.
-public struct RecordingLevel: Sendable, Codable, Equatable, CustomStringConvertible {
-  public enum Content: String, Sendable, Codable, Comparable {
-    /// No decision, only how often each expert was chosen by step, patch and sample: for denoising runs.
-    case counts
-    /// Ids and statistics.
-    case ids
-    /// Ids, weights, statistics.
-    case weights
-    /// All of it and the raw router logits of every n-th token.
-    case full
-
-    public static func < (a: Content, b: Content) -> Bool { a.order < b.order }
-    private var order: Int {
-      switch self {
-      case .counts: 0
-      case .ids: 1
-      case .weights: 2
-      case .full: 3
-      }
-    }
-  }
-
-  public enum Precision: String, Sendable, Codable { case f32, f16 }
-
-  public var content: Content
-  /// Raw logits of each token whose row in the run is a multiple of this; only read when `content` is `.full`.
-  public var logitsEvery: Int
-  /// Of weights and logits; statistics are always f32.
-  public var precision: Precision
-
-  public init(content: Content = .weights, logitsEvery: Int = 1, precision: Precision = .f32) {
-    self.content = content
-    self.logitsEvery = logitsEvery
-    self.precision = precision
-  }
-
-  /// Reads `counts`, `ids`, `weights`, `full` or `full:every=N`.
-  public init?(parsing text: String, precision: Precision = .f32) {
-    let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-    guard let head = parts.first, let content = Content(rawValue: String(head)) else { return nil }
-    self.init(content: content, precision: precision)
-    guard parts.count == 2 else { return }
-    let option = parts[1].split(separator: "=", omittingEmptySubsequences: false)
-    guard content == .full, option.count == 2, option[0] == "every", let every = Int(option[1]), every > 0 else { return nil }
-    logitsEvery = every
-  }
-
-  public var description: String { content == .full && logitsEvery > 1 ? "full:every=\(logitsEvery)" : content.rawValue }
 }

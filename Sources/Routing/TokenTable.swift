@@ -48,6 +48,13 @@ public struct TokenTable: Sendable, Equatable {
   public var surprisal: [Float]
   /// `[count]`: entropy of the model's distribution over the token that follows this one, nats; NaN when not computed.
   public var nextTokenEntropy: [Float]
+  /// `[count]`: number of the forward pass in the run; nil when it was not kept.
+  public var pass: [Int32]?
+  /// `[count]`: number of the batch in the run: of a text that was read, a prompt, one generated token, or a sample of a denoising step with
+  /// both its branches; nil when it was not kept.
+  public var batch: [Int32]?
+  /// `[count]`: id with the largest logit behind the token (of equals the lowest); -1 where no logit was computed. nil when it was not kept.
+  public var predictedID: [Int32]?
   /// Of the model's outputs behind these tokens; nothing where they were read back from a trace.
   public var outputs = OutputTally()
 
@@ -81,7 +88,46 @@ public struct TokenTable: Sendable, Equatable {
     phase += other.phase
     surprisal += other.surprisal
     nextTokenEntropy += other.nextTokenEntropy
+    Self.join(&pass, other.pass, counts: (count - other.count, other.count))
+    Self.join(&batch, other.batch, counts: (count - other.count, other.count))
+    Self.join(&predictedID, other.predictedID, counts: (count - other.count, other.count))
     outputs += other.outputs
+  }
+
+  /// Appends a column that either part may not know.
+  private static func join(_ column: inout [Int32]?, _ more: [Int32]?, counts: (own: Int, more: Int)) {
+    if column == nil && more == nil { return }
+    if column == nil { column = Array(repeating: -1, count: counts.own) }
+    column? += more ?? Array(repeating: -1, count: counts.more)
+  }
+}
+
+/// Numbers the passes and batches of a run as they come.
+///
+/// - Test: a prompt in two passes and two generated tokens are passes 0 to 3 and batches 0 to 2.
+public struct PassNumbering: Sendable {
+  private var passes: Int32 = 0
+  private var batches: Int32 = 0
+  private var previous: (sequence: Int32, phase: TokenPhase, step: Int)?
+
+  public init() {}
+
+  /// Fills `pass` and `batch` of the tokens of the next pass.
+  ///
+  /// - Parameter layout: of a denoising run.
+  public mutating func number(_ tokens: inout TokenTable, layout: DenoisingLayout?) {
+    tokens.pass = Array(repeating: passes, count: tokens.count)
+    passes += 1
+    tokens.batch = tokens.sequence.indices.map { row in
+      let phase = tokens.phase[row]
+      let step = layout.map { Int(tokens.position[row]) / max(1, $0.branchCount * $0.patchCount) } ?? 0
+      let here = (sequence: tokens.sequence[row], phase: phase, step: step)
+      if let previous, phase == .decode || previous.phase == .decode || here.sequence != previous.sequence || step != previous.step {
+        batches += 1
+      }
+      previous = here
+      return batches
+    }
   }
 }
 

@@ -121,7 +121,8 @@ import Testing
     let run = Self.small.run
     return AnalysisPlan(
       metrics: metrics, grouping: try AnalysisGrouping(parsing: by), null: NullSettings(draws: 49), intervals: true, top: 5,
-      sequences: run.sequences, routers: run.routers, denoising: run.layout, hasDecisions: hasDecisions)
+      sequences: run.sequences, routers: run.routers, denoising: run.layout,
+      recording: RecordingLevel(content: hasDecisions ? .full : .counts))
   }
 
   @Test(arguments: ["step", "patch-row", "patch-column", "patch", "class", "step,expert", "patch,expert"])

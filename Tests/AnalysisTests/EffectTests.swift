@@ -29,7 +29,7 @@ struct EffectTests {
 
   private func sums(_ scored: Int, _ change: Double, kl: Double = 0, same: Int = 0) -> EffectSums {
     var sums = EffectSums()
-    (sums.scored, sums.baselineNats, sums.nats) = (scored, 2 * Double(scored), 2 * Double(scored) + change)
+    (sums.scored, sums.unchanged, sums.changed) = (scored, 2 * Double(scored), 2 * Double(scored) + change)
     (sums.divergence, sums.sameBest, sums.decisions, sums.touched, sums.experts) = (kl, same, 10, 3, 20)
     return sums
   }
@@ -49,9 +49,9 @@ struct EffectTests {
     }
     let effect = try #require(study.effects(by: "domain").first)
     #expect(study.baselineLoss == 2)
-    #expect(abs(try #require(effect.change.loss) - 0.35) < 1e-12)
-    #expect(abs(try #require(effect.controlChange?.loss) - 0.0875) < 1e-12)
-    #expect(abs(try #require(effect.difference?.loss) - 0.2625) < 1e-12)
+    #expect(abs(try #require(effect.change.value) - 0.35) < 1e-12)
+    #expect(abs(try #require(effect.controlChange?.value) - 0.0875) < 1e-12)
+    #expect(abs(try #require(effect.difference?.value) - 0.2625) < 1e-12)
     #expect(effect.texts == 6 && effect.touched == 0.3 && effect.sameTop1 == 0.8 && effect.divergence == 0.05)
     #expect(effect.expertsPerToken == 2 && effect.laterAgreement == nil && effect.unmatched == 6)
     // Texts of one length: the classical t interval of the mean, with 5 degrees of freedom.
@@ -62,7 +62,7 @@ struct EffectTests {
     let p = try #require(effect.p)
     #expect(p < 0.08 && p == effect.adjustedP)
     #expect(effect.parts.map(\.name) == ["code", "law"] && effect.parts.map(\.texts) == [5, 1])
-    #expect(abs(try #require(effect.parts[0].change.loss) - 0.3) < 1e-12)
+    #expect(abs(try #require(effect.parts[0].change.value) - 0.3) < 1e-12)
     #expect(effect.parts[1].change.interval == nil && effect.parts[1].p == nil, "one text has no spread")
   }
 
@@ -74,7 +74,7 @@ struct EffectTests {
     study.add([sums(10, 5)], missing: [0], labels: [:])
     study.add([sums(0, 0)], missing: [0], labels: [:])
     let effect = try #require(study.effects().first)
-    #expect(effect.change.loss == 0.2 && effect.texts == 2)
+    #expect(effect.change.value == 0.2 && effect.texts == 2)
     #expect(effect.change.interval == nil && effect.difference == nil && effect.p == nil)
     #expect(effect.control.kind == .none && effect.control.reason?.contains("whole layers") == true)
   }
@@ -178,9 +178,9 @@ struct EffectTests {
       var drawn: [RouterID: Set<Int>] = [:]
       var held: [RouterID: Set<Int>] = [:]
       for batch in text.batches {
-        held[batch.router] = Set(try #require(decisions.splits[.init(router: batch.router, condition: filter)]).held)
+        held[batch.router] = Set(try #require(decisions.splits[.init(router: batch.router, condition: filter, pass: 0)]).held)
       }
-      let missing = decisions.settleOthers(settled, sequence: 1, seed: 3, draw: 0)
+      let missing = decisions.settleOthers(settled, of: intervention, sequence: 1, seed: 3, draw: 0)
       for batch in text.batches {
         let places = settled.positions(of: 1, at: batch.router, under: filter)
         drawn[batch.router] = places
@@ -191,15 +191,97 @@ struct EffectTests {
       #expect(missing == (filter == "position<30" ? 3 * 20 : 0), "\(filter)")
       #expect((Set(drawn.values).count == 1) == isOfTokens, "\(filter): the same tokens in all layers where the condition is of tokens")
       let again = SettledDecisions()
-      _ = decisions.settleOthers(again, sequence: 1, seed: 3, draw: 0)
+      _ = decisions.settleOthers(again, of: intervention, sequence: 1, seed: 3, draw: 0)
       #expect(text.batches.allSatisfy { again.positions(of: 1, at: $0.router, under: filter) == drawn[$0.router] }, "the same seed")
       let other = SettledDecisions()
-      _ = decisions.settleOthers(other, sequence: 1, seed: 3, draw: 1)
+      _ = decisions.settleOthers(other, of: intervention, sequence: 1, seed: 3, draw: 1)
       if missing == 0 {
         #expect(text.batches.contains { other.positions(of: 1, at: $0.router, under: filter) != drawn[$0.router] }, "another draw")
       }
     }
   }
+
+  /// An image comes in a pass a step: each step has a control of its own, among the patches of that step.
+  @Test func aControlOfAnImageIsOfTheSameStep() throws {
+    let layout = DenoisingLayout(sampler: "ddpm", timesteps: [3, 2, 1], branchCount: 1, patchRows: 4, patchColumns: 4, guidanceScale: 1)
+    let image = (0..<3).map { step -> RoutingPass in
+      var pass = RoutingPass(tokens: TokenTable(firstToken: 16 * step), batches: [])
+      for patch in 0..<16 { pass.tokens.append(sequence: 0, position: 16 * step + patch, tokenID: -1, phase: .denoise) }
+      for router in routers(2) {
+        pass.batches.append(RoutingBatch(router: router.id, expertCount: 8, topK: 2, firstToken: 16 * step, count: 16))
+      }
+      return pass
+    }
+    let context = FilterContext(routers: routers(2), sequences: [SequenceDescription(name: "sample 0")], layout: layout)
+    let (filter, settled) = ("patch-row=1 step<2", SettledDecisions())
+    let intervention = try Intervention(
+      rules("swap all if \(filter)"), run: context, sharedExperts: [0, 0], settled: settled, baseline: { _ in nil })
+    let decisions = ConditionedDecisions(of: [intervention], in: image)
+    #expect(decisions.settleOthers(settled, of: intervention, sequence: 0, seed: 1, draw: 0) == 0)
+    for router in routers(2) {
+      let places = settled.positions(of: 0, at: router.id, under: filter)
+      #expect(places.count { $0 < 16 } == 4 && places.count { 16..<32 ~= $0 } == 4 && places.count { $0 >= 32 } == 0)
+      #expect(places.allSatisfy { $0 % 16 / 4 != 1 })
+    }
+    #expect(
+      settled.positions(of: 0, at: RouterID(layer: 0), under: filter) == settled.positions(of: 0, at: RouterID(layer: 1), under: filter))
+  }
+
+  // MARK: Batches
+
+  @Test(arguments: [(64, 8), (17, 4), (4, 2), (23, 3)])
+  func everyMateIsReplacedAndEveryTextStays(_ texts: Int, _ batch: Int) throws {
+    let shuffle = BatchShuffle(texts: texts, batch: batch)
+    let used = Array(0..<texts / batch * batch)
+    var seen: Set<[[Int]]> = []
+    for draw in 0..<5 {
+      let batches = shuffle.otherMates(seed: 7, draw: draw)
+      seen.insert(batches)
+      #expect(batches.flatMap { $0 }.sorted() == used && batches == shuffle.otherMates(seed: 7, draw: draw))
+      for mates in batches {
+        #expect(mates.enumerated().allSatisfy { $1 % batch == $0 }, "its place")
+        #expect(Set(mates.map { $0 / batch }).count == batch, "nobody of the same batch")
+      }
+    }
+    #expect(seen.count > 1)
+    let turned = (0..<shuffle.turns).map { shuffle.otherOrder(seed: 7, draw: $0) }
+    #expect(Set(turned).count == batch - 1)
+    for batches in turned {
+      #expect(batches.flatMap { $0 }.sorted() == used && batches.allSatisfy { Set($0.map { $0 / batch }).count == 1 })
+      #expect(batches.allSatisfy { mates in mates.enumerated().allSatisfy { $1 % batch != $0 } }, "nobody at its place")
+    }
+  }
+
+  @Test func tokensThatOtherExpertsComputeAreCounted() throws {
+    var pass = RoutingPass(tokens: TokenTable(), batches: [])
+    for row in 0..<4 { pass.tokens.append(sequence: 0, position: row, tokenID: Int32(row), phase: .prefill) }
+    for router in routers(2) {
+      var batch = RoutingBatch(router: router.id, expertCount: 8, topK: 2, firstToken: 0, count: 4)
+      batch.selectedExperts = [0, 1, 2, 3, 4, 5, 6, 7]
+      pass.batches.append(batch)
+    }
+    var other = pass
+    other.batches[0].selectedExperts = [1, 0, 2, 3, 4, 5, 6, 7]
+    other.batches[1].dropped = [false, false, false, true, false, false, false, false]
+    other.batches[1].selectedExperts[6] = 1
+    let shift = BatchShift(TextTrail([pass], best: [1, 2, 3, 4]), TextTrail([other], best: [1, 5, 3, 9]))
+    // Another order of the same experts is no change; a dropped choice is one, another expert is one; the last place is scored by nothing.
+    #expect(shift.tokens.count == 4 && shift.tokens.sum == 2 && shift.top1.count == 3 && shift.top1.sum == 1 && shift.changes == 3)
+    var plan = EffectPlan(draws: 1, seed: 0)
+    plan.replacesMates = true
+    try plan.add(uncontrolled: rules("capacity all=1"), name: "1", because: "")
+    var study = EffectStudy(plan)
+    for _ in 0..<6 { study.add([sums(10, 1)], missing: [0], labels: [:]) }
+    for text in 0..<6 { for _ in 0..<2 { study.add(shift, \.mates, text: text, variant: 0) } }
+    let effect = try #require(study.effects().first)
+    #expect(effect.order == nil && effect.mates?.draws == 2 && effect.mates?.texts == 6 && effect.mates?.tokens == 48)
+    #expect(effect.mates?.changedTokens.value == 0.5 && effect.mates?.changedTop1.value == 1.0 / 3)
+    #expect(try EffectCondition(parsing: "mates.changed_tokens>0.4").verdict(on: [effect]).violations.count == 1)
+    #expect(try EffectCondition(parsing: "order.changed_tokens>0.4").verdict(on: [effect]).fault != nil)
+    #expect(try EffectCondition(parsing: "latent_change>0").verdict(on: [effect]).fault != nil)
+  }
+
+  // MARK: Touched
 
   @Test func touchedDecisionsAreThoseThatWouldBeOtherwise() throws {
     var text = RoutingPass(tokens: TokenTable(), batches: [])
@@ -215,7 +297,7 @@ struct EffectTests {
     }
     func touched(_ rules: String) throws -> TouchedDecisions {
       let intervention = try Intervention(self.rules(rules), run: FilterContext(routers: descriptions), sharedExperts: [0, 1])
-      return try TouchedDecisions(by: intervention, in: [text], routers: known)
+      return TouchedDecisions(by: intervention, in: [text], routers: known)
     }
     for rules in ["topk all=+0", "temperature all=1", "scale all:all=1", "capacity all=1000000", "mask all:top0", "shared all=on"] {
       #expect(try touched(rules).count == 0, "\(rules)")
@@ -256,6 +338,9 @@ struct EffectTests {
     #expect(importance.variants.count == 16 && importance.rows.count == 16 && importance.isRanked)
     #expect(importance.rows[0].control.variants == [1, 2, 3] && importance.rows[8].control.variants == [9, 10, 11])
     #expect(importance.rows[5].control.variants == [4, 6, 3] && importance.rows[5].name == "ffn.0:5")
+    let overflow = try plan(.overflow)
+    #expect(overflow.rows.count == 17 && overflow.rows[0].rules == "" && overflow.rows[16].rules == "capacity all=2,expert-choice")
+    #expect(overflow.replacesMates && !overflow.isRanked)
     #expect(throws: ExperimentError.noRouter(name: "k-sweep")) {
       try Experiment.kSweep.plan(draws: 1, seed: 0, ground: EffectGround(routers: [], sharedExperts: []))
     }

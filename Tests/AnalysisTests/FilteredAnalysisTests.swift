@@ -37,7 +37,8 @@ struct FilteredAnalysisTests {
   ) throws -> AnalysisReport {
     let plan = AnalysisPlan(
       metrics: metrics, grouping: grouping, filter: filter, threshold: threshold, null: NullSettings(draws: 49, seed: 3), intervals: true,
-      top: 10_000, matchesLengths: false, sequences: run.sequences, routers: Self.routers, hasAllLogits: hasAllLogits)
+      top: 10_000, matchesLengths: false, sequences: run.sequences, routers: Self.routers,
+      recording: RecordingLevel(content: .full, logitsEvery: hasAllLogits ? 1 : 2, extras: .all))
     var analysis = try RunAnalysis(plan)
     repeat { for pass in passes ?? run.passes { analysis.add(pass) } } while analysis.beginNextRound()
     return try analysis.report()
@@ -78,6 +79,7 @@ struct FilteredAnalysisTests {
     let byLayer: [MetricKey] = [
       .loadCV, .maxViolation, .maxOverMean, .gini, .coverage, .idle, .loadEntropy, .effectiveExperts, .dropped, .entropy, .entropyNats,
       .top1Margin, .selectionMargin, .topKMass, .uncertain, .repeatFirst, .repeatAny, .overlap, .jaccard,
+      .routerPerplexity, .topKEntropy, .flipRisk,
     ]
     let byExpert: [MetricKey] = [.load, .activationRate, .loadRatio, .weightedLoad]
     let byDomain = byLayer.filter { $0 != .dropped }

@@ -82,7 +82,7 @@ private let textMetrics = MetricCatalog.entries.filter { [.all, .texts].contains
       AnalysisPlan(
         metrics: [.specialization], grouping: AnalysisGrouping(facet: .label("domain")), null: NullSettings(draws: 5), sequences: domain),
       AnalysisPlan(metrics: [.gini], top: 0), AnalysisPlan(metrics: [.gini], branch: 1), AnalysisPlan(metrics: [.encoderEntropy]),
-      AnalysisPlan(metrics: [.entropy], entropyForm: .gwMoE, hasLogits: false),
+      AnalysisPlan(metrics: [.entropy], entropyForm: .gwMoE, recording: RecordingLevel()),
       AnalysisPlan(metrics: [.gini], layers: LayerSelection([0...3, 99...99]), routers: routers),
     ]
     for plan in refused { #expect(throws: AnalysisError.self, "\(plan.metrics) \(plan.grouping)") { try plan.validate() } }
@@ -106,19 +106,22 @@ private let textMetrics = MetricCatalog.entries.filter { [.all, .texts].contains
   /// Every key has a fold that gives its number, along every axis the catalog names, with an interval where it promises one.
   @Test(arguments: textMetrics)
   func everyMetricIsProduced(key: MetricKey) throws {
-    let run = try SyntheticRouting(documents: 12, length: 20...40, layers: 2, dirichlet: 1).run()
+    let run = try SyntheticRouting(documents: 12, length: 20...40, layers: 2, dirichlet: 1).run().withExtras()
     let entry = MetricCatalog.entry(key)
+    let spec = RouterSpec(
+      expertCount: 8, scoring: .softmax, correctionBias: (0..<8).map { Float($0) / 8 }, selection: .tokenChoice(topK: 2))
     var facets: [Facet?] = [.label("domain"), .position].filter { entry.facets.allows($0) }
     if entry.grain != .axis { facets.append(nil) }
     for facet in facets {
       var plan = AnalysisPlan(
-        metrics: [key], grouping: AnalysisGrouping(facet: facet), null: NullSettings(draws: 19), sequences: run.sequences)
+        metrics: [key], grouping: AnalysisGrouping(facet: facet), null: NullSettings(draws: 19), sequences: run.sequences,
+        routers: (0..<2).map { RouterDescription(id: RouterID(layer: $0), spec: spec) })
       plan.intervals = true
       let report = try analyzed(plan, run.passes).report()
       let document = try #require(report[key])
       switch document.rows {
       case .metric(let rows):
-        #expect(Set(rows.map(\.router.layer.rawValue)) == [0, 1], "\(key)")
+        #expect(Set(rows.map(\.router.layer.rawValue)) == (entry.grain == .stack ? [0] : [0, 1]), "\(key)")
         #expect(rows.allSatisfy { $0.value != nil }, "\(key) \(String(describing: facet))")
         if entry.hasInterval && facet == nil { #expect(rows.allSatisfy { $0.interval != nil }, "\(key)") }
       case .specialization(let rows):
@@ -130,7 +133,11 @@ private let textMetrics = MetricCatalog.entries.filter { [.all, .texts].contains
 
   @Test func baselinesAreNumbers() {
     let size = SampleSize(chance: Chance(experts: 8, topK: 2), tokens: 100)
-    for entry in MetricCatalog.entries { #expect(entry.baselineValue(size)?.isFinite == true, "\(entry.key)") }
+    // Norms have no value by chance; they stand beside the mean of their router.
+    let ofRun: Set<MetricKey> = [.expertNorm, .weightedExpertNorm]
+    for entry in MetricCatalog.entries {
+      #expect(entry.baselineValue(size)?.isFinite == (ofRun.contains(entry.key) ? nil : true), "\(entry.key)")
+    }
     #expect(near(Metric.coverage.baselineValue(size), 0.303, 0.01))
     #expect(near(Metric.uncertain.baselineValue(size), 0.05))
   }

@@ -82,6 +82,30 @@ import Testing
   }
 }
 
+/// A text of one token has no pair: it is no text of an interval, and makes none of four.
+@Suite struct LinkIntervalTests {
+  private func repeatFirst(_ texts: [[Int32]]) throws -> MetricRow {
+    var firstToken = 0
+    let passes = texts.enumerated().map { number, experts in
+      defer { firstToken += experts.count }
+      return handMade(experts: 4, experts.map { [$0] }, sequence: number, firstToken: firstToken)
+    }
+    let report = try analyzed(AnalysisPlan(metrics: [.repeatFirst], intervals: true), passes).report()
+    guard case .metric(let rows) = report[.repeatFirst]?.rows else { throw CancellationError() }
+    return try #require(rows.first)
+  }
+
+  @Test func textsWithoutAPairDoNotCount() throws {
+    // 2, 2, 1, 1 and 0 of two pairs each: left out in turn 0.5, 0.5, 0.625, 0.625, 0.75; t of 4 degrees of freedom is 2.7764.
+    let texts: [[Int32]] = [[0, 0, 0], [1, 1, 1], [0, 0, 1], [2, 1, 1], [0, 1, 2]]
+    let five = try repeatFirst(texts)
+    #expect(five.n == 10 && near(five.value, 0.6) && near(five.interval?.high, 0.6 + 2.7764 * 0.035.squareRoot(), 1e-5))
+    let more = try repeatFirst(texts + [[3], [3], [3]])
+    #expect(more.n == 10 && near(more.interval?.low, five.interval?.low) && near(more.interval?.high, five.interval?.high))
+    #expect(try repeatFirst(texts.dropLast() + [[3], [3]]).interval == nil)
+  }
+}
+
 /// Chance inside a text: two texts that share no expert, each of its own words in random order.
 @Suite struct WithinTextTests {
   private func links(_ passes: [RoutingPass], sets: Bool = false) -> SequenceLinks {

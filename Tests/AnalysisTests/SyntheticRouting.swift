@@ -34,6 +34,19 @@ struct SyntheticRouting {
   struct Run {
     var passes: [RoutingPass]
     var sequences: [SequenceDescription]
+
+    /// The same as if norms and a shared expert had been recorded.
+    func withExtras() -> Run {
+      var run = self
+      for pass in passes.indices {
+        for (index, batch) in passes[pass].batches.enumerated() {
+          run.passes[pass].batches[index].expertNorms = batch.carriedOut.map { $0 < 0 ? .nan : Float($0) + 0.5 }
+          run.passes[pass].batches[index].sharedWeight = batch.topKMass
+          run.passes[pass].batches[index].sharedNorm = batch.routerEntropy
+        }
+      }
+      return run
+    }
   }
 
   func run(tokensPerPass: Int = 64) throws -> Run {

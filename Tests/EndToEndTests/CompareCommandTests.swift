@@ -101,6 +101,36 @@ struct CompareCommandTests {
     #expect(Set(["token", "router", "margin", "a", "b"]).subtracting(flipped[0].keys).isEmpty && (flipped[0]["a"] as? [Int])?.count == 3)
   }
 
+  // MARK: - Under a filter
+
+  @Test func aFilterChoosesDecisionsOfTheFirstRun() throws {
+    let folder = try TemporaryDirectory()
+    for family in ["olmoe", "qwen3_moe"] {
+      try run(model(family), texts(8, seed: 5), in: folder, trace: "t.db", name: family, more: ["--record", "full"])
+    }
+    let runs = ["t.db#olmoe", "t.db#qwen3_moe"]
+    let found = try answer(folder, runs[0], runs[1], "--filter", "layer=1 position>3 expert=2")
+    #expect((found["settings"] as? [String: Any])?["filter"] as? String == "layer=1 position>3 expert=2")
+    let pair = try pairs(found)[0]
+    #expect(try layers(pair).map { $0["router"] as? String } == ["ffn.1"])
+    let whole = try pairs(try answer(folder, runs[0], runs[1]))[0]
+    #expect(number(pair, "decisions") > 0 && number(pair, "decisions") == number(pair, "tokens"))
+    #expect(number(pair, "decisions") < number(whole, "decisions") / 2 && number(pair, "scored_tokens") == number(pair, "tokens"))
+    for flip in try #require(pair["flipped"] as? [[String: Any]]) {
+      #expect((flip["a"] as? [Int])?.contains(2) == true && (flip["position"] as? Int ?? 0) > 3)
+    }
+    #expect((pair["notes"] as? [String])?.contains { $0.contains("decisions of A") && $0.contains("tokens pass") } == true)
+    // The other run first: other decisions, of the same tokens at most.
+    let turned = try pairs(try answer(folder, runs[1], runs[0], "--filter", "layer=1 position>3 expert=2"))[0]
+    #expect(number(turned, "decisions") != number(pair, "decisions"))
+    let csv = try compare(folder, runs[0], runs[1], "--filter", "bos", "--format", "csv").output.split(separator: "\n")
+    #expect(csv[0].hasSuffix(",high,filter") && csv[1].hasSuffix(",bos"))
+    #expect(try compare(folder, runs[0], runs[1], "--filter", "bos").output.contains("compared: 8 tokens of 8 texts"))
+    for (filter, words) in [("weight>2", "none of"), ("layer=9", "layer"), ("entropy>", "expected")] {
+      #expect(try compare(folder, runs[0], runs[1], "--filter", filter, status: 64).errors.contains(words))
+    }
+  }
+
   // MARK: - Not alike
 
   /// Two models of one shape on the same ids: near chance, and --margin counts what was no near tie.

@@ -126,9 +126,10 @@ struct WhatIfCommandTests {
   }
 
   @Test func otherModelsAnswerToo() throws {
-    for name in ["switch_transformers", "deepseek_v3", "jetmoe"] {
+    for name in ["switch_transformers", "nllb_moe", "deepseek_v3", "jetmoe"] {
       guard let path = Fixtures.own("models/\(name)") else { continue }
-      let rules = name == "switch_transformers" ? ["scale dec.*:all=0.5", "temperature enc.*=2"] : ["topk all=+1"]
+      let hasEncoder = ["switch_transformers", "nllb_moe"].contains(name)
+      let rules = hasEncoder ? ["scale dec.*:all=0.5", "temperature enc.*=2", "mask enc.1:top1", "capacity dec.*=0.5"] : ["topk all=+1"]
       for rules in rules {
         let answer = try answer(["--rules", rules], model: path, tokens: path + "/input.json")
         let effect = try #require(try effects(answer).first)
@@ -188,6 +189,150 @@ struct WhatIfCommandTests {
     }
   }
 
+  // MARK: Batches
+
+  @Test func aBatchMattersToCapacityAlone() throws {
+    func effect(_ rules: String, _ batch: String) throws -> JSONValue {
+      try #require(try effects(answer(["--rules", rules, "--batch", batch, "--seeds", "2"])).first)
+    }
+    for rules in ["redraw all=uniform if entropy>q0.8", "topk all=+1", "capacity all=1000000", "swap all if position>6"] {
+      for key in ["loss_change", "low", "high", "kl", "touched", "experts_per_token"] {
+        #expect(try number(effect(rules, "4"), key) == number(effect(rules, "1"), key), "\(rules): \(key)")
+      }
+    }
+    let (one, four) = try (effect("capacity all=0.5", "1"), effect("capacity all=0.5", "4"))
+    #expect(try number(one, "loss_change") != number(four, "loss_change") && number(four, "touched") > 0)
+    #expect(try number(effect("capacity all=0.5", "4"), "loss_change") == number(four, "loss_change"))
+    // 6 texts of 12 tokens, k = 3 of 8 experts: of 72 rows an expert takes ceil(13.5), of 12 rows ceil(2.25).
+    let trace = folder.file("b.db")
+    let texts = folder.file("texts.json")
+    let run = ["run", model, "--tokens", texts, "--trace", trace, "--threads", "1", "--intervene", "capacity all=0.5"]
+    for batch in [["--batch", "6"], ["--batch", "1"], []] {
+      let result = try Binary.run(run + batch)
+      #expect(result.status == 0, "\(result.errors)")
+    }
+    let load = try Binary.run([
+      "sql", trace,
+      "SELECT run, max(n) FROM (SELECT run, layer, expert, count(*) n FROM routing WHERE dropped = 0 GROUP BY 1, 2, 3) GROUP BY run",
+      "--format", "csv",
+    ])
+    let most = load.output.split(separator: "\n").dropFirst().compactMap { $0.split(separator: ",").last.flatMap { Int($0) } }
+    #expect(most == [14, 18, 18], "\(load.output)")
+    #expect(try Binary.run(["runs", "check", trace]).status == 0)
+    let refused = try Binary.run(["run", model, "--tokens", texts, "--generate", "--batch", "2", "--no-trace"])
+    #expect(refused.status == 64 && refused.errors.contains("--batch"), "\(refused.errors)")
+  }
+
+  @Test func anOverflowIsCountedAndWithoutCapacityThereIsNone() throws {
+    let arguments = ["--experiment", "overflow", "--seeds", "3", "--batch", "2", "--by", "domain", "--length", "8"]
+    let answer = try answer(arguments)
+    let effects = try self.effects(answer)
+    #expect(try effects.count == 17 && answer.member("settings").integer("batch") == 2)
+    for kind in ["mates", "order"] {
+      for key in ["changed_tokens", "changed_tokens_low", "changed_tokens_high", "changed_top1"] {
+        #expect(try number(effects[0], kind, key) == 0, "without capacity: \(kind).\(key)")
+      }
+    }
+    #expect(try number(effects[0], "loss_change") == 0 && number(effects[0], "touched") == 0)
+    let gshard = effects[1]
+    #expect(try gshard.string("rules") == "capacity all=1,gshard" && number(gshard, "mates", "changed_tokens") > 0)
+    #expect(try gshard.member("mates").integer("draws") == 3 && gshard.member("order").integer("draws") == 1)
+    #expect(try gshard.member("mates").integer("tokens") == 3 * 48 && gshard.member("mates").integer("places") == 3 * 42)
+    #expect(try gshard.member("mates").integer("n") == 6 && Array(gshard.array("by")).count == 2)
+    #expect(try number(gshard, "mates", "changed_tokens_low") < number(gshard, "mates", "changed_tokens"))
+    // Neither who is surest nor who suits an expert depends on who stands first.
+    for effect in effects where try effect.string("rules").hasSuffix("priority") || effect.string("rules").hasSuffix("expert-choice") {
+      #expect(try number(effect, "order", "changed_tokens") == 0 && number(effect, "order", "changed_top1") == 0)
+    }
+    let again = try whatIf(arguments + ["--json"])
+    #expect(try again.output == whatIf(arguments + ["--json", "--threads", "2"]).output, "the same seed")
+    #expect(try whatIf(arguments + ["--fail-if", "mates.changed_tokens>0"]).status == 2)
+    let table = try whatIf(arguments)
+    #expect(table.output.contains("tokens, mates") && table.output.contains("Hayes et al. 2024"), "\(table.output)")
+    #expect(table.output.split(separator: "\n").filter { $0.hasPrefix("1.25 ") }.allSatisfy { $0.count <= 80 })
+    for name in ["switch_transformers", "nllb_moe"] {
+      guard let path = Fixtures.own("models/\(name)") else { continue }
+      let ids = (0..<4).map {
+        "{\"encoder\": [\((0..<10).map { "\($0 * 5 % 50 + 4)" }.joined(separator: ","))], \"decoder\": [2, \($0 + 5), 9, 8]}"
+      }
+      try "{\"sequences\": [\(ids.joined(separator: ","))]}".write(toFile: folder.file("two.json"), atomically: true, encoding: .utf8)
+      let effects = try self.effects(
+        self.answer(["--experiment", "overflow", "--seeds", "1"], model: path, tokens: folder.file("two.json")))
+      #expect(try number(effects[0], "mates", "changed_tokens") == 0 && number(effects[1], "touched") > 0, "\(name)")
+    }
+  }
+
+  // MARK: Images
+
+  private func images(_ name: String, _ arguments: [String]) throws -> JSONValue {
+    let result = try Binary.run(
+      ["whatif", try #require(Fixtures.own("dit/\(name)")), "--images", "6", "--steps", "4", "--threads", "1", "--no-progress", "--json"]
+        + arguments)
+    #expect(result.status == 0, "\(name) \(arguments): \(result.errors)")
+    return try parsed(result)
+  }
+
+  @Test(arguments: ["timm", "flash", "switch"])
+  func imagesHaveALatentChange(_ name: String) throws {
+    let rules = ["topk all=+0", "swap all", "swap all if step=1", "redraw all=uniform if branch=0", "mask 0:1"]
+    let answer = try images(name, rules.flatMap { ["--rules", $0] } + ["--seeds", "2", "--by", "class"])
+    #expect(try answer.integer("samples") == 6 && answer.memberIfPresent("texts") == nil)
+    let effects = try self.effects(answer)
+    #expect(try number(effects[0], "latent_change") == 0 && number(effects[0], "high") == 0 && number(effects[0], "touched") == 0)
+    #expect(try number(effects[1], "latent_change") > 0 && number(effects[1], "low") < number(effects[1], "latent_change"))
+    #expect(try effects[1].string("unit") == "times the rms" && effects[1].string("n_of") == "samples")
+    #expect(try effects[1].memberIfPresent("kl") == nil && effects[1].memberIfPresent("loss_change") == nil)
+    #expect(try abs(number(effects[2], "touched") - 0.25) < 1e-9 && number(effects[2], "latent_change") > 0)
+    #expect(try effects.map { try $0.member("control").string("kind") } == ["none", "none", "equal_size", "equal_size", "equal_load"])
+    #expect(try effects[2].member("control").integer("unmatched") > 0, "all decisions of a step: no others are in it")
+    #expect(try effects[3].member("control").integer("unmatched") == 0 && number(effects[3], "control", "latent_change") > 0)
+    #expect(try Array(effects[1].array("by")).count >= 2)
+  }
+
+  @Test func experimentsAskImagesToo() throws {
+    for experiment in ["gw-moe", "redundancy", "k-sweep", "importance"] {
+      let effects = try self.effects(images("timm", ["--experiment", experiment, "--seeds", "1"]))
+      #expect(effects.count >= 3, "\(experiment)")
+      if experiment == "redundancy" { #expect(try number(effects[0], "latent_change") == 0) }
+      if experiment == "k-sweep" { #expect(try number(effects[1], "latent_change") == 0, "k as it is") }
+    }
+    let table = try Binary.run(["whatif", try #require(Fixtures.own("dit/timm")), "--images", "6", "--steps", "2", "--rules", "swap all"])
+    #expect(table.output.contains("latent change") && table.output.contains("made     6 images"), "\(table.output)\(table.errors)")
+    let verdict = try Binary.run(
+      [
+        "whatif", try #require(Fixtures.own("dit/timm")), "--images", "2", "--steps", "2", "--rules", "swap all", "--fail-if",
+        "latent_change>0",
+      ])
+    #expect(verdict.status == 2)
+  }
+
+  @Test func aPatchThatTakesNoOtherExpertIsNoOtherImage() throws {
+    let path = try #require(Fixtures.own("dit/timm"))
+    let trace = folder.file("i.db")
+    let options = ["--images", "1", "--steps", "1", "--class", "1", "--cfg", "1", "--threads", "1"]
+    let recorded = try Binary.run(["run", path, "--trace", trace, "--quiet"] + options)
+    #expect(recorded.status == 0, "\(recorded.errors)")
+    let taken = try Binary.run(["sql", trace, "SELECT DISTINCT layer, expert FROM routing", "--format", "csv"]).output
+    let rules =
+      ["replay all=\(trace)#1", "replay all=\(trace)#1+weights"]
+      + (0..<4).filter { !taken.contains("0,\($0)\n") }.map { "mask 0:\($0)" }
+    for rules in rules {
+      let result = try Binary.run(["whatif", path, "--rules", rules, "--json", "--quiet"] + options)
+      #expect(result.status == 0, "\(result.errors)")
+      #expect(try number(#require(effects(parsed(result)).first), "latent_change") == 0, "\(rules)")
+    }
+    let series = folder.file("s.db")
+    let kept = try Binary.run(
+      ["whatif", path, "--rules", "swap all if patch-row=0", "--seeds", "1", "--trace", series, "--json", "--quiet"] + options)
+    #expect(kept.status == 0, "\(kept.errors)")
+    let view = try Binary.run(["sql", series, "SELECT run, intervention, parent FROM runs ORDER BY run", "--format", "csv"])
+    #expect(
+      view.output.split(separator: "\n").dropFirst().map(String.init) == [
+        "1,,", "2,swap all if patch-row=0,1", "3,swap all if patch-row=0,1",
+      ])
+    #expect(try Binary.run(["runs", "check", series]).status == 0)
+  }
+
   // MARK: Prompts, traces, refusals
 
   @Test func aPromptIsContinuedBeforeAndAfter() throws {
@@ -234,7 +379,12 @@ struct WhatIfCommandTests {
   @Test func whatCannotBeIsRefused() throws {
     let cases: [([String], String)] = [
       (["--rules", ""], "there is no rule in it"), (["--rules", " ; "], "there is no rule in it"), ([], "found neither"),
-      (["--rules", "swap all", "--experiment", "gw-moe"], "found both"), (["--experiment", "overflow"], "expected gw-moe, redundancy"),
+      (["--rules", "swap all", "--experiment", "gw-moe"], "found both"),
+      (["--experiment", "nonsense"], "there is no such experiment; expected gw-moe, redundancy"),
+      (["--experiment", "overflow", "--batch", "3"], "--batch 3: expected at least 9 texts"),
+      (["--rules", "swap all", "--batch", "0"], "--batch"),
+      (["--experiment", "overflow", "--batch", "1"], "at least 2 texts"),
+      (["--rules", "swap all", "--class", "1"], "--class: only models"),
       (["--rules", "mask 9:1"], "--rules: rule \"mask 9:1\": there is no router"),
       (["--rules", "mask 0:99"], "there is no expert 99"), (["--rules", "swap all if layer=77"], "layer"),
       (["--rules", "swap all", "--by", "language"], "there is domain"), (["--rules", "swap all", "--seeds", "0"], "--seeds"),
@@ -245,11 +395,18 @@ struct WhatIfCommandTests {
       #expect(result.status == 64 && result.errors.contains(words), "\(arguments): \(result.status) \(result.errors)")
       #expect(result.output.isEmpty)
     }
-    if let images = Fixtures.own("dit/timm") {
-      let result = try Binary.run(["whatif", images, "--rules", "swap all", "--class", "1"])
-      #expect(result.status == 64)
-      let refused = try Binary.run(["whatif", images, "-p", "x", "--rules", "swap all"])
-      #expect(refused.status == 64 && refused.errors.contains("no loss"), "\(refused.errors)")
+    let prompt = try Binary.run(["whatif", sample, "-p", "x", "--experiment", "nonsense"])
+    #expect(prompt.status == 64 && prompt.errors.contains("there is no such experiment"), "\(prompt.errors)")
+    guard let images = Fixtures.own("dit/timm") else { return }
+    let refused: [([String], String)] = [
+      (["-p", "x", "--rules", "swap all"], "makes images"), (["--rules", "swap all", "--batch", "2"], "--batch"),
+      (["--experiment", "overflow"], "images share no batch"), (["--rules", "swap all if surprisal>1"], "no surprisal"),
+      (["--rules", "swap all", "--by", "domain"], "there is class"),
+      (["--rules", "swap all", "--class", "99"], "--class"),
+    ]
+    for (arguments, words) in refused {
+      let result = try Binary.run(["whatif", images, "--steps", "3"] + arguments)
+      #expect(result.status == 64 && result.errors.contains(words) && result.output.isEmpty, "\(arguments): \(result.errors)")
     }
   }
 

@@ -55,7 +55,7 @@ enum Traces {
         parsing: "load_cv,max_over_mean,idle,entropy,uncertain," + (isDenoising ? "dit-claims" : "repeat_first")),
       null: NullSettings(draws: 20, seed: 1), intervals: true, sequences: try trace.sequences(run: run.id),
       routers: run.description.routers, denoising: run.description.denoising,
-      hasDecisions: run.description.recording.content > .counts)
+      recording: run.description.recording)
     try plan.validate()
     var analysis = try RunAnalysis(plan)
     repeat {

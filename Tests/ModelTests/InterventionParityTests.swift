@@ -1,5 +1,5 @@
 // Does a change of routing do here what the same change does in transformers? Tests/Fixtures/Interventions holds what it computed for the
-// bundled sample and five families whose routers differ in kind; tools/make_interventions.py made it.
+// bundled sample and of families whose routers differ in kind, those with a capacity of their own among them; tools/make_interventions.py made it.
 
 import Formats
 import Foundation
@@ -10,7 +10,10 @@ import Testing
 @testable import Model
 
 struct InterventionParityTests {
-  static let names = ["olmoe-sample", "mixtral", "deepseek_v3", "gpt_oss", "phimoe", "switch_transformers"]
+  static let names = [
+    "olmoe-sample", "mixtral", "deepseek_v3", "gpt_oss", "phimoe", "switch_transformers", "switch_transformers-untied", "nllb_moe",
+    "nllb_moe-fixed", "nllb_moe-prioritized",
+  ]
 
   /// Joins what it is given.
   private final class Listener: RoutingSink {

@@ -38,28 +38,36 @@ import Testing
     #expect(sum.value == 0xCBF4_3926 && crc("123456789".utf8) == 0xCBF4_3926)
   }
 
-  @Test func checksumsFollowTheWrittenRule() throws {
-    try Self.shape.record(in: file)
+  @Test(arguments: [RecordingExtras(), .all]) func checksumsFollowTheWrittenRule(_ extras: RecordingExtras) throws {
+    var shape = Self.shape
+    shape.recording.extras = extras
+    try shape.record(in: file)
     try DatabaseQueue(path: file).read { db in
       let heads = "absent, dropped, ids, weights, entropy, selection_margin, top1_margin, top_k_mass, importance"
       let rows = try Row.fetchAll(
-        db, sql: "SELECT \(heads), logit_rows, logits, checksum, decision_checksum, first_token, token_count, squared_lse FROM page")
+        db,
+        sql: "SELECT \(heads), logit_rows, logits, norms, shared_weight, shared_norm, checksum, decision_checksum, first_token, "
+          + "token_count, squared_lse FROM page LEFT JOIN page_extra ON page = id")
       #expect(rows.count >= 3)
       for row in rows {
-        let blobs = (0..<11).map { row[$0] as Data? ?? Data() }
+        let blobs = (0..<14).map { row[$0] as Data? ?? Data() }
         let head = blobs[..<9].reduce(UInt32(0)) { crc($1, after: $0) }
         #expect(row["checksum"] == Int64(blobs[9...].reduce(head) { crc($1, after: $0) }))
         let squares = (row["squared_lse"] as Double?)?.bitPattern ?? 0x7ff8_0000_0000_0000
         let numbers = [UInt64(row["first_token"] as Int), UInt64(row["token_count"] as Int), squares]
         let tail = numbers.flatMap { number in (0..<8).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) } }
-        #expect(row["decision_checksum"] == Int64(crc(tail, after: head)))
+        #expect(row["decision_checksum"] == Int64(crc(tail, after: blobs[11...].reduce(head) { crc($1, after: $0) })))
+        #expect(blobs[11...].allSatisfy { $0.isEmpty == extras.isEmpty })
       }
       var tokens: [UInt8] = []
-      for row in try Row.fetchAll(db, sql: "SELECT * FROM token ORDER BY token") {
+      for row in try Row.fetchAll(
+        db, sql: "SELECT token.*, pass, batch, predicted_id FROM token LEFT JOIN token_extra USING (run, token) ORDER BY token")
+      {
         func append(_ number: UInt32) { tokens += (0..<4).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) } }
         for name in ["sequence", "position", "token_id"] { append(UInt32(bitPattern: row[name] as Int32)) }
         tokens.append(row["phase"])
         for name in ["surprisal", "next_token_entropy"] { append((row[name] as Double?).map { Float($0).bitPattern } ?? 0x7fc0_0000) }
+        for name in ["pass", "batch", "predicted_id"] { if let number = row[name] as Int32? { append(UInt32(bitPattern: number)) } }
       }
       #expect(try Int64.fetchOne(db, sql: "SELECT token_checksum FROM run") == Int64(crc(tokens)))
     }
@@ -102,6 +110,49 @@ import Testing
     let old = try trace.checkIntegrity()
     #expect(old.contains { $0.run == 1 && $0.problem.contains(words) }, "\(old)")
     #expect(try trace.pagesWithoutChecksum(run: 1) >= 3)
+  }
+
+  /// What is kept on request is under the same checksums, read with logits or without; without checksums it is held against its ranges.
+  @Test(arguments: [
+    ("UPDATE page_extra SET norms = zeroblob(length(norms))", "none of another"),
+    ("UPDATE page_extra SET norms = CAST(x'000080bf' || substr(norms, 5) AS BLOB)", "norm -1.0"),
+    ("UPDATE page_extra SET shared_weight = CAST(x'000080bf' || substr(shared_weight, 5) AS BLOB)", "shared weight -1.0"),
+    ("UPDATE page_extra SET shared_norm = CAST(x'000080bf' || substr(shared_norm, 5) AS BLOB)", "shared norm -1.0"),
+    ("DELETE FROM page_extra", ""),
+  ])
+  func editedExtrasAreFound(_ sql: String, _ words: String) throws {
+    var shape = Self.shape
+    shape.recording.extras = .all
+    try shape.record(in: file)
+    let database = try DatabaseQueue(path: file)
+    try database.write { try $0.execute(sql: sql) }
+    let trace = try TraceReader(file: file)
+    #expect(try trace.checkIntegrity().map(\.description).joined().contains("checksum"))
+    for withLogits in [true, false] {
+      #expect { try trace.passes(of: try trace.run(.latest), withLogits: withLogits).forEach { _ in } } throws: {
+        ($0 as? StoreError)?.kind == .damaged
+      }
+    }
+    try database.write { try $0.execute(sql: "UPDATE page SET checksum = NULL, decision_checksum = NULL") }
+    let old = try trace.checkIntegrity().map(\.problem)
+    #expect(words.isEmpty || old.contains { $0.contains(words) }, "\(old)")
+  }
+
+  @Test(arguments: [
+    "UPDATE token_extra SET pass = pass + 1 WHERE token = 5", "UPDATE token_extra SET batch = -1 WHERE token = 5",
+    "UPDATE token_extra SET predicted_id = NULL WHERE token = 5", "UPDATE token_extra SET predicted_id = predicted_id + 1 WHERE token = 5",
+    "DELETE FROM token_extra WHERE token = 5", "DELETE FROM token_extra",
+    "UPDATE run SET description = replace(description, ',\"predicted\"', '')",
+  ])
+  func editedExtrasOfTokensAreFound(_ sql: String) throws {
+    var shape = Self.shape
+    shape.recording.extras = .all
+    try shape.record(in: file)
+    try DatabaseQueue(path: file).write { try $0.execute(sql: sql) }
+    let trace = try TraceReader(file: file)
+    #expect(try !trace.checkIntegrity().isEmpty)
+    if sql.contains("run SET") { return }
+    #expect { try trace.wholeRun() } throws: { ($0 as? StoreError)?.kind == .damaged }
   }
 
   /// Every id one higher: each is one that the router has, and only the totals know.

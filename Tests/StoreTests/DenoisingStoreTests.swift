@@ -244,7 +244,7 @@ import Testing
     try SampleShape(name: "text", passes: [3]).record(in: file)
     let trace = try TraceReader(file: file)
     #expect(try trace.denoisingCounts(of: trace.run(.latest)) == nil)
-    #expect(RecordingLevel(parsing: "counts")?.content == .counts && RecordingLevel.Content.counts < .ids)
+    #expect(try RecordingLevel(parsing: "counts").content == .counts && RecordingLevel.Content.counts < .ids)
   }
 
   /// A layout that no run can have: said, never a crash.

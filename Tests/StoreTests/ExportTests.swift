@@ -26,9 +26,9 @@ import Testing
   }
 
   /// Two tokens of two sequences, fed the second first; one expert dropped, one slot empty, one statistic not defined.
-  private func recordSmallRun() throws {
+  private func recordSmallRun(_ extras: RecordingExtras = []) throws {
     var shape = SampleShape(name: "small", routers: [RouterID(layer: 2)], expertCount: 4, topK: 2, passes: [])
-    shape.recording = RecordingLevel(content: .full)
+    shape.recording = RecordingLevel(content: .full, extras: extras)
     var tokens = TokenTable()
     tokens.append(sequence: 1, position: 0, tokenID: 7, phase: .prefill, nextTokenEntropy: 0.1)
     tokens.append(sequence: 0, position: 0, tokenID: 300, phase: .decode, surprisal: 2.5, nextTokenEntropy: 1.25)
@@ -43,6 +43,10 @@ import Testing
     batch.importanceSum = [0.5, 0.25, 0.25, 1]
     batch.squaredLogSumExpSum = 3
     batch.logits = RouterLogits(rows: [0, 1], values: [0, 1, 2, 3, 4, 5, 6, 7.5])
+    // A writer keeps of these what its run records.
+    batch.expertNorms = [1.25, .nan, 2.5, .nan]
+    (batch.sharedWeight, batch.sharedNorm) = ([.nan, 0.75], [.nan, 1.5])
+    tokens.predictedID = [-1, 9]
     let writer = try TraceWriter(file: file, description: shape.run, pieces: { $0 == 7 ? Array("a,\"b\"\n".utf8) : [0xc3] })
     try writer.receive(RoutingPass(tokens: tokens, batches: [batch]))
     try writer.finish(.completed)
@@ -94,6 +98,22 @@ import Testing
         """)
   }
 
+  /// What a run kept on request stands behind all other columns and keys.
+  @Test func textFormsOfExtras() throws {
+    try recordSmallRun(.all)
+    let csv = try text(.routing, .csv).split(separator: "\n")
+    #expect(csv[0].hasSuffix("top_k_mass,norm,shared_weight,shared_norm,pass,batch,predicted_id"))
+    #expect(csv[1].hasSuffix("0.9,2.5,0.75,1.5,0,1,9") && csv[2].hasSuffix("0.8,1.25,,,0,0,") && csv[3].hasSuffix("0.8,,,,0,0,"))
+    let lines = try text(.routing, .jsonl).split(separator: "\n")
+    #expect(
+      lines[0].contains("\"norms\":[2.5],\"shared_weight\":0.75,\"shared_norm\":1.5,\"pass\":0,\"batch\":1,\"predicted_id\":9"))
+    #expect(lines[1].contains("\"norms\":[1.25,null],\"pass\":0,\"batch\":0,\"router_logits\""))
+    #expect(
+      try text(.tokens, .csv).hasPrefix(
+        "run,token,sequence,position,token_id,phase,surprisal,next_token_entropy,text,pass,batch,predicted_id\n"))
+    #expect(try text(.tokens, .csv).contains("\u{fffd},0,1,9\n"))
+  }
+
   @Test func loadOfSeveralStacksNamesThem() throws {
     try SampleShape(name: "x", routers: [RouterID(stack: .attention, layer: 0), RouterID(layer: 0)], passes: [3]).record(in: file)
     #expect(try text(.load, .csv).hasPrefix("run,layer,expert,assignments,load,importance,mean_weight,stack\n1,0,0,"))
@@ -120,6 +140,9 @@ import Testing
     SampleShape(name: "full", recording: RecordingLevel(content: .full), passes: [250, 1, 70]),
     SampleShape(name: "some rows", recording: RecordingLevel(content: .full, logitsEvery: 7), passes: [250, 1, 70]),
     SampleShape(name: "ids", recording: RecordingLevel(content: .ids), passes: [30]),
+    SampleShape(
+      name: "extras", recording: RecordingLevel(content: .full, logitsEvery: 3, extras: .all), passes: [250, 1, 70], hasNaN: true,
+      hasDrops: true, hasPadding: true),
     SampleShape(name: "attention", routers: [RouterID(stack: .attention, layer: 1), RouterID(layer: 1)], topK: 1, passes: [30]),
     SampleShape(name: "dense", expertCount: 3, topK: 3, passes: [30]),
     SampleShape(name: "nothing", passes: []),
@@ -158,6 +181,11 @@ import Testing
       #expect(Int(length) == whole.tokens.sequence.filter { $0 == Int32(sequence) }.count)
     }
     var expectedNames: Set<String> = ["input_ids", "phase", "sequence_lengths"]
+    for (name, column) in [("pass", whole.tokens.pass), ("batch", whole.tokens.batch), ("predicted_ids", whole.tokens.predictedID)] {
+      guard let column else { continue }
+      #expect(try numbers(export, name, Int32.self) == order.map { column[$0] })
+      expectedNames.insert(name)
+    }
     for (id, batch) in whole.routers {
       let k = batch.topK
       #expect(try export.tensor("\(id).expert_ids").shape == [count, k])
@@ -168,10 +196,18 @@ import Testing
         #expect(try numbers(export, "\(id).weights", Float.self) == weights)
         expectedNames.insert("\(id).weights")
       }
-      let statistics = [
-        ("entropy", batch.routerEntropy), ("selection_margin", batch.selectionMargin), ("top1_margin", batch.top1Margin),
-        ("top_k_mass", batch.topKMass),
-      ]
+      let statistics =
+        [
+          ("entropy", batch.routerEntropy), ("selection_margin", batch.selectionMargin), ("top1_margin", batch.top1Margin),
+          ("top_k_mass", batch.topKMass),
+        ]
+        + [("shared_weight", batch.sharedWeight), ("shared_norm", batch.sharedNorm)].compactMap { name, column in column.map { (name, $0) }
+        }
+      if let norms = batch.expertNorms {
+        #expect(try export.tensor("\(id).expert_norms").shape == [count, k])
+        #expect(try numbers(export, "\(id).expert_norms", Float.self).map(\.description) == slots.map { norms[$0].description })
+        expectedNames.insert("\(id).expert_norms")
+      }
       for (name, values) in statistics {
         #expect(try numbers(export, "\(id).\(name)", Float.self).map(\.description) == order.map { values[$0].description })
         expectedNames.insert("\(id).\(name)")

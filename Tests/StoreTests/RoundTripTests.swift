@@ -30,6 +30,12 @@ import Testing
     SampleShape(name: "f16", recording: RecordingLevel(content: .full, precision: .f16), passes: [100, 100]),
     SampleShape(name: "full", recording: RecordingLevel(content: .full), passes: [100, 1, 1, 1, 100]),
     SampleShape(name: "every 7th", recording: RecordingLevel(content: .full, logitsEvery: 7), passes: [100, 1, 1, 1, 1, 1, 1, 1, 1, 100]),
+    SampleShape(
+      name: "extras", topK: 3, recording: RecordingLevel(content: .full, logitsEvery: 3, extras: .all),
+      passes: [100, 1, 1, 1, 60, 900], hasNaN: true, hasDrops: true, hasPadding: true),
+    SampleShape(name: "norms of ids", recording: RecordingLevel(content: .ids, extras: .norms), passes: [100, 1], hasDrops: true),
+    SampleShape(name: "shared", recording: RecordingLevel(extras: [.shared, .passes]), passes: [100, 1]),
+    SampleShape(name: "predicted", recording: RecordingLevel(precision: .f16, extras: .predicted), passes: [100, 1]),
     SampleShape(name: "dense", expertCount: 4, topK: 4, passes: [100]),
     SampleShape(name: "one expert", expertCount: 1, topK: 1, passes: [100]),
     SampleShape(name: "no sums", passes: [100, 100], knowsImportance: false),

@@ -42,6 +42,7 @@ struct SampleShape: Sendable, CustomStringConvertible {
   func makePasses(seed: UInt64 = 1) -> [RoutingPass] {
     var random = SeededRandom(seed: seed)
     var first = 0
+    var numbering = PassNumbering()
     return passes.map { count in
       var tokens = TokenTable(firstToken: first)
       for index in first..<first + count {
@@ -51,6 +52,8 @@ struct SampleShape: Sendable, CustomStringConvertible {
           surprisal: index % sequenceLength == 0 ? .nan : Float.random(in: 0..<10, using: &random),
           nextTokenEntropy: Float.random(in: 0..<5, using: &random))
       }
+      if recording.extras.contains(.predicted) { tokens.predictedID = tokens.tokenID.map { $0 % 9 == 0 ? -1 : $0 / 2 } }
+      if recording.extras.contains(.passes) { numbering.number(&tokens, layout: nil) }
       defer { first += count }
       return RoutingPass(tokens: tokens, batches: routers.map { batch($0, first: first, count: count, &random) })
     }
@@ -88,6 +91,11 @@ struct SampleShape: Sendable, CustomStringConvertible {
     }
     if batch.dropped?.contains(true) == false { batch.dropped = nil }
     if recording.content == .full { batch.logits = RouterLogits(rows: rows, values: values) }
+    if recording.extras.contains(.norms) { batch.expertNorms = batch.carriedOut.map { $0 < 0 ? .nan : Float($0) * 1.37 } }
+    if recording.extras.contains(.shared) {
+      batch.sharedWeight = batch.top1Margin.map { $0.isNaN ? 1 : $0 }
+      if recording.extras.contains(.norms) { batch.sharedNorm = batch.topKMass.map { $0 * 3 } }
+    }
     return batch
   }
 
@@ -144,6 +152,7 @@ struct WholeRun {
     if a.firstToken != b.firstToken || a.sequence != b.sequence || a.position != b.position { found.append("places of tokens") }
     if a.tokenID != b.tokenID || a.phase != b.phase { found.append("ids of tokens") }
     if !same(a.surprisal, b.surprisal) || !same(a.nextTokenEntropy, b.nextTokenEntropy) { found.append("numbers of tokens") }
+    if a.pass != b.pass || a.batch != b.batch || a.predictedID != b.predictedID { found.append("extras of tokens") }
     if Set(routers.keys) != Set(other.routers.keys) { return found + ["routers"] }
     for (id, a) in routers {
       guard let b = other.routers[id] else { continue }
@@ -156,6 +165,9 @@ struct WholeRun {
       require("selection margin", same(a.selectionMargin, b.selectionMargin))
       require("top-1 margin", same(a.top1Margin, b.top1Margin))
       require("mass", same(a.topKMass, b.topKMass))
+      require("norms", same(a.expertNorms ?? [], b.expertNorms ?? []))
+      require("shared weight", same(a.sharedWeight ?? [], b.sharedWeight ?? []))
+      require("shared norm", same(a.sharedNorm ?? [], b.sharedNorm ?? []))
       require("logit rows", a.logits?.rows ?? [] == b.logits?.rows ?? [])
       require("logits", same(a.logits?.values ?? [], b.logits?.values ?? []))
       if !comparingSums { continue }

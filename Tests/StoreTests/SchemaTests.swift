@@ -50,7 +50,7 @@ import Testing
   }
 
   /// Traces as each released version left them, as SQL dumps. A new migration must read them all; a fixture is never edited.
-  @Test(arguments: ["trace-1", "trace-2", "trace-3", "trace-4", "trace-5"]) func everyShippedSchemaOpens(_ name: String) throws {
+  @Test(arguments: ["trace-1", "trace-2", "trace-3", "trace-4", "trace-5", "trace-6"]) func everyShippedSchemaOpens(_ name: String) throws {
     let dump = try String(contentsOf: Self.fixtures.appendingPathComponent("\(name).sql"), encoding: .utf8)
     try DatabaseQueue(path: file).inDatabase { try $0.execute(sql: dump) }
     let trace = try TraceReader(file: file)
@@ -107,7 +107,7 @@ import Testing
   }
 
   /// A trace whose record of steps lost a line is damaged, not old: no step may run twice.
-  @Test(arguments: ["'trace-1'", "'trace-2'", "'trace-1', 'trace-2', 'trace-3', 'trace-4', 'trace-5'"]) func aLostStepIsDamage(
+  @Test(arguments: ["'trace-1'", "'trace-2'", "'trace-1', 'trace-2', 'trace-3', 'trace-4', 'trace-5', 'trace-6'"]) func aLostStepIsDamage(
     _ steps: String
   ) throws {
     try SampleShape(name: "x", passes: [1]).record(in: file)
@@ -142,6 +142,23 @@ import Testing
       if case StoreError.refusedStatement = error { true } else { false }
     }
     #expect(try trace.runs().map(\.name) == ["x"])
+  }
+
+  /// A question that is right, over a view of the file that is not.
+  @Test func aDamagedViewIsNotTheQuestionsFault() throws {
+    try SampleShape(name: "x", passes: [1]).record(in: file)
+    let copy = directory.file("damaged.db")
+    try DatabaseQueue(path: file).vacuum(into: copy)
+    var bytes = Array(try Data(contentsOf: URL(fileURLWithPath: copy)))
+    let place = try #require(Data(bytes).range(of: Data("r.token".utf8))).lowerBound
+    bytes[place + 4] ^= 0x80
+    try Data(bytes).write(to: URL(fileURLWithPath: copy))
+    let query = TraceQuery(trace: try TraceReader(file: copy))
+    var answers: [String] = []
+    for view in TraceSchema.views {
+      do { _ = try query.all("SELECT * FROM \(view.name)") } catch { answers.append("\(error)") }
+    }
+    #expect(!answers.isEmpty && answers.allSatisfy { $0.hasPrefix(copy) && $0.contains("damaged: view ") }, "\(answers)")
   }
 
   @Test func answersQuestions() throws {

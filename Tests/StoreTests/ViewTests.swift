@@ -23,6 +23,8 @@ import Testing
     SampleShape(name: "f16", recording: RecordingLevel(precision: .f16), passes: [50]),
     SampleShape(name: "ids", recording: RecordingLevel(content: .ids), passes: [50]),
     SampleShape(name: "dense", expertCount: 3, topK: 3, passes: [50]),
+    SampleShape(
+      name: "extras", topK: 3, recording: RecordingLevel(extras: .all), passes: [40, 1], hasNaN: true, hasDrops: true, hasPadding: true),
   ]
 
   private func value(_ number: Float) -> SQLValue { number.isNaN ? .null : .real(Double(number)) }
@@ -42,13 +44,13 @@ import Testing
           assignments.append(
             place + [
               .integer(Int64(rank)), .integer(Int64(batch.selectedExperts[slot])), value(batch.routingWeights[slot]),
-              .integer(batch.dropped?[slot] == true ? 1 : 0),
+              .integer(batch.dropped?[slot] == true ? 1 : 0), .text(id.description), value(batch.expertNorms?[slot] ?? .nan),
             ])
         }
         statistics.append(
           place + [
             value(batch.routerEntropy[token]), value(batch.selectionMargin[token]), value(batch.top1Margin[token]),
-            value(batch.topKMass[token]),
+            value(batch.topKMass[token]), value(batch.sharedWeight?[token] ?? .nan), value(batch.sharedNorm?[token] ?? .nan),
           ])
       }
     }
@@ -99,21 +101,30 @@ import Testing
           .integer(1), .integer(Int64(index)), .integer(Int64(index / 100)), .integer(Int64(index % 100)), .integer(Int64(id)),
           .text(index == 150 ? "decode" : "prefill"), value(whole.tokens.surprisal[index]), value(whole.tokens.nextTokenEntropy[index]),
           id < 250 ? .text(" t\(id)") : .null,
-        ] + Array(repeating: .null, count: 5))
+        ] + Array(repeating: .null, count: 8))
     }
+    // What was recorded on request.
+    let asked = WholeRun(
+      try SampleShape(name: "asked", recording: RecordingLevel(extras: [.passes, .predicted]), passes: [150, 1]).record(in: file))
+    func number(_ value: Int32?) -> SQLValue { value.map { $0 < 0 ? .null : .integer(Int64($0)) } ?? .null }
     #expect(
-      try query.all("SELECT run, name, state, tokens, sequences, model, recording, tags FROM runs").rows == [
+      try query.all("SELECT pass, batch, predicted_id FROM tokens WHERE run = 2 ORDER BY token").rows
+        == (0..<151).map { [number(asked.tokens.pass?[$0]), number(asked.tokens.batch?[$0]), number(asked.tokens.predictedID?[$0])] })
+    #expect(asked.tokens.pass?.last == 1 && asked.tokens.batch?.last == 2)
+    #expect(
+      try query.all("SELECT run, name, state, tokens, sequences, model, recording, tags FROM runs WHERE run = 1").rows == [
         [
           .integer(1), .text("others"), .text("completed"), .integer(151), .integer(2), .text("sample"), .text("weights"),
           .text("[\"test\"]"),
         ]
       ])
     #expect(
-      try query.all("SELECT sequence, name, tokens FROM sequences").rows == [
+      try query.all("SELECT sequence, name, tokens FROM sequences WHERE run = 1").rows == [
         [.integer(0), .text("first"), .integer(100)], [.integer(1), .text("sequence 1"), .integer(51)],
       ])
-    #expect(try query.all("SELECT * FROM sequence_labels").rows == [[.integer(1), .integer(0), .text("domain"), .text("code")]])
-    #expect(try query.all("SELECT layer FROM routers").rows == [[.integer(0)], [.integer(1)], [.integer(3)]])
+    #expect(
+      try query.all("SELECT * FROM sequence_labels WHERE run = 1").rows == [[.integer(1), .integer(0), .text("domain"), .text("code")]])
+    #expect(try query.all("SELECT layer FROM routers WHERE run = 1").rows == [[.integer(0)], [.integer(1)], [.integer(3)]])
     #expect(try query.all("SELECT count(*) FROM capture_checks WHERE outcome <> 'failed'").rows[0][0] != .integer(0))
   }
 

@@ -17,11 +17,14 @@ public struct ComparisonOutcome: Sendable {
   public let byEntropy: [ComparisonRow]
   /// By rising row of A, then router; at most `RouterAgreement.shownFlips`.
   public let flipped: [FlippedDecision]
+  /// What a filter left; nil without one.
+  let left: FilteredPairs.Tally?
   /// Without what only the alignment knows.
   private let pooled: [ComparisonKey: Double?]
 
-  init(plan: ComparisonPlan, agreements: [RouterAgreement], turned: [MeanSum], losses: PairedLosses) {
+  init(plan: ComparisonPlan, agreements: [RouterAgreement], turned: [MeanSum], losses: PairedLosses, left: FilteredPairs.Tally?) {
     self.plan = plan
+    self.left = left
     layers = zip(agreements, turned).map { fold, turned in
       Layer(pair: fold.pair, row: fold.row(turned: turned, isMatched: plan.matching == .behaviour), matching: fold.matchingByA)
     }
@@ -69,10 +72,17 @@ public struct ComparisonOutcome: Sendable {
     ]
   }
 
+  /// - Throws: `FilterError.nothingPasses` where a filter left no decision.
+  public func requireSomethingPasses() throws {
+    guard let left, left.passing == 0, let filter = plan.filter?.filter else { return }
+    throw FilterError.nothingPasses(filter: filter.text, of: "the \(left.decisions) decisions of A that are compared")
+  }
+
   /// All routers pooled, with what the alignment says of the texts.
   public func pooledRow(_ alignment: TextAlignment) -> ComparisonRow {
     let own: [ComparisonKey: Double?] = [
-      .texts: Double(alignment.pairs.count), .tokens: Double(alignment.tokens), .partedAt: alignment.partedAt.map(Double.init),
+      .texts: Double(left?.texts.count ?? alignment.pairs.count), .tokens: Double(left?.shown ?? alignment.tokens),
+      .partedAt: alignment.partedAt.map(Double.init),
       .partedTexts: Double(alignment.partedTexts),
     ]
     let units = Set(layers.compactMap(\.row.marginUnit))

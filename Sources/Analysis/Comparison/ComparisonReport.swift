@@ -76,6 +76,11 @@ public struct ComparedPair: Sendable {
         "\(alignment.partedTexts) of \(alignment.pairs.count) texts part, the first at position \(position): what follows there is not compared"
       )
     }
+    if let left = result.left, let filter = result.plan.filter?.filter {
+      say(
+        "filter: \(filter.text) (\(left.passing) of \(left.decisions) decisions of A, \(left.shown) of \(left.tokens) tokens pass; A's decisions are "
+          + "chosen, whatever B decided, and B's stand beside them; baselines are of these)")
+    }
     let (restA, restB) = (a.tokens - alignment.tokens, b.tokens - alignment.tokens)
     say("\(restA) of A's \(a.tokens) tokens and \(restB) of B's \(b.tokens) are not compared", if: restA > 0 || restB > 0)
     say(
@@ -128,12 +133,15 @@ public struct ComparisonReport: Sendable {
     public var layers: String?
     /// Of denoising runs.
     public var branch: Int?
+    /// As it was written.
+    public var filter: String?
 
-    public init(margin: Double, matching: ComparisonPlan.Matching, layers: String?, branch: Int?) {
+    public init(margin: Double, matching: ComparisonPlan.Matching, layers: String?, branch: Int?, filter: String? = nil) {
       self.margin = margin
       self.matching = matching
       self.layers = layers
       self.branch = branch
+      self.filter = filter
     }
   }
 

@@ -59,7 +59,8 @@ extension ComparisonReport {
       let all = layers + [(name: "all", row: pairs[0].row)]
       tables = [
         Self.table("router", all, Self.agreement), Self.table("router", all, Self.distances + [.margins]),
-        Self.table("texts", scored.map { (name: "\($0.alignment.pairs.count)", row: $0.row) }, Self.losses), entropyTable(pairs[0]),
+        Self.table("texts", scored.map { (name: ReportTable.Cell($0.row[.texts], .count).display, row: $0.row) }, Self.losses),
+        entropyTable(pairs[0]),
       ]
       if !pairs[0].result.flipped.isEmpty { tables.append(flipTable(pairs[0], top: top, pieces: pieces)) }
       if plan.matching == .behaviour { tables.append(matchingTable(pairs[0])) }
@@ -190,7 +191,7 @@ extension ComparisonReport {
         ]
       }
     }
-    return [
+    let tables = [
       ReportTable(
         columns: [
           "run", "router", "name", "value", "unit", "n", "n_of", "baseline", "load_baseline", "shuffled_baseline", "low", "high",
@@ -199,5 +200,7 @@ extension ComparisonReport {
       ReportTable(
         columns: ["run", "token", "token_b", "text", "position", "router", "margin", "a", "b"], rows: flips, notes: []),
     ].filter { !$0.rows.isEmpty }
+    guard let filter = plan.filter else { return tables }
+    return tables.map { $0.adding("filter", .text(filter)) }
   }
 }

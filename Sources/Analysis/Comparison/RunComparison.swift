@@ -17,11 +17,15 @@ public struct ComparisonPlan: Sendable {
   public var matching: Matching
   /// Flips of a larger margin are counted, in the unit of A's selection scores.
   public var margin: Double
+  /// Which decisions and tokens of A are compared; nil for all.
+  public var filter: ResolvedFilter?
 
-  public init(routers: [RouterPair], matching: Matching = .index, margin: Double = 1e-3) {
-    self.routers = routers
+  /// - Parameter routers: those that the filter does not admit are left out.
+  public init(routers: [RouterPair], matching: Matching = .index, margin: Double = 1e-3, filter: ResolvedFilter? = nil) {
+    self.routers = routers.filter { filter?.admits($0.a.id) ?? true }
     self.matching = matching
     self.margin = margin
+    self.filter = filter
   }
 
   /// - Parameter texts: pairs of texts that will be compared.
@@ -69,6 +73,7 @@ public struct RunComparison: Sendable {
   private var agreements: [RouterAgreement]
   private var turned: [TurnedAgreement]
   private var losses = PairedLosses()
+  private var left: FilteredPairs?
 
   /// - Precondition: `plan.validate` did not throw.
   public init(_ plan: ComparisonPlan) {
@@ -77,10 +82,16 @@ public struct RunComparison: Sendable {
     choices = isMatching ? plan.routers.map { JointChoices($0) } : []
     agreements = plan.routers.map { RouterAgreement($0, margin: plan.margin) }
     turned = plan.routers.map { TurnedAgreement($0, matching: nil) }
+    left = plan.filter.map { FilteredPairs($0, routers: plan.routers) }
   }
 
   /// Adds rows of the same tokens.
   public mutating func add(_ rows: PairedRows) {
+    guard let parts = left?.parts(of: rows, counts: !isMatching) else { return addLeft(rows) }
+    for part in parts { addLeft(part) }
+  }
+
+  private mutating func addLeft(_ rows: PairedRows) {
     let isEven = rows.place.text % 2 == 0
     if isMatching {
       if isEven { for index in choices.indices { choices[index].add(rows) } }
@@ -94,13 +105,17 @@ public struct RunComparison: Sendable {
   /// Adds rows of other texts at equal positions.
   public mutating func addTurned(_ rows: PairedRows) {
     if isMatching || plan.matching == .behaviour && rows.place.text % 2 == 0 { return }
-    for index in turned.indices { turned[index].add(rows) }
+    for part in left?.parts(of: rows, counts: false) ?? [rows] {
+      for index in turned.indices { turned[index].add(part) }
+    }
   }
 
   /// Call after all rows were added (and all parts merged). True: the rows are needed once more.
   public mutating func beginNextRound() -> Bool {
     guard isMatching else { return false }
     isMatching = false
+    // Passes are read again, with logits.
+    left = plan.filter.map { FilteredPairs($0, routers: plan.routers) }
     let matchings = choices.map { $0.matching() }
     choices = []
     agreements = zip(plan.routers, matchings).map { RouterAgreement($0, margin: plan.margin, matching: $1) }
@@ -115,6 +130,7 @@ public struct RunComparison: Sendable {
     part.agreements = agreements.map { RouterAgreement($0.pair, margin: plan.margin, matching: $0.matching) }
     part.turned = turned.map { TurnedAgreement($0.pair, matching: $0.matching) }
     part.losses = PairedLosses()
+    part.left = plan.filter.map { FilteredPairs($0, routers: plan.routers) }
     return part
   }
 
@@ -125,9 +141,10 @@ public struct RunComparison: Sendable {
     for index in agreements.indices { agreements[index].merge(other.agreements[index]) }
     for index in turned.indices { turned[index].merge(other.turned[index]) }
     losses.merge(other.losses)
+    if let more = other.left { left?.merge(more) }
   }
 
   public func result() -> ComparisonOutcome {
-    ComparisonOutcome(plan: plan, agreements: agreements, turned: turned.map(\.agreement), losses: losses)
+    ComparisonOutcome(plan: plan, agreements: agreements, turned: turned.map(\.agreement), losses: losses, left: left?.tally)
   }
 }

@@ -40,25 +40,39 @@ public struct EffectCondition: Sendable {
 extension RoutingEffect {
   /// The numbers of a row, as conditions name them.
   static let keys = [
-    "touched", "loss_change", "low", "high", "n", "kl", "same_top1", "later_set_agreement", "experts_per_token", "control.loss_change",
-    "control.low", "control.high", "difference.loss_change", "difference.low", "difference.high", "difference.p", "difference.adjusted_p",
+    "touched", "loss_change", "latent_change", "low", "high", "n", "kl", "same_top1", "later_set_agreement", "experts_per_token",
+    "control.loss_change",
+    "control.latent_change", "control.low", "control.high", "difference.loss_change", "difference.latent_change", "difference.low",
+    "difference.high", "difference.p", "difference.adjusted_p", "mates.changed_tokens", "mates.changed_tokens_low",
+    "mates.changed_tokens_high",
+    "mates.changed_top1", "mates.changed_top1_low", "mates.changed_top1_high", "order.changed_tokens", "order.changed_tokens_low",
+    "order.changed_tokens_high", "order.changed_top1", "order.changed_top1_low", "order.changed_top1_high",
   ]
 
-  static func unit(of key: String) -> String {
+  /// Those of them that a row like this one has.
+  var ownKeys: [String] {
+    let other = measure == .loss ? EffectMeasure.latent.key : EffectMeasure.loss.key
+    return Self.keys.filter { key in
+      !key.hasSuffix(other) && (measure == .loss || !["kl", "same_top1"].contains(key))
+        && (mates != nil || !key.contains(".changed_"))
+    }
+  }
+
+  func unit(of key: String) -> String {
     switch key {
     case "touched", "same_top1", "later_set_agreement": "share"
     case "experts_per_token": "experts"
     case "kl": "nat"
-    case "n": "texts"
+    case "n": measure.countedAs
     case "difference.p", "difference.adjusted_p": "probability"
-    default: "nat/token"
+    default: key.contains(".changed_") ? "share" : measure.unit
     }
   }
 
   func number(_ key: String) -> Double? {
     switch key {
     case "touched": touched
-    case "loss_change": change.loss
+    case measure.key: change.value
     case "low": change.interval?.low
     case "high": change.interval?.high
     case "n": Double(texts)
@@ -66,14 +80,35 @@ extension RoutingEffect {
     case "same_top1": sameTop1
     case "later_set_agreement": laterAgreement
     case "experts_per_token": expertsPerToken
-    case "control.loss_change": controlChange?.loss
+    case "control." + measure.key: controlChange?.value
     case "control.low": controlChange?.interval?.low
     case "control.high": controlChange?.interval?.high
-    case "difference.loss_change": difference?.loss
+    case "difference." + measure.key: difference?.value
     case "difference.low": difference?.interval?.low
     case "difference.high": difference?.interval?.high
     case "difference.p": p
     case "difference.adjusted_p": adjustedP
+    default:
+      if key.hasPrefix("mates.") {
+        mates?.number(String(key.dropFirst("mates.".count)))
+      } else if key.hasPrefix("order.") {
+        order?.number(String(key.dropFirst("order.".count)))
+      } else {
+        nil
+      }
+    }
+  }
+}
+
+extension BatchEffect {
+  fileprivate func number(_ key: String) -> Double? {
+    switch key {
+    case "changed_tokens": changedTokens.value
+    case "changed_tokens_low": changedTokens.interval?.low
+    case "changed_tokens_high": changedTokens.interval?.high
+    case "changed_top1": changedTop1.value
+    case "changed_top1_low": changedTop1.interval?.low
+    case "changed_top1_high": changedTop1.interval?.high
     default: nil
     }
   }

@@ -78,6 +78,10 @@ public struct EffectPlan: Sendable {
   public private(set) var rows: [EffectRow] = []
   /// Whether rows are best read by falling size of the difference: where every expert has one.
   public internal(set) var isRanked = false
+  /// Whether every text is read in other batches too.
+  public internal(set) var replacesMates = false
+  /// What there is to be said about the rows.
+  public internal(set) var notes: [String] = []
   /// Draws of what is drawn.
   public let draws: Int
   public let seed: UInt64
@@ -105,6 +109,11 @@ public struct EffectPlan: Sendable {
       control = .none("the rules change whole layers: there is nothing else of that size in them")
     }
     rows.append(EffectRow(name: name ?? rules.text, rules: rules.text, variants: arm, control: control))
+  }
+
+  /// A row for rules that stand for themselves.
+  mutating func add(uncontrolled rules: RuleSet, name: String, because reason: String) {
+    rows.append(EffectRow(name: name, rules: rules.text, variants: addArm(rules), control: .none(reason)))
   }
 
   /// A row whose effect is that of a control already there.

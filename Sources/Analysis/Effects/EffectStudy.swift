@@ -1,11 +1,12 @@
 // From sums of texts to effects: changes of loss with intervals over texts, held against their controls text by text. Texts are what is left
-// out, and what signs are turned of: tokens of one text are not independent.
+// out, and what signs are turned of: tokens of one text are not independent. Images stand in the place of texts where a model makes images.
 
 import Routing
 
 /// The texts that were read under all variants of a plan.
 public struct EffectStudy: Sendable {
   public let plan: EffectPlan
+  public let measure: EffectMeasure
   /// `[texts][variants]`
   private var sums: [[EffectSums]] = []
   /// `[texts]`
@@ -16,8 +17,9 @@ public struct EffectStudy: Sendable {
   /// Turns of the signs.
   public static let flips = 999
 
-  public init(_ plan: EffectPlan) {
+  public init(_ plan: EffectPlan, measure: EffectMeasure = .loss) {
     self.plan = plan
+    self.measure = measure
     missing = Array(repeating: 0, count: plan.variants.count)
   }
 
@@ -33,6 +35,11 @@ public struct EffectStudy: Sendable {
     for (variant, count) in missing.enumerated() { self.missing[variant] += count }
   }
 
+  /// Takes what another batch made of a text that was taken before.
+  public mutating func add(_ shift: BatchShift, _ kind: WritableKeyPath<EffectSums, BatchShift>, text: Int, variant: Int) {
+    sums[text][variant][keyPath: kind] += shift
+  }
+
   public var texts: Int { sums.count }
 
   /// Tokens with a surprisal.
@@ -42,7 +49,7 @@ public struct EffectStudy: Sendable {
   public var baselineLoss: Double? {
     let scored = sums.compactMap(\.first)
     let tokens = scored.reduce(0) { $0 + $1.scored }
-    return tokens > 0 ? scored.reduce(0) { $0 + $1.baselineNats } / Double(tokens) : nil
+    return tokens > 0 ? scored.reduce(0) { $0 + $1.unchanged } / Double(tokens) : nil
   }
 
   /// - Parameter label: also the effects in the texts of each of its values.
@@ -77,8 +84,13 @@ public struct EffectStudy: Sendable {
       own.append(change(text, row.variants))
       others.append(change(text, row.control.variants))
     }
-    var effect = RoutingEffect(name: row.name, rules: row.rules, control: row.control, draws: row.variants.count, texts: own.count)
+    var effect = RoutingEffect(
+      name: row.name, rules: row.rules, control: row.control, draws: row.variants.count, texts: own.count, measure: measure)
     effect.pool(pooled)
+    if plan.replacesMates {
+      effect.mates = BatchEffect(texts.map { sums[$0][row.variants[0]].mates })
+      effect.order = BatchEffect(texts.map { sums[$0][row.variants[0]].order })
+    }
     effect.change = RoutingEffect.Change(own)
     effect.unmatched = row.control.variants.reduce(0) { $0 + missing[$1] }
     guard row.control.kind != .none else { return effect }
@@ -98,11 +110,11 @@ public struct EffectStudy: Sendable {
     return effect
   }
 
-  /// Nats that some variants add to a text on average, over its scored tokens.
+  /// What some variants change in a text on average, over its scored tokens.
   private func change(_ text: Int, _ variants: [Int]) -> MeanSum {
     var change = MeanSum()
     change.count = sums[text][0].scored
-    for variant in variants { change.sum += sums[text][variant].nats - sums[text][variant].baselineNats }
+    for variant in variants { change.sum += sums[text][variant].changed - sums[text][variant].unchanged }
     if !variants.isEmpty { change.sum /= Double(variants.count) }
     return change
   }
@@ -110,14 +122,14 @@ public struct EffectStudy: Sendable {
 
 /// What rules do to the texts that were read.
 public struct RoutingEffect: Sendable {
-  /// A change of loss, nats a scored token, with its 95 % interval over texts.
+  /// A mean over texts or images, in the unit of the measure, with its 95 % interval.
   public struct Change: Sendable, Equatable {
-    public var loss: Double?
+    public var value: Double?
     public var interval: Interval?
 
-    /// - Parameter sums: of each text, scored tokens and nats.
+    /// - Parameter sums: of each text, scored tokens and nats; or their like.
     init(_ sums: [MeanSum]) {
-      loss = sums.reduce(into: MeanSum()) { $0 += $1 }.mean
+      value = sums.reduce(into: MeanSum()) { $0 += $1 }.mean
       interval = Jackknife.interval(sums: sums)
     }
   }
@@ -127,8 +139,9 @@ public struct RoutingEffect: Sendable {
   public let control: EffectControl
   /// Variants that were averaged.
   public let draws: Int
-  /// Texts with a scored token.
+  /// Texts with a scored token; or images.
   public let texts: Int
+  public let measure: EffectMeasure
   /// Share of the unchanged run's decisions that the rules would make otherwise from the same logits.
   public private(set) var touched: Double?
   public internal(set) var change = Change([])
@@ -144,24 +157,30 @@ public struct RoutingEffect: Sendable {
   public private(set) var adjustedP: Double?
   /// Decisions of the condition, over all draws, for which no other was there.
   public internal(set) var unmatched = 0
+  /// What other mates, or another order, of a batch do; nil where that was not asked.
+  public internal(set) var mates: BatchEffect?
+  public internal(set) var order: BatchEffect?
   /// By value of a label; `name` is the value.
   public internal(set) var parts: [RoutingEffect] = []
   /// `[texts of the study]`: nats by which the texts differ from their control; empty where signs cannot be turned.
   var paired: [Double] = []
 
-  init(name: String, rules: String, control: EffectControl, draws: Int, texts: Int) {
+  init(name: String, rules: String, control: EffectControl, draws: Int, texts: Int, measure: EffectMeasure) {
     self.name = name
     self.rules = rules
     self.control = control
     self.draws = draws
     self.texts = texts
+    self.measure = measure
   }
 
   mutating func pool(_ sums: EffectSums) {
     func share(_ part: Double, _ whole: Int) -> Double? { whole > 0 ? part / Double(whole) : nil }
     touched = share(Double(sums.touched), sums.decisions)
-    divergence = share(sums.divergence, sums.scored)
-    sameTop1 = share(Double(sums.sameBest), sums.scored)
+    if measure == .loss {
+      divergence = share(sums.divergence, sums.scored)
+      sameTop1 = share(Double(sums.sameBest), sums.scored)
+    }
     expertsPerToken = share(Double(sums.experts), sums.decisions)
     laterAgreement = sums.laterAgreement.mean
   }

@@ -1,14 +1,15 @@
-// What one changed reading of one text adds to an answer: sums alone, so that texts can be left out, joined and split by label afterwards.
+// What one changed reading of one text, or image, adds to an answer: sums alone, so that texts can be left out, joined and split by label
+// afterwards.
 
 import Routing
 
-/// Sums over one text read under one variant, beside the same text read as it is.
+/// Sums over one text or image read under one variant, beside the same one read as it is.
 public struct EffectSums: Sendable, Equatable {
-  /// Tokens with a surprisal.
+  /// What the effect is a mean over: tokens with a surprisal; of an image 1.
   public var scored = 0
-  /// Their surprisals in the unchanged and in the changed reading, nats.
-  public var baselineNats = 0.0
-  public var nats = 0.0
+  /// Their surprisals in the unchanged and in the changed reading, nats; of an image 0 and its relative change.
+  public var unchanged = 0.0
+  public var changed = 0.0
   /// KL(unchanged || changed) of the next-token distributions at the scored places, nats.
   public var divergence = 0.0
   /// Scored places with the same most probable token.
@@ -20,6 +21,9 @@ public struct EffectSums: Sendable, Equatable {
   /// Decisions of the unchanged reading, and those that the rules would decide otherwise.
   public var decisions = 0
   public var touched = 0
+  /// What became of the text among other texts of a batch, and in another place of the same batch.
+  public var mates = BatchShift()
+  public var order = BatchShift()
 
   public init() {}
 
@@ -50,7 +54,7 @@ public struct EffectSums: Sendable, Equatable {
 
 extension RoutingBatch {
   /// The experts that computed a row.
-  fileprivate func computed(_ row: Int) -> Set<Int32> {
+  func computed(_ row: Int) -> Set<Int32> {
     Set((row * topK..<(row + 1) * topK).filter { dropped?[$0] != true && selectedExperts[$0] >= 0 }.map { selectedExperts[$0] })
   }
 }

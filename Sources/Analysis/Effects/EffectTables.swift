@@ -10,21 +10,24 @@ public enum EffectTables {
 
   /// - Parameters:
   ///   - effects: in the order in which they are to be read.
-  ///   - isRanked: rows are many, alike, and named by what they change.
-  public static func tables(_ effects: [RoutingEffect], isRanked: Bool, by label: String?) -> [ReportTable] {
-    let rows = isRanked ? Array(effects.prefix(shown)) : effects
+  ///   - plan: that they are of.
+  public static func tables(_ effects: [RoutingEffect], _ plan: EffectPlan, by label: String?) -> [ReportTable] {
+    let rows = plan.isRanked ? Array(effects.prefix(shown)) : effects
     let names = rows.enumerated().map { $0.element.name.count <= nameWidth ? $0.element.name : "rules \($0.offset + 1)" }
-    var first = changes(rows, names)
-    if !isRanked { first.notes = zip(rows, names).filter { $0.rules != $1 }.map { "\($1): \($0.rules)" } }
-    var tables = [first, results(rows, names, heading: "rules")]
+    func second(_ rows: [RoutingEffect], _ names: [String], _ heading: String) -> ReportTable {
+      plan.replacesMates ? BatchTables.table(rows, names, heading: heading) : results(rows, names, heading: heading)
+    }
+    var first = changes(rows, names, plan)
+    if !plan.isRanked { first.notes = zip(rows, names).filter { $0.rules != $1 && !$0.rules.isEmpty }.map { "\($1): \($0.rules)" } }
+    var tables = [first, second(rows, names, "rules")]
     if let label {
       for (row, name) in zip(rows, names) where !row.parts.isEmpty {
-        var table = results(row.parts, row.parts.map(\.name), heading: label)
+        var table = second(row.parts, row.parts.map(\.name), label)
         table.notes = ["by \(label): \(name)"]
         tables.append(table)
       }
     }
-    tables[tables.count - 1].notes += notes(effects)
+    tables[tables.count - 1].notes += notes(effects, plan)
     if rows.count < effects.count {
       tables[tables.count - 1].notes.append(
         "\(rows.count) of \(effects.count) rows, by falling size of the difference; --json has all")
@@ -35,11 +38,11 @@ public enum EffectTables {
   /// A record a number, as programs that pivot tables want them.
   public static func records(_ effects: [RoutingEffect], by label: String?) -> ReportTable {
     func records(_ effect: RoutingEffect, _ name: String, _ value: String) -> [[ReportTable.Cell]] {
-      RoutingEffect.keys.filter { $0 != "n" }.map { key in
+      effect.ownKeys.filter { $0 != "n" }.map { key in
         let number = effect.number(key).map { ReportTable.Cell.number($0, digits: 6) } ?? .missing
         return [
-          .text(name), .text(effect.rules), .text(value), .text(key), number, .text(RoutingEffect.unit(of: key)), .count(effect.texts),
-          .text("texts"),
+          .text(name), .text(effect.rules), .text(value), .text(key), number, .text(effect.unit(of: key)), .count(effect.texts),
+          .text(effect.measure.countedAs),
         ]
       }
     }
@@ -50,24 +53,26 @@ public enum EffectTables {
       }, notes: [])
   }
 
-  private static func changes(_ effects: [RoutingEffect], _ names: [String]) -> ReportTable {
-    ReportTable(
-      columns: ["rules", "touched", "experts/token", "same_top1", "kl", "later sets"],
+  private static func changes(_ effects: [RoutingEffect], _ names: [String], _ plan: EffectPlan) -> ReportTable {
+    let isLoss = effects.first?.measure != .latent
+    return ReportTable(
+      columns: ["rules", "touched", "experts/token"] + (isLoss ? ["same_top1", "kl"] : []) + [
+        plan.replacesMates ? "loss change" : "later sets"
+      ],
       rows: zip(effects, names).map { effect, name in
-        [
-          .text(name), cell(effect.touched) { .percent($0, digits: 1) },
-          cell(effect.expertsPerToken) { .number($0, digits: 2) }, cell(effect.sameTop1) { .percent($0, digits: 1) },
-          cell(effect.divergence) { .number($0, digits: 4) }, cell(effect.laterAgreement) { .percent($0, digits: 1) },
-        ]
+        let outputs = isLoss ? [cell(effect.sameTop1) { .percent($0, digits: 1) }, cell(effect.divergence) { .number($0, digits: 4) }] : []
+        return [
+          .text(name), cell(effect.touched) { .percent($0, digits: 1) }, cell(effect.expertsPerToken) { .number($0, digits: 2) },
+        ] + outputs + [plan.replacesMates ? change(effect.change) : cell(effect.laterAgreement) { .percent($0, digits: 1) }]
       }, notes: [])
   }
 
   private static func results(_ effects: [RoutingEffect], _ names: [String], heading: String) -> ReportTable {
     ReportTable(
-      columns: [heading, "loss change", "control", "difference", "p", "adj_p"],
+      columns: [heading, effects.first?.measure.heading ?? EffectMeasure.loss.heading, "control", "difference", "p", "adj_p"],
       rows: zip(effects, names).map { effect, name in
         [
-          .text(name), change(effect.change), cell(effect.controlChange?.loss, signed), change(effect.difference),
+          .text(name), change(effect.change), cell(effect.controlChange?.value, signed), change(effect.difference),
           cell(effect.p) { .number($0, digits: 3) }, cell(effect.adjustedP) { .number($0, digits: 3) },
         ]
       }, notes: [])
@@ -79,32 +84,48 @@ public enum EffectTables {
 
   /// `+0.0123 ±0.0021`
   private static func change(_ change: RoutingEffect.Change?) -> ReportTable.Cell {
-    guard let loss = change?.loss else { return .missing }
+    guard let value = change?.value else { return .missing }
     let half = change?.interval.map { " ±" + fixedPoint(($0.high - $0.low) / 2, digits: 4) } ?? ""
-    return .text(signed(loss).display + half)
+    return .text(signed(value).display + half)
   }
 
   // MARK: Notes
 
   /// What the numbers are, and what they are held against.
-  public static func notes(_ effects: [RoutingEffect]) -> [String] {
-    let texts = effects.first?.texts ?? 0
-    var notes = [
-      "loss change: nat per scored token, changed minus unchanged; ± is half of the 95 % interval, by delete-one-text jackknife; n \(texts) \(texts == 1 ? "text" : "texts")",
-      "touched: share of all decisions that the rules make otherwise from the same logits; experts/token: over all routers; same_top1: scored "
-        + "places with the same most probable next token; kl: of their next-token distributions, nat; later sets: experts kept by the "
-        + "decisions behind the first touched layer that no rule is about",
-    ]
+  public static func notes(_ effects: [RoutingEffect], _ plan: EffectPlan) -> [String] {
+    guard let first = effects.first else { return plan.notes }
+    let (texts, word) = (first.texts, first.measure.subject)
+    let n = "n \(texts) \(word)\(texts == 1 ? "" : "s")"
+    let half = "± is half of the 95 % interval, by delete-one-\(word) jackknife"
+    var notes: [String] = []
+    switch first.measure {
+    case .loss:
+      notes = [
+        "loss change: nat per scored token, changed minus unchanged; \(half); \(n)",
+        "touched: share of all decisions that the rules make otherwise from the same logits; experts/token: over all routers; same_top1: scored "
+          + "places with the same most probable next token; kl: of their next-token distributions, nat"
+          + (plan.replacesMates
+            ? "" : "; later sets: experts kept by the decisions behind the first touched layer that no rule is about"),
+      ]
+    case .latent:
+      notes = [
+        "latent change: rms of the last latent's difference over the rms of the unchanged one, same noise and class, mean over images; "
+          + "\(half); \(n)",
+        "touched: share of all decisions that the rules make otherwise from the same logits; experts/token: a row and router; later sets: "
+          + "experts kept by the decisions behind the first touched one that no rule is about, later steps included",
+      ]
+    }
+    if plan.replacesMates { notes += BatchTables.notes(effects) }
     if texts < Jackknife.minimumSequences {
-      notes.append("fewer than \(Jackknife.minimumSequences) texts: no interval and no p")
+      notes.append("fewer than \(Jackknife.minimumSequences) \(word)s: no interval and no p")
     } else if effects.contains(where: { $0.p != nil }) {
       var words =
-        "difference: from the control, text by text; p two-sided by \(EffectStudy.flips) turns of signs over texts; adj_p by the "
+        "difference: from the control, \(word) by \(word); p two-sided by \(EffectStudy.flips) turns of signs over \(word)s; adj_p by the "
         + "maximum over the rows"
-      if texts < 9 { words += "; with \(texts) texts p is not below \(plainNumber(1 / Double(1 << (texts - 1)))) on average" }
+      if texts < 9 { words += "; with \(texts) \(word)s p is not below \(plainNumber(1 / Double(1 << (texts - 1)))) on average" }
       notes.append(words)
     }
-    return notes + controls(effects)
+    return notes + controls(effects) + plan.notes
   }
 
   private static func controls(_ effects: [RoutingEffect]) -> [String] {
@@ -115,7 +136,7 @@ public enum EffectTables {
       switch effect.control.kind {
       case .equalLoad: add("control: the \(draws) experts of the same layer nearest in load, mean of their effects")
       case .equalSize:
-        add("control: as many decisions of the same text and router for which the condition does not hold, mean of \(draws) draws")
+        add("control: as many decisions of the same \(effect.measure.rows) for which the condition does not hold, mean of \(draws) draws")
       case .none:
         let alike = effects.filter { $0.control.reason == effect.control.reason }.map(\.name)
         let whose = alike.count == effects.count ? "" : " of \(alike.joined(separator: "; "))"
@@ -125,13 +146,24 @@ public enum EffectTables {
     let far = effects.compactMap(\.control.loadRatio).filter { $0 > EffectControl.flaggedRatio }
     if let most = far.max() {
       notes.append(
-        "loads are not near in \(far.count) of \(effects.count) rows: up to \(fixedPoint(most, digits: 1)) times apart, so experts of other load "
+        "loads are not near in \(far.count) of \(effects.count) rows: up to \(fixedPoint(most, digits: 2)) times apart, so experts of other load "
           + "stand for chance")
     }
     let unmatched = effects.reduce(0) { $0 + $1.unmatched }
     if unmatched > 0 {
-      notes.append("\(unmatched) decisions have no other of their text and router to stand for them: there the control is smaller")
+      let rows = effects[0].measure.rows
+      notes.append("\(unmatched) decisions have no other of their \(rows) to stand for them: there the control is smaller")
     }
     return notes
+  }
+}
+
+extension EffectMeasure {
+  /// Among what the decisions of a control are drawn.
+  fileprivate var rows: String {
+    switch self {
+    case .loss: "text and router"
+    case .latent: "image, step and router"
+    }
   }
 }

@@ -8,6 +8,7 @@ public enum Experiment: String, Sendable, CaseIterable {
   case redundancy
   case kSweep = "k-sweep"
   case importance
+  case overflow
 
   /// What it asks, in one line.
   public var question: String {
@@ -16,6 +17,7 @@ public enum Experiment: String, Sendable, CaseIterable {
     case .redundancy: "what if each token's best experts, or the shared ones, were not there?"
     case .kSweep: "how many experts does a token need?"
     case .importance: "what if one expert were not there, beside its neighbours in load?"
+    case .overflow: "do a token's experts depend on the texts that share its batch?"
     }
   }
 
@@ -26,6 +28,7 @@ public enum Experiment: String, Sendable, CaseIterable {
     case .redundancy: "Dai et al. 2024, DeepSeekMoE, arXiv:2401.06066, section 4.5"
     case .kSweep: "Dai et al. 2024, DeepSeekMoE, arXiv:2401.06066, section 4.5.2; Every Expert Matters (2025), figure 2"
     case .importance: "ablation of one expert at a time, minus that of experts of equal load"
+    case .overflow: "Hayes et al. 2024, Buffer Overflow in Mixture of Experts, arXiv:2402.05526"
     }
   }
 
@@ -34,6 +37,20 @@ public enum Experiment: String, Sendable, CaseIterable {
 
   /// Whether loads or entropies of all texts, read as they are, must be known first.
   public var needsSurvey: Bool { self == .importance || self == .gwMoE }
+
+  /// Whether it asks about the next token: then images have no answer.
+  public var needsTexts: Bool { self == .overflow }
+
+  /// The factors of capacity that texts of a batch share.
+  static let capacities = ["1", "1.25", "1.5", "2"]
+
+  /// An experiment by its name.
+  ///
+  /// - Throws: `ExperimentError.unknown`.
+  public init(named name: String) throws {
+    guard let known = Experiment(rawValue: name) else { throw ExperimentError.unknown(name: name) }
+    self = known
+  }
 
   /// The plan for a model.
   ///
@@ -62,6 +79,17 @@ public enum Experiment: String, Sendable, CaseIterable {
       }
     case .kSweep:
       for count in 1...min(2 * most, fewest) { try plan.add(rules("topk all=\(count)"), name: "k = \(count)", ground: ground) }
+    case .overflow:
+      let reason = "held against the same rules in other batches"
+      try plan.add(uncontrolled: rules(""), name: "no capacity", because: reason)
+      for order in CapacityChange.Order.allCases {
+        for factor in Self.capacities {
+          try plan.add(
+            uncontrolled: rules("capacity all=\(factor),\(order.rawValue)"), name: "\(factor) \(order.rawValue)", because: reason)
+        }
+      }
+      plan.replacesMates = true
+      plan.notes = ground.remarksOnExpertChoice
     case .importance: try plan.addEveryExpert(ground) { try rules("mask \($0):\($1)") }
     }
     return plan
@@ -76,8 +104,27 @@ public enum ExperimentError: Error, Hashable, Sendable, CustomStringConvertible 
   public var description: String {
     switch self {
     case .unknown(let name):
-      "--experiment: expected \(Experiment.allCases.map(\.rawValue).joined(separator: ", ")), found \(name)"
+      "--experiment \(name): there is no such experiment; expected \(Experiment.allCases.map(\.rawValue).joined(separator: ", "))"
     case .noRouter(let name): "--experiment \(name): the model has no router"
     }
+  }
+}
+
+extension EffectGround {
+  /// Where the order in which experts choose means less than elsewhere.
+  fileprivate var remarksOnExpertChoice: [String] {
+    func names(_ holds: (RouterSpec) -> Bool) -> String? {
+      let found = routers.filter { holds($0.spec) }
+      return found.isEmpty ? nil : found.count == routers.count ? "all routers" : found.map { "\($0.id)" }.joined(separator: ", ")
+    }
+    return [
+      names { $0.topK >= $0.expertCount }.map {
+        "every token takes every expert at \($0): no capacity of 1 or more is ever exceeded there"
+      },
+      names { $0.groupLimit != nil || $0.correctionBias != nil }.map {
+        "expert-choice goes by router probability alone: groups and correction bias of \($0) take no part in it"
+      },
+      names { $0.identityExperts > 0 }.map { "some experts of \($0) compute nothing: what they have no room for is lost all the same" },
+    ].compactMap(\.self)
   }
 }

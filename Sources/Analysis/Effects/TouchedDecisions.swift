@@ -18,51 +18,97 @@ public struct TouchedDecisions: Sendable, Equatable {
   ///   - intervention: bound to these routers.
   ///   - passes: a text as it is read without rules, each batch over all tokens of its pass and with all its logits.
   ///   - routers: what the routers are.
-  /// - Throws: `RoutingError.invalidSpec`.
   /// - Complexity: one more decision for each of a router that rules name.
-  public init(by intervention: Intervention, in passes: [RoutingPass], routers: [RouterID: Router]) throws {
-    let keys = intervention.readsTexts ? TextKey.all(of: passes.map(\.tokens)) : []
-    for (number, pass) in passes.enumerated() {
-      var (touched, named): ([[Bool]?], [[Bool]?]) = ([], [])
-      for batch in pass.batches {
-        guard let rules = intervention[batch.router], let router = routers[batch.router], let logits = batch.logits else {
-          touched.append(nil)
-          named.append(nil)
-          continue
-        }
-        precondition(logits.rows.count == batch.count && batch.count == pass.tokens.count, "all logits of a whole pass")
-        let rows = DecisionRows(pass.tokens, keys: keys.isEmpty ? [] : keys[number])
-        let verdict = Self.touched(batch, logits.values, router, RuledRows(rules, rows))
-        let found = verdict.touched.count { $0 }
-        if found > 0, first == nil { first = (number, touched.count) }
-        count += found
-        touched.append(found > 0 ? verdict.touched : nil)
-        named.append(verdict.named)
-      }
-      verdicts.append(touched)
-      self.named.append(named)
-    }
+  public init(by intervention: Intervention, in passes: [RoutingPass], routers: [RouterID: Router]) {
+    self = Self.all(by: intervention, in: [passes], routers: routers)[0]
   }
 
-  private static func touched(
-    _ batch: RoutingBatch, _ logits: [Float], _ router: Router, _ ruled: RuledRows
-  ) -> (touched: [Bool], named: [Bool]) {
+  /// The same of texts that share a batch: rules of capacity count over the rows of all of them, text by text.
+  ///
+  /// - Parameter texts: the passes of each; of the same routers.
+  /// - Returns: a value for each text.
+  public static func all(
+    by intervention: Intervention, in texts: [[RoutingPass]], routers: [RouterID: Router]
+  ) -> [TouchedDecisions] {
+    var found = texts.map { _ in TouchedDecisions() }
+    let keys = intervention.readsTexts ? texts.map { TextKey.all(of: $0.map(\.tokens)) } : []
+    for number in texts[0].indices {
+      for index in found.indices {
+        found[index].verdicts.append([])
+        found[index].named.append([])
+      }
+      for place in texts[0][number].batches.indices {
+        let rows = texts.enumerated().map { text, passes in
+          DecisionRows(passes[number].tokens, keys: keys.isEmpty ? [] : keys[text][number])
+        }
+        let batches = texts.map { $0[number].batches[place] }
+        guard let rules = intervention[batches[0].router], let router = routers[batches[0].router],
+          batches.allSatisfy({ $0.logits != nil })
+        else {
+          for index in found.indices { found[index].add(nil, named: nil) }
+          continue
+        }
+        for (index, verdict) in verdicts(on: batches, rules, router, rows).enumerated() {
+          found[index].add(verdict.touched, named: verdict.named)
+        }
+      }
+    }
+    return found
+  }
+
+  private init() {}
+
+  /// Takes the verdicts on the next batch of the last pass.
+  private mutating func add(_ touched: [Bool]?, named: [Bool]?) {
+    let pass = verdicts.count - 1
+    let hits = touched?.count { $0 } ?? 0
+    if hits > 0, first == nil { first = (pass, verdicts[pass].count) }
+    count += hits
+    verdicts[pass].append(hits > 0 ? touched : nil)
+    self.named[pass].append(named)
+  }
+
+  /// What one router would make of one batch of each text.
+  private static func verdicts(
+    on batches: [RoutingBatch], _ rules: BoundRules, _ router: Router, _ rows: [DecisionRows]
+  ) -> [(touched: [Bool], named: [Bool])] {
+    let parts = zip(batches, rows).map { batch, rows in
+      precondition(batch.logits?.rows.count == batch.count && batch.count == rows.tokens.count, "all logits of a whole pass")
+      return (ruled: RuledRows(rules, rows).asked(of: batch, router), count: batch.count)
+    }
+    let logits = batches.flatMap { $0.logits?.values ?? [] }
+    let total = batches.reduce(0) { $0 + $1.count }
     var changed = RoutingBatch(
-      router: batch.router, expertCount: batch.expertCount, topK: ruled.rules.slots, firstToken: batch.firstToken, count: batch.count)
+      router: rules.router, expertCount: router.spec.expertCount, topK: rules.slots, firstToken: 0, count: total)
     var hidden: [Bool]?
     var named: [Bool] = []
     logits.withUnsafeBufferPointer { logits in
       guard let base = logits.baseAddress else { return }
-      let ruled = router.judged(ruled, base, count: batch.count)
-      hidden = ruled.hiddenShared(count: batch.count)
-      named = (0..<batch.count).map { ruled.isAbout($0) }
+      let ruled = parts.count == 1 ? parts[0].ruled : .together(parts)
+      hidden = ruled.hiddenShared(count: total)
+      named = (0..<total).map { ruled.isAbout($0) }
       var ledger = CapacityLedger()
       router.decide(base, ruled: ruled, demand: RoutingDemand(statistics: false), ledger: &ledger, into: &changed)
     }
-    return ((0..<batch.count).map { hidden?[$0] == true || batch.applied($0) != changed.applied($0) }, named)
+    var start = 0
+    return batches.map { batch in
+      defer { start += batch.count }
+      let mine = start..<start + batch.count
+      let touched = mine.map { hidden?[$0] == true || batch.applied($0 - start) != changed.applied($0) }
+      return (touched, Array(named[mine]))
+    }
   }
 
   public static func == (a: TouchedDecisions, b: TouchedDecisions) -> Bool { a.verdicts == b.verdicts && a.count == b.count }
+}
+
+extension RuledRows {
+  /// The rules with their conditions asked about the rows of a batch.
+  fileprivate func asked(of batch: RoutingBatch, _ router: Router) -> RuledRows {
+    batch.logits?.values.withUnsafeBufferPointer { logits in
+      logits.baseAddress.map { router.judged(self, $0, count: batch.count) }
+    } ?? self
+  }
 }
 
 extension RoutingBatch {

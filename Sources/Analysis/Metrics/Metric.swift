@@ -126,6 +126,10 @@ public struct Metric: Sendable {
   public var isSummedByPass = false
   /// Whether it is about the router's entropy, whose formula can be chosen (`--as`).
   public var usesEntropyForm = false
+  /// What a run must have recorded for it.
+  public var needs = RecordingLevel(content: .counts)
+  /// Whether only routers with a correction bias have it.
+  public var isAboutBias = false
   /// What answers it.
   let measure: any Measure
   /// More to know, in Markdown, for the reference; empty for most.
@@ -168,12 +172,16 @@ struct Folds: OptionSet, Sendable {
   static let threshold = Folds(rawValue: 256)
   /// `SequenceLinks` keeps some sets of each sequence.
   static let sets = Folds(rawValue: 512)
+  /// `ExpertNorms`
+  static let norms = Folds(rawValue: 1024)
 }
 
 /// What answers a metric.
 protocol Measure: Sendable {
   /// Folds that must see the run.
   func folds(for plan: AnalysisPlan) -> Folds
+  /// A number of single decisions that it needs a `RouterStatistic` of; nil for most.
+  var statistic: DecisionStatistic? { get }
   /// Numbers of its rows that a condition can name, beside value, n, baseline and the ends of an interval.
   var conditionFields: [String] { get }
   func rows(_ reading: MetricReading) -> MetricDocument.Rows
@@ -186,6 +194,7 @@ protocol Measure: Sendable {
 }
 
 extension Measure {
+  var statistic: DecisionStatistic? { nil }
   var conditionFields: [String] { [] }
   func complete(_ settings: inout ReportSettings, _ reading: MetricReading) {}
   func words(_ reading: MetricReading) -> String { reading.metric.reading }

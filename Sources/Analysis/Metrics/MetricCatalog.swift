@@ -25,12 +25,22 @@ public enum MetricCatalog {
     case .loadEntropy: .loadEntropy
     case .effectiveExperts: .effectiveExperts
     case .dropped: .dropped
+    case .expertNorm: .expertNorm
+    case .weightedExpertNorm: .weightedExpertNorm
     case .entropy: .entropy
     case .entropyNats: .entropyNats
+    case .routerPerplexity: .routerPerplexity
+    case .topKEntropy: .topKEntropy
     case .top1Margin: .top1Margin
     case .selectionMargin: .selectionMargin
+    case .flipRisk: .flipRisk
+    case .biasFlips: .biasFlips
     case .topKMass: .topKMass
+    case .sharedWeightShare: .sharedWeightShare
+    case .sharedNormShare: .sharedNormShare
     case .uncertain: .uncertain
+    case .pooledEntropy: .pooledEntropy
+    case .pooledRatio: .pooledRatio
     case .encoderEntropy: .encoderEntropy
     case .encoderRatio: .encoderRatio
     case .decoderEntropy: .decoderEntropy
@@ -79,6 +89,7 @@ public enum MetricCatalog {
         | source | \(entry.source) |
 
         """
+      if entry.needs.content > .ids || !entry.needs.extras.isEmpty { page += "| recorded with | `--record \(entry.needs)` or more |\n" }
       if entry.usesEntropyForm {
         page += "| `--as gw-moe` | over -sum p ln(p + 1e-5), p the softmax of all raw logits; needs `--record full` |\n"
       }

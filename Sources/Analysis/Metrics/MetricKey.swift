@@ -16,12 +16,22 @@ public enum MetricKey: String, CaseIterable, Sendable, Hashable, Codable {
   case loadEntropy = "load_entropy"
   case effectiveExperts = "effective_experts"
   case dropped
+  case expertNorm = "expert_norm"
+  case weightedExpertNorm = "weighted_expert_norm"
   case entropy
   case entropyNats = "entropy_nats"
+  case routerPerplexity = "router_perplexity"
+  case topKEntropy = "top_k_entropy"
   case top1Margin = "top1_margin"
   case selectionMargin = "selection_margin"
+  case flipRisk = "flip_risk"
+  case biasFlips = "bias_flips"
   case topKMass = "top_k_mass"
+  case sharedWeightShare = "shared_weight_share"
+  case sharedNormShare = "shared_norm_share"
   case uncertain
+  case pooledEntropy = "pooled_entropy"
+  case pooledRatio = "pooled_gw_ratio"
   case encoderEntropy = "encoder_entropy"
   case encoderRatio = "encoder_gw_ratio"
   case decoderEntropy = "decoder_entropy"

@@ -115,7 +115,9 @@ struct LinkMeasure: Measure {
       size: reading.size(experts: fold.experts, topK: fold.topK, tokens: fold.tokens))
     row[.withinTextBaseline] = chance.pairs > 0 ? withinText(chance) / Double(chance.pairs) : nil
     if reading.plan.intervals {
-      row.interval = row.value.flatMap { Jackknife.interval(estimate: $0, leftOut: texts.map { rate(total - $0.counts) }) }
+      // A text without a pair says nothing about neighbours and is no text of theirs.
+      let paired = texts.filter { $0.counts.pairs > 0 }
+      row.interval = row.value.flatMap { Jackknife.interval(estimate: $0, leftOut: paired.map { rate(total - $0.counts) }) }
     }
     return row
   }

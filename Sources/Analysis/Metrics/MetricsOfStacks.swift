@@ -1,5 +1,5 @@
-// The figures that GW-MoE's code logs of an encoder-decoder model: entropy and the share of uncertain decisions, over all routers of a
-// stack and all their decisions. What is said about them, and their rows, one a stack.
+// The figures that GW-MoE pools, as its code logs them of an encoder-decoder model: entropy and the share of uncertain decisions, over all
+// routers of a stack and all their decisions. What is said about them, and their rows, one a stack.
 
 import Routing
 
@@ -46,25 +46,44 @@ extension Metric {
     missing: "where no decision has an entropy (none is finite, or ln E is 0)", runs: .encoderDecoder, usesEntropyForm: true,
     measure: StackMeasure.ratio(.decoder))
 
+  static let pooledEntropy = Metric(
+    key: .pooledEntropy, name: "router entropy of all layers", unit: "nat", range: "0...ln E",
+    reading: "mean over all decisions of all routers of a stack",
+    grain: .stack, format: .number(3), baseline: "ln E for equal logits",
+    baselineValue: { log(Double($0.chance.experts)) }, facets: .none, interval: .onRequest, source: pooledSource,
+    glossary: "router entropy over all sparse layers of a stack (ffn, attn, enc, dec)",
+    missing: "where no decision has an entropy (none is finite, or ln E is 0)", usesEntropyForm: true,
+    measure: StackMeasure.entropy(nil))
+
+  static let pooledRatio = Metric(
+    key: .pooledRatio, name: "uncertain decisions of all layers", unit: "share of decisions", range: "0...1",
+    reading: "share of all decisions of a stack, token by layer, whose entropy reaches the threshold",
+    grain: .stack, format: .percent(1), baseline: "1 - q over the whole run for a quantile threshold, none otherwise",
+    baselineValue: { $0.threshold.expectedShare }, facets: .none, interval: .onRequest, source: pooledSource,
+    glossary: "share of uncertain decisions over all sparse layers of a stack (ffn, attn, enc, dec)",
+    missing: "where no decision has an entropy (none is finite, or ln E is 0)", usesEntropyForm: true,
+    measure: StackMeasure.ratio(nil))
+
   private static let pooledSource = "WaitHZ/GW-MoE, the figures its training loop logs; with its formula under `--as gw-moe`"
 }
 
 /// A mean over the decisions of all routers of a stack, at the layers asked for.
 struct StackMeasure: Measure {
-  let stack: RouterStack
+  /// Nil: a row for each stack of the run.
+  let stack: RouterStack?
   let usesThreshold: Bool
   let sum: @Sendable (StratumMeans.Row) -> MeanSum
   /// Mean and number of decisions.
   let pooled: @Sendable ([RouterUncertainty], ResolvedThreshold) -> (mean: Double?, count: Int)
 
-  static func entropy(_ stack: RouterStack) -> StackMeasure {
+  static func entropy(_ stack: RouterStack?) -> StackMeasure {
     StackMeasure(stack: stack, usesThreshold: false, sum: { $0.entropyNats }) { folds, _ in
       let all = folds.reduce(into: Moments()) { $0.merge($1.entropyNats) }
       return (all.mean, all.count)
     }
   }
 
-  static func ratio(_ stack: RouterStack) -> StackMeasure {
+  static func ratio(_ stack: RouterStack?) -> StackMeasure {
     StackMeasure(stack: stack, usesThreshold: true, sum: { $0.uncertain }) { folds, threshold in
       let known = folds.reduce(0) { $0 + $1.entropy.moments.count }
       let over = folds.reduce(0) { $0 + $1.uncertainCount(threshold) }
@@ -79,8 +98,15 @@ struct StackMeasure: Measure {
   }
 
   func rows(_ reading: MetricReading) -> MetricDocument.Rows {
-    let own = (reading.analysis.uncertainty?.sorted(in: reading.plan.layers) ?? []).filter { $0.key.stack == stack }
-    guard let first = own.first else { return .metric([]) }
+    let folds = reading.analysis.uncertainty?.sorted(in: reading.plan.layers) ?? []
+    return .metric(
+      RouterStack.allCases.filter { stack == nil || stack == $0 }.compactMap { stack in
+        row(reading, folds.filter { $0.key.stack == stack })
+      })
+  }
+
+  private func row(_ reading: MetricReading, _ own: [(key: RouterID, value: RouterUncertainty)]) -> MetricRow? {
+    guard let first = own.first else { return nil }
     let (mean, count) = pooled(own.map(\.value), reading.analysis.resolvedThreshold)
     let shapes = Set(own.map { [$0.value.experts, $0.value.topK] })
     let size = shapes.count == 1 ? reading.size(experts: first.value.experts, topK: first.value.topK, tokens: count) : nil
@@ -90,7 +116,7 @@ struct StackMeasure: Measure {
       let rows = own.flatMap { reading.analysis.means?[$0.key]?.rows.map { ($0.key.sequence, sum($0.value)) } ?? [] }
       row.interval = Jackknife.interval(sums: MeanSum.bySequence(rows))
     }
-    return .metric([row])
+    return row
   }
 
   func complete(_ settings: inout ReportSettings, _ reading: MetricReading) {

@@ -144,34 +144,17 @@ struct DecisionMeasure: Measure {
     let threshold = reading.analysis.resolvedThreshold
     return .metric(
       (reading.analysis.uncertainty?.sorted(in: reading.plan.layers) ?? []).map { router, fold in
-        let summary = summary(fold, threshold)
-        var row = reading.row(
-          router, value: summary.mean, n: summary.count, of: .decisions,
-          size: reading.size(experts: fold.experts, topK: fold.topK, tokens: fold.decisions))
-        for (field, value) in summary.spread { row[field] = value }
-        if reading.plan.intervals {
-          let rows = reading.analysis.means?[router]?.rows ?? [:]
-          row.interval = Jackknife.interval(sums: MeanSum.bySequence(rows.map { ($0.key.sequence, sum($0.value)) }))
-        }
-        return row
+        let rows = reading.plan.intervals ? reading.analysis.means?[router]?.rows ?? [:] : [:]
+        return reading.row(
+          router, summary(fold, threshold), sums: rows.map { ($0.key.sequence, sum($0.value)) }, experts: fold.experts, topK: fold.topK,
+          decisions: fold.decisions)
       })
   }
 
   private func cellRows(_ reading: MetricReading, _ facet: Facet) -> [MetricRow] {
     (reading.analysis.means?.folds.sorted { $0.key < $1.key } ?? []).flatMap { router, fold -> [MetricRow] in
-      let axis = reading.cells(facet, strata: fold.rows.keys)
-      var grouped = axis.names.map { _ in [(Int, MeanSum)]() }
-      for (stratum, row) in fold.rows { if let cell = axis.of(stratum) { grouped[cell].append((stratum.sequence, sum(row))) } }
       let whole = reading.analysis.uncertainty?[router]
-      return axis.names.indices.map { cell in
-        let sums = MeanSum.bySequence(grouped[cell])
-        let total = sums.reduce(into: MeanSum()) { $0 += $1 }
-        var row = reading.row(
-          router, cell: axis.names[cell], value: total.mean, n: total.count, of: .decisions,
-          size: reading.size(experts: whole?.experts ?? 0, topK: whole?.topK ?? 0, tokens: total.count))
-        if reading.plan.intervals { row.interval = Jackknife.interval(sums: sums) }
-        return row
-      }
+      return reading.cellRows(facet, router, fold.rows.mapValues(sum), experts: whole?.experts ?? 0, topK: whole?.topK ?? 0)
     }
   }
 
@@ -180,6 +163,37 @@ struct DecisionMeasure: Measure {
   }
 
   func words(_ reading: MetricReading) -> String { usesThreshold ? reading.thresholdWords : reading.metric.reading }
+}
+
+extension MetricReading {
+  /// The row of a router's decisions.
+  ///
+  /// - Parameter sums: by sequence, for the interval.
+  func row(
+    _ router: RouterID, _ summary: DecisionSummary, sums: [(Int, MeanSum)], experts: Int, topK: Int, decisions: Int
+  ) -> MetricRow {
+    var row = row(
+      router, value: summary.mean, n: summary.count, of: .decisions, size: size(experts: experts, topK: topK, tokens: decisions))
+    for (field, value) in summary.spread { row[field] = value }
+    if plan.intervals { row.interval = Jackknife.interval(sums: MeanSum.bySequence(sums)) }
+    return row
+  }
+
+  /// A row for each cell of an axis.
+  func cellRows(_ facet: Facet, _ router: RouterID, _ strata: [Stratum: MeanSum], experts: Int, topK: Int) -> [MetricRow] {
+    let axis = cells(facet, strata: strata.keys)
+    var grouped = axis.names.map { _ in [(Int, MeanSum)]() }
+    for (stratum, sum) in strata { if let cell = axis.of(stratum) { grouped[cell].append((stratum.sequence, sum)) } }
+    return axis.names.indices.map { cell in
+      let sums = MeanSum.bySequence(grouped[cell])
+      let total = sums.reduce(into: MeanSum()) { $0 += $1 }
+      var row = row(
+        router, cell: axis.names[cell], value: total.mean, n: total.count, of: .decisions,
+        size: size(experts: experts, topK: topK, tokens: total.count))
+      if plan.intervals { row.interval = Jackknife.interval(sums: sums) }
+      return row
+    }
+  }
 }
 
 extension MeanSum {

@@ -30,6 +30,10 @@ struct Analyze: AsyncParsableCommand {
   @OptionGroup var chosen: FilterOptions
   @Option(help: "Uncertain from here: 1.6nat, 0.92 (share of ln E) or q0.95 (quantile of the run).") var threshold = "q0.95"
   @Option(name: .customLong("as"), help: "Entropy formula: standard or gw-moe.") var form = EntropyForm.standard
+  @Option(
+    help: ArgumentHelp(
+      "Standard deviation of the noise that flip_risk assumes, in the unit of the selection scores.", valueName: "scale"))
+  var noise = 1e-3
   @Option(name: .customLong("null"), help: ArgumentHelp("Draws of the permutation null.", valueName: "n")) var nullDraws = 1000
   @Option(help: "Seed of the null.") var seed: UInt64 = 0
   @Option(help: ArgumentHelp("Permute labels over sequences first: then p is uniform, which checks the null.", valueName: "seed"))
@@ -48,15 +52,13 @@ struct Analyze: AsyncParsableCommand {
   func run() async throws {
     let (reader, summary) = try TraceReader.open(traces.reference(trace))
     let conditions = try failIf.map { try FailCondition(parsing: $0) }
-    let recording = summary.description.recording
     let sequences = try sequences(of: summary, in: reader)
     var plan = AnalysisPlan(
       metrics: [], grouping: try AnalysisGrouping(parsing: by), layers: try layer.map { try LayerSelection(parsing: $0) },
       filter: try chosen.resolved(for: summary, in: reader, sequences: sequences, branch: branch),
       threshold: try EntropyThreshold(parsing: threshold), entropyForm: form, null: NullSettings(draws: nullDraws, seed: seed),
       intervals: intervals, top: top, sequences: sequences, routers: summary.description.routers, denoising: summary.description.denoising,
-      branch: branch, hasDecisions: recording.content > .counts, hasLogits: recording.content == .full,
-      hasAllLogits: recording.content == .full && recording.logitsEvery == 1, shuffledLabels: shuffleLabels)
+      branch: branch, recording: summary.description.recording, noise: noise, shuffledLabels: shuffleLabels)
     plan.metrics = try metric.map { try MetricKey.list(parsing: $0) } ?? plan.defaultMetrics
     for condition in conditions where !plan.metrics.contains(condition.metric) { plan.metrics.append(condition.metric) }
     try plan.validate()

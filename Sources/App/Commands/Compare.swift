@@ -12,9 +12,10 @@ struct Compare: ParsableCommand {
       moetop compare full.db quantised.db
       moetop compare checkpoints.db#last checkpoints.db#step1000 checkpoints.db#step2000 --json
       moetop compare a.db b.db --match behaviour --fail-if 'set_agreement<0.9'
+      moetop compare a.db b.db --filter 'domain=code margin<0.01'
 
       The first run is the reference of all others. Texts pair by order and equal ids; where ids part, what follows is not compared.
-      moetop docs contracts explains every number.
+      A filter chooses decisions of the first run, and tokens, which are the same in all. moetop docs contracts explains every number.
       """)
 
   @Argument(help: "Runs: FILE.db, FILE.db#12, 12, a name, or latest; the first is the reference.") var runs: [String]
@@ -23,6 +24,7 @@ struct Compare: ParsableCommand {
     ComparisonPlan.Matching.index
   @Option(help: ArgumentHelp("Layers of A and B that stand side by side, for instance 3=4,5-7=8-10.", valueName: "pairs"))
   var layers: String?
+  @OptionGroup var chosen: FilterOptions
   @Option(help: "Branch of denoising runs: 0 conditional, 1 unconditional.") var branch = 0
   @Option(help: "Flips that the table lists.") var top = 20
   @Option(
@@ -43,11 +45,13 @@ struct Compare: ParsableCommand {
     let pairing = try layers.map { try RouterPairing(parsing: $0) }
     let beside = RunBeside.labelled(try runs.map { try RunBeside($0, traces: traces, branch: branch) })
     let reference = beside[0]
-    let pairs = try beside.dropFirst().map { try compare(reference, $0, pairing) }
+    let filter = try reference.resolved(chosen, branch: branch)
+    let pairs = try beside.dropFirst().map { try compare(reference, $0, pairing, filter) }
     let report = ComparisonReport(
       a: reference.facts, pairs: pairs,
       plan: ComparisonReport.Settings(
-        margin: margin, matching: match, layers: layers, branch: reference.summary.description.denoising == nil ? nil : branch))
+        margin: margin, matching: match, layers: layers, branch: reference.summary.description.denoising == nil ? nil : branch,
+        filter: filter?.filter.text))
     switch json ? .json : format ?? .table {
     case .json: StandardOutput.write(ComparisonJSON.text(report) + "\n")
     case .table:
@@ -60,7 +64,7 @@ struct Compare: ParsableCommand {
   }
 
   /// One pass through both runs, two where experts are matched first.
-  private func compare(_ a: RunBeside, _ b: RunBeside, _ pairing: RouterPairing?) throws -> ComparedPair {
+  private func compare(_ a: RunBeside, _ b: RunBeside, _ pairing: RouterPairing?, _ filter: ResolvedFilter?) throws -> ComparedPair {
     try a.check(beside: b)
     let alignment = TextAlignment(a.texts, b.texts, different: try a.idsOfOtherText(than: b))
     guard alignment.tokens > 0 else {
@@ -68,7 +72,7 @@ struct Compare: ParsableCommand {
     }
     let plan = ComparisonPlan(
       routers: try RouterPairing.pairs(a.summary.description.routers, b.summary.description.routers, by: pairing), matching: match,
-      margin: margin)
+      margin: margin, filter: filter)
     try plan.validate(texts: alignment.pairs.count)
     let hasLogits = [a, b].allSatisfy { $0.summary.description.recording.content == .full }
     var comparison = RunComparison(plan)
@@ -81,7 +85,9 @@ struct Compare: ParsableCommand {
       try walk(alignment.stretches) { comparison.add($0) }
       if !comparison.isMatching { try walk(alignment.turned) { comparison.addTurned($0) } }
     } while comparison.beginNextRound()
-    return ComparedPair(a: a.facts, b: b.facts, alignment: alignment, result: comparison.result())
+    let result = comparison.result()
+    try result.requireSomethingPasses()
+    return ComparedPair(a: a.facts, b: b.facts, alignment: alignment, result: result)
   }
 
   /// Hands out the rows of `stretches`, cut where a pass of either run ends.
@@ -113,7 +119,7 @@ struct Compare: ParsableCommand {
       ])
     }
     let counted = report.pairs.map {
-      "\(Show.counted($0.alignment.tokens, report.a.rowNoun)) of \(Show.counted($0.alignment.pairs.count, report.a.textNoun))"
+      "\(Show.counted(Int($0.row[.tokens] ?? 0), report.a.rowNoun)) of \(Show.counted(Int($0.row[.texts] ?? 0), report.a.textNoun))"
     }
     return table.text + "compared: \(counted.joined(separator: ", "))\n\n"
   }

@@ -24,6 +24,8 @@ struct Run: ParsableCommand {
   @OptionGroup(title: "Generation") var generation: GenerationOptions
   @OptionGroup(title: "Routing") var rules: InterventionOptions
   @OptionGroup(title: "Images") var images: DenoisingOptions
+  @OptionGroup(title: "Images") var pictures: PictureOptions
+  @OptionGroup(title: "Batches") var batching: BatchOptions
   @OptionGroup(title: "Recording") var recording: RecordingOptions
   @OptionGroup(title: "Engine") var engine: EngineOptions
   @OptionGroup(title: "Traces") var traces: TraceOptions
@@ -35,7 +37,9 @@ struct Run: ParsableCommand {
     Interruption.listen()
     if DenoisingModel.isAt(model) { return try denoise() }
     guard !input.isEmpty else { throw ValidationError("expected one of --prompt, --file, --tokens or --domain, found none") }
-    if let option = images.given { throw ValidationError("\(option): only models that denoise images have it") }
+    if let option = images.given ?? pictures.output.map({ _ in "--output" }) {
+      throw ValidationError("\(option): only models that denoise images have it")
+    }
     let model = try engine.open(model)
     let facts = model.facts()
     if !quiet, let warning = FreeMemory.warning(weightBytes: facts.weightBytes, activeBytes: facts.activeBytes) {
@@ -49,6 +53,9 @@ struct Run: ParsableCommand {
       for note in model.notes + remarks + model.assumptions + tokenizer.notes { StandardError.write("note: \(note)\n") }
     }
     let generates = input.prompt != nil || generation.generate
+    if generates && batching.texts > 1 {
+      throw ValidationError("--batch: expected texts that are read as they are; a text that is continued goes by itself")
+    }
     let sampling = try generation.settings()
     let intervention = try rules.intervention(on: model, texts: sequences, tokenizer: tokenizer, seed: sampling.seed, traces: traces)
     let forward = ForwardPass(model, threads: engine.threads)
@@ -62,7 +69,8 @@ struct Run: ParsableCommand {
         input: InputIdentity(source: input.source, hash: sequences.inputHash), recording: recording.level,
         sampling: generates ? sampling.description : nil, seed: sampling.seed,
         engine: EngineIdentity(version: Version.number, simd: Engine.simdLevel, threads: forward.threadCount), startedAt: wallClock(),
-        tags: recording.tags, beginningToken: tokenizer.beginning, intervention: intervention?.rules.text)
+        tags: recording.tags, beginningToken: tokenizer.beginning, intervention: intervention?.rules.text,
+        batch: intervention?.countsRows == true && batching.texts > 1 ? batching.texts : nil)
       let opened = try recording.open(
         description, sequences: sequences.map(\.description), intervention: intervention, traces: traces, pieces: tokenizer.pieces)
       hashing.begin(model) { identity in opened.revise { $0.model = identity } }
@@ -75,7 +83,8 @@ struct Run: ParsableCommand {
       if generates {
         try outcome.generate(sequences, forward, sampling, maxTokens: generation.maxTokens, sink: writer, progress: &progress)
       } else {
-        try outcome.read(sequences, forward, scoring: !recording.noLoss, sink: writer, progress: &progress)
+        let reading = TextReadings(forward, scoring: !recording.noLoss, batch: batching.texts, threads: engine.threads)
+        try outcome.read(sequences, reading, sink: writer, progress: &progress)
       }
       progress.finish()
       finish(hashing, of: facts.weightBytes)
@@ -118,6 +127,21 @@ struct Run: ParsableCommand {
   }
 }
 
+struct BatchOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Texts side by side, over all of which rules of capacity count (default: 1); of images, samples that share a pass, for speed alone.",
+      valueName: "n"))
+  var batch: Int?
+
+  func validate() throws {
+    if let batch, batch < 1 { throw ValidationError("--batch: expected at least 1, found \(batch)") }
+  }
+
+  /// Texts of a batch.
+  var texts: Int { batch ?? 1 }
+}
+
 struct GenerationOptions: ParsableArguments {
   @Flag(help: "Continue the texts of --file or --tokens instead of only reading them.") var generate = false
   @Option(help: "Tokens to generate.") var maxTokens = 128
@@ -143,9 +167,11 @@ struct GenerationOptions: ParsableArguments {
 }
 
 struct RecordingOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("What to keep of each decision: counts (denoising), ids, weights, full or full:every=N.", valueName: "level"))
-  var record =
-    "weights"
+  @Option(
+    help: ArgumentHelp(
+      "What to keep of each decision: counts (denoising), ids, weights, full or full:every=N; and beside it +norms (of experts' outputs), +shared (weight of the shared expert, with +norms its norm), +passes (numbers of pass and batch), +predicted (most probable next id), in any order.",
+      valueName: "level"))
+  var record = "weights"
   @Option(help: "Precision of stored weights and logits: f32 or f16 (f32 where numbers are too large for that).") var precision = "f32"
   @Option(help: ArgumentHelp("Trace file to append to (default: the default trace).", valueName: "file")) var trace: String?
   @Flag(help: "Record nothing.") var noTrace = false
@@ -157,14 +183,17 @@ struct RecordingOptions: ParsableArguments {
     guard RecordingLevel.Precision(rawValue: precision) != nil else {
       throw ValidationError("--precision: expected f32 or f16, found \(precision)")
     }
-    guard RecordingLevel(parsing: record) != nil else {
-      throw ValidationError("--record: expected counts, ids, weights, full or full:every=N, found \(record)")
-    }
+    do {
+      let level = try RecordingLevel(parsing: record)
+      if noLoss, level.extras.contains(.predicted) {
+        throw ValidationError("--record \(record): +predicted is read off the output head, which --no-loss leaves out")
+      }
+    } catch let error as RoutingError { throw ValidationError("--record: \(error)") }
     if let name { do { try RunName.check(name) } catch { throw ValidationError("--name: \(Failure.message(of: error))") } }
   }
 
   var level: RecordingLevel {
-    RecordingLevel(parsing: record, precision: RecordingLevel.Precision(rawValue: precision) ?? .f32) ?? RecordingLevel()
+    (try? RecordingLevel(parsing: record, precision: RecordingLevel.Precision(rawValue: precision) ?? .f32)) ?? RecordingLevel()
   }
 
   func open(

@@ -19,20 +19,12 @@ struct DenoisingOptions: ParsableArguments {
   var cfg: Float?
   @Option(help: "\(SamplingRule.names) (default: the model's).") var sampler: String?
   @Option(help: ArgumentHelp("Take the noise from this safetensors file instead of the seed.", valueName: "file")) var noise: String?
-  @Option(help: ArgumentHelp("Samples that share a pass: speed and memory only.", valueName: "n")) var batch: Int?
-  @Option(
-    name: .shortAndLong,
-    help: ArgumentHelp("Write the samples: FILE.png, one picture; FILE.safetensors, latents and classes.", valueName: "file"))
-  var output: String?
 
   func validate() throws {
-    for (name, value) in [("--images", images), ("--steps", steps), ("--batch", batch)] {
+    for (name, value) in [("--images", images), ("--steps", steps)] {
       if let value, value < 1 { throw ValidationError("\(name): expected at least 1, found \(value)") }
     }
     if let cfg, !cfg.isFinite { throw ValidationError("--cfg: expected a number, found \(cfg)") }
-    if let output, !output.hasSuffix(".png"), !output.hasSuffix(".safetensors") {
-      throw ValidationError("--output: expected a name that ends in .png or .safetensors, found \(output)")
-    }
     if let sampler, SamplingRule(name: sampler) == nil {
       throw ValidationError("--sampler: expected one of \(SamplingRule.names), found \(sampler)")
     }
@@ -42,11 +34,17 @@ struct DenoisingOptions: ParsableArguments {
   var given: String? {
     [
       ("--class", !classes.isEmpty), ("--images", images != nil), ("--steps", steps != nil), ("--cfg", cfg != nil),
-      ("--sampler", sampler != nil), ("--noise", noise != nil), ("--batch", batch != nil), ("--output", output != nil),
+      ("--sampler", sampler != nil), ("--noise", noise != nil),
     ].first { $0.1 }?.0
   }
 
-  func request(_ model: DenoisingModel, seed: UInt64) throws -> DenoisingRequest {
+  /// What is to be denoised, and from which noise.
+  func request(_ model: DenoisingModel, seed: UInt64, batch: Int? = nil) throws -> (DenoisingRequest, noise: NoiseSource?) {
+    let request = try settings(model, seed: seed, batch: batch)
+    return (request, try noise.map { NoiseSource.given(try GivenNoise(SafetensorsFile(path: $0), for: request, of: model)) })
+  }
+
+  private func settings(_ model: DenoisingModel, seed: UInt64, batch: Int?) throws -> DenoisingRequest {
     let chosen = try classes.isEmpty ? Array(0..<model.classCount) : classes.map { try Self.index(of: $0, in: model) }
     let guidance = cfg ?? model.usualGuidance
     return try DenoisingRequest(
@@ -61,37 +59,64 @@ struct DenoisingOptions: ParsableArguments {
   }
 }
 
+struct PictureOptions: ParsableArguments {
+  @Option(
+    name: .shortAndLong,
+    help: ArgumentHelp("Write the samples: FILE.png, one picture; FILE.safetensors, latents and classes.", valueName: "file"))
+  var output: String?
+
+  func validate() throws {
+    if let output, !output.hasSuffix(".png"), !output.hasSuffix(".safetensors") {
+      throw ValidationError("--output: expected a name that ends in .png or .safetensors, found \(output)")
+    }
+  }
+}
+
+extension DenoisingRequest {
+  /// As a run says it: `ddpm, 50 steps, guidance 1.50`.
+  var summary: String {
+    let guidance = guidance.map { "guidance \(Show.fixed(Double($0), 2))" } ?? "no guidance"
+    return "\(rule.name), \(steps) steps, \(guidance)"
+  }
+}
+
+extension [SequenceDescription] {
+  /// The samples of a request, as a run names them.
+  init(samplesOf request: DenoisingRequest, _ model: DenoisingModel) {
+    self = request.classes.enumerated().map { SequenceDescription(name: "sample \($0)", labels: ["class": model.className($1)]) }
+  }
+}
+
 extension Run {
   /// Makes images and records the routing of every patch at every step.
   func denoise() throws {
     guard input.isEmpty else { throw ValidationError("this model makes images: expected --class, found a text") }
+    if recording.level.extras.contains(.predicted) {
+      throw ValidationError("--record \(recording.record): a model that denoises images predicts no token")
+    }
     let model = try engine.openDenoising(model)
-    let request = try images.request(model, seed: generation.seed)
+    let (request, noise) = try images.request(model, seed: generation.seed, batch: batching.batch)
     // Known before the work, not after it.
-    if let output = images.output {
+    if let output = pictures.output {
       let trace = recording.noTrace ? [] : TraceLocation.files(of: recording.trace ?? traces.defaultTrace)
       try OutputFile.check(output, reading: (images.noise.map { [$0] } ?? []) + ModelFiles.at(self.model) + trace)
     }
-    let noise = try images.noise.map { NoiseSource.given(try GivenNoise(SafetensorsFile(path: $0), for: request, of: model)) }
     let pass = DenoisingPass(model, threads: engine.threads)
     let denoiser = Denoiser(pass, request, noise: noise)
     if !quiet {
       let assumptions = model.assumed.map { "\($0.key) = \($0.value) is assumed; the file does not say" }
       for note in model.notes + assumptions { StandardError.write("note: \(note)\n") }
     }
-    let samples = request.classes.enumerated().map {
-      SequenceDescription(name: "sample \($0)", labels: ["class": model.className($1)])
-    }
+    let samples = [SequenceDescription](samplesOf: request, model)
     let intervention = try rules.intervention(on: model, layout: denoiser.layout, samples: samples, seed: request.seed, traces: traces)
     pass.intervention = intervention
     var writer: TraceWriter?
     let hashing = IdentityHashing()
     if !recording.noTrace {
-      let guidance = request.guidance.map { "guidance \(Show.fixed(Double($0), 2))" } ?? "no guidance"
       let description = RunDescription(
         name: recording.name ?? "", model: model.identity, routers: intervention?.described(model.routers) ?? model.routers,
         input: InputIdentity(source: images.noise ?? "seed \(request.seed)", hash: ""), recording: recording.level,
-        sampling: "\(request.rule.name), \(request.steps) steps, \(guidance)", seed: request.seed,
+        sampling: request.summary, seed: request.seed,
         engine: EngineIdentity(version: Version.number, simd: Engine.simdLevel, threads: pass.threadCount), startedAt: wallClock(),
         tags: recording.tags, denoising: denoiser.layout, intervention: intervention?.rules.text)
       let opened = try recording.open(
@@ -109,7 +134,7 @@ extension Run {
         outcome.passes += 1
         outcome.sampleSteps += denoiser.group.count
         progress.update(done: outcome.sampleSteps, of: request.classes.count * request.steps, unit: "steps")
-        if ended, images.output != nil { outcome.keep(denoiser) }
+        if ended, pictures.output != nil { outcome.keep(denoiser) }
         if ended { outcome.samples += denoiser.group.count }
       }
       outcome.seconds = steadyClock() - start
@@ -123,7 +148,7 @@ extension Run {
       throw error
     }
     outcome.trace = try writer.map { try TraceSummary($0) }
-    if let output = images.output { try outcome.write(to: output) }
+    if let output = pictures.output { try outcome.write(to: output) }
     if !quiet { StandardOutput.write(json ? outcome.json : outcome.text) }
     try conclude(outcome.trace, moved: writer?.relocation, broken: outcome.brokenOutputs)
   }

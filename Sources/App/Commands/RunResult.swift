@@ -36,17 +36,14 @@ struct RunResult {
 
   /// Teacher forcing over all sequences.
   mutating func read(
-    _ inputs: [TokenSequence], _ forward: ForwardPass, scoring: Bool, sink: (any RoutingSink)?, progress: inout Progress
+    _ inputs: [TokenSequence], _ reading: TextReadings, sink: (any RoutingSink)?, progress: inout Progress
   ) throws {
-    var reader = Reader(forward)
-    reader.scoresTokens = scoring
     let start = steadyClock()
     var shown = progress
-    reader.onProgress = { state in
-      shown.update(done: state.tokens, of: state.totalTokens, unit: "tokens")
+    let scores = try reading.read(inputs, sink: sink) { done, total in
+      shown.update(done: done, of: total, unit: "tokens")
       return Interruption.signal == nil
     }
-    let scores = try reader.read(inputs, sink: sink)
     progress = shown
     prefill = Speed(tokens: scores.reduce(0) { $0 + $1.tokens }, seconds: steadyClock() - start)
     sequences = zip(inputs.map(\.description), scores).map { ($0, $1) }
@@ -173,5 +170,49 @@ struct RunResult {
       if let trace { trace.write(to: &writer) }
     }
     return writer.text + "\n"
+  }
+}
+
+/// How texts are read: one after the other, or in batches where rules count the rows of one.
+struct TextReadings {
+  private let forward: ForwardPass
+  private let scoring: Bool
+  private let batch: Int
+  private let threads: Int?
+
+  /// - Parameters:
+  ///   - scoring: whether the output head is computed.
+  ///   - batch: texts of a batch; where no rule counts its rows, the texts would not know of each other.
+  init(_ forward: ForwardPass, scoring: Bool, batch: Int, threads: Int?) {
+    (self.forward, self.scoring, self.threads) = (forward, scoring, threads)
+    self.batch = forward.intervention?.countsRows == true ? batch : 1
+  }
+
+  /// - Parameter onProgress: called with the tokens that are done and those there are; returns false to stop.
+  /// - Returns: a score for each text; fewer when it was stopped. A batch that was begun is then lost.
+  func read(
+    _ texts: [TokenSequence], sink: (any RoutingSink)?, onProgress: @escaping (Int, Int) -> Bool
+  ) throws -> [SequenceScore] {
+    guard batch > 1 else {
+      var reader = Reader(forward)
+      (reader.scoresTokens, reader.onProgress) = (scoring, { onProgress($0.tokens, $0.totalTokens) })
+      return try reader.read(texts, sink: sink)
+    }
+    let reader = VariantReader(forward.model, threads: threads)
+    let total = texts.reduce(0) { $0 + $1.count }
+    var (scores, done): ([SequenceScore], Int) = ([], 0)
+    reader.onProgress = { _ in onProgress(done, total) }
+    for start in stride(from: 0, to: texts.count, by: batch) {
+      let group = Array(texts[start..<min(start + batch, texts.count)])
+      (reader.sequence, reader.firstToken) = (start, done)
+      let demand = sink?.demand ?? RoutingDemand(statistics: false)
+      guard let readings = try reader.batch(group, under: forward.intervention, demand: demand, scores: scoring) else { break }
+      for reading in readings {
+        for pass in reading.passes { try sink?.receive(pass) }
+        scores.append(reading.score)
+        done += reading.tokens
+      }
+    }
+    return scores
   }
 }

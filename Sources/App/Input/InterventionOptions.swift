@@ -56,12 +56,21 @@ struct InterventionOptions: ParsableArguments {
     try intervention(sharedExperts: model.sharedExpertCounts, seed: seed) {
       FilterContext(routers: model.routers, sequences: samples, layout: layout)
     } load: { name in
-      let (replay, run, sequences) = try Self.load(name, option: "--intervene", traces)
-      guard run.description.denoising == layout, zip(sequences, samples).allSatisfy({ $0.labels == $1.labels }) else {
-        throw Failure(.usage, "--intervene: replay \(name): that run has other steps, branches or classes")
-      }
-      return replay
+      try Self.replay(name, layout: layout, samples: samples, option: "--intervene", traces)
     }
+  }
+
+  /// A recorded run of the same samples.
+  ///
+  /// - Parameter option: that named it, for messages.
+  static func replay(
+    _ name: String, layout: DenoisingLayout, samples: [SequenceDescription], option: String, _ traces: TraceOptions
+  ) throws -> ReplayedRouting {
+    let (replay, run, sequences) = try load(name, option: option, traces)
+    guard run.description.denoising == layout, zip(sequences, samples).allSatisfy({ $0.labels == $1.labels }) else {
+      throw Failure(.usage, "\(option): replay \(name): that run has other steps, branches or classes")
+    }
+    return replay
   }
 
   private func intervention(

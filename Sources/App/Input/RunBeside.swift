@@ -35,6 +35,7 @@ struct RunBeside {
     self.texts = texts
     facts = ComparedRun(
       label: label, trace: reference.file, description: description, tokens: texts.tokens, texts: texts.count, note: summary.note)
+    if let warning = summary.interventionWarning { StandardError.write("warning: \(label): \(warning)\n") }
     for failed in summary.failedChecks { StandardError.write("warning: \(label): capture check \(failed.name) failed: \(failed.detail)\n") }
   }
 
@@ -47,6 +48,12 @@ struct RunBeside {
       run.facts.label = "\(run.facts.trace)#\(run.summary.id)"
       return run
     }
+  }
+
+  /// A filter made ready for the run.
+  func resolved(_ options: FilterOptions, branch: Int) throws -> ResolvedFilter? {
+    try options.resolved(
+      for: summary, in: trace, sequences: trace.sequences(run: summary.id), branch: summary.description.denoising == nil ? nil : branch)
   }
 
   func window(_ routers: Set<RouterID>, _ withLogits: Bool) -> PassWindow {

@@ -14,6 +14,7 @@ enum ComparisonJSON {
           writer.member("margin", report.plan.margin)
           writer.member("match", report.plan.matching.rawValue)
           if let layers = report.plan.layers { writer.member("layers", layers) }
+          if let filter = report.plan.filter { writer.member("filter", filter) }
           if let branch = report.plan.branch { writer.member("branch", branch) }
         }
       }

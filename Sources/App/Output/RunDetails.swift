@@ -25,6 +25,7 @@ struct RunDetails {
     row("weights", "\(description.model.quantization), router \(description.model.routerPrecision) with f32 arithmetic")
     for policy in Set(description.routers.map(\.spec.summary)).sorted() { row("router", policy) }
     row("rules", description.intervention ?? "")
+    if let batch = description.batch { row("batch", Show.counted(batch, "text")) }
     row("variant of", description.parent.map { "run \($0)" } ?? "")
     row("series", description.series ?? "")
     row("input", "\(description.input.source)  \(Show.hash(description.input.hash))")

@@ -15,7 +15,7 @@ final class VariantRecorder {
   ///   - pieces: the bytes of a vocabulary entry.
   /// - Throws: `Failure` (64) for too many variants; `StoreError`, `RuleError`.
   init(
-    file: String, series: String, _ run: WhatIfRun, _ variants: BoundVariants, source: String,
+    file: String, series: String, _ subject: some WhatIfSubject, _ variants: BoundVariants,
     pieces: @escaping @Sendable (Int32) -> [UInt8]?
   ) throws {
     let plan = variants.plan
@@ -25,16 +25,15 @@ final class VariantRecorder {
         "--trace: expected at most \(Self.mostVariants) variants to record, found \(plan.variants.count)\n"
           + "  try: fewer rules, or no --trace")
     }
-    let model = run.model
     func open(_ intervention: Intervention?, seed: UInt64, parent: Int64?, tags: [String]) throws -> TraceWriter {
-      let description = RunDescription(
-        name: "", model: model.identity, routers: intervention?.described(model.routers) ?? model.routers,
-        input: InputIdentity(source: source, hash: run.texts.inputHash), recording: RecordingLevel(), seed: seed,
-        engine: EngineIdentity(version: Version.number, simd: Engine.simdLevel, threads: run.threadCount), startedAt: wallClock(),
-        tags: tags,
-        intervention: intervention?.rules.text, parent: parent, series: series)
+      var description = RunDescription(
+        name: "", model: subject.model, routers: intervention?.described(subject.routers) ?? subject.routers,
+        input: InputIdentity(source: "", hash: ""), recording: RecordingLevel(), seed: seed,
+        engine: EngineIdentity(version: Version.number, simd: Engine.simdLevel, threads: subject.threadCount), startedAt: wallClock(),
+        tags: tags, intervention: intervention?.rules.text, parent: parent, series: series)
+      subject.complete(&description)
       return try TraceWriter(
-        file: file, description: description, sequences: run.texts.map(\.description), intervention: intervention, pieces: pieces)
+        file: file, description: description, sequences: subject.members, intervention: intervention, pieces: pieces)
     }
     let baseline = try open(nil, seed: plan.seed, parent: nil, tags: [])
     writers =
@@ -45,10 +44,10 @@ final class VariantRecorder {
       }
   }
 
-  /// Takes a text, read as it is and under every variant.
-  func receive(_ baseline: TextReading, _ variants: [TextReading]) throws {
-    for (writer, reading) in zip(writers, [baseline] + variants) {
-      for var pass in reading.passes {
+  /// Takes a text, or an image, read as it is and under every variant.
+  func receive(_ baseline: [RoutingPass], _ variants: [[RoutingPass]]) throws {
+    for (writer, passes) in zip(writers, [baseline] + variants) {
+      for var pass in passes {
         for index in pass.batches.indices { pass.batches[index].logits = nil }
         try writer.receive(pass)
       }

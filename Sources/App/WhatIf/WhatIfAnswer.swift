@@ -7,10 +7,9 @@ import Routing
 
 struct WhatIfAnswer {
   let model: String
-  let input: String
-  let experiment: String?
-  /// Tokens of each text that were taken at most.
-  let length: Int?
+  /// What was read, and how, as settings say it.
+  let input: WhatIfInput
+  let experiment: Experiment?
   let label: String?
   let study: EffectStudy
   /// In the order in which they are read: by falling size of the difference where every expert has a row.
@@ -23,27 +22,27 @@ struct WhatIfAnswer {
   private var after: [String] = []
 
   init(
-    model: String, input: String, experiment: String?, length: Int?, label: String?, study: EffectStudy, isPartial: Bool,
+    model: String, input: WhatIfInput, experiment: Experiment?, label: String?, study: EffectStudy, isPartial: Bool,
     recorded: [TraceSummary]
   ) {
-    (self.model, self.input, self.experiment, self.length, self.label) = (model, input, experiment, length, label)
+    (self.model, self.input, self.experiment, self.label) = (model, input, experiment, label)
     (self.study, self.isPartial, self.recorded) = (study, isPartial, recorded)
     let effects = study.effects(by: label)
-    func rank(_ effect: RoutingEffect) -> Double { abs(effect.difference?.loss ?? 0) }
+    func rank(_ effect: RoutingEffect) -> Double { abs(effect.difference?.value ?? 0) }
     self.effects = study.plan.isRanked ? effects.enumerated().sorted { (-rank($0.1), $0.0) < (-rank($1.1), $1.0) }.map(\.1) : effects
   }
 
   /// Continues a prompt greedily, as it is and under the rules of each row. Conditions are asked of each decision when it is made: no unchanged
   /// run has the tokens that come.
-  mutating func continuePrompt(_ prompt: TokenSequence, _ run: WhatIfRun, tokenizer: Tokenizer, maxTokens: Int) throws {
+  mutating func continuePrompt(_ prompt: TokenSequence, _ run: WhatIfRun<TextSubject>, tokenizer: Tokenizer, maxTokens: Int) throws {
     func text(_ intervention: Intervention?) throws -> String {
-      let forward = ForwardPass(run.model, threads: run.threadCount)
+      let forward = ForwardPass(run.subject.language, threads: run.subject.threadCount)
       forward.intervention = intervention
       let generator = try Generator(forward, prompt: prompt, sampling: SamplingSettings(), maxTokens: maxTokens, sink: nil)
       var ids: [Int32] = []
       while ids.count < maxTokens, Interruption.signal == nil, let draw = generator.next {
         ids.append(draw.token)
-        if ids.count == maxTokens || run.model.endTokens.contains(draw.token) { break }
+        if ids.count == maxTokens || run.subject.language.endTokens.contains(draw.token) { break }
         guard try generator.advance() != nil else { break }
       }
       return tokenizer.decode(ids, skipSpecialTokens: false)
@@ -59,12 +58,16 @@ struct WhatIfAnswer {
 
   var heading: String {
     var lines = ["model    \(Show.line(model))"]
-    if let experiment, let known = Experiment(rawValue: experiment) {
-      lines += ["asked    \(known.question)", "source   \(known.source)"]
+    if let experiment { lines += ["asked    \(experiment.question)", "source   \(experiment.source)"] }
+    let stopped = isPartial ? ", stopped before the rest" : ""
+    let count = Show.counted(effects.first?.texts ?? study.texts, study.measure.subject)
+    switch study.measure {
+    case .loss:
+      let batch = input.batch.map { ", \($0) in a batch" } ?? ""
+      lines.append("read     \(count), \(Show.counted(study.scoredTokens, "scored token"))\(batch)\(stopped)")
+      if let loss = study.baselineLoss { lines.append("loss     \(Show.fixed(loss, 4)) nat per token as it is") }
+    case .latent: lines.append("made     \(count), \(input.steps ?? "")\(stopped)")
     }
-    let tokens = effects.first.map { Show.counted($0.texts, "text") } ?? Show.counted(study.texts, "text")
-    lines.append("read     \(tokens), \(Show.counted(study.scoredTokens, "scored token"))\(isPartial ? ", stopped before the rest" : "")")
-    if let loss = study.baselineLoss { lines.append("loss     \(Show.fixed(loss, 4)) nat per token as it is") }
     if let first = recorded.first, let last = recorded.last {
       lines.append("trace    \(Show.line(first.file)) runs \(first.run) to \(last.run)")
     }
@@ -75,7 +78,7 @@ struct WhatIfAnswer {
     return lines.joined(separator: "\n") + "\n\n"
   }
 
-  var tables: [ReportTable] { EffectTables.tables(effects, isRanked: study.plan.isRanked, by: label) }
+  var tables: [ReportTable] { EffectTables.tables(effects, study.plan, by: label) }
 
   // MARK: For scripts
 
@@ -84,11 +87,11 @@ struct WhatIfAnswer {
     writer.object { writer in
       writer.member("schema", "moetop.whatif/1")
       writer.member("model", model)
-      writer.member("input", input)
-      writer.member("texts", study.texts)
-      writer.member("tokens", study.scoredTokens)
+      writer.member("input", input.source)
+      writer.member(study.measure.countedAs, study.texts)
+      if study.measure == .loss { writer.member("tokens", study.scoredTokens) }
       if isPartial { writer.member("partial", true) }
-      writer.member("baseline") { writer in writer.object { $0.member("loss", study.baselineLoss) } }
+      if study.measure == .loss { writer.member("baseline") { writer in writer.object { $0.member("loss", study.baselineLoss) } } }
       writer.objects("effects", Array(effects.enumerated())) { writer, entry in
         let (index, effect) = entry
         writer.member("name", effect.name)
@@ -108,11 +111,11 @@ struct WhatIfAnswer {
       }
       writer.member("settings") { writer in
         writer.object { writer in
-          if let experiment { writer.member("experiment", experiment) }
+          if let experiment { writer.member("experiment", experiment.rawValue) }
           writer.member("seeds", study.plan.draws)
           writer.member("seed", study.plan.seed)
           writer.member("flips", EffectStudy.flips)
-          if let length { writer.member("length", length) }
+          input.write(to: &writer)
           if let label { writer.member("by", label) }
           writer.member("intervals", "delete-one-text jackknife")
         }
@@ -121,25 +124,27 @@ struct WhatIfAnswer {
         writer.member("trace", first.file)
         writer.member("runs", recorded.map(\.run))
       }
-      writer.member("notes", EffectTables.notes(effects))
+      writer.member("notes", EffectTables.notes(effects, study.plan))
     }
     return writer.text + "\n"
   }
 
   private static func write(_ effect: RoutingEffect, to writer: inout JSONWriter) {
     func write(_ change: RoutingEffect.Change?, to writer: inout JSONWriter) {
-      writer.member("loss_change", change?.loss)
+      writer.member(effect.measure.key, change?.value)
       writer.member("low", change?.interval?.low)
       writer.member("high", change?.interval?.high)
     }
     writer.member("touched", effect.touched)
     write(effect.change, to: &writer)
     writer.member("n", effect.texts)
-    writer.member("n_of", "texts")
-    writer.member("unit", "nat/token")
+    writer.member("n_of", effect.measure.countedAs)
+    writer.member("unit", effect.measure.unit)
     writer.member("draws", effect.draws)
-    writer.member("kl", effect.divergence)
-    writer.member("same_top1", effect.sameTop1)
+    if effect.measure == .loss {
+      writer.member("kl", effect.divergence)
+      writer.member("same_top1", effect.sameTop1)
+    }
     writer.member("later_set_agreement", effect.laterAgreement)
     writer.member("experts_per_token", effect.expertsPerToken)
     writer.member("control") { writer in
@@ -162,5 +167,50 @@ struct WhatIfAnswer {
         writer.member("adjusted_p", effect.adjustedP)
       }
     }
+    if let mates = effect.mates { Self.write("mates", mates, to: &writer) }
+    if let order = effect.order { Self.write("order", order, to: &writer) }
+  }
+
+  private static func write(_ name: String, _ effect: BatchEffect, to writer: inout JSONWriter) {
+    writer.member(name) { writer in
+      writer.object { writer in
+        for (key, change) in [("changed_tokens", effect.changedTokens), ("changed_top1", effect.changedTop1)] {
+          writer.member(key, change.value)
+          writer.member(key + "_low", change.interval?.low)
+          writer.member(key + "_high", change.interval?.high)
+        }
+        writer.member("n", effect.texts)
+        writer.member("n_of", "texts")
+        writer.member("unit", "share")
+        writer.member("draws", effect.draws)
+        writer.member("tokens", effect.tokens)
+        writer.member("places", effect.places)
+      }
+    }
+  }
+}
+
+/// What was read.
+struct WhatIfInput {
+  /// As the user named it.
+  var source: String
+  /// Tokens of each text that were taken at most.
+  var length: Int?
+  /// Texts of a batch, where rules could count its rows; nil: one.
+  var batch: Int?
+  /// Of images.
+  var request: DenoisingRequest?
+
+  /// Of images: how they were made, in words.
+  var steps: String? { request?.summary }
+
+  fileprivate func write(to writer: inout JSONWriter) {
+    if let length { writer.member("length", length) }
+    if let batch { writer.member("batch", batch) }
+    guard let request else { return }
+    writer.member("classes", request.classes)
+    writer.member("sampler", request.rule.name)
+    writer.member("steps", request.steps)
+    writer.member("guidance", request.guidance.map(Double.init))
   }
 }

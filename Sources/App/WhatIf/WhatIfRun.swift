@@ -1,33 +1,29 @@
-// Reads texts as they are and under every variant of a plan, text by text, so that memory is that of one text; what comes of it are sums.
+// Reads texts, or images, as they are and under every variant of a plan, batch by batch, so that memory is that of one batch; what comes of it
+// are sums.
 
 import Analysis
 import Model
 import Routing
 
-final class WhatIfRun {
-  let model: LanguageModel
-  let texts: [TokenSequence]
-  var threadCount: Int { reader.threadCount }
+final class WhatIfRun<Subject: WhatIfSubject> {
+  let subject: Subject
   /// Runs that rules replay, by the name they have there.
   var replays: [String: ReplayedRouting] = [:]
-  private let context: FilterContext
-  private let reader: VariantReader
   private let routers: [RouterID: Router]
-  private let showsProgress: Bool
+  let showsProgress: Bool
   private var ground: EffectGround
-  /// Normalised entropies of the texts as they are, all routers pooled; empty where nobody asked.
+  /// Normalised entropies of what is read as it is, all routers pooled; empty where nobody asked.
   private var entropies = EntropySurvey()
 
-  init(_ model: LanguageModel, texts: [TokenSequence], context: FilterContext, threads: Int?, showsProgress: Bool) {
-    (self.model, self.texts, self.context, self.showsProgress) = (model, texts, context, showsProgress)
-    reader = VariantReader(model, threads: threads)
+  init(_ subject: Subject, showsProgress: Bool) {
+    (self.subject, self.showsProgress) = (subject, showsProgress)
     // Routers that a model has been opened with are valid.
     routers = Dictionary(
-      model.routers.compactMap { router in (try? Router(router.spec)).map { (router.id, $0) } }, uniquingKeysWith: { first, _ in first })
-    ground = EffectGround(routers: model.routers, sharedExperts: model.sharedExpertCounts)
+      subject.routers.compactMap { router in (try? Router(router.spec)).map { (router.id, $0) } }, uniquingKeysWith: { first, _ in first })
+    ground = EffectGround(routers: subject.routers, sharedExperts: subject.sharedExperts)
   }
 
-  /// The variants and rows of a question. Loads and quantiles of the unchanged run take a reading of all texts of their own.
+  /// The variants and rows of a question. Loads and quantiles of the unchanged run take a reading of everything of their own.
   ///
   /// - Throws: `RuleError`, `ExperimentError`.
   func plan(_ question: WhatIfQuestion, draws: Int, seed: UInt64) throws -> EffectPlan {
@@ -46,7 +42,7 @@ final class WhatIfRun {
     }
   }
 
-  /// Rules for this model, with quantiles of the texts as they are.
+  /// Rules for this model, with quantiles of what is read as it is.
   ///
   /// - Parameter settled: the decisions of conditions; nil: each is asked when it is made.
   func bind(_ rules: RuleSet, seed: UInt64, settled: SettledDecisions?) throws -> Intervention {
@@ -57,7 +53,7 @@ final class WhatIfRun {
     _ rules: RuleSet, seed: UInt64, settled: SettledDecisions?, quantile: @escaping (Double) -> Double?
   ) throws -> Intervention {
     try Intervention(
-      rules, run: context, sharedExperts: model.sharedExpertCounts, replays: replays, seed: seed, settled: settled, baseline: quantile)
+      rules, run: subject.context, sharedExperts: subject.sharedExperts, replays: replays, seed: seed, settled: settled, baseline: quantile)
   }
 
   /// The variants of a plan, made ready.
@@ -67,82 +63,130 @@ final class WhatIfRun {
       plan: plan, interventions: try zip(plan.variants, settled).map { try bind($0.rules, seed: $0.seed, settled: $1) }, settled: settled)
   }
 
-  /// Reads all texts once for loads and entropies.
+  /// Steps of progress that one reading of some members is worth.
+  func size(of members: Range<Int>) -> Int { members.reduce(0) { $0 + subject.size(of: $1) } }
+
+  private var batches: [Range<Int>] {
+    let count = subject.members.count
+    return stride(from: 0, to: count, by: subject.batch).map { $0..<min($0 + subject.batch, count) }
+  }
+
+  /// Reads everything once for loads and entropies.
   private func survey() throws {
-    var meter = Meter("loads and entropies", of: texts.reduce(0) { $0 + $1.count }, isShown: showsProgress)
+    let meter = Meter(
+      "loads and entropies", of: size(of: subject.members.indices), unit: subject.unit, isShown: showsProgress)
     defer { meter.finish() }
-    for (index, text) in texts.enumerated() {
-      reader.sequence = index
-      reader.onProgress = { meter.tell($0) }
-      guard let reading = try reader.baseline(text, demand: RoutingDemand(), scores: false) else {
-        throw Failure(Interruption.status ?? .failed, "stopped before a text was read under all rules")
+    subject.onProgress = meter.tell
+    for index in subject.members.indices {
+      guard let reading = try subject.unchanged(index..<index + 1, before: [], demand: RoutingDemand(), scores: false)?.first else {
+        throw Failure(Interruption.status ?? .failed, "stopped before a \(subject.measure.subject) was read under all rules")
       }
       for pass in reading.passes {
         entropies.add(pass)
         pass.batches.forEach { ground.add($0) }
       }
-      meter.add(text.count)
+      meter.add(subject.size(of: index))
     }
   }
 
-  /// Reads every text under every variant, until a signal asks to stop: then what came of the texts that were finished.
+  /// Reads every member under every variant, until a signal asks to stop: then what came of the batches that were finished.
   ///
+  /// - Parameters:
+  ///   - rest: steps of progress that follow.
+  ///   - kept: called with every reading: member, variant, what it is.
   /// - Throws: `Failure` when an output is no number.
-  func measure(_ variants: BoundVariants, recorder: VariantRecorder?) throws -> EffectStudy {
+  func measure(
+    _ variants: BoundVariants, recorder: VariantRecorder?, rest: Int = 0,
+    kept: (_ member: Int, _ variant: Int, Subject.Reading) -> Void = { _, _, _ in }
+  ) throws -> EffectStudy {
     let (plan, interventions, settled) = (variants.plan, variants.interventions, variants.settled)
     let conditioned = zip(plan.variants, interventions).filter { $0.0.rules.hasConditions }.map(\.1)
-    let places = reader.places(for: interventions)
-    let demand = RoutingDemand(statistics: true, logitsEvery: 1)
     let variantDemand = RoutingDemand(statistics: recorder != nil)
-    var study = EffectStudy(plan)
-    var meter = Meter(
-      "what if", of: texts.reduce(0) { $0 + $1.count } * (1 + plan.variants.count), isShown: showsProgress)
+    var study = EffectStudy(plan, measure: subject.measure)
+    let meter = Meter(
+      "what if", of: size(of: subject.members.indices) * (1 + plan.variants.count) + rest, unit: subject.unit, isShown: showsProgress)
     defer { meter.finish() }
-    reader.onProgress = { meter.tell($0) }
-    var firstToken = 0
-    for (index, text) in texts.enumerated() {
-      (reader.sequence, reader.firstToken) = (index, firstToken)
-      firstToken += text.count
-      guard let baseline = try reader.baseline(text, demand: demand, keeping: places) else { return study }
-      try Self.requireNumbers(baseline.score, of: text, "as it is")
-      meter.add(text.count)
-      let decisions = ConditionedDecisions(of: conditioned, in: baseline.passes)
-      var sums: [EffectSums] = []
-      var missing: [Int] = []
-      var readings: [TextReading] = []
+    subject.onProgress = meter.tell
+    for members in batches {
+      let demand = RoutingDemand(statistics: true, logitsEvery: 1)
+      guard let unchanged = try subject.unchanged(members, before: interventions, demand: demand, scores: true) else { return study }
+      try requireNumbers(unchanged, of: members, "as it is")
+      meter.add(size(of: members))
+      let decisions = unchanged.map { ConditionedDecisions(of: conditioned, in: $0.passes) }
+      var sums: [[EffectSums]] = members.map { _ in [] }
+      var missing = members.map { _ in Array(repeating: 0, count: plan.variants.count) }
+      var readings: [[Subject.Reading]] = members.map { _ in [] }
       for (number, variant) in plan.variants.enumerated() {
         if recorder == nil { settled[number].clear() }
-        if let draw = variant.otherDecisions {
-          missing.append(decisions.settleOthers(settled[number], sequence: index, seed: plan.seed, draw: draw))
-        } else {
-          decisions.settle(settled[number], sequence: index)
-          missing.append(0)
+        for (index, member) in members.enumerated() {
+          if let draw = variant.otherDecisions {
+            missing[index][number] = decisions[index].settleOthers(
+              settled[number], of: interventions[number], sequence: member, seed: plan.seed, draw: draw)
+          } else {
+            decisions[index].settle(settled[number], sequence: member)
+          }
         }
-        let touched = try TouchedDecisions(by: interventions[number], in: baseline.passes, routers: routers)
-        // Where no decision is touched, the changed reading is the unchanged one.
-        let isRead = touched.count > 0 || recorder != nil
         guard
-          let changed = isRead
-            ? try reader.variant(interventions[number], of: text, baseline: baseline, demand: variantDemand) : baseline
+          let changed = try changed(
+            members, by: interventions[number], unchanged, demand: variantDemand, readsAll: recorder != nil)
         else { return study }
-        if isRead { try Self.requireNumbers(changed.score, of: text, "under '\(variant.rules.text)'") }
-        sums.append(EffectSums(baseline, changed, touched: touched, isSame: !isRead))
-        if recorder != nil { readings.append(changed) }
-        meter.add(text.count)
+        try requireNumbers(changed.map(\.reading), of: members, "under '\(variant.rules.text)'")
+        for (index, change) in changed.enumerated() {
+          var sum = EffectSums(baseline: unchanged[index].passes, changed: change.reading.passes, touched: change.touched)
+          change.reading.measure(from: unchanged[index], isSame: change.isSame, into: &sum)
+          sums[index].append(sum)
+          if recorder != nil { readings[index].append(change.reading) }
+          kept(members.lowerBound + index, number, change.reading)
+        }
+        meter.add(size(of: members))
       }
-      try recorder?.receive(baseline, readings)
-      study.add(sums, missing: missing, labels: text.description.labels)
+      for (index, member) in members.enumerated() {
+        try recorder?.receive(unchanged[index].passes, readings[index].map(\.passes))
+        study.add(sums[index], missing: missing[index], labels: subject.members[member].labels)
+      }
     }
     return study
   }
 
-  private static func requireNumbers(_ score: SequenceScore, of text: TokenSequence, _ how: String) throws {
-    let broken = score.outputs.notFiniteRows + score.outputs.notFiniteScores
-    if broken > 0 || !score.nats.isFinite || !score.divergence.nats.isFinite {
-      throw Failure(
-        .failed,
-        "\(Show.line(text.description.name)), read \(how): an output is NaN or infinite, so there is no loss to compare\n"
-          + "  try: moetop run MODEL -f TEXTS, which says where")
+  private typealias Change = (reading: Subject.Reading, touched: TouchedDecisions, isSame: Bool)
+
+  /// Members under one variant, those of a batch together where its rules count the rows of one. Where no decision is touched, the changed
+  /// reading is the unchanged one.
+  private func changed(
+    _ members: Range<Int>, by intervention: Intervention, _ unchanged: [Subject.Reading], demand: RoutingDemand, readsAll: Bool
+  ) throws -> [Change]? {
+    let width = intervention.countsRows ? members.count : 1
+    var changes: [Change] = []
+    for start in stride(from: 0, to: members.count, by: width) {
+      let part = start..<start + width
+      let mine = Array(unchanged[part])
+      let touched = TouchedDecisions.all(by: intervention, in: mine.map(\.passes), routers: routers)
+      guard readsAll || touched.contains(where: { $0.count > 0 }) else {
+        changes += zip(mine, touched).map { ($0, $1, true) }
+        continue
+      }
+      let places = members.lowerBound + part.lowerBound..<members.lowerBound + part.upperBound
+      guard let read = try subject.changed(places, by: intervention, mine, touched: touched, demand: demand) else { return nil }
+      changes += zip(read, touched).map { ($0, $1, false) }
+    }
+    return changes
+  }
+
+  private func requireNumbers(_ readings: [Subject.Reading], of members: Range<Int>, _ how: String) throws {
+    for (reading, member) in zip(readings, members) where reading.isBroken {
+      let name = Show.line(subject.members[member].name)
+      switch subject.measure {
+      case .loss:
+        throw Failure(
+          .failed,
+          "\(name), read \(how): an output is NaN or infinite, so there is no loss to compare\n"
+            + "  try: moetop run MODEL -f TEXTS, which says where")
+      case .latent:
+        throw Failure(
+          .failed,
+          "\(name), made \(how): a latent is NaN or infinite, so there is nothing to compare\n"
+            + "  try: moetop run MODEL, which says at how many steps")
+      }
     }
   }
 }
@@ -155,37 +199,28 @@ struct BoundVariants {
   let settled: [SettledDecisions]
 }
 
-extension EffectSums {
-  /// - Parameter isSame: nothing was read again, for nothing can be different.
-  fileprivate init(_ baseline: TextReading, _ changed: TextReading, touched: TouchedDecisions, isSame: Bool) {
-    self.init(baseline: baseline.passes, changed: changed.passes, touched: touched)
-    scored = baseline.score.scoredTokens
-    (baselineNats, nats) = (baseline.score.nats, changed.score.nats)
-    divergence = isSame ? 0 : changed.score.divergence.nats
-    sameBest = isSame ? scored : changed.score.divergence.sameBest
-  }
-}
-
-/// Tokens read so far, drawn as they come.
-private struct Meter {
+/// Steps done so far, drawn as they come.
+final class Meter {
   private var progress: Progress
   private let total: Int
+  private let unit: String
   private var done = 0
 
-  init(_ label: String, of total: Int, isShown: Bool) {
+  init(_ label: String, of total: Int, unit: String, isShown: Bool) {
     progress = Progress(label, enabled: isShown)
-    self.total = total
+    (self.total, self.unit) = (total, unit)
   }
 
+  /// - Parameter steps: done of the reading at hand.
   /// - Returns: false when a signal asks to stop.
-  mutating func tell(_ reading: ReadingProgress) -> Bool {
-    progress.update(done: min(total, done + reading.tokens), of: total, unit: "tokens")
+  func tell(_ steps: Int) -> Bool {
+    progress.update(done: min(total, done + steps), of: total, unit: unit)
     return Interruption.signal == nil
   }
 
-  mutating func add(_ tokens: Int) {
-    done += tokens
-    progress.update(done: done, of: total, unit: "tokens")
+  func add(_ steps: Int) {
+    done += steps
+    progress.update(done: done, of: total, unit: unit)
   }
 
   func finish() { progress.finish() }

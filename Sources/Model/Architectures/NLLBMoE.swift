@@ -90,9 +90,9 @@ private struct NLLBDeclaration {
     var router = RouterSpec(
       expertCount: try configuration.count("num_experts"), scoring: .softmax, selection: .tokenChoice(topK: 2),
       normalization: .sumClamped(minimum: .ulpOfOne), routedScale: Float(1 - masked))
-    // An expert that takes as many tokens as there are drops none.
-    if share < 1 {
-      router.capacity = CapacityRule(limit: share > 0 ? .share(share) : .tokens(fixed), order: order, renormalizes: renormalizes)
+    // An expert that takes as many tokens as there are drops none; what a drop does to the weights still holds, where rules bring one.
+    if share < 1 || renormalizes {
+      router.capacity = CapacityRule(limit: share > 0 ? .share(min(1, share)) : .tokens(fixed), order: order, renormalizes: renormalizes)
     }
     return router
   }

@@ -75,6 +75,7 @@ public final class Denoiser {
   public private(set) var outputs = OutputTally()
   /// Sequence of the run that sample 0 is.
   private let firstSequence: Int
+  private let firstToken: Int
 
   private let pass: DenoisingPass
   private let plan: DenoisingPlan
@@ -87,6 +88,7 @@ public final class Denoiser {
   public init(_ pass: DenoisingPass, _ request: DenoisingRequest, noise: NoiseSource? = nil, sequence: Int = 0, firstToken: Int = 0) {
     self.pass = pass
     firstSequence = sequence
+    self.firstToken = firstToken
     tokenCount = firstToken
     self.request = request
     plan = pass.model.plan
@@ -144,6 +146,19 @@ public final class Denoiser {
     tokenCount += group.count * branches * layout.patchCount
     step += 1
     return step == request.steps
+  }
+
+  /// Goes to a step of one sample.
+  ///
+  /// - Parameters:
+  ///   - latents: of the sample as that step finds them; nil: its noise, before step 0.
+  func begin(sample: Int, step: Int = 0, latents: [Float]? = nil) {
+    group = sample..<sample + 1
+    self.step = step
+    self.latents = latents ?? noise.initial(sample: sample, count: plan.latentCount)
+    predicted = self.latents
+    tokenCount = firstToken + sample * layout.rowsPerSample + layout.position(step: step, branch: 0)
+    outputs = OutputTally()
   }
 
   private func begin() {

@@ -9,6 +9,8 @@ public final class Generator {
   private let sink: (any RoutingSink)?
   private let sequence: Int
   private let name: String
+  /// Whether the sink wants the id of the largest logit behind each token.
+  private let predicts: Bool
   private var fed: Int
   /// Drawn and not yet fed.
   private var pending: TokenDraw?
@@ -37,6 +39,7 @@ public final class Generator {
     self.forward = forward
     self.sink = sink
     self.sequence = sequence
+    predicts = sink?.demand.extras.contains(.predicted) == true
     name = prompt.description.name
     sampler = Sampler(sampling)
     fed = firstToken
@@ -48,7 +51,8 @@ public final class Generator {
       let batches = forward.advance(tokens, demand: sink?.demand, firstToken: fed)
       if sink != nil {
         var table = TokenTable(firstToken: fed)
-        scorer.score(forward, tokens: tokens, following: end < prompt.tokens.count ? prompt.tokens[end] : nil, into: &table)
+        scorer.score(
+          forward, tokens: tokens, following: end < prompt.tokens.count ? prompt.tokens[end] : nil, predicts: predicts, into: &table)
         try forward.requireWholeFiles()
         try deliver(&table, tokens, firstPosition: start, phase: .prefill, batches)
       }
@@ -94,6 +98,7 @@ public final class Generator {
       var table = TokenTable(firstToken: fed)
       table.surprisal = [draw.surprisal]
       table.nextTokenEntropy = [following?.entropy ?? .nan]
+      if predicts { table.predictedID = [following?.candidates.first?.token ?? -1] }
       (table.outputs.rows, table.outputs.notFiniteRows) = (1, isBroken ? 1 : 0)
       (table.outputs.scores, table.outputs.notFiniteScores) = (1, draw.surprisal.isFinite ? 0 : 1)
       try deliver(&table, [draw.token], firstPosition: position, phase: .decode, batches)

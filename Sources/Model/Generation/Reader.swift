@@ -22,6 +22,8 @@ public struct SequenceScore: Sendable {
   public var outputs: OutputTally
   /// How far they are from those of a reading that was kept; nothing without one.
   public var divergence = OutputDivergence()
+  /// `[tokens of the decoder]`: the most probable next token behind each, of equals the lowest id; empty where nobody asked.
+  public var best: [Int32] = []
 
   public init(tokens: Int, scoredTokens: Int, nats: Double, outputs: OutputTally = OutputTally()) {
     self.tokens = tokens
@@ -38,6 +40,8 @@ public struct Reader {
   /// Final states of an earlier reading of the one sequence that is read, to hold the outputs against; empty: none. Takes a pass that holds
   /// the whole sequence.
   var reference: [Float] = []
+  /// Whether scores tell the most probable next tokens.
+  var keepsBest = false
   /// Row of the first token, and index of the first sequence, in the run.
   public var firstToken = 0
   public var firstSequence = 0
@@ -93,7 +97,9 @@ public struct Reader {
         }
         var table = TokenTable(firstToken: firstToken + progress.tokens)
         if scoresTokens {
-          scorer.score(forward, tokens: tokens, following: end < sequence.tokens.count ? sequence.tokens[end] : nil, into: &table)
+          scorer.score(
+            forward, tokens: tokens, following: end < sequence.tokens.count ? sequence.tokens[end] : nil,
+            predicts: demand?.extras.contains(.predicted) == true, into: &table)
         }
         // The first token of a sequence has none.
         let surprisals = table.surprisal.dropFirst(start == 0 ? 1 : 0)
@@ -106,6 +112,7 @@ public struct Reader {
         score.scoredTokens = end - 1
         for surprisal in surprisals { score.nats += Double(surprisal) }
         (score.outputs, score.divergence) = (scorer.outputs, scorer.divergence)
+        if keepsBest { score.best += scorer.best }
         progress.tokens += tokens.count
         try tell(progress)
       }

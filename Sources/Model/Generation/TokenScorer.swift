@@ -11,6 +11,8 @@ struct TokenScorer {
   /// Surprisal of the token after the last row scored, nats: it belongs to the first token of the next pass. nil: that begins a sequence.
   private var pending: Float?
   private var summaries: [mt_logits_summary] = []
+  /// The most probable next token behind each row of the last pass, of equals the lowest id.
+  var best: [Int32] { summaries.map { Int32($0.argmax) } }
   /// `[tokens, hiddenSize]`: final states of another reading of the same tokens, which was one pass as this one is; empty: none.
   private let reference: [Float]
   /// How far the outputs are from those of the reference, since `reset`.
@@ -23,7 +25,10 @@ struct TokenScorer {
   /// - Parameters:
   ///   - tokens: the pass's tokens.
   ///   - following: the token after them; nil at the end of the sequence.
-  mutating func score(_ forward: ForwardPass, tokens: ArraySlice<Int32>, following: Int32?, into table: inout TokenTable) {
+  ///   - predicts: whether the id of the largest logit is wanted too.
+  mutating func score(
+    _ forward: ForwardPass, tokens: ArraySlice<Int32>, following: Int32?, predicts: Bool = false, into table: inout TokenTable
+  ) {
     let count = tokens.count
     let vocabulary = forward.model.vocabularySize
     let block = max(1, min(count, (8 << 20) / vocabulary))
@@ -55,6 +60,7 @@ struct TokenScorer {
     if pending == nil { table.surprisal.append(.nan) }
     table.surprisal += surprisal
     table.nextTokenEntropy += summaries.map(\.entropy)
+    if predicts { table.predictedID = summaries.map(\.predicted) }
     var tally = OutputTally()
     (tally.rows, tally.notFiniteRows) = (count, summaries.count { $0.is_finite == 0 })
     (tally.scores, tally.notFiniteScores) = (surprisal.count, surprisal.count { !$0.isFinite })
@@ -65,4 +71,9 @@ struct TokenScorer {
 
   /// Forgets the sequence.
   mutating func reset() { (pending, outputs, divergence) = (nil, OutputTally(), OutputDivergence()) }
+}
+
+extension mt_logits_summary {
+  /// The id of the largest logit; -1 where no logit is a number.
+  var predicted: Int32 { max.isNaN ? -1 : Int32(argmax) }
 }

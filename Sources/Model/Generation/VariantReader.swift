@@ -13,6 +13,9 @@ public struct TextReading: Sendable {
   /// `[tokens, hiddenSize]`: final states of the decoder, when they were kept.
   var states: [Float] = []
 
+  /// Tokens that the model was fed, the encoder's included.
+  public var tokens: Int { score.tokens }
+
   /// Surprisal of each token that the decoder was fed, nats; NaN for the first.
   public var surprisals: [Float] { passes.last?.tokens.surprisal ?? [] }
 }
@@ -20,8 +23,10 @@ public struct TextReading: Sendable {
 /// Reads texts with and without rules. Not thread-safe: one value belongs to one thread at a time.
 public final class VariantReader {
   public let model: LanguageModel
-  private let forward: ForwardPass
-  /// Row of the text's first token, and number of the text, in the run it belongs to.
+  private let pool: WorkerPool
+  /// One for each text of a batch, made when it is first needed.
+  private var lanes: [ForwardPass] = []
+  /// Row of the first token, and number of the first text, in the run they belong to.
   public var firstToken = 0
   public var sequence = 0
   /// Called with progress; return false to stop.
@@ -30,11 +35,16 @@ public final class VariantReader {
   /// - Parameter threads: nil takes every core.
   public init(_ model: LanguageModel, threads: Int? = nil) {
     self.model = model
-    // A text is one pass, so that it has one stream at each block; its steps stay as small as ever.
-    forward = ForwardPass(model, threads: threads, passLimit: model.contextLength)
+    pool = WorkerPool(threads: threads)
   }
 
-  public var threadCount: Int { forward.threadCount }
+  public var threadCount: Int { pool.threadCount }
+
+  private func lane(_ number: Int) -> ForwardPass {
+    // A text is one pass, so that it has one stream at each block; its steps stay as small as ever.
+    while lanes.count <= number { lanes.append(ForwardPass(model, pool: pool, passLimit: model.contextLength)) }
+    return lanes[number]
+  }
 
   /// The blocks at which the streams must be kept so that variants with these rules can begin as late as possible.
   public func places(for variants: [Intervention]) -> StreamPlaces {
@@ -63,10 +73,9 @@ public final class VariantReader {
   public func baseline(
     _ text: TokenSequence, demand: RoutingDemand, keeping places: StreamPlaces = StreamPlaces(), scores: Bool = true
   ) throws -> TextReading? {
+    let forward = lane(0)
     (forward.intervention, forward.origin, forward.keeping, forward.knownSurprisals) = (nil, nil, places, [])
-    guard var reading = try read(text, demand: demand, scores: scores) else { return nil }
-    if scores { reading.states = forward.finalStates }
-    return reading
+    return try read(text, forward, Request(demand: demand, scores: scores, keepsStates: scores), sequence: sequence, firstToken: firstToken)
   }
 
   /// Reads the same text under rules, from the last block that `baseline` has kept before anything changes. The result is, bit for bit,
@@ -78,6 +87,44 @@ public final class VariantReader {
   public func variant(
     _ intervention: Intervention, of text: TokenSequence, baseline: TextReading, demand: RoutingDemand
   ) throws -> TextReading? {
+    try batch([text], under: intervention, baselines: [baseline], references: [baseline], demand: demand)?.first
+  }
+
+  /// Reads texts side by side under rules, as one batch: rules of capacity count over the rows of all of them, text by text.
+  ///
+  /// - Parameters:
+  ///   - baselines: of the same texts, in their order; nil: they are read from the beginning.
+  ///   - references: readings of the same texts whose states were kept: the scores say how far the outputs are from theirs.
+  /// - Returns: nil when stopped by `onProgress`.
+  public func batch(
+    _ texts: [TokenSequence], under intervention: Intervention?, baselines: [TextReading]? = nil, references: [TextReading]? = nil,
+    demand: RoutingDemand, scores: Bool = true
+  ) throws -> [TextReading]? {
+    for text in texts { try model.check(text) }
+    var rows = firstToken
+    let first = texts.map { text in
+      defer { rows += text.count }
+      return rows
+    }
+    let used = texts.indices.map { lane($0) }
+    defer { for forward in used { (forward.intervention, forward.origin, forward.seat) = (nil, nil, nil) } }
+    var readings: [TextReading?] = Array(repeating: nil, count: texts.count)
+    func read(_ number: Int, _ seat: SharedBatch.Seat?) throws {
+      let (forward, baseline) = (used[number], baselines?[number])
+      let origin = baseline.flatMap { baseline in intervention.map { self.origin(of: $0, in: baseline) } }
+      (forward.intervention, forward.origin, forward.keeping) = (intervention, origin, StreamPlaces())
+      (forward.knownSurprisals, forward.seat) = (baseline?.surprisals ?? [], seat)
+      let request = Request(demand: demand, scores: scores, reference: references?[number].states ?? [])
+      readings[number] = try self.read(texts[number], forward, request, sequence: sequence + number, firstToken: first[number])
+      if let baseline { readings[number]?.complete(from: baseline) }
+    }
+    if texts.count == 1 { try read(0, nil) } else { try SharedBatch.run(texts.count) { try read($0.number, $0) } }
+    let whole = readings.compactMap(\.self)
+    return whole.count == texts.count ? whole : nil
+  }
+
+  /// Where a text begins under rules, given what was kept of it.
+  private func origin(of intervention: Intervention, in baseline: TextReading) -> StreamOrigin {
     let encoder = intervention.firstBlock(among: [.encoder])
     let decoder = intervention.firstBlock(among: Self.decoding)
     var origin = StreamOrigin(streams: baseline.streams)
@@ -89,32 +136,43 @@ public final class VariantReader {
         origin.decoder = baseline.streams.decoder.keys.filter { $0 <= decoder }.max()
       }
     }
-    (forward.intervention, forward.origin, forward.keeping) = (intervention, origin, StreamPlaces())
-    forward.knownSurprisals = baseline.surprisals
-    defer { (forward.intervention, forward.origin) = (nil, nil) }
-    guard var reading = try read(text, demand: demand, reference: baseline.states) else { return nil }
-    // Blocks that were not gone through decided as they did.
-    for index in reading.passes.indices where baseline.passes.indices.contains(index) {
-      let mine = Dictionary(reading.passes[index].batches.map { ($0.router, $0) }, uniquingKeysWith: { first, _ in first })
-      reading.passes[index].batches = baseline.passes[index].batches.map { mine[$0.router] ?? $0 }
-    }
-    return reading
+    return origin
+  }
+
+  /// What is wanted of a reading.
+  private struct Request {
+    var demand: RoutingDemand
+    var scores = true
+    var reference: [Float] = []
+    var keepsStates = false
   }
 
   private func read(
-    _ text: TokenSequence, demand: RoutingDemand, scores: Bool = true, reference: [Float] = []
+    _ text: TokenSequence, _ forward: ForwardPass, _ request: Request, sequence: Int, firstToken: Int
   ) throws -> TextReading? {
-    let collector = PassCollector(demand)
+    let collector = PassCollector(request.demand)
     var reader = Reader(forward)
-    (reader.scoresTokens, reader.reference) = (scores, reference)
+    (reader.scoresTokens, reader.reference, reader.keepsBest) = (request.scores, request.reference, request.scores)
     (reader.firstToken, reader.firstSequence, reader.onProgress) = (firstToken, sequence, onProgress)
     guard let score = try reader.read([text], sink: collector).first, score.tokens == text.count else { return nil }
-    return TextReading(passes: collector.passes, score: score, streams: forward.streams)
+    var reading = TextReading(passes: collector.passes, score: score, streams: forward.streams)
+    if request.keepsStates { reading.states = forward.finalStates }
+    return reading
+  }
+}
+
+extension TextReading {
+  /// Blocks that were not gone through decided as they did in another reading.
+  fileprivate mutating func complete(from baseline: TextReading) {
+    for index in passes.indices where baseline.passes.indices.contains(index) {
+      let mine = Dictionary(passes[index].batches.map { ($0.router, $0) }, uniquingKeysWith: { first, _ in first })
+      passes[index].batches = baseline.passes[index].batches.map { mine[$0.router] ?? $0 }
+    }
   }
 }
 
 /// Keeps what it receives.
-private final class PassCollector: RoutingSink {
+final class PassCollector: RoutingSink {
   let demand: RoutingDemand
   private(set) var passes: [RoutingPass] = []
 

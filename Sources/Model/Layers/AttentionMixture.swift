@@ -82,10 +82,14 @@ final class RunningAttentionMixture: RunningOperation {
 
   func run(_ pass: Pass) {
     let logits = pass.project(bound.routerLinear, from: pass.x)
-    let decisions = pass.decide(bound.router, bound.id, logits: logits, rows: pass.count, ledger: &ledger)
+    var decisions = pass.decide(bound.router, bound.id, logits: logits, rows: pass.count, ledger: &ledger)
     let out = pass.arena.zeros(pass.count * pass.hiddenSize)
     assign(decisions, pass)
-    attend(pass, into: out)
+    let outputs = attend(pass, into: out)
+    if pass.wants(.norms) {
+      MeasuredExperts(assignments: assignments, outputs: outputs, hiddenSize: pass.hiddenSize)
+        .note(routed: decisions.expertCount, x: pass.x, in: &decisions)
+    }
     let bias = bound.outputBias.values
     for t in 0..<pass.count { mt_add(out + t * pass.hiddenSize, out + t * pass.hiddenSize, bias, pass.hiddenSize) }
     let width = pass.count * pass.hiddenSize
@@ -109,7 +113,8 @@ final class RunningAttentionMixture: RunningOperation {
     }
   }
 
-  private func attend(_ pass: Pass, into out: UnsafeMutablePointer<Float>) {
+  /// - Returns: `[slots, hiddenSize]`: what each expert's output projection gave, before its weight.
+  private func attend(_ pass: Pass, into out: UnsafeMutablePointer<Float>) -> UnsafeMutablePointer<Float> {
     let plan = bound.plan
     let (width, hidden) = (plan.width, pass.hiddenSize)
     let (keys, values) = (pass.arena.floats(pass.count * width), pass.arena.floats(pass.count * width))
@@ -149,6 +154,7 @@ final class RunningAttentionMixture: RunningOperation {
     for slot in 0..<slots {
       mt_axpy(out + Int(assignments.tokens[slot]) * hidden, inputs + slot * hidden, assignments.weights[slot], hidden)
     }
+    return inputs
   }
 
   /// Every expert's linear map of the rows of its own slots.

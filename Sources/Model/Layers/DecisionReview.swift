@@ -30,6 +30,15 @@ extension Pass {
       ledger = before
       router.decide(logits, imposed: imposed, ruled: ruled, demand: demand, ledger: &ledger, into: &decisions)
     }
+    if let joint = seat?.meet(router, logits: logits, rows: rows, ruled: ruled, slots: decisions.topK) { decisions.take(joint) }
     return decisions
+  }
+}
+
+extension RoutingBatch {
+  /// Takes the choice of another batch over the same rows, and what follows from it.
+  fileprivate mutating func take(_ other: RoutingBatch) {
+    (selectedExperts, routingWeights, dropped) = (other.selectedExperts, other.routingWeights, other.dropped)
+    if topKMass.contains(where: { !$0.isNaN }) { topKMass = other.topKMass }
   }
 }

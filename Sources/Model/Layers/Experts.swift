@@ -95,7 +95,11 @@ final class RunningDense: RunningOperation {
   func run(_ pass: Pass) {
     assignments.assignAll(tokens: pass.count)
     if bound.isSharedExpert, let hidden = pass.hiddenShared { assignments.hide(hidden, from: 0) }
-    pass.runExperts(experts, assignments, out: pass.out, activation: bound.activation)
+    let inner = pass.runExperts(experts, assignments, out: pass.out, activation: bound.activation)
+    // The router whose experts it stands beside has just decided.
+    guard bound.isSharedExpert, pass.wants(.shared), !pass.batches.isEmpty else { return }
+    let measured = pass.measured(experts, assignments, inner: inner)
+    measured.note(shared: 0, in: &pass.batches[pass.batches.count - 1])
   }
 }
 
@@ -161,12 +165,12 @@ final class RunningExperts: RunningOperation {
 
   func run(_ pass: Pass) {
     let logits = pass.project(bound.routerLinear, from: routerInput(pass))
-    let decisions = pass.decide(bound.router, bound.id, logits: logits, rows: pass.count, ledger: &ledger)
+    var decisions = pass.decide(bound.router, bound.id, logits: logits, rows: pass.count, ledger: &ledger)
     // A probe wants the block's output by itself, and so does a scale.
     let width = pass.count * pass.hiddenSize
     let isApart = pass.probe != nil || bound.outputScale != 1
     let out = isApart ? pass.arena.zeros(width) : pass.out
-    carryOut(decisions, pass, into: out)
+    carryOut(&decisions, pass, into: out)
     if isApart {
       if bound.outputScale != 1 { mt_scale(out, out, bound.outputScale, width) }
       pass.probe?.block(
@@ -185,7 +189,7 @@ final class RunningExperts: RunningOperation {
     return UnsafePointer(normed)
   }
 
-  private func carryOut(_ decisions: RoutingBatch, _ pass: Pass, into out: UnsafeMutablePointer<Float>) {
+  private func carryOut(_ decisions: inout RoutingBatch, _ pass: Pass, into out: UnsafeMutablePointer<Float>) {
     let spec = bound.router.spec
     let real = spec.expertCount - spec.identityExperts
     var chosen = decisions.carriedOut
@@ -207,8 +211,13 @@ final class RunningExperts: RunningOperation {
       }
       if let hidden = pass.hiddenShared { assignments.hide(hidden, from: real + index) }
     }
-    pass.runExperts(
+    let inner = pass.runExperts(
       experts, assignments, out: out, activation: bound.activation, weightsApplyToInput: spec.appliesTo == .input)
+    if pass.wants(.norms) || pass.wants(.shared) && !bound.sharedGates.isEmpty {
+      let measured = pass.measured(experts, assignments, inner: inner)
+      if pass.wants(.norms) { measured.note(routed: real, x: pass.x, in: &decisions) }
+      if pass.wants(.shared), !bound.sharedGates.isEmpty { measured.note(shared: real, in: &decisions) }
+    }
     if let bias = bound.outputBias?.values {
       for t in 0..<pass.count { mt_add(out + t * pass.hiddenSize, out + t * pass.hiddenSize, bias, pass.hiddenSize) }
     }
@@ -217,15 +226,19 @@ final class RunningExperts: RunningOperation {
 
 extension Pass {
   /// Adds every expert's weighted output to the rows of its tokens.
+  ///
+  /// - Returns: `[slots, intermediate]` of each active expert, one after the other: what its down projection has read; in the arena.
+  @discardableResult
   func runExperts(
     _ experts: [ExpertWeights], _ assignments: borrowing ExpertAssignments, out: UnsafeMutablePointer<Float>,
     activation: ExpertActivation, weightsApplyToInput: Bool = false
-  ) {
+  ) -> UnsafeMutablePointer<Float> {
     experts.withUnsafeBufferPointer { experts in
-      var call = ExpertCall(
-        out: out, x: x, hidden: arena.floats(ExpertCall.hiddenFloats(experts, assignments)), activation: activation)
+      let inner = arena.floats(ExpertCall.hiddenFloats(experts, assignments))
+      var call = ExpertCall(out: out, x: x, hidden: inner, activation: activation)
       call.weightsApplyToInput = weightsApplyToInput
       pool.runExperts(call, experts: experts, assignments: assignments)
+      return inner
     }
   }
 }

@@ -38,6 +38,11 @@ public final class ForwardPass {
     get { pass.intervention }
     set { pass.intervention = newValue?.rules.isEmpty == false ? newValue : nil }
   }
+  /// The sequence's place among others that are computed side by side; from the next sequence on.
+  var seat: SharedBatch.Seat? {
+    get { pass.seat }
+    set { pass.seat = newValue }
+  }
   /// The blocks whose incoming stream is kept in `streams`, and where the sequence at hand begins; from the next sequence on.
   var keeping = StreamPlaces()
   var origin: StreamOrigin?
@@ -83,10 +88,15 @@ public final class ForwardPass {
   ///   - passLimit: a token takes its residual stream and what is recorded of it. A sequence no longer than this keeps the state of
   ///     one block at a time when nothing follows it, a longer one that of all blocks.
   ///   - stepLimit: a token takes about (8 hidden + topK x intermediate) floats.
-  public init(_ model: LanguageModel, threads: Int? = nil, passLimit: Int = 4096, stepLimit: Int = 512) {
+  public convenience init(_ model: LanguageModel, threads: Int? = nil, passLimit: Int = 4096, stepLimit: Int = 512) {
+    self.init(model, pool: WorkerPool(threads: threads), passLimit: passLimit, stepLimit: stepLimit)
+  }
+
+  /// - Parameter pool: shared with whoever computes at other times.
+  init(_ model: LanguageModel, pool: WorkerPool, passLimit: Int, stepLimit: Int = 512) {
     self.model = model
+    self.pool = pool
     limits = (passLimit, stepLimit)
-    pool = WorkerPool(threads: threads)
     plan = model.plan
     weights = model.weights
     pass = Pass(pool: pool, hiddenSize: plan.hiddenSize)

@@ -63,6 +63,8 @@ final class Pass {
   /// Rules of the run, and the tokens of the pass as far as rules ask for them; both nil where nothing is changed.
   var intervention: Intervention?
   var rows: DecisionRows?
+  /// The sequence's place among others that are computed side by side; nil: it is alone.
+  var seat: SharedBatch.Seat?
   /// `[rows of the last decision]`: whether the shared experts beside its experts are taken away; nil: of no row.
   var hiddenShared: [Bool]?
   var demand: RoutingDemand?

@@ -72,7 +72,7 @@ extension Filter {
     return """
       # Filters
 
-      `analyze --filter`, `export --filter` and the key `f` read one grammar.
+      `analyze`, `compare` and `export` with `--filter` and the key `f` read one grammar; `compare` asks it about decisions of its first run.
 
       \(rules.map { "- \($0)\n" }.joined())
       | term | of a | |

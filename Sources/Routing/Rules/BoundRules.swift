@@ -39,6 +39,9 @@ public struct BoundRules: Sendable {
     slots = binding.takesAll ? description.spec.expertCount : max(topK, binding.replayed)
   }
 
+  /// Whether what a row takes depends on the rows it comes with.
+  public var countsRows: Bool { capacity != nil }
+
   /// Whether a token's fate depends on tokens behind it, so that a sequence has to be decided in one batch.
   func takesWholeSequences(_ spec: RouterSpec) -> Bool { capacity != nil || spec.capacity?.looksAhead(topK: slots) ?? false }
 

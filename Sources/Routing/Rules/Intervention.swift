@@ -46,6 +46,9 @@ public struct Intervention: Sendable {
   /// What is changed at a router; nil where nothing is.
   public subscript(router: RouterID) -> BoundRules? { bound[router] }
 
+  /// Whether some rule counts the rows of a batch, so that it matters which texts share one.
+  public var countsRows: Bool { bound.values.contains(where: \.countsRows) }
+
   /// Whether rules ask for the text up to a token.
   public var readsTexts: Bool { !rules.replayedRuns.isEmpty }
 

@@ -142,7 +142,7 @@ private struct RowChoice {
 // MARK: - Capacity
 
 extension Router {
-  /// Drops what does not fit from each sequence of a batch, weights included.
+  /// Drops what does not fit from a batch, weights included.
   func drop(beyond change: CapacityChange, _ ruled: RuledRows, _ firstProbability: [Float], from batch: inout RoutingBatch) {
     let order: CapacityRule.Order
     switch change.order {
@@ -151,16 +151,18 @@ extension Router {
     case .priority: order = .probability
     case .expertChoice: return
     }
-    for rows in ruled.rows.sequences(count: batch.count) {
+    for rows in ruled.rows.counted(count: batch.count) {
       let counted = rows.filter { ruled.capacityVerdict?[$0] ?? true }
       let room = change.rowsPerExpert(topK: ruled.rules.topK, rows: counted.count, experts: spec.expertCount)
       let rule = CapacityRule(limit: .tokens(room), order: order, renormalizes: spec.capacity?.renormalizes ?? false)
       var ledger = CapacityLedger()
       rule.apply(to: &batch, rows: counted, firstProbability: firstProbability, ledger: &ledger)
-      // The others keep the model's own.
-      var own = CapacityLedger()
-      spec.capacity?.apply(
-        to: &batch, rows: rows.filter { ruled.capacityVerdict?[$0] == false }, firstProbability: firstProbability, ledger: &own)
+    }
+    // The others keep the model's own, which is of one sequence.
+    guard let own = spec.capacity, let verdict = ruled.capacityVerdict else { return }
+    for rows in ruled.rows.sequences(count: batch.count) {
+      var ledger = CapacityLedger()
+      own.apply(to: &batch, rows: rows.filter { !verdict[$0] }, firstProbability: firstProbability, ledger: &ledger)
     }
   }
 
@@ -178,7 +180,7 @@ extension Router {
       }
     }
     var taken: [Int: [Int32]] = [:]
-    for rows in ruled.rows.sequences(count: count) {
+    for rows in ruled.rows.counted(count: count) {
       let rows = rows.filter { ruled.capacityVerdict?[$0] ?? true }
       for row in rows { taken[row] = [] }
       let room = change.rowsPerExpert(topK: ruled.rules.topK, rows: rows.count, experts: experts)

@@ -43,6 +43,29 @@ public struct RuledRows: Sendable {
     rules.steps.indices.contains { holds($0, row) } || (rules.capacity != nil && capacityVerdict?[row] ?? true)
   }
 
+  /// Rows of several sequences, one behind the other, that rules of capacity count as one batch.
+  ///
+  /// - Precondition: every part is of the same rules, and its conditions have been asked.
+  public static func together(_ parts: [(ruled: RuledRows, count: Int)]) -> RuledRows {
+    precondition(!parts.isEmpty, "at least one part")
+    var tokens = TokenTable()
+    var keys: [UInt64] = []
+    for (ruled, count) in parts {
+      let range = ruled.rows.first..<ruled.rows.first + count
+      tokens.append(contentsOf: ruled.rows.tokens.slice(range))
+      if !ruled.rows.keys.isEmpty { keys += ruled.rows.keys[range] }
+    }
+    var whole = RuledRows(parts[0].ruled.rules, DecisionRows(tokens, keys: keys, isOneBatch: true))
+    /// One list over all rows; a list that is not there holds for all of them, in every part.
+    func joined(_ list: (RuledRows) -> [Bool]?) -> [Bool]? {
+      let lists = parts.compactMap { list($0.ruled) }
+      return lists.count == parts.count ? lists.flatMap(\.self) : nil
+    }
+    whole.verdicts = parts[0].ruled.verdicts.indices.map { step in joined { $0.verdicts[step] } }
+    whole.capacityVerdict = joined(\.capacityVerdict)
+    return whole
+  }
+
   /// Rows of a batch of `count` whose shared experts are taken away; nil: of none.
   public func hiddenShared(count: Int) -> [Bool]? {
     var hidden: [Bool]?
@@ -63,11 +86,14 @@ public struct DecisionRows: Sendable {
   public let keys: [UInt64]
   /// Row of `tokens` that is the batch's first.
   public let first: Int
+  /// Whether a rule of capacity counts over all sequences together; false: over each by itself.
+  let isOneBatch: Bool
 
-  public init(_ tokens: TokenTable, keys: [UInt64] = [], first: Int = 0) {
+  public init(_ tokens: TokenTable, keys: [UInt64] = [], first: Int = 0, isOneBatch: Bool = false) {
     self.tokens = tokens
     self.keys = keys
     self.first = first
+    self.isOneBatch = isOneBatch
   }
 
   /// The same tokens, for a batch that begins at another.
@@ -81,6 +107,9 @@ public struct DecisionRows: Sendable {
   static func place(sequence: Int32, position: Int32) -> UInt64 {
     UInt64(UInt32(bitPattern: sequence)) << 32 | UInt64(UInt32(bitPattern: position))
   }
+
+  /// Rows of a batch of `count` that a rule of capacity counts together.
+  func counted(count: Int) -> [Range<Int>] { isOneBatch && count > 0 ? [0..<count] : sequences(count: count) }
 
   /// Rows of a batch of `count`, one range for each sequence.
   func sequences(count: Int) -> [Range<Int>] {

@@ -10,12 +10,24 @@ extension TraceExport {
     "selection_margin", "top1_margin", "top_k_mass",
   ]
 
+  /// What a run kept on request, behind all other columns.
+  static func extraColumns(of recording: RecordingLevel) -> [String] {
+    let extras = recording.extras
+    return (extras.contains(.norms) ? ["norm"] : []) + (extras.contains(.shared) ? ["shared_weight"] : [])
+      + (extras.isSuperset(of: [.norms, .shared]) ? ["shared_norm"] : []) + tokenColumns(of: recording)
+  }
+
+  static func tokenColumns(of recording: RecordingLevel) -> [String] {
+    (recording.extras.contains(.passes) ? ["pass", "batch"] : []) + (recording.extras.contains(.predicted) ? ["predicted_id"] : [])
+  }
+
   static let denoisingColumns = ["step", "timestep", "branch", "patch_row", "patch_column"]
 
   func writeRoutingCSV(to output: TextOutput) throws {
     let layout = run.description.denoising
     let order = try TokenOrder(trace: trace, run: run, rows: filteredRows())
-    output.append((Self.routingColumns + (layout == nil ? [] : Self.denoisingColumns)).joined(separator: ","))
+    let extras = Self.extraColumns(of: run.description.recording)
+    output.append((Self.routingColumns + (layout == nil ? [] : Self.denoisingColumns) + extras).joined(separator: ","))
     try output.endLine()
     try visit(order, withLogits: false) { pass, rows in
       for row in rows {
@@ -33,6 +45,7 @@ extension TraceExport {
             let isDropped = batch.dropped?[slot] == true
             output.append("\(run.id),\(batch.router.stack.rawValue),\(batch.router.layer),\(place),\(rank),\(expert),")
             output.append("\(CSV.cell(isDropped ? 0 : batch.routingWeights[slot])),\(isDropped ? 1 : 0),\(tail)\(step)")
+            for column in extras { output.append("," + CSV.extra(column, batch, mine: mine, slot: slot, tokens, row: row)) }
             try output.endLine()
           }
         }
@@ -42,6 +55,19 @@ extension TraceExport {
 }
 
 extension CSV {
+  /// A cell of `TraceExport.extraColumns`.
+  static func extra(_ column: String, _ batch: RoutingBatch, mine: Int, slot: Int, _ tokens: TokenTable, row: Int) -> String {
+    func number(_ value: Int32?) -> String { value.map { $0 < 0 ? "" : String($0) } ?? "" }
+    switch column {
+    case "norm": return cell(batch.expertNorms?[slot] ?? .nan)
+    case "shared_weight": return cell(batch.sharedWeight?[mine] ?? .nan)
+    case "shared_norm": return cell(batch.sharedNorm?[mine] ?? .nan)
+    case "pass": return number(tokens.pass?[row])
+    case "batch": return number(tokens.batch?[row])
+    default: return number(tokens.predictedID?[row])
+    }
+  }
+
   static func cells(_ place: DenoisingPlace, _ layout: DenoisingLayout) -> String {
     "\(place.step),\(layout.timesteps[place.step]),\(place.branch),\(place.patchRow),\(place.patchColumn)"
   }

@@ -49,6 +49,13 @@ extension TraceExport {
         ("top_k_mass", batch.topKMass[mine]),
       ]
       for (name, value) in statistics where !value.isNaN { $0.member(name, value) }
+      if let norms = batch.expertNorms { $0.member("norms", slots.map { norms[$0] }) }
+      for (name, column) in [("shared_weight", batch.sharedWeight), ("shared_norm", batch.sharedNorm)] {
+        if let value = column?[mine], !value.isNaN { $0.member(name, value) }
+      }
+      for (name, column) in [("pass", tokens.pass), ("batch", tokens.batch), ("predicted_id", tokens.predictedID)] {
+        if let value = column?[row], value >= 0 { $0.member(name, value) }
+      }
       if let logits = batch.logits, let index = logits.rows.firstIndex(rising: Int32(mine)) {
         $0.member("router_logits", Array(logits.values[index * batch.expertCount..<(index + 1) * batch.expertCount]))
       }

@@ -34,7 +34,10 @@ private struct RowSide {
   /// Which row of the run, and which place of its sequence, a row is: only under a filter, as all rows are where they are by their order.
   let tokenName: String
   let positionName: String
-  /// Whether `phase` has these rows.
+  /// Of the numbers of passes and batches.
+  let passName: String
+  let batchName: String
+  /// Whether `phase` and `predicted_ids` have these rows.
   let hasPhase: Bool
   let routers: [RouterID]
   let order: TokenOrder
@@ -46,14 +49,14 @@ private struct RowSide {
     guard !encoder.isEmpty || !decoder.isEmpty else {
       return [
         RowSide(
-          idsName: "input_ids", lengthsName: "sequence_lengths", tokenName: "token", positionName: "position", hasPhase: true,
-          routers: routers, order: try TokenOrder(trace: trace, run: run, rows: left))
+          idsName: "input_ids", lengthsName: "sequence_lengths", tokenName: "token", positionName: "position",
+          passName: "pass", batchName: "batch", hasPhase: true, routers: routers, order: try TokenOrder(trace: trace, run: run, rows: left))
       ]
     }
     return try [("encoder", encoder), ("decoder", decoder)].map { stack, routers in
       RowSide(
         idsName: "\(stack)_ids", lengthsName: "\(stack)_lengths", tokenName: "\(stack)_token", positionName: "\(stack)_position",
-        hasPhase: stack == "decoder", routers: routers,
+        passName: "\(stack)_pass", batchName: "\(stack)_batch", hasPhase: stack == "decoder", routers: routers,
         order: try TokenOrder(trace: trace, run: run, encoded: stack == "encoder", rows: left))
     }
   }
@@ -64,6 +67,7 @@ private struct SafetensorsPlan {
   let side: RowSide
   let tensors: [SafetensorsWriter.Declaration]
   private let hasWeights: Bool
+  private let extras: RecordingExtras
   /// Rows of raw logits per router; absent where none were recorded.
   private let logitRows: [RouterID: Int]
 
@@ -72,12 +76,15 @@ private struct SafetensorsPlan {
     let run = export.run
     let count = side.order.tokens.count
     hasWeights = run.description.recording.content >= .weights
+    extras = run.description.recording.extras
     var logitRows: [RouterID: Int] = [:]
     var tensors: [SafetensorsWriter.Declaration] = [
       .init(side.idsName, .i32, [count]), .init(side.lengthsName, .i32, [side.order.lengths.count]),
     ]
     if left != nil { tensors += [.init(side.tokenName, .i64, [count]), .init(side.positionName, .i32, [count])] }
     if side.hasPhase { tensors.append(.init("phase", .u8, [count])) }
+    if extras.contains(.passes) { tensors += [.init(side.passName, .i32, [count]), .init(side.batchName, .i32, [count])] }
+    if side.hasPhase, extras.contains(.predicted) { tensors.append(.init("predicted_ids", .i32, [count])) }
     if run.description.denoising != nil {
       tensors += ["sample", "step", "branch", "patch"].map { .init($0, .i32, [count]) } + [.init("timestep", .f32, [count])]
     }
@@ -93,9 +100,16 @@ private struct SafetensorsPlan {
       tensors.append(.init("\(id).expert_ids", .i32, [count, router.slots]))
       if hasWeights { tensors.append(.init("\(id).weights", .f32, [count, router.slots])) }
       for name in ["entropy", "selection_margin", "top1_margin", "top_k_mass"] { tensors.append(.init("\(id).\(name)", .f32, [count])) }
+      if extras.contains(.norms) { tensors.append(.init("\(id).expert_norms", .f32, [count, router.slots])) }
+      for name in Self.sharedNames(extras) { tensors.append(.init("\(id).\(name)", .f32, [count])) }
     }
     self.tensors = tensors
     self.logitRows = logitRows
+  }
+
+  /// What is said of the shared expert.
+  private static func sharedNames(_ extras: RecordingExtras) -> [String] {
+    extras.contains(.shared) ? ["shared_weight"] + (extras.contains(.norms) ? ["shared_norm"] : []) : []
   }
 
   private static func countLogitRows(of id: RouterID, run: Int64, in trace: TraceReader) throws -> Int {
@@ -120,6 +134,13 @@ private struct SafetensorsPlan {
         try writer.append(rows.map { pass.tokens.position[$0] }, to: side.positionName)
       }
       if side.hasPhase { try writer.append(rows.map { pass.tokens.phase[$0].rawValue }, to: "phase") }
+      if extras.contains(.passes) {
+        try writer.append(rows.map { pass.tokens.pass?[$0] ?? -1 }, to: side.passName)
+        try writer.append(rows.map { pass.tokens.batch?[$0] ?? -1 }, to: side.batchName)
+      }
+      if side.hasPhase, extras.contains(.predicted) {
+        try writer.append(rows.map { pass.tokens.predictedID?[$0] ?? -1 }, to: "predicted_ids")
+      }
       if let layout = export.run.description.denoising {
         try write(try rows.map { try export.place(of: $0, in: pass, layout) }, layout, to: writer)
         try writer.append(rows.map { pass.tokens.sequence[$0] }, to: "sample")
@@ -148,7 +169,10 @@ private struct SafetensorsPlan {
     let batches = pass.batches.filter { $0.router == id }
     var ids: [Int32] = []
     var weights: [Float] = []
-    var statistics: [[Float]] = [[], [], [], []]
+    var norms: [Float] = []
+    // Four statistics, then what is said of the shared expert.
+    let names = ["entropy", "selection_margin", "top1_margin", "top_k_mass"] + Self.sharedNames(extras)
+    var statistics: [[Float]] = names.map { _ in [] }
     var logitRows: [Int32] = []
     var logits: [Float] = []
     for (place, row) in rows.enumerated() {
@@ -157,6 +181,7 @@ private struct SafetensorsPlan {
       guard let (batch, mine) = found, batch.topK == topK, export.passes(mine, of: batch, in: pass) else {
         ids += Array(repeating: -1, count: topK)
         weights += Array(repeating: 0, count: topK)
+        norms += Array(repeating: .nan, count: topK)
         for index in statistics.indices { statistics[index].append(.nan) }
         continue
       }
@@ -164,11 +189,13 @@ private struct SafetensorsPlan {
         ids.append(batch.selectedExperts[slot])
         let isEmpty = batch.selectedExperts[slot] < 0 || batch.dropped?[slot] == true
         weights.append(isEmpty ? 0 : batch.routingWeights[slot])
+        norms.append(batch.expertNorms?[slot] ?? .nan)
       }
-      statistics[0].append(batch.routerEntropy[mine])
-      statistics[1].append(batch.selectionMargin[mine])
-      statistics[2].append(batch.top1Margin[mine])
-      statistics[3].append(batch.topKMass[mine])
+      let own = [
+        batch.routerEntropy[mine], batch.selectionMargin[mine], batch.top1Margin[mine], batch.topKMass[mine],
+        batch.sharedWeight?[mine] ?? .nan, batch.sharedNorm?[mine] ?? .nan,
+      ]
+      for index in statistics.indices { statistics[index].append(own[index]) }
       if let kept = batch.logits, let index = kept.rows.firstIndex(rising: Int32(mine)) {
         logitRows.append(first + Int32(place))
         logits += kept.values[index * batch.expertCount..<(index + 1) * batch.expertCount]
@@ -176,9 +203,8 @@ private struct SafetensorsPlan {
     }
     try writer.append(ids, to: "\(id).expert_ids")
     if hasWeights { try writer.append(weights, to: "\(id).weights") }
-    for (name, values) in zip(["entropy", "selection_margin", "top1_margin", "top_k_mass"], statistics) {
-      try writer.append(values, to: "\(id).\(name)")
-    }
+    for (name, values) in zip(names, statistics) { try writer.append(values, to: "\(id).\(name)") }
+    if extras.contains(.norms) { try writer.append(norms, to: "\(id).expert_norms") }
     guard let count = self.logitRows[id] else { return }
     try writer.append(logits, to: "\(id).router_logits")
     if count != side.order.tokens.count { try writer.append(logitRows, to: "\(id).rows") }

@@ -20,7 +20,9 @@ struct ExportTable {
 
   static func tokens(of run: RunSummary) -> ExportTable {
     let places = run.description.denoising == nil ? [] : ["step", "timestep", "branch", "patch_row", "patch_column"]
-    let columns = ["run", "token", "sequence", "position", "token_id", "phase", "surprisal", "next_token_entropy", "text"] + places
+    let columns =
+      ["run", "token", "sequence", "position", "token_id", "phase", "surprisal", "next_token_entropy", "text"] + places
+      + TraceExport.tokenColumns(of: run.description.recording)
     let order = "sequence, phase <> 'encode', position, token"
     let sql = "SELECT \(columns.joined(separator: ", ")) FROM tokens WHERE run = \(run.id) ORDER BY \(order)"
     return ExportTable(columns: columns, sql: sql, singles: ["surprisal", "next_token_entropy", "timestep"])

@@ -54,6 +54,10 @@ struct PageBuilder {
   private var selectionMargin: [Float] = []
   private var top1Margin: [Float] = []
   private var topKMass: [Float] = []
+  /// `[count * topK]` and `[count]`; empty where they are not kept.
+  private var norms: [Float] = []
+  private var sharedWeight: [Float] = []
+  private var sharedNorm: [Float] = []
   /// `[count * topK]`, or empty when no slot was absent (dropped) so far.
   private var absent: [Bool] = []
   private var dropped: [Bool] = []
@@ -87,6 +91,11 @@ struct PageBuilder {
     selectionMargin += batch.selectionMargin
     top1Margin += batch.top1Margin
     topKMass += batch.topKMass
+    if layout.extras.contains(.norms) { norms += batch.expertNorms ?? Array(repeating: .nan, count: batch.count * layout.topK) }
+    if layout.extras.contains(.shared) {
+      sharedWeight += batch.sharedWeight ?? Array(repeating: .nan, count: batch.count)
+      if layout.extras.contains(.norms) { sharedNorm += batch.sharedNorm ?? Array(repeating: .nan, count: batch.count) }
+    }
     let hasAbsent = batch.selectedExperts.contains { $0 < 0 }
     if hasAbsent || !absent.isEmpty {
       if absent.isEmpty { absent = Array(repeating: false, count: slots) }
@@ -141,8 +150,9 @@ struct PageBuilder {
     return total
   }
 
-  /// The values of the columns of `PageRow.insertSQL`, with their payload size.
-  func values(of pending: PendingRow, router: Int64) -> (arguments: StatementArguments, bytes: Int) {
+  /// The values of the columns of `PageRow.insertSQL` and of `PageRow.insertExtraSQL` behind the page's id (nil where there is nothing
+  /// to insert), with their payload size.
+  func values(of pending: PendingRow, router: Int64) -> (arguments: StatementArguments, extras: [Data?]?, bytes: Int) {
     let tokens = pending.tokens
     let slots = tokens.lowerBound * layout.topK..<tokens.upperBound * layout.topK
     let sums = sums(of: pending)
@@ -162,8 +172,9 @@ struct PageBuilder {
       bytes += values.count
       return Data(values)
     }
-    func statistic(_ values: [Float]) -> Data? {
-      let mine = values[tokens]
+    func statistic(_ values: [Float], _ range: Range<Int>? = nil) -> Data? {
+      if values.isEmpty { return nil }
+      let mine = values[range ?? tokens]
       if mine.allSatisfy(\.isNaN) { return nil }
       var packed: [UInt8] = []
       PackedColumns.append(mine, as: 4, to: &packed)
@@ -181,13 +192,14 @@ struct PageBuilder {
     let logitBlobs = [
       blob(rowBytes[...]), blob(logits.bytes(of: firstRow * layout.expertCount..<endRow * layout.expertCount)),
     ]
+    let extras = [statistic(norms, slots), statistic(sharedWeight), statistic(sharedNorm)]
     let first = firstToken + tokens.lowerBound
     let checksum = PageChecksum(
-      decisionBlobs: decisions, logitBlobs: logitBlobs, tokens: first..<first + tokens.count,
+      decisionBlobs: decisions, logitBlobs: logitBlobs, extraBlobs: extras, tokens: first..<first + tokens.count,
       squaredLogSumExp: knowsSquares ? sums.squaredLogSumExp : .nan)
     var values: [(any DatabaseValueConvertible)?] = [router, first, tokens.count, knowsSquares ? sums.squaredLogSumExp : nil]
     for blob in decisions + logitBlobs { values.append(blob) }
     values += [Int64(checksum.page), Int64(checksum.decisions)]
-    return (StatementArguments(values), bytes)
+    return (StatementArguments(values), extras.contains { $0 != nil } ? extras : nil, bytes)
   }
 }

@@ -13,12 +13,15 @@ struct PageChecksum: Equatable, Sendable {
   /// - Parameters:
   ///   - decisionBlobs: `absent` to `importance`, in the order of the columns; nil for NULL.
   ///   - logitBlobs: `logit_rows` and `logits`; they do not count for `decisions`.
+  ///   - extraBlobs: `norms` to `shared_norm`, behind all other blobs.
   ///   - squaredLogSumExp: NaN for NULL.
-  init(decisionBlobs: [Data?], logitBlobs: [Data?], tokens: Range<Int>, squaredLogSumExp: Double) {
+  init(decisionBlobs: [Data?], logitBlobs: [Data?], extraBlobs: [Data?], tokens: Range<Int>, squaredLogSumExp: Double) {
     var sum = CRC32()
     for blob in decisionBlobs { sum.add(blob) }
-    decisions = Self.decisions(after: sum, tokens: tokens, squaredLogSumExp: squaredLogSumExp)
-    for blob in logitBlobs { sum.add(blob) }
+    var known = sum
+    for blob in extraBlobs { known.add(blob) }
+    decisions = Self.decisions(after: known, tokens: tokens, squaredLogSumExp: squaredLogSumExp)
+    for blob in logitBlobs + extraBlobs { sum.add(blob) }
     page = sum.value
   }
 
@@ -41,7 +44,7 @@ extension CRC32 {
   /// Tokens, as they follow each other in a run.
   mutating func add(_ tokens: TokenTable) {
     var bytes: [UInt8] = []
-    bytes.reserveCapacity(21 * tokens.count)
+    bytes.reserveCapacity(33 * tokens.count)
     func append(_ value: UInt32) { withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) } }
     for row in 0..<tokens.count {
       append(UInt32(bitPattern: tokens.sequence[row]))
@@ -49,6 +52,7 @@ extension CRC32 {
       append(UInt32(bitPattern: tokens.tokenID[row]))
       bytes.append(tokens.phase[row].rawValue)
       for value in [tokens.surprisal[row], tokens.nextTokenEntropy[row]] { append((value.isNaN ? .nan : value).bitPattern) }
+      for column in [tokens.pass, tokens.batch, tokens.predictedID] { if let column { append(UInt32(bitPattern: column[row])) } }
     }
     add(bytes)
   }

@@ -13,6 +13,9 @@ struct PageLayout: Sendable, Equatable {
   let weightBytes: Int
   /// 4, 2 (f16) or 0 (no logits).
   let logitBytes: Int
+  /// What is kept beside them, as f32: norms `[topK]`, the shared expert's weight, and with norms its norm. Only a writer asks; a reader
+  /// finds what there is.
+  let extras: RecordingExtras
 
   init(expertCount: Int, topK: Int, recording: RecordingLevel) {
     self.expertCount = expertCount
@@ -21,6 +24,7 @@ struct PageLayout: Sendable, Equatable {
     let floatBytes = recording.precision == .f16 ? 2 : 4
     weightBytes = recording.content >= .weights ? floatBytes : 0
     logitBytes = recording.content == .full ? floatBytes : 0
+    extras = recording.extras.intersection([.norms, .shared])
   }
 
   init(expertCount: Int, topK: Int, idBytes: Int, weightBytes: Int, logitBytes: Int) {
@@ -29,10 +33,15 @@ struct PageLayout: Sendable, Equatable {
     self.idBytes = idBytes
     self.weightBytes = weightBytes
     self.logitBytes = logitBytes
+    extras = []
   }
 
-  /// Ids, weights and four f32 statistics of one decision, without logits.
-  var decisionBytes: Int { topK * (idBytes + weightBytes) + 16 }
+  /// Ids, weights, four f32 statistics and what is kept beside them of one decision, without logits.
+  var decisionBytes: Int {
+    let norms = extras.contains(.norms) ? 4 * topK : 0
+    let shared = extras.contains(.shared) ? extras.contains(.norms) ? 8 : 4 : 0
+    return topK * (idBytes + weightBytes) + 16 + norms + shared
+  }
 
   /// Bytes of one token's logits.
   var logitRowBytes: Int { expertCount * logitBytes }

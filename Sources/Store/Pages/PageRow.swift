@@ -29,16 +29,25 @@ enum PageRow {
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     """
 
+  static let insertExtraSQL = "INSERT INTO page_extra (page, norms, shared_weight, shared_norm) VALUES (?, ?, ?, ?)"
+
   /// Blobs without logits, in the order of the columns.
   fileprivate static let decisionColumns = [
     "absent", "dropped", "ids", "weights", "entropy", "selection_margin", "top1_margin", "top_k_mass", "importance",
   ]
   fileprivate static let logitColumns = ["logit_rows", "logits"]
+  /// What few pages have, in a table of its own.
+  fileprivate static let extraColumns = ["norms", "shared_weight", "shared_norm"]
 
-  private static let selectDecisions =
-    "SELECT squared_lse, \(decisionColumns.joined(separator: ", ")), checksum, decision_checksum FROM page WHERE id = ?"
-  private static let selectAll =
-    "SELECT squared_lse, \((decisionColumns + logitColumns).joined(separator: ", ")), checksum, decision_checksum FROM page WHERE id = ?"
+  private static let selectDecisions = select(decisionColumns)
+  private static let selectAll = select(decisionColumns + logitColumns)
+
+  private static func select(_ columns: [String]) -> String {
+    """
+    SELECT squared_lse, \((columns + extraColumns).joined(separator: ", ")), checksum, decision_checksum
+    FROM page LEFT JOIN page_extra ON page_extra.page = page.id WHERE page.id = ?
+    """
+  }
 
   /// The decisions of one row, whole.
   ///
@@ -78,11 +87,15 @@ private struct PageReader {
     try add(PageRow.decisionColumns)
     if let stored = expected.decisions {
       let squares: Double = try row.value("squared_lse") ?? .nan
+      let plain = sum
+      try add(PageRow.extraColumns)
       try require(stored, PageChecksum.decisions(after: sum, tokens: span.tokens, squaredLogSumExp: squares))
+      sum = plain
     }
     // Without the logits' bytes the rest cannot be told.
     guard let stored = expected.page, withLogits || router.layout.logitBytes == 0 else { return }
     if withLogits { try add(PageRow.logitColumns) }
+    try add(PageRow.extraColumns)
     try require(stored, sum.value)
   }
 
@@ -147,6 +160,9 @@ private struct PageReader {
     batch.topKMass = try statistic("top_k_mass")
     batch.importanceSum = try column("importance", bytes: 8 * layout.expertCount, PackedColumns.doubles) ?? []
     batch.squaredLogSumExpSum = try row.value("squared_lse") ?? .nan
+    batch.expertNorms = try column("norms", bytes: 4 * slots) { PackedColumns.floats($0, as: 4) }
+    batch.sharedWeight = try column("shared_weight", bytes: 4 * count) { PackedColumns.floats($0, as: 4) }
+    batch.sharedNorm = try column("shared_norm", bytes: 4 * count) { PackedColumns.floats($0, as: 4) }
     if withLogits { batch.logits = try logits() }
     return batch
   }

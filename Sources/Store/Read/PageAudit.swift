@@ -8,14 +8,18 @@ import Routing
 struct PageAudit {
   private let router: StoredRouter
   private let allowsNegativeWeights: Bool
+  private let extras: RecordingExtras
   private var totals: RouterTotals
   /// The first place where each kind of thing is wrong.
   private(set) var problems: [String] = []
   private var seen: Set<String> = []
 
-  /// - Parameter isIntervened: rules may have given weights any factor.
-  init(_ router: StoredRouter, spec: RouterSpec, isIntervened: Bool) {
+  /// - Parameters:
+  ///   - isIntervened: rules may have given weights any factor.
+  ///   - extras: what the run records beside its level.
+  init(_ router: StoredRouter, spec: RouterSpec, isIntervened: Bool, extras: RecordingExtras = []) {
     self.router = router
+    self.extras = extras
     // Raw logits as weights may be negative; what a softmax, a sigmoid or 1 gives may not.
     allowsNegativeWeights = isIntervened || spec.routedScale < 0 || spec.weighting == .scores && spec.scoring == .logits
     totals = RouterTotals(expertCount: router.layout.expertCount)
@@ -34,6 +38,7 @@ struct PageAudit {
       guard let row = values.firstIndex(where: { !$0.isNaN && !allowed.contains(Double($0)) }) else { continue }
       note(name, "token \(batch.firstToken + row): \(name) \(values[row]), expected \(range.lowerBound) to \(range.upperBound)")
     }
+    checkExtras(batch)
     if let expert = batch.importanceSum.firstIndex(where: { !($0 >= -Self.slack && $0 <= Double(batch.count) * (1 + Self.slack)) }) {
       note(
         "importance",
@@ -43,6 +48,25 @@ struct PageAudit {
       note("squares", "page at token \(batch.firstToken): sum of squares \(batch.squaredLogSumExpSum), expected 0 or more")
     }
     totals.add(batch)
+  }
+
+  /// Norms where something computed, of what can be a norm; what is said of the shared expert where it is asked for.
+  private mutating func checkExtras(_ batch: RoutingBatch) {
+    if batch.expertNorms != nil && !extras.contains(.norms) || (batch.sharedWeight ?? batch.sharedNorm) != nil && !extras.contains(.shared)
+    {
+      note("extras", "page at token \(batch.firstToken): it has norms or a shared expert, which its run does not record")
+    }
+    // A model that loses its numbers has norms that are none.
+    let computed = batch.expertNorms == nil ? [] : batch.carriedOut
+    for (slot, norm) in (batch.expertNorms ?? []).enumerated() where computed[slot] < 0 ? !norm.isNaN : norm < 0 {
+      note(
+        "norms",
+        "token \(batch.firstToken + slot / batch.topK): norm \(norm), expected 0 or more of an expert that computed, none of another")
+    }
+    for (name, column) in [("shared weight", batch.sharedWeight), ("shared norm", batch.sharedNorm)] {
+      guard let column, let row = column.firstIndex(where: { $0 < 0 }) else { continue }
+      note(name, "token \(batch.firstToken + row): \(name) \(column[row]), expected 0 or more")
+    }
   }
 
   private static let slack = 1e-3

@@ -27,6 +27,31 @@ extension TraceReader {
     if problems.count == before { try checkTokenChecksum(of: run, &problems) }
   }
 
+  /// Numbers of pass, batch and predicted id of every token where the run records them, and nowhere else.
+  func checkTokenExtras(of run: Int64, _ extras: RecordingExtras, _ problems: inout [String]) throws {
+    func require(_ condition: String, _ problem: String) throws {
+      let sql = "SELECT token FROM token_extra WHERE run = ? AND NOT coalesce(\(condition), 0) ORDER BY token LIMIT 1"
+      if let token = try read({ try Int64.fetchOne($0, sql: sql, arguments: [run]) }) { problems.append("token \(token): \(problem)") }
+    }
+    let (rows, tokens) = try read { db in
+      (
+        try Int.fetchOne(db, sql: "SELECT count(*) FROM token_extra WHERE run = ?", arguments: [run]) ?? 0,
+        try Int.fetchOne(db, sql: "SELECT count(*) FROM token WHERE run = ?", arguments: [run]) ?? 0
+      )
+    }
+    let expected = extras.isDisjoint(with: [.passes, .predicted]) ? 0 : tokens
+    if rows != expected { problems.append("pass, batch or predicted id of \(rows) tokens, expected of \(expected)") }
+    let whole = { (column: String, low: Int) in "typeof(\(column)) = 'integer' AND \(column) BETWEEN \(low) AND 2147483647" }
+    let numbered = extras.contains(.passes)
+    try require(
+      numbered ? "\(whole("pass", 0)) AND \(whole("batch", 0))" : "pass IS NULL AND batch IS NULL",
+      "its pass and batch are not \(numbered ? "numbers from 0" : "recorded by its run")")
+    let predicts = extras.contains(.predicted)
+    try require(
+      predicts ? whole("predicted_id", -1) : "predicted_id IS NULL",
+      "its predicted id is not \(predicts ? "a number from -1" : "recorded by its run")")
+  }
+
   /// What must hold of every row, and what is said when it does not.
   private static let tokenRules = [
     ("its position is not a number from 0 to 2147483647", "typeof(position) = 'integer' AND position BETWEEN 0 AND 2147483647"),

@@ -9,7 +9,8 @@ public struct TraceFootprint: Sendable, Equatable {
   public var tokens: Int
   /// Tokens times routers.
   public var decisions: Int
-  /// Bytes its decisions need at least: per decision the ids, the weights, 16 bytes of statistics, and raw logits where kept.
+  /// Bytes its decisions need at least: per decision the ids, the weights, 16 bytes of statistics, and what else is kept: raw logits,
+  /// norms, what is said of shared experts.
   public var floorBytes: Int
   /// Bytes of its routing pages with their index.
   public var routingBytes: Int
@@ -37,7 +38,8 @@ extension TraceReader {
         db,
         sql: """
           SELECT r.token_count, r.top_k, r.id_bytes, r.weight_bytes, coalesce(sum(length(p.logits)), 0)
-          FROM router AS r LEFT JOIN page AS p ON p.router = r.id WHERE r.run = ? GROUP BY r.id
+            + coalesce(sum(coalesce(length(x.norms), 0) + coalesce(length(x.shared_weight), 0) + coalesce(length(x.shared_norm), 0)), 0)
+          FROM router AS r LEFT JOIN page AS p ON p.router = r.id LEFT JOIN page_extra AS x ON x.page = p.id WHERE r.run = ? GROUP BY r.id
           """, arguments: [run.id])
       {
         let tokens = try row.count(0)
@@ -49,8 +51,8 @@ extension TraceReader {
       let sizes = try? tableSizes(db)
       func whole(_ number: Double) -> Int { Int(exactly: number.rounded()) ?? 0 }
       func size(_ tables: String...) -> Int { tables.reduce(0) { $0 + (sizes?[$1] ?? 0) } }
-      let routing = sizes == nil ? run.storedBytes : whole(Double(size("page", "page_by_token")) * shares.pages)
-      let tokens = sizes == nil ? run.tokenCount * 40 : whole(Double(size("token", "sequence", "piece")) * shares.tokens)
+      let routing = sizes == nil ? run.storedBytes : whole(Double(size("page", "page_by_token", "page_extra")) * shares.pages)
+      let tokens = sizes == nil ? run.tokenCount * 40 : whole(Double(size("token", "token_extra", "sequence", "piece")) * shares.tokens)
       let pageSize = try Int.fetchOne(db, sql: "PRAGMA page_size") ?? 0
       let pageCount = try Int.fetchOne(db, sql: "PRAGMA page_count") ?? 0
       return TraceFootprint(

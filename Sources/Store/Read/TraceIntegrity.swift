@@ -44,10 +44,11 @@ extension TraceReader {
       try noting(&problems) { try checkRouters(of: id, &$0) }
       try noting(&problems) { try checkRouterRows(of: id, &$0) }
       try noting(&problems) { try checkWords(of: id, &$0) }
-      let (specs, isIntervened) = try specs(of: id, &problems)
+      let rules = try rules(of: id, &problems)
       if try keepsDecisions(id) {
         try noting(&problems) { try checkTokens(of: id, &$0) }
-        for router in routers { try noting(&problems) { try check(router, spec: specs[router.id], isIntervened: isIntervened, &$0) } }
+        try noting(&problems) { try checkTokenExtras(of: id, rules.extras, &$0) }
+        for router in routers { try noting(&problems) { try check(router, rules, &$0) } }
       }
       try noting(&problems) { try checkDenoising(try run(.id(id)), &$0) }
       findings += problems.map { IntegrityFinding(run: id, problem: $0) }
@@ -84,24 +85,31 @@ extension TraceReader {
     _ = try sequences(run: run)
   }
 
-  /// The rules of the run's routers, where they can be read, and whether an intervention changed what they did.
-  private func specs(of id: Int64, _ problems: inout [String]) throws -> (specs: [RouterID: RouterSpec], isIntervened: Bool) {
+  /// The rules of a run's routers, where they can be read, whether an intervention changed what they did, and what is recorded on request.
+  private struct RunRules {
     var specs: [RouterID: RouterSpec] = [:]
     var isIntervened = false
-    try noting(&problems) { _ in
-      let description = try run(.id(id)).description
-      isIntervened = description.intervention != nil
-      for router in description.routers { specs[router.id] = router.spec }
-    }
-    return (specs, isIntervened)
+    var extras: RecordingExtras = []
   }
 
-  private func check(_ router: StoredRouter, spec: RouterSpec?, isIntervened: Bool, _ problems: inout [String]) throws {
-    guard let spec, spec.expertCount == router.layout.expertCount, isIntervened || spec.topK == router.layout.topK else {
+  private func rules(of id: Int64, _ problems: inout [String]) throws -> RunRules {
+    var rules = RunRules()
+    try noting(&problems) { _ in
+      let description = try run(.id(id)).description
+      (rules.isIntervened, rules.extras) = (description.intervention != nil, description.recording.extras)
+      for router in description.routers { rules.specs[router.id] = router.spec }
+    }
+    return rules
+  }
+
+  private func check(_ router: StoredRouter, _ rules: RunRules, _ problems: inout [String]) throws {
+    guard let spec = rules.specs[router.id], spec.expertCount == router.layout.expertCount,
+      rules.isIntervened || spec.topK == router.layout.topK
+    else {
       problems.append("router \(router.id): its rule is not one of \(router.layout.topK) of \(router.layout.expertCount) experts")
       return
     }
-    var audit = PageAudit(router, spec: spec, isIntervened: isIntervened)
+    var audit = PageAudit(router, spec: spec, isIntervened: rules.isIntervened, extras: rules.extras)
     let spans = try read { db in
       try Row.fetchAll(
         db, sql: "SELECT id, first_token, token_count FROM page WHERE router = ? ORDER BY first_token", arguments: [router.row])

@@ -58,7 +58,7 @@ public struct TraceQuery: Sendable {
   /// Runs one statement and hands its rows to `body`, all in one consistent view of the trace.
   ///
   /// - Throws: `StoreError.refusedStatement` for anything that does not merely read, `.badStatement` for what SQLite does not
-  ///   understand (with its own words).
+  ///   understand (with its own words), `.damaged` where that is for a view of the file.
   public func callAsFunction<Result>(_ sql: String, _ body: (SQLRows) throws -> Result) throws -> Result {
     try Self.requireQuestion(sql)
     do {
@@ -70,7 +70,22 @@ public struct TraceQuery: Sendable {
         let rows = try Row.fetchCursor(statement)
         return try body(SQLRows(rows, columns: statement.columnNames, file: trace.file, sql: sql))
       }
-    } catch { throw Self.translated(error, sql: sql, file: trace.file) }
+    } catch {
+      let translated = Self.translated(error, sql: sql, file: trace.file)
+      if case StoreError.badStatement = translated, let view = changedView() {
+        throw StoreError.damaged(file: trace.file, place: "view \(view)", problem: "it is not the one that this schema has")
+      }
+      throw translated
+    }
+  }
+
+  /// The first view of the file that is not what moetop made: then it is not the question that SQLite does not understand.
+  private func changedView() -> String? {
+    let stored = try? trace.database.read { db in
+      try Row.fetchAll(db, sql: "SELECT name, sql FROM sqlite_master WHERE type = 'view'").map { ($0[0] as String?, $0[1] as String?) }
+    }
+    guard let stored else { return nil }
+    return TraceSchema.views.first { view in !stored.contains { $0.0 == view.name && $0.1 == view.sql } }?.name
   }
 
   /// All rows of a small answer.

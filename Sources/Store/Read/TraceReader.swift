@@ -199,6 +199,33 @@ enum TokenRows {
         phase: phase,
         surprisal: Float((try row.value(5) as Double?) ?? .nan), nextTokenEntropy: Float((try row.value(6) as Double?) ?? .nan))
     }
+    try addExtras(db, to: &table, run: run, file: file)
     return table
+  }
+
+  /// What the run keeps of its tokens beside them.
+  private static func addExtras(_ db: Database, to table: inout TokenTable, run: Int64, file: String) throws {
+    let statement = try db.cachedStatement(
+      sql: "SELECT token, pass, batch, predicted_id FROM token_extra WHERE run = ? AND token >= ? AND token < ? ORDER BY token")
+    let rows = try Row.fetchCursor(statement, arguments: [run, table.firstToken, table.firstToken + table.count])
+    var columns: [[Int32]] = [[], [], []]
+    var count = 0
+    while let row = try rows.next() {
+      for index in columns.indices {
+        guard let number = try row.value(index + 1) as Int64? else { continue }
+        guard let narrow = Int32(exactly: number) else {
+          throw StoreError.damaged(
+            file: file, place: "run \(run), token \(table.firstToken + count)", problem: "one of its numbers is \(number)")
+        }
+        columns[index].append(narrow)
+      }
+      count += 1
+    }
+    guard count == 0 || count == table.count, columns.allSatisfy({ $0.isEmpty || $0.count == count }) else {
+      throw StoreError.damaged(
+        file: file, place: "run \(run), tokens from \(table.firstToken)", problem: "pass, batch or predicted id of some of them is missing")
+    }
+    func known(_ column: [Int32]) -> [Int32]? { column.isEmpty ? nil : column }
+    (table.pass, table.batch, table.predictedID) = (known(columns[0]), known(columns[1]), known(columns[2]))
   }
 }

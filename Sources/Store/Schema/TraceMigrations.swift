@@ -27,6 +27,7 @@ enum TraceMigrations {
     migrator.registerMigration("trace-4") { db in try db.execute(sql: columns4) }
     // No table changes: the views of runs say rules, and a program that does not know of them would take what they did for the model's own.
     migrator.registerMigration("trace-5") { _ in }
+    migrator.registerMigration("trace-6") { db in try db.execute(sql: tables6) }
     return migrator
   }
 
@@ -216,5 +217,27 @@ enum TraceMigrations {
   private static let columns4 = """
     ALTER TABLE run ADD COLUMN router_checksum INTEGER;
     ALTER TABLE run ADD COLUMN word_checksum INTEGER;
+    """
+
+  // What is recorded on request only, apart from the rows that every run has, which would grow by a byte a column: norms are f32
+  // `[token_count, top_k]`, what is said of the shared expert f32 `[token_count]`, numbers of tokens as they are (predicted_id -1: no logit
+  // was computed; NULL in all rows of a run that does not keep it). Checksums of pages that have such blobs: that of the page has them behind
+  // `logits`, that of the decisions behind `importance`, norms to shared_norm. That of tokens has those of pass, batch and predicted_id (i32) that
+  // the run keeps behind next_token_entropy.
+  private static let tables6 = """
+    CREATE TABLE page_extra (
+      page INTEGER PRIMARY KEY REFERENCES page ON DELETE CASCADE,
+      norms BLOB,
+      shared_weight BLOB,
+      shared_norm BLOB
+    );
+    CREATE TABLE token_extra (
+      run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
+      token INTEGER NOT NULL,
+      pass INTEGER,
+      batch INTEGER,
+      predicted_id INTEGER,
+      PRIMARY KEY (run, token)
+    ) WITHOUT ROWID;
     """
 }

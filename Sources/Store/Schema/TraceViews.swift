@@ -81,6 +81,14 @@ extension TraceSchema {
         Column("branch", .integer, "Denoising: 0 conditional, 1 unconditional."),
         Column("patch_row", .integer, "Denoising: row of the patch in the image, 0-based from the top."),
         Column("patch_column", .integer, "Denoising: column of the patch in the image, 0-based from the left."),
+        Column("pass", .integer, "0-based number of the forward pass in the run; NULL without --record +passes."),
+        Column(
+          "batch", .integer,
+          "0-based number of the batch: a text that was read, a prompt, one generated token, or a sample of a denoising step; NULL without "
+            + "--record +passes."),
+        Column(
+          "predicted_id", .integer,
+          "Vocabulary id with the largest logit behind the token; NULL without --record +predicted, and in an encoder."),
       ],
       example: "SELECT token, text, surprisal FROM tokens WHERE run = 1 ORDER BY surprisal DESC LIMIT 10",
       select: """
@@ -88,8 +96,10 @@ extension TraceSchema {
           t.surprisal, t.next_token_entropy, CAST(p.piece AS TEXT),
           t.position / (d.patch_rows * d.patch_columns * d.branches), s.timestep,
           t.position / (d.patch_rows * d.patch_columns) % d.branches,
-          t.position % (d.patch_rows * d.patch_columns) / d.patch_columns, t.position % d.patch_columns
+          t.position % (d.patch_rows * d.patch_columns) / d.patch_columns, t.position % d.patch_columns,
+          x.pass, x.batch, nullif(x.predicted_id, -1)
         FROM token AS t LEFT JOIN piece AS p ON p.run = t.run AND p.token_id = t.token_id
+        LEFT JOIN token_extra AS x ON x.run = t.run AND x.token = t.token
         LEFT JOIN denoising AS d ON d.run = t.run
         LEFT JOIN denoising_step AS s ON s.run = t.run AND s.step = t.position / (d.patch_rows * d.patch_columns * d.branches)
         """),
@@ -114,6 +124,10 @@ extension TraceSchema {
         Column("expert", .integer, "0-based index of the expert within its layer."),
         Column("weight", .real, "The factor really applied to the expert, exactly as stored; NULL when only ids were recorded."),
         Column("dropped", .integer, "1 when the expert was chosen but had no capacity left, else 0."),
+        Column("router", .text, "Path of the router: stack and layer."),
+        Column(
+          "norm", .real,
+          "L2 norm of what the expert computed, before its weight; NULL without --record +norms, and for an expert that computed nothing."),
       ],
       example: "SELECT expert, weight FROM routing WHERE run = 1 AND layer = 3 AND token = 17 ORDER BY rank",
       select: """
@@ -123,10 +137,12 @@ extension TraceSchema {
             ELSE \(SQLDecoding.unsigned("p.ids", offset: "(\(slot)) * 4", byteCount: 4)) END,
           CASE length(p.weights) WHEN p.token_count * r.top_k * 4 THEN \(SQLDecoding.float32("p.weights", offset: "(\(slot)) * 4"))
             WHEN p.token_count * r.top_k * 2 THEN \(SQLDecoding.float16("p.weights", offset: "(\(slot)) * 2")) END,
-          CASE WHEN p.dropped IS NULL THEN 0 ELSE \(SQLDecoding.bit("p.dropped", slot)) END
+          CASE WHEN p.dropped IS NULL THEN 0 ELSE \(SQLDecoding.bit("p.dropped", slot)) END,
+          r.stack || '.' || r.layer, \(SQLDecoding.float32("x.norms", offset: "(\(slot)) * 4"))
         \(decisions)
         CROSS JOIN number AS n ON n.number < r.top_k
         CROSS JOIN decoder AS d
+        LEFT JOIN page_extra AS x ON x.page = p.id
         WHERE p.absent IS NULL OR NOT \(SQLDecoding.bit("p.absent", slot))
         """),
     View(
@@ -138,6 +154,10 @@ extension TraceSchema {
           "selection_margin", .real, unit: "routers.selection_unit", "k-th minus (k+1)-th selection score; NULL when k is all experts."),
         Column("top1_margin", .real, unit: "probability", "Largest minus second largest router probability."),
         Column("top_k_mass", .real, unit: "probability", "Router probability that falls on the selected experts."),
+        Column(
+          "shared_weight", .real,
+          "Factor of the shared expert, 1 where it has none; NULL without --record +shared, and without a shared expert."),
+        Column("shared_norm", .real, "L2 norm of what the shared expert computed, before its factor; NULL without --record +norms+shared."),
       ],
       example: "SELECT token, entropy FROM routing_stats WHERE run = 1 AND layer = 3 AND token BETWEEN 10 AND 20",
       select: """
@@ -145,9 +165,12 @@ extension TraceSchema {
           \(SQLDecoding.float32("p.entropy", offset: "(\(row)) * 4")),
           \(SQLDecoding.float32("p.selection_margin", offset: "(\(row)) * 4")),
           \(SQLDecoding.float32("p.top1_margin", offset: "(\(row)) * 4")),
-          \(SQLDecoding.float32("p.top_k_mass", offset: "(\(row)) * 4"))
+          \(SQLDecoding.float32("p.top_k_mass", offset: "(\(row)) * 4")),
+          \(SQLDecoding.float32("x.shared_weight", offset: "(\(row)) * 4")),
+          \(SQLDecoding.float32("x.shared_norm", offset: "(\(row)) * 4"))
         \(decisions)
         CROSS JOIN decoder AS d
+        LEFT JOIN page_extra AS x ON x.page = p.id
         """),
     View(
       name: "layer_load", meaning: "One row per expert of a router, over all tokens of the run.",

@@ -67,10 +67,15 @@ struct RouterRecord {
         try delete.execute(arguments: [part.row])
         replacedBytes += part.bytes
       }
-      let (arguments, bytes) = page.values(of: pending, router: row)
+      let (arguments, extras, bytes) = page.values(of: pending, router: row)
       insert.setUncheckedArguments(arguments)
       try insert.execute()
-      writes.append(PageWrite(page: index, pending: pending, row: db.lastInsertedRowID, bytes: bytes, replacedBytes: replacedBytes))
+      let stored = db.lastInsertedRowID
+      if let extras {
+        let values: [(any DatabaseValueConvertible)?] = [stored] + extras
+        try db.cachedStatement(sql: PageRow.insertExtraSQL).execute(arguments: StatementArguments(values))
+      }
+      writes.append(PageWrite(page: index, pending: pending, row: stored, bytes: bytes, replacedBytes: replacedBytes))
     }
     return writes
   }

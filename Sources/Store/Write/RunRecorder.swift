@@ -39,6 +39,8 @@ final class RunRecorder {
   private var denoising: DenoisingRecord?
   /// Whether decisions and tokens are stored, not counts only.
   private let keepsDecisions: Bool
+  private let extras: RecordingExtras
+  private var numbering = PassNumbering()
 
   /// Tokens received and not yet committed.
   private(set) var uncommittedTokens = 0
@@ -56,6 +58,7 @@ final class RunRecorder {
     audit = try CaptureAudit(routers: description.routers, intervention: intervention)
     let recording = description.recording
     keepsDecisions = recording.content > .counts
+    extras = recording.extras
     let denoising = try description.denoising.map { try DenoisingRecord($0, routers: description.routers) }
     if !keepsDecisions && denoising == nil {
       throw StoreError.impossibleRecording(problem: "counts alone can be kept of denoising runs, and this is a run of text")
@@ -131,7 +134,7 @@ final class RunRecorder {
       return
     }
     if fresh.count == 0 { fresh.firstToken = tokens.firstToken }
-    fresh.append(contentsOf: tokens)
+    fresh.append(contentsOf: kept(tokens))
     tokensInPage += tokens.count
     let pageIsFull = tokensInPage >= pageTokens
     for batch in pass.batches where batch.count > 0 { routers[batch.router]?.add(batch) }
@@ -139,6 +142,18 @@ final class RunRecorder {
       for id in routerOrder { routers[id]?.closePage() }
       tokensInPage = 0
     }
+  }
+
+  /// Tokens with the columns that the run keeps, and no others.
+  private func kept(_ tokens: TokenTable) -> TokenTable {
+    var tokens = tokens
+    if !extras.contains(.passes) {
+      (tokens.pass, tokens.batch) = (nil, nil)
+    } else if tokens.pass == nil || tokens.batch == nil {
+      numbering.number(&tokens, layout: description.denoising)
+    }
+    tokens.predictedID = extras.contains(.predicted) ? tokens.predictedID ?? Array(repeating: -1, count: tokens.count) : nil
+    return tokens
   }
 
   private func check(_ pass: RoutingPass) throws {
@@ -152,6 +167,9 @@ final class RunRecorder {
       ("sequence", tokens.sequence.count), ("position", tokens.position.count), ("phase", tokens.phase.count),
       ("surprisal", tokens.surprisal.count), ("nextTokenEntropy", tokens.nextTokenEntropy.count),
     ] { try require("length of the token column \(name)", found, tokens.count) }
+    for (name, column) in [("pass", tokens.pass), ("batch", tokens.batch), ("predictedID", tokens.predictedID)] {
+      if let column { try require("length of the token column \(name)", column.count, tokens.count) }
+    }
     let span = tokens.firstToken..<tokens.firstToken + tokens.count
     if let wrong = tokens.sequence.first(where: { $0 < 0 || Int($0) >= TraceReader.sequenceLimit }) {
       throw StoreError.malformedPass(
@@ -253,6 +271,13 @@ final class RunRecorder {
         Double(fresh.surprisal[index]), Double(fresh.nextTokenEntropy[index]),
       ])
       try insertToken.execute()
+    }
+    guard extras.contains(.passes) || extras.contains(.predicted) else { return }
+    let insertExtra = try db.cachedStatement(sql: "INSERT INTO token_extra VALUES (?, ?, ?, ?, ?)")
+    for index in 0..<fresh.count {
+      try insertExtra.execute(arguments: [
+        run, fresh.firstToken + index, fresh.pass?[index], fresh.batch?[index], fresh.predictedID?[index],
+      ])
     }
   }
 

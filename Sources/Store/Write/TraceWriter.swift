@@ -53,7 +53,8 @@ public final class TraceWriter: RoutingSink, Sendable {
   ) throws {
     if !description.name.isEmpty { try RunName.check(description.name) }
     let recording = description.recording
-    demand = RoutingDemand(statistics: true, logitsEvery: recording.content == .full ? recording.logitsEvery : nil)
+    demand = RoutingDemand(
+      statistics: true, logitsEvery: recording.content == .full ? recording.logitsEvery : nil, extras: recording.extras)
     if options.createsDirectory { try TraceFile.createDirectory(of: file) }
     var options = options
     // Counts take no more room for more tokens: only time asks for a commit.

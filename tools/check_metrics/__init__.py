@@ -1,0 +1,1 @@
+"""An independent recomputation of `moetop analyze`; see tools/check_metrics.py."""
