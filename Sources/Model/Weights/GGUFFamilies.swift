@@ -31,8 +31,9 @@ struct GGUFFamily: Sendable {
   /// - Throws: `ModelError.unsupportedFamily`.
   static func of(_ metadata: GGUFMetadata) throws -> GGUFFamily {
     guard let family = all.first(where: { $0.architecture == metadata.architecture && $0.applies(metadata) }) else {
-      throw ModelError.unsupportedFamily(
-        file: metadata.file.path, found: metadata.architecture, known: Set(all.map(\.architecture)).sorted())
+      let known = Set(all.map(\.architecture))
+      let found = metadata.architecture + (known.contains(metadata.architecture) ? " without experts" : "")
+      throw ModelError.unsupportedFamily(file: metadata.file.path, found: found, known: known.sorted())
     }
     return family
   }

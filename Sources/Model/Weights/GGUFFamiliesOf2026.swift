@@ -121,8 +121,14 @@ extension GGUFFamily {
     sizes + groupedRouter(scale: ([:], "2.5"), normalized: false) + latent(magnitude: "1.0") + [
       rms, copy("index_n_heads", "attention.indexer.head_count"), copy("index_head_dim", "attention.indexer.key_length"),
       copy("index_topk", "attention.indexer.top_k"),
-      list("indexer_types") { metadata, layer in metadata.has("blk.\(layer).indexer.attn_k.weight") ? "full" : "shared" },
+      list("indexer_types") { metadata, layer in choosesItself(metadata, layer) ? "full" : "shared" },
     ]
+
+  /// By the file's list, or by any tensor of a scorer.
+  @Sendable private static func choosesItself(_ metadata: GGUFMetadata, _ layer: Int) -> Bool {
+    if let marks = metadata["attention.indexer.types"]?.array?.bools { return layer < marks.count && marks[layer] }
+    return layer == 0 || ["attn_k", "attn_q_b", "proj"].contains { metadata.has("blk.\(layer).indexer.\($0).weight") }
+  }
 
   /// Gated delta networks in most layers: Qwen3-Next and Qwen3.5.
   static let deltaNetwork =
@@ -238,7 +244,14 @@ extension GGUFFamily {
   @Sendable private static func proportionalTurns(_ metadata: GGUFMetadata) throws -> String? {
     let near = share(metadata, "rope.dimension_count_swa", metadata.integer("attention.key_length_swa"))
     let tensor = "rope_freqs.weight"
-    guard hasWindow(metadata).contains(false) else { return try turns(metadata, far: ({ _ in nil }, nil), near: near) }
+    let windows = hasWindow(metadata)
+    guard windows.count >= metadata.blockCount else {
+      throw ModelError.configuration(
+        file: metadata.file.path, key: "gemma4.attention.sliding_window_pattern",
+        expected: "a flag for each of \(metadata.blockCount) blocks",
+        found: "\(windows.count)")
+    }
+    guard windows.contains(false) else { return try turns(metadata, far: ({ _ in nil }, nil), near: near) }
     guard let divisors = metadata.numbers(tensor), !divisors.isEmpty else {
       throw ModelError.missingTensor(file: metadata.file.path, name: tensor)
     }
