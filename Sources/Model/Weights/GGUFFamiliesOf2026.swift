@@ -126,7 +126,7 @@ extension GGUFFamily {
 
   /// By the file's list, or by any tensor of a scorer.
   @Sendable private static func choosesItself(_ metadata: GGUFMetadata, _ layer: Int) -> Bool {
-    if let marks = metadata["attention.indexer.types"]?.array?.bools { return layer < marks.count && marks[layer] }
+    if let marks = metadata.flags("attention.indexer.types") { return layer < marks.count && marks[layer] }
     return layer == 0 || ["attn_k", "attn_q_b", "proj"].contains { metadata.has("blk.\(layer).indexer.\($0).weight") }
   }
 
@@ -181,10 +181,7 @@ extension GGUFFamily {
   // MARK: Layers with a window and layers without
 
   /// Layers with a window, by the file's list.
-  private static func hasWindow(_ metadata: GGUFMetadata) -> [Bool] {
-    let marks = metadata["attention.sliding_window_pattern"]?.array
-    return marks?.bools ?? marks?.numbers?.map { $0 != 0 } ?? []
-  }
+  private static func hasWindow(_ metadata: GGUFMetadata) -> [Bool] { metadata.flags("attention.sliding_window_pattern") ?? [] }
 
   private static func hasWindow(_ metadata: GGUFMetadata, _ layer: Int) -> Bool {
     let marks = hasWindow(metadata)

@@ -165,6 +165,12 @@ struct GGUFMetadata: Sendable {
     return nil
   }
 
+  /// A flag for each block, which some converters write as numbers; nil where the value is no list of either.
+  func flags(_ key: String) -> [Bool]? {
+    let list = self[key]?.array
+    return list?.bools ?? list?.numbers?.map { $0 != 0 }
+  }
+
   func required(_ key: String) throws -> Int {
     guard let value = integer(key) else {
       throw ModelError.configuration(
