@@ -49,9 +49,10 @@ def common(writer, config):
     writer.add_feed_forward_length(config["intermediate_size"])
     writer.add_head_count(config["num_attention_heads"])
     writer.add_head_count_kv(config["num_key_value_heads"])
-    writer.add_rope_freq_base(config["rope_parameters"]["rope_theta"])
+    if "rope_parameters" in config:
+        writer.add_rope_freq_base(config["rope_parameters"]["rope_theta"])
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
-    writer.add_expert_count(config.get("num_local_experts") or config["num_experts"])
+    writer.add_expert_count(config.get("num_local_experts") or config.get("num_experts") or config["n_routed_experts"])
     writer.add_expert_used_count(config["num_experts_per_tok"])
     writer.add_vocab_size(config["vocab_size"])
 
@@ -210,6 +211,281 @@ def olmoe(writer, config, tensors):
     yield from stacked(tensors)
 
 
+def state_space(writer, config, heads, inner):
+    writer.add_ssm_conv_kernel(config["conv"])
+    writer.add_ssm_state_size(config["state"])
+    writer.add_ssm_group_count(config["groups"])
+    writer.add_ssm_time_step_rank(heads)
+    writer.add_ssm_inner_size(inner)
+
+
+def qwen35(writer, config, tensors):
+    common(writer, config)
+    keys, values, size = (config[f"linear_{name}"] for name in ("num_key_heads", "num_value_heads", "value_head_dim"))
+    writer.add_key_length(config["head_dim"])
+    writer.add_value_length(config["head_dim"])
+    writer.add_rope_dimension_count(int(config["head_dim"] * config["rope_parameters"]["partial_rotary_factor"]))
+    writer.add_rope_dimension_sections([11, 11, 10, 0])
+    writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
+    writer.add_expert_shared_feed_forward_length(config["shared_expert_intermediate_size"])
+    writer.add_full_attention_interval(4)
+    state_space(writer, {"conv": config["linear_conv_kernel_dim"], "state": config["linear_key_head_dim"], "groups": keys},
+                values, values * size)
+
+    def tiled(weight, size, axis=0):
+        """Value heads (key head, place) as (place, key head)."""
+        axis %= weight.dim()
+        shape = weight.shape
+        return weight.reshape(*shape[:axis], keys, values // keys, size, *shape[axis + 1:]).transpose(axis, axis + 1).reshape(shape)
+
+    def channels(weight):
+        before = 2 * keys * config["linear_key_head_dim"]
+        return torch.cat([weight[:before], tiled(weight[before:], size)])
+
+    for name, value in stacked(tensors):
+        part = name.removesuffix(".weight").rpartition("linear_attn.")[2]
+        if part == "A_log":
+            yield name, -torch.exp(tiled(value.float(), 1))
+        elif part == "dt_bias":
+            yield name.replace(".dt_bias", ".dt_proj.bias"), tiled(value, 1)
+        elif part == "conv1d":
+            yield name, channels(value.squeeze().float())
+        elif part == "in_proj_qkv":
+            yield name, channels(value)
+        elif part in ("in_proj_z", "in_proj_a", "in_proj_b"):
+            yield name, tiled(value, size if part == "in_proj_z" else 1)
+        elif part == "out_proj":
+            yield name, tiled(value, size, axis=1)
+        elif name.endswith("norm.weight") and part != "norm":
+            yield name, value.float() + 1
+        else:
+            yield name, value
+
+
+def qwen3_vl(writer, config, tensors):
+    common(writer, config)
+    writer.add_key_length(config["head_dim"])
+    writer.add_value_length(config["head_dim"])
+    writer.add_rope_dimension_sections([*config["rope_parameters"]["mrope_section"], 0])
+    writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
+    writer.add_num_deepstack_layers(len(config["vision_config"]["deepstack_visual_indexes"]))
+    for name, value in tensors:
+        if name.endswith("experts.gate_up_proj"):    # outputs as rows here; published ones are turned first
+            for part, half in zip(("gate_proj", "up_proj"), value.chunk(2, dim=-2)):
+                yield name.replace("gate_up_proj", part + ".weight"), half
+        elif "visual." not in name:    # those go into a file of their own
+            yield name + (".weight" if name.endswith("experts.down_proj") else ""), value
+
+
+def gemma4(writer, config, tensors):
+    rope = config["rope_parameters"]
+    near = [kind == "sliding_attention" for kind in config["layer_types"]]
+    far = config["per_layer_config"][str(near.index(False))]
+    common(writer, {**config, "rope_parameters": rope["full_attention"], "num_experts_per_tok": config["top_k_experts"],
+                    "num_key_value_heads": [config["num_key_value_heads"] if is_near else far["num_key_value_heads"] for is_near in near]})
+    windows(writer, config)
+    writer.add_rope_freq_base_swa(rope["sliding_attention"]["rope_theta"])
+    writer.add_final_logit_softcapping(config["final_logit_softcapping"])
+    writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
+    for key, value in (
+            ("attention.shared_kv_layers", config["num_kv_shared_layers"]), ("attention.key_length", far["head_dim"]),
+            ("embedding_length_per_layer_input", config["hidden_size_per_layer_input"]), ("attention.value_length", far["head_dim"]),
+            ("attention.key_length_swa", config["head_dim"]), ("attention.value_length_swa", config["head_dim"]),
+            ("rope.dimension_count", far["head_dim"]), ("rope.dimension_count_swa", config["head_dim"])):
+        writer.add_uint32(f"gemma4.{key}", value)
+    pairs, turning = far["head_dim"] // 2, int(far["head_dim"] * rope["full_attention"]["partial_rotary_factor"] / 2)
+    yield "rope_freqs.weight", torch.tensor([1.0] * turning + [1e30] * (pairs - turning))
+    scales = {"router.scale": "ffn_gate_inp.scale", "router.per_expert_scale": "ffn_down_exps.scale"}
+    for name, value in tensors:
+        scale = next((stored for published, stored in scales.items() if name.endswith(published)), None)
+        if scale:
+            yield f"blk.{name.split('.')[2]}.{scale}", value
+        else:
+            yield name + (".weight" if name.endswith("layer_scalar") or ".experts." in name else ""), value
+
+
+def nemotron(writer, config, tensors):
+    kinds = config["layers_block_type"]
+    common(writer, {
+        **config, "num_hidden_layers": len(kinds), "max_position_embeddings": 2**20, "rms_norm_eps": config["layer_norm_epsilon"],
+        "num_key_value_heads": [config["num_key_value_heads"] if kind == "full_attention" else 0 for kind in kinds],
+        "intermediate_size": [config["moe_intermediate_size"] if kind == "moe" else 0 for kind in kinds]})
+    writer.add_layer_norm_eps(config["layer_norm_epsilon"])
+    writer.add_key_length(config["head_dim"])
+    writer.add_value_length(config["head_dim"])
+    writer.add_rope_dimension_count(config["head_dim"])
+    writer.add_rope_scaling_finetuned(False)
+    writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
+    writer.add_expert_shared_feed_forward_length(config["moe_shared_expert_intermediate_size"])
+    router(writer, config)
+    heads, groups = config["mamba_num_heads"], config["n_groups"]
+    state_space(writer, {"conv": config["conv_kernel"], "state": config["ssm_state_size"], "groups": groups},
+                heads, heads * config["mamba_head_dim"])
+    # Rows of heads that no position turns are paired too: the converter is that of a family where they turn.
+    count = {"q_proj": config["num_attention_heads"], "k_proj": config["num_key_value_heads"]}
+    for name, value in stacked(tensors):
+        part = name.rpartition("mixer.")[2].removesuffix(".weight")
+        name = name.replace(".e_score_correction_bias", ".e_score_correction.bias").replace(".dt_bias", ".dt.bias")
+        if "mixer.experts." in name:
+            name = name.replace("backbone.", "model.").replace("mixer", "mlp")
+        if part in count:
+            yield name, paired(value, count[part])
+        elif part == "conv1d":
+            yield name, value.squeeze().float()
+        elif part == "A_log":
+            yield name, -torch.exp(value.float()).reshape(-1, 1)
+        elif part == "D":
+            yield name, value.float().reshape(-1, 1)
+        elif part == "norm" and "mixer" in name:
+            yield name, value.float().reshape(groups, -1)
+        else:
+            yield name, value
+
+
+def laguna(writer, config, tensors):
+    far, near = (config["rope_parameters"][kind] for kind in ("full_attention", "sliding_attention"))
+    common(writer, {**config, "rope_parameters": far, "num_attention_heads": config["num_attention_heads_per_layer"]})
+    writer.add_rope_freq_base_swa(near["rope_theta"])
+    if far["rope_type"] == "yarn":
+        stretch(writer, far)
+    size = config["head_dim"]
+    writer.add_key_length(size)
+    writer.add_value_length(size)
+    writer.add_rope_dimension_count(int(size * far["partial_rotary_factor"]))
+    writer.add_uint32("laguna.rope.dimension_count_swa", int(size * near["partial_rotary_factor"]))
+    writer.add_sliding_window(config["sliding_window"])
+    writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
+    writer.add_expert_shared_feed_forward_length(config["shared_expert_intermediate_size"])
+    writer.add_expert_weights_norm(True)
+    writer.add_expert_weights_scale(config["moe_routed_scaling_factor"])
+    writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    writer.add_leading_dense_block_count(config["mlp_layer_types"].count("dense"))
+    for name, value in stacked(tensors):
+        # The two that no table of gguf-py has for the names of this family.
+        own = {"mlp.experts.e_score_correction_bias": "exp_probs_b.bias", "self_attn.g_proj.weight": "attn_gate.weight"}
+        match = re.fullmatch(r"model\.layers\.(\d+)\.(.*)", name)
+        yield (f"blk.{match[1]}.{own[match[2]]}" if match and match[2] in own else name), value
+
+
+def stretch(writer, rope):
+    writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+    writer.add_rope_scaling_factor(rope["factor"])
+    writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+    writer.add_rope_scaling_yarn_beta_fast(rope["beta_fast"])
+    writer.add_rope_scaling_yarn_beta_slow(rope["beta_slow"])
+
+
+def mimo2(writer, config, tensors):
+    rope = config["rope_parameters"]
+    near = [kind == "sliding_attention" for kind in config["layer_types"]]
+    heads = config["num_key_value_heads"]
+    common(writer, {**config, "rope_parameters": rope["full_attention"],
+                    "num_key_value_heads": [2 * heads if is_near else heads for is_near in near]})
+    writer.add_rope_freq_base_swa(rope["sliding_attention"]["rope_theta"])
+    writer.add_sliding_window(config["sliding_window"])
+    writer.add_array("mimo2.attention.sliding_window_pattern", [int(is_near) for is_near in near])
+    writer.add_key_length(config["head_dim"])
+    writer.add_value_length(config["v_head_dim"])
+    # One share for both kinds of layers; this model has two.
+    writer.add_rope_dimension_count(int(config["head_dim"] * rope["full_attention"]["partial_rotary_factor"]))
+    writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
+    writer.add_expert_group_count(config["n_group"])
+    writer.add_expert_group_used_count(config["topk_group"])
+    writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    writer.add_float32("mimo2.attention.value_scale", config["attention_value_scale"])
+    for name, value in stacked(tensors):
+        name = name.replace(".e_score_correction_bias", ".e_score_correction.bias")
+        yield name + (".weight" if "attention_sink" in name else ""), value
+
+
+def latent(writer, config, tensors):
+    """Latent attention of DeepSeek-V2 and what goes with it: one key head, the unfolding taken apart by head."""
+    common(writer, {**config, "num_key_value_heads": 1})
+    writer.add_leading_dense_block_count(config["first_k_dense_replace"])
+    yield from latent_heads(writer, config, tensors)
+    writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
+    router(writer, config)
+    rope = config["rope_parameters"]
+    if rope["rope_type"] == "yarn":
+        stretch(writer, rope)
+        writer.add_rope_scaling_yarn_log_mul(0.1 * rope["mscale_all_dim"])
+
+
+def latent_heads(writer, config, tensors):
+    plain, turned, width = (config[key] for key in ("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"))
+    if config["q_lora_rank"]:
+        writer.add_q_lora_rank(config["q_lora_rank"])
+    writer.add_kv_lora_rank(config["kv_lora_rank"])
+    writer.add_key_length(config["kv_lora_rank"] + turned)
+    writer.add_value_length(config["kv_lora_rank"])
+    writer.add_key_length_mla(plain + turned)
+    writer.add_value_length_mla(width)
+    writer.add_rope_dimension_count(turned)
+    for name, value in tensors:
+        if name.endswith("kv_b_proj.weight"):
+            keys, values = value.view(config["num_attention_heads"], plain + width, -1).split([plain, width], dim=1)
+            yield name.replace("kv_b_proj", "k_b_proj"), keys.transpose(1, 2)
+            yield name.replace("kv_b_proj", "v_b_proj"), values
+        else:
+            name = name.replace(".e_score_correction_bias", ".e_score_correction.bias")
+            yield name + (".weight" if name.endswith(("experts.gate_up_proj", "experts.down_proj")) else ""), value
+
+
+def indexed(writer, config, tensors):
+    yield from latent(writer, config, stacked(tensors))
+    writer.add_indexer_head_count(config["index_n_heads"])
+    writer.add_indexer_key_length(config["index_head_dim"])
+    writer.add_indexer_top_k(config["index_topk"])
+    if "indexer_types" in config:
+        writer.add_array("glm-dsa.attention.indexer.types", [kind == "full" for kind in config["indexer_types"]])
+
+
+def kimi_linear(writer, config, tensors):
+    full = [kind == "full_attention" for kind in config["layer_types"]]
+    common(writer, {**config, "max_position_embeddings": config["model_max_length"], "num_experts_per_tok": config["num_experts_per_token"],
+                    "num_key_value_heads": [int(is_full) for is_full in full]})
+    writer.add_ssm_conv_kernel(config["linear_conv_kernel_dim"])
+    writer.add_kda_head_dim(config["linear_head_dim"])
+    writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
+    writer.add_expert_shared_count(config["num_shared_experts"])
+    writer.add_leading_dense_block_count(config["mlp_layer_types"].count("dense"))
+    writer.add_expert_weights_scale(config["routed_scaling_factor"])
+    writer.add_expert_group_used_count(config["topk_group"])
+    writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    for name, value in latent_heads(writer, config, stacked(tensors)):
+        if "_conv1d" in name:
+            yield name, value.reshape(1, value.shape[0], 1, value.shape[-1]).float()
+        elif name.endswith(".A_log"):
+            yield name, -torch.exp(value.float())
+        else:
+            # Published dense layers have the name that the table knows.
+            dense = re.sub(r"block_sparse_moe\.(\w+_proj)", r"mlp.\1", name)
+            yield dense.replace(".dt_bias", ".dt_proj.bias"), value
+
+
+def jamba(writer, config, tensors):
+    attention = [layer % config["attn_layer_period"] == config["attn_layer_offset"] for layer in range(config["num_hidden_layers"])]
+    common(writer, {**config, "num_key_value_heads": [config["num_key_value_heads"] if is_one else 0 for is_one in attention]})
+    writer.add_ssm_conv_kernel(config["mamba_d_conv"])
+    writer.add_ssm_inner_size(config["mamba_expand"] * config["hidden_size"])
+    writer.add_ssm_state_size(config["mamba_d_state"])
+    writer.add_ssm_time_step_rank(config["mamba_dt_rank"])
+    for name, value in stacked(tensors):
+        if name.endswith(".A_log"):
+            yield name, -torch.exp(value.float())
+        else:
+            yield name.replace("feed_forward.experts", "mlp.experts"), value.squeeze().float() if "conv1d.weight" in name else value
+
+
+def router(writer, config):
+    """What the converters of DeepSeek-V3's line write of its router."""
+    writer.add_expert_shared_count(config["n_shared_experts"])
+    writer.add_expert_weights_scale(config["routed_scaling_factor"])
+    writer.add_expert_weights_norm(config["norm_topk_prob"])
+    writer.add_expert_group_count(config["n_group"])
+    writer.add_expert_group_used_count(config["topk_group"])
+
+
 # The architecture's name, the one of gguf-py whose table of tensor names serves, and the function.
 FAMILIES = {
     "exaone_moe": ("exaone-moe", ARCH.EXAONE_MOE, exaone),
@@ -220,6 +496,17 @@ FAMILIES = {
     "granitemoehybrid": ("granitehybrid", ARCH.GRANITE_HYBRID, granite_hybrid),
     "llama4_text": ("llama4", ARCH.LLAMA4, llama4),
     "phimoe": ("phimoe", ARCH.PHIMOE, phimoe),
+    "qwen3_5_moe_text": ("qwen35moe", ARCH.QWEN35MOE, qwen35),
+    "qwen3_vl_moe_text": ("qwen3vlmoe", ARCH.QWEN3VLMOE, qwen3_vl),
+    "gemma4_text": ("gemma4", ARCH.GEMMA4, gemma4),
+    "nemotron_h": ("nemotron_h_moe", ARCH.NEMOTRON_H_MOE, nemotron),
+    "laguna": ("laguna", ARCH.DOTS1, laguna),
+    "mimo_v2_flash": ("mimo2", ARCH.MIMO2, mimo2),
+    "mistral4": ("mistral4", ARCH.MISTRAL4, latent),
+    "kimi_linear": ("kimi-linear", ARCH.KIMI_LINEAR, kimi_linear),
+    "jamba": ("jamba", ARCH.JAMBA, jamba),
+    "glm_moe_dsa": ("glm-dsa", ARCH.GLM_DSA, indexed),
+    "deepseek_v32": ("deepseek32", ARCH.GLM_DSA, indexed),
 }
 
 
@@ -252,10 +539,11 @@ def vocabulary(writer, folder, config):
 
 def write(folder, path, tensors_per_file=0):
     config = json.loads((folder / "config.json").read_text())
+    config |= config.get("text_config", {})
     architecture, table, convert = FAMILIES[config["model_type"]]
     writer = gguf.GGUFWriter(path, architecture, split_max_tensors=tensors_per_file)
-    names = gguf.get_tensor_name_map(table, config["num_hidden_layers"])
-    tensors = load_file(folder / "model.safetensors")
+    names = gguf.get_tensor_name_map(table, config.get("num_hidden_layers") or len(config["layers_block_type"]))
+    tensors = {name.replace("language_model.", ""): value for name, value in load_file(folder / "model.safetensors").items()}
     if config["tie_word_embeddings"]:
         tensors.pop("lm_head.weight", None)
     for name, value in convert(writer, config, tensors.items()):

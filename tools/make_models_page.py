@@ -85,11 +85,11 @@ ARCHITECTURES = {
     "llama4_text": "`llama4`", "longcat_flash": NONE, "mellum": "`mellum`", "minimax": "`minimax-01`", "minimax_m2": "`minimax-m2`",
     "mixtral": "`llama`", "nllb-moe": NONE, "olmoe": "`olmoe`", "phimoe": "`phimoe`", "qwen2_moe": "`qwen2moe`", "qwen3_moe": "`qwen3moe`",
     "qwen3_next": "`qwen3next`", "solar_open": "`glm4moe`", "switch_transformers": NONE,
-    **{family: f"`{name}`, not read yet" for family, name in (
-        ("bailing_hybrid", "bailingmoe3"), ("deepseek_v32", "deepseek32"), ("gemma4_text", "gemma4"), ("glm_moe_dsa", "glm-dsa"),
-        ("jamba", "jamba"), ("kimi_linear", "kimi-linear"), ("laguna", "laguna"), ("mimo_v2_flash", "mimo2"), ("mistral4", "mistral4"),
-        ("nemotron_h", "nemotron_h_moe"), ("qwen3_5_moe_text", "qwen35moe"), ("qwen3_omni_moe_text", "qwen3vlmoe"),
-        ("qwen3_vl_moe_text", "qwen3vlmoe"))},
+    **{family: f"`{name}`" for family, name in (
+        ("deepseek_v32", "deepseek32"), ("gemma4_text", "gemma4"), ("glm_moe_dsa", "glm-dsa"), ("jamba", "jamba"),
+        ("kimi_linear", "kimi-linear"), ("laguna", "laguna"), ("mimo_v2_flash", "mimo2"), ("mistral4", "mistral4"),
+        ("nemotron_h", "nemotron_h_moe"), ("qwen3_5_moe_text", "qwen35moe"), ("qwen3_vl_moe_text", "qwen3vlmoe"))},
+    "bailing_hybrid": "`bailingmoe3`, not read yet", "qwen3_omni_moe_text": "`qwen3vlmoe`, read as `qwen3_vl_moe_text`",
 }
 
 # Targets of these were computed by llama.cpp, which rounds the range of yarn frequencies and captures router logits without their bias.

@@ -123,6 +123,10 @@ final class Checkpoint: @unchecked Sendable {
     case .stored(let place): return .inPlace(try part(of: place, rows: rows, columns: columns, because: because))
     case .gathered(let tensors, let rows, let row):
       whole = try assemble(plan.tensor) { try gather(tensors, rows: rows, columns: columns, because: because, row) }
+    case .regrouped(let tensor, let run, let place):
+      whole = try assemble(plan.tensor) {
+        try regroup(tensor, rows: rows, columns: columns, run: run, because: because, place)
+      }
     case .unfolding(let keys, let values): whole = try assemble(plan.tensor) { try unfolding(keys: keys, values: values, because: because) }
     }
     guard plan.transposition == nil, plan.firstRow + (rows - 1) * plan.step < whole.rows, whole.columns == columns else {
@@ -316,6 +320,27 @@ final class Checkpoint: @unchecked Sendable {
           out.copyMemory(from: tensor.base + place.row * bytes, byteCount: bytes)
         } else {
           tensor.read(row: place.row, into: out.bindMemory(to: Float.self, capacity: columns))
+        }
+      }
+    }
+  }
+
+  /// Runs of columns in another order. Runs that are whole blocks are copied as they are stored, others as f32.
+  private func regroup(
+    _ name: String, rows: Int, columns: Int, run: Int, because: String, _ place: @escaping @Sendable (Int) -> Int
+  ) throws -> AssembledMatrix {
+    let whole = try stored(name, shape: [rows, columns], because: because)
+    let type = run % whole.type.blockSize == 0 ? whole.type : .f32
+    return AssembledMatrix(type: type, rows: rows, columns: columns) { memory in
+      let (rowBytes, runBytes) = (type.rowBytes(columns: columns), type.rowBytes(columns: run))
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: columns) { numbers in
+        guard let numbers = numbers.baseAddress else { return }
+        for r in 0..<rows {
+          if type != whole.type { whole.read(row: r, into: numbers) }
+          let source = type == whole.type ? whole.base + r * rowBytes : UnsafeRawPointer(numbers)
+          for group in 0..<columns / run {
+            (memory + r * rowBytes + group * runBytes).copyMemory(from: source + place(group) * runBytes, byteCount: runBytes)
+          }
         }
       }
     }

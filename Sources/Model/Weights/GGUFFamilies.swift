@@ -31,15 +31,18 @@ struct GGUFFamily: Sendable {
   /// - Throws: `ModelError.unsupportedFamily`.
   static func of(_ metadata: GGUFMetadata) throws -> GGUFFamily {
     guard let family = all.first(where: { $0.architecture == metadata.architecture && $0.applies(metadata) }) else {
-      throw ModelError.unsupportedFamily(
-        file: metadata.file.path, found: metadata.architecture, known: Set(all.map(\.architecture)).sorted())
+      let known = Set(all.map(\.architecture))
+      let found = metadata.architecture + (known.contains(metadata.architecture) ? " without experts" : "")
+      throw ModelError.unsupportedFamily(file: metadata.file.path, found: found, known: known.sorted())
     }
     return family
   }
 
   // MARK: The families
 
-  static let all: [GGUFFamily] = [
+  static let all = earlier + of2026
+
+  private static let earlier: [GGUFFamily] = [
     GGUFFamily(
       architecture: "llama", modelType: "mixtral", applies: { ($0.integer("expert_count") ?? 0) > 0 },
       habits: .init(pairsHeadRows: true),
@@ -64,17 +67,7 @@ struct GGUFFamily: Sendable {
       ]),
     GGUFFamily(
       architecture: "qwen3next", modelType: "qwen3_next", habits: .init(addsOneToNorms: true),
-      fields: sizes + [
-        rms, headSize, experts("num_experts"), topK, denseWidth, expertWidth, partialRotary,
-        copy("shared_expert_intermediate_size", "expert_shared_feed_forward_length"), copy("linear_conv_kernel_dim", "ssm.conv_kernel"),
-        copy("linear_key_head_dim", "ssm.state_size"), copy("linear_num_key_heads", "ssm.group_count"),
-        copy("linear_num_value_heads", "ssm.time_step_rank"),
-        whole("linear_value_head_dim") { metadata in
-          metadata.integer("ssm.inner_size").map { $0 / max(1, metadata.integer("ssm.time_step_rank") ?? 1) }
-        },
-        list("layer_types") { metadata, layer in metadata.has("blk.\(layer).ssm_a") ? "linear_attention" : "full_attention" },
-        assume("norm_topk_prob", "true"),
-      ]),
+      fields: deltaNetwork + [assume("norm_topk_prob", "true")]),
     latentSigmoid("glm4_moe_lite", scale: "1.8") { $0.textSplitting == "glm4" },
     latentSigmoid("kimi_k2", scale: "2.827") { $0.textSplitting == "kimi-k2" },
     latentSigmoid("deepseek_v3", scale: "2.5") { $0.textSplitting == "deepseek-v3" },

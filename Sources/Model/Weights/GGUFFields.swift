@@ -79,7 +79,7 @@ extension GGUFFamily {
   static let windows = Field(
     key: "layer_types",
     source: .metadata { metadata in
-      let listed = metadata["attention.sliding_window_pattern"]?.array?.bools
+      let listed = metadata.flags("attention.sliding_window_pattern")
       let every = metadata.integer("attention.sliding_window_pattern")
       guard listed != nil || every != nil else { return nil }
       return metadata.layerTypes { layer in

@@ -51,7 +51,7 @@ struct GGUFModel: Sendable {
       case .assumed(let published): if let value = published(metadata) { try assume(field.key, value) }
       }
     }
-    try metadata.refuseUnread()
+    try metadata.refuseUnread(but: family.habits.factors)
     self.fields = fields
     fieldNames = Set(family.fields.map(\.key))
     self.assumed = assumed
@@ -118,6 +118,9 @@ struct GGUFMetadata: Sendable {
 
   func has(_ tensor: String) -> Bool { tensorShapes[tensor] != nil }
 
+  /// Outputs of a matrix.
+  func rows(_ tensor: String) -> Int? { tensorShapes[tensor]?.first }
+
   /// Whether some block has a tensor.
   func anyBlock(has suffix: String) -> Bool { tensorShapes.keys.contains { $0.hasPrefix("blk.") && $0.hasSuffix(".\(suffix)") } }
 
@@ -130,12 +133,14 @@ struct GGUFMetadata: Sendable {
   /// Keys that change what a model computes, where a file has them.
   private static let consequential = [
     "attention.sliding_window", "attention.clamp_kqv", "attention.scale", "attention.temperature_scale", "attention.chunk_size",
+    "attention.value_scale",
     "attn_logit_softcapping", "final_logit_softcapping", "router_logit_softcapping", "logit_scale", "embedding_scale", "residual_scale",
     "rope.scaling.type", "expert_group_scale", "experts_per_group",
   ]
 
+  /// - Parameter factors: tensors of a block that the family reads as the published ones they are.
   /// - Throws: `ModelError.unsupportedSetting` for metadata and tensors that the family does not read and that matter.
-  func refuseUnread() throws {
+  func refuseUnread(but factors: Set<String>) throws {
     for key in Self.consequential where !read.keys.contains(key) {
       guard let value = file["\(architecture).\(key)"], value.double != 0, value.string != "none" else { continue }
       throw ModelError.unsupportedSetting(
@@ -143,7 +148,9 @@ struct GGUFMetadata: Sendable {
         supported: "files of this architecture without it")
     }
     for tensor in tensorShapes.keys.sorted()
-    where (tensor.hasPrefix("rope_f") || tensor.hasSuffix(".scale")) && !read.tensors.contains(tensor) {
+    where (tensor.hasPrefix("rope_f") || tensor.hasSuffix(".scale")) && !read.tensors.contains(tensor)
+      && !factors.contains(where: { tensor.hasPrefix("blk.") && tensor.hasSuffix(".\($0)") })
+    {
       throw ModelError.unsupportedSetting(
         file: file.path, key: "tensor \"\(tensor)\"", found: "a factor on other tensors", supported: "files without it")
     }
@@ -156,6 +163,12 @@ struct GGUFMetadata: Sendable {
       if let value, (0..<1 << 31).contains(value) { return Int(value) }
     }
     return nil
+  }
+
+  /// A flag for each block, which some converters write as numbers; nil where the value is no list of either.
+  func flags(_ key: String) -> [Bool]? {
+    let list = self[key]?.array
+    return list?.bools ?? list?.numbers?.map { $0 != 0 }
   }
 
   func required(_ key: String) throws -> Int {
@@ -178,13 +191,18 @@ struct GGUFMetadata: Sendable {
 
   /// The numbers of a tensor as a list in JSON; nil where the file does not have it as f32.
   func list(_ tensor: String) -> String? {
+    numbers(tensor).map { "[" + $0.map { "\($0)" }.joined(separator: ", ") + "]" }
+  }
+
+  /// The numbers of a tensor; nil where the file does not have it as f32.
+  func numbers(_ tensor: String) -> [Float]? {
     guard let view = lists[tensor] else { return nil }
     let numbers = (0..<view.elementCount).map {
       Float(bitPattern: UInt32(littleEndian: view.bytes.loadUnaligned(fromByteOffset: 4 * $0, as: UInt32.self)))
     }
     guard numbers.allSatisfy(\.isFinite) else { return nil }
     read.tensors.insert(tensor)
-    return "[" + numbers.map { "\($0)" }.joined(separator: ", ") + "]"
+    return numbers
   }
 
   var readTensors: Set<String> { read.tensors }
@@ -219,9 +237,16 @@ struct GGUFMetadata: Sendable {
     tensorShapes["token_embd.weight"]?.first ?? integer("vocab_size")
   }
 
-  func names(_ habits: GGUFNames.Habits) throws -> GGUFNames {
+  func names(_ usual: GGUFNames.Habits) throws -> GGUFNames {
+    var habits = usual
+    // Said by Ollama's files.
+    if self["ssm.v_head_reordered"]?.bool == false { habits.tilesValueHeads = false }
     let groups = max(1, integer("ssm.group_count") ?? 1), values = max(1, integer("ssm.time_step_rank") ?? 1)
     let shapes = tensorShapes
+    guard values % groups == 0 || !habits.tilesValueHeads else {
+      throw ModelError.configuration(
+        file: file.path, key: "\(architecture).ssm.time_step_rank", expected: "a multiple of ssm.group_count \(groups)", found: "\(values)")
+    }
     guard headSize > 1 || !habits.pairsHeadRows else {
       throw ModelError.configuration(
         file: file.path, key: "\(architecture).attention.head_count", expected: "heads of several elements", found: "\(headSize)")

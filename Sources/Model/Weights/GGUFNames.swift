@@ -18,6 +18,8 @@ enum GGUFPlace {
   case stored(MatrixPlan)
   /// Row `r` of the published tensor is row `row(r).row` of tensor `tensors[row(r).tensor]`; the plan then takes its part of that.
   case gathered(tensors: [String], rows: Int, row: @Sendable (Int) -> (tensor: Int, row: Int))
+  /// Columns `g * run ..< (g + 1) * run` of the published tensor are columns `place(g) * run ...` of the file's.
+  case regrouped(tensor: String, run: Int, place: @Sendable (Int) -> Int)
   /// The unfolding of latent attention, taken apart by head: keys `[heads, latent, plain]` (transposed), values `[heads, value, latent]`.
   case unfolding(keys: String, values: String)
 }
@@ -48,6 +50,10 @@ struct GGUFNames: Sendable {
     var pairsHeadRows = false
     /// Norm weights are stored with 1 added, but for the norm of linear attention.
     var addsOneToNorms = false
+    /// Value heads of linear attention stand by their place under a key head first, then by key head; published by key head first.
+    var tilesValueHeads = false
+    /// Tensors of factors that are tensors of the published checkpoint too.
+    var factors: Set<String> = []
   }
 
   let habits: Habits
@@ -92,14 +98,36 @@ struct GGUFNames: Sendable {
     }
     let allRows = plan.storedShape?.first ?? rows
     switch name.module {
-    case "self_attn.q_proj" where habits.pairsHeadRows, "self_attn.k_proj" where habits.pairsHeadRows:
+    case _ where habits.pairsHeadRows && Self.turnedProjections.contains(name.module):
       return .gathered(tensors: [name.tensor(Self.modules[name.module] ?? [], has)], rows: allRows) { (0, pairedRow($0)) }
     case "self_attn.kv_b_proj" where !has(name.prefix + "attn_kv_b.weight"):
       return .unfolding(keys: name.prefix + "attn_k_b.weight", values: name.prefix + "attn_v_b.weight")
     case "linear_attn.in_proj_qkvz" where !has(name.prefix + "ssm_in.weight"):
       return .gathered(tensors: [name.prefix + "attn_qkv.weight", name.prefix + "attn_gate.weight"], rows: allRows, row: { linearRow($0) })
+    case "linear_attn.in_proj_qkv" where habits.tilesValueHeads:
+      return .gathered(tensors: [name.prefix + "attn_qkv.weight"], rows: allRows) { (0, tiledChannel($0)) }
+    case "linear_attn.in_proj_z" where habits.tilesValueHeads:
+      return .gathered(tensors: [name.prefix + "attn_gate.weight"], rows: allRows) { (0, tiledRow($0)) }
+    case "linear_attn.in_proj_a" where habits.tilesValueHeads, "linear_attn.in_proj_b" where habits.tilesValueHeads:
+      return .gathered(tensors: [name.tensor(Self.modules[name.module] ?? [], has)], rows: allRows) { (0, tiledHead($0)) }
+    case "linear_attn.out_proj" where habits.tilesValueHeads:
+      return .regrouped(tensor: name.prefix + "ssm_out.weight", run: linearHeads.valueSize) { tiledHead($0) }
     default: return .stored(renamed(plan, name.tensor(Self.modules[name.module] ?? [name.module], has)))
     }
+  }
+
+  /// Where the file has a value head.
+  private func tiledHead(_ head: Int) -> Int {
+    let perKey = linearHeads.values / linearHeads.keys
+    return head % perKey * linearHeads.keys + head / perKey
+  }
+
+  private func tiledRow(_ row: Int) -> Int { tiledHead(row / linearHeads.valueSize) * linearHeads.valueSize + row % linearHeads.valueSize }
+
+  /// All queries, all keys, all values.
+  private func tiledChannel(_ channel: Int) -> Int {
+    let before = 2 * linearHeads.keys * linearHeads.keySize
+    return channel < before ? channel : before + tiledRow(channel - before)
   }
 
   private func renamed(_ plan: MatrixPlan, _ tensor: String) -> MatrixPlan {
@@ -157,29 +185,43 @@ struct GGUFNames: Sendable {
     }
     let base = Self.modules[name.module] ?? Self.stacks[name.module].map { [$0] } ?? [name.module]
     plan.tensor = name.tensor(base, has)
-    if name.module == "mamba.norm", linearHeads.keys > 1, count % linearHeads.keys == 0 {
+    if Self.groupedNorms.contains(name.module), linearHeads.keys > 1, count % linearHeads.keys == 0 {
       plan.storedShape = [linearHeads.keys, count / linearHeads.keys]
     }
-    if name.module == "linear_attn.A_log" || name.module == "mamba.A_log" { return (plan, .negatedExponential, asStored) }
+    let order: @Sendable (Int) -> Int =
+      switch name.module {
+      case "linear_attn.A_log" where habits.tilesValueHeads, "linear_attn.dt_bias" where habits.tilesValueHeads: { tiledHead($0) }
+      case "linear_attn.conv1d" where habits.tilesValueHeads: { tiledChannel($0) }
+      case _ where habits.pairsHeadRows && Self.turnedProjections.contains(name.module): { pairedRow($0) }
+      default: asStored
+      }
+    if name.module.hasSuffix(".A_log") { return (plan, .negatedExponential, order) }
     let isNorm = name.module.hasSuffix("norm") && name.module != "linear_attn.norm"
-    let isPaired = habits.pairsHeadRows && (name.module == "self_attn.q_proj" || name.module == "self_attn.k_proj")
-    let order: @Sendable (Int) -> Int = if isPaired { { pairedRow($0) } } else { asStored }
     return (plan, habits.addsOneToNorms && isNorm ? .plusOne : .none, order)
   }
 
   // MARK: Tables
 
+  /// Projections whose rows turn with the position.
+  private static let turnedProjections: Set = ["self_attn.q_proj", "self_attn.k_proj", "mixer.q_proj", "mixer.k_proj"]
+
+  /// Norms that a state space layer has one of for each group.
+  private static let groupedNorms: Set = ["mamba.norm", "mixer.norm"]
+
   /// Tensors that belong to no block.
   private static let outside = [
     "model.embed_tokens.weight": "token_embd.weight", "transformer.wte.weight": "token_embd.weight", "lm_head.weight": "output.weight",
     "lm_head.bias": "output.bias", "model.norm.weight": "output_norm.weight", "model.norm.bias": "output_norm.bias",
-    "transformer.norm_f.weight": "output_norm.weight", "model.embedding_norm.weight": "token_embd_norm.weight",
+    "model.final_layernorm.weight": "output_norm.weight",
+    "transformer.norm_f.weight": "output_norm.weight", "backbone.embeddings.weight": "token_embd.weight",
+    "backbone.norm_f.weight": "output_norm.weight", "model.embedding_norm.weight": "token_embd_norm.weight",
   ]
 
   /// Gate and up projections that are published as one tensor.
   private static let fused: [String: (gate: String, up: String)] = [
     "mlp.experts.gate_up_proj": ("ffn_gate_exps", "ffn_up_exps"), "feed_forward.experts.gate_up_proj": ("ffn_gate_exps", "ffn_up_exps"),
-    "block_sparse_moe.input_linear": ("ffn_gate_exps", "ffn_up_exps"), "shared_mlp.input_linear": ("ffn_gate_shexp", "ffn_up_shexp"),
+    "experts.gate_up_proj": ("ffn_gate_exps", "ffn_up_exps"), "block_sparse_moe.input_linear": ("ffn_gate_exps", "ffn_up_exps"),
+    "shared_mlp.input_linear": ("ffn_gate_shexp", "ffn_up_shexp"),
   ]
 
   /// Which half of a stack that holds both is meant, for files that were converted so.
@@ -188,7 +230,8 @@ struct GGUFNames: Sendable {
   /// Tensors that are published as one for all experts.
   private static let stacks = [
     "mlp.experts.down_proj": "ffn_down_exps", "feed_forward.experts.down_proj": "ffn_down_exps",
-    "block_sparse_moe.output_linear": "ffn_down_exps", "ffn.experts.mlp.w1": "ffn_gate_exps", "ffn.experts.mlp.v1": "ffn_up_exps",
+    "experts.down_proj": "ffn_down_exps", "block_sparse_moe.output_linear": "ffn_down_exps", "ffn.experts.mlp.w1": "ffn_gate_exps",
+    "ffn.experts.mlp.v1": "ffn_up_exps",
     "ffn.experts.mlp.w2": "ffn_down_exps",
   ]
 
@@ -207,17 +250,42 @@ struct GGUFNames: Sendable {
       "self_attn.kv_b_proj": ["attn_kv_b"], "shared_mlp.output_linear": ["ffn_down_shexp"], "linear_attn.A_log": ["ssm_a"],
       "linear_attn.conv1d": ["ssm_conv1d"], "linear_attn.dt_bias": ["ssm_dt"], "linear_attn.in_proj_ba": ["ssm_ba"],
       "linear_attn.in_proj_qkvz": ["ssm_in"], "linear_attn.norm": ["ssm_norm"], "linear_attn.out_proj": ["ssm_out"],
-      "mamba.A_log": ["ssm_a"], "mamba.D": ["ssm_d"], "mamba.dt_bias": ["ssm_dt"], "mamba.in_proj": ["ssm_in"],
-      "mamba.conv1d": ["ssm_conv1d"], "mamba.norm": ["ssm_norm"], "mamba.out_proj": ["ssm_out"], "conv.conv": ["shortconv.conv"],
+      "linear_attn.in_proj_qkv": ["attn_qkv"], "linear_attn.in_proj_z": ["attn_gate"], "linear_attn.in_proj_a": ["ssm_alpha"],
+      "linear_attn.in_proj_b": ["ssm_beta"], "norm": ["attn_norm"], "pre_feedforward_layernorm": ["ffn_norm"],
+      "pre_feedforward_layernorm_2": ["pre_ffw_norm_2"], "post_feedforward_layernorm": ["post_ffw_norm"],
+      "post_feedforward_layernorm_1": ["post_ffw_norm_1"], "post_feedforward_layernorm_2": ["post_ffw_norm_2"],
+      "layer_scalar": ["layer_output_scale"], "router.proj": ["ffn_gate_inp"], "router.scale": ["ffn_gate_inp.scale"],
+      "router.per_expert_scale": ["ffn_down_exps.scale"], "self_attn.g_proj": ["attn_gate"],
+      "self_attn.attention_sink_bias": ["attn_sinks.weight", "attn_sinks"], "pre_ff_layernorm": ["ffn_norm"], "mamba.x_proj": ["ssm_x"],
+      "mamba.dt_proj": ["ssm_dt"], "mamba.dt_layernorm": ["ssm_dt_norm"], "mamba.b_layernorm": ["ssm_b_norm"],
+      "mamba.c_layernorm": ["ssm_c_norm"], "self_attn.A_log": ["ssm_a"], "self_attn.dt_bias": ["ssm_dt"],
+      "self_attn.q_conv1d": ["ssm_conv1d_q"], "self_attn.k_conv1d": ["ssm_conv1d_k"], "self_attn.v_conv1d": ["ssm_conv1d_v"],
+      "self_attn.b_proj": ["ssm_beta"], "self_attn.f_a_proj": ["ssm_f_a"], "self_attn.f_b_proj": ["ssm_f_b"],
+      "self_attn.g_a_proj": ["ssm_g_a"], "self_attn.g_b_proj": ["ssm_g_b"], "self_attn.o_norm": ["ssm_norm"],
+      "self_attn.indexer.wq_b": ["indexer.attn_q_b"], "self_attn.indexer.wk": ["indexer.attn_k"],
+      "self_attn.indexer.weights_proj": ["indexer.proj"], "self_attn.indexer.k_norm": ["indexer.k_norm"], "conv.conv": ["shortconv.conv"],
       "conv.in_proj": ["shortconv.in_proj"], "conv.out_proj": ["shortconv.out_proj"],
     ]
     for (head, letter) in [("q", "q"), ("k", "k"), ("query", "q"), ("key", "k")] {
       table["self_attn.\(head)_norm"] = ["attn_\(letter)_norm"]
       table["self_attn.\(head)_layernorm"] = ["attn_\(letter)_norm"]
     }
-    for moe in ["mlp", "block_sparse_moe", "feed_forward", "ffn"] {
+    for mixer in ["mamba", "mixer"] {
+      for (published, base) in [
+        ("A_log", "a"), ("D", "d"), ("dt_bias", "dt"), ("in_proj", "in"), ("conv1d", "conv1d"), ("norm", "norm"), ("out_proj", "out"),
+      ] {
+        table["\(mixer).\(published)"] = ["ssm_\(base)"]
+      }
+    }
+    for (published, base) in [("q_proj", "q"), ("k_proj", "k"), ("v_proj", "v"), ("o_proj", "output")] {
+      table["mixer.\(published)"] = ["attn_\(base)"]
+    }
+    for moe in ["mlp", "block_sparse_moe", "feed_forward", "ffn", "mixer"] {
       for router in ["gate", "router", "router.gate", "router.layer", "gate.wg"] { table["\(moe).\(router)"] = ["ffn_gate_inp"] }
-      for bias in ["gate.e_score_correction_bias", "e_score_correction_bias", "expert_bias", "moe_statics.e_score_correction_bias"] {
+      for bias in [
+        "gate.e_score_correction_bias", "e_score_correction_bias", "expert_bias", "moe_statics.e_score_correction_bias",
+        "experts.e_score_correction_bias",
+      ] {
         table["\(moe).\(bias)"] = ["exp_probs_b"]
       }
       table["\(moe).shared_expert_gate"] = ["ffn_gate_inp_shexp"]
@@ -247,7 +315,9 @@ private struct PublishedName {
 
   init?(_ name: String) {
     var parts = name.split(separator: ".").map(String.init)
-    guard parts.count > 3, ["model.layers", "transformer.blocks"].contains("\(parts[0]).\(parts[1])"), let layer = Int(parts[2]) else {
+    guard parts.count > 3, ["model.layers", "transformer.blocks", "backbone.layers"].contains("\(parts[0]).\(parts[1])"),
+      let layer = Int(parts[2])
+    else {
       return nil
     }
     prefix = "blk.\(layer)."

@@ -25,7 +25,10 @@ extension GGUFMetadata {
         "\"attention_factor\": 1.0",
       ]
     } else {
-      copy([("factor", "factor"), context, ("beta_fast", "yarn_beta_fast"), ("beta_slow", "yarn_beta_slow")])
+      copy([
+        ("factor", "factor"), context, ("beta_fast", "yarn_beta_fast"), ("beta_slow", "yarn_beta_slow"),
+        ("attention_factor", "yarn_attn_factor"),
+      ])
     }
     guard let type, type != "none" else { return nil }
     return "{" + (["\"type\": \(JSONValue.quoted(type))"] + members + extra(self)).joined(separator: ", ") + "}"
