@@ -10,6 +10,7 @@ position, id, surprisal and labels are known here, with numbers, lists, ranges, 
 Exit status 0: everything agrees; 2: something differs; 1: this tool does not know such runs.
 """
 import argparse
+import functools
 import json
 import math
 import operator
@@ -151,6 +152,7 @@ def pair_texts(a, b):
     return [(i, pairs[i] if i in pairs else free[tuple(ids)].pop(0), len(ids), None) for i, ids in enumerate(a.ids)]
 
 
+@functools.lru_cache
 def student975(freedom):
     """97.5 % quantile of Student's t: bisection on the integral of its density."""
     def beyond(t):
