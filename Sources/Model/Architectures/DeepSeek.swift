@@ -135,17 +135,21 @@ extension Family {
     let latent = try configuration.count("kv_lora_rank")
     let queryRank = try configuration.optionalCount("q_lora_rank")
     let bias = try configuration.flag("attention_bias", default: false)
-    let settings =
-      heatsQueries
-      ? try configuration.rotarySettings(
+    var settings: RotarySettings?
+    if heatsQueries {
+      settings = try configuration.rotarySettings(
         headSize: plain + rotated, defaultShare: Double(rotated) / Double(plain + rotated), isInterleaved: interleaved, heatsQueries: true)
-      : try configuration.rotarySettings(headSize: rotated, isInterleaved: interleaved)
-    guard settings.plan.rotatedSize == rotated else {
-      throw configuration.refused(
-        "partial_rotary_factor", found: "\(settings.plan.rotatedSize) of \(plain + rotated) elements",
-        supported: "qk_rope_head_dim, which is \(rotated)")
+    } else if turns {
+      settings = try configuration.rotarySettings(headSize: rotated, isInterleaved: interleaved)
+    } else {
+      // Nothing turns, whatever these say.
+      configuration.disregard(["rope_theta", "rope_scaling", "rope_parameters"])
     }
-    let magnitude = turns ? settings.attentionMagnitude : 1
+    if let found = settings?.plan.rotatedSize, found != rotated {
+      throw configuration.refused(
+        "partial_rotary_factor", found: "\(found) of \(plain + rotated) elements", supported: "qk_rope_head_dim, which is \(rotated)")
+    }
+    let magnitude = settings?.attentionMagnitude ?? 1
     let scale = Float(magnitude * magnitude / Double(plain + rotated).squareRoot())
     return { layer, name in
       let prefix = sizes.prefix(layer) + name
@@ -156,7 +160,7 @@ extension Family {
         query: LinearPlan(prefix: prefix + (queryRank == nil ? "q_proj" : "q_b_proj")),
         latent: LinearPlan(prefix: prefix + "kv_a_proj_with_mqa", bias: bias), latentNorm: .rms("\(prefix)kv_a_layernorm.weight", 1e-6),
         unfold: LinearPlan(prefix: prefix + "kv_b_proj"), output: LinearPlan(prefix: prefix + output, bias: bias),
-        rotary: turns ? settings.plan : nil, scale: scale, temperature: settings.temperature)
+        rotary: settings?.plan, scale: scale, temperature: settings?.temperature)
     }
   }
 
