@@ -332,6 +332,7 @@ def check_pair(check, a, b, answer, options, order, passes):
             "baseline": min(k_a, k_b) / experts,
             "load_baseline": float((in_a.sum(0) / count) @ (in_b.sum(0) / count)) / max(k_a, k_b),
             "shuffled_baseline": mean(values), "top1_agreement": (here_a[:, 0] == here_b[:, 0]).mean(), "top1_baseline": 1 / experts,
+            "top1_load_baseline": float(np.bincount(here_a[:, 0], minlength=experts) @ np.bincount(here_b[:, 0], minlength=experts)) / count**2,
             "jaccard": (shared / union).mean(), "jaccard_baseline": mean_jaccard(experts, k_a, k_b),
             "js_divergence": mean(divergence), "js_decisions": len(divergence), "load_tv": distance, "decisions": count,
             "flips": int(flipped.sum()), "flip_margin_q50": quantile(0.5), "flip_margin_q95": quantile(0.95),
@@ -350,7 +351,7 @@ def check_pair(check, a, b, answer, options, order, passes):
                           [int(e) for e in ids_a[rows_a[where]] if e >= 0], [int(e) for e in ids_b[rows_b[where]] if e >= 0]))
 
     weights = np.array(pooled["decisions"], np.float64)
-    for key in ["baseline", "load_baseline", "top1_agreement", "top1_baseline", "jaccard", "jaccard_baseline", "load_tv"]:
+    for key in ["baseline", "load_baseline", "top1_agreement", "top1_baseline", "top1_load_baseline", "jaccard", "jaccard_baseline", "load_tv"]:
         check.same(f"{name} {key}", answer[key], float(np.average(pooled[key], weights=weights)))
     for key in ["js_decisions", "decisions", "flips", "flips_above_margin"]:
         check.same(f"{name} {key}", answer[key], int(sum(pooled[key])))

@@ -23,7 +23,7 @@ public enum AnalysisError: Error, Hashable, Sendable, CustomStringConvertible {
   /// A formula over raw router logits, which the run does not keep.
   case needsLogits(metric: String)
   /// What the metric is taken over was not recorded.
-  case notRecorded(metric: String, recording: String, needed: String)
+  case notRecorded(metric: String, recording: String, needed: String, missing: String?)
   /// No router of the run chooses with a correction bias.
   case noCorrectionBias(metric: String)
   /// What was summed over both branches of a denoising run cannot be told apart.
@@ -57,8 +57,9 @@ public enum AnalysisError: Error, Hashable, Sendable, CustomStringConvertible {
     case .needsLogits(let metric):
       "\(metric) --as gw-moe is taken over the raw router logits, and this run was recorded without them; record with --record full, or leave "
         + "--as gw-moe out"
-    case .notRecorded(let metric, let recording, let needed):
+    case .notRecorded(let metric, let recording, let needed, let missing):
       "\(metric) cannot be had of --record \(recording); record the run again with --record \(needed)"
+        + (missing.map { " (there is none \($0))" } ?? "")
     case .noCorrectionBias(let metric): "\(metric): no router of this run chooses with a correction bias"
     case .notByBranch(let metric):
       "\(metric): it was summed over both branches of guidance together while the images were made; runs without guidance (--cfg 1) have it"

@@ -249,7 +249,7 @@ public struct AnalysisPlan: Sendable {
     if !hasDecisions && !isAnsweredByCounts(metric) { return .needsDecisions(metric: metric.rawValue) }
     if entry.usesEntropyForm && entropyForm.needsLogits && recording.content < .full { return .needsLogits(metric: metric.rawValue) }
     if let record = recording.completed(for: entry.needs) {
-      return .notRecorded(metric: metric.rawValue, recording: recording.description, needed: record.description)
+      return .notRecorded(metric: metric.rawValue, recording: recording.description, needed: record.description, missing: entry.missing)
     }
     if entry.isAboutBias, !routers.isEmpty, routers.allSatisfy({ $0.spec.correctionBias == nil }) {
       return .noCorrectionBias(metric: metric.rawValue)

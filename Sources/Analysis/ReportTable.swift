@@ -15,6 +15,8 @@ public struct ReportTable: Sendable {
     case percent(Double, digits: Int)
     /// A value beside what it is to be read against.
     case beside([Cell])
+    /// A value and half of its interval.
+    case spread(Double, half: Double, digits: Int)
     /// An interval.
     indirect case range(Cell, Cell)
 
@@ -27,6 +29,7 @@ public struct ReportTable: Sendable {
       case .number(let value, let digits): fixedPoint(value, digits: digits)
       case .percent(let value, let digits): fixedPoint(100 * value, digits: digits) + "%"
       case .beside(let cells): cells.map(\.display).joined(separator: " / ")
+      case .spread(let value, let half, let digits): "\(fixedPoint(value, digits: digits)) ±\(fixedPoint(half, digits: digits))"
       case .range(.missing, .missing): "-"
       case .range(let low, let high): "\(low.display) to \(high.display)"
       }
@@ -38,7 +41,7 @@ public struct ReportTable: Sendable {
       case .missing: ""
       case .text(let text): text
       case .count(let count): String(count)
-      case .number(let value, _), .percent(let value, _): plainNumber(value)
+      case .number(let value, _), .percent(let value, _), .spread(let value, _, _): plainNumber(value)
       case .beside(let cells): cells.first?.plain ?? ""
       case .range(let low, let high): "\(low.plain) \(high.plain)"
       }
@@ -59,6 +62,8 @@ public struct ReportTable: Sendable {
     }
   }
 
+  /// A line above, where the columns do not say what the table is of.
+  public var title = ""
   public var columns: [String]
   public var rows: [[Cell]]
   /// Lines below: units, readings, sample size.
@@ -66,7 +71,13 @@ public struct ReportTable: Sendable {
 
   /// With a last column that says the same in every row.
   func adding(_ column: String, _ cell: Cell) -> ReportTable {
-    ReportTable(columns: columns + [column], rows: rows.map { $0 + [cell] }, notes: notes)
+    ReportTable(title: title, columns: columns + [column], rows: rows.map { $0 + [cell] }, notes: notes)
+  }
+
+  /// Without columns in which no row has anything.
+  func withoutEmptyColumns() -> ReportTable {
+    let kept = columns.indices.filter { column in rows.contains { $0[column] != .missing } }
+    return ReportTable(title: title, columns: kept.map { columns[$0] }, rows: rows.map { row in kept.map { row[$0] } }, notes: notes)
   }
 
   /// Width of the columns as they are printed, two spaces between.

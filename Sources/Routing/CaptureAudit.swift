@@ -13,6 +13,9 @@ public struct CaptureCheck: Sendable, Codable, Equatable {
     case held, failed, notApplicable
     /// Seen, and possible in a sound run: it is for a person to judge.
     case suspicious
+
+    /// For people.
+    public var words: String { self == .notApplicable ? "not applicable" : rawValue }
   }
 
   public var name: String

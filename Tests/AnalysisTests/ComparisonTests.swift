@@ -100,7 +100,7 @@ struct RunsBeside {
     for one in cases {
       let sets = one.a.withUnsafeBufferPointer { a in one.b.withUnsafeBufferPointer { ExpertSets(a, $0) } }
       #expect(near(sets.agreement, one.agreement) && near(sets.jaccard, one.jaccard), "\(one)")
-      #expect(sets.hasSameFirst == one.hasSameFirst && sets.areEqual == (one.agreement == 1), "\(one)")
+      #expect(sets.first.map { $0.a == $0.b } == one.hasSameFirst && sets.areEqual == (one.agreement == 1), "\(one)")
     }
   }
 
@@ -112,6 +112,7 @@ struct RunsBeside {
     let row = try #require(result.layers.first?.row)
     let expected: [ComparisonKey: Double] = [
       .decisions: 3, .setAgreement: 0.5, .baseline: 0.5, .loadBaseline: 0.5, .top1Agreement: 1.0 / 3, .top1Baseline: 0.25,
+      .top1LoadBaseline: 1.0 / 3,
       .jaccard: 4.0 / 9, .jaccardBaseline: Chance(experts: 4, topK: 2).meanJaccard, .loadTV: 1.0 / 3, .flips: 2, .flipsAboveMargin: 1,
       .flipMargin50: 0.0005, .flipMargin95: 0.2, .flipMarginMax: 0.2, .jsDecisions: 0,
     ]

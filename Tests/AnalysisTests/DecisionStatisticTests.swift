@@ -195,7 +195,10 @@ struct DecisionStatisticTests {
   /// What to record is said as the option is written.
   @Test func whatWasNotRecordedIsAskedFor() throws {
     func refused(_ metric: MetricKey, _ recording: String, _ needed: String) {
-      #expect(throws: AnalysisError.notRecorded(metric: metric.rawValue, recording: recording, needed: needed)) {
+      #expect(
+        throws: AnalysisError.notRecorded(
+          metric: metric.rawValue, recording: recording, needed: needed, missing: MetricCatalog.entry(metric).missing)
+      ) {
         try AnalysisPlan(metrics: [metric], recording: RecordingLevel(parsing: recording)).validate()
       }
     }

@@ -14,6 +14,7 @@ public enum ComparisonKey: String, Sendable, CaseIterable {
   case shuffledBaseline = "shuffled_baseline"
   case top1Agreement = "top1_agreement"
   case top1Baseline = "top1_baseline"
+  case top1LoadBaseline = "top1_load_baseline"
   case jaccard
   case jaccardBaseline = "jaccard_baseline"
   case jsDivergence = "js_divergence"
@@ -61,24 +62,22 @@ public enum ComparisonKey: String, Sendable, CaseIterable {
       return Entry(
         unit: "share", format: share, n: .decisions, counted: .decisions, baselines: [.baseline, .loadBaseline, .shuffledBaseline],
         interval: [.setAgreementLow, .setAgreementHigh],
-        words:
-          "mean |A ∩ B| / k of a decision, 1 where both chose the same experts; beside it k / E, what both runs' loads would give, and "
-          + "other texts at equal positions")
+        words: "mean |A ∩ B| / k of a decision, 1 where both chose the same experts")
     case .setAgreementLow, .setAgreementHigh:
       return Entry(unit: "share", format: share, missing: "with fewer than \(Jackknife.minimumSequences) texts")
-    case .baseline, .loadBaseline, .top1Baseline, .jaccardBaseline: return Entry(unit: "share", format: share)
+    case .baseline, .loadBaseline, .top1Baseline, .top1LoadBaseline, .jaccardBaseline: return Entry(unit: "share", format: share)
     case .shuffledBaseline: return Entry(unit: "share", format: share, missing: "with one text, or none that has a position of another")
     case .top1Agreement:
       return Entry(
-        unit: "share", format: share, n: .decisions, counted: .decisions, baselines: [.top1Baseline],
-        words: "share of decisions with the same first expert; beside it 1 / E")
+        unit: "share", format: share, n: .decisions, counted: .decisions, baselines: [.top1Baseline, .top1LoadBaseline],
+        words: "share of decisions with the same first expert")
     case .jaccard:
       return Entry(
         unit: "share", format: share, n: .decisions, counted: .decisions, baselines: [.jaccardBaseline],
-        words: "experts of both over experts of either, mean; beside it that of random sets")
+        words: "experts of both over experts of either, mean")
     case .jsDivergence:
       return Entry(
-        unit: "nat", format: .number(5), n: .jsDecisions, counted: .decisions,
+        unit: "nat", format: .number(6), n: .jsDecisions, counted: .decisions,
         words: "Jensen-Shannon divergence of the routers' distributions: 0 equal, 0.693 nothing in common",
         missing: "where one of the runs has no logits of a token (--record full)")
     case .jsDecisions: return Entry(unit: "decisions", format: .count)
@@ -133,7 +132,7 @@ public struct ComparisonRow: Sendable, Equatable {
     public var keys: [ComparisonKey] {
       let agreement: [ComparisonKey] = [
         .setAgreement, .setAgreementLow, .setAgreementHigh, .baseline, .loadBaseline, .shuffledBaseline, .top1Agreement, .top1Baseline,
-        .jaccard, .jaccardBaseline, .jsDivergence, .jsDecisions, .loadTV,
+        .top1LoadBaseline, .jaccard, .jaccardBaseline, .jsDivergence, .jsDecisions, .loadTV,
       ]
       let losses: [ComparisonKey] = [.lossA, .lossB, .lossChange, .low, .high, .scoredTokens]
       let margins: [ComparisonKey] = [.flipMargin50, .flipMargin95, .flipMarginMax]

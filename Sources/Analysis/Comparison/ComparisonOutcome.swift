@@ -65,7 +65,8 @@ public struct ComparisonOutcome: Sendable {
       .setAgreement: total.reduce(into: MeanSum()) { $0 += $1 }.mean, .setAgreementLow: interval?.low, .setAgreementHigh: interval?.high,
       .baseline: mean(.baseline), .loadBaseline: mean(.loadBaseline),
       .shuffledBaseline: turned.reduce(into: MeanSum()) { $0 += $1 }.mean, .top1Agreement: mean(.top1Agreement),
-      .top1Baseline: mean(.top1Baseline), .jaccard: mean(.jaccard), .jaccardBaseline: mean(.jaccardBaseline),
+      .top1Baseline: mean(.top1Baseline), .top1LoadBaseline: mean(.top1LoadBaseline), .jaccard: mean(.jaccard),
+      .jaccardBaseline: mean(.jaccardBaseline),
       .jsDivergence: mean(.jsDivergence, over: .jsDecisions), .jsDecisions: sum(.jsDecisions), .loadTV: mean(.loadTV),
       .lossA: losses.a, .lossB: losses.b, .lossChange: losses.change, .low: change?.low, .high: change?.high,
       .scoredTokens: Double(losses.tokens), .decisions: sum(.decisions), .flips: sum(.flips), .flipsAboveMargin: sum(.flipsAboveMargin),
@@ -108,6 +109,7 @@ extension RouterAgreement {
     let most = Double(max(topKA, topKB))
     let interval = Jackknife.interval(sums: byText.sorted { $0.key < $1.key }.map(\.value))
     let jointLoad = zip(chosenA, chosenB).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+    let jointFirst = zip(firstA, firstB).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
     let isKnown = flips == 0 || flipMargins.count > 0
     return ComparisonRow(
       .layers, place: pair.a.id.description, marginUnit: pair.a.spec.selectionScoreUnit,
@@ -115,6 +117,7 @@ extension RouterAgreement {
         .decisions: n, .setAgreement: share(agreement), .setAgreementLow: interval?.low, .setAgreementHigh: interval?.high,
         .baseline: known(Double(min(topKA, topKB)) / Double(pair.experts)), .loadBaseline: share(jointLoad / (n * most)),
         .shuffledBaseline: turned.mean, .top1Agreement: share(Double(sameFirst)), .top1Baseline: known(1 / Double(pair.experts)),
+        .top1LoadBaseline: share(jointFirst / n),
         .jaccard: share(jaccard), .jaccardBaseline: known(jaccardChance), .jsDivergence: divergence.mean,
         .jsDecisions: Double(divergence.count), .loadTV: loadDistance, .flips: Double(flips), .flipMargin50: flipMargins.quantile(0.5),
         .flipMargin95: flipMargins.quantile(0.95), .flipMarginMax: flipMargins.count > 0 ? Double(flipMargins.maximum) : nil,

@@ -15,8 +15,6 @@ public struct ComparedRun: Sendable {
   /// Of a run that did not reach its end.
   public var note: String?
 
-  /// Label and name, for tables of several runs.
-  var title: String { description.name.isEmpty ? label : "\(label) \(description.name)" }
   /// What its rows are.
   public var rowNoun: String { description.denoising == nil ? "token" : "row" }
   public var textNoun: String { description.denoising == nil ? "text" : "image" }
@@ -151,8 +149,15 @@ public struct ComparisonReport: Sendable {
     self.plan = plan
   }
 
-  /// What is said of all pairs, once; of several pairs each note names its run.
+  /// `A`, then `B`, or `B1`, `B2`, ...
+  public var letters: [String] { ["A"] + pairs.indices.map { pairs.count == 1 ? "B" : "B\($0 + 1)" } }
+
+  /// What is said of pairs, each once; what is not said of all names its runs.
   public var notes: [String] {
-    pairs.count == 1 ? pairs[0].notes : pairs.flatMap { pair in pair.notes.map { "\(pair.b.label): \($0)" } }
+    let all = pairs.flatMap(\.notes).reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }
+    return all.map { note in
+      let whose = zip(letters.dropFirst(), pairs).filter { $1.notes.contains(note) }.map(\.0)
+      return whose.count == pairs.count ? note : "\(whose.joined(separator: ", ")): \(note)"
+    }
   }
 }

@@ -4,40 +4,50 @@
 import Routing
 
 extension ComparisonReport {
-  /// A column: numbers side by side, or an interval.
-  private enum Column {
-    case number(ComparisonKey)
-    /// A number beside its baselines.
-    case read(ComparisonKey)
-    case interval(ComparisonKey)
-    /// Quantiles of flips' margins.
-    case margins
+  /// A column: a number, a share of decisions, or an interval.
+  private struct Column: Sendable {
+    var title: String
+    var cell: @Sendable (ComparisonRow) -> ReportTable.Cell
 
-    var title: String {
-      switch self {
-      case .number(let key), .read(let key): key.rawValue
-      case .interval: "95 %"
-      case .margins: "flip_margin_q50 / q95 / max"
+    init(_ title: String, _ cell: @escaping @Sendable (ComparisonRow) -> ReportTable.Cell) {
+      self.title = title
+      self.cell = cell
+    }
+
+    static func number(_ key: ComparisonKey, _ title: String? = nil) -> Column {
+      Column(title ?? key.rawValue) { ReportTable.Cell($0[key], key.entry.format) }
+    }
+
+    static func share(_ key: ComparisonKey, _ title: String) -> Column {
+      Column(title) { row in
+        guard let count = row[key], let n = row[.decisions], n > 0 else { return .missing }
+        return .percent(count / n, digits: 1)
       }
     }
 
-    func cell(_ row: ComparisonRow) -> ReportTable.Cell {
-      func cell(_ key: ComparisonKey) -> ReportTable.Cell { ReportTable.Cell(row[key], key.entry.format) }
-      switch self {
-      case .number(let key): return cell(key)
-      case .read(let key): return .beside([cell(key)] + key.entry.baselines.map(cell))
-      case .interval(let key):
-        return key.entry.interval.count == 2 ? .range(cell(key.entry.interval[0]), cell(key.entry.interval[1])) : .missing
-      case .margins: return row[.flipMarginMax] == nil ? .missing : .beside([.flipMargin50, .flipMargin95, .flipMarginMax].map(cell))
-      }
+    static func interval(_ key: ComparisonKey) -> Column {
+      let ends = key.entry.interval
+      return Column("95 %") { .range(ReportTable.Cell($0[ends[0]], key.entry.format), ReportTable.Cell($0[ends[1]], key.entry.format)) }
     }
   }
 
-  private static let agreement: [Column] = [
-    .read(.setAgreement), .interval(.setAgreement), .read(.top1Agreement), .read(.jaccard),
+  /// What an agreement stands beside, weakest first; titles are explained below the tables.
+  private static let chance = (even: "even", loads: "by load", texts: "other texts")
+
+  private static let sets: [Column] = [
+    .number(.setAgreement), .interval(.setAgreement), .number(.baseline, chance.even), .number(.loadBaseline, chance.loads),
+    .number(.shuffledBaseline, chance.texts),
   ]
-  private static let distances: [Column] = [
-    .number(.decisions), .number(.jsDivergence), .number(.loadTV), .number(.flips), .number(.flipsAboveMargin),
+  private static let agreement: [Column] = [
+    .number(.top1Agreement), .number(.top1Baseline, chance.even), .number(.top1LoadBaseline, chance.loads), .number(.jaccard),
+    .number(.jaccardBaseline, chance.even), .number(.jsDivergence), .number(.loadTV),
+  ]
+  private static let flips: [Column] = [
+    .number(.decisions), .number(.flips), .share(.flips, "of all"), .number(.flipsAboveMargin, "above margin"),
+    .share(.flipsAboveMargin, "of all"),
+  ]
+  private static let margins: [Column] = [
+    .number(.flipMargin50, "q50"), .number(.flipMargin95, "q95"), .number(.flipMarginMax, "max"),
   ]
   private static let losses: [Column] = [
     .number(.scoredTokens), .number(.lossA), .number(.lossB), .number(.lossChange), .interval(.lossChange),
@@ -58,18 +68,19 @@ extension ComparisonReport {
       let layers = pairs[0].result.layers.map { (name: Self.name($0.pair), row: $0.row) }
       let all = layers + [(name: "all", row: pairs[0].row)]
       tables = [
-        Self.table("router", all, Self.agreement), Self.table("router", all, Self.distances + [.margins]),
-        Self.table("texts", scored.map { (name: ReportTable.Cell($0.row[.texts], .count).display, row: $0.row) }, Self.losses),
+        Self.table("router", all, Self.sets), Self.table("router", all, Self.agreement),
+        Self.table("router", layers, Self.flips + Self.margins),
+        Self.table(
+          "texts", pairs.filter { $0.row[.lossA] != nil }.map { (ReportTable.Cell($0.row[.texts], .count).display, $0.row) }, Self.losses),
         entropyTable(pairs[0]),
       ]
       if !pairs[0].result.flipped.isEmpty { tables.append(flipTable(pairs[0], top: top, pieces: pieces)) }
       if plan.matching == .behaviour { tables.append(matchingTable(pairs[0])) }
     } else {
-      func named(_ pairs: [ComparedPair]) -> [(name: String, row: ComparisonRow)] { pairs.map { ($0.b.title, $0.row) } }
-      let runs = named(pairs)
+      let runs = zip(titles, pairs).map { (name: $0, row: $1.row) }
       tables = [
-        Self.table("run", runs, Self.agreement), Self.table("run", runs, Self.distances),
-        Self.table("run", named(scored), Self.losses), curve(),
+        Self.table("run", runs, Self.sets), Self.table("run", runs, Self.agreement), Self.table("run", runs, Self.flips),
+        Self.table("run", runs.filter { $0.row[.lossA] != nil }, Self.losses), curve(),
       ]
     }
     tables.removeAll { $0.rows.isEmpty }
@@ -77,27 +88,36 @@ extension ComparisonReport {
     return tables
   }
 
-  /// Pairs with a loss; images have none.
-  private var scored: [ComparedPair] { pairs.filter { $0.row[.lossA] != nil } }
+  /// Runs of a series as its tables name them.
+  private var titles: [String] {
+    zip(letters.dropFirst(), pairs).map { $1.b.description.name.isEmpty ? $0 : "\($0) \($1.b.description.name)" }
+  }
 
   private static func name(_ pair: RouterPair) -> String {
     pair.a.id == pair.b.id ? pair.a.id.description : "\(pair.a.id)=\(pair.b.id)"
   }
 
-  /// Set agreement, a row a router and a column a run.
+  /// Set agreement, a row a router and a column a run, each with half of its interval.
   private func curve() -> ReportTable {
     let routers = pairs.reduce(into: [String]()) { names, pair in
       for name in pair.result.layers.map({ Self.name($0.pair) }) where !names.contains(name) { names.append(name) }
     }
+    let rows = routers.map { name in pairs.map { $0.result.layers.first { Self.name($0.pair) == name }?.row } }
     return ReportTable(
-      columns: ["set_agreement"] + pairs.map(\.b.title),
-      rows: routers.map { name in
-        [.text(name)]
-          + pairs.map { pair in
-            let row = pair.result.layers.first { Self.name($0.pair) == name }?.row
-            return ReportTable.Cell(row?[.setAgreement], ComparisonKey.setAgreement.entry.format)
-          }
+      columns: ["set_agreement"] + titles + [Self.chance.even, "\(Self.chance.loads), at most"],
+      rows: zip(routers, rows).map { name, row in
+        func most(_ key: ComparisonKey) -> ReportTable.Cell {
+          ReportTable.Cell(row.compactMap { $0?[key] }.max(), ComparisonKey.setAgreement.entry.format)
+        }
+        return [.text(name)] + row.map(Self.agreement(of:)) + [most(.baseline), most(.loadBaseline)]
       }, notes: [])
+  }
+
+  /// `0.9259 ±0.0012`
+  private static func agreement(of row: ComparisonRow?) -> ReportTable.Cell {
+    guard let row, let value = row[.setAgreement] else { return .missing }
+    guard let low = row[.setAgreementLow], let high = row[.setAgreementHigh] else { return .number(value, digits: 4) }
+    return .spread(value, half: (high - low) / 2, digits: 4)
   }
 
   private func entropyTable(_ pair: ComparedPair) -> ReportTable {
@@ -137,21 +157,20 @@ extension ComparisonReport {
 
   /// Below the tables: what numbers say, and what must be known of the runs.
   private var lines: [String] {
-    let shown: [ComparisonKey] = [
-      .setAgreement, .top1Agreement, .jaccard, .jsDivergence, .loadTV, .flips, .flipsAboveMargin, .lossChange,
-    ]
-    let unit = pairs[0].row.unit(of: .margin)
-    let words = shown.map { key in
-      let entry = key.entry
-      let n = (entry.n?.rawValue).map { " · n: \($0)" } ?? ""
-      let interval = entry.interval.isEmpty ? "" : " · 95 %: jackknife over texts, \(Jackknife.minimumSequences) or more"
-      return
-        "\(([key] + entry.baselines).map(\.rawValue).joined(separator: " / ")) · \(pairs[0].row.unit(of: key))\(n) · \(entry.words)\(interval)"
+    let shown: [ComparisonKey] = [.setAgreement, .top1Agreement, .jaccard, .jsDivergence, .loadTV, .flips, .lossChange]
+    let words = shown.filter { key in pairs.contains { $0.row[key] != nil } }.map { key in
+      let (entry, unit) = (key.entry, pairs[0].row.unit(of: key))
+      return "\(key.rawValue): \(entry.words)" + (key.isCount ? "" : " (\(unit), over \(entry.n?.rawValue ?? ""))")
     }
-    return words + [
-      "flip_margin: A's selection margin of flips, in units of its selection scores (\(unit)); --margin \(plainNumber(plan.margin))"
-    ]
-      + notes
+    let intervals =
+      "95 %\(pairs.count == 1 ? "" : " and ±"): delete-one-text jackknife\(pairs.contains { $0.row[.low] == nil } ? ", from \(Jackknife.minimumSequences) texts on" : "")"
+    return [
+      "chance beside an agreement: \(Self.chance.even), experts drawn evenly; \(Self.chance.loads), independently with the loads of both runs; "
+        + "\(Self.chance.texts), B's other texts at equal positions"
+    ] + words + [
+      "margin: A's between its last chosen and its next best, in units of its selection scores (\(pairs[0].row.unit(of: .margin))); of flips its "
+        + "median (q50), q95 and largest; above margin: above --margin \(plainNumber(plan.margin)), no near tie", intervals,
+    ] + notes
   }
 
   // MARK: - csv
@@ -164,11 +183,8 @@ extension ComparisonReport {
       (pair.rows(.layers) + pair.rows(.pairs)).flatMap { row in
         row.kind.keys.filter { $0.entry.n != nil }.map { key -> [ReportTable.Cell] in
           let entry = key.entry
-          let baselines = [.baseline, .loadBaseline, .shuffledBaseline].map { (own: ComparisonKey) -> ReportTable.Cell in
-            // The plain one may have a name of its own (`top1_baseline`).
-            let known = own == .baseline ? entry.baselines.first : entry.baselines.first { $0 == own }
-            return number(known.flatMap { row[$0] })
-          }
+          // Weakest first, whatever they are called beside this number (`top1_baseline`).
+          let baselines = (0..<3).map { number($0 < entry.baselines.count ? row[entry.baselines[$0]] : nil) }
           return [
             .text(pair.b.label), .text(row.kind == .pairs ? "" : row.place), .text(key.rawValue),
             key.isCount ? count(row[key]) : number(row[key]), .text(row.unit(of: key)), count(entry.n.flatMap { row[$0] }),

@@ -86,11 +86,12 @@ struct PairedBatches {
 /// Two sets of experts: how large they are and what they share.
 ///
 /// - Test: {0, 1} and {1, 2}: agreement 1/2, Jaccard 1/3; equal sets in another order: agreement 1, another first choice.
-struct ExpertSets: Equatable {
+struct ExpertSets {
   private(set) var sizeA = 0
   private(set) var sizeB = 0
   private(set) var shared = 0
-  private(set) var hasSameFirst = false
+  /// Both first choices; nil where one has none.
+  private(set) var first: (a: Int32, b: Int32)?
 
   /// - Parameters: ids by falling selection score, each once; -1 pads.
   init(_ a: UnsafeBufferPointer<Int32>, _ b: UnsafeBufferPointer<Int32>) {
@@ -99,7 +100,7 @@ struct ExpertSets: Equatable {
       sizeA += 1
       for other in b where other == expert { shared += 1 }
     }
-    if let first = a.first, let other = b.first, first >= 0 { hasSameFirst = first == other }
+    if let mine = a.first, let theirs = b.first, mine >= 0, theirs >= 0 { first = (mine, theirs) }
   }
 
   /// Shared experts over those of the larger set: 1 only where the sets are equal.

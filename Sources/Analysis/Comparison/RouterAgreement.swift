@@ -22,7 +22,7 @@ public struct FlippedDecision: Sendable, Equatable {
 
 /// Agreement of one pair of routers.
 ///
-/// - Memory: 32 bytes an expert, 16 a text, at most 300 KiB for margins of flips, at most 2.4 MB for bins of entropy (a cell for each 1/1024
+/// - Memory: 48 bytes an expert, 16 a text, at most 300 KiB for margins of flips, at most 2.4 MB for bins of entropy (a cell for each 1/1024
 ///   of an octave that occurs), and the first 100 flips.
 /// - Test: hand-made sets; merging random splits equals the whole.
 public struct RouterAgreement: Sendable {
@@ -42,6 +42,9 @@ public struct RouterAgreement: Sendable {
   private(set) var chosenB: [Int]
   private(set) var computedA: [Int]
   private(set) var computedB: [Int]
+  /// `[experts]`: first choices of rows in which both runs have one.
+  private(set) var firstA: [Int]
+  private(set) var firstB: [Int]
   public private(set) var flips = 0
   /// A's margins of flips, where they are known.
   private(set) var flipMargins = Histogram()
@@ -64,6 +67,8 @@ public struct RouterAgreement: Sendable {
     chosenB = chosenA
     computedA = chosenA
     computedB = chosenA
+    firstA = chosenA
+    firstB = chosenA
   }
 
   mutating func add(_ rows: PairedRows) {
@@ -81,7 +86,11 @@ public struct RouterAgreement: Sendable {
       decisions += 1
       inText.addOne(sets.agreement)
       jaccard += sets.jaccard
-      if sets.hasSameFirst { sameFirst += 1 }
+      if let first = sets.first {
+        firstA[Int(first.a)] += 1
+        firstB[Int(first.b)] += 1
+        if first.a == first.b { sameFirst += 1 }
+      }
       let entropy = normalizedEntropy(batches.a.routerEntropy[batches.firstA + index], experts: batches.a.expertCount)
       byEntropy.add(entropy, agreement: sets.agreement)
       Self.count(batches.a, batches.firstA + index, nil, &chosenA, &computedA)
@@ -164,6 +173,8 @@ public struct RouterAgreement: Sendable {
       chosenB[expert] += other.chosenB[expert]
       computedA[expert] += other.computedA[expert]
       computedB[expert] += other.computedB[expert]
+      firstA[expert] += other.firstA[expert]
+      firstB[expert] += other.firstB[expert]
     }
     flips += other.flips
     flipMargins.merge(other.flipMargins)

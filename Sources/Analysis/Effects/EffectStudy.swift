@@ -162,6 +162,12 @@ public struct RoutingEffect: Sendable {
   public internal(set) var order: BatchEffect?
   /// By value of a label; `name` is the value.
   public internal(set) var parts: [RoutingEffect] = []
+  /// The smaller of what the rules change and of what they change beyond their control; 0 where one rises and the other falls. A control that holds
+  /// an expert which matters makes a difference for every expert beside it, and no change.
+  public var evidence: Double {
+    guard let change = change.value, let difference = difference?.value, change * difference > 0 else { return 0 }
+    return min(abs(change), abs(difference))
+  }
   /// `[texts of the study]`: nats by which the texts differ from their control; empty where signs cannot be turned.
   var paired: [Double] = []
 

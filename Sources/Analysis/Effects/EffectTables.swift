@@ -5,8 +5,9 @@ import Routing
 public enum EffectTables {
   /// Names longer than this stand as a number; the first table says whose it is.
   private static let nameWidth = 20
-  /// Rows of a ranked answer that are shown.
+  /// Rows of a ranked answer that are shown, and those that are shown by label too.
   private static let shown = 20
+  private static let shownByLabel = 5
 
   /// - Parameters:
   ///   - effects: in the order in which they are to be read.
@@ -19,21 +20,25 @@ public enum EffectTables {
     }
     var first = changes(rows, names, plan)
     if !plan.isRanked { first.notes = zip(rows, names).filter { $0.rules != $1 && !$0.rules.isEmpty }.map { "\($1): \($0.rules)" } }
-    var tables = [first, second(rows, names, "rules")]
+    var outcome = second(rows, names, "rules")
+    if rows.count < effects.count { outcome.notes.append("\(rows.count) of \(effects.count) rows, \(order); --json has all") }
+    var tables = [first, outcome]
     if let label {
-      for (row, name) in zip(rows, names) where !row.parts.isEmpty {
-        var table = second(row.parts, row.parts.map(\.name), label)
-        table.notes = ["by \(label): \(name)"]
+      let labelled = zip(rows, names).filter { !$0.0.parts.isEmpty }
+      for (row, name) in labelled.prefix(plan.isRanked ? shownByLabel : labelled.count) {
+        var table = second(row.parts, row.parts.map(\.name), label).withoutEmptyColumns()
+        table.title = "\(name), by \(label)"
         tables.append(table)
+      }
+      if plan.isRanked, effects.count > shownByLabel {
+        tables[tables.count - 1].notes.append("the first \(shownByLabel) rows by \(label); --json has all")
       }
     }
     tables[tables.count - 1].notes += notes(effects, plan)
-    if rows.count < effects.count {
-      tables[tables.count - 1].notes.append(
-        "\(rows.count) of \(effects.count) rows, by falling size of the difference; --json has all")
-    }
     return tables
   }
+
+  private static let order = "by how far they are from 0 and from their control, the smaller of both"
 
   /// A record a number, as programs that pivot tables want them.
   public static func records(_ effects: [RoutingEffect], by label: String?) -> ReportTable {
@@ -80,7 +85,11 @@ public enum EffectTables {
 
   private static func cell(_ value: Double?, _ make: (Double) -> ReportTable.Cell) -> ReportTable.Cell { value.map(make) ?? .missing }
 
-  private static func signed(_ value: Double) -> ReportTable.Cell { .text((value > 0 ? "+" : "") + fixedPoint(value, digits: 4)) }
+  /// What rounds to 0 has no sign.
+  private static func signed(_ value: Double) -> ReportTable.Cell {
+    let text = fixedPoint(value, digits: 4)
+    return .text(value > 0 && text != fixedPoint(0, digits: 4) ? "+" + text : text)
+  }
 
   /// `+0.0123 ±0.0021`
   private static func change(_ change: RoutingEffect.Change?) -> ReportTable.Cell {

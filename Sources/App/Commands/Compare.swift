@@ -109,19 +109,20 @@ struct Compare: ParsableCommand {
 
   /// Which runs these are, before the tables.
   private func heading(_ report: ComparisonReport) -> String {
-    var table = TextTable([.left(""), .left(""), .left(""), .left(""), .right(""), .left("")])
-    let runs = [("A", report.a)] + report.pairs.enumerated().map { (report.pairs.count == 1 ? "B" : "B\($0 + 1)", $1.b) }
-    for (letter, run) in runs {
+    var table = TextTable([.left(""), .left("run"), .left("name"), .left("model"), .left("precision"), .right("rows"), .left("compared")])
+    let (row, text) = (report.a.rowNoun, report.a.textNoun)
+    table.columns[5].title = row + "s"
+    let compared = report.pairs.map {
+      "\(Show.counted(Int($0.row[.tokens] ?? 0), row)) of \(Show.counted(Int($0.row[.texts] ?? 0), text))"
+    }
+    let runs = zip([report.a] + report.pairs.map(\.b), ["the reference"] + compared)
+    for (letter, (run, compared)) in zip(report.letters, runs) {
       let model = run.description.model
       table.rows.append([
-        letter, run.label, run.description.name, "\(model.name) \(model.quantization)", Show.counted(run.tokens, run.rowNoun),
-        "in \(Show.counted(run.texts, run.textNoun))",
+        letter, run.label, run.description.name, model.name, model.quantization, Show.grouped(run.tokens), compared,
       ])
     }
-    let counted = report.pairs.map {
-      "\(Show.counted(Int($0.row[.tokens] ?? 0), report.a.rowNoun)) of \(Show.counted(Int($0.row[.texts] ?? 0), report.a.textNoun))"
-    }
-    return table.text + "compared: \(counted.joined(separator: ", "))\n\n"
+    return table.text + "\n"
   }
 
   private func judge(_ report: ComparisonReport, _ conditions: [ComparisonCondition]) throws {

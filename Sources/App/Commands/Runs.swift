@@ -56,7 +56,7 @@ extension Runs {
   struct Details: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "show", abstract: "Show everything known about a run.")
 
-    @Argument(help: "Run: FILE.db#12, 12, a name, or latest.") var trace = "latest"
+    @Argument(help: ArgumentHelp("Run: FILE.db#12, 12, a name, or latest.", valueName: "run")) var trace = "latest"
     @OptionGroup var traces: TraceOptions
     @Flag(help: "Print the result as JSON.") var json = false
 
@@ -75,7 +75,7 @@ extension Runs {
   struct Tag: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Replace the tags of a run.")
 
-    @Argument(help: "Run: FILE.db#12, 12, a name, or latest.") var trace: String
+    @Argument(help: ArgumentHelp("Run: FILE.db#12, 12, a name, or latest.", valueName: "run")) var trace: String
     @Argument(help: "Tags; none removes all.") var tags: [String] = []
     @OptionGroup var traces: TraceOptions
 
@@ -88,7 +88,7 @@ extension Runs {
   struct Rename: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Give a run another name.")
 
-    @Argument(help: "Run: FILE.db#12, 12, a name, or latest.") var trace: String
+    @Argument(help: ArgumentHelp("Run: FILE.db#12, 12, a name, or latest.", valueName: "run")) var trace: String
     @Argument(help: "New name.") var name: String
     @OptionGroup var traces: TraceOptions
 
@@ -101,7 +101,7 @@ extension Runs {
   struct Remove: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "rm", abstract: "Delete a run.")
 
-    @Argument(help: "Run; must be named: FILE.db#12, 12, or a name.") var trace: String
+    @Argument(help: ArgumentHelp("Run; must be named: FILE.db#12, 12, or a name.", valueName: "run")) var trace: String
     @OptionGroup var traces: TraceOptions
     @Flag(help: "Do not ask.") var yes = false
 

@@ -13,6 +13,7 @@ enum ReportOutput {
   static func write(_ tables: [ReportTable], width: Int) {
     for (index, table) in tables.enumerated() {
       if index > 0 { StandardOutput.say("\n") }
+      if !table.title.isEmpty { StandardOutput.say(Show.line(table.title) + "\n") }
       var text = TextTable(
         table.columns.enumerated().map { index, title in
           table.rows.contains { $0[index].isText } ? .left(title) : .right(title)
@@ -34,6 +35,7 @@ enum ReportOutput {
   static func markdown(_ tables: [ReportTable]) {
     for (index, table) in tables.enumerated() {
       if index > 0 { StandardOutput.say("\n") }
+      if !table.title.isEmpty { StandardOutput.say("**\(markdown(table.title))**\n\n") }
       StandardOutput.say("| " + table.columns.map(markdown).joined(separator: " | ") + " |\n")
       StandardOutput.say("|" + table.columns.map { _ in "---" }.joined(separator: "|") + "|\n")
       for row in table.rows { StandardOutput.say("| " + row.map { markdown($0.display) }.joined(separator: " | ") + " |\n") }

@@ -39,7 +39,7 @@ struct RunDetails {
         + "(x \(Show.fixed(footprint.overhead, 3)))")
     row("token table", "\(Show.fixed(footprint.tokenBytesPerToken, 1)) B per token")
     row("tags", description.tags.joined(separator: ", "))
-    for check in run.checks { row("check", "\(check.name)  \(check.outcome.rawValue)  \(check.detail)") }
+    for check in run.checks { row("check", "\(check.name)  \(check.outcome.words)  \(check.detail)") }
     return table.text
   }
 }

@@ -12,7 +12,7 @@ struct WhatIfAnswer {
   let experiment: Experiment?
   let label: String?
   let study: EffectStudy
-  /// In the order in which they are read: by falling size of the difference where every expert has a row.
+  /// In the order in which they are read: by falling evidence where every expert has a row.
   let effects: [RoutingEffect]
   /// Whether a signal ended it before all texts were read.
   let isPartial: Bool
@@ -28,8 +28,8 @@ struct WhatIfAnswer {
     (self.model, self.input, self.experiment, self.label) = (model, input, experiment, label)
     (self.study, self.isPartial, self.recorded) = (study, isPartial, recorded)
     let effects = study.effects(by: label)
-    func rank(_ effect: RoutingEffect) -> Double { abs(effect.difference?.value ?? 0) }
-    self.effects = study.plan.isRanked ? effects.enumerated().sorted { (-rank($0.1), $0.0) < (-rank($1.1), $1.0) }.map(\.1) : effects
+    self.effects =
+      study.plan.isRanked ? effects.enumerated().sorted { (-$0.1.evidence, $0.0) < (-$1.1.evidence, $1.0) }.map(\.1) : effects
   }
 
   /// Continues a prompt greedily, as it is and under the rules of each row. Conditions are asked of each decision when it is made: no unchanged
