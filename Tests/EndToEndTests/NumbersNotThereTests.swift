@@ -25,6 +25,11 @@ struct NumbersNotThereTests {
     let folder = try TemporaryDirectory()
     let traced = try Answer(["run", model.path, "--tokens", model.input, "--trace", folder.file("t.db")])
     #expect(traced.check("finite_outputs")?["outcome"]?.string == "held")
+    // What a model wrote itself is no part of the loss.
+    let continued = try Answer([
+      "run", model.path, "--tokens", model.input, "--generate", "--max-tokens", "3", "--trace", folder.file("t.db"),
+    ])
+    #expect(continued["scored_tokens"]?.int64 == 46 && abs((continued["loss"]?.double ?? 0) - (answer["loss"]?.double ?? 1)) < 1e-6)
   }
 
   /// In one expert some positions are sound: their mean is not the loss.

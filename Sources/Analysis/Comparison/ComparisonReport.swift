@@ -101,6 +101,9 @@ public struct ComparedPair: Sendable {
         "other numbers of experts a token (\(first.pair.a.spec.topK) and \(first.pair.b.spec.topK)): shared experts are divided by the larger"
       )
     }
+    say(
+      "losses are of prompts and of what was generated behind them, as far as both runs have the same tokens",
+      if: [a, b].contains { $0.description.sampling != nil && $0.description.denoising == nil })
     let recordings = [a, b].map { $0.description.recording }
     say("js_divergence is not there: both runs need --record full", if: recordings.contains { $0.content != .full })
     let every = recordings.map { $0.content == .full ? $0.logitsEvery : 1 }

@@ -76,15 +76,18 @@ struct RunResult {
       generated.append(ids)
       outputs += generator.outputs
       if generator.isBroken { broken.append((input.description.name, ids.count)) }
-      sequences.append((input.description, SequenceScore(tokens: input.tokens.count, scoredTokens: 0, nats: .nan)))
+      sequences.append((input.description, generator.promptScore))
     }
   }
+
+  /// Tokens that were given, not drawn, and have a surprisal.
+  private var scoredTokens: Int { sequences.reduce(0) { $0 + $1.score.scoredTokens } }
 
   /// Mean surprisal of all scored tokens; nil where nothing was scored, and where one output is no number: a mean over what is left
   /// would be the loss of another text.
   private var loss: Double? {
-    guard outputs.scores > 0, outputs.notFiniteScores + outputs.notFiniteRows == 0 else { return nil }
-    return sequences.reduce(0) { $0 + $1.score.nats } / Double(outputs.scores)
+    guard scoredTokens > 0, outputs.notFiniteScores + outputs.notFiniteRows == 0 else { return nil }
+    return sequences.reduce(0) { $0 + $1.score.nats } / Double(scoredTokens)
   }
 
   /// What is wrong with the model's answers, in words; nil when they are all numbers.
@@ -118,7 +121,8 @@ struct RunResult {
         "stopped  \(name) after \(Show.grouped(tokens)) tokens: the output logits are not finite, nothing can be drawn from them")
     }
     if let loss {
-      lines.append("loss     \(Show.fixed(loss, 4)) nat per token, \(Show.grouped(outputs.scores)) tokens")
+      let whose = generated.isEmpty ? "" : " of the prompt\(generated.count == 1 ? "" : "s")"
+      lines.append("loss     \(Show.fixed(loss, 4)) nat per token, \(Show.counted(scoredTokens, "token"))\(whose)")
     } else if let brokenOutputs {
       lines.append("loss     not a number: \(brokenOutputs)")
     }
@@ -143,7 +147,7 @@ struct RunResult {
         }
       }
       writer.member("loss", loss)
-      writer.member("scored_tokens", outputs.scores)
+      writer.member("scored_tokens", scoredTokens)
       writer.member("not_finite_surprisals", outputs.notFiniteScores)
       writer.member("not_finite_outputs", outputs.notFiniteRows)
       writer.member("warnings", model.warnings)

@@ -14,6 +14,8 @@ public final class Generator {
   private var fed: Int
   /// Drawn and not yet fed.
   private var pending: TokenDraw?
+  /// How probable the prompt was; NaN nats and no scored token without a sink.
+  public private(set) var promptScore: SequenceScore
   /// What came out of the model so far. Without a sink only the logits that tokens are drawn from are computed.
   public private(set) var outputs = OutputTally()
   /// Whether the last logits had a number that is none, so that nothing could be drawn from them and the text ends here.
@@ -45,6 +47,7 @@ public final class Generator {
     fed = firstToken
     forward.reset(length: prompt.tokens.count, following: maxTokens, sequence: sequence)
     var scorer = TokenScorer()
+    promptScore = SequenceScore(tokens: prompt.tokens.count, scoredTokens: 0, nats: sink == nil ? .nan : 0)
     for start in stride(from: 0, to: prompt.tokens.count, by: forward.passLimit) {
       let end = min(start + forward.passLimit, prompt.tokens.count)
       let tokens = prompt.tokens[start..<end]
@@ -53,6 +56,8 @@ public final class Generator {
         var table = TokenTable(firstToken: fed)
         scorer.score(
           forward, tokens: tokens, following: end < prompt.tokens.count ? prompt.tokens[end] : nil, predicts: predicts, into: &table)
+        // The first token has none.
+        for surprisal in table.surprisal.dropFirst(start == 0 ? 1 : 0) { promptScore.nats += Double(surprisal) }
         try forward.requireWholeFiles()
         try deliver(&table, tokens, firstPosition: start, phase: .prefill, batches)
       }
@@ -60,7 +65,10 @@ public final class Generator {
     }
     let last = (prompt.tokens.count - 1) % forward.passLimit
     pending = draw(row: last)
-    if sink != nil { outputs = scorer.outputs }
+    if sink != nil {
+      outputs = scorer.outputs
+      (promptScore.outputs, promptScore.scoredTokens) = (outputs, outputs.scores)
+    }
     try forward.requireWholeFiles()
   }
 
