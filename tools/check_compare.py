@@ -280,7 +280,7 @@ def check_pair(check, a, b, answer, options, order, passes):
                 if renamed[e] < 0:
                     renamed[e] = next(spare)
             check.same(f"{place} matching", int(joint[renamed, np.arange(experts)].sum()), int(joint[own, theirs].sum()))
-            check.same(f"{place} moved", layer["moved"], int((renamed[: b.routers[other]["experts"]] != np.arange(b.routers[other]["experts"])).sum()))
+            check.same(f"{place} moved", layer["moved"], int((matching[known] != np.nonzero(known)[0]).sum()))
         rename = lambda ids: np.where(ids >= 0, renamed[np.maximum(ids, 0)], -1)
         here_a, here_b = ids_a[rows_a[counted]], rename(ids_b[rows_b[counted]])
         in_a, in_b = sets(here_a, experts), sets(here_b, experts)

@@ -141,6 +141,11 @@ extension RoutingPass {
   }
 }
 
+extension RouterLogits {
+  /// Index of the first row at `token` or behind it.
+  public func index(from token: Int) -> Int { rows.partitioningIndex { $0 >= token } }
+}
+
 extension Array {
   /// The first index at which a rising condition holds.
   fileprivate func partitioningIndex(where holds: (Element) -> Bool) -> Int {

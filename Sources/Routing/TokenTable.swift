@@ -104,13 +104,15 @@ public struct TokenTable: Sendable, Equatable {
 
 /// Numbers the passes and batches of a run as they come.
 ///
-/// - Test: a prompt in two passes and two generated tokens are passes 0 to 3 and batches 0 to 2.
+/// - Test: a prompt in two passes and two generated tokens are passes 0 to 3 and batches 0 to 2; three texts, two a batch, batches 0, 0, 1.
 public struct PassNumbering: Sendable {
+  private let texts: Int32
   private var passes: Int32 = 0
   private var batches: Int32 = 0
   private var previous: (sequence: Int32, phase: TokenPhase, step: Int)?
 
-  public init() {}
+  /// - Parameter texts: that share a batch.
+  public init(texts: Int = 1) { self.texts = Int32(max(1, texts)) }
 
   /// Fills `pass` and `batch` of the tokens of the next pass.
   ///
@@ -122,7 +124,9 @@ public struct PassNumbering: Sendable {
       let phase = tokens.phase[row]
       let step = layout.map { Int(tokens.position[row]) / max(1, $0.branchCount * $0.patchCount) } ?? 0
       let here = (sequence: tokens.sequence[row], phase: phase, step: step)
-      if let previous, phase == .decode || previous.phase == .decode || here.sequence != previous.sequence || step != previous.step {
+      if let previous,
+        phase == .decode || previous.phase == .decode || here.sequence / texts != previous.sequence / texts || step != previous.step
+      {
         batches += 1
       }
       previous = here

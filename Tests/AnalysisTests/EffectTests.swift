@@ -30,7 +30,7 @@ struct EffectTests {
   private func sums(_ scored: Int, _ change: Double, kl: Double = 0, same: Int = 0) -> EffectSums {
     var sums = EffectSums()
     (sums.scored, sums.unchanged, sums.changed) = (scored, 2 * Double(scored), 2 * Double(scored) + change)
-    (sums.divergence, sums.sameBest, sums.decisions, sums.touched, sums.experts) = (kl, same, 10, 3, 20)
+    (sums.divergence, sums.sameBest, sums.decisions, sums.named, sums.touched, sums.experts) = (kl, same, 10, 5, 3, 20)
     return sums
   }
 

@@ -45,11 +45,21 @@ struct WhatIfCommandTests {
 
   // MARK: What changes nothing
 
-  @Test(arguments: ["topk all=+0", "scale all:all=1", "temperature all=1", "mask all:top0", "capacity all=1000000", "swap all if id=3"])
+  @Test(arguments: ["topk all=+0", "scale all:all=1", "temperature all=1", "mask all:top0", "capacity all=1000000"])
   func whatChangesNothingHasNoEffect(_ rules: String) throws {
     let effect = try #require(try effects(answer(["--rules", rules])).first)
     #expect(try number(effect, "touched") == 0 && number(effect, "loss_change") == 0 && number(effect, "kl") == 0)
     #expect(try number(effect, "same_top1") == 1 && number(effect, "low") == 0 && number(effect, "high") == 0, "\(rules)")
+  }
+
+  /// Rules about no decision have no effect, which is not an effect of 0 with a p of 1.
+  @Test func rulesAboutNothingAreRefusedAndSaid() throws {
+    let alone = try whatIf(["--rules", "swap all if id=3"])
+    #expect(alone.status == 64 && alone.errors.contains("no decision meets the condition") && alone.output.isEmpty, "\(alone.errors)")
+    let both = try effects(answer(["--rules", "swap all if id=3", "--rules", "swap all if position>2"]))
+    #expect(try both[0].member("difference").member("p").isNull && number(both[1], "difference", "p") <= 1)
+    let table = try whatIf(["--rules", "swap all if id=3", "--rules", "swap all"]).output
+    #expect(table.contains("nothing was changed by swap all if id=3"), "\(table)")
   }
 
   @Test func theRunItselfReplayedHasNoEffect() throws {
@@ -361,6 +371,12 @@ struct WhatIfCommandTests {
       ], "\(view.output)")
     let check = try Binary.run(["runs", "check", trace])
     #expect(check.status == 0, "\(check.output)\(check.errors)")
+    // What stands for chance is told from what was asked, whatever kind of control it is.
+    let neighbours = folder.file("n.db")
+    #expect(try whatIf(["--rules", "mask 0:1", "--rules", "swap all if position>6", "--seeds", "1", "--trace", neighbours]).status == 0)
+    let tags = try Binary.run(["sql", neighbours, "SELECT tags FROM runs WHERE parent = 1 ORDER BY run", "--format", "csv"])
+    let controls = (1...3).map { "\"[\"\"control-\($0)\"\"]\"" }
+    #expect(tags.output.split(separator: "\n").dropFirst().map(String.init) == ["[]"] + controls + ["[]", controls[0]], "\(tags.output)")
     let changed = try Binary.run([
       "sql", trace,
       "SELECT count(*) FROM (SELECT token, layer, expert FROM routing WHERE run = 1 EXCEPT SELECT token, layer, expert FROM routing WHERE run = 2) "

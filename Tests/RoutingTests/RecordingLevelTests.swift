@@ -47,8 +47,8 @@ struct RecordingLevelTests {
       for (sequence, position, phase) in rows { table.append(sequence: sequence, position: position, tokenID: 1, phase: phase) }
       return table
     }
-    func numbers(_ tables: [TokenTable], _ layout: DenoisingLayout? = nil) -> (passes: [Int32], batches: [Int32]) {
-      var numbering = PassNumbering()
+    func numbers(_ tables: [TokenTable], _ layout: DenoisingLayout? = nil, texts: Int = 1) -> (passes: [Int32], batches: [Int32]) {
+      var numbering = PassNumbering(texts: texts)
       var whole = TokenTable()
       for var table in tables {
         numbering.number(&table, layout: layout)
@@ -61,6 +61,8 @@ struct RecordingLevelTests {
       table([(1, 0, .encode), (1, 1, .encode)]), table([(1, 0, .prefill)]),
     ])
     #expect(text.passes == [0, 0, 1, 2, 3, 4, 4, 5] && text.batches == [0, 0, 0, 1, 2, 3, 3, 3])
+    let three = (0..<3).map { table([($0, 0, .prefill), ($0, 1, .prefill)]) }
+    #expect(numbers(three, texts: 2).batches == [0, 0, 0, 0, 1, 1] && numbers(three, texts: 2).passes == [0, 0, 1, 1, 2, 2])
     let layout = DenoisingLayout(sampler: "x", timesteps: [1, 0], branchCount: 2, patchRows: 1, patchColumns: 1, guidanceScale: 2)
     func step(_ step: Int) -> TokenTable {
       table((0..<2).flatMap { sample in (0..<2).map { (sample, 2 * step + $0, TokenPhase.denoise) } })

@@ -17,6 +17,8 @@ RATIO = 0.1
 CONCENTRATION = 0.02
 LAYERS = 4
 CHANCE_OF_IDLE = 20
+# Choices that chance puts into a cell, below which it takes no part in a search for specialists.
+FEWEST_EXPECTED = 20
 
 
 def class_tables(run, routers):
@@ -59,7 +61,7 @@ def standardised(sources, draws):
 
 def z_scores(table, mean, sd):
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(sd > 1e-9, (table - mean) / sd, 0)
+        return np.where((sd > 1e-9) & (mean >= FEWEST_EXPECTED), (table - mean) / sd, 0)
 
 
 def specialist_rows(run, name, axis, options):

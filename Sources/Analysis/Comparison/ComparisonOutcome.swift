@@ -8,6 +8,10 @@ public struct ComparisonOutcome: Sendable {
   public struct Layer: Sendable {
     public var pair: RouterPair
     public var row: ComparisonRow
+    /// Experts that a decision took, mean of either run; NaN without decisions.
+    var taken: (a: Double, b: Double)
+    /// Rows at which only one of the runs took an expert.
+    var oneSided: Int
     /// `[experts of A]`: the expert of B that was taken for it, -1 where it has none; nil where experts go by their number.
     public var matching: [Int]?
   }
@@ -25,9 +29,13 @@ public struct ComparisonOutcome: Sendable {
   init(plan: ComparisonPlan, agreements: [RouterAgreement], turned: [MeanSum], losses: PairedLosses, left: FilteredPairs.Tally?) {
     self.plan = plan
     self.left = left
-    layers = zip(agreements, turned).map { fold, turned in
-      Layer(pair: fold.pair, row: fold.row(turned: turned, isMatched: plan.matching == .behaviour), matching: fold.matchingByA)
+    let all = zip(agreements, turned).map { fold, turned in
+      Layer(
+        pair: fold.pair, row: fold.row(turned: turned, isMatched: plan.matching == .behaviour), taken: fold.taken, oneSided: fold.oneSided,
+        matching: fold.matchingByA)
     }
+    // Routers of which a filter leaves nothing are no rows.
+    layers = left == nil ? all : all.filter { $0.row[.decisions] != 0 }
     var bins = EntropyBins()
     for fold in agreements { bins.merge(fold.byEntropy) }
     byEntropy = bins.bins().map { bin in
@@ -38,9 +46,9 @@ public struct ComparisonOutcome: Sendable {
         ])
     }
     let order = Dictionary(uniqueKeysWithValues: agreements.enumerated().map { ($1.pair.a.id, $0) })
-    let all = agreements.flatMap(\.flipped).sorted { ($0.token, order[$0.router] ?? 0) < ($1.token, order[$1.router] ?? 0) }
-    flipped = Array(all.prefix(RouterAgreement.shownFlips))
-    pooled = Self.pooled(layers.map(\.row), turned, agreements, losses)
+    let flips = agreements.flatMap(\.flipped).sorted { ($0.token, order[$0.router] ?? 0) < ($1.token, order[$1.router] ?? 0) }
+    flipped = Array(flips.prefix(RouterAgreement.shownFlips))
+    pooled = Self.pooled(all.map(\.row), turned, agreements, losses)
   }
 
   private static func pooled(
@@ -53,8 +61,8 @@ public struct ComparisonOutcome: Sendable {
       return total > 0 ? parts.reduce(0) { $0 + $1.value * $1.n } / total : nil
     }
     func sum(_ key: ComparisonKey) -> Double? {
-      let parts = rows.map { $0[key] }
-      return parts.contains(nil) ? nil : parts.reduce(0) { $0 + ($1 ?? 0) }
+      let parts = rows.filter { $0[.decisions] != 0 }.map { $0[key] }
+      return parts.isEmpty || parts.contains(nil) ? nil : parts.reduce(0) { $0 + ($1 ?? 0) }
     }
     var texts: [Int: MeanSum] = [:]
     for fold in agreements { for (text, sum) in fold.byText { texts[text, default: MeanSum()] += sum } }
@@ -69,7 +77,8 @@ public struct ComparisonOutcome: Sendable {
       .jaccardBaseline: mean(.jaccardBaseline),
       .jsDivergence: mean(.jsDivergence, over: .jsDecisions), .jsDecisions: sum(.jsDecisions), .loadTV: mean(.loadTV),
       .lossA: losses.a, .lossB: losses.b, .lossChange: losses.change, .low: change?.low, .high: change?.high,
-      .scoredTokens: Double(losses.tokens), .decisions: sum(.decisions), .flips: sum(.flips), .flipsAboveMargin: sum(.flipsAboveMargin),
+      .scoredTokens: Double(losses.tokens), .decisions: sum(.decisions) ?? 0, .flips: sum(.flips),
+      .flipsAboveMargin: sum(.flipsAboveMargin),
     ]
   }
 
@@ -78,6 +87,9 @@ public struct ComparisonOutcome: Sendable {
     guard let left, left.passing == 0, let filter = plan.filter?.filter else { return }
     throw FilterError.nothingPasses(filter: filter.text, of: "the \(left.decisions) decisions of A that are compared")
   }
+
+  /// Whether both runs took an expert at one row at least.
+  public var hasDecisions: Bool { layers.contains { $0.row[.decisions] != 0 } }
 
   /// All routers pooled, with what the alignment says of the texts.
   public func pooledRow(_ alignment: TextAlignment) -> ComparisonRow {
@@ -102,6 +114,10 @@ public struct ComparisonOutcome: Sendable {
 }
 
 extension RouterAgreement {
+  fileprivate var taken: (a: Double, b: Double) {
+    (Double(chosenA.reduce(0, +)) / Double(decisions), Double(chosenB.reduce(0, +)) / Double(decisions))
+  }
+
   fileprivate func row(turned: MeanSum, isMatched: Bool) -> ComparisonRow {
     let n = Double(decisions)
     func share(_ sum: Double) -> Double? { decisions > 0 ? sum / n : nil }
@@ -119,7 +135,8 @@ extension RouterAgreement {
         .shuffledBaseline: turned.mean, .top1Agreement: share(Double(sameFirst)), .top1Baseline: known(1 / Double(pair.experts)),
         .top1LoadBaseline: share(jointFirst / n),
         .jaccard: share(jaccard), .jaccardBaseline: known(jaccardChance), .jsDivergence: divergence.mean,
-        .jsDecisions: Double(divergence.count), .loadTV: loadDistance, .flips: Double(flips), .flipMargin50: flipMargins.quantile(0.5),
+        .jsDecisions: Double(divergence.count), .loadTV: loadDistance, .flips: share(1).map { _ in Double(flips) },
+        .flipMargin50: flipMargins.quantile(0.5),
         .flipMargin95: flipMargins.quantile(0.95), .flipMarginMax: flipMargins.count > 0 ? Double(flipMargins.maximum) : nil,
         .flipsAboveMargin: isKnown ? Double(flipsAboveMargin) : nil, .moved: isMatched ? Double(moved) : nil,
       ])
@@ -137,10 +154,8 @@ extension RouterAgreement {
     return zip(computedA, computedB).reduce(0.0) { $0 + abs(Double($1.0) / Double(totalA) - Double($1.1) / Double(totalB)) } / 2
   }
 
-  /// Experts of B that were taken for one of another number.
-  private var moved: Int {
-    matching.map { $0.prefix(pair.b.spec.expertCount).enumerated().count { Int($0.element) != $0.offset } } ?? 0
-  }
+  /// Experts of A whose expert of B has another number.
+  private var moved: Int { (matchingByA ?? []).enumerated().count { $0.element >= 0 && $0.element != $0.offset } }
 
   fileprivate var matchingByA: [Int]? {
     matching.map { matching in

@@ -80,7 +80,7 @@ public struct ComparedPair: Sendable {
           + "chosen, whatever B decided, and B's stand beside them; baselines are of these)")
     }
     let (restA, restB) = (a.tokens - alignment.tokens, b.tokens - alignment.tokens)
-    say("\(restA) of A's \(a.tokens) tokens and \(restB) of B's \(b.tokens) are not compared", if: restA > 0 || restB > 0)
+    say("\(restA) of A's \(a.tokens) \(a.rowNoun)s and \(restB) of B's \(b.tokens) are not compared", if: restA > 0 || restB > 0)
     say(
       "the tokenizers differ: ids that stand for the same text are equal",
       if: !modelA.tokenizerHash.isEmpty && !modelB.tokenizerHash.isEmpty && modelA.tokenizerHash != modelB.tokenizerHash)
@@ -95,11 +95,17 @@ public struct ComparedPair: Sendable {
         "experts matched by behaviour: one to one within a layer on texts 0, 2, 4, ..., and everything but loss counted on the "
           + "\(alignment.pairs.count / 2) others")
     }
-    let mixed = result.layers.filter { $0.pair.a.spec.topK != $0.pair.b.spec.topK }
-    if let first = mixed.first {
+    func number(_ taken: Double) -> String { fixedPoint(taken, digits: taken == taken.rounded() ? 0 : 2) }
+    if let mixed = result.layers.first(where: { $0.row[.decisions] != 0 && $0.taken.a != $0.taken.b }) {
       say(
-        "other numbers of experts a token (\(first.pair.a.spec.topK) and \(first.pair.b.spec.topK)): shared experts are divided by the larger"
-      )
+        "other numbers of experts a decision (\(mixed.pair.a.id): \(number(mixed.taken.a)) and \(number(mixed.taken.b))): shared experts are "
+          + "divided by the larger, so agreement has that ratio above it")
+    }
+    let oneSided = result.layers.reduce(0) { $0 + $1.oneSided }
+    say("\(oneSided) rows are no decisions: only one of the runs took an expert there", if: oneSided > 0)
+    let empty = result.layers.filter { $0.row[.decisions] == 0 }
+    if !empty.isEmpty, result.left == nil {
+      say("no row has a decision of both runs at \(empty.map(\.pair.words).joined(separator: ", "))")
     }
     say(
       "losses are of prompts and of what was generated behind them, as far as both runs have the same tokens",
@@ -110,6 +116,14 @@ public struct ComparedPair: Sendable {
     say(
       "js_divergence is of tokens that have logits in both runs",
       if: every.contains { $0 > 1 } && result.layers.contains { $0.row[.jsDivergence] != nil })
+    let isTempered = [a, b].contains { run in
+      (try? RuleSet(parsing: run.description.intervention ?? ""))?.rules.contains {
+        if case .temperature = $0.action { true } else { false }
+      } == true
+    }
+    say(
+      "js_divergence is of the recorded logits, before `temperature` rules",
+      if: isTempered && result.layers.contains { $0.row[.jsDivergence] != nil })
     if a.description.denoising != nil {
       let (noiseA, noiseB) = (a.description.input.source, b.description.input.source)
       say("images are compared place by place (step and patch); they have no tokens and no loss")

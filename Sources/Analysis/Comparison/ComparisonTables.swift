@@ -65,7 +65,7 @@ extension ComparisonReport {
   public func tables(top: Int, pieces: [Int32: String]) -> [ReportTable] {
     var tables: [ReportTable]
     if pairs.count == 1 {
-      let layers = pairs[0].result.layers.map { (name: Self.name($0.pair), row: $0.row) }
+      let layers = pairs[0].result.layers.map { (name: $0.pair.words, row: $0.row) }
       let all = layers + [(name: "all", row: pairs[0].row)]
       tables = [
         Self.table("router", all, Self.sets), Self.table("router", all, Self.agreement),
@@ -93,16 +93,12 @@ extension ComparisonReport {
     zip(letters.dropFirst(), pairs).map { $1.b.description.name.isEmpty ? $0 : "\($0) \($1.b.description.name)" }
   }
 
-  private static func name(_ pair: RouterPair) -> String {
-    pair.a.id == pair.b.id ? pair.a.id.description : "\(pair.a.id)=\(pair.b.id)"
-  }
-
   /// Set agreement, a row a router and a column a run, each with half of its interval.
   private func curve() -> ReportTable {
     let routers = pairs.reduce(into: [String]()) { names, pair in
-      for name in pair.result.layers.map({ Self.name($0.pair) }) where !names.contains(name) { names.append(name) }
+      for name in pair.result.layers.map({ $0.pair.words }) where !names.contains(name) { names.append(name) }
     }
-    let rows = routers.map { name in pairs.map { $0.result.layers.first { Self.name($0.pair) == name }?.row } }
+    let rows = routers.map { name in pairs.map { $0.result.layers.first { $0.pair.words == name }?.row } }
     return ReportTable(
       columns: ["set_agreement"] + titles + [Self.chance.even, "\(Self.chance.loads), at most"],
       rows: zip(routers, rows).map { name, row in
@@ -151,7 +147,7 @@ extension ComparisonReport {
       columns: ["router", "moved", "B's expert for each of A's"],
       rows: pair.result.layers.map { layer in
         let experts = (layer.matching ?? []).map { $0 < 0 ? "-" : String($0) }.joined(separator: " ")
-        return [.text(Self.name(layer.pair)), ReportTable.Cell(layer.row[.moved], .count), .text(experts)]
+        return [.text(layer.pair.words), ReportTable.Cell(layer.row[.moved], .count), .text(experts)]
       }, notes: [])
   }
 

@@ -26,21 +26,25 @@ struct FilteredPairs: Sendable {
     self.routers = Set(routers.map(\.a.id))
   }
 
-  /// Stretches of tokens of which one decision passes, with A's decisions that pass.
+  /// The same rows with A's decisions that pass, and the stretches of tokens of which one does.
   ///
   /// - Parameter counts: whether they are of the answer.
-  mutating func parts(of rows: PairedRows, counts: Bool) -> [PairedRows] {
+  mutating func left(of rows: PairedRows, counts: Bool) -> (decisions: PairedRows, tokens: [PairedRows]) {
     let (selection, whole, left) = selected(rows.a)
     let first = rows.place.rowA - whole.tokens.firstToken
     let stretches = Array(selection.tokens[first..<first + rows.place.count]).stretches
     if counts { count(selection, whole, rows.place, stretches) }
-    return stretches.map { stretch in
-      var place = rows.place
-      place.rowA += stretch.lowerBound
-      place.rowB += stretch.lowerBound
-      place.count = stretch.count
-      return PairedRows(a: left, b: rows.b, place: place)
-    }
+    let decisions = PairedRows(a: left, b: rows.b, place: rows.place)
+    return (
+      decisions,
+      stretches.map { stretch in
+        var place = rows.place
+        place.rowA += stretch.lowerBound
+        place.rowB += stretch.lowerBound
+        place.count = stretch.count
+        return PairedRows(a: left, b: rows.b, place: place)
+      }
+    )
   }
 
   private mutating func selected(_ pass: RoutingPass) -> (FilterSelection, RoutingPass, RoutingPass) {

@@ -19,6 +19,9 @@ public struct RouterPair: Hashable, Sendable {
     hasher.combine(b.id)
   }
 
+  /// `ffn.3`, or `ffn.3=ffn.4` of layers that were paired by hand.
+  var words: String { a.id == b.id ? a.id.description : "\(a.id)=\(b.id)" }
+
   /// Experts are numbered in one space, as large as the larger router's.
   var experts: Int { max(a.spec.expertCount, b.spec.expertCount) }
 }
@@ -63,6 +66,12 @@ struct PairedBatches {
   let firstB: Int
   let count: Int
 
+  /// Whether both routers took an expert.
+  func areDecisions(_ index: Int) -> Bool { a.hasExpert(firstA + index) && b.hasExpert(firstB + index) }
+
+  /// Rows at which only one of them did.
+  var oneSided: Int { (0..<count).count { a.hasExpert(firstA + $0) != b.hasExpert(firstB + $0) } }
+
   /// Calls `body` with the place and the chosen experts of each pair of decisions, B's as `matching` renames them; rows in which either
   /// run took no expert, or does not know which, are left out.
   func forEachDecision(_ matching: [Int32]?, _ body: (Int, ExpertSets) -> Void) {
@@ -81,6 +90,10 @@ struct PairedBatches {
       }
     }
   }
+}
+
+extension RoutingBatch {
+  fileprivate func hasExpert(_ token: Int) -> Bool { selectedExperts[token * topK..<(token + 1) * topK].contains { $0 >= 0 } }
 }
 
 /// Two sets of experts: how large they are and what they share.

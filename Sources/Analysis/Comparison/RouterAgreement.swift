@@ -33,6 +33,8 @@ public struct RouterAgreement: Sendable {
   public private(set) var topKA = 0
   public private(set) var topKB = 0
   public private(set) var decisions = 0
+  /// Rows at which only one of the runs took an expert.
+  private(set) var oneSided = 0
   private(set) var agreement = 0.0
   private(set) var sameFirst = 0
   private(set) var jaccard = 0.0
@@ -82,6 +84,7 @@ public struct RouterAgreement: Sendable {
 
   private mutating func addSets(_ batches: PairedBatches, _ rows: PairedRows) {
     var inText = MeanSum()
+    oneSided += batches.oneSided
     batches.forEachDecision(matching) { index, sets in
       decisions += 1
       inText.addOne(sets.agreement)
@@ -143,13 +146,13 @@ public struct RouterAgreement: Sendable {
 
   private mutating func addDivergence(_ batches: PairedBatches) {
     guard let logitsA = batches.a.logits, let logitsB = batches.b.logits else { return }
-    var (placeA, placeB) = (0, 0)
+    var (placeA, placeB) = (logitsA.index(from: batches.firstA), logitsB.index(from: batches.firstB))
     for index in 0..<batches.count {
       let (rowA, rowB) = (Int32(batches.firstA + index), Int32(batches.firstB + index))
       while placeA < logitsA.rows.count, logitsA.rows[placeA] < rowA { placeA += 1 }
       while placeB < logitsB.rows.count, logitsB.rows[placeB] < rowB { placeB += 1 }
       guard placeA < logitsA.rows.count, placeB < logitsB.rows.count else { return }
-      guard logitsA.rows[placeA] == rowA, logitsB.rows[placeB] == rowB else { continue }
+      guard logitsA.rows[placeA] == rowA, logitsB.rows[placeB] == rowB, batches.areDecisions(index) else { continue }
       let (widthA, widthB) = (batches.a.expertCount, batches.b.expertCount)
       let p = RouterDistribution.probabilities(logitsA.values[placeA * widthA..<(placeA + 1) * widthA], of: pair.a.spec)
       let q = RouterDistribution.probabilities(logitsB.values[placeB * widthB..<(placeB + 1) * widthB], of: pair.b.spec)
@@ -164,6 +167,7 @@ public struct RouterAgreement: Sendable {
     topKA = max(topKA, other.topKA)
     topKB = max(topKB, other.topKB)
     decisions += other.decisions
+    oneSided += other.oneSided
     agreement += other.agreement
     sameFirst += other.sameFirst
     jaccard += other.jaccard

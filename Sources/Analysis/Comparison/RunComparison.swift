@@ -87,27 +87,22 @@ public struct RunComparison: Sendable {
 
   /// Adds rows of the same tokens.
   public mutating func add(_ rows: PairedRows) {
-    guard let parts = left?.parts(of: rows, counts: !isMatching) else { return addLeft(rows) }
-    for part in parts { addLeft(part) }
-  }
-
-  private mutating func addLeft(_ rows: PairedRows) {
+    let (decisions, tokens) = left?.left(of: rows, counts: !isMatching) ?? (rows, [rows])
     let isEven = rows.place.text % 2 == 0
     if isMatching {
-      if isEven { for index in choices.indices { choices[index].add(rows) } }
+      if isEven { for index in choices.indices { choices[index].add(decisions) } }
       return
     }
-    losses.add(rows)
+    for part in tokens { losses.add(part) }
     if plan.matching == .behaviour, isEven { return }
-    for index in agreements.indices { agreements[index].add(rows) }
+    for index in agreements.indices { agreements[index].add(decisions) }
   }
 
   /// Adds rows of other texts at equal positions.
   public mutating func addTurned(_ rows: PairedRows) {
     if isMatching || plan.matching == .behaviour && rows.place.text % 2 == 0 { return }
-    for part in left?.parts(of: rows, counts: false) ?? [rows] {
-      for index in turned.indices { turned[index].add(part) }
-    }
+    let decisions = left?.left(of: rows, counts: false).decisions ?? rows
+    for index in turned.indices { turned[index].add(decisions) }
   }
 
   /// Call after all rows were added (and all parts merged). True: the rows are needed once more.

@@ -98,9 +98,9 @@ public struct RunTexts: Sendable {
   var isDenoising: Bool { layout != nil }
 
   public mutating func add(_ tokens: TokenTable) {
-    for index in 0..<tokens.count where isWanted(tokens, index) {
-      let sequence = Int(tokens.sequence[index])
-      let (position, row, id) = (Int(tokens.position[index]), tokens.firstToken + index, tokens.tokenID[index])
+    for index in 0..<tokens.count {
+      guard let position = position(Int(tokens.position[index])) else { continue }
+      let (sequence, row, id) = (Int(tokens.sequence[index]), tokens.firstToken + index, tokens.tokenID[index])
       if tokens.phase[index] == .encode {
         texts[sequence, default: RunText()].encoder.add(position: position, row: row, id: id)
       } else {
@@ -110,10 +110,12 @@ public struct RunTexts: Sendable {
     }
   }
 
-  private func isWanted(_ tokens: TokenTable, _ index: Int) -> Bool {
-    guard let layout else { return true }
-    let position = Int(tokens.position[index])
-    return (0..<layout.rowsPerSample).contains(position) && layout.place(at: position).branch == branch
+  /// Where a row is compared: its position, in images step and patch, whatever branches lie between them. Nil for a row of no such place.
+  private func position(_ position: Int) -> Int? {
+    guard let layout else { return position }
+    guard (0..<layout.rowsPerSample).contains(position) else { return nil }
+    let place = layout.place(at: position)
+    return place.branch == branch ? place.step * layout.patchCount + position % layout.patchCount : nil
   }
 
   /// By number of the sequence, stretches that arrived out of order put by rising position.

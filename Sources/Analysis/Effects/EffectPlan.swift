@@ -91,6 +91,13 @@ public struct EffectPlan: Sendable {
     self.seed = seed
   }
 
+  /// Which of a row's controls a variant is, from 1 on; nil for one that is asked about itself.
+  public func controlNumber(of variant: Int) -> Int? {
+    if let draw = variants[variant].otherDecisions { return draw + 1 }
+    if rows.contains(where: { $0.variants.contains(variant) }) { return nil }
+    return rows.lazy.compactMap { $0.control.variants.firstIndex(of: variant) }.first.map { $0 + 1 }
+  }
+
   /// A row for rules, with the control that fits them.
   ///
   /// Rules with a condition are held against other decisions, else rules that name experts against neighbours in load; what else stands in

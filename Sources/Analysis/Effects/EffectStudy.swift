@@ -93,7 +93,7 @@ public struct EffectStudy: Sendable {
     }
     effect.change = RoutingEffect.Change(own)
     effect.unmatched = row.control.variants.reduce(0) { $0 + missing[$1] }
-    guard row.control.kind != .none else { return effect }
+    guard row.control.kind != .none, effect.named > 0 else { return effect }
     effect.controlChange = RoutingEffect.Change(others)
     let differences = zip(own, others).map { own, other in
       var difference = own
@@ -144,6 +144,8 @@ public struct RoutingEffect: Sendable {
   public let measure: EffectMeasure
   /// Share of the unchanged run's decisions that the rules would make otherwise from the same logits.
   public private(set) var touched: Double?
+  /// Decisions that the rules are about; 0 where their conditions hold nowhere, which is no effect of 0 but none.
+  public private(set) var named = 0
   public internal(set) var change = Change([])
   /// Mean over scored places, nats.
   public private(set) var divergence: Double?
@@ -183,6 +185,7 @@ public struct RoutingEffect: Sendable {
   mutating func pool(_ sums: EffectSums) {
     func share(_ part: Double, _ whole: Int) -> Double? { whole > 0 ? part / Double(whole) : nil }
     touched = share(Double(sums.touched), sums.decisions)
+    named = sums.named
     if measure == .loss {
       divergence = share(sums.divergence, sums.scored)
       sameTop1 = share(Double(sums.sameBest), sums.scored)
@@ -204,5 +207,6 @@ extension EffectSums {
     experts += other.experts
     decisions += other.decisions
     touched += other.touched
+    named += other.named
   }
 }

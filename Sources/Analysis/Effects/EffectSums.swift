@@ -21,6 +21,8 @@ public struct EffectSums: Sendable, Equatable {
   /// Decisions of the unchanged reading, and those that the rules would decide otherwise.
   public var decisions = 0
   public var touched = 0
+  /// Decisions that rules are about: those of their layers for which their conditions hold.
+  public var named = 0
   /// What became of the text among other texts of a batch, and in another place of the same batch.
   public var mates = BatchShift()
   public var order = BatchShift()
@@ -33,6 +35,7 @@ public struct EffectSums: Sendable, Equatable {
   ///   - touched: of `baseline`.
   public init(baseline: [RoutingPass], changed: [RoutingPass], touched: TouchedDecisions) {
     self.touched = touched.count
+    named = touched.named.joined().reduce(0) { $0 + ($1?.count { $0 } ?? 0) }
     for (pass, (old, new)) in zip(baseline, changed).enumerated() {
       let batches = Dictionary(new.batches.map { ($0.router, $0) }, uniquingKeysWith: { first, _ in first })
       for (place, batch) in old.batches.enumerated() {

@@ -152,6 +152,10 @@ public enum EffectTables {
         add("no control\(whose): \(effect.control.reason ?? "")")
       }
     }
+    let idle = effects.filter { $0.named == 0 }
+    if !idle.isEmpty {
+      notes.append("nothing was changed by \(idle.map(\.rules).joined(separator: "; ")): no decision meets the condition")
+    }
     let far = effects.compactMap(\.control.loadRatio).filter { $0 > EffectControl.flaggedRatio }
     if let most = far.max() {
       notes.append(

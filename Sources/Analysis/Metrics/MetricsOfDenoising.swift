@@ -74,7 +74,9 @@ extension Metric {
   static let specialists = Metric(
     key: .specialists, name: "specialists", unit: "times expected", range: "0 and above",
     reading: "for each expert the step, patch and class that prefer it most, where that is beyond chance",
-    grain: .expert, format: .number(2), baseline: "1; adjusted_p controls all cells of an axis at once (largest |z| of each draw)",
+    grain: .expert, format: .number(2),
+    baseline:
+      "1; adjusted_p controls all cells of an axis at once (largest |z| of each draw); cells in which chance expects fewer than 20 choices take no part",
     baselineValue: { _ in 1 }, facets: .none, interval: .none("adjusted_p"),
     source: "max-statistic permutation; the nulls of specialization",
     glossary: "which expert stands for which step, place and class",

@@ -44,8 +44,7 @@ struct Analyze: AsyncParsableCommand {
   @Option(
     help: ArgumentHelp("Exit with 2 when true, for instance 'load_cv>0.8'; with 1 when the number is not there.", valueName: "condition"))
   var failIf: [String] = []
-  @Option(help: "table, csv, json or md.") var format: ReportFormat?
-  @Flag(help: "Same as --format json.") var json = false
+  @OptionGroup var output: FormatOptions
   @OptionGroup var engine: ThreadOptions
   @OptionGroup var traces: TraceOptions
 
@@ -93,7 +92,7 @@ struct Analyze: AsyncParsableCommand {
   }
 
   private func write(_ report: AnalysisReport) throws {
-    switch json ? .json : format ?? .table {
+    switch output.chosen {
     case .json:
       let encoder = JSONEncoder()
       encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]

@@ -31,8 +31,7 @@ struct Compare: ParsableCommand {
     help: ArgumentHelp(
       "Exit with 2 when true, for instance 'set_agreement<0.99'; with 1 when the number is not there.", valueName: "condition"))
   var failIf: [String] = []
-  @Option(help: "table, csv, json or md.") var format: ReportFormat?
-  @Flag(help: "Same as --format json.") var json = false
+  @OptionGroup var output: FormatOptions
   @OptionGroup var traces: TraceOptions
 
   func validate() throws {
@@ -52,7 +51,7 @@ struct Compare: ParsableCommand {
       plan: ComparisonReport.Settings(
         margin: margin, matching: match, layers: layers, branch: reference.summary.description.denoising == nil ? nil : branch,
         filter: filter?.filter.text))
-    switch json ? .json : format ?? .table {
+    switch output.chosen {
     case .json: StandardOutput.write(ComparisonJSON.text(report) + "\n")
     case .table:
       StandardOutput.write(heading(report))
@@ -87,6 +86,10 @@ struct Compare: ParsableCommand {
     } while comparison.beginNextRound()
     let result = comparison.result()
     try result.requireSomethingPasses()
+    guard result.hasDecisions else {
+      throw Failure(
+        .damaged, "\(a.facts.label) and \(b.facts.label) have no decision in common: at no row did both take an expert")
+    }
     return ComparedPair(a: a.facts, b: b.facts, alignment: alignment, result: result)
   }
 

@@ -15,6 +15,13 @@ struct Docs: ParsableCommand {
 
   enum Page: String, ExpressibleByArgument, CaseIterable {
     case guide, contracts, compare, whatif, models, metrics, filters, schema, exit, man
+
+    /// Also what the file in docs/ is called.
+    init?(argument: String) {
+      let known = ["trace-schema": Page.schema, "exit-codes": .exit]
+      guard let page = known[argument] ?? Page(rawValue: argument) else { return nil }
+      self = page
+    }
   }
 
   @Argument(

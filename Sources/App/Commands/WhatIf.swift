@@ -40,8 +40,7 @@ struct WhatIf: ParsableCommand {
       "Exit with 2 when true of a row, for instance 'difference.adjusted_p<0.05'; with 1 when the number is not there.",
       valueName: "condition"))
   var failIf: [String] = []
-  @Option(help: "table, csv, json or md.") var format: ReportFormat?
-  @Flag(help: "Same as --format json.") var json = false
+  @OptionGroup var output: FormatOptions
   @OptionGroup(title: "Images") var images: DenoisingOptions
   @Option(
     help: ArgumentHelp(
@@ -69,7 +68,12 @@ struct WhatIf: ParsableCommand {
     let conditions = try failIf.map { try EffectCondition(parsing: $0) }
     let question = try question()
     let answer = DenoisingModel.isAt(model) ? try askImages(question) : try askTexts(question)
-    switch json ? .json : format ?? .table {
+    // A prompt's continuation may hold what its few tokens do not.
+    if input.prompt == nil, !answer.isPartial, answer.effects.allSatisfy({ $0.named == 0 }) {
+      throw Failure(
+        .usage, "--rules: \(answer.effects.map(\.rules).joined(separator: "; ")): no decision meets the condition, so nothing was changed")
+    }
+    switch output.chosen {
     case .json: StandardOutput.write(answer.json)
     case .table:
       StandardOutput.write(answer.heading)

@@ -9,7 +9,7 @@ struct InterventionOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Change routing by rules, such as 'mask 3:7; topk all=+1; shared all=off'; moetop docs contracts lists them.", valueName: "rules"))
-  var intervene: String?
+  var intervene: [String] = []
 
   /// The rules for a language model, or nil when nothing is changed.
   ///
@@ -76,8 +76,8 @@ struct InterventionOptions: ParsableArguments {
   private func intervention(
     sharedExperts: [Int], seed: UInt64, run: () -> FilterContext, load: (String) throws -> ReplayedRouting
   ) throws -> Intervention? {
-    guard let intervene else { return nil }
-    let rules = try RuleSet(parsing: intervene)
+    // Given more than once: one after the other, as rules are joined.
+    let rules = try RuleSet(parsing: intervene.filter { !$0.allSatisfy(\.isWhitespace) }.joined(separator: "; "))
     if rules.isEmpty { return nil }
     var replays: [String: ReplayedRouting] = [:]
     for name in rules.replayedRuns { replays[name] = try load(name) }

@@ -10,7 +10,7 @@ struct FilterOptions: ParsableArguments {
     help: ArgumentHelp(
       "Only decisions and tokens that pass, for instance 'layer=3-7 domain=code entropy>0.9 !bos' (all terms: moetop docs filters).",
       valueName: "terms"))
-  var filter: String?
+  var filter: [String] = []
 
   /// The filter made ready for a run; nil when none was given.
   ///
@@ -21,7 +21,9 @@ struct FilterOptions: ParsableArguments {
   func resolved(
     for run: RunSummary, in trace: TraceReader, sequences: [SequenceDescription], branch: Int? = nil
   ) throws -> ResolvedFilter? {
-    guard let filter = try filter.map({ try Filter(parsing: $0) }) else { return nil }
+    guard !filter.isEmpty else { return nil }
+    // Given more than once: all of them, as terms are joined.
+    let filter = try Filter(parsing: filter.joined(separator: " "))
     let description = run.description
     let pieces = filter.looksAtTexts ? try trace.pieces(run: run.id) : [:]
     let context = FilterContext(

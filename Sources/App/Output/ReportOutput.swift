@@ -8,6 +8,18 @@ import Foundation
 /// How a report is printed.
 enum ReportFormat: String, ExpressibleByArgument, CaseIterable { case table, csv, json, md }
 
+/// How an answer of tables is asked for.
+struct FormatOptions: ParsableArguments {
+  @Option(help: "table, csv, json or md.") var format: ReportFormat?
+  @Flag(help: "Same as --format json.") var json = false
+
+  var chosen: ReportFormat { json ? .json : format ?? .table }
+
+  func validate() throws {
+    if json, let format, format != .json { throw ValidationError("--json and --format \(format.rawValue): expected one of them") }
+  }
+}
+
 enum ReportOutput {
   /// Tables for people, notes wrapped below each.
   static func write(_ tables: [ReportTable], width: Int) {

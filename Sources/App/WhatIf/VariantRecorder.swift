@@ -38,9 +38,9 @@ final class VariantRecorder {
     let baseline = try open(nil, seed: plan.seed, parent: nil, tags: [])
     writers =
       try [baseline]
-      + zip(plan.variants, variants.interventions).map { variant, intervention in
+      + zip(plan.variants, variants.interventions).enumerated().map { number, made in
         try open(
-          intervention, seed: variant.seed, parent: baseline.run, tags: variant.otherDecisions.map { ["control-\($0 + 1)"] } ?? [])
+          made.1, seed: made.0.seed, parent: baseline.run, tags: plan.controlNumber(of: number).map { ["control-\($0)"] } ?? [])
       }
   }
 

@@ -117,6 +117,15 @@ public enum FilterTerm: Sendable, Hashable {
     case patchRow = "patch-row"
     case patchColumn = "patch-column"
 
+    func count(in layout: DenoisingLayout) -> Int {
+      switch self {
+      case .step: layout.stepCount
+      case .branch: layout.branchCount
+      case .patchRow: layout.patchRows
+      case .patchColumn: layout.patchColumns
+      }
+    }
+
     func value(_ place: DenoisingPlace) -> Int {
       switch self {
       case .step: place.step

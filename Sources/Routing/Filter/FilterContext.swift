@@ -105,8 +105,11 @@ extension Filter {
       guard !context.coordinates.contains(name) else { return }
       let known = context.coordinates
       throw notThere("coordinate '\(name)'", known: known.isEmpty ? "no coordinates" : "coordinates \(Self.named(known))")
-    case .place:
-      if context.layout == nil { throw notRecorded("this is a run of text; it has no steps, branches or patches") }
+    case .place(let axis, let test):
+      guard let layout = context.layout else { throw notRecorded("this is a run of text; it has no steps, branches or patches") }
+      let count = axis.count(in: layout)
+      guard let missing = test.missing(among: Array(0..<count)) else { return }
+      throw notThere("\(axis.rawValue) \(missing)", known: "\(axis.rawValue) 0 to \(count - 1)")
     case .text, .textPart:
       try requireText("try step, branch, patch-row, patch-column or class")
       if !context.hasTexts { throw notRecorded("the texts of this run's tokens were not recorded; try id=") }

@@ -20,20 +20,28 @@ enum FilterParser {
     let isNegated = scanner.take("!")
     if isNegated && (scanner.isAtSpace || scanner.next == "!") { throw scanner.failure("a term behind '!'") }
     let nameStart = scanner.place
-    var name = scanner.word(until: ["=", "<", ">", "~", "\""])
-    let isLabel = name.hasPrefix("label:")
-    if isLabel {
+    let isQuoted = scanner.next == "\""
+    var name = isQuoted ? try scanner.quoted() : scanner.word(until: ["=", "<", ">", "~", "\""])
+    let isLabel = isQuoted || name.hasPrefix("label:")
+    if isLabel && !isQuoted {
       name = name == "label:" && scanner.next == "\"" ? try scanner.quoted() : String(name.dropFirst("label:".count))
       if name.isEmpty { throw scanner.failure("the name of a label behind 'label:'") }
     }
     if scanner.isAtSpace {
       if name == "and" && !isNegated && !isLabel { return nil }
+      if name == "or" && !isLabel {
+        throw scanner.failure("a term; terms are joined by 'and', and values of one term by commas, as in expert=5,6", at: nameStart)
+      }
       guard name == "bos" && !isLabel else {
         throw scanner.failure("a comparison right behind '\(name)', as in \(example(of: name, isLabel: isLabel))")
       }
       return Filter.Clause(term: .beginning, isNegated: isNegated, text: scanner.text(from: start), place: start)
     }
-    if name.isEmpty { throw scanner.failure("the name of a term, as in layer=3", at: nameStart) }
+    if name.isEmpty && !isQuoted { throw scanner.failure("the name of a term, as in layer=3", at: nameStart) }
+    if name.hasSuffix("!") && !isLabel {
+      throw scanner.failure(
+        "'!' in front of the whole term, as in !\(name.dropLast())=VALUE", at: nameStart + name.unicodeScalars.count - 1)
+    }
     let sign = try Sign(&scanner, behind: name)
     let term = isLabel ? try label(name, sign, &scanner) : try term(name, sign, &scanner)
     return Filter.Clause(term: term, isNegated: isNegated, text: scanner.text(from: start), place: start)

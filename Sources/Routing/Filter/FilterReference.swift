@@ -45,13 +45,13 @@ extension Filter {
     TermHelp(form: "phase=decode", subject: .token, meaning: "prefill, decode, encode or denoise"),
     TermHelp(form: "surprisal>3", subject: .token, meaning: "of the token, in nats"),
     TermHelp(
-      form: "LABEL=a,b", subject: .token, meaning: "label of the sequence; label:layer=x where it is called as a term is"),
+      form: "LABEL=a,b", subject: .token, meaning: "label of the sequence; in quotes where its name has spaces or is that of a term"),
     TermHelp(form: "@NAME>0.5", subject: .token, meaning: "a coordinate of the token"),
     TermHelp(form: "step<10", subject: .token, meaning: "denoising step, in order of execution", isOfImages: true),
     TermHelp(form: "branch=0", subject: .token, meaning: "0 conditional, 1 unconditional", isOfImages: true),
     TermHelp(form: "patch-row=0-3", subject: .token, meaning: "row of the patch", isOfImages: true),
     TermHelp(form: "patch-column=7", subject: .token, meaning: "column of the patch", isOfImages: true),
-    TermHelp(form: "class=3", subject: .token, meaning: "class of the image: its label of this name", isOfImages: true),
+    TermHelp(form: "class=ring", subject: .token, meaning: "class of the image: its label of this name", isOfImages: true),
   ]
 
   /// How filters are read, a sentence each.
@@ -62,7 +62,7 @@ extension Filter {
     "A decision passes when one of its assignments passes all terms of assignments together; a negated one says that none does.",
     "A number that is not there passes no comparison.",
     "In lists of tokens a token shows when one of its decisions passes.",
-    "Nothing left is an error (64), and so is a layer, router, expert, rank, label or value that the run does not have.",
+    "Nothing left is an error (64), and so is a layer, router, expert, rank, label or value that the run does not have; of a range one must be there.",
   ]
 
   /// The reference page.

@@ -22,7 +22,7 @@ extension TraceSchema {
         Column("model", .text, "Name of the model."),
         Column("family", .text, "Architecture, as its configuration spells it."),
         Column("model_hash", .text, "SHA-256 over the weight files; empty when unknown."),
-        Column("quantization", .text, "Element types of the weights."),
+        Column("quantization", .text, "Element type that most bytes of the weights have."),
         Column("input", .text, "Where the input came from."),
         Column("recording", .text, "What is stored of each decision: ids, weights, full; counts: none, only denoising_counts."),
         Column("description", .text, "All provenance as JSON."),
@@ -84,8 +84,8 @@ extension TraceSchema {
         Column("pass", .integer, "0-based number of the forward pass in the run; NULL without --record +passes."),
         Column(
           "batch", .integer,
-          "0-based number of the batch: a text that was read, a prompt, one generated token, or a sample of a denoising step; NULL without "
-            + "--record +passes."),
+          "0-based number of the batch: a text that was read (or --batch of them), a prompt, one generated token, or a sample of a denoising "
+            + "step; NULL without --record +passes."),
         Column(
           "predicted_id", .integer,
           "Vocabulary id with the largest logit behind the token; NULL without --record +predicted, and in an encoder."),

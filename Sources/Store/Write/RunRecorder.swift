@@ -40,7 +40,7 @@ final class RunRecorder {
   /// Whether decisions and tokens are stored, not counts only.
   private let keepsDecisions: Bool
   private let extras: RecordingExtras
-  private var numbering = PassNumbering()
+  private var numbering: PassNumbering
 
   /// Tokens received and not yet committed.
   private(set) var uncommittedTokens = 0
@@ -55,6 +55,7 @@ final class RunRecorder {
     self.description = description
     self.sequences = sequences
     self.pieces = pieces
+    numbering = PassNumbering(texts: description.batch ?? 1)
     audit = try CaptureAudit(routers: description.routers, intervention: intervention)
     let recording = description.recording
     keepsDecisions = recording.content > .counts
