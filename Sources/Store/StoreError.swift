@@ -119,7 +119,7 @@ extension StoreError: CustomStringConvertible {
     case .damaged(let file, _, _): "which runs are whole: moetop runs check \(file)"
     case .newerSchema: "update moetop"
     case .olderSchema: "copy the file to a place where it can be written, and open the copy"
-    case .locked: "again when the other run has ended, or record into another file: moetop run MODEL --trace FILE"
+    case .locked: "again when the other command has ended; a run can go into another file: moetop run MODEL --trace FILE"
     case .cannotCreate: "another place"
     case .inputOutput(let file, _): "what was committed before is whole: moetop runs check \(file)"
     case .diskFull: "free some space, or choose another place; what was committed is whole"

@@ -68,7 +68,8 @@ public struct RunSummary: Sendable, Equatable, Identifiable {
   /// One line about a run that did not reach its end; nil for the others.
   public var note: String? {
     switch state {
-    case .running, .completed: nil
+    case .completed: nil
+    case .running: "still being written, \(tokenCount) tokens so far"
     case .stopped: "stopped by the user at token \(tokenCount); whole up to there"
     case .failed(let reason): "failed at token \(tokenCount): \(reason)"
     case .interrupted: "interrupted at token \(tokenCount); whole up to there"
