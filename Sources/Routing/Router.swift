@@ -219,7 +219,7 @@ extension Router {
       var kept = TopList(capacity: limit.topKGroups + 1)
       kept.fill(from: groupScores)
       row.groupGap = kept.gap(after: limit.topKGroups)
-      let fill: Float = limit.fill == .zero ? 0 : -.infinity
+      let fill = limit.filledScore
       for group in 0..<limit.groupCount where !kept.ids[0..<limit.topKGroups].contains(Int32(group)) {
         for e in group * size..<(group + 1) * size { row.selectionScores[e] = fill }
       }
@@ -257,7 +257,7 @@ extension Router {
     let chosen = Int(row.best.ids[rank])
     let best = row.logits[chosen]
     var sum: Float = 0
-    for e in row.logits.indices where !row.best.ids[0..<rank].contains(Int32(e)) {
+    for e in row.logits.indices where !row.best.ids[0..<rank].contains(Int32(e)) && !row.changes.masked.contains(Int32(e)) {
       let distance = (best - row.logits[e]) / max(abs(row.logits[e]), best)
       if !(distance > 2 * epsilon) { sum += exp(row.logits[e] - best) }
     }

@@ -71,6 +71,15 @@ public struct RouterSpec: Hashable, Sendable, Codable {
       self.groupScore = groupScore
       self.fill = fill
     }
+
+    /// What the experts of groups that were not kept have as selection score.
+    var filledScore: Float { fill == .zero ? 0 : -.infinity }
+  }
+
+  /// Experts that a token can choose among: all, or those of the groups that are kept.
+  public var reachedExperts: Int {
+    guard let limit = groupLimit, limit.fill == .negativeInfinity, limit.groupCount > 0 else { return expertCount }
+    return limit.topKGroups * (expertCount / limit.groupCount)
   }
 
   /// Step 3: who is picked.
@@ -173,8 +182,7 @@ extension RouterSpec {
       try require(
         limit.groupCount > 0 && expertCount % limit.groupCount == 0, "a group count that divides \(expertCount)", "\(limit.groupCount)")
       try require((1...limit.groupCount).contains(limit.topKGroups), "1...\(limit.groupCount) kept groups", "\(limit.topKGroups)")
-      let reachable = limit.topKGroups * (expertCount / limit.groupCount)
-      try require(limit.fill == .zero || topK <= reachable, "topK within the \(reachable) experts of the kept groups", "topK \(topK)")
+      try require(topK <= reachedExperts, "at most the \(reachedExperts) experts of the kept groups a token", "\(topK)")
       let perGroup = expertCount / limit.groupCount
       try require(limit.groupScore == .maximum || perGroup >= 2, "groups of two experts or more", "groups of \(perGroup)")
     }

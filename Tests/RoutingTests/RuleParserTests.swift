@@ -22,6 +22,7 @@ struct RuleParserTests {
     #expect(rules.map(\.action) == actions)
     #expect(rules[0].routers == .layers([5...9]) && rules[1].routers == .all && rules[9].routers == .path(Glob("ffn.3")))
     #expect(rules[16].routers == .layers([0...0, 15...15]) && rules[18].routers == .path(Glob("attn.*")))
+    #expect(try RuleSet(parsing: "mask 7:9,3-5").rules.map(\.action) == [.mask(.ids([9, 3, 4, 5]))])
     #expect(rules[2].text == "mask 7:23" && rules[11].text == "replay all=\"my runs.db#x;y\"+weights")
   }
 
@@ -36,6 +37,8 @@ struct RuleParserTests {
     ("mask 7:23,", 11, "experts", "nothing"),
     ("mask 7:2x", 8, "experts", "'2x'"),
     ("mask 7:3,3", 10, "each expert once", "3 again"),
+    ("mask 7:2,1-3", 10, "each expert once", "2 again"),
+    ("mask 7:3-1", 8, "experts", "'3-1'"),
     ("mask 7:23=1", 10, "no value", "'=1'"),
     ("mask 7-:23", 6, "a layer", "'7-'"),
     ("mask 9-7:23", 6, "a layer", "'9-7'"),

@@ -93,6 +93,27 @@ struct RuledRouterTests {
     #expect(try ids("mask 0:0,1,2,3,4", spec) == [5, -1])
   }
 
+  /// Experts of groups that were not kept are no (k+1)-th, and where k takes all of the kept the rule is refused.
+  @Test(arguments: [RouterSpec.GroupLimit.Fill.zero, .negativeInfinity])
+  func noneIsSwappedInFromGroupsThatWereNotKept(_ fill: RouterSpec.GroupLimit.Fill) throws {
+    var spec = RouterSpec(expertCount: 6, scoring: .sigmoid, selection: .tokenChoice(topK: 2))
+    spec.groupLimit = .init(groupCount: 2, topKGroups: 1, groupScore: .maximum, fill: fill)
+    #expect(try ids("swap 0", spec) == [0, 2])
+    #expect(try ids("mask 0:2; swap 0", spec) == [0, 1], "no other of the group is left")
+    if fill == .negativeInfinity {
+      #expect(throws: RuleError.self) { try ids("topk 0=3; swap 0", spec) }
+    } else {
+      #expect(try ids("topk 0=3; swap 0", spec) == [0, 1, 2])
+    }
+  }
+
+  /// A masked expert is in no denominator, as if its logit were minus infinity.
+  @Test func sparsemixerWeighsWhatIsLeft() throws {
+    let spec = RouterSpec(expertCount: 6, scoring: .sparsemixer(epsilon: 0.01), selection: .tokenChoice(topK: 2))
+    let masked = try decide(spec, row, "mask 0:0,1")
+    #expect(masked.selectedExperts == [2, 3] && masked.routingWeights == [1, 1])
+  }
+
   @Test func placesAreForcedSwappedAndRenumbered() throws {
     #expect(try ids("force 0:4") == [0, 4])
     #expect(try ids("force 0:4,0") == [0, 4], "0 stays where it is")

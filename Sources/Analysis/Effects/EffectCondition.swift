@@ -41,8 +41,8 @@ extension RoutingEffect {
   /// The numbers of a row, as conditions name them.
   static let keys = [
     "touched", "loss_change", "latent_change", "low", "high", "n", "kl", "same_top1", "later_set_agreement", "experts_per_token",
-    "control.loss_change",
-    "control.latent_change", "control.low", "control.high", "difference.loss_change", "difference.latent_change", "difference.low",
+    "control.loss_change", "control.latent_change", "control.low", "control.high", "control.draws", "control.load_ratio",
+    "control.unmatched", "difference.loss_change", "difference.latent_change", "difference.low",
     "difference.high", "difference.p", "difference.adjusted_p", "mates.changed_tokens", "mates.changed_tokens_low",
     "mates.changed_tokens_high",
     "mates.changed_top1", "mates.changed_top1_low", "mates.changed_top1_high", "order.changed_tokens", "order.changed_tokens_low",
@@ -53,7 +53,8 @@ extension RoutingEffect {
   var ownKeys: [String] {
     let other = measure == .loss ? EffectMeasure.latent.key : EffectMeasure.loss.key
     return Self.keys.filter { key in
-      !key.hasSuffix(other) && (measure == .loss || !["kl", "same_top1"].contains(key))
+      !key.hasSuffix(other) && (!["control.load_ratio", "control.unmatched"].contains(key) || number(key) != nil)
+        && (measure == .loss || !["kl", "same_top1"].contains(key))
         && (mates != nil || !key.contains(".changed_"))
     }
   }
@@ -64,6 +65,9 @@ extension RoutingEffect {
     case "experts_per_token": "experts"
     case "kl": "nat"
     case "n": measure.countedAs
+    case "control.draws": "draws"
+    case "control.load_ratio": "times"
+    case "control.unmatched": "decisions"
     case "difference.p", "difference.adjusted_p": "probability"
     default: key.contains(".changed_") ? "share" : measure.unit
     }
@@ -83,6 +87,9 @@ extension RoutingEffect {
     case "control." + measure.key: controlChange?.value
     case "control.low": controlChange?.interval?.low
     case "control.high": controlChange?.interval?.high
+    case "control.draws": control.kind == .none ? nil : Double(control.variants.count)
+    case "control.load_ratio": control.loadRatio
+    case "control.unmatched": control.kind == .equalSize ? Double(unmatched) : nil
     case "difference." + measure.key: difference?.value
     case "difference.low": difference?.interval?.low
     case "difference.high": difference?.interval?.high

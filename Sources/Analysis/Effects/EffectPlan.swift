@@ -191,7 +191,12 @@ public struct EffectPlan: Sendable {
         }
       }
     }
-    if draws == 0 { return .none(Self.alone) }
+    if draws == 0 {
+      let isEverything = rules.rules.contains {
+        ($0.action.namedExperts?.count ?? 0) >= (ground.routers.map(\.spec.expertCount).min() ?? 0)
+      }
+      return .none(isEverything ? Self.alone : "fewer experts of a layer are left than the rules name: they cannot stand for chance")
+    }
     let variants = try texts.prefix(draws).map {
       add(EffectVariant(rules: try RuleSet(parsing: $0.joined(separator: "; ")), seed: seed, otherDecisions: nil))
     }

@@ -11,8 +11,8 @@ public struct EffectStudy: Sendable {
   private var sums: [[EffectSums]] = []
   /// `[texts]`
   private var labels: [[String: String]] = []
-  /// `[variants]`: decisions that a control of equal size could not match.
-  private var missing: [Int]
+  /// `[texts][variants]`: decisions that a control of equal size could not match.
+  private var missing: [[Int]] = []
 
   /// Turns of the signs.
   public static let flips = 999
@@ -20,7 +20,6 @@ public struct EffectStudy: Sendable {
   public init(_ plan: EffectPlan, measure: EffectMeasure = .loss) {
     self.plan = plan
     self.measure = measure
-    missing = Array(repeating: 0, count: plan.variants.count)
   }
 
   /// Takes a text.
@@ -32,7 +31,7 @@ public struct EffectStudy: Sendable {
     precondition(sums.count == plan.variants.count, "a sum for each variant")
     self.sums.append(sums)
     self.labels.append(labels)
-    for (variant, count) in missing.enumerated() { self.missing[variant] += count }
+    self.missing.append(missing)
   }
 
   /// Takes what another batch made of a text that was taken before.
@@ -77,10 +76,11 @@ public struct EffectStudy: Sendable {
   }
 
   private func effect(_ row: EffectRow, over texts: [Int]) -> RoutingEffect {
-    var pooled = EffectSums()
+    var (pooled, control) = (EffectSums(), EffectSums())
     var (own, others) = ([MeanSum](), [MeanSum]())
     for text in texts where (sums[text].first?.scored ?? 0) > 0 {
       for variant in row.variants { pooled.add(sums[text][variant]) }
+      for variant in row.control.variants { control.add(sums[text][variant]) }
       own.append(change(text, row.variants))
       others.append(change(text, row.control.variants))
     }
@@ -92,8 +92,12 @@ public struct EffectStudy: Sendable {
       effect.order = BatchEffect(texts.map { sums[$0][row.variants[0]].order })
     }
     effect.change = RoutingEffect.Change(own)
-    effect.unmatched = row.control.variants.reduce(0) { $0 + missing[$1] }
-    guard row.control.kind != .none, effect.named > 0 else { return effect }
+    effect.unmatched = texts.reduce(0) { sum, text in row.control.variants.reduce(sum) { $0 + missing[text][$1] } }
+    if row.control.kind == .equalSize, effect.named > 0, control.named == 0 {
+      effect.control = .none(
+        "the condition holds for all or none of the decisions of each \(measure.rows): there is no other of them to stand for chance")
+    }
+    guard effect.control.kind != .none, effect.named > 0 else { return effect }
     effect.controlChange = RoutingEffect.Change(others)
     let differences = zip(own, others).map { own, other in
       var difference = own
@@ -136,7 +140,7 @@ public struct RoutingEffect: Sendable {
 
   public internal(set) var name: String
   public let rules: String
-  public let control: EffectControl
+  public internal(set) var control: EffectControl
   /// Variants that were averaged.
   public let draws: Int
   /// Texts with a scored token; or images.

@@ -162,10 +162,10 @@ public enum EffectTables {
         "loads are not near in \(far.count) of \(effects.count) rows: up to \(fixedPoint(most, digits: 2)) times apart, so experts of other load "
           + "stand for chance")
     }
-    let unmatched = effects.reduce(0) { $0 + $1.unmatched }
-    if unmatched > 0 {
-      let rows = effects[0].measure.rows
-      notes.append("\(unmatched) decisions have no other of their \(rows) to stand for them: there the control is smaller")
+    for effect in effects where effect.unmatched > 0 && effect.control.kind == .equalSize {
+      notes.append(
+        "\(effect.name): \(effect.unmatched / effect.control.variants.count) of \(effect.named / max(1, effect.draws)) decisions have no other of their "
+          + "\(effect.measure.rows) to stand for them: there the control is smaller")
     }
     return notes
   }
@@ -173,7 +173,7 @@ public enum EffectTables {
 
 extension EffectMeasure {
   /// Among what the decisions of a control are drawn.
-  fileprivate var rows: String {
+  var rows: String {
     switch self {
     case .loss: "text and router"
     case .latent: "image, step and router"

@@ -78,7 +78,8 @@ public enum Experiment: String, Sendable, CaseIterable {
         try plan.add(rules((["shared all=off"] + oneMore).joined(separator: "; ")), name: "shared off, k + 1", ground: ground)
       }
     case .kSweep:
-      for count in 1...min(2 * most, fewest) { try plan.add(rules("topk all=\(count)"), name: "k = \(count)", ground: ground) }
+      let reached = ground.routers.map(\.spec.reachedExperts).min() ?? 0
+      for count in 1...min(2 * most, reached) { try plan.add(rules("topk all=\(count)"), name: "k = \(count)", ground: ground) }
     case .overflow:
       let reason = "held against the same rules in other batches"
       try plan.add(uncontrolled: rules(""), name: "no capacity", because: reason)

@@ -13,7 +13,7 @@ struct WhatIf: ParsableCommand {
       moetop whatif samples/olmoe-tiny -f samples/corpus.jsonl --experiment gw-moe --by domain
       moetop whatif samples/olmoe-tiny -p "def main():" --rules 'mask 3:7'
       moetop whatif samples/olmoe-tiny -f samples/corpus.jsonl --experiment overflow --batch 8
-      moetop whatif samples/dit-moe-tiny --images 8 --rules 'swap all if step<10'
+      moetop whatif samples/dit-moe-tiny --images 8 --rules 'swap all if entropy>q0.9 step<10'
 
       Every text is read as it is and under the rules (moetop docs contracts lists them). Rules with a condition are held against as many
       decisions of the same text and layer for which it does not hold, rules that name experts against their neighbours in load. A model that \
@@ -112,7 +112,9 @@ struct WhatIf: ParsableCommand {
       let context = InterventionOptions.context(of: model, used, tokenizer)
       let subject = TextSubject(model, texts: used, context: context, source: input.source, batch: batch, threads: engine.threads)
       let run = WhatIfRun(subject, showsProgress: !noProgress && !quiet)
-      for name in question.replayedRuns { run.replays[name] = try InterventionOptions.replay(name, for: used, option: "--rules", traces) }
+      for name in question.replayedRuns {
+        run.replays[name] = try InterventionOptions.replay(name, for: used, of: model, option: "--rules", traces)
+      }
       let seen = WhatIfInput(source: input.source, length: input.length, batch: batch > 1 ? batch : nil)
       var answer = try answer(question, run, seen, pieces: tokenizer.pieces) { variants, recorder in
         question.replacesMates

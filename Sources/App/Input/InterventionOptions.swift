@@ -20,7 +20,7 @@ struct InterventionOptions: ParsableArguments {
     try intervention(sharedExperts: model.sharedExpertCounts, seed: seed) {
       Self.context(of: model, texts, tokenizer)
     } load: {
-      try Self.replay($0, for: texts, option: "--intervene", traces)
+      try Self.replay($0, for: texts, of: model, option: "--intervene", traces)
     }
   }
 
@@ -32,19 +32,26 @@ struct InterventionOptions: ParsableArguments {
       text: { id in tokenizer?.tokenBytes(id).map { String(decoding: $0, as: UTF8.self) } })
   }
 
-  /// A recorded run of some of the texts.
+  /// A recorded run of some of the texts; warns where it is one of few of their tokens, or of another model.
   ///
   /// - Parameter option: that named it, for messages.
   static func replay(
-    _ name: String, for texts: [TokenSequence], option: String, _ traces: TraceOptions
+    _ name: String, for texts: [TokenSequence], of model: LanguageModel, option: String, _ traces: TraceOptions
   ) throws -> ReplayedRouting {
-    let replay = try load(name, option: option, traces).replay
+    let (replay, run, _) = try load(name, option: option, traces)
     let keys = texts.flatMap { text in
       var key = TextKey()
       return key.encoded(text.encoder ?? []) + text.tokens.map { key.next($0) }
     }
-    guard keys.contains(where: replay.contains) else {
-      throw Failure(.usage, "\(option): replay \(name): not one token of the input is in that run")
+    let known = keys.count(where: replay.contains)
+    guard known > 0 else { throw Failure(.usage, "\(option): replay \(name): not one token of the input is in that run") }
+    if known < keys.count {
+      StandardError.write(
+        "warning: replay \(name): \(known) of \(keys.count) tokens are in that run with all that stands before them; the others are decided as ever\n"
+      )
+    }
+    if run.description.model.name != model.name {
+      StandardError.write("warning: replay \(name): that run is of another model, \(Show.line(run.description.model.name))\n")
     }
     return replay
   }

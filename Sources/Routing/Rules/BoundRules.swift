@@ -164,7 +164,9 @@ private struct RuleBinding {
       try require(experts.count <= room, "at most the \(room) experts a token takes", "\(experts.count)")
       append(.force(try ids(.ids(experts), rule)))
     case .swap:
-      try require((counts.max() ?? 0) < spec.expertCount, "an expert that was not chosen", "all \(spec.expertCount) taken")
+      let reached = spec.reachedExperts
+      let among = reached < spec.expertCount ? " of its kept groups" : ""
+      try require((counts.max() ?? 0) < reached, "an expert\(among) that was not chosen", "all \(reached) taken")
       append(.swap)
     case .redraw(let odds): append(.redraw(odds, stream: description.id.stream &+ UInt64(steps.count)))
     case .replay(let run, let withWeights):

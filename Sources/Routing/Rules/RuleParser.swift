@@ -95,12 +95,15 @@ enum RuleParser {
     if written.hasPrefix("top"), let count = number(written.dropFirst(3)) { return .best(count) }
     var ids: [Int] = []
     for part in written.split(separator: ",", omittingEmptySubsequences: false) {
-      guard let id = number(part) else {
+      let ends = part.split(separator: "-", omittingEmptySubsequences: false).map { number($0) }
+      guard (1...2).contains(ends.count), let low = ends.first ?? nil, let high = ends.last ?? nil, low <= high, high - low < 1 << 16 else {
         throw scanner.failure(
-          "experts: numbers such as 23,40, all, or top2", found: part.isEmpty ? nil : "'\(part)'", at: place)
+          "experts: numbers and ranges such as 0-3,23, all, or top2", found: part.isEmpty ? nil : "'\(part)'", at: place)
       }
-      if ids.contains(id) { throw scanner.failure("each expert once", found: "\(id) again", at: place) }
-      ids.append(id)
+      for id in low...high {
+        if ids.contains(id) { throw scanner.failure("each expert once", found: "\(id) again", at: place) }
+        ids.append(id)
+      }
       place += part.count + 1
     }
     return .ids(ids)

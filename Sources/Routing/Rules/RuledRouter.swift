@@ -91,8 +91,11 @@ extension Router {
   /// The chosen, with the best of the others in the place of the last; as they are where there is no other.
   private func swapped(_ row: RouterRow) -> [Int32] {
     let chosen = Array(row.best.ids.prefix(row.taken))
-    guard row.taken > 0, row.best.count > row.taken, !row.changes.masked.contains(row.best.ids[row.taken]) else { return chosen }
-    return chosen.dropLast() + [row.best.ids[row.taken]]
+    guard row.taken > 0, row.best.count > row.taken else { return chosen }
+    let next = row.best.ids[row.taken]
+    // Experts of groups that were not kept are none of the others.
+    let isOut = spec.groupLimit.map { $0.topKGroups < $0.groupCount && row.selectionScores[Int(next)] == $0.filledScore } ?? false
+    return row.changes.masked.contains(next) || isOut ? chosen : chosen.dropLast() + [next]
   }
 
   /// Different experts, drawn one after the other among those that are not masked.
