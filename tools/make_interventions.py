@@ -175,7 +175,9 @@ def decide(kind, logits, rules, replayed):
         elif order == "priority":
             places = [(t, j) for j in range(k) for t in sorted(rows, key=lambda t: (-first[t], t))]
         served = room_served(ids, places, room)
-    weights = kind.weights(logits, scores, ids, served)
+    # SparseMixer's weights are over the experts that it sees.
+    seen = logits.masked_fill(masked, -torch.inf) if kind.type == "phimoe" else logits
+    weights = kind.weights(seen, scores, ids, served)
     for name, which, value in rules:
         if name == "broadcast":
             ids, weights = torch.arange(experts).expand(count, -1), kind.probabilities(logits)

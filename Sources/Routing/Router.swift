@@ -257,7 +257,8 @@ extension Router {
     let chosen = Int(row.best.ids[rank])
     let best = row.logits[chosen]
     var sum: Float = 0
-    for e in row.logits.indices where !row.best.ids[0..<rank].contains(Int32(e)) && !row.changes.masked.contains(Int32(e)) {
+    for e in row.logits.indices where !row.best.ids[0..<rank].contains(Int32(e)) {
+      if e != chosen && row.changes.masked.contains(Int32(e)) { continue }
       let distance = (best - row.logits[e]) / max(abs(row.logits[e]), best)
       if !(distance > 2 * epsilon) { sum += exp(row.logits[e] - best) }
     }
