@@ -37,6 +37,7 @@ LONGER = dict(max_position_embeddings=128)      # sequences that pass several bl
 WINDOW, FULL = "sliding_attention", "full_attention"
 GEMMA = {"router.proj.weight": 12.0}            # its router divides by the root of the hidden size
 INDEX = {"weights_proj.weight": 2.0}
+CSA, HCA = "compressed_sparse_attention", "heavily_compressed_attention"
 VISION = dict(depth=1, num_hidden_layers=1, hidden_size=16, intermediate_size=16, num_heads=2, num_attention_heads=2, head_dim=8,
               out_hidden_size=32, patch_size=4, position_embedding_size=64, num_position_embeddings=16, deepstack_visual_indexes=[])
 
@@ -98,6 +99,17 @@ def dbrx(attention, experts):
                ffn_config=dict(hidden_size=32, ffn_hidden_size=16, ffn_act_fn={"name": "silu"}, **experts))
 
 
+def compressed(**fields):
+    """DeepSeek-V4: every kind of attention, experts looked up by token id in the first layers, two residual streams."""
+    own = dict(num_hidden_layers=4, layer_types=[WINDOW, CSA, HCA, CSA], mlp_layer_types=["hash_moe", "hash_moe", "moe", "moe"],
+               compress_rates={CSA: 4, HCA: 8}, moe_intermediate_size=16, n_routed_experts=8, num_experts_per_tok=3, n_shared_experts=1,
+               routed_scaling_factor=1.5, num_key_value_heads=1, head_dim=16, partial_rotary_factor=0.5, q_lora_rank=16, o_groups=2,
+               o_lora_rank=8, hc_mult=2, hc_sinkhorn_iters=4, index_n_heads=16, index_head_dim=8, index_topk=2, sliding_window=6,
+               swiglu_limit=1.0, num_nextn_predict_layers=0, gains=INDEX, rope_parameters=dict(
+                   main=dict(ROPE, partial_rotary_factor=0.5), compress=dict(ROPE, rope_theta=160000.0, partial_rotary_factor=0.5)))
+    return row("deepseek_v4", **dict(own, **fields))
+
+
 def granite(model_type, **fields):
     return row(model_type, **dict(dict(intermediate_size=16, num_local_experts=8, num_experts_per_tok=2), **fields))
 
@@ -139,6 +151,14 @@ MODELS = {
                  mamba_dt_rank=4),
     "kimi_k2": deepseek("deepseek_v3", published_as="kimi_k2", n_routed_experts=8, num_experts_per_tok=3, routed_scaling_factor=2.8,
                         rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=1.0)),
+    "deepseek_v4": compressed(),
+    "deepseek_v4-yarn": compressed(
+        num_hidden_layers=2, layer_types=[HCA, CSA], mlp_layer_types=["moe", "hash_moe"], compress_rates={CSA: 3, HCA: 5},
+        n_routed_experts=6, num_experts_per_tok=2, routed_scaling_factor=2.5, hc_mult=3, hc_sinkhorn_iters=1, hc_eps=1e-3,
+        index_n_heads=16, index_head_dim=16, index_topk=3, head_dim=16, partial_rotary_factor=0.25, o_groups=4, o_lora_rank=4,
+        sliding_window=4, swiglu_limit=10.0, tie_word_embeddings=True, rms_norm_eps=1e-5, rope_parameters=dict(
+            main=dict(ROPE, rope_theta=5000.0, partial_rotary_factor=0.25),
+            compress=dict(YARN, rope_theta=20000.0, attention_factor=1.0, partial_rotary_factor=0.25))),
     "dots1": deepseek("dots1", scoring_func="sigmoid", head_dim=8, routed_scaling_factor=2.5, sliding_window=None),
     "dots1-window": deepseek("dots1", scoring_func="sigmoid", head_dim=16, n_group=2, topk_group=1, norm_topk_prob=False,
                              first_k_dense_replace=0, num_experts_per_tok=2, sliding_window=5, max_window_layers=1, attention_bias=True),
@@ -326,6 +346,8 @@ def fill(model, seed, spec):
             return (0.0 if centred else 1.0), 0.1
         if re.search(r"(router\.scale|per_expert_scale|layer_scalar)$", name):
             return 1.0, 0.2
+        if re.search(r"(_hc\.|hc_)scale$", name):
+            return 1.0, 0.2
         if name.endswith("sinks"):
             return 0.0, 1.0
         if re.search(r"(A_log|dt_bias)$", name):
@@ -345,6 +367,10 @@ def fill(model, seed, spec):
             mean, spread = deviation(name, tensor)
             values = torch.randn(tensor.shape, generator=generator) * spread + mean
             tensor.copy_(values.to(torch.bfloat16))
+        for name, table in model.named_buffers():
+            if name.endswith("tid2eid"):
+                odds = torch.ones(len(table), spec.settings["n_routed_experts"])
+                table.copy_(odds.multinomial(table.shape[1], generator=generator))
     return model
 
 

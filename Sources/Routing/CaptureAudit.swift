@@ -27,7 +27,7 @@ public struct CaptureCheck: Sendable, Codable, Equatable {
   }
 }
 
-/// Folds passes into capture checks. Memory: O(experts) per router.
+/// Folds passes into capture checks. Memory: O(experts) per router; of one that looks experts up also O(different tokens).
 public struct CaptureAudit: Sendable {
   private var routers: [RouterID: RouterAudit] = [:]
   /// Tokens of the encoder, and all others.
@@ -124,7 +124,7 @@ private enum CheckKind: String, CaseIterable {
     switch self {
     case .assignmentSum: "assignments = tokens x topK - drops"
     case .scoreSum: "router probabilities of a token sum to 1"
-    case .selectionRecomputed: "experts = top-k recomputed from the stored logits"
+    case .selectionRecomputed: "experts = top-k recomputed from the stored logits, or one choice for each token id where they are looked up"
     case .equalTokens: "every router saw every token of its stack"
     case .distinctRows: "not all tokens take the same experts"
     case .loadVariance: "expert counts scatter at least as chance makes them"
@@ -159,6 +159,8 @@ private struct RouterAudit {
   private var nonFinite = 0
   private var recomputed = 0
   private var recomputedDiffers = 0
+  /// Of a router that looks experts up: what each token id was given first.
+  private var looked: [Int32: ArraySlice<Int32>] = [:]
   private var firstRow: [Int32] = []
   private var sawOtherRow = false
   private var window: [Bool]
@@ -193,7 +195,7 @@ private struct RouterAudit {
         }
       }
       if firstRow.isEmpty { firstRow = Array(row) } else if !sawOtherRow && !row.elementsEqual(firstRow) { sawOtherRow = true }
-      if !batch.importanceSum.isEmpty && batch.routerEntropy[token].isNaN { nonFinite += 1 }
+      if !batch.importanceSum.isEmpty && !batch.isMeasured(token) { nonFinite += 1 }
       addToWindow(row)
     }
     recompute(batch, of: table)
@@ -221,6 +223,7 @@ private struct RouterAudit {
 
   /// - Parameter table: tokens of the pass the batch is of.
   private mutating func recompute(_ batch: RoutingBatch, of table: TokenTable) {
+    if router.spec.isHashed { return lookUp(batch, of: table) }
     guard let logits = batch.logits, !logits.rows.isEmpty, rules?.isRecomputable != false else { return }
     var ruled: RuledRows?
     if let rules {
@@ -244,6 +247,21 @@ private struct RouterAudit {
     }
   }
 
+  /// A table names the same experts for a token id wherever it stands; their order is that of their scores.
+  private mutating func lookUp(_ batch: RoutingBatch, of table: TokenTable) {
+    guard rules?.choosesExperts != true else { return }
+    for row in 0..<batch.count {
+      let mine = batch.selectedExperts[row * batch.topK..<(row + 1) * batch.topK]
+      let token = table.tokenID[row + batch.firstToken - table.firstToken]
+      recomputed += 1
+      if let first = looked[token] {
+        if Set(first) != Set(mine) { recomputedDiffers += 1 }
+      } else {
+        looked[token] = ArraySlice(Array(mine))
+      }
+    }
+  }
+
   func verdict(_ kind: CheckKind, input: StackInput) -> Verdict {
     let spec = router.spec
     let topK = rules == nil ? spec.topK : min(spec.topK, slots)
@@ -257,12 +275,17 @@ private struct RouterAudit {
       return assignments == expected && padding == 0
         ? .held : .failed("\(assignments) assignments (\(drops) dropped), expected \(tokens) x \(topK)")
     case .scoreSum:
-      if spec.usesSigmoidScores { return .notApplicable("sigmoid scores need not sum to 1") }
+      if let share = spec.share { return .notApplicable("\(share.rawValue) scores need not sum to 1") }
       if importanceTokens == 0 { return .notApplicable("router probabilities were not recorded") }
       if importanceTokens == nonFinite { return .notApplicable("no token has finite logits") }
       let mean = importance / Double(importanceTokens - nonFinite)
       return abs(mean - 1) < 1e-4 ? .held : .failed("router probabilities sum to \(mean)")
     case .selectionRecomputed:
+      if spec.isHashed {
+        if rules?.choosesExperts == true { return .notApplicable("an intervention chose experts") }
+        return recomputedDiffers == 0
+          ? .held : .failed("\(recomputedDiffers) of \(recomputed) tokens have other experts than the same token before")
+      }
       if rules?.isRecomputable == false { return .notApplicable("an intervention chose experts by more than their logits") }
       if recomputed == 0 { return .notApplicable("raw logits were not recorded") }
       return recomputedDiffers == 0 ? .held : .failed("\(recomputedDiffers) of \(recomputed) decisions differ from their logits")

@@ -58,6 +58,8 @@ struct Run: ParsableCommand {
     }
     let sampling = try generation.settings()
     let intervention = try rules.intervention(on: model, texts: sequences, tokenizer: tokenizer, seed: sampling.seed, traces: traces)
+    let skipped = intervention?.rules.skipped(model.routers) ?? []
+    if !quiet { for note in skipped { StandardError.write("note: \(note)\n") } }
     let forward = ForwardPass(model, threads: engine.threads)
     forward.intervention = intervention
 

@@ -53,7 +53,7 @@ public final class Generator {
         var table = TokenTable(firstToken: fed)
         scorer.score(
           forward, tokens: tokens, following: end < prompt.tokens.count ? prompt.tokens[end] : nil, predicts: predicts, into: &table)
-        try forward.requireWholeFiles()
+        try forward.requireSoundFiles()
         try deliver(&table, tokens, firstPosition: start, phase: .prefill, batches)
       }
       fed += tokens.count
@@ -61,7 +61,7 @@ public final class Generator {
     let last = (prompt.tokens.count - 1) % forward.passLimit
     pending = draw(row: last)
     if sink != nil { outputs = scorer.outputs }
-    try forward.requireWholeFiles()
+    try forward.requireSoundFiles()
   }
 
   /// Draws from the logits of a row of the last pass, and counts them.
@@ -93,7 +93,7 @@ public final class Generator {
     if let border = forward.border, position + 1 > border { throw ModelError.positionsChange(sequence: name, limit: border) }
     let batches = forward.advance([draw.token], demand: sink?.demand, firstToken: fed, phase: .decode)
     let following = self.draw(row: 0)
-    try forward.requireWholeFiles()
+    try forward.requireSoundFiles()
     if sink != nil {
       var table = TokenTable(firstToken: fed)
       table.surprisal = [draw.surprisal]
