@@ -244,7 +244,7 @@ extension MetricReading {
   var lookUpNotes: [String] {
     guard metric.needsChoice else { return [] }
     let hashed = plan.routers.filter { $0.spec.isHashed && plan.layers?.contains($0.id.layer) ?? true }.map(\.id)
-    return hashed.isEmpty ? [] : ["no number at \(hashed.listed): experts are looked up by token id there, so nothing is uncertain"]
+    return hashed.isEmpty ? [] : ["nothing of \(hashed.listed): experts are looked up by token id there, so that no choice is uncertain"]
   }
 
   /// What entropy is meant.

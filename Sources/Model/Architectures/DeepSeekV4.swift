@@ -72,7 +72,7 @@ extension Family {
     let width = try configuration.count("moe_intermediate_size")
     let limit = Float(try configuration.positive("swiglu_limit", default: 10))
     let isHashed = try configuration.hashedLayers(sizes.layerCount)
-    var router = RouterSpec(
+    let scored = RouterSpec(
       expertCount: try configuration.count("n_routed_experts", "num_local_experts"), scoring: .sqrtSoftplus,
       selection: .tokenChoice(topK: topK), normalization: .sum(epsilon: 1e-20),
       routedScale: Float(try configuration.number("routed_scaling_factor", default: 1.5)))
@@ -83,15 +83,16 @@ extension Family {
     if try configuration.flag("mlp_bias", default: false) { throw configuration.refused("mlp_bias", found: "true", supported: "false") }
     let shared = try configuration.count("n_shared_experts", default: 1)
     if shared != 1 { throw configuration.refused("n_shared_experts", found: "\(shared)", supported: "1") }
-    func expert(_ prefix: String) -> GatedPlan {
+    @Sendable func expert(_ prefix: String) -> GatedPlan {
       var plan = GatedPlan.numbered(prefix, width)
       plan.activation = .clampedSilu(limit: limit)
       return plan
     }
-    return { [router] layer, prefix in
-      var router = router
+    return { layer, prefix in
+      var router = scored
       if isHashed[layer] { router.selection = .hash(topK: topK) }
-      var experts = ExpertsPlan(router: router, routerLinear: LinearPlan(prefix: prefix + "gate"), expert: { expert("\(prefix)experts.\($0).") })
+      var experts = ExpertsPlan(
+        router: router, routerLinear: LinearPlan(prefix: prefix + "gate"), expert: { expert("\(prefix)experts.\($0).") })
       if isHashed[layer] {
         experts.table = ExpertTablePlan(tensor: prefix + "gate.tid2eid", rows: sizes.vocabularySize)
       } else {

@@ -54,17 +54,14 @@ extension Configuration {
 
   /// By layer; nil: nothing.
   fileprivate func compressions(_ count: Int) throws -> [Compression?] {
-    let chosen = "compressed_sparse_attention"
-    let all = "heavily_compressed_attention"
+    let (near, chosen, all) = ("sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention")
     var rates = [chosen: try self.count("compress_rate_csa", default: 4), all: try self.count("compress_rate_hca", default: 128)]
     if value("compress_rates") != nil {
       let section = try section("compress_rates", irrelevant: [])
       for kind in [chosen, all] { rates[kind] = try section.count(kind, default: rates[kind]) }
       try section.finish()
     }
-    let kinds: [String: Compression?] = [
-      "sliding_attention": .some(nil), chosen: (rates[chosen] ?? 4, true), all: (rates[all] ?? 128, false),
-    ]
+    let kinds: [String: Compression] = rates.reduce(into: [:]) { $0[$1.key] = ($1.value, $1.key == chosen) }
     let ratios = value("compress_ratios").map { $0.kind == .array ? $0.elements.map(\.int64) : [] }
     guard let names = try layerTypes(count: count) else {
       // A number for each layer that looks further ahead follows.
@@ -72,17 +69,19 @@ extension Configuration {
         throw ModelError.configuration(
           file: file, key: "compress_ratios", expected: "\(count) numbers, or layer_types", found: "\(ratios?.count ?? 0)")
       }
-      let named: [Int64?: String] = [0: "sliding_attention", 4: chosen, 128: all]
       return try ratios.prefix(count).map { ratio in
-        guard let name = named[ratio], let kind = kinds[name] else {
-          throw refused("compress_ratios", found: ratio.map { "\($0)" } ?? "something else", supported: "0, 4, 128")
+        switch ratio {
+        case 0: nil
+        case 4: kinds[chosen]
+        case 128: kinds[all]
+        default: throw refused("compress_ratios", found: ratio.map { "\($0)" } ?? "something else", supported: "0, 4, 128")
         }
-        return kind
       }
     }
     return try names.map { name in
+      if name == near { return nil }
       guard let kind = kinds[name] else {
-        throw refused("layer_types", found: "\"\(name)\"", supported: kinds.keys.sorted().joined(separator: ", "))
+        throw refused("layer_types", found: "\"\(name)\"", supported: [near, chosen, all].joined(separator: ", "))
       }
       return kind
     }
