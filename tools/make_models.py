@@ -152,6 +152,11 @@ MODELS = {
     "kimi_k2": deepseek("deepseek_v3", published_as="kimi_k2", n_routed_experts=8, num_experts_per_tok=3, routed_scaling_factor=2.8,
                         rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=1.0)),
     "deepseek_v4": compressed(),
+    "deepseek_v4-published": compressed(
+        num_hidden_layers=3, layer_types=[WINDOW, CSA, HCA], mlp_layer_types=["hash_moe", "moe", "moe"], compress_rates={CSA: 4, HCA: 128},
+        n_routed_experts=6, num_experts_per_tok=2, hc_mult=4, hc_sinkhorn_iters=20, index_topk=3, rope_parameters=dict(
+            main=dict(ROPE, partial_rotary_factor=0.5),
+            compress=dict(YARN, rope_theta=160000.0, attention_factor=1.0, partial_rotary_factor=0.5))),
     "deepseek_v4-yarn": compressed(
         num_hidden_layers=2, layer_types=[HCA, CSA], mlp_layer_types=["moe", "hash_moe"], compress_rates={CSA: 3, HCA: 5},
         n_routed_experts=6, num_experts_per_tok=2, routed_scaling_factor=2.5, hc_mult=3, hc_sinkhorn_iters=1, hc_eps=1e-3,
@@ -383,8 +388,32 @@ def token_sequences():
     return [first, second]
 
 
+def published_spelling(config):
+    """config.json of DeepSeek-V4 as its publisher wrote it."""
+    old = json.loads(json.dumps(config))
+    rates, rotary = old.pop("compress_rates"), old.pop("rope_parameters")
+    ratios = {WINDOW: 0, CSA: 4, HCA: 128}
+    old["compress_ratios"] = [ratios[kind] for kind in old.pop("layer_types")] + [0]
+    hashed = [kind == "hash_moe" for kind in old.pop("mlp_layer_types")]
+    old["num_hash_layers"] = sum(hashed)
+    if sorted(hashed, reverse=True) != hashed:
+        return None
+    for name, kind in (("csa", CSA), ("hca", HCA)):
+        if rates[kind] != ratios[kind]:
+            old[f"compress_rate_{name}"] = rates[kind]
+    stretched = rotary["compress"]
+    old.update(rope_theta=rotary["main"]["rope_theta"], compress_rope_theta=stretched.pop("rope_theta"), rope_scaling=None)
+    old["qk_rope_head_dim"] = int(old["head_dim"] * old.pop("partial_rotary_factor"))
+    if stretched.pop("rope_type") == "yarn":
+        old["rope_scaling"] = dict({k: stretched[k] for k in stretched if k not in ("partial_rotary_factor", "attention_factor")}, type="yarn")
+    old.update(torch_dtype=old.pop("dtype"), topk_method="noaux_tc", transformers_version="4.57.1")
+    return old
+
+
 def older_spelling(config):
     """config.json as transformers 4 wrote it; None when that had no words for it."""
+    if config["model_type"] == "deepseek_v4":
+        return published_spelling(config)
     old = json.loads(json.dumps(config))
     rotary = old.pop("rope_parameters", None)
     if rotary is not None:

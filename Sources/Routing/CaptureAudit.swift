@@ -73,7 +73,9 @@ public struct CaptureAudit: Sendable {
     if !failures.isEmpty { return check(.failed, failures.joined(separator: "; ")) }
     if !suspicions.isEmpty { return check(.suspicious, suspicions.joined(separator: "; ")) }
     if held == 0 { return check(.notApplicable, reason) }
-    return check(.held, "\(kind.meaning), \(held) of \(routers.count) routers")
+    let looks = kind == .selectionRecomputed && routers.values.contains { $0.router.spec.isHashed }
+    let also = looks ? ", or one choice for each token id where they are looked up" : ""
+    return check(.held, "\(kind.meaning)\(also), \(held) of \(routers.count) routers")
   }
 
   /// What the model answered, not how it routed: numbers that are none make every loss, and every token drawn, meaningless.
@@ -124,7 +126,7 @@ private enum CheckKind: String, CaseIterable {
     switch self {
     case .assignmentSum: "assignments = tokens x topK - drops"
     case .scoreSum: "router probabilities of a token sum to 1"
-    case .selectionRecomputed: "experts = top-k recomputed from the stored logits, or one choice for each token id where they are looked up"
+    case .selectionRecomputed: "experts = top-k recomputed from the stored logits"
     case .equalTokens: "every router saw every token of its stack"
     case .distinctRows: "not all tokens take the same experts"
     case .loadVariance: "expert counts scatter at least as chance makes them"

@@ -107,7 +107,8 @@ struct HashRoutingTests {
     let routers = [Self.description, RouterDescription(id: RouterID(layer: 1), spec: Self.scored)]
     let rules = try Intervention(
       RuleSet(parsing: "mask all:1; scale all:1=0"), run: FilterContext(routers: routers), sharedExperts: [1, 1])
-    #expect(rules.rules.skipped(routers) == ["mask all:1: not at ffn.0, where experts are looked up by token id and none is the next best"])
+    #expect(rules.rules.skipped(routers)?.hasPrefix("mask, topk and swap leave ffn.0 as they are") == true)
+    #expect(rules.rules.skipped(Array(routers.dropFirst())) == nil)
     #expect(rules[routers[0].id]?.choosesExperts == false && rules[routers[1].id]?.choosesExperts == true)
     let error = #expect(throws: RuleError.self) {
       try Intervention(RuleSet(parsing: "swap 0-1"), run: FilterContext(routers: routers), sharedExperts: [1, 1])

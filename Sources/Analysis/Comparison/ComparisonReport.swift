@@ -103,6 +103,8 @@ public struct ComparedPair: Sendable {
         "other numbers of experts a token (\(first.pair.a.spec.topK) and \(first.pair.b.spec.topK)): shared experts are divided by the larger"
       )
     }
+    let hashed = result.layers.map(\.pair.a).filter(\.spec.isHashed).map(\.id)
+    say("\(hashed.listed): experts are looked up by token id, with no margin and in no bin of entropy", if: !hashed.isEmpty)
     let recordings = [a, b].map { $0.description.recording }
     say("js_divergence is not there: both runs need --record full", if: recordings.contains { $0.content != .full })
     let every = recordings.map { $0.content == .full ? $0.logitsEvery : 1 }

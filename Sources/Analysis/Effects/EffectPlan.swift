@@ -99,7 +99,7 @@ public struct EffectPlan: Sendable {
   /// - Parameter name: nil: the rules themselves.
   /// - Throws: `RuleError`.
   public mutating func add(_ rules: RuleSet, name: String? = nil, ground: EffectGround) throws {
-    for remark in rules.skipped(ground.routers) where !notes.contains(remark) { notes.append(remark) }
+    if let remark = rules.skipped(ground.routers), !notes.contains(remark) { notes.append(remark) }
     let arm = addArm(rules)
     let control: EffectControl
     if rules.hasConditions {

@@ -11,8 +11,8 @@ import Routing
 extension Metric {
   static let entropy = Metric(
     key: .entropy, name: "normalised router entropy", unit: "share of ln E", range: "0...1",
-    reading: "0: the router is certain; 1: it cannot tell experts apart; sigmoid scores are divided by "
-      + "their sum first",
+    reading: "0: the router is certain; 1: it cannot tell experts apart; scores that stand "
+      + "each for itself (sigmoid, root of softplus) are divided by their sum first",
     grain: .layer, format: .number(3), baseline: "1 for equal logits",
     baselineValue: { _ in 1 }, facets: .all, interval: .onRequest,
     source: "Wu et al. 2024, GW-MoE, arXiv:2406.12375, divided by ln E; TRL#6514 `normalized_entropy`",

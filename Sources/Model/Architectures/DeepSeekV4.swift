@@ -44,12 +44,13 @@ extension Family {
       streams: whole.streams, function: whole.function, base: whole.base, scale: whole.scale, epsilon: whole.epsilon,
       normEpsilon: whole.normEpsilon)
     let streams = Dictionary(uniqueKeysWithValues: ["fn", "base", "scale"].map { ("hc_head_\($0)", "model.hc_head.hc_\($0)") })
+    let bias = [".gate.e_score_correction_bias": ".gate.bias"]
     model.spellings = [
-      NameSpelling(),
+      NameSpelling(endings: bias),
       // As transformers saves it.
       NameSpelling(
         whole: streams.merging(["embed.weight": "model.embed_tokens.weight", "head.weight": "head.weight"]) { $1 }, prefix: "model.",
-        endings: [".attn.kv_norm.weight": ".attn.norm.weight"]),
+        endings: bias.merging([".attn.kv_norm.weight": ".attn.norm.weight"]) { $1 }),
     ]
     configuration.disregard(["num_nextn_predict_layers", "expert_dtype"])
     return model
@@ -96,7 +97,7 @@ extension Family {
       if isHashed[layer] {
         experts.table = ExpertTablePlan(tensor: prefix + "gate.tid2eid", rows: sizes.vocabularySize)
       } else {
-        experts.correctionBias = VectorPlan(prefix + "gate.bias")
+        experts.correctionBias = VectorPlan(prefix + "gate.e_score_correction_bias")
       }
       experts.shared = [ExpertsPlan.Shared(expert: expert(prefix + "shared_experts."))]
       return experts

@@ -89,8 +89,12 @@ extension Configuration {
 
   /// Whether each layer looks its experts up.
   func hashedLayers(_ count: Int) throws -> [Bool] {
-    let first = try wholeNumber("num_hash_layers", default: 3)
-    guard let names = try layerTypes("mlp_layer_types", count: count) else { return (0..<count).map { $0 < first } }
+    guard let names = try layerTypes("mlp_layer_types", count: count) else {
+      let first = try wholeNumber("num_hash_layers", default: 3)
+      return (0..<count).map { $0 < first }
+    }
+    // The list counts.
+    disregard(["num_hash_layers"])
     return try names.map { name in
       guard let isHashed = ["hash_moe": true, "moe": false][name] else {
         throw refused("mlp_layer_types", found: "\"\(name)\"", supported: "hash_moe, moe")

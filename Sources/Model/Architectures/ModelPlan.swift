@@ -16,7 +16,7 @@ struct ModelPlan: Sendable {
   var embeddingScale: Float = 1
   /// Residual streams side by side; each begins as the embedding.
   var streamCount = 1
-  /// How files name the plan's tensors: the first spelling that a file has counts. Empty: as the plan does.
+  /// How writers name the plan's tensors: the first spelling that a file has counts. Empty: as the plan does.
   var spellings: [NameSpelling] = []
   /// Added to the embeddings of each stack; nil: positions are a matter of attention.
   var positions: SinusoidalPositionsPlan?

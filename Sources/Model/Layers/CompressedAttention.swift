@@ -167,7 +167,9 @@ final class RunningCompressedAttention: RunningOperation {
     let (heads, size) = (plan.headCount, plan.headSize)
     // Heads that are computed together; all of them read the same keys.
     let parts = (1...16).last { heads % $0 == 0 } ?? 1
-    func call(_ out: UnsafeMutablePointer<Float>, _ queries: UnsafePointer<Float>, _ keys: UnsafePointer<Float>, tokens: Int, at place: Int) -> Attention {
+    func call(
+      _ out: UnsafeMutablePointer<Float>, _ queries: UnsafePointer<Float>, _ keys: UnsafePointer<Float>, tokens: Int, at place: Int
+    ) -> Attention {
       var call = Attention(
         out: out, queries: queries, keys: keys, values: keys, tokens: tokens, heads: heads, kvHeads: parts, headDim: size,
         keyCount: place + tokens, firstPosition: place, scale: 1 / Float(size).squareRoot())
@@ -241,7 +243,7 @@ private struct EntryScorer {
       count: pass.count)
     scores = TokenIndexScores(
       heads: heads, size: size, queries: queries, weights: pass.project(bound.weights, from: pass.x),
-      products: pass.arena.floats(heads * max(1, compressor.count)))
+      products: pass.arena.floats(heads * max(1, compressor.count)), prefersLater: false)
     (topK, self.compressor, self.pass) = (plan.topK, compressor, pass)
   }
 

@@ -64,7 +64,7 @@ final class RunningTokenIndex {
     table.turn(pass.pool, queries, tokenStride: heads * size, heads: heads, headStride: size, position: pass.position, count: count)
     let scores = TokenIndexScores(
       heads: heads, size: size, queries: queries, weights: pass.project(bound.weights, from: pass.x),
-      products: pass.arena.floats(heads * (pass.position + count)))
+      products: pass.arena.floats(heads * (pass.position + count)), prefersLater: true)
     for t in max(0, plan.topK - pass.position)..<count {
       pass.seenPositions[pass.position + t] = scores.best(plan.topK, of: pass.position + t + 1, keys: keys, for: t, pass.pool)
     }
@@ -80,6 +80,8 @@ struct TokenIndexScores {
   let weights: UnsafePointer<Float>
   /// Room for `[heads, keys]`.
   let products: UnsafeMutablePointer<Float>
+  /// Which of equals is better. Scores of exactly 0 are common where all heads are silent; the reference leaves it to its sort.
+  let prefersLater: Bool
 
   /// The best keys for the token at row `t` among the first `count` of `[_, size]`, by their numbers, rising.
   func best(_ topK: Int, of count: Int, keys: [Float], for t: Int, _ pool: WorkerPool) -> [Int32] {
@@ -97,8 +99,7 @@ struct TokenIndexScores {
     }
     func isBefore(_ one: Int32, _ other: Int32) -> Bool {
       let (a, b) = (scores[Int(one)], scores[Int(other)])
-      // Scores of exactly 0 are common where all heads are silent: of equals the later one, as the reference mostly has it.
-      return a != b ? a > b : one > other
+      return a != b ? a > b : (one > other) == prefersLater
     }
     return (0..<Int32(count)).sorted(by: isBefore).prefix(topK).sorted()
   }

@@ -104,6 +104,9 @@ final class Checkpoint: @unchecked Sendable {
 
   // MARK: What plans ask for
 
+  /// Whether tensors have the names that writers of the family give them.
+  var keepsNames: Bool { names == nil }
+
   /// Shape of a tensor by the name its file has for it; nil when there is none.
   func shape(of name: String) -> [Int]? { view(name)?.shape }
 

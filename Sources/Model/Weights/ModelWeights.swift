@@ -19,7 +19,7 @@ struct ModelWeights: Sendable {
   /// - Throws: `ModelError.missingTensor`, `.tensorShape`, `.tensorType`; `RoutingError.invalidSpec`.
   init(plan: ModelPlan, checkpoint: Checkpoint) throws {
     self.checkpoint = checkpoint
-    let spelling = plan.spellings.first { checkpoint.has($0.name(plan.embedding.tensor)) }
+    let spelling = checkpoint.keepsNames ? plan.spellings.first { checkpoint.has($0.name(plan.embedding.tensor)) } : nil
     let binder = WeightBinder(checkpoint, hiddenSize: plan.hiddenSize, spelling: spelling)
     let sizes = "vocab_size, hidden_size in config.json"
     embedding = try binder.matrix(plan.embedding, rows: plan.vocabularySize, columns: plan.hiddenSize, because: sizes).matrix

@@ -68,13 +68,11 @@ public struct Intervention: Sendable {
 }
 
 extension RuleSet {
-  /// The routers that rules for all of them leave as they are because they can mean nothing there, rule by rule in words.
-  public func skipped(_ routers: [RouterDescription]) -> [String] {
+  /// In words the routers that rules for all of them leave as they are because they can mean nothing there; nil: there is none.
+  public func skipped(_ routers: [RouterDescription]) -> String? {
     let hashed = routers.filter(\.spec.isHashed).map(\.id)
-    guard !hashed.isEmpty else { return [] }
-    return rules.filter { $0.routers == .all && $0.comparesScores }.map {
-      "\($0.text): not at \(hashed.listed), where experts are looked up by token id and none is the next best"
-    }
+    guard !hashed.isEmpty, rules.contains(where: { $0.routers == .all && $0.comparesScores }) else { return nil }
+    return "mask, topk and swap leave \(hashed.listed) as they are: experts are looked up by token id there, and none is the next best"
   }
 }
 
