@@ -45,6 +45,10 @@ def _sigmoid(logits, router, block):
     return logits.sigmoid() + _bias(router, block)
 
 
+def _sqrt_softplus(logits, router, block):
+    return torch.nn.functional.softplus(logits).sqrt() + _bias(router, block)
+
+
 def _logits(logits, router, block):
     return logits
 
@@ -92,6 +96,7 @@ FAMILIES = {
     "deepseek_v2": Family(_softmax, group_score="max"),
     "deepseek_v3": Family(_sigmoid),
     "deepseek_v32": Family(_sigmoid),
+    "deepseek_v4": Family(_sqrt_softplus),
     "dots1": Family(_sigmoid),
     "ernie4_5_moe": Family(_softmax),
     "exaone_moe": Family(_sigmoid),
@@ -186,7 +191,9 @@ class Recorder:
         self._keep(key, "expert_ids", ids.gather(1, order).int())
         factor = getattr(self.config, self.family.scale) if self.family.scale else 1.0
         self._keep(key, "weights", weights.gather(1, order).float() * factor)
-        self.margin = min(self.margin, self._smallest_margin(score, ids))
+        # Where experts are looked up by token id nothing is compared.
+        if not hasattr(router, "tid2eid"):
+            self.margin = min(self.margin, self._smallest_margin(score, ids))
 
     def _smallest_margin(self, score, ids):
         """Least distance of these choices from others: between experts, and between groups where they are limited."""
@@ -219,7 +226,8 @@ def expected(folder, sequences, threads=2, brief=False):
     out["logits"] = torch.cat([r.logits[0] for r in runs])
     last = len(runs[0].hidden_states) - 1
     for i in range(last + 1):
-        out[f"hidden.{i}"] = torch.cat([r.hidden_states[i][0] for r in runs])
+        # Several residual streams lie side by side.
+        out[f"hidden.{i}"] = torch.cat([r.hidden_states[i][0].flatten(1) for r in runs])
     out["input_ids"] = torch.tensor([t for s in sequences for t in s], dtype=torch.int32)
     out["sequence_lengths"] = torch.tensor([len(s) for s in sequences], dtype=torch.int32)
     if brief:

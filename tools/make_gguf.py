@@ -440,6 +440,55 @@ def indexed(writer, config, tensors):
         writer.add_array("glm-dsa.attention.indexer.types", [kind == "full" for kind in config["indexer_types"]])
 
 
+# DeepSeek-V4's names of blocks, which gguf-py's table does not have yet (from llama.cpp's constants).
+COMPRESSED = {
+    "attn.attn_sink": "attn_sinks", "attn.wq_a": "attn_q_a", "attn.q_norm": "attn_q_a_norm", "attn.wq_b": "attn_q_b", "attn.wkv": "attn_kv",
+    "attn.norm": "attn_kv_a_norm", "attn.wo_a": "attn_output_a", "attn.wo_b": "attn_output_b", "attn.indexer.wq_b": "indexer.attn_q_b",
+    "attn.indexer.weights_proj": "indexer.proj", "ffn.gate": "ffn_gate_inp", "ffn.gate.tid2eid": "ffn_gate_tid2eid",
+} | {f"attn.{where}compressor.{name}": f"{base}_compressor_{part}" for where, base in (("", "attn"), ("indexer.", "indexer"))
+     for name, part in (("wkv", "kv"), ("wgate", "gate"), ("ape", "ape"), ("norm", "norm"))} | {
+         f"ffn.{where}.{name}": f"ffn_{part}_{base}" for where, base in (("experts", "exps"), ("shared_experts", "shexp"))
+         for name, part in (("w1", "gate"), ("w3", "up"), ("w2", "down"))}
+
+
+def compressed(writer, config, tensors):
+    rope, own = config["rope_parameters"], writer.arch
+    common(writer, {**config, "intermediate_size": config["moe_intermediate_size"], "rope_parameters": rope["main"]})
+    writer.add_key_length(config["head_dim"])
+    writer.add_value_length(config["head_dim"])
+    writer.add_rope_dimension_count(int(config["head_dim"] * config["partial_rotary_factor"]))
+    if rope["compress"]["rope_type"] == "yarn":
+        stretch(writer, rope["compress"])
+    writer.add_q_lora_rank(config["q_lora_rank"])
+    writer.add_sliding_window(config["sliding_window"])
+    writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
+    writer.add_expert_shared_count(config["n_shared_experts"])
+    writer.add_expert_weights_scale(config["routed_scaling_factor"])
+    writer.add_expert_weights_norm(config["norm_topk_prob"])
+    writer.add_uint32(f"{own}.expert_gating_func", 4)
+    writer.add_indexer_head_count(config["index_n_heads"])
+    writer.add_indexer_key_length(config["index_head_dim"])
+    writer.add_indexer_top_k(config["index_topk"])
+    for key, value in (("attention.output_lora_rank", config["o_lora_rank"]), ("attention.output_group_count", config["o_groups"]),
+                       ("hash_layer_count", config["mlp_layer_types"].count("hash_moe")), ("hyper_connection.count", config["hc_mult"]),
+                       ("hyper_connection.sinkhorn_iterations", config["hc_sinkhorn_iters"])):
+        writer.add_uint32(f"{own}.{key}", value)
+    writer.add_float32(f"{own}.attention.compress_rope_freq_base", rope["compress"]["rope_theta"])
+    writer.add_float32(f"{own}.hyper_connection.epsilon", config["hc_eps"])
+    ratios = {"sliding_attention": 0, "compressed_sparse_attention": 4, "heavily_compressed_attention": 128}
+    writer.add_array(f"{own}.attention.compress_ratios", [ratios[kind] for kind in config["layer_types"]])
+    writer.add_array(f"{own}.swiglu_clamp_exp", [float(config["swiglu_limit"])] * config["num_hidden_layers"])
+    outside = {"model.embed_tokens.weight": "token_embd.weight", "head.weight": "output.weight", "model.norm.weight": "output_norm.weight"}
+    for name, value in stacked(tensors):
+        match = re.fullmatch(r"model\.layers\.(\d+)\.(.+?)(\.weight|\.bias)?", name)
+        if not match:
+            yield outside.get(name) or name.replace("model.hc_head.hc_", "output_hc_") + ".weight", value
+        elif match[3] == ".bias":
+            yield f"blk.{match[1]}.exp_probs_b.bias", value
+        else:
+            yield f"blk.{match[1]}.{COMPRESSED.get(match[2], match[2])}.weight", value
+
+
 def kimi_linear(writer, config, tensors):
     full = [kind == "full_attention" for kind in config["layer_types"]]
     common(writer, {**config, "max_position_embeddings": config["model_max_length"], "num_experts_per_tok": config["num_experts_per_token"],
@@ -507,6 +556,7 @@ FAMILIES = {
     "jamba": ("jamba", ARCH.JAMBA, jamba),
     "glm_moe_dsa": ("glm-dsa", ARCH.GLM_DSA, indexed),
     "deepseek_v32": ("deepseek32", ARCH.GLM_DSA, indexed),
+    "deepseek_v4": ("deepseek4", ARCH.DEEPSEEK2, compressed),
 }
 
 
@@ -551,6 +601,8 @@ def write(folder, path, tensors_per_file=0):
         if value.dim() > 1 and value.dtype == torch.bfloat16:
             bits = np.ascontiguousarray(value.contiguous().view(torch.uint8).numpy())
             writer.add_tensor(stored, bits, raw_dtype=gguf.GGMLQuantizationType.BF16)
+        elif not value.is_floating_point():
+            writer.add_tensor(stored, np.ascontiguousarray(value.int().numpy()))
         else:
             writer.add_tensor(stored, np.ascontiguousarray(value.float().numpy()))
     vocabulary(writer, folder, config)

@@ -37,6 +37,7 @@ LONGER = dict(max_position_embeddings=128)      # sequences that pass several bl
 WINDOW, FULL = "sliding_attention", "full_attention"
 GEMMA = {"router.proj.weight": 12.0}            # its router divides by the root of the hidden size
 INDEX = {"weights_proj.weight": 2.0}
+CSA, HCA = "compressed_sparse_attention", "heavily_compressed_attention"
 VISION = dict(depth=1, num_hidden_layers=1, hidden_size=16, intermediate_size=16, num_heads=2, num_attention_heads=2, head_dim=8,
               out_hidden_size=32, patch_size=4, position_embedding_size=64, num_position_embeddings=16, deepstack_visual_indexes=[])
 
@@ -98,6 +99,17 @@ def dbrx(attention, experts):
                ffn_config=dict(hidden_size=32, ffn_hidden_size=16, ffn_act_fn={"name": "silu"}, **experts))
 
 
+def compressed(**fields):
+    """DeepSeek-V4: every kind of attention, experts looked up by token id in the first layers, two residual streams."""
+    own = dict(num_hidden_layers=4, layer_types=[WINDOW, CSA, HCA, CSA], mlp_layer_types=["hash_moe", "hash_moe", "moe", "moe"],
+               compress_rates={CSA: 4, HCA: 8}, moe_intermediate_size=16, n_routed_experts=8, num_experts_per_tok=3, n_shared_experts=1,
+               routed_scaling_factor=1.5, num_key_value_heads=1, head_dim=16, partial_rotary_factor=0.5, q_lora_rank=16, o_groups=2,
+               o_lora_rank=8, hc_mult=2, hc_sinkhorn_iters=4, index_n_heads=16, index_head_dim=8, index_topk=2, sliding_window=6,
+               swiglu_limit=1.0, num_nextn_predict_layers=0, gains=INDEX, rope_parameters=dict(
+                   main=dict(ROPE, partial_rotary_factor=0.5), compress=dict(ROPE, rope_theta=160000.0, partial_rotary_factor=0.5)))
+    return row("deepseek_v4", **dict(own, **fields))
+
+
 def granite(model_type, **fields):
     return row(model_type, **dict(dict(intermediate_size=16, num_local_experts=8, num_experts_per_tok=2), **fields))
 
@@ -139,6 +151,19 @@ MODELS = {
                  mamba_dt_rank=4),
     "kimi_k2": deepseek("deepseek_v3", published_as="kimi_k2", n_routed_experts=8, num_experts_per_tok=3, routed_scaling_factor=2.8,
                         rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=1.0)),
+    "deepseek_v4": compressed(),
+    "deepseek_v4-published": compressed(
+        num_hidden_layers=3, layer_types=[WINDOW, CSA, HCA], mlp_layer_types=["hash_moe", "moe", "moe"], compress_rates={CSA: 4, HCA: 128},
+        n_routed_experts=6, num_experts_per_tok=2, hc_mult=4, hc_sinkhorn_iters=20, index_topk=3, rope_parameters=dict(
+            main=dict(ROPE, partial_rotary_factor=0.5),
+            compress=dict(YARN, rope_theta=160000.0, attention_factor=1.0, partial_rotary_factor=0.5))),
+    "deepseek_v4-yarn": compressed(
+        num_hidden_layers=2, layer_types=[HCA, CSA], mlp_layer_types=["moe", "hash_moe"], compress_rates={CSA: 3, HCA: 5},
+        n_routed_experts=6, num_experts_per_tok=2, routed_scaling_factor=2.5, hc_mult=3, hc_sinkhorn_iters=1, hc_eps=1e-3,
+        index_n_heads=16, index_head_dim=16, index_topk=3, head_dim=16, partial_rotary_factor=0.25, o_groups=4, o_lora_rank=4,
+        sliding_window=4, swiglu_limit=10.0, tie_word_embeddings=True, rms_norm_eps=1e-5, rope_parameters=dict(
+            main=dict(ROPE, rope_theta=5000.0, partial_rotary_factor=0.25),
+            compress=dict(YARN, rope_theta=20000.0, attention_factor=1.0, partial_rotary_factor=0.25))),
     "dots1": deepseek("dots1", scoring_func="sigmoid", head_dim=8, routed_scaling_factor=2.5, sliding_window=None),
     "dots1-window": deepseek("dots1", scoring_func="sigmoid", head_dim=16, n_group=2, topk_group=1, norm_topk_prob=False,
                              first_k_dense_replace=0, num_experts_per_tok=2, sliding_window=5, max_window_layers=1, attention_bias=True),
@@ -326,6 +351,8 @@ def fill(model, seed, spec):
             return (0.0 if centred else 1.0), 0.1
         if re.search(r"(router\.scale|per_expert_scale|layer_scalar)$", name):
             return 1.0, 0.2
+        if re.search(r"(_hc\.|hc_)scale$", name):
+            return 1.0, 0.2
         if name.endswith("sinks"):
             return 0.0, 1.0
         if re.search(r"(A_log|dt_bias)$", name):
@@ -345,6 +372,10 @@ def fill(model, seed, spec):
             mean, spread = deviation(name, tensor)
             values = torch.randn(tensor.shape, generator=generator) * spread + mean
             tensor.copy_(values.to(torch.bfloat16))
+        for name, table in model.named_buffers():
+            if name.endswith("tid2eid"):
+                odds = torch.ones(len(table), spec.settings["n_routed_experts"])
+                table.copy_(odds.multinomial(table.shape[1], generator=generator))
     return model
 
 
@@ -357,8 +388,32 @@ def token_sequences():
     return [first, second]
 
 
+def published_spelling(config):
+    """config.json of DeepSeek-V4 as its publisher wrote it."""
+    old = json.loads(json.dumps(config))
+    rates, rotary = old.pop("compress_rates"), old.pop("rope_parameters")
+    ratios = {WINDOW: 0, CSA: 4, HCA: 128}
+    old["compress_ratios"] = [ratios[kind] for kind in old.pop("layer_types")] + [0]
+    hashed = [kind == "hash_moe" for kind in old.pop("mlp_layer_types")]
+    old["num_hash_layers"] = sum(hashed)
+    if sorted(hashed, reverse=True) != hashed:
+        return None
+    for name, kind in (("csa", CSA), ("hca", HCA)):
+        if rates[kind] != ratios[kind]:
+            old[f"compress_rate_{name}"] = rates[kind]
+    stretched = rotary["compress"]
+    old.update(rope_theta=rotary["main"]["rope_theta"], compress_rope_theta=stretched.pop("rope_theta"), rope_scaling=None)
+    old["qk_rope_head_dim"] = int(old["head_dim"] * old.pop("partial_rotary_factor"))
+    if stretched.pop("rope_type") == "yarn":
+        old["rope_scaling"] = dict({k: stretched[k] for k in stretched if k not in ("partial_rotary_factor", "attention_factor")}, type="yarn")
+    old.update(torch_dtype=old.pop("dtype"), topk_method="noaux_tc", transformers_version="4.57.1")
+    return old
+
+
 def older_spelling(config):
     """config.json as transformers 4 wrote it; None when that had no words for it."""
+    if config["model_type"] == "deepseek_v4":
+        return published_spelling(config)
     old = json.loads(json.dumps(config))
     rotary = old.pop("rope_parameters", None)
     if rotary is not None:

@@ -142,7 +142,8 @@ public enum EntropyForm: String, Sendable, Hashable, Codable, CaseIterable {
     var result = Array(repeating: Float.nan, count: batch.count)
     guard let logits = batch.logits else { return result }
     let experts = batch.expertCount
-    for (index, row) in logits.rows.enumerated() where Int(row) < batch.count {
+    // Where the router chose nothing its logits have no entropy in this form either.
+    for (index, row) in logits.rows.enumerated() where Int(row) < batch.count && !batch.isLookedUp(Int(row)) {
       result[Int(row)] = Self.gwMoEEntropy(logits: logits.values[index * experts..<(index + 1) * experts])
     }
     return result

@@ -31,9 +31,10 @@ public struct RouterLoad: RouterFold, Equatable {
   /// Sum of squared log-sum-exp of the logits, and over how many tokens: those whose logits are finite.
   private(set) var squaredLogSumExpSum = 0.0
   private(set) var squaredLogSumExpCount = 0
-  /// Sum of router entropies (nats); for the information a token carries about its experts.
-  private(set) var entropySum = 0.0
-  /// Decisions that have an entropy, and with it probabilities: what the balance losses and the information of a token are taken over.
+  /// Sum of router entropies (nats), and of how many decisions; for the information a token carries about its experts.
+  private var entropySum = 0.0
+  private var entropyCount = 0
+  /// Decisions that have probabilities: what the balance losses and the information of a token are taken over.
   public private(set) var measuredCount = 0
 
   public init() {}
@@ -54,11 +55,11 @@ public struct RouterLoad: RouterFold, Equatable {
         weightSum[expert] += Double(batch.routingWeights[slot])
       }
     }
-    var finite = 0
     for entropy in batch.routerEntropy where entropy.isFinite {
-      finite += 1
+      entropyCount += 1
       entropySum += Double(entropy)
     }
+    let finite = (0..<batch.count).count(where: batch.isMeasured)
     measuredCount += finite
     if finite < batch.count, !batch.importanceSum.isEmpty { leaveOutUnmeasured(batch) }
     for expert in batch.importanceSum.indices { importanceSum[expert] += batch.importanceSum[expert] }
@@ -70,7 +71,7 @@ public struct RouterLoad: RouterFold, Equatable {
 
   private mutating func leaveOutUnmeasured(_ batch: RoutingBatch) {
     if unmeasured.isEmpty { unmeasured = Array(repeating: 0, count: experts) }
-    for token in 0..<batch.count where !batch.routerEntropy[token].isFinite {
+    for token in 0..<batch.count where !batch.isMeasured(token) {
       for expert in batch.selectedExperts[token * batch.topK..<(token + 1) * batch.topK] where expert >= 0 { unmeasured[Int(expert)] += 1 }
     }
   }
@@ -94,6 +95,7 @@ public struct RouterLoad: RouterFold, Equatable {
     squaredLogSumExpSum += other.squaredLogSumExpSum
     squaredLogSumExpCount += other.squaredLogSumExpCount
     entropySum += other.entropySum
+    entropyCount += other.entropyCount
     measuredCount += other.measuredCount
   }
 
@@ -136,10 +138,12 @@ public struct RouterLoad: RouterFold, Equatable {
   ///
   /// 0: every token gets the same distribution; H(importance), at most ln E: every token is certain.
   ///
+  /// Nil where experts are looked up by token id: there the token says all, whatever the distribution.
+  ///
   /// - Unit: nats. - Source: standard (Jensen-Shannon form).
   /// - Test: identical tokens give 0; one-hot tokens spread evenly give ln E.
   public var tokenInformation: Double? {
-    guard measuredCount > 0, let importance else { return nil }
+    guard measuredCount > 0, entropyCount == measuredCount, let importance else { return nil }
     return max(0, shannonEntropy(importance) - entropySum / Double(measuredCount))
   }
 }

@@ -86,7 +86,7 @@ struct MetricTable {
     /// `load_cv / baseline · times the mean · n 96 assignments · 0: all experts equally busy; ... · baseline: ...`
     var line: String {
       let names = [document.metric.rawValue] + (hasBaseline ? ["baseline"] : []) + baselines.map(\.rawValue)
-      let units = Set(rows.values.map(\.unit)).sorted().joined(separator: " or ")
+      let units = Set(rows.values.filter { $0.value != nil }.map(\.unit)).sorted().joined(separator: " or ")
       let parts = [
         names.joined(separator: " / "), units.isEmpty ? document.unit : units,
         commonN.map { "n \($0) \(counted)" } ?? "n in column \(counted)", document.words,

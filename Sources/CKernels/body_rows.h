@@ -115,6 +115,9 @@ MT_INLINE vf v_activate(vf u, vf v, const mt_activation kind, float limit) {
   case MT_SWIGLU_CLAMPED:
     u = v_clamp(u, -INFINITY, limit);
     return v_mul(v_mul(u, v_sigmoid(v_mul(v_set(1.702f), u))), v_add(v_clamp(v, -limit, limit), one));
+  case MT_SILU_CLAMPED:
+    u = v_clamp(u, -INFINITY, limit);
+    return v_mul(v_mul(u, v_sigmoid(u)), v_clamp(v, -limit, limit));
   }
   return u;
 }
@@ -136,6 +139,7 @@ static void activate(float *out, const float *u, const float *v, size_t n, mt_ac
   case MT_RELU: activate_as(out, u, v, n, MT_RELU, limit); return;
   case MT_RELU_SQUARED: activate_as(out, u, v, n, MT_RELU_SQUARED, limit); return;
   case MT_SWIGLU_CLAMPED: activate_as(out, u, v, n, MT_SWIGLU_CLAMPED, limit); return;
+  case MT_SILU_CLAMPED: activate_as(out, u, v, n, MT_SILU_CLAMPED, limit); return;
   }
 }
 

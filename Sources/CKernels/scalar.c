@@ -134,6 +134,10 @@ static inline float activate_one(float u, float v, mt_activation kind, float lim
     u = u > limit ? limit : u;
     v = v > limit ? limit : v < -limit ? -limit : v;
     return u * sigmoid_of(1.702f * u) * (v + 1);
+  case MT_SILU_CLAMPED:
+    u = u > limit ? limit : u;
+    v = v > limit ? limit : v < -limit ? -limit : v;
+    return u * sigmoid_of(u) * v;
   }
   return 0;
 }

@@ -17,6 +17,8 @@ public enum ModelError: Error, Sendable, Equatable {
   case foreignLayout(file: String, name: String, layout: String)
   case tensorShape(file: String, name: String, expected: [Int], found: [Int], because: String)
   case tensorType(file: String, name: String, found: String, supported: String)
+  /// A row of a table of experts does not name as many different experts as a token takes.
+  case expertTable(file: String, name: String, token: Int, experts: Int, found: [Int64])
   case unknownToken(id: Int, vocabularySize: Int, sequence: String)
   case sequenceTooLong(sequence: String, tokens: Int, limit: Int)
   /// An encoder's tokens are missing, or given to a model without an encoder.
@@ -33,7 +35,7 @@ public enum ModelError: Error, Sendable, Equatable {
     switch self {
     case .noCheckpoint, .noTokenizer, .noChatTemplate: .missing
     case .unsupportedFamily, .unsupportedSetting, .tensorType, .foreignLayout, .cannotContinue, .positionsChange: .unsupported
-    case .configuration, .missingTensor, .doubledTensor, .tensorShape: .damaged
+    case .configuration, .missingTensor, .doubledTensor, .tensorShape, .expertTable: .damaged
     case .unknownToken, .sequenceTooLong, .sequenceKind, .badOption, .openQuestion: .invalidRequest
     }
   }
@@ -57,6 +59,11 @@ extension ModelError {
       [("file", file), ("tensor", name), ("expected", "\(expected) (\(because))"), ("found", "\(found)")]
     case .tensorType(let file, let name, let found, let supported):
       [("file", file), ("tensor", name), ("found", found), ("supported", supported)]
+    case .expertTable(let file, let name, let token, let experts, let found):
+      [
+        ("file", file), ("tensor", name), ("token", "\(token)"),
+        ("expected", "\(found.count) different experts of 0 to \(experts - 1)"), ("found", "\(found)"),
+      ]
     default: []
     }
   }
@@ -87,6 +94,9 @@ extension ModelError: CustomStringConvertible {
       "\(file): tensor \"\(name)\" is \(found), expected \(expected) (\(because))"
     case .tensorType(let file, let name, let found, let supported):
       "\(file): tensor \"\(name)\" is stored as \(found), which is not supported\n  supported: \(supported)"
+    case .expertTable(let file, let name, let token, let experts, let found):
+      "\(file): tensor \"\(name)\", token id \(token): expected \(found.count) different experts of 0 to \(experts - 1), found \(found)\n"
+        + "  try: check that the download is complete; a table that was never filled routes nothing"
     case .unknownToken(let id, let vocabularySize, let sequence):
       "\(sequence): token id \(id) is outside the vocabulary of \(vocabularySize)"
     case .sequenceTooLong(let sequence, let tokens, let limit):

@@ -30,7 +30,7 @@ public struct CaptureCheck: Sendable, Codable, Equatable {
   }
 }
 
-/// Folds passes into capture checks. Memory: O(experts) per router.
+/// Folds passes into capture checks. Memory: O(experts) per router; of one that looks experts up also O(different tokens).
 public struct CaptureAudit: Sendable {
   private var routers: [RouterID: RouterAudit] = [:]
   /// Tokens of the encoder, and all others.
@@ -76,7 +76,9 @@ public struct CaptureAudit: Sendable {
     if !failures.isEmpty { return check(.failed, failures.joined(separator: "; ")) }
     if !suspicions.isEmpty { return check(.suspicious, suspicions.joined(separator: "; ")) }
     if held == 0 { return check(.notApplicable, reason) }
-    return check(.held, "\(kind.meaning), \(held) of \(routers.count) routers")
+    let looks = kind == .selectionRecomputed && routers.values.contains { $0.router.spec.isHashed }
+    let also = looks ? ", or one choice for each token id where they are looked up" : ""
+    return check(.held, "\(kind.meaning)\(also), \(held) of \(routers.count) routers")
   }
 
   /// What the model answered, not how it routed: numbers that are none make every loss, and every token drawn, meaningless.
@@ -162,6 +164,8 @@ private struct RouterAudit {
   private var nonFinite = 0
   private var recomputed = 0
   private var recomputedDiffers = 0
+  /// Of a router that looks experts up: what each token id was given first.
+  private var looked: [Int32: ArraySlice<Int32>] = [:]
   private var firstRow: [Int32] = []
   private var sawOtherRow = false
   private var window: [Bool]
@@ -196,7 +200,7 @@ private struct RouterAudit {
         }
       }
       if firstRow.isEmpty { firstRow = Array(row) } else if !sawOtherRow && !row.elementsEqual(firstRow) { sawOtherRow = true }
-      if !batch.importanceSum.isEmpty && batch.routerEntropy[token].isNaN { nonFinite += 1 }
+      if !batch.importanceSum.isEmpty && !batch.isMeasured(token) { nonFinite += 1 }
       addToWindow(row)
     }
     recompute(batch, of: table)
@@ -224,6 +228,7 @@ private struct RouterAudit {
 
   /// - Parameter table: tokens of the pass the batch is of.
   private mutating func recompute(_ batch: RoutingBatch, of table: TokenTable) {
+    if router.spec.isHashed { return lookUp(batch, of: table) }
     guard let logits = batch.logits, !logits.rows.isEmpty, rules?.isRecomputable != false else { return }
     var ruled: RuledRows?
     if let rules {
@@ -247,6 +252,21 @@ private struct RouterAudit {
     }
   }
 
+  /// A table names the same experts for a token id wherever it stands; their order is that of their scores.
+  private mutating func lookUp(_ batch: RoutingBatch, of table: TokenTable) {
+    guard rules?.choosesExperts != true else { return }
+    for row in 0..<batch.count {
+      let mine = batch.selectedExperts[row * batch.topK..<(row + 1) * batch.topK]
+      let token = table.tokenID[row + batch.firstToken - table.firstToken]
+      recomputed += 1
+      if let first = looked[token] {
+        if Set(first) != Set(mine) { recomputedDiffers += 1 }
+      } else {
+        looked[token] = ArraySlice(Array(mine))
+      }
+    }
+  }
+
   func verdict(_ kind: CheckKind, input: StackInput) -> Verdict {
     let spec = router.spec
     let topK = rules == nil ? spec.topK : min(spec.topK, slots)
@@ -260,12 +280,17 @@ private struct RouterAudit {
       return assignments == expected && padding == 0
         ? .held : .failed("\(assignments) assignments (\(drops) dropped), expected \(tokens) x \(topK)")
     case .scoreSum:
-      if spec.usesSigmoidScores { return .notApplicable("sigmoid scores need not sum to 1") }
+      if let share = spec.share { return .notApplicable("\(share.rawValue) scores need not sum to 1") }
       if importanceTokens == 0 { return .notApplicable("router probabilities were not recorded") }
       if importanceTokens == nonFinite { return .notApplicable("no token has finite logits") }
       let mean = importance / Double(importanceTokens - nonFinite)
       return abs(mean - 1) < 1e-4 ? .held : .failed("router probabilities sum to \(mean)")
     case .selectionRecomputed:
+      if spec.isHashed {
+        if rules?.choosesExperts == true { return .notApplicable("an intervention chose experts") }
+        return recomputedDiffers == 0
+          ? .held : .failed("\(recomputedDiffers) of \(recomputed) tokens have other experts than the same token before")
+      }
       if rules?.isRecomputable == false { return .notApplicable("an intervention chose experts by more than their logits") }
       if recomputed == 0 { return .notApplicable("raw logits were not recorded") }
       return recomputedDiffers == 0 ? .held : .failed("\(recomputedDiffers) of \(recomputed) decisions differ from their logits")

@@ -26,11 +26,16 @@ public struct Router: Sendable {
   ///
   /// - Parameters:
   ///   - logits: `[batch.count, expertCount]`, contiguous, raw router output.
+  ///   - hashed: `[batch.count, topK]`, the different experts that the tokens' ids name; needed where `spec.isHashed`, else not looked at.
   ///   - demand: what to fill in beside ids and weights.
   ///   - ruled: the rules of a run at this router, and who the rows are; nil: the router decides by itself.
   ///   - batch: made for this router (`expertCount`; `topK`, or the rules' `slots`); its columns are overwritten.
-  public func decide(_ logits: UnsafePointer<Float>, ruled: RuledRows? = nil, demand: RoutingDemand, into batch: inout RoutingBatch) {
-    decide(logits, imposed: [:], ruled: ruled.map { judged($0, logits, count: batch.count) }, demand: demand, into: &batch) { _, _ in }
+  public func decide(
+    _ logits: UnsafePointer<Float>, hashed: UnsafePointer<Int32>? = nil, ruled: RuledRows? = nil, demand: RoutingDemand,
+    into batch: inout RoutingBatch
+  ) {
+    let ruled = ruled.map { judged($0, logits, hashed: hashed, count: batch.count) }
+    decide(logits, hashed: hashed, imposed: [:], ruled: ruled, demand: demand, into: &batch) { _, _ in }
   }
 
   /// Decides for the next tokens of a sequence and drops what exceeds the capacity of `spec`.
@@ -41,25 +46,25 @@ public struct Router: Sendable {
   ///   - ledger: of the sequence; a fresh one for its first batch.
   /// - Precondition: a rule that looks ahead (`CapacityRule.looksAhead`) gets the whole sequence in one batch.
   public func decide(
-    _ logits: UnsafePointer<Float>, imposed: [Int: [Int32]] = [:], ruled: RuledRows? = nil, demand: RoutingDemand,
-    ledger: inout CapacityLedger, into batch: inout RoutingBatch
+    _ logits: UnsafePointer<Float>, hashed: UnsafePointer<Int32>? = nil, imposed: [Int: [Int32]] = [:], ruled: RuledRows? = nil,
+    demand: RoutingDemand, ledger: inout CapacityLedger, into batch: inout RoutingBatch
   ) {
-    let ruled = ruled.map { judged($0, logits, count: batch.count) }
+    let ruled = ruled.map { judged($0, logits, hashed: hashed, count: batch.count) }
     if let ruled, let change = ruled.rules.capacity {
-      let imposed = change.order == .expertChoice ? expertsChoice(logits, ruled, change, count: batch.count) : imposed
-      return decide(logits, imposed: imposed, ruled: ruled, demand: demand, into: &batch) { batch, firstProbability in
+      let imposed = change.order == .expertChoice ? expertsChoice(logits, hashed, ruled, change, count: batch.count) : imposed
+      return decide(logits, hashed: hashed, imposed: imposed, ruled: ruled, demand: demand, into: &batch) { batch, firstProbability in
         drop(beyond: change, ruled, firstProbability, from: &batch)
       }
     }
-    decide(logits, imposed: imposed, ruled: ruled, demand: demand, into: &batch) { batch, firstProbability in
+    decide(logits, hashed: hashed, imposed: imposed, ruled: ruled, demand: demand, into: &batch) { batch, firstProbability in
       spec.capacity?.apply(to: &batch, rows: Array(0..<batch.count), firstProbability: firstProbability, ledger: &ledger)
     }
   }
 
   /// - Parameter drop: takes the weights of what does not fit; given the batch and `[count]` the probability of each first choice.
   private func decide(
-    _ logits: UnsafePointer<Float>, imposed: [Int: [Int32]], ruled: RuledRows?, demand: RoutingDemand, into batch: inout RoutingBatch,
-    drop: (inout RoutingBatch, [Float]) -> Void
+    _ logits: UnsafePointer<Float>, hashed: UnsafePointer<Int32>?, imposed: [Int: [Int32]], ruled: RuledRows?, demand: RoutingDemand,
+    into batch: inout RoutingBatch, drop: (inout RoutingBatch, [Float]) -> Void
   ) {
     let slots = ruled?.rules.slots ?? spec.topK
     precondition(batch.expertCount == spec.expertCount && batch.topK == slots, "batch of another router")
@@ -69,7 +74,7 @@ public struct Router: Sendable {
     }
     let isByProbability = ruled?.rules.capacity.map { $0.order == .priority } ?? (spec.capacity?.order == .probability)
     var firstProbability: [Float] = []
-    eachRow(of: logits, count: batch.count, ruled) { token, row in
+    eachRow(of: logits, hashed, count: batch.count, ruled) { token, row in
       if let ruled {
         decide(&row, ruled, token: token, imposed: imposed[token], demand: demand, into: &batch)
       } else {
@@ -99,12 +104,16 @@ public struct Router: Sendable {
       }
     }
     if spec.capacity?.renormalizes != true { drop(&batch, firstProbability) }
-    if let ruled { reweigh(logits, ruled, in: &batch) }
+    if let ruled { reweigh(logits, hashed, ruled, in: &batch) }
     if let every = demand.logitsEvery { batch.logits = keep(logits, every: every, of: batch) }
   }
 
   /// Calls `body` with each row as it is when the router has picked its experts by itself, from logits that rules may have changed.
-  func eachRow(of logits: UnsafePointer<Float>, count: Int, _ ruled: RuledRows?, _ body: (Int, inout RouterRow) -> Void) {
+  func eachRow(
+    of logits: UnsafePointer<Float>, _ hashed: UnsafePointer<Int32>?, count: Int, _ ruled: RuledRows?,
+    _ body: (Int, inout RouterRow) -> Void
+  ) {
+    precondition(!spec.isHashed || hashed != nil, "experts by token id come with the logits")
     let experts = spec.expertCount
     let slots = max(ruled?.rules.slots ?? 0, spec.topK)
     // Rules may need the logits changed, in a place of their own.
@@ -113,6 +122,7 @@ public struct Router: Sendable {
         experts: experts, taking: spec.topK, scratch: scratch, best: TopList(capacity: min(slots + 1, experts)))
       for token in 0..<count {
         row.logits = UnsafeBufferPointer(start: logits + token * experts, count: experts)
+        if spec.isHashed { row.hashed = hashed.map { UnsafeBufferPointer(start: $0 + token * spec.topK, count: spec.topK) } }
         if let ruled {
           (row.changes, row.taken) = (RowChanges(), spec.topK)
           heat(&row, ruled, token: token, into: UnsafeMutableBufferPointer(rebasing: scratch[(3 * experts)...]))
@@ -125,9 +135,10 @@ public struct Router: Sendable {
     }
   }
 
-  /// What may come of a decision whose margin is at most `tolerance`; nil for one with a larger margin.
+  /// What may come of a decision whose margin is at most `tolerance`; nil for one with a larger margin, and where nothing is compared.
   public func nearTie(_ logits: UnsafeBufferPointer<Float>, within tolerance: Float) -> NearTie? {
-    withDecided(logits) { row in
+    guard !spec.isHashed else { return nil }
+    return withDecided(logits) { row in
       guard margin(of: row) <= tolerance else { return nil }
       let all = row.selectionScores.indices
       // Which group is kept changes everything within it.
@@ -141,7 +152,9 @@ public struct Router: Sendable {
 
   /// How far a token is from another decision: the smaller of the gap between the last selected and the first rejected expert and,
   /// where groups are limited, between the last kept and the first dropped group. Infinite when nothing else could be chosen.
-  public func decisionMargin(_ logits: UnsafeBufferPointer<Float>) -> Float { withDecided(logits) { margin(of: $0) } }
+  public func decisionMargin(_ logits: UnsafeBufferPointer<Float>) -> Float {
+    spec.isHashed ? .infinity : withDecided(logits) { margin(of: $0) }
+  }
 
   private func margin(of row: RouterRow) -> Float {
     let gap = row.best.gap(after: spec.topK)
@@ -184,7 +197,8 @@ extension Router {
   func score(_ row: inout RouterRow) {
     switch spec.scoring {
     case .softmax: softmax(row.logits, into: row.scores)
-    case .sigmoid: for e in row.logits.indices { row.scores[e] = 1 / (1 + exp(-row.logits[e])) }
+    case .sigmoid: for e in row.logits.indices { row.scores[e] = RouterSpec.Share.sigmoid(row.logits[e]) }
+    case .sqrtSoftplus: for e in row.logits.indices { row.scores[e] = RouterSpec.Share.sqrtSoftplus(row.logits[e]) }
     case .logits, .sparsemixer: for e in row.logits.indices { row.scores[e] = row.logits[e] }
     }
   }
@@ -230,6 +244,7 @@ extension Router {
   func select(_ row: inout RouterRow) {
     switch spec.selection {
     case .tokenChoice: row.best.fill(from: row.selectionScores)
+    case .hash: row.best.hold(row.hashed.map(Array.init) ?? [], from: row.selectionScores)
     }
   }
 
@@ -281,7 +296,8 @@ extension Router {
 // MARK: - Statistics
 
 extension Router {
-  /// Entropy and margins of one token, and its share in the batch's sums. `row.probs` is the router's distribution afterwards.
+  /// Entropy and margins of one token, and its share in the batch's sums. `row.probs` is the router's distribution afterwards. Where
+  /// experts are looked up, nothing is uncertain: entropy and margins stay undefined, and the distribution only counts as importance.
   func measure(_ row: inout RouterRow, token: Int, into batch: inout RoutingBatch) {
     guard let logSumExp = distribute(&row) else { return }
     batch.squaredLogSumExpSum += Double(logSumExp) * Double(logSumExp)
@@ -299,6 +315,7 @@ extension Router {
       }
       batch.importanceSum[e] += Double(p)
     }
+    guard !spec.isHashed else { return }
     batch.routerEntropy[token] = max(0, entropy)
     batch.top1Margin[token] = row.probs.count > 1 ? first - second : .nan
     batch.selectionMargin[token] = row.best.gap(after: spec.topK)
@@ -317,10 +334,10 @@ extension Router {
     }
     var sum: Float = 0
     for e in logits.indices { sum += exp(logits[e] - peak) }
-    if spec.usesSigmoidScores {
+    if let share = spec.share {
       var total: Float = 0
       for e in logits.indices {
-        row.probs[e] = 1 / (1 + exp(-logits[e]))
+        row.probs[e] = share(logits[e])
         total += row.probs[e]
       }
       for e in logits.indices { row.probs[e] /= total }

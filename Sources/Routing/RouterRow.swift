@@ -11,6 +11,8 @@ struct RouterRow {
   let probs: UnsafeMutableBufferPointer<Float>
   /// Those taken, and behind them the first that was not.
   var best: TopList
+  /// `[topK]`: the experts that the token's id names; nil where they are chosen by score.
+  var hashed: UnsafeBufferPointer<Int32>?
   var groupGap = Float.infinity
   /// Experts that are taken: the first of `best`.
   var taken: Int
@@ -71,6 +73,12 @@ struct TopList {
       ids[place] = Int32(index)
       if count < capacity { count += 1 }
     }
+  }
+
+  /// Only `chosen`, in the order of the list; nothing stands behind them.
+  mutating func hold(_ chosen: [Int32], from scores: UnsafeMutableBufferPointer<Float>) {
+    count = 0
+    impose(chosen, from: scores)
   }
 
   /// Puts `chosen` first, in the order of the list, and the best of the others behind them.

@@ -1,6 +1,12 @@
 // What a router is, as a value: six named steps, each driven by one field. `Router` reads this value and nothing else, so a new
 // gating rule is a case here and its step there. The value is stored with every trace, which is how a trace can be re-checked.
 
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
 /// Everything that turns router logits into a routing decision.
 ///
 /// - Source: the table of known routers is pinned by `RouterTableTests`, one row per published family.
@@ -49,6 +55,8 @@ public struct RouterSpec: Hashable, Sendable, Codable {
     case softmax
     /// Each expert for itself; the scores do not sum to 1.
     case sigmoid
+    /// The root of `ln(1 + e^logit)`, each expert for itself (DeepSeek-V4).
+    case sqrtSoftplus
     /// The logits themselves.
     case logits
     /// Experts are drawn one after the other, each by a softmax over those within `2 * epsilon` of the best one left
@@ -86,6 +94,10 @@ public struct RouterSpec: Hashable, Sendable, Codable {
   public enum Selection: Hashable, Sendable, Codable {
     /// Every token takes its `topK` best experts.
     case tokenChoice(topK: Int)
+    /// The `topK` experts that a table of the model names for the token's id, whatever their scores: nothing is compared, so that there
+    /// is no margin and no uncertainty; scores only weigh. The table is the model's and comes with the logits.
+    /// Source: Roller et al. 2021, arXiv:2106.04426; as in the first layers of DeepSeek-V4.
+    case hash(topK: Int)
   }
 
   /// Step 4: what the picked experts weigh before normalisation.
@@ -107,9 +119,12 @@ public struct RouterSpec: Hashable, Sendable, Codable {
   /// Experts a token takes.
   public var topK: Int {
     switch selection {
-    case .tokenChoice(let topK): topK
+    case .tokenChoice(let topK), .hash(let topK): topK
     }
   }
+
+  /// Whether experts are looked up by the token's id, so that scores decide about no one.
+  public var isHashed: Bool { if case .hash = selection { true } else { false } }
 
   /// Step 6's factor on the weight of an expert.
   func scale(of expert: Int32) -> Float { routedScale * (expertScales?[Int(expert)] ?? 1) }
@@ -117,17 +132,39 @@ public struct RouterSpec: Hashable, Sendable, Codable {
   /// Whether a token's assignments may depend on tokens behind it, so that a sequence has to be decided in one batch.
   public var takesWholeSequences: Bool { capacity?.looksAhead(topK: topK) ?? false }
 
-  /// Whether uncertainty is read off sigmoid scores divided by their sum, instead of a softmax over all logits.
-  public var usesSigmoidScores: Bool { scoring == .sigmoid || weighting == .sigmoidOfSelectedLogits }
+  /// A function of one logit whose values, divided by their sum, are a router's distribution over experts.
+  public enum Share: String, Sendable {
+    case sigmoid
+    case sqrtSoftplus = "sqrt-softplus"
+
+    public func callAsFunction(_ logit: Float) -> Float {
+      switch self {
+      case .sigmoid: 1 / (1 + exp(-logit))
+      // ln(1 + e^x) is x to the last bit of f32 from there on.
+      case .sqrtSoftplus: (logit > 20 ? logit : log1p(exp(logit))).squareRoot()
+      }
+    }
+  }
+
+  /// What the router's distribution is made of where experts are scored each for itself; nil: a softmax over all logits.
+  public var share: Share? {
+    switch scoring {
+    case .sigmoid: .sigmoid
+    case .sqrtSoftplus: .sqrtSoftplus
+    case .softmax, .logits, .sparsemixer: weighting == .sigmoidOfSelectedLogits ? .sigmoid : nil
+    }
+  }
 }
 
 extension RouterSpec {
   /// The unit of `selectionMargin`: what the family's top-k compares. Margins of different units must not share an axis.
   public var selectionScoreUnit: String {
+    if isHashed { return "none" }
     let base =
       switch scoring {
       case .softmax: "probability"
       case .sigmoid: "sigmoid score"
+      case .sqrtSoftplus: "sqrt-softplus score"
       case .logits, .sparsemixer: "logit"
       }
     return correctionBias == nil ? base : "biased " + base
@@ -139,12 +176,13 @@ extension RouterSpec {
     switch scoring {
     case .softmax: parts.append("softmax")
     case .sigmoid: parts.append("sigmoid")
+    case .sqrtSoftplus: parts.append("sqrt-softplus")
     case .logits: parts.append(weighting == .sigmoidOfSelectedLogits ? "sigmoid of the chosen" : "softmax over the chosen")
     case .sparsemixer(let epsilon): parts.append("sparsemixer (epsilon \(epsilon))")
     }
     if correctionBias != nil { parts.append("selection bias") }
     if let groupLimit { parts.append("best \(groupLimit.topKGroups) of \(groupLimit.groupCount) groups") }
-    parts.append("top-\(topK) of \(expertCount)")
+    parts.append(isHashed ? "\(topK) of \(expertCount) by token id" : "top-\(topK) of \(expertCount)")
     if identityExperts > 0 { parts.append("\(identityExperts) of them identity") }
     switch normalization {
     case .none where weighting == .scores: parts.append("weights not renormalised")
@@ -186,7 +224,13 @@ extension RouterSpec {
       let perGroup = expertCount / limit.groupCount
       try require(limit.groupScore == .maximum || perGroup >= 2, "groups of two experts or more", "groups of \(perGroup)")
     }
-    if case .sparsemixer(let epsilon) = scoring { try require(epsilon >= 0, "epsilon >= 0", "\(epsilon)") }
+    if case .sparsemixer(let epsilon) = scoring {
+      try require(epsilon >= 0, "epsilon >= 0", "\(epsilon)")
+      try require(!isHashed, "scores of their own where experts are looked up", "sparsemixer")
+    }
+    if isHashed {
+      try require(correctionBias == nil && groupLimit == nil, "no selection bias and no groups where experts are looked up", "one of them")
+    }
     try require(routedScale.isFinite, "a finite routed scale", "\(routedScale)")
     switch capacity?.limit {
     case .tokens(let count): try require(count >= 0, "a capacity of 0 tokens or more", "\(count)")

@@ -99,6 +99,9 @@ extension RoutingBatch {
 
   /// The decisions that the router makes of raw logits `[count, experts]`; nil where the rule does not fit them.
   private static func measured(_ logits: ArraySlice<Float>, count: Int, spec: RouterSpec) -> RoutingBatch? {
+    // What is asked of them are sums over its distribution, which do not depend on how experts are taken.
+    var spec = spec
+    spec.selection = .tokenChoice(topK: spec.topK)
     guard count > 0, logits.count == count * spec.expertCount, let router = try? Router(spec) else { return nil }
     var batch = RoutingBatch(router: RouterID(layer: 0), expertCount: spec.expertCount, topK: spec.topK, firstToken: 0, count: count)
     logits.withUnsafeBufferPointer { buffer in

@@ -60,6 +60,13 @@ public struct RoutingBatch: Sendable, Equatable {
     logits = nil
   }
 
+  /// Whether the router's distribution over all experts is known of a token: logits that are not finite have none. Where experts are looked
+  /// up it has no entropy, as nothing is chosen, and is there all the same.
+  public func isMeasured(_ token: Int) -> Bool { routerEntropy[token].isFinite || topKMass[token].isFinite }
+
+  /// Whether a token's experts were looked up: it has a distribution and no entropy.
+  public func isLookedUp(_ token: Int) -> Bool { topKMass[token].isFinite && routerEntropy[token].isNaN }
+
   /// Experts that a token of the batch took: its slots before the padding.
   public func taken(_ token: Int) -> Int {
     let slots = selectedExperts[token * topK..<(token + 1) * topK]

@@ -9,7 +9,8 @@ import Testing
 struct RecurrentLayerTests {
   static let families = [
     "lfm2_moe", "qwen3_next", "minimax", "minimax-factors", "jetmoe", "granitemoehybrid", "granitemoehybrid-rope-groups",
-    "qwen3_5_moe", "kimi_linear", "bailing_hybrid", "bailing_hybrid-softplus", "nemotron_h", "jamba", "glm_moe_dsa",
+    "qwen3_5_moe", "kimi_linear", "bailing_hybrid", "bailing_hybrid-softplus", "nemotron_h", "jamba", "glm_moe_dsa", "deepseek_v4",
+    "deepseek_v4-yarn",
   ]
 
   private func model(_ family: String, overrides: [String: String] = [:]) throws -> LanguageModel {
@@ -59,6 +60,10 @@ struct RecurrentLayerTests {
     ("gemma4", "enable_moe_block", "false"), ("mimo_v2_flash", "n_shared_experts", "1"), ("qwen3_5_moe", "attn_output_gate", "false"),
     ("glm_moe_dsa", "indexer_types", #"["shared", "full", "full", "full"]"#), ("kimi_linear", "mla_use_nope", "false"),
     ("mistral4", "partial_rotary_factor", "0.25"), ("jamba", "sliding_window", "4"),
+    ("deepseek_v4", "scoring_func", #""sigmoid""#), ("deepseek_v4", "n_shared_experts", "2"), ("deepseek_v4", "o_groups", "3"),
+    ("deepseek_v4", "num_key_value_heads", "2"), ("deepseek_v4", "mlp_bias", "true"), ("deepseek_v4", "attention_bias", "true"),
+    ("deepseek_v4", "layer_types", #"["sliding_attention", "full_attention", "sliding_attention", "sliding_attention"]"#),
+    ("deepseek_v4", "mlp_layer_types", #"["moe", "dense", "moe", "moe"]"#), ("deepseek_v4", "index_head_dim", "4"),
   ])
   func whatADeclarationDoesNotCoverIsRefusedByName(_ family: String, _ key: String, _ value: String) throws {
     let error = #expect(throws: ModelError.self) { try model(family, overrides: [key: value]) }

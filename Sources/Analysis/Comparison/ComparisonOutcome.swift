@@ -98,7 +98,7 @@ public struct ComparisonOutcome: Sendable {
       .partedAt: alignment.partedAt.map(Double.init),
       .partedTexts: Double(alignment.partedTexts),
     ]
-    let units = Set(layers.compactMap(\.row.marginUnit))
+    let units = Set(layers.filter { !$0.pair.a.spec.isHashed }.compactMap(\.row.marginUnit))
     return ComparisonRow(
       .pairs, place: "all routers", marginUnit: units.count == 1 ? units.first : nil, values: pooled.merging(own) { $1 })
   }

@@ -110,6 +110,8 @@ public struct ComparedPair: Sendable {
     say(
       "losses are of prompts and of what was generated behind them, as far as both runs have the same tokens",
       if: [a, b].contains { $0.description.sampling != nil && $0.description.denoising == nil })
+    let hashed = result.layers.map(\.pair.a).filter(\.spec.isHashed).map(\.id)
+    say("\(hashed.listed): experts are looked up by token id, with no margin and in no bin of entropy", if: !hashed.isEmpty)
     let recordings = [a, b].map { $0.description.recording }
     say("js_divergence is not there: both runs need --record full", if: recordings.contains { $0.content != .full })
     let every = recordings.map { $0.content == .full ? $0.logitsEvery : 1 }

@@ -9,12 +9,16 @@ import Routing
 #endif
 
 enum RouterDistribution {
-  /// Softmax of all logits; of routers that score by sigmoid the scores divided by their sum, as entropy takes it.
+  /// Softmax of all logits; of routers that score each expert for itself the scores divided by their sum, as entropy takes it.
   ///
   /// - Shape: `logits` and the result are `[experts]`.
   /// - Returns: nil where a logit is no number or all are infinite, as `Router.distribute` has it.
   static func probabilities(_ logits: ArraySlice<Float>, of spec: RouterSpec) -> [Double]? {
-    spec.usesSigmoidScores ? shares(logits) { 1 / (1 + exp(-$0)) } : softmax(logits)
+    switch spec.share {
+    case .sigmoid: shares(logits) { 1 / (1 + exp(-$0)) }
+    case .sqrtSoftplus: shares(logits) { ($0 > 20 ? $0 : log1p(exp($0))).squareRoot() }
+    case nil: softmax(logits)
+    }
   }
 
   /// Softmax of all logits, whatever the router makes of them; nil as above.

@@ -106,6 +106,7 @@ public struct EffectPlan: Sendable {
   /// - Parameter name: nil: the rules themselves.
   /// - Throws: `RuleError`.
   public mutating func add(_ rules: RuleSet, name: String? = nil, ground: EffectGround) throws {
+    if let remark = rules.skipped(ground.routers), !notes.contains(remark) { notes.append(remark) }
     let arm = addArm(rules)
     let control: EffectControl
     if rules.hasConditions {
@@ -132,7 +133,11 @@ public struct EffectPlan: Sendable {
   ///
   /// - Parameter rules: of one expert of one router.
   mutating func addEveryExpert(_ ground: EffectGround, _ rules: (RouterID, Int) throws -> RuleSet) throws {
-    for router in ground.routers {
+    let hashed = ground.routers.filter(\.spec.isHashed).map(\.id)
+    if !hashed.isEmpty {
+      notes.append("no row for the experts of \(hashed.listed): they are looked up by token id, and no other is the next best")
+    }
+    for router in ground.routers where !router.spec.isHashed {
       let first = variants.count
       for expert in 0..<router.spec.expertCount {
         variants.append(EffectVariant(rules: try rules(router.id, expert), seed: seed, otherDecisions: nil))

@@ -72,7 +72,9 @@ public enum Experiment: String, Sendable, CaseIterable {
       }
     case .redundancy:
       for count in 0...min(most, fewest) { try plan.add(rules("mask all:top\(count)"), name: "without the top \(count)", ground: ground) }
-      let shared = zip(ground.routers, ground.sharedExperts).filter { $0.1 > 0 && $0.0.spec.topK < $0.0.spec.expertCount }.map(\.0.id)
+      let shared = zip(ground.routers, ground.sharedExperts).filter {
+        $0.1 > 0 && $0.0.spec.topK < $0.0.spec.expertCount && !$0.0.spec.isHashed
+      }.map(\.0.id)
       if !shared.isEmpty {
         let oneMore = shared.count == ground.routers.count ? ["topk all=+1"] : shared.map { "topk \($0)=+1" }
         try plan.add(rules((["shared all=off"] + oneMore).joined(separator: "; ")), name: "shared off, k + 1", ground: ground)
@@ -90,7 +92,7 @@ public enum Experiment: String, Sendable, CaseIterable {
         }
       }
       plan.replacesMates = true
-      plan.notes = ground.remarksOnExpertChoice
+      plan.notes += ground.remarksOnExpertChoice
     case .importance: try plan.addEveryExpert(ground) { try rules("mask \($0):\($1)") }
     }
     return plan

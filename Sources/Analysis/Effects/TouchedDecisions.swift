@@ -77,6 +77,8 @@ public struct TouchedDecisions: Sendable, Equatable {
       return (ruled: RuledRows(rules, rows).asked(of: batch, router), count: batch.count)
     }
     let logits = batches.flatMap { $0.logits?.values ?? [] }
+    // Where experts are looked up, the unchanged run took what the tokens' ids name.
+    let hashed = router.spec.isHashed ? batches.flatMap(\.selectedExperts) : []
     let total = batches.reduce(0) { $0 + $1.count }
     var changed = RoutingBatch(
       router: rules.router, expertCount: router.spec.expertCount, topK: rules.slots, firstToken: 0, count: total)
@@ -88,7 +90,10 @@ public struct TouchedDecisions: Sendable, Equatable {
       hidden = ruled.hiddenShared(count: total)
       named = (0..<total).map { ruled.isAbout($0) }
       var ledger = CapacityLedger()
-      router.decide(base, ruled: ruled, demand: RoutingDemand(statistics: false), ledger: &ledger, into: &changed)
+      hashed.withUnsafeBufferPointer {
+        router.decide(
+          base, hashed: $0.baseAddress, ruled: ruled, demand: RoutingDemand(statistics: false), ledger: &ledger, into: &changed)
+      }
     }
     var start = 0
     return batches.map { batch in
@@ -106,7 +111,9 @@ extension RuledRows {
   /// The rules with their conditions asked about the rows of a batch.
   fileprivate func asked(of batch: RoutingBatch, _ router: Router) -> RuledRows {
     batch.logits?.values.withUnsafeBufferPointer { logits in
-      logits.baseAddress.map { router.judged(self, $0, count: batch.count) }
+      batch.selectedExperts.withUnsafeBufferPointer { hashed in
+        logits.baseAddress.map { router.judged(self, $0, hashed: hashed.baseAddress, count: batch.count) }
+      }
     } ?? self
   }
 }

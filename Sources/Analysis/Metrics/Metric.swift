@@ -126,6 +126,8 @@ public struct Metric: Sendable {
   public var isSummedByPass = false
   /// Whether it is about the router's entropy, whose formula can be chosen (`--as`).
   public var usesEntropyForm = false
+  /// Whether it asks how sure a choice was: where experts are looked up by token id there is none, and no number.
+  public var needsChoice = false
   /// What a run must have recorded for it.
   public var needs = RecordingLevel(content: .counts)
   /// Whether only routers with a correction bias have it.

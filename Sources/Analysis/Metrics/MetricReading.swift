@@ -19,7 +19,7 @@ struct MetricReading {
     return MetricDocument(
       metric: metric.key, axis: plan.grouping.facet?.name, unit: metric.unit, baseline: metric.baseline, tokens: analysis.tokens,
       settings: settings(),
-      notes: ["\(metric.key.rawValue): \(words)"] + metric.measure.notes(self) + entropyNotes + filterNotes + runNotes,
+      notes: ["\(metric.key.rawValue): \(words)"] + metric.measure.notes(self) + entropyNotes + lookUpNotes + filterNotes + runNotes,
       rows: metric.measure.rows(self), words: words)
   }
 

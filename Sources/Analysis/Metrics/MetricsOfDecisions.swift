@@ -16,7 +16,8 @@ extension Metric {
     grain: .layer, format: .number(2), baseline: "E for equal logits", baselineValue: { Double($0.chance.experts) }, facets: .all,
     interval: .onRequest, source: "standard (perplexity of the router's distribution)",
     glossary: "exp(router entropy), mean over decisions: how many experts the router wavers between",
-    missing: "where no decision has an entropy", measure: StatisticMeasure { batch, _ in batch.routerEntropy.map { exp($0) } })
+    missing: "where no decision has an entropy, and where experts are looked up by token id", needsChoice: true,
+    measure: StatisticMeasure { batch, _ in batch.routerEntropy.map { exp($0) } })
 
   static let topKEntropy = Metric(
     key: .topKEntropy, name: "entropy of the chosen experts' weights", unit: "share of ln k", range: "0...1",
@@ -36,7 +37,7 @@ extension Metric {
     grain: .layer, format: .percent(2), baseline: "1 for equal logits, whatever the noise", baselineValue: { _ in 1 }, facets: .all,
     interval: .onRequest, source: "derived; ViperEkura/AstrAI#57 (near ties)",
     glossary: "how likely noise of a stated size exceeds the margin of the last expert taken",
-    missing: "where every expert is taken (k = E)",
+    missing: "where every expert is taken (k = E), and where experts are looked up by token id", needsChoice: true,
     measure: StatisticMeasure(
       inWords: { reading in
         "P(|noise| > selection margin), noise normal with mean 0 and standard deviation \(plainNumber(reading.plan.noise)) (--noise), in the "

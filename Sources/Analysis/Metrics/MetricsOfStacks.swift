@@ -16,7 +16,7 @@ extension Metric {
     grain: .stack, format: .number(3), baseline: "ln E for equal logits",
     baselineValue: { log(Double($0.chance.experts)) }, facets: .none, interval: .onRequest, source: pooledSource,
     glossary: "router entropy over all sparse layers of the encoder",
-    missing: "where no decision has an entropy (none is finite, or ln E is 0)", runs: .encoderDecoder, usesEntropyForm: true,
+    missing: "where no decision has an entropy (none is finite, or ln E is 0)", runs: .encoderDecoder, usesEntropyForm: true, needsChoice: true,
     measure: StackMeasure.entropy(.encoder))
 
   static let encoderRatio = Metric(
@@ -25,7 +25,7 @@ extension Metric {
     grain: .stack, format: .percent(1), baseline: "1 - q over the whole run for a quantile threshold, none otherwise",
     baselineValue: { $0.threshold.expectedShare }, facets: .none, interval: .onRequest, source: pooledSource,
     glossary: "share of uncertain decisions over all sparse layers of the encoder",
-    missing: "where no decision has an entropy (none is finite, or ln E is 0)", runs: .encoderDecoder, usesEntropyForm: true,
+    missing: "where no decision has an entropy (none is finite, or ln E is 0)", runs: .encoderDecoder, usesEntropyForm: true, needsChoice: true,
     measure: StackMeasure.ratio(.encoder))
 
   static let decoderEntropy = Metric(
@@ -34,7 +34,7 @@ extension Metric {
     grain: .stack, format: .number(3), baseline: "ln E for equal logits",
     baselineValue: { log(Double($0.chance.experts)) }, facets: .none, interval: .onRequest, source: pooledSource,
     glossary: "router entropy over all sparse layers of the decoder",
-    missing: "where no decision has an entropy (none is finite, or ln E is 0)", runs: .encoderDecoder, usesEntropyForm: true,
+    missing: "where no decision has an entropy (none is finite, or ln E is 0)", runs: .encoderDecoder, usesEntropyForm: true, needsChoice: true,
     measure: StackMeasure.entropy(.decoder))
 
   static let decoderRatio = Metric(
@@ -43,7 +43,7 @@ extension Metric {
     grain: .stack, format: .percent(1), baseline: "1 - q over the whole run for a quantile threshold, none otherwise",
     baselineValue: { $0.threshold.expectedShare }, facets: .none, interval: .onRequest, source: pooledSource,
     glossary: "share of uncertain decisions over all sparse layers of the decoder",
-    missing: "where no decision has an entropy (none is finite, or ln E is 0)", runs: .encoderDecoder, usesEntropyForm: true,
+    missing: "where no decision has an entropy (none is finite, or ln E is 0)", runs: .encoderDecoder, usesEntropyForm: true, needsChoice: true,
     measure: StackMeasure.ratio(.decoder))
 
   static let pooledEntropy = Metric(
@@ -52,7 +52,7 @@ extension Metric {
     grain: .stack, format: .number(3), baseline: "ln E for equal logits",
     baselineValue: { log(Double($0.chance.experts)) }, facets: .none, interval: .onRequest, source: pooledSource,
     glossary: "router entropy over all sparse layers of a stack (ffn, attn, enc, dec)",
-    missing: "where no decision has an entropy (none is finite, or ln E is 0)", usesEntropyForm: true,
+    missing: "where no decision has an entropy (none is finite, or ln E is 0)", usesEntropyForm: true, needsChoice: true,
     measure: StackMeasure.entropy(nil))
 
   static let pooledRatio = Metric(
@@ -61,7 +61,7 @@ extension Metric {
     grain: .stack, format: .percent(1), baseline: "1 - q over the whole run for a quantile threshold, none otherwise",
     baselineValue: { $0.threshold.expectedShare }, facets: .none, interval: .onRequest, source: pooledSource,
     glossary: "share of uncertain decisions over all sparse layers of a stack (ffn, attn, enc, dec)",
-    missing: "where no decision has an entropy (none is finite, or ln E is 0)", usesEntropyForm: true,
+    missing: "where no decision has an entropy (none is finite, or ln E is 0)", usesEntropyForm: true, needsChoice: true,
     measure: StackMeasure.ratio(nil))
 
   private static let pooledSource = "WaitHZ/GW-MoE, the figures its training loop logs; with its formula under `--as gw-moe`"
@@ -98,7 +98,8 @@ struct StackMeasure: Measure {
   }
 
   func rows(_ reading: MetricReading) -> MetricDocument.Rows {
-    let folds = reading.analysis.uncertainty?.sorted(in: reading.plan.layers) ?? []
+    let hashed = Set(reading.plan.routers.filter(\.spec.isHashed).map(\.id))
+    let folds = (reading.analysis.uncertainty?.sorted(in: reading.plan.layers) ?? []).filter { !hashed.contains($0.key) }
     return .metric(
       RouterStack.allCases.filter { stack == nil || stack == $0 }.compactMap { stack in
         row(reading, folds.filter { $0.key.stack == stack })

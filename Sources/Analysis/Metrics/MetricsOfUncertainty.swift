@@ -11,13 +11,14 @@ import Routing
 extension Metric {
   static let entropy = Metric(
     key: .entropy, name: "normalised router entropy", unit: "share of ln E", range: "0...1",
-    reading: "0: the router is certain; 1: it cannot tell experts apart; sigmoid scores are divided by "
-      + "their sum first",
+    reading: "0: the router is certain; 1: it cannot tell experts apart; scores that stand "
+      + "each for itself (sigmoid, root of softplus) are divided by their sum first",
     grain: .layer, format: .number(3), baseline: "1 for equal logits",
     baselineValue: { _ in 1 }, facets: .all, interval: .onRequest,
     source: "Wu et al. 2024, GW-MoE, arXiv:2406.12375, divided by ln E; TRL#6514 `normalized_entropy`",
     glossary: "router entropy divided by ln(experts): 0 certain, 1 cannot tell",
-    missing: "where no decision has an entropy (none is finite, or ln E is 0)", usesEntropyForm: true,
+    missing: "where no decision has an entropy (none is finite, or ln E is 0), and where experts are looked up by token id",
+    usesEntropyForm: true, needsChoice: true,
     measure: DecisionMeasure(sum: { $0.entropy }) { fold, _ in DecisionSummary(fold.entropy) })
 
   static let entropyNats = Metric(
@@ -27,8 +28,8 @@ extension Metric {
     baselineValue: { log(Double($0.chance.experts)) }, facets: .all, interval: .onRequest,
     source: "Wu et al. 2024, GW-MoE, arXiv:2406.12375",
     glossary: "Shannon entropy of the router over all experts",
-    missing: "where no decision has an entropy",
-    usesEntropyForm: true,
+    missing: "where no decision has an entropy, and where experts are looked up by token id",
+    usesEntropyForm: true, needsChoice: true,
     measure: DecisionMeasure(sum: { $0.entropyNats }) { fold, _ in
       DecisionSummary(fold.entropyNats, quantiles: fold.entropy.histogram, scale: log(Double(max(1, fold.experts))))
     })
@@ -40,7 +41,7 @@ extension Metric {
     baselineValue: { _ in 0 }, facets: .all, interval: .onRequest,
     source: "MoEAtlas `router_margin`",
     glossary: "largest minus second largest router probability",
-    missing: "with one expert, and where no decision has probabilities",
+    missing: "with one expert, where no decision has probabilities, and where experts are looked up by token id", needsChoice: true,
     measure: DecisionMeasure(sum: { $0.top1Margin }) { fold, _ in DecisionSummary(fold.top1Margin) })
 
   static let selectionMargin = Metric(
@@ -51,7 +52,7 @@ extension Metric {
     baselineValue: { _ in 0 }, facets: .all, interval: .onRequest,
     source: "derived; motive sglang#38695",
     glossary: "k-th minus (k+1)-th selection score: how near another expert was",
-    missing: "where every expert is taken (k = E)",
+    missing: "where every expert is taken (k = E), and where experts are looked up by token id", needsChoice: true,
     measure: DecisionMeasure(sum: { $0.selectionMargin }) { fold, _ in DecisionSummary(fold.selectionMargin) })
 
   static let topKMass = Metric(
@@ -71,8 +72,8 @@ extension Metric {
     baselineValue: { $0.threshold.expectedShare }, facets: .all, interval: .onRequest,
     source: "Wu et al. 2024, GW-MoE, arXiv:2406.12375",
     glossary: "share of decisions over the entropy threshold (GW-MoE, arXiv:2406.12375)",
-    missing: "where no decision has an entropy (none is finite, or ln E is 0)",
-    usesEntropyForm: true,
+    missing: "where no decision has an entropy (none is finite, or ln E is 0), and where experts are looked up by token id",
+    usesEntropyForm: true, needsChoice: true,
     measure: DecisionMeasure(threshold: true, sum: { $0.uncertain }) { fold, threshold in
       DecisionSummary(mean: fold.uncertainShare(threshold), count: fold.entropy.moments.count)
     })
@@ -85,7 +86,8 @@ extension Metric {
     baselineValue: { _ in 0 }, facets: .none, interval: .none("importance is kept for the run, not for each sequence"),
     source: "standard (Jensen-Shannon form): H(mean p) - mean H",
     glossary: "how much knowing the token tells about its experts",
-    missing: "where no decision has probabilities (not recorded, or logits that are not finite)", isSummedByPass: true,
+    missing: "where no decision has probabilities (not recorded, or logits that are not finite), and where experts are looked up by token id",
+    isSummedByPass: true, needsChoice: true,
     measure: RunLoadMeasure(of: .tokens, n: { $0.measuredCount }, value: { $0.tokenInformation }))
 }
 
@@ -238,13 +240,21 @@ extension MetricReading {
     return "\([share, nats].compactMap { $0 }.joined(separator: " = ")) (\(asked))"
   }
 
+  /// Where the metric asks how sure a choice was and none was made.
+  var lookUpNotes: [String] {
+    guard metric.needsChoice else { return [] }
+    let hashed = plan.routers.filter { $0.spec.isHashed && plan.layers?.contains($0.id.layer) ?? true }.map(\.id)
+    return hashed.isEmpty ? [] : ["nothing of \(hashed.listed): experts are looked up by token id there, so that no choice is uncertain"]
+  }
+
   /// What entropy is meant.
   var entropyNotes: [String] {
     guard metric.usesEntropyForm else { return [] }
     switch plan.entropyForm {
     case .gwMoE: return ["entropy with GW-MoE's constant 1e-5 inside the logarithm, over the decisions whose logits were recorded"]
     case .standard:
-      return plan.routers.contains(where: \.spec.usesSigmoidScores) ? ["entropy is taken over sigmoid scores divided by their sum"] : []
+      let shares = Set(plan.routers.filter { !$0.spec.isHashed }.compactMap(\.spec.share?.rawValue))
+      return shares.sorted().map { "entropy is taken over \($0) scores divided by their sum" }
     }
   }
 }

@@ -58,6 +58,7 @@ struct Run: ParsableCommand {
     }
     let sampling = try generation.settings()
     let intervention = try rules.intervention(on: model, texts: sequences, tokenizer: tokenizer, seed: sampling.seed, traces: traces)
+    if !quiet, let note = intervention?.rules.skipped(model.routers) { StandardError.write("note: \(note)\n") }
     let forward = ForwardPass(model, threads: engine.threads)
     forward.intervention = intervention
 

@@ -106,7 +106,8 @@ struct RunResult {
       lines.append(text)
     }
     let routers = model.routers
-    let policy = routers.first.map { "\(model.layerCount) layers, \($0.spec.summary)" } ?? "\(model.layerCount) layers, no router"
+    let policies = routers.map(\.spec.summary).reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }
+    let policy = "\(model.layerCount) layers, \(policies.isEmpty ? "no router" : policies.joined(separator: "; "))"
     lines.append("model    \(Show.line(model.name))  \(policy)")
     if let rules { lines.append("rules    \(Show.line(rules))") }
     func speed(_ name: String, _ speed: Speed) {

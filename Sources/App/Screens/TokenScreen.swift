@@ -199,6 +199,7 @@ extension Painter {
         place += 1
       }
       let mass = buffer.mass(row, router: model.router)
+      let isHashed = model.spec?.isHashed == true
       let topK = model.spec?.topK ?? 1
       painter.facts(
         [
@@ -210,12 +211,13 @@ extension Painter {
           (
             "margin \(topK - 1) to \(topK)",
             StyledText(Show.fixed(Double(buffer.margin(row, router: model.router)), 4))
-              + StyledText("  " + (model.spec?.selectionScoreUnit ?? ""), .dim)
+              + StyledText("  " + (isHashed ? "experts by token id:" : model.spec?.selectionScoreUnit ?? ""), .dim)
           ),
           (
             "entropy Ĥ",
             StyledText(Show.fixed(Double(buffer.entropy(row, router: model.router)), 3))
-              + StyledText("  \(Show.fixed(Double(buffer.entropyNats(row, router: model.router)), 2)) nat", .dim)
+              + StyledText(
+                isHashed ? "  none is chosen" : "  \(Show.fixed(Double(buffer.entropyNats(row, router: model.router)), 2)) nat", .dim)
           ),
         ], in: area.dropping(top: max(0, area.height - 3), left: 1), label: 13)
     }

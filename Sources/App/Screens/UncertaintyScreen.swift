@@ -119,6 +119,9 @@ extension Painter {
         painter.screen.draw(
           StyledText(percent), in: Rect(x: rest.x, y: rest.y, width: 5, height: 1), theme: painter.theme, alignment: .right)
         let bar = rest.dropping(left: 6, right: 16)
+        if model.routers[index].spec.isHashed {
+          painter.screen.draw(StyledText("experts by token id", .dim), in: bar, theme: painter.theme)
+        }
         painter.screen.draw(
           BarText.bar(share, width: bar.width, glyphs: painter.theme.glyphs, shaded: true), x: bar.x, y: bar.y,
           style: painter.theme[.uncertain], clip: bar)

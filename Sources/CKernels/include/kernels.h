@@ -155,7 +155,8 @@ typedef enum mt_activation {
   MT_GELU_ERF = 2,      // 0.5 u (1 + erf(u / sqrt 2)) * v
   MT_RELU = 3,          // max(u, 0) * v
   MT_RELU_SQUARED = 4,  // max(u, 0)^2 * v
-  MT_SWIGLU_CLAMPED = 5 // gpt-oss: u = min(u, limit), v = clamp(v, +-limit): u * sigmoid(1.702 u) * (v + 1)
+  MT_SWIGLU_CLAMPED = 5, // gpt-oss: u = min(u, limit), v = clamp(v, +-limit): u * sigmoid(1.702 u) * (v + 1)
+  MT_SILU_CLAMPED = 6   // DeepSeek-V4: u = min(u, limit), v = clamp(v, +-limit): u * sigmoid(u) * v
 } mt_activation;
 
 /// What a row of logits says. `surprisal` is lse - logits[target], NaN when the target is out of range. A row with a NaN or +infinity
@@ -242,7 +243,7 @@ void mt_layer_norm(float *out, size_t out_stride, const float *x, size_t x_strid
 void mt_rope(float *x, size_t heads, size_t head_stride, size_t rotary_dim, const float *cosines, const float *sines,
              bool interleaved);
 
-/// out = activation(u) * v over n values; v NULL: 1. May be in place on u or v. `limit` only for MT_SWIGLU_CLAMPED.
+/// out = activation(u) * v over n values; v NULL: 1. May be in place on u or v. `limit` only for the clamped kinds.
 void mt_activate(float *out, const float *u, const float *_Nullable v, size_t n, mt_activation kind, float limit);
 
 /// Softmax of each row in place. A row of -inf only becomes NaN, as in the reference.

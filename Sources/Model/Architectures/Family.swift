@@ -11,7 +11,8 @@ struct Family: Sendable {
   let plan: @Sendable (Configuration) throws -> ModelPlan
 
   static let all: [Family] = [
-    .afmoe, .bailingHybrid, .cohere2MoE, .dbrx, .deepSeekV2, .deepSeekV3, .deepSeekV32, .dots1, .ernie45MoE, .exaoneMoE, .flexOlmo,
+    .afmoe, .bailingHybrid, .cohere2MoE, .dbrx, .deepSeekV2, .deepSeekV3, .deepSeekV32, .deepSeekV4,
+    .dots1, .ernie45MoE, .exaoneMoE, .flexOlmo,
     .gemma4, .glm4MoE, .glm4MoELite, .glmMoEDSA, .gptOss, .graniteMoE, .graniteMoEHybrid, .graniteMoEShared, .hunYuanMoE, .hunYuanV3,
     .jamba, .jetMoE, .kimiK2, .kimiLinear, .laguna, .lfm2MoE, .llama4Text, .longCatFlash, .mellum, .miMoV2Flash, .miniMax, .miniMaxM2,
     .mistral4, .mixtral, .nemotronH, .nllbMoE, .olmoe, .phiMoE, .qwen2MoE, .qwen35MoE, .qwen3MoE, .qwen3Next, .qwen3OmniMoE,

@@ -14,6 +14,10 @@ struct ModelPlan: Sendable {
   var embedding: MatrixPlan
   /// Factor on every embedding.
   var embeddingScale: Float = 1
+  /// Residual streams side by side; each begins as the embedding.
+  var streamCount = 1
+  /// How writers name the plan's tensors: the first spelling that a file has counts. Empty: as the plan does.
+  var spellings: [NameSpelling] = []
   /// Added to the embeddings of each stack; nil: positions are a matter of attention.
   var positions: SinusoidalPositionsPlan?
   /// nil: a decoder-only model.
@@ -37,6 +41,8 @@ struct EncoderPlan: Sendable {
 /// Blocks one after the other, and the norm behind the last.
 struct StackPlan: Sendable {
   var blocks: [BlockPlan]
+  /// How several streams become one before the norm.
+  var join: StreamJoinPlan?
   var finalNorm: NormPlan
 }
 
@@ -66,6 +72,8 @@ struct SublayerPlan: Sendable {
   }
 
   var input: Input
+  /// What stands between the operation and several streams: `stream` is then what it makes of them.
+  var connection: HyperConnectionPlan?
   var operation: any OperationPlan
   var outputNorm: NormPlan?
   var outputScale: Float = 1
@@ -120,6 +128,22 @@ struct LinearPlan: Sendable, Hashable {
   init(prefix: String, bias: Bool = false) {
     weight = "\(prefix).weight"
     self.bias = bias ? "\(prefix).bias" : nil
+  }
+}
+
+/// A writer's names for tensors, where they are not those of the plan.
+struct NameSpelling: Sendable {
+  /// Names that are others as a whole.
+  var whole: [String: String] = [:]
+  /// In front of all other names.
+  var prefix = ""
+  /// Ends of names that are others.
+  var endings: [String: String] = [:]
+
+  func name(_ name: String) -> String {
+    if let other = whole[name] { return other }
+    let ending = endings.first { name.hasSuffix($0.key) }
+    return prefix + (ending.map { name.dropLast($0.key.count) + $0.value } ?? name)
   }
 }
 

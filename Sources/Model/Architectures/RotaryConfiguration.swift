@@ -45,11 +45,13 @@ extension Configuration {
   ///   - layerType: the entry to take where `rope_parameters` has one for each type of layer.
   ///   - stretchesBase: whether `alpha` of the type dynamic is a factor on the base.
   ///   - heatsQueries: whether `llama_4_scaling_beta` is read; whoever asks for it applies it.
+  ///   - defaultMagnitude: yarn's factor on cosines and sines where the file does not say it; nil: what follows from the stretch.
   ///   - completesPairs: whether a share that ends within a pair turns the whole pair.
   /// - Throws: `ModelError` for a way of scaling that is unknown or incomplete.
   func rotarySettings(
     headSize: Int, defaultBase: Double = 10_000, statedBase: Double? = nil, defaultShare: Double? = nil, layerType: String? = nil,
-    isInterleaved: Bool = false, stretchesBase: Bool = false, heatsQueries: Bool = false, completesPairs: Bool = false
+    isInterleaved: Bool = false, stretchesBase: Bool = false, heatsQueries: Bool = false, defaultMagnitude: Double? = nil,
+    completesPairs: Bool = false
   ) throws -> RotarySettings {
     var (ownBase, ownShare): (Double?, Double?) = (isThere("rope_theta") ? nil : statedBase, nil)
     var scaling: RotaryScalingReader?
@@ -101,7 +103,7 @@ extension Configuration {
       settings.plan.base *= pow(alpha, Double(headSize) / Double(headSize - 2))
       return settings
     }
-    try scaling?.apply(to: &settings, heatsQueries: heatsQueries)
+    try scaling?.apply(to: &settings, heatsQueries: heatsQueries, defaultMagnitude)
     return settings
   }
 }
@@ -183,7 +185,7 @@ private struct RotaryScalingReader {
     return true
   }
 
-  func apply(to settings: inout RotarySettings, heatsQueries: Bool) throws {
+  func apply(to settings: inout RotarySettings, heatsQueries: Bool, _ defaultMagnitude: Double?) throws {
     let type = field("rope_type")?.string ?? field("type")?.string ?? "default"
     switch type {
     case "default":
@@ -192,7 +194,7 @@ private struct RotaryScalingReader {
     case "linear":
       try refuseOthers(["factor"])
       settings.plan.scaling = .linear(factor: try positive("factor"))
-    case "yarn", "deepseek_yarn": try applyYarn(&settings, heatsQueries: heatsQueries)
+    case "yarn", "deepseek_yarn": try applyYarn(&settings, heatsQueries: heatsQueries, defaultMagnitude)
     case "llama3":
       try refuseOthers(["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"])
       settings.plan.scaling = .llama3(
@@ -204,7 +206,7 @@ private struct RotaryScalingReader {
     }
   }
 
-  private func applyYarn(_ settings: inout RotarySettings, heatsQueries: Bool) throws {
+  private func applyYarn(_ settings: inout RotarySettings, heatsQueries: Bool, _ defaultMagnitude: Double?) throws {
     let known: Set = [
       "factor", "original_max_position_embeddings", "beta_fast", "beta_slow", "truncate", "attention_factor", "mscale", "mscale_all_dim",
     ]
@@ -217,7 +219,7 @@ private struct RotaryScalingReader {
     let allDimensions = try number("mscale_all_dim") ?? 0
     func magnitude(_ weight: Double) -> Double { factor <= 1 ? 1 : 0.1 * weight * log(factor) + 1 }
     let derived = mscale != 0 && allDimensions != 0 ? magnitude(mscale) / magnitude(allDimensions) : magnitude(1)
-    settings.plan.magnitude = Float(try number("attention_factor") ?? derived)
+    settings.plan.magnitude = Float(try number("attention_factor") ?? defaultMagnitude ?? derived)
     settings.attentionMagnitude = allDimensions != 0 ? magnitude(allDimensions) : 1
     settings.plan.scaling = .yarn(
       factor: factor, originalContext: try originalContext(), betaFast: try positive("beta_fast", default: 32),

@@ -58,7 +58,7 @@ public final class Generator {
           forward, tokens: tokens, following: end < prompt.tokens.count ? prompt.tokens[end] : nil, predicts: predicts, into: &table)
         // The first token has none.
         for surprisal in table.surprisal.dropFirst(start == 0 ? 1 : 0) { promptScore.nats += Double(surprisal) }
-        try forward.requireWholeFiles()
+        try forward.requireSoundFiles()
         try deliver(&table, tokens, firstPosition: start, phase: .prefill, batches)
       }
       fed += tokens.count
@@ -69,7 +69,7 @@ public final class Generator {
       outputs = scorer.outputs
       (promptScore.outputs, promptScore.scoredTokens) = (outputs, outputs.scores)
     }
-    try forward.requireWholeFiles()
+    try forward.requireSoundFiles()
   }
 
   /// Draws from the logits of a row of the last pass, and counts them.
@@ -101,7 +101,7 @@ public final class Generator {
     if let border = forward.border, position + 1 > border { throw ModelError.positionsChange(sequence: name, limit: border) }
     let batches = forward.advance([draw.token], demand: sink?.demand, firstToken: fed, phase: .decode)
     let following = self.draw(row: 0)
-    try forward.requireWholeFiles()
+    try forward.requireSoundFiles()
     if sink != nil {
       var table = TokenTable(firstToken: fed)
       table.surprisal = [draw.surprisal]

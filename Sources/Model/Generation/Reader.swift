@@ -79,7 +79,7 @@ public struct Reader {
         let batches = forward.encode(tokens, demand: demand, firstToken: firstToken + progress.tokens)
         var table = TokenTable(firstToken: firstToken + progress.tokens)
         table.describe(tokens[...], sequence: firstSequence + index, firstPosition: 0, phase: .encode)
-        try forward.requireWholeFiles()
+        try forward.requireSoundFiles()
         try sink?.receive(RoutingPass(tokens: table, batches: batches))
         score.tokens += tokens.count
         progress.tokens += tokens.count
@@ -103,7 +103,7 @@ public struct Reader {
         }
         // The first token of a sequence has none.
         let surprisals = table.surprisal.dropFirst(start == 0 ? 1 : 0)
-        try forward.requireWholeFiles()
+        try forward.requireSoundFiles()
         if let sink {
           table.describe(tokens, sequence: firstSequence + index, firstPosition: start, phase: .prefill)
           try sink.receive(RoutingPass(tokens: table, batches: batches))

@@ -16,21 +16,30 @@ extension Pass {
   }
 
   /// What a router decides about `[rows, expertCount]` logits; whether anyone listens is in `demand`.
+  ///
+  /// - Parameter hashed: `[rows, topK]`, the experts that tokens' ids name; empty where they are chosen by score.
   func decide(
-    _ router: Router, _ id: RouterID, logits: UnsafePointer<Float>, rows: Int, ledger: inout CapacityLedger
+    _ router: Router, _ id: RouterID, logits: UnsafePointer<Float>, hashed: [Int32] = [], rows: Int, ledger: inout CapacityLedger
+  ) -> RoutingBatch {
+    hashed.withUnsafeBufferPointer { decide(router, id, logits, hashed: $0.baseAddress, rows: rows, ledger: &ledger) }
+  }
+
+  private func decide(
+    _ router: Router, _ id: RouterID, _ logits: UnsafePointer<Float>, hashed: UnsafePointer<Int32>?, rows: Int,
+    ledger: inout CapacityLedger
   ) -> RoutingBatch {
     let demand = demand ?? RoutingDemand(statistics: false)
-    let ruled = ruled(id).map { router.judged($0, logits, count: rows) }
+    let ruled = ruled(id).map { router.judged($0, logits, hashed: hashed, count: rows) }
     hiddenShared = ruled?.hiddenShared(count: rows)
     var decisions = RoutingBatch(
       router: id, expertCount: router.spec.expertCount, topK: ruled?.rules.slots ?? router.spec.topK, firstToken: firstToken, count: rows)
     let before = review == nil ? nil : ledger
-    router.decide(logits, ruled: ruled, demand: demand, ledger: &ledger, into: &decisions)
+    router.decide(logits, hashed: hashed, ruled: ruled, demand: demand, ledger: &ledger, into: &decisions)
     if let before, let imposed = review?.overruled(decisions), !imposed.isEmpty {
       ledger = before
-      router.decide(logits, imposed: imposed, ruled: ruled, demand: demand, ledger: &ledger, into: &decisions)
+      router.decide(logits, hashed: hashed, imposed: imposed, ruled: ruled, demand: demand, ledger: &ledger, into: &decisions)
     }
-    if let joint = seat?.meet(router, logits: logits, rows: rows, ruled: ruled, slots: decisions.topK) { decisions.take(joint) }
+    if let joint = seat?.meet(router, logits: logits, hashed: hashed, rows: rows, ruled: ruled, slots: decisions.topK) { decisions.take(joint) }
     return decisions
   }
 }

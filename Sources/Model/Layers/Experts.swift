@@ -58,6 +58,8 @@ struct ExpertsPlan: OperationPlan {
   var stack = RouterStack.feedForward
   /// Without its correction bias, which is a tensor.
   var router: RouterSpec
+  /// The experts of each token id; where the router looks them up, and only there.
+  var table: ExpertTablePlan?
   /// `[expertCount, hidden]`, identity experts included.
   var routerLinear: LinearPlan
   /// What the router reads where it is not the experts' input: the residual stream, normalised, times a factor.
@@ -106,6 +108,7 @@ final class RunningDense: RunningOperation {
 struct BoundExperts: BoundOperation {
   let id: RouterID
   let router: Router
+  let table: IntegerMatrix?
   let routerLinear: Linear
   let routerInput: (norm: Norm, factor: Float)?
   /// Routed experts that have weights, then shared ones.
@@ -129,6 +132,9 @@ struct BoundExperts: BoundOperation {
       spec.expertScales = try binder.vector(scales, count: spec.expertCount, because: because).array
     }
     router = try Router(spec)
+    table = try plan.table.map {
+      try binder.integers($0.tensor, rows: $0.rows, columns: spec.topK, because: "vocab_size and num_experts_per_tok in config.json")
+    }
     routerInput = try plan.routerInput.map { (try binder.norm($0.norm, size: binder.hiddenSize), $0.factor) }
     let real = spec.expertCount - spec.identityExperts
     experts = try (0..<real).map { try plan.expert($0).expert(binder) } + plan.shared.map { try $0.expert.expert(binder) }
@@ -165,7 +171,8 @@ final class RunningExperts: RunningOperation {
 
   func run(_ pass: Pass) {
     let logits = pass.project(bound.routerLinear, from: routerInput(pass))
-    var decisions = pass.decide(bound.router, bound.id, logits: logits, rows: pass.count, ledger: &ledger)
+    let hashed = bound.table.map { lookUp($0, pass) } ?? []
+    var decisions = pass.decide(bound.router, bound.id, logits: logits, hashed: hashed, rows: pass.count, ledger: &ledger)
     // A probe wants the block's output by itself, and so does a scale.
     let width = pass.count * pass.hiddenSize
     let isApart = pass.probe != nil || bound.outputScale != 1
@@ -178,6 +185,17 @@ final class RunningExperts: RunningOperation {
       mt_add(pass.out, pass.out, out, width)
     }
     if pass.demand != nil { pass.batches.append(decisions) }
+  }
+
+  /// `[tokens, topK]`
+  private func lookUp(_ table: IntegerMatrix, _ pass: Pass) -> [Int32] {
+    precondition(pass.tokens.count == pass.count, "experts are looked up for tokens")
+    return Array(unsafeUninitializedCapacity: pass.count * table.columns) { out, count in
+      if let base = out.baseAddress, let fault = table.lookUp(pass.tokens, experts: bound.router.spec.expertCount, into: base) {
+        pass.fault = pass.fault ?? fault
+      }
+      count = pass.count * table.columns
+    }
   }
 
   private func routerInput(_ pass: Pass) -> UnsafePointer<Float> {

@@ -61,7 +61,7 @@ public final class ForwardPass {
   private let encoderOperations: [[any RunningOperation]]
   private let operations: [[any RunningOperation]]
   private var positions: SinusoidalPositions?
-  /// `[tokens of a pass, hiddenSize]`: the residual stream, and after a pass the final hidden states.
+  /// `[tokens of a pass, streamSize]`: the residual stream (or several side by side), and after a pass the final hidden states.
   private let hidden: GrowingBuffer
   /// `[tokens of a step, hiddenSize]` each: what a sublayer reads; what a block holds back; a sublayer's output where it does not go
   /// to the stream as it is.
@@ -108,9 +108,15 @@ public final class ForwardPass {
   }
 
   public var threadCount: Int { pool.threadCount }
+  /// Floats of the residual stream of a token.
+  private var streamSize: Int { plan.streamCount * plan.hiddenSize }
 
-  /// - Throws: `FormatError.changed` when what the last pass computed may be of another file than the one that was opened.
-  func requireWholeFiles() throws { try weights.checkpoint.requireWhole() }
+  /// - Throws: `FormatError.changed` when what the last pass computed may be of another file than the one that was opened,
+  ///   `ModelError.expertTable` when it needed a part of a file that cannot be what it has to be.
+  func requireSoundFiles() throws {
+    try weights.checkpoint.requireWhole()
+    if let fault = pass.fault { throw fault }
+  }
 
   /// Tokens the sequence at hand can have before its first tokens would have to be read again, because longer ones are turned otherwise
   /// from their start; nil: no such number.
@@ -130,6 +136,7 @@ public final class ForwardPass {
     lastCount = 0
     isOver = false
     pass.encodedCount = 0
+    pass.fault = nil
     pass.seenPositions = [:]
     pass.rotary.begin(length: length)
     positions?.reset()
@@ -153,8 +160,8 @@ public final class ForwardPass {
     }
     let stream = enter(tokens[...], \.encoder, from: encoder.embedding)
     let batches = flow(
-      stream, through: encoder.stack.blocks, encoderOperations, \.encoder, positions: 0..<tokens.count, step: tokens.count, isLast: true,
-      firstToken: firstToken, demand: demand, betweenSteps: { _ in })
+      stream, of: tokens[...], through: encoder.stack.blocks, encoderOperations, \.encoder, positions: 0..<tokens.count,
+      step: tokens.count, isLast: true, firstToken: firstToken, demand: demand, betweenSteps: { _ in })
     let output = encoded.floats(tokens.count * plan.hiddenSize)
     encoder.stack.finalNorm.apply(pool, out: output, x: stream, rows: tokens.count)
     probe?.encoded(UnsafeBufferPointer(start: output, count: tokens.count * plan.hiddenSize))
@@ -192,20 +199,28 @@ public final class ForwardPass {
     precondition(position + tokens.count <= plan.contextLength, "beyond the context")
     precondition(weights.encoder == nil || pass.encodedCount > 0, "the encoder comes first")
     precondition(!isOver, "the sequence has ended")
-    let width = tokens.count * plan.hiddenSize
+    let width = tokens.count * streamSize
     isOver = true
     let stream = enter(tokens, \.decoder, from: weights.embedding)
     pass.rows = rows(of: tokens, phase: phase, firstToken: firstToken)
     probe?.hidden(0, UnsafeBufferPointer(start: stream, count: width))
     let batches = try flow(
-      stream, through: weights.decoder.blocks, operations, \.decoder, positions: position..<position + tokens.count,
+      stream, of: tokens, through: weights.decoder.blocks, operations, \.decoder, positions: position..<position + tokens.count,
       step: stepLimit,
       isLast: isLast, firstToken: firstToken, demand: demand, betweenSteps: betweenSteps
     ) { [count = operations.count, probe] block in
       if block + 1 < count { probe?.hidden(block + 1, UnsafeBufferPointer(start: stream, count: width)) }
     }
+    if let join = weights.decoder.join {
+      for start in stride(from: 0, to: tokens.count, by: stepLimit) {
+        pass.arena.reset()
+        join.join(
+          stream + start * streamSize, count: min(stepLimit, tokens.count - start), hidden: plan.hiddenSize,
+          into: stream + start * plan.hiddenSize, pool, pass.arena)
+      }
+    }
     weights.decoder.finalNorm.apply(pool, out: stream, x: stream, rows: tokens.count)
-    probe?.hidden(operations.count, UnsafeBufferPointer(start: stream, count: width))
+    probe?.hidden(operations.count, UnsafeBufferPointer(start: stream, count: tokens.count * plan.hiddenSize))
     position += tokens.count
     lastCount = tokens.count
     isOver = isLast
@@ -244,14 +259,15 @@ public final class ForwardPass {
     return UnsafeBufferPointer(start: logits, count: count)
   }
 
-  /// Brings the residual stream of a pass, `[positions.count, hiddenSize]`, through the blocks of a stack.
+  /// Brings the residual stream of a pass, `[positions.count, streamSize]`, through the blocks of a stack.
   ///
   /// - Parameters:
+  ///   - tokens: of the pass.
   ///   - stack: which of the model's stacks it is.
   ///   - step: tokens that go through a block together.
   /// - Returns: one batch per router of the blocks it went through, over all tokens of the pass.
   private func flow(
-    _ stream: UnsafeMutablePointer<Float>, through blocks: [[BoundSublayer]], _ operations: [[any RunningOperation]],
+    _ stream: UnsafeMutablePointer<Float>, of tokens: ArraySlice<Int32>, through blocks: [[BoundSublayer]], _ operations: [[any RunningOperation]],
     _ stack: WritableKeyPath<ResidualStreams, [Int: [Float]]>, positions: Range<Int>, step: Int, isLast: Bool, firstToken: Int,
     demand: RoutingDemand?, betweenSteps: (Double) throws -> Void, afterBlock: (Int) -> Void = { _ in }
   ) rethrows -> [RoutingBatch] {
@@ -261,7 +277,7 @@ public final class ForwardPass {
     for (index, block) in blocks.enumerated() where index >= begin {
       let first = pass.batches.count
       if kept.contains(index) {
-        let width = positions.count * plan.hiddenSize
+        let width = positions.count * streamSize
         streams[keyPath: stack][index, default: []] += UnsafeBufferPointer(start: stream, count: width)
       }
       for start in stride(from: 0, to: positions.count, by: step) {
@@ -269,9 +285,10 @@ public final class ForwardPass {
           try betweenSteps((Double(index) + Double(start) / Double(positions.count)) / Double(blocks.count))
         }
         pass.count = min(step, positions.count - start)
+        pass.tokens = tokens.dropFirst(start).prefix(pass.count)
         (pass.position, pass.firstToken) = (positions.lowerBound + start, firstToken + start)
         let known = pass.batches.count
-        for (sublayer, operation) in zip(block, operations[index]) { run(sublayer, operation, stream + start * plan.hiddenSize) }
+        for (sublayer, operation) in zip(block, operations[index]) { run(sublayer, operation, stream + start * streamSize) }
         guard start > 0 else { continue }
         let more = Array(pass.batches[known...])
         pass.batches.removeSubrange(known...)
@@ -283,12 +300,12 @@ public final class ForwardPass {
     return pass.batches
   }
 
-  /// The residual stream of a pass, `[tokens, hiddenSize]`, as it enters the first block that it goes through.
+  /// The residual stream of a pass, `[tokens, streamSize]`, as it enters the first block that it goes through.
   private func enter(
     _ tokens: ArraySlice<Int32>, _ stack: KeyPath<ResidualStreams, [Int: [Float]]>, from embedding: WeightMatrix
   ) -> UnsafeMutablePointer<Float> {
     guard let origin, let start = origin.stream(of: stack) else { return embed(tokens, from: embedding) }
-    precondition(start.count == tokens.count * plan.hiddenSize && position == 0, "the stream of a whole sequence in one pass")
+    precondition(start.count == tokens.count * streamSize && position == 0, "the stream of a whole sequence in one pass")
     let stream = hidden.floats(start.count)
     start.withUnsafeBufferPointer { if let base = $0.baseAddress { stream.update(from: base, count: start.count) } }
     return stream
@@ -308,10 +325,17 @@ public final class ForwardPass {
 
   private func embed(_ tokens: ArraySlice<Int32>, from embedding: WeightMatrix) -> UnsafeMutablePointer<Float> {
     let width = tokens.count * plan.hiddenSize
-    let stream = hidden.floats(width)
+    let stream = hidden.floats(tokens.count * streamSize)
     for (row, token) in tokens.enumerated() { embedding.read(row: Int(token), into: stream + row * plan.hiddenSize) }
     if plan.embeddingScale != 1 { mt_scale(stream, stream, plan.embeddingScale, width) }
     positions?.add(to: stream, of: tokens)
+    // From the last on, so that no row is written over before it was read.
+    for row in stride(from: tokens.count - 1, through: 0, by: -1) where plan.streamCount > 1 {
+      let own = stream + row * plan.hiddenSize
+      for copy in stride(from: plan.streamCount - 1, through: 0, by: -1) {
+        (stream + row * streamSize + copy * plan.hiddenSize).update(from: own, count: plan.hiddenSize)
+      }
+    }
     return stream
   }
 
@@ -320,6 +344,7 @@ public final class ForwardPass {
     let width = pass.count * pass.hiddenSize
     pass.arena.reset()
     let input = normed.floats(width)
+    if let connection = sublayer.connection { return run(sublayer, operation, stream, over: connection, input) }
     switch plan.input {
     case .norm: sublayer.inputNorm?.apply(pool, out: input, x: stream, rows: pass.count)
     case .stream: input.update(from: stream, count: width)
@@ -345,6 +370,22 @@ public final class ForwardPass {
       }
     }
     if plan.addsHeld, plan.sumNorm == nil { mt_add(stream, stream, held.floats(width), width) }
+  }
+}
+
+extension ForwardPass {
+  /// A sublayer between several streams, `[count, streams, hiddenSize]`.
+  private func run(
+    _ sublayer: BoundSublayer, _ operation: any RunningOperation, _ stream: UnsafeMutablePointer<Float>,
+    over connection: BoundHyperConnection, _ input: UnsafeMutablePointer<Float>
+  ) {
+    let (count, size) = (pass.count, pass.hiddenSize)
+    let mixture = connection.weights(stream, count: count, pool, pass.arena)
+    connection.collapse(stream, mixture, count: count, hidden: size, into: input, pool)
+    sublayer.inputNorm?.apply(pool, out: input, x: input, rows: count)
+    (pass.x, pass.stream, pass.out) = (input, input, aside.zeros(count * size))
+    operation.run(pass)
+    connection.spread(pass.out, mixture, count: count, hidden: size, over: stream, pool)
   }
 }
 

@@ -71,6 +71,10 @@ final class Pass {
   /// By position in the sequence the positions, rising, that a token of the pass looks at where it does not see all: the last layer's
   /// choice.
   var seenPositions: [Int: [Int32]] = [:]
+  /// The ids of the step's tokens; empty where rows are no tokens.
+  var tokens: ArraySlice<Int32> = []
+  /// What is wrong with the model's files and showed when a step needed it; what is computed from then on means nothing.
+  var fault: ModelError?
   /// Tokens of the step at hand, the position of the first in its sequence, and its row in the run.
   var count = 0
   var position = 0

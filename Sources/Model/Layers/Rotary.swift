@@ -123,6 +123,8 @@ final class RotaryTable {
   private let magnitude: Float
   private var cosines: [Float] = []
   private var sines: [Float] = []
+  /// Sines of the angles the other way round; made with the first turn back.
+  private var backSines: [Float] = []
 
   init(_ plan: RotaryPlan, length: Int) {
     self.plan = plan
@@ -146,13 +148,16 @@ final class RotaryTable {
   /// Turns the first elements of each head in place.
   ///
   /// - Shape: token t's head h begins at `x + t * tokenStride + h * headStride`.
+  /// - Parameter isBackwards: by the negative angles.
   /// - Precondition: `position + count` positions are reserved.
   func turn(
-    _ pool: WorkerPool, _ x: UnsafeMutablePointer<Float>, tokenStride: Int, heads: Int, headStride: Int, position: Int, count: Int
+    _ pool: WorkerPool, _ x: UnsafeMutablePointer<Float>, tokenStride: Int, heads: Int, headStride: Int, position: Int, count: Int,
+    isBackwards: Bool = false
   ) {
     let half = frequencies.count
+    if isBackwards { backSines += sines[backSines.count...].map { -$0 } }
     cosines.withUnsafeBufferPointer { cosines in
-      sines.withUnsafeBufferPointer { sines in
+      (isBackwards ? backSines : sines).withUnsafeBufferPointer { sines in
         guard let cosines = cosines.baseAddress, let sines = sines.baseAddress else { return }
         pool.forEachRow(of: count, cost: 2 * heads * half) { rows in
           for row in rows {

@@ -17,11 +17,14 @@ final class SharedBatch: Sendable {
     ///
     /// - Parameters:
     ///   - logits: `[rows, experts]`
+    ///   - hashed: `[rows, topK]` where experts are looked up.
     ///   - ruled: its conditions asked; nil where nothing is changed.
     ///   - slots: experts a row has room for.
     /// - Returns: the decisions about the rows of this sequence, statistics included; nil where rows are not counted.
-    func meet(_ router: Router, logits: UnsafePointer<Float>, rows: Int, ruled: RuledRows?, slots: Int) -> RoutingBatch? {
-      batch.meet(number, Question(router: router, logits: logits, rows: rows, ruled: ruled, slots: slots))
+    func meet(
+      _ router: Router, logits: UnsafePointer<Float>, hashed: UnsafePointer<Int32>?, rows: Int, ruled: RuledRows?, slots: Int
+    ) -> RoutingBatch? {
+      batch.meet(number, Question(router: router, logits: logits, hashed: hashed, rows: rows, ruled: ruled, slots: slots))
     }
   }
 
@@ -29,6 +32,7 @@ final class SharedBatch: Sendable {
   private struct Question: @unchecked Sendable {
     let router: Router
     let logits: UnsafePointer<Float>
+    let hashed: UnsafePointer<Int32>?
     let rows: Int
     let ruled: RuledRows?
     let slots: Int
@@ -133,14 +137,20 @@ final class SharedBatch: Sendable {
     }
     precondition(parts.count == questions.count && parts.allSatisfy { $0.ruled.rules.router == rules.router }, "all at one router")
     let experts = first.router.spec.expertCount
-    var logits: [Float] = []
-    for question in questions { logits += UnsafeBufferPointer(start: question.logits, count: question.rows * experts) }
+    var (logits, hashed): ([Float], [Int32]) = ([], [])
+    for question in questions {
+      logits += UnsafeBufferPointer(start: question.logits, count: question.rows * experts)
+      if let mine = question.hashed { hashed += UnsafeBufferPointer(start: mine, count: question.rows * first.router.spec.topK) }
+    }
     var batch = RoutingBatch(
       router: rules.router, expertCount: experts, topK: first.slots, firstToken: 0, count: questions.reduce(0) { $0 + $1.rows })
     var ledger = CapacityLedger()
     logits.withUnsafeBufferPointer { buffer in
       guard let base = buffer.baseAddress else { return }
-      first.router.decide(base, ruled: .together(parts), demand: RoutingDemand(), ledger: &ledger, into: &batch)
+      hashed.withUnsafeBufferPointer {
+        first.router.decide(
+          base, hashed: $0.baseAddress, ruled: .together(parts), demand: RoutingDemand(), ledger: &ledger, into: &batch)
+      }
     }
     var start = 0
     return questions.map { question in

@@ -62,30 +62,46 @@ final class RunningTokenIndex {
     guard pass.position + count > plan.topK else { return }
     let queries = pass.project(bound.query, from: narrow)
     table.turn(pass.pool, queries, tokenStride: heads * size, heads: heads, headStride: size, position: pass.position, count: count)
-    let weights = pass.project(bound.weights, from: pass.x)
+    let scores = TokenIndexScores(
+      heads: heads, size: size, queries: queries, weights: pass.project(bound.weights, from: pass.x),
+      products: pass.arena.floats(heads * (pass.position + count)), prefersLater: true)
+    for t in max(0, plan.topK - pass.position)..<count {
+      pass.seenPositions[pass.position + t] = scores.best(plan.topK, of: pass.position + t + 1, keys: keys, for: t, pass.pool)
+    }
+  }
+}
+
+/// How the scorers of a step's tokens rank keys: what each head finds alike, by how much the head counts.
+struct TokenIndexScores {
+  let heads: Int
+  let size: Int
+  /// `[tokens, heads, size]` and `[tokens, heads]`
+  let queries: UnsafePointer<Float>
+  let weights: UnsafePointer<Float>
+  /// Room for `[heads, keys]`.
+  let products: UnsafeMutablePointer<Float>
+  /// Which of equals is better. Scores of exactly 0 are common where all heads are silent; the reference leaves it to its sort.
+  let prefersLater: Bool
+
+  /// The best keys for the token at row `t` among the first `count` of `[_, size]`, by their numbers, rising.
+  func best(_ topK: Int, of count: Int, keys: [Float], for t: Int, _ pool: WorkerPool) -> [Int32] {
     let scale = 1 / Float(size).squareRoot()
     let headScale = 1 / Float(heads).squareRoot()
-    let products = pass.arena.floats(heads * (pass.position + count))
+    var scores = [Float](repeating: 0, count: count)
     keys.withUnsafeBytes { keys in
       guard let base = keys.baseAddress else { return }
-      for t in max(0, plan.topK - pass.position)..<count {
-        let seen = pass.position + t + 1
-        let known = WeightMatrix(base: base, type: .f32, rows: seen, columns: size)
-        pass.pool.multiply(Product(out: products, x: queries + t * heads * size, tokens: heads, weight: known, bias: nil))
-        var scores = [Float](repeating: 0, count: seen)
-        for head in 0..<heads {
-          let weight = weights[t * heads + head] * headScale
-          for key in 0..<seen { scores[key] += weight * max(0, products[head * seen + key] * scale) }
-        }
-        func isBefore(_ one: Int32, _ other: Int32) -> Bool {
-          let (a, b) = (scores[Int(one)], scores[Int(other)])
-          // Scores of exactly 0 are common where all heads are silent: of equals the later token, as the reference mostly has it.
-          return a != b ? a > b : one > other
-        }
-        let best = (0..<Int32(seen)).sorted(by: isBefore)
-        pass.seenPositions[pass.position + t] = best.prefix(plan.topK).sorted()
+      let known = WeightMatrix(base: base, type: .f32, rows: count, columns: size)
+      pool.multiply(Product(out: products, x: queries + t * heads * size, tokens: heads, weight: known, bias: nil))
+      for head in 0..<heads {
+        let weight = weights[t * heads + head] * headScale
+        for key in 0..<count { scores[key] += weight * max(0, products[head * count + key] * scale) }
       }
     }
+    func isBefore(_ one: Int32, _ other: Int32) -> Bool {
+      let (a, b) = (scores[Int(one)], scores[Int(other)])
+      return a != b ? a > b : (one > other) == prefersLater
+    }
+    return (0..<Int32(count)).sorted(by: isBefore).prefix(topK).sorted()
   }
 }
 

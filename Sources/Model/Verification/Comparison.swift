@@ -14,7 +14,7 @@ struct Comparison {
   private var compared: Set<String> = []
   private(set) var report = VerificationReport()
 
-  /// - Parameter rowShapes: of activations, by what their names begin or end with.
+  /// - Parameter rowShapes: of activations, by their names, or by what these begin or end with.
   init(
     expected: SafetensorsFile, capture: VerificationCapture, routers: [RouterDescription], rowShapes: [String: [Int]], ties: TieRulings
   ) {
@@ -190,7 +190,7 @@ struct Comparison {
       default: break
       }
     }
-    return [parts.first, parts.last].lazy.compactMap { $0.flatMap { rowShapes[$0] } }.first ?? []
+    return [name, parts.first, parts.last].lazy.compactMap { $0.flatMap { rowShapes[$0] } }.first ?? []
   }
 
   /// The larger error; anything that is not a number is infinitely wrong.

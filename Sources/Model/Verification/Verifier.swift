@@ -32,15 +32,16 @@ public struct Verifier {
     let ties = try TieRulings(expected, routers: model.routers)
     let capture = try capture(sequences, wanted: Set(expected.tensors.map(\.name)), ties: ties)
     let (state, vocabulary) = ([model.hiddenSize], [model.vocabularySize])
+    let streams = [model.plan.streamCount * model.hiddenSize]
     var comparison = Comparison(
       expected: expected, capture: capture, routers: model.routers,
       rowShapes: [
-        "hidden": state, "encoder_hidden": state, "decoder_hidden": state, "block_in": state, "block_out": state, "logits": vocabulary,
+        "hidden": streams, "hidden.\(model.decoderLayerCount)": state, "encoder_hidden": state, "decoder_hidden": state, "block_in": state, "block_out": state, "logits": vocabulary,
       ], ties: ties)
     try comparison.compareInput(sequences)
     try comparison.compareRouting()
     try comparison.compareActivations()
-    try forward.requireWholeFiles()
+    try forward.requireSoundFiles()
     try expected.requireWhole()
     return comparison.report
   }

@@ -104,6 +104,9 @@ final class Checkpoint: @unchecked Sendable {
 
   // MARK: What plans ask for
 
+  /// Whether tensors have the names that writers of the family give them.
+  var keepsNames: Bool { names == nil }
+
   /// Shape of a tensor by the name its file has for it; nil when there is none.
   func shape(of name: String) -> [Int]? { view(name)?.shape }
 
@@ -143,6 +146,24 @@ final class Checkpoint: @unchecked Sendable {
     return try vector(place, count: count, because: because, change: change, order)
   }
 
+  /// Whole numbers `[rows, columns]`, where they lie.
+  ///
+  /// - Throws: `ModelError.missingTensor`, `.tensorShape`, `.tensorType`.
+  func integers(_ name: String, rows: Int, columns: Int, because: String) throws -> IntegerMatrix {
+    let view = try tensor(names.map { $0.place(VectorPlan(name), count: rows * columns).plan.tensor } ?? name)
+    guard view.shape == [rows, columns] else {
+      throw explained(
+        .tensorShape(file: view.file.path, name: view.name, expected: [rows, columns], found: view.shape, because: because), name)
+    }
+    let widths: [ElementType: IntegerMatrix.Width] = [.i32: .i32, .i64: .i64]
+    guard let width = widths[view.elementType] else {
+      let found = view.elementType.safetensorsName
+      throw ModelError.tensorType(file: view.file.path, name: view.name, found: found, supported: "I32, I64")
+    }
+    guard let base = view.bytes.baseAddress else { throw ModelError.missingTensor(file: path, name: name) }
+    return IntegerMatrix(base: base, width: width, rows: rows, columns: columns, file: view.file.path, name: view.name)
+  }
+
   // MARK: Tensors in place
 
   /// A tensor by the name its file has for it.
@@ -166,6 +187,7 @@ final class Checkpoint: @unchecked Sendable {
   /// A whole tensor, all axes but the last as rows. A negative number in `shape` stands for any; axes of one are not compared.
   private func stored(_ name: String, shape: [Int], because: String) throws -> WeightMatrix {
     let view = try tensor(name)
+    if let halves = try halfBytes(view, name, shape: shape, because: because) { return halves }
     let (wanted, found) = (shape.filter { $0 != 1 }, view.shape.filter { $0 != 1 })
     guard wanted.count == found.count, zip(wanted, found).allSatisfy({ $0 < 0 || $0 == $1 }), names != nil || shape == view.shape,
       let columns = shape.last
@@ -184,18 +206,45 @@ final class Checkpoint: @unchecked Sendable {
     return matrix
   }
 
+  /// The tensor of scales beside a packed one: `NAME.weight_scale_inv`, or `NAME.scale` of DeepSeek-V4.
+  private func scales(beside name: String) -> String? {
+    [name + "_scale_inv", name.hasSuffix(".weight") ? name.dropLast("weight".count) + "scale" : ""].first { places[$0] != nil }
+  }
+
+  /// 4-bit floats `[rows, columns / 2]`, two a byte, with a power of two for each 32 of a row beside them; nil for a tensor of another kind.
+  private func halfBytes(_ view: TensorView, _ name: String, shape: [Int], because: String) throws -> WeightMatrix? {
+    guard names == nil, view.elementType == .i8, shape.count == 2, let place = scales(beside: name) else { return nil }
+    let scales = try tensor(place)
+    let (rows, columns) = (shape[0], shape[1])
+    guard columns % 32 == 0, view.shape == [rows, columns / 2] else {
+      throw ModelError.tensorShape(
+        file: view.file.path, name: name, expected: [rows, columns / 2], found: view.shape, because: because + ", two numbers a byte")
+    }
+    guard scales.elementType == .f8E8M0, scales.shape == [rows, columns / 32] else {
+      throw ModelError.tensorShape(
+        file: scales.file.path, name: scales.name, expected: [rows, columns / 32], found: scales.shape,
+        because: "a power of two (F8_E8M0) for each 32 numbers; it is \(scales.elementType.safetensorsName)")
+    }
+    guard let base = view.bytes.baseAddress, let scaleBase = scales.bytes.baseAddress else {
+      throw ModelError.missingTensor(file: path, name: name)
+    }
+    var matrix = WeightMatrix(base: base, type: .f4E2M1, rows: rows, columns: columns)
+    matrix.scales = CompanionScales(base: scaleBase, type: .f8E8M0, rowBytes: columns / 32, rowsPerScale: 1, columnsPerScale: 32)
+    return matrix
+  }
+
   /// The scales of 8-bit floats, in a tensor of their own.
   private func blockScales(of name: String, rows: Int, columns: Int) throws -> CompanionScales? {
-    guard places[name + "_scale_inv"] != nil else { return nil }
-    let view = try tensor(name + "_scale_inv")
+    guard let place = scales(beside: name) else { return nil }
+    let view = try tensor(place)
     let shape = [(rows + scaleBlock.rows - 1) / scaleBlock.rows, (columns + scaleBlock.columns - 1) / scaleBlock.columns]
     guard view.shape == shape else {
       throw ModelError.tensorShape(
         file: view.file.path, name: view.name, expected: shape, found: view.shape, because: "weight_block_size in config.json")
     }
-    guard let type = StoredType(view.elementType), [.f32, .bf16, .f16].contains(type), let base = view.bytes.baseAddress else {
+    guard let type = StoredType(view.elementType), [.f32, .bf16, .f16, .f8E8M0].contains(type), let base = view.bytes.baseAddress else {
       throw ModelError.tensorType(
-        file: view.file.path, name: view.name, found: view.elementType.safetensorsName, supported: "F32, BF16, F16")
+        file: view.file.path, name: view.name, found: view.elementType.safetensorsName, supported: "F32, BF16, F16, F8_E8M0")
     }
     return CompanionScales(
       base: base, type: type, rowBytes: type.rowBytes(columns: shape[1]), rowsPerScale: scaleBlock.rows,

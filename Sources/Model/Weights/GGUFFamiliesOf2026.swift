@@ -114,6 +114,28 @@ extension GGUFFamily {
       ] + every("attn", has: "attn_q") + every("expert", has: "ffn_gate_inp")),
     GGUFFamily(architecture: "glm-dsa", modelType: "glm_moe_dsa", fields: indexed),
     GGUFFamily(architecture: "deepseek32", modelType: "deepseek_v32", fields: indexed),
+    GGUFFamily(
+      architecture: "deepseek4", modelType: "deepseek_v4",
+      fields: sizes + [
+        rms, headSize, experts("n_routed_experts"), topK, sharedCount("n_shared_experts"), expertWidth,
+        copy("routed_scaling_factor", "expert_weights_scale"), copy("norm_topk_prob", "expert_weights_norm"),
+        text("scoring_func") { metadata in
+          metadata.integer("expert_gating_func").map { $0 == 4 ? "sqrtsoftplus" : "expert_gating_func \($0)" }
+        },
+        copy("num_hash_layers", "hash_layer_count"), numbers("compress_ratios", "attention.compress_ratios"),
+        Field(
+          key: "swiglu_limit",
+          source: .metadata { metadata in
+            let limits = Set(metadata["swiglu_clamp_exp"]?.array?.numbers ?? [])
+            return limits.count == 1 ? limits.first.map { "\($0)" } : nil
+          }),
+        copy("sliding_window", "attention.sliding_window"), copy("qk_rope_head_dim", "rope.dimension_count"),
+        copy("compress_rope_theta", "attention.compress_rope_freq_base"), copy("q_lora_rank", "attention.q_lora_rank"),
+        copy("o_groups", "attention.output_group_count"), copy("o_lora_rank", "attention.output_lora_rank"),
+        copy("index_n_heads", "attention.indexer.head_count"), copy("index_head_dim", "attention.indexer.key_length"),
+        copy("index_topk", "attention.indexer.top_k"), copy("hc_mult", "hyper_connection.count"),
+        copy("hc_sinkhorn_iters", "hyper_connection.sinkhorn_iterations"), copy("hc_eps", "hyper_connection.epsilon"),
+      ]),
   ]
 
   /// DeepSeek-V3 with a scorer beside each attention; layers without its tensors take over an earlier one's choice.

@@ -215,6 +215,8 @@ struct GGUFNames: Sendable {
     "model.final_layernorm.weight": "output_norm.weight",
     "transformer.norm_f.weight": "output_norm.weight", "backbone.embeddings.weight": "token_embd.weight",
     "backbone.norm_f.weight": "output_norm.weight", "model.embedding_norm.weight": "token_embd_norm.weight",
+    "embed.weight": "token_embd.weight", "head.weight": "output.weight", "norm.weight": "output_norm.weight",
+    "hc_head_fn": "output_hc_fn.weight", "hc_head_base": "output_hc_base.weight", "hc_head_scale": "output_hc_scale.weight",
   ]
 
   /// Gate and up projections that are published as one tensor.
@@ -265,7 +267,15 @@ struct GGUFNames: Sendable {
       "self_attn.indexer.wq_b": ["indexer.attn_q_b"], "self_attn.indexer.wk": ["indexer.attn_k"],
       "self_attn.indexer.weights_proj": ["indexer.proj"], "self_attn.indexer.k_norm": ["indexer.k_norm"], "conv.conv": ["shortconv.conv"],
       "conv.in_proj": ["shortconv.in_proj"], "conv.out_proj": ["shortconv.out_proj"],
+      "attn.attn_sink": ["attn_sinks"], "attn.wq_a": ["attn_q_a"], "attn.q_norm": ["attn_q_a_norm"], "attn.wq_b": ["attn_q_b"],
+      "attn.wkv": ["attn_kv"], "attn.kv_norm": ["attn_kv_a_norm"], "attn.wo_a": ["attn_output_a"], "attn.wo_b": ["attn_output_b"],
+      "attn.indexer.wq_b": ["indexer.attn_q_b"], "attn.indexer.weights_proj": ["indexer.proj"],
+      "ffn.gate.tid2eid": ["ffn_gate_tid2eid"],
     ]
+    for (published, base) in [("wkv", "kv"), ("wgate", "gate"), ("ape", "ape"), ("norm", "norm")] {
+      table["attn.compressor.\(published)"] = ["attn_compressor_\(base)"]
+      table["attn.indexer.compressor.\(published)"] = ["indexer_compressor_\(base)"]
+    }
     for (head, letter) in [("q", "q"), ("k", "k"), ("query", "q"), ("key", "k")] {
       table["self_attn.\(head)_norm"] = ["attn_\(letter)_norm"]
       table["self_attn.\(head)_layernorm"] = ["attn_\(letter)_norm"]
@@ -315,6 +325,7 @@ private struct PublishedName {
 
   init?(_ name: String) {
     var parts = name.split(separator: ".").map(String.init)
+    if parts.first == "layers" { parts.insert("model", at: 0) }
     guard parts.count > 3, ["model.layers", "transformer.blocks", "backbone.layers"].contains("\(parts[0]).\(parts[1])"),
       let layer = Int(parts[2])
     else {

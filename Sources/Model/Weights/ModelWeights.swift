@@ -19,7 +19,8 @@ struct ModelWeights: Sendable {
   /// - Throws: `ModelError.missingTensor`, `.tensorShape`, `.tensorType`; `RoutingError.invalidSpec`.
   init(plan: ModelPlan, checkpoint: Checkpoint) throws {
     self.checkpoint = checkpoint
-    let binder = WeightBinder(checkpoint, hiddenSize: plan.hiddenSize)
+    let spelling = checkpoint.keepsNames ? plan.spellings.first { checkpoint.has($0.name(plan.embedding.tensor)) } : nil
+    let binder = WeightBinder(checkpoint, hiddenSize: plan.hiddenSize, spelling: spelling)
     let sizes = "vocab_size, hidden_size in config.json"
     embedding = try binder.matrix(plan.embedding, rows: plan.vocabularySize, columns: plan.hiddenSize, because: sizes).matrix
     encoder = try plan.encoder.map { encoder in
@@ -39,6 +40,7 @@ struct ModelWeights: Sendable {
 
 struct BoundStack: Sendable {
   let blocks: [[BoundSublayer]]
+  let join: BoundStreamJoin?
   let finalNorm: Norm
 
   init(_ plan: StackPlan, _ binder: WeightBinder) throws {
@@ -46,6 +48,7 @@ struct BoundStack: Sendable {
       binder.layer = layer
       return try block.sublayers.map { try BoundSublayer($0, binder) }
     }
+    join = try plan.join.map { try BoundStreamJoin($0, binder) }
     finalNorm = try binder.norm(plan.finalNorm, size: binder.hiddenSize)
   }
 
@@ -55,6 +58,7 @@ struct BoundStack: Sendable {
 struct BoundSublayer: Sendable {
   let plan: SublayerPlan
   let inputNorm: Norm?
+  let connection: BoundHyperConnection?
   let operation: any BoundOperation
   let outputNorm: Norm?
   let sumNorm: Norm?
@@ -63,6 +67,7 @@ struct BoundSublayer: Sendable {
   init(_ plan: SublayerPlan, _ binder: WeightBinder) throws {
     self.plan = plan
     if case .norm(let norm) = plan.input { inputNorm = try binder.norm(norm, size: binder.hiddenSize) } else { inputNorm = nil }
+    connection = try plan.connection.map { try BoundHyperConnection($0, binder) }
     operation = try plan.operation.bind(binder)
     outputNorm = try plan.outputNorm.map { try binder.norm($0, size: binder.hiddenSize) }
     sumNorm = try plan.sumNorm.map { try binder.norm($0, size: binder.hiddenSize) }

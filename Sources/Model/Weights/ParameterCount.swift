@@ -98,7 +98,9 @@ struct ParameterCount {
     if isCompanion(name, tensor.elementType) { return 0 }
     let count = tensor.elementCount
     switch tensor.elementType {
-    case .i32, .u32: return wordsFactor(name, tensor.shape).map { $0 * count } ?? packedByMLX(name, tensor.shape) ?? count
+    case .i32, .u32: return wordsFactor(name, tensor.shape).map { $0 * count } ?? packedByMLX(name, tensor.shape) ?? 0
+    // Ids, such as those of experts by token id: a program trains none of them.
+    case .i64, .u64: return 0
     case .u8, .i8: return holdsTwo(name) ? 2 * count : count
     default: return count
     }

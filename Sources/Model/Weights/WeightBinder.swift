@@ -9,12 +9,25 @@ import Routing
 final class WeightBinder {
   let checkpoint: Checkpoint
   let hiddenSize: Int
+  /// How the files name what plans name; nil: alike.
+  private let spelling: NameSpelling?
   /// Absolute index of the block being bound.
   var layer = 0
 
-  init(_ checkpoint: Checkpoint, hiddenSize: Int) {
+  init(_ checkpoint: Checkpoint, hiddenSize: Int, spelling: NameSpelling? = nil) {
     self.checkpoint = checkpoint
     self.hiddenSize = hiddenSize
+    self.spelling = spelling
+  }
+
+  private func spelled(_ name: String) -> String { spelling?.name(name) ?? name }
+
+  private func spelled(_ plan: MatrixPlan) -> MatrixPlan {
+    guard spelling != nil else { return plan }
+    var plan = plan
+    plan.tensor = spelled(plan.tensor)
+    plan.alternatives = plan.alternatives.map(spelled)
+    return plan
   }
 
   func linear(_ plan: LinearPlan, rows: Int, columns: Int, because: String) throws -> Linear {
@@ -24,6 +37,7 @@ final class WeightBinder {
   }
 
   func matrix(_ plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> BoundMatrix {
+    let plan = spelled(plan)
     let found = plan.alternatives.isEmpty ? nil : ([plan] + plan.alternatives).first(where: isThere)
     return try checkpoint.matrix(found ?? plan, rows: rows, columns: columns, because: because)
   }
@@ -37,7 +51,14 @@ final class WeightBinder {
 
   /// Widened to f32 at its first use; valid while the checkpoint lives.
   func vector(_ plan: VectorPlan, count: Int, because: String) throws -> WeightVector {
-    try checkpoint.vector(plan, count: count, because: because)
+    var plan = plan
+    plan.tensor = spelled(plan.tensor)
+    return try checkpoint.vector(plan, count: count, because: because)
+  }
+
+  /// Read where they lie.
+  func integers(_ name: String, rows: Int, columns: Int, because: String) throws -> IntegerMatrix {
+    try checkpoint.integers(spelled(name), rows: rows, columns: columns, because: because)
   }
 
   func norm(_ plan: NormPlan, size: Int) throws -> Norm {

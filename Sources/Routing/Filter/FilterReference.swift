@@ -32,8 +32,11 @@ extension Filter {
     TermHelp(form: "layer=3-7,9", subject: .router, meaning: "routers of these layers"),
     TermHelp(form: "router=attn.*", subject: .router, meaning: "routers whose path fits; * is any text, ? one character"),
     TermHelp(
-      form: "entropy>0.9", subject: .decision, meaning: "entropy as a share of ln E; 1.6nat in nats, q0.95 a quantile of the run"),
-    TermHelp(form: "margin<0.01", subject: .decision, meaning: "selection margin, in the unit of the router's selection scores"),
+      form: "entropy>0.9", subject: .decision,
+      meaning: "entropy as a share of ln E; 1.6nat in nats, q0.95 a quantile of the run; none where experts are looked up by token id"),
+    TermHelp(
+      form: "margin<0.01", subject: .decision,
+      meaning: "selection margin, in the unit of the router's selection scores; none where experts are looked up by token id"),
     TermHelp(form: "expert=23,40", subject: .assignment, meaning: "takes one of these experts"),
     TermHelp(form: "weight>0.2", subject: .assignment, meaning: "with such a factor applied"),
     TermHelp(form: "rank=0", subject: .assignment, meaning: "in this place by falling selection score"),

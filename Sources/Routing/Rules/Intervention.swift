@@ -67,6 +67,15 @@ public struct Intervention: Sendable {
   }
 }
 
+extension RuleSet {
+  /// In words the routers that rules for all of them leave as they are because they can mean nothing there; nil: there is none.
+  public func skipped(_ routers: [RouterDescription]) -> String? {
+    let hashed = routers.filter(\.spec.isHashed).map(\.id)
+    guard !hashed.isEmpty, rules.contains(where: { $0.routers == .all && $0.comparesScores }) else { return nil }
+    return "mask, topk and swap leave \(hashed.listed) as they are: experts are looked up by token id there, and none is the next best"
+  }
+}
+
 extension RoutingRule {
   /// The condition, held against the run.
   fileprivate func resolvedCondition(_ run: FilterContext, baseline: ((Double) throws -> Double?)?) throws -> ResolvedFilter? {
@@ -88,25 +97,35 @@ extension RoutingRule {
     }
   }
 
+  /// Whether it takes experts by how they compare, which means nothing where they are looked up.
+  fileprivate var comparesScores: Bool {
+    switch action {
+    case .mask, .topK, .swap: true
+    default: false
+    }
+  }
+
   /// The routers this rule is about.
   ///
   /// - Throws: `RuleError` when one that is named is not there, or when none of them has what the rule changes.
   public func targets(among routers: [RouterDescription], sharedExperts: [RouterID: Int]) throws -> [RouterDescription] {
     let named = try self.routers.matches(among: routers, rule: text)
-    let able: [RouterDescription]
+    let can: (RouterDescription) -> Bool
     let what: String
+    var having = "the model has some at"
     switch action {
-    case .bias: (able, what) = (named.filter { $0.spec.correctionBias != nil }, "no correction bias is there")
-    case .sharedExperts: (able, what) = (named.filter { sharedExperts[$0.id] ?? 0 > 0 }, "no shared expert is there")
+    case .bias: (can, what) = ({ $0.spec.correctionBias != nil }, "no correction bias is there")
+    case .sharedExperts: (can, what) = ({ sharedExperts[$0.id] ?? 0 > 0 }, "no shared expert is there")
+    case _ where comparesScores:
+      (can, what) = ({ !$0.spec.isHashed }, "experts are looked up by token id there, so that none is the next best")
+      having = "they are chosen by score at"
     default: return named
     }
     // "all" means those that can; a name means itself.
+    let able = named.filter(can)
     if able.isEmpty || (self.routers != .all && able.count < named.count) {
-      let having: [RouterID] = routers.filter { router in
-        if case .bias = action { router.spec.correctionBias != nil } else { sharedExperts[router.id] ?? 0 > 0 }
-      }.map(\.id)
-      throw RuleError.notThere(
-        rule: text, what: what, known: having.isEmpty ? "the model has none" : "the model has some at \(having.listed)")
+      let others = routers.filter(can).map(\.id)
+      throw RuleError.notThere(rule: text, what: what, known: others.isEmpty ? "the model has none" : "\(having) \(others.listed)")
     }
     return able
   }
@@ -139,7 +158,7 @@ extension RouterSelector {
 
 extension [RouterID] {
   /// `ffn.0 to ffn.3, attn.0`: runs of neighbouring layers together.
-  fileprivate var listed: String {
+  public var listed: String {
     var runs: [(first: RouterID, last: RouterID)] = []
     for id in sorted() {
       if let last = runs.last?.last, last.stack == id.stack, last.layer.rawValue + 1 == id.layer.rawValue {

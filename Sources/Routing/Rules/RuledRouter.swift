@@ -5,7 +5,9 @@
 
 extension Router {
   /// The rules with every condition asked about every row, by what the router decides without rules, or as it was settled beforehand.
-  public func judged(_ ruled: RuledRows, _ logits: UnsafePointer<Float>, count: Int) -> RuledRows {
+  ///
+  /// - Parameter hashed: as of `decide`.
+  public func judged(_ ruled: RuledRows, _ logits: UnsafePointer<Float>, hashed: UnsafePointer<Int32>? = nil, count: Int) -> RuledRows {
     guard ruled.rules.hasConditions, ruled.verdicts.isEmpty else { return ruled }
     if let settled = ruled.rules.settled {
       var ruled = ruled
@@ -15,7 +17,7 @@ extension Router {
     var plain = RoutingBatch(
       router: ruled.rules.router, expertCount: spec.expertCount, topK: spec.topK,
       firstToken: ruled.rows.tokens.firstToken + ruled.rows.first, count: count)
-    decide(logits, demand: RoutingDemand(), into: &plain)
+    decide(logits, hashed: hashed, demand: RoutingDemand(), into: &plain)
     var ruled = ruled
     ruled.judge(plain)
     return ruled
@@ -172,10 +174,12 @@ extension Router {
   /// The experts that each row of a batch has when every expert takes the rows that give it the largest probability.
   ///
   /// - Source: Zhou et al. 2022, Mixture-of-Experts with Expert Choice Routing, arXiv:2202.09368.
-  func expertsChoice(_ logits: UnsafePointer<Float>, _ ruled: RuledRows, _ change: CapacityChange, count: Int) -> [Int: [Int32]] {
+  func expertsChoice(
+    _ logits: UnsafePointer<Float>, _ hashed: UnsafePointer<Int32>?, _ ruled: RuledRows, _ change: CapacityChange, count: Int
+  ) -> [Int: [Int32]] {
     let experts = spec.expertCount
     var offers = Array(repeating: -Float.infinity, count: count * experts)
-    eachRow(of: logits, count: count, ruled) { token, row in
+    eachRow(of: logits, hashed, count: count, ruled) { token, row in
       distribute(&row)
       choose(&row, ruled, token: token)
       for e in 0..<experts where !row.probs[e].isNaN && !row.changes.masked.contains(Int32(e)) {
@@ -203,7 +207,7 @@ extension Router {
   /// The weights stage, and the weights of replayed rows before it.
   ///
   /// - Parameter batch: decided, normalised and scaled.
-  func reweigh(_ logits: UnsafePointer<Float>, _ ruled: RuledRows, in batch: inout RoutingBatch) {
+  func reweigh(_ logits: UnsafePointer<Float>, _ hashed: UnsafePointer<Int32>?, _ ruled: RuledRows, in batch: inout RoutingBatch) {
     for (index, step) in ruled.rules.steps.enumerated() {
       switch step {
       case .replay(let routing, withWeights: true):
@@ -212,7 +216,7 @@ extension Router {
           let weight = routing.weight(of: batch.selectedExperts[slot], at: ruled.rules.router, key: key)
           if let weight { batch.routingWeights[slot] = weight }
         }
-      case .broadcast: broadcast(logits, ruled, step: index, in: &batch)
+      case .broadcast: broadcast(logits, hashed, ruled, step: index, in: &batch)
       case .scale(let experts, let factor):
         eachSlot(of: &batch, where: { ruled.holds(index, $0) }) { batch, _, slot in
           if experts.contains(batch.selectedExperts[slot]) { batch.routingWeights[slot] *= factor }
@@ -234,10 +238,12 @@ extension Router {
   }
 
   /// Gives the rows of a step all experts, each by the router's probability.
-  private func broadcast(_ logits: UnsafePointer<Float>, _ ruled: RuledRows, step: Int, in batch: inout RoutingBatch) {
+  private func broadcast(
+    _ logits: UnsafePointer<Float>, _ hashed: UnsafePointer<Int32>?, _ ruled: RuledRows, step: Int, in batch: inout RoutingBatch
+  ) {
     let experts = spec.expertCount
     var columns = (ids: batch.selectedExperts, weights: batch.routingWeights, dropped: batch.dropped, mass: batch.topKMass)
-    eachRow(of: logits, count: batch.count, ruled) { token, row in
+    eachRow(of: logits, hashed, count: batch.count, ruled) { token, row in
       guard ruled.holds(step, token) else { return }
       distribute(&row)
       choose(&row, ruled, token: token)

@@ -83,8 +83,8 @@ struct PageAudit {
       if batch.selectedExperts[slots.lowerBound..<slot].contains(expert) { note("twice", "token \(token): expert \(expert) taken twice") }
       if router.layout.weightBytes == 0 { continue }
       let weight = batch.routingWeights[slot]
-      // A model that loses its numbers has weights that are none; then its entropy is none either, and a capture check has said so.
-      if !weight.isFinite && !(weight.isNaN && batch.routerEntropy[row].isNaN) {
+      // A model that loses its numbers has weights that are none; then it has no probabilities either, and a capture check has said so.
+      if !weight.isFinite && !(weight.isNaN && !batch.isMeasured(row)) {
         note("finite", "token \(token): weight \(weight) of expert \(expert), expected a finite number")
       }
       if weight < 0 && !allowsNegativeWeights {

@@ -61,7 +61,7 @@ struct RouterTotals: Sendable {
     topKMass.add(batch.topKMass)
     if batch.importanceSum.isEmpty { return }
     // A token whose logits were not finite has no distribution to add.
-    for token in 0..<batch.count where !batch.routerEntropy[token].isNaN { importanceTokens += 1 }
+    importanceTokens += (0..<batch.count).count(where: batch.isMeasured)
     for expert in importance.indices where batch.importanceSum[expert] != 0 {
       importance[expert] += batch.importanceSum[expert]
       isDirty[expert] = true
