@@ -73,7 +73,9 @@ struct CompressedModelTests {
   @Test(arguments: [[0, 1, 8], [0, -1, 2], [3, 3, 1], [0, 1, Int64.max]])
   func aRowThatIsNoChoiceIsAnErrorWhereItIsNeeded(_ ids: [Int64]) throws {
     let model = try LanguageModel(path: damaged(ids).path)
-    func read(_ tokens: [Int32]) throws { _ = try Reader(ForwardPass(model, threads: 1)).read([TokenSequence(SequenceDescription(name: "x"), tokens: tokens)]) }
+    func read(_ tokens: [Int32]) throws {
+      _ = try Reader(ForwardPass(model, threads: 1)).read([TokenSequence(SequenceDescription(name: "x"), tokens: tokens)], sink: nil)
+    }
     try read([1, 2, 3])
     let error = #expect(throws: ModelError.self) { try read([1, 5, 3]) }
     let words = "\(try #require(error))"

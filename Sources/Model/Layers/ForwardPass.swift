@@ -275,6 +275,8 @@ public final class ForwardPass {
     let begin = origin?.block(of: stack) ?? 0
     let kept = keeping.blocks(of: stack)
     for (index, block) in blocks.enumerated() where index >= begin {
+      // What a fault leaves behind is not worth another block: the caller hears of it.
+      if pass.fault != nil { break }
       let first = pass.batches.count
       if kept.contains(index) {
         let width = positions.count * streamSize
