@@ -4,6 +4,16 @@
 
 import Formats
 
+/// How weights are packed where tensors alone do not say it.
+struct WeightPacking: Sendable {
+  /// Rows and columns of 8-bit floats that share a scale.
+  var scaleBlock = (rows: 128, columns: 128)
+  /// Columns of whole 4-bit numbers that share a scale; nil: there are none.
+  var groupSize: Int?
+
+  static let supported = "\"fp8\", \"mxfp4\", \"compressed-tensors\" (pack-quantized)"
+}
+
 /// A checkpoint's configuration while a declaration reads it.
 final class Configuration {
   let file: String
@@ -54,24 +64,24 @@ final class Configuration {
     unread = Set(values.keys)
   }
 
-  /// Rows and columns of a weight that share a scale, from `quantization_config`. Layouts that tensors themselves show need no setting.
+  /// How weights are packed, from `quantization_config`. Layouts that tensors themselves show need no setting.
   ///
-  /// - Throws: `ModelError.unsupportedSetting` for a method other than fp8 with block scales and mxfp4.
-  func scaleBlock() throws -> (rows: Int, columns: Int) {
-    let common = (128, 128)
+  /// - Throws: `ModelError.unsupportedSetting` for a method other than fp8 with block scales, mxfp4 and whole 4-bit numbers in groups.
+  func packing() throws -> WeightPacking {
     // MLX writes its settings under a name of its own, and often under the other one too.
     if let own = values["quantization"], own.kind == .object { throw mlx("quantization", own) }
     _ = value("quantization_config")
-    guard let value = quantization else { return common }
+    guard let value = quantization else { return WeightPacking() }
     guard let method = value["quant_method"]?.string else {
       if value["bits"] != nil, value["group_size"] != nil { throw mlx("quantization_config", value) }
       let fields = value.objectMembers.map(\.0).sorted().joined(separator: ", ")
-      throw refused("quantization_config", found: "{\(fields)}, without quant_method", supported: "\"fp8\", \"mxfp4\"")
+      throw refused("quantization_config", found: "{\(fields)}, without quant_method", supported: WeightPacking.supported)
     }
+    if method == "compressed-tensors" { return WeightPacking(groupSize: try wholeNumbersInGroups(value)) }
     guard method == "fp8" || method == "mxfp4" else {
-      throw refused("quantization_config.quant_method", found: "\"\(method)\"", supported: "\"fp8\", \"mxfp4\"")
+      throw refused("quantization_config.quant_method", found: "\"\(method)\"", supported: WeightPacking.supported)
     }
-    if method == "mxfp4" { return common }
+    if method == "mxfp4" { return WeightPacking() }
     guard let block = value["weight_block_size"], !block.isNull else {
       throw refused("quantization_config", found: "fp8 without weight_block_size", supported: "fp8 with scales of blocks")
     }
@@ -79,7 +89,28 @@ final class Configuration {
     guard sizes.count == 2, sizes.allSatisfy({ $0 > 0 && $0 <= 1 << 20 }) else {
       throw wrong(["quantization_config.weight_block_size"], "two positive integers", block)
     }
-    return (Int(sizes[0]), Int(sizes[1]))
+    return WeightPacking(scaleBlock: (Int(sizes[0]), Int(sizes[1])))
+  }
+
+  /// Columns that share a scale, of compressed-tensors; one layout of it is read.
+  private func wholeNumbersInGroups(_ value: JSONValue) throws -> Int {
+    let format = value["format"]?.string
+    guard format == "pack-quantized" else {
+      throw refused("quantization_config.format", found: format.map { "\"\($0)\"" } ?? "nothing", supported: "\"pack-quantized\"")
+    }
+    let groups = value["config_groups"]
+    let weights = groups?.kind == .object ? groups?.members.compactMap { $0.value["weights"] } ?? [] : []
+    let sizes = Set(weights.map { $0["group_size"]?.int64 ?? 0 })
+    func isCommon(_ weights: JSONValue) -> Bool {
+      weights["num_bits"]?.int64 == 4 && weights["type"]?.string == "int" && weights["symmetric"]?.bool == true
+        && weights["strategy"]?.string == "group" && weights["actorder"]?.isNull ?? true
+    }
+    guard weights.allSatisfy(isCommon), sizes.count == 1, let size = sizes.first, size > 0, size <= 1 << 20 else {
+      throw refused(
+        "quantization_config.config_groups", found: "others",
+        supported: "weights of one kind: type int, num_bits 4, symmetric, strategy group with group_size, no actorder")
+    }
+    return Int(size)
   }
 
   /// Blocks that predict the next token, as far as the field says; for describing what is not run.
@@ -146,15 +177,18 @@ final class Configuration {
     func object(at place: [String]) -> JSONValue? {
       place.dropFirst().reduce(values[place[0]]) { $0?[$1] }.flatMap { $0.kind == .object ? $0 : nil }
     }
-    guard !isKnown(values["model_type"]?.string),
-      let (path, text) = places.lazy.compactMap({ path in object(at: path).map { (path, $0) } }).first, isKnown(text["model_type"]?.string)
+    let own = values["model_type"]?.string
+    let unsaid = own.flatMap { own in families.first { $0.wrapper == own } }?.modelType
+    guard !isKnown(own), let (path, text) = places.lazy.compactMap({ path in object(at: path).map { (path, $0) } }).first,
+      let type = text["model_type"]?.string ?? unsaid, isKnown(type)
     else { return self }
     let name = path.joined(separator: ".")
     // These two are said in one place or the other.
     let common = ["eos_token_id", "tie_word_embeddings"].filter { text[$0] == nil }
     let shared = common.compactMap { key in values[key].map { (key, $0) } }
     // How numbers are packed was judged for the whole file.
-    let members = text.objectMembers.filter { $0.0 != "quantization_config" } + shared
+    let members = text.objectMembers.filter { !["quantization_config", "model_type"].contains($0.0) } + shared
+      + [("model_type", try JSON.parse(text: JSONValue.quoted(type), name: file))]
     let part = Configuration(
       file: "\(file): \(name)", place: name + ".", members: members, settings: settings.of(part: name), assumed: assumed)
     try part.settings.replace(in: &part.values)
@@ -281,6 +315,14 @@ final class Configuration {
       guard let number = $0.int64, number >= 0, number < 1 << 31 else { throw wrong(keys, "layer indices", $0) }
       return Int(number)
     }
+  }
+
+  /// A list of numbers; nil where there is none.
+  func numbers(_ keys: String...) throws -> [Double]? {
+    guard let value = value(among: keys) else { return nil }
+    let numbers = value.kind == .array ? value.elements.compactMap(\.double).filter(\.isFinite) : []
+    guard value.kind == .array, numbers.count == value.count else { throw wrong(keys, "a list of numbers", value) }
+    return numbers
   }
 
   /// One integer or a list of them; anything else counts as absent. For fields that do not touch the computation.

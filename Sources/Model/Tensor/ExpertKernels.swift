@@ -38,6 +38,8 @@ public enum ExpertActivation: Sendable, Equatable {
   case silu, geluTanh, gelu, relu, reluSquared
   /// gpt-oss: clamped, sigmoid(1.702 gate), up + 1.
   case clampedSwiGLU(limit: Float)
+  /// Step: silu of the gate, both sides clamped behind it.
+  case toppedSilu(limit: Float)
 
   var kernelKind: mt_activation {
     switch self {
@@ -47,10 +49,16 @@ public enum ExpertActivation: Sendable, Equatable {
     case .relu: MT_RELU
     case .reluSquared: MT_RELU_SQUARED
     case .clampedSwiGLU: MT_SWIGLU_CLAMPED
+    case .toppedSilu: MT_SILU_TOPPED
     }
   }
 
-  var limit: Float { if case .clampedSwiGLU(let limit) = self { limit } else { 0 } }
+  var limit: Float {
+    switch self {
+    case .clampedSwiGLU(let limit), .toppedSilu(let limit): limit
+    default: 0
+    }
+  }
 }
 
 /// Which tokens go to which expert of a layer, sorted by expert: the plan of one MoE layer call.

@@ -21,8 +21,7 @@ final class Checkpoint: @unchecked Sendable {
   private let doubled: [String: [Int]]
   /// nil: tensors have their published names.
   private let names: GGUFNames?
-  /// Rows and columns that share a scale in checkpoints of 8-bit floats.
-  private let scaleBlock: (rows: Int, columns: Int)
+  private let packing: WeightPacking
   /// Matrices that are put together, by their published names: several plans may take parts of one.
   private var assembled: [String: AssembledMatrix] = [:]
   /// Of each tensor whether it was asked for.
@@ -30,13 +29,13 @@ final class Checkpoint: @unchecked Sendable {
 
   /// Opens the weights in a folder: see `CheckpointFiles`.
   ///
-  /// - Parameter scaleBlock: `weight_block_size` of the configuration.
+  /// - Parameter packing: what the configuration says of it.
   /// - Throws: `ModelError.noCheckpoint` when there are none; `FormatError` for a damaged file.
-  convenience init(directory: String, scaleBlock: (rows: Int, columns: Int) = (128, 128)) throws {
+  convenience init(directory: String, packing: WeightPacking = WeightPacking()) throws {
     let contents = try CheckpointFiles(in: directory)
     // What errors name: the file, or the list of shards.
     let path = contents.files.count == 1 ? contents.files[0].path : directory + "/model.safetensors.index.json"
-    self.init(path: path, contents, names: nil, scaleBlock: scaleBlock)
+    self.init(path: path, contents, names: nil, packing: packing)
   }
 
   /// The tensors of one safetensors file or one file of torch.save.
@@ -44,7 +43,7 @@ final class Checkpoint: @unchecked Sendable {
   /// - Throws: `FormatError` for a damaged file, and for a pickle that holds more than tensors.
   convenience init(file path: String) throws {
     let file: any TensorFile = PyTorchFile.isAt(path) ? try PyTorchFile(path: path) : try SafetensorsFile(path: path)
-    self.init(path: path, CheckpointFiles([file]), names: nil, scaleBlock: (128, 128))
+    self.init(path: path, CheckpointFiles([file]), names: nil)
   }
 
   /// Checkpoints that see or hear too keep the text model's tensors apart.
@@ -52,17 +51,17 @@ final class Checkpoint: @unchecked Sendable {
 
   /// The tensors of a GGUF model, found by their published names.
   convenience init(_ model: GGUFModel) {
-    self.init(path: model.path, CheckpointFiles(model.split.files), names: model.names, scaleBlock: (128, 128))
+    self.init(path: model.path, CheckpointFiles(model.split.files), names: model.names)
     for name in model.readTensors { use(name) }
   }
 
-  private init(path: String, _ contents: CheckpointFiles, names: GGUFNames?, scaleBlock: (rows: Int, columns: Int)) {
+  private init(path: String, _ contents: CheckpointFiles, names: GGUFNames?, packing: WeightPacking = WeightPacking()) {
     self.path = path
     files = contents.files
     tensors = contents.tensors
     choice = contents.choice
     self.names = names
-    self.scaleBlock = scaleBlock
+    self.packing = packing
     var places: [String: Int32] = [:]
     var doubled: [String: [Int]] = [:]
     places.reserveCapacity(tensors.count)
@@ -107,10 +106,10 @@ final class Checkpoint: @unchecked Sendable {
   /// Shape of a tensor by the name its file has for it; nil when there is none.
   func shape(of name: String) -> [Int]? { view(name)?.shape }
 
-  /// Whether the file holds a tensor of this published name; for tensors that some checkpoints leave out.
+  /// Whether the file holds a tensor of this published name, packed or not; for tensors that some checkpoints leave out.
   func has(_ name: String) -> Bool {
     let place = names.map { $0.place(VectorPlan(name), count: 1).plan.tensor } ?? name
-    return places[place] != nil
+    return places[place] != nil || places[place + "_packed"] != nil
   }
 
   /// The matrix of a plan; in place where the file holds it so.
@@ -188,6 +187,7 @@ final class Checkpoint: @unchecked Sendable {
   private func blockScales(of name: String, rows: Int, columns: Int) throws -> CompanionScales? {
     guard places[name + "_scale_inv"] != nil else { return nil }
     let view = try tensor(name + "_scale_inv")
+    let scaleBlock = packing.scaleBlock
     let shape = [(rows + scaleBlock.rows - 1) / scaleBlock.rows, (columns + scaleBlock.columns - 1) / scaleBlock.columns]
     guard view.shape == shape else {
       throw ModelError.tensorShape(
@@ -226,8 +226,43 @@ final class Checkpoint: @unchecked Sendable {
     return matrix.rows(from: expert * shape[2] + transposition.firstColumn, step: transposition.step, count: rows)
   }
 
+  /// Whole 4-bit numbers of compressed-tensors: `NAME_packed` `[rows, columns / 8]`, eight in a word of 32 bits, the first in the low bits,
+  /// with a scale for each group of columns in `NAME_scale` `[rows, columns / group]` and the shape in `NAME_shape`. The number is the
+  /// product of both as it is: nothing is rounded to the scales' type.
+  private func packedInWords(_ plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> WeightMatrix {
+    let (words, scales) = (try tensor(plan.tensor + "_packed"), try tensor(plan.tensor + "_scale"))
+    let shape = plan.storedShape ?? [rows, columns]
+    guard let group = packing.groupSize, shape.count == 2, plan.columnAxes == 1, plan.transposition == nil, shape[1] % 8 == 0,
+      shape[1] % group == 0
+    else {
+      throw explained(.tensorType(file: words.file.path, name: words.name, found: "packed numbers", supported: "F32, BF16, F16"), words.name)
+    }
+    let scaleShape = [shape[0], shape[1] / group]
+    for (view, expected) in [(words, [shape[0], shape[1] / 8]), (scales, scaleShape)] where view.shape != expected {
+      throw ModelError.tensorShape(
+        file: view.file.path, name: view.name, expected: expected, found: view.shape, because: "group_size in config.json and " + because)
+    }
+    guard words.elementType == .i32, let type = StoredType(scales.elementType), [.f32, .bf16, .f16].contains(type) else {
+      throw ModelError.tensorType(
+        file: words.file.path, name: words.name, found: "\(words.elementType.safetensorsName), \(scales.elementType.safetensorsName)",
+        supported: "I32 with scales of BF16, F16, F32")
+    }
+    // It says what both shapes say; reading it would touch a page for every expert.
+    use(plan.tensor + "_shape")
+    guard let base = words.bytes.baseAddress, let scaleBase = scales.bytes.baseAddress else {
+      throw ModelError.missingTensor(file: path, name: words.name)
+    }
+    var matrix = WeightMatrix(base: base, type: .u4B8, rows: shape[0], columns: shape[1])
+    matrix.scales = CompanionScales(
+      base: scaleBase, type: type, rowBytes: type.rowBytes(columns: scaleShape[1]), rowsPerScale: 1, columnsPerScale: group)
+    return try take(plan, from: matrix, rows: rows, columns: columns, name: plan.tensor, shape: shape, because)
+  }
+
   /// A plan on the names and layouts of the files.
   private func part(of plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> WeightMatrix {
+    if places[plan.tensor] == nil, places[plan.tensor + "_packed"] != nil {
+      return try packedInWords(plan, rows: rows, columns: columns, because: because)
+    }
     if places[plan.tensor] == nil, places[plan.tensor + "_blocks"] != nil {
       return try microscaled(plan, rows: rows, columns: columns, because: because)
     }

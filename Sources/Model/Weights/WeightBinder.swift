@@ -37,7 +37,9 @@ final class WeightBinder {
 
   /// Widened to f32 at its first use; valid while the checkpoint lives.
   func vector(_ plan: VectorPlan, count: Int, because: String) throws -> WeightVector {
-    try checkpoint.vector(plan, count: count, because: because)
+    var plan = plan
+    if let found = plan.alternatives.first(where: checkpoint.has), !checkpoint.has(plan.tensor) { plan.tensor = found }
+    return try checkpoint.vector(plan, count: count, because: because)
   }
 
   func norm(_ plan: NormPlan, size: Int) throws -> Norm {
