@@ -26,7 +26,8 @@ struct PackedNumbersTests {
     #expect(words.shape == [64, 4] && scales.shape == [64, 1])
     let checkpoint = try Checkpoint(directory: folder.path, packing: WeightPacking(groupSize: 32))
     let matrix = try checkpoint.matrix(
-      MatrixPlan("model.layers.1.mlp.experts.0.down_proj.weight"), rows: 64, columns: 32, because: "the test").matrix
+      MatrixPlan("model.layers.1.mlp.experts.0.down_proj.weight"), rows: 64, columns: 32, because: "the test"
+    ).matrix
     var row = [Float](repeating: 0, count: 32)
     for index in 0..<64 {
       matrix.read(row: index, into: &row)

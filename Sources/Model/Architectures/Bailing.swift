@@ -34,7 +34,8 @@ extension Family {
     if let width = try configuration.optionalCount("moe_shared_expert_intermediate_size") {
       let own = try configuration.count("moe_intermediate_size")
       if width != own {
-        throw configuration.refused("moe_shared_expert_intermediate_size", found: "\(width)", supported: "moe_intermediate_size, which is \(own)")
+        throw configuration.refused(
+          "moe_shared_expert_intermediate_size", found: "\(width)", supported: "moe_intermediate_size, which is \(own)")
       }
     }
     configuration.disregard([

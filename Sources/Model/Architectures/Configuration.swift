@@ -4,16 +4,6 @@
 
 import Formats
 
-/// How weights are packed where tensors alone do not say it.
-struct WeightPacking: Sendable {
-  /// Rows and columns of 8-bit floats that share a scale.
-  var scaleBlock = (rows: 128, columns: 128)
-  /// Columns of whole 4-bit numbers that share a scale; nil: there are none.
-  var groupSize: Int?
-
-  static let supported = "\"fp8\", \"mxfp4\", \"compressed-tensors\" (pack-quantized)"
-}
-
 /// A checkpoint's configuration while a declaration reads it.
 final class Configuration {
   let file: String
@@ -64,55 +54,6 @@ final class Configuration {
     unread = Set(values.keys)
   }
 
-  /// How weights are packed, from `quantization_config`. Layouts that tensors themselves show need no setting.
-  ///
-  /// - Throws: `ModelError.unsupportedSetting` for a method other than fp8 with block scales, mxfp4 and whole 4-bit numbers in groups.
-  func packing() throws -> WeightPacking {
-    // MLX writes its settings under a name of its own, and often under the other one too.
-    if let own = values["quantization"], own.kind == .object { throw mlx("quantization", own) }
-    _ = value("quantization_config")
-    guard let value = quantization else { return WeightPacking() }
-    guard let method = value["quant_method"]?.string else {
-      if value["bits"] != nil, value["group_size"] != nil { throw mlx("quantization_config", value) }
-      let fields = value.objectMembers.map(\.0).sorted().joined(separator: ", ")
-      throw refused("quantization_config", found: "{\(fields)}, without quant_method", supported: WeightPacking.supported)
-    }
-    if method == "compressed-tensors" { return WeightPacking(groupSize: try wholeNumbersInGroups(value)) }
-    guard method == "fp8" || method == "mxfp4" else {
-      throw refused("quantization_config.quant_method", found: "\"\(method)\"", supported: WeightPacking.supported)
-    }
-    if method == "mxfp4" { return WeightPacking() }
-    guard let block = value["weight_block_size"], !block.isNull else {
-      throw refused("quantization_config", found: "fp8 without weight_block_size", supported: "fp8 with scales of blocks")
-    }
-    let sizes = block.elements.compactMap(\.int64)
-    guard sizes.count == 2, sizes.allSatisfy({ $0 > 0 && $0 <= 1 << 20 }) else {
-      throw wrong(["quantization_config.weight_block_size"], "two positive integers", block)
-    }
-    return WeightPacking(scaleBlock: (Int(sizes[0]), Int(sizes[1])))
-  }
-
-  /// Columns that share a scale, of compressed-tensors; one layout of it is read.
-  private func wholeNumbersInGroups(_ value: JSONValue) throws -> Int {
-    let format = value["format"]?.string
-    guard format == "pack-quantized" else {
-      throw refused("quantization_config.format", found: format.map { "\"\($0)\"" } ?? "nothing", supported: "\"pack-quantized\"")
-    }
-    let groups = value["config_groups"]
-    let weights = groups?.kind == .object ? groups?.members.compactMap { $0.value["weights"] } ?? [] : []
-    let sizes = Set(weights.map { $0["group_size"]?.int64 ?? 0 })
-    func isCommon(_ weights: JSONValue) -> Bool {
-      weights["num_bits"]?.int64 == 4 && weights["type"]?.string == "int" && weights["symmetric"]?.bool == true
-        && weights["strategy"]?.string == "group" && weights["actorder"]?.isNull ?? true
-    }
-    guard weights.allSatisfy(isCommon), sizes.count == 1, let size = sizes.first, size > 0, size <= 1 << 20 else {
-      throw refused(
-        "quantization_config.config_groups", found: "others",
-        supported: "weights of one kind: type int, num_bits 4, symmetric, strategy group with group_size, no actorder")
-    }
-    return Int(size)
-  }
-
   /// Blocks that predict the next token, as far as the field says; for describing what is not run.
   var declaredLayerCount: Int? {
     ["num_hidden_layers", "num_layers", "n_layers"].lazy.compactMap { self.values[$0] ?? self.values["text_config"]?[$0] }.first?.int64
@@ -126,12 +67,6 @@ final class Configuration {
     }
     let modules = (said("num_mtp_modules") ?? 0) * (said("mtp_transformer_layers") ?? 1)
     return max(modules, said("num_nextn_predict_layers") ?? 0, said("num_mtp_layers") ?? 0)
-  }
-
-  private func mlx(_ key: String, _ settings: JSONValue) -> ModelError {
-    let found = ["bits", "group_size"].map { "\($0) \(settings[$0]?.int64.map { "\($0)" } ?? "?")" }.joined(separator: ", ")
-    return refused(
-      key, found: "{\(found)}, the quantisation of MLX,", supported: "the model as it was published, in 8-bit or 4-bit floats, or as GGUF")
   }
 
   /// What a checkpoint says about how its numbers are packed, for counting them: nil where it says nothing.
@@ -187,7 +122,8 @@ final class Configuration {
     let common = ["eos_token_id", "tie_word_embeddings"].filter { text[$0] == nil }
     let shared = common.compactMap { key in values[key].map { (key, $0) } }
     // How numbers are packed was judged for the whole file.
-    let members = text.objectMembers.filter { !["quantization_config", "model_type"].contains($0.0) } + shared
+    let members =
+      text.objectMembers.filter { !["quantization_config", "model_type"].contains($0.0) } + shared
       + [("model_type", try JSON.parse(text: JSONValue.quoted(type), name: file))]
     let part = Configuration(
       file: "\(file): \(name)", place: name + ".", members: members, settings: settings.of(part: name), assumed: assumed)
@@ -405,7 +341,7 @@ final class Configuration {
     .configuration(file: file, key: keys.joined(separator: " or "), expected: expected, found: "nothing")
   }
 
-  private func wrong(_ keys: [String], _ expected: String, _ value: JSONValue) -> ModelError {
+  func wrong(_ keys: [String], _ expected: String, _ value: JSONValue) -> ModelError {
     .configuration(file: file, key: keys.joined(separator: " or "), expected: expected, found: value.spelling)
   }
 }

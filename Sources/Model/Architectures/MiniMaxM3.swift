@@ -81,7 +81,8 @@ extension Family {
   private static func blockIndex(_ sizes: DecoderSizes, rotary: RotaryPlan) throws -> (Int) -> BlockIndexPlan? {
     let configuration = sizes.configuration
     let names = ["minimax_m3_sparse": true, "full_attention": false]
-    let section = try configuration.isThere("sparse_attention_config") ? configuration.section("sparse_attention_config", irrelevant: []) : nil
+    let section =
+      try configuration.isThere("sparse_attention_config") ? configuration.section("sparse_attention_config", irrelevant: []) : nil
     let source = section ?? configuration
     let hasIndex: [Bool]
     if let section, !configuration.isThere("layer_types") {
@@ -103,7 +104,9 @@ extension Family {
     if !withoutValues.isEmpty, zip(hasIndex, withoutValues).contains(where: { $0 && $1 != 1 }) {
       throw source.refused("sparse_disable_index_value", found: "0 for a layer with a scorer", supported: "1")
     }
-    let (heads, size) = (try source.count("index_n_heads", "sparse_num_index_heads"), try source.count("index_head_dim", "sparse_index_dim"))
+    let (heads, size) = (
+      try source.count("index_n_heads", "sparse_num_index_heads"), try source.count("index_head_dim", "sparse_index_dim")
+    )
     let (topK, local) = (
       try source.count("index_topk_blocks", "sparse_topk_blocks"), try source.count("index_local_blocks", "sparse_local_block", default: 1)
     )
@@ -126,7 +129,8 @@ extension Family {
         .rms(VectorPlan("\(prefix)index_\(name).weight", or: "\(prefix)indexer.\(name).weight"), sizes.epsilon, offset: 1)
       }
       return BlockIndexPlan(
-        headCount: heads, headSize: size, blockSize: blockSize, topK: topK, localBlocks: local, query: linear("q_proj"), key: linear("k_proj"),
+        headCount: heads, headSize: size, blockSize: blockSize, topK: topK, localBlocks: local, query: linear("q_proj"),
+        key: linear("k_proj"),
         queryNorm: norm("q_norm"), keyNorm: norm("k_norm"), rotary: rotary)
     }
   }

@@ -24,7 +24,8 @@ extension Family {
     let sizes = try DecoderSizes(configuration)
     let count = sizes.layerCount
     let ahead = try configuration.wholeNumber("num_nextn_predict_layers", "num_mtp_layers", default: 0)
-    let hasWindow = try configuration.texts("layer_types", of: count, or: count + ahead, ["full_attention", "sliding_attention"])
+    let hasWindow =
+      try configuration.texts("layer_types", of: count, or: count + ahead, ["full_attention", "sliding_attention"])
       .map { $0.map { $0 == "sliding_attention" } } ?? Array(repeating: false, count: count)
     let isRouted = try configuration.routedLayersOfStep(count, ahead)
     let window = try hasWindow.contains(true) ? configuration.count("sliding_window") : nil
@@ -35,7 +36,9 @@ extension Family {
       try configuration.count("num_experts_per_tok", "moe_top_k"),
       of: try configuration.count("n_routed_experts", "moe_num_experts", "num_experts"), normalization: .sum(epsilon: 0),
       scale: try configuration.number("moe_router_scaling_factor", default: 1))
-    let (width, sharedWidth) = (try configuration.count("moe_intermediate_size"), try configuration.count("share_expert_dim", "share_expert_dims"))
+    let (width, sharedWidth) = (
+      try configuration.count("moe_intermediate_size"), try configuration.count("share_expert_dim", "share_expert_dims")
+    )
     let denseWidth = try configuration.width(configuration.optionalCount("intermediate_size"), ofDense: isRouted.map { !$0 })
     let limits = (
       routed: try configuration.limits("swiglu_limits", count, ahead), other: try configuration.limits("swiglu_limits_shared", count, ahead)
@@ -43,7 +46,8 @@ extension Family {
     let bias = try configuration.flag("attention_bias", default: false)
     try configuration.require("moe_router_activation", "sigmoid", default: "sigmoid")
     try configuration.require("att_impl_type", "GQA", default: "GQA")
-    try configuration.requireSet("use_moe", "use_moe_router_bias", "norm_expert_weight", "use_head_wise_attn_gate", "use_qk_norm", "zero_centered")
+    try configuration.requireSet(
+      "use_moe", "use_moe_router_bias", "norm_expert_weight", "use_head_wise_attn_gate", "use_qk_norm", "zero_centered")
     try configuration.refuseSet("sink", "mlp_bias", "use_bidirectional_attention")
     configuration.disregard([
       "sliding_window", "max_seq_len", "need_fp32_gate", "mtp_layer_types", "mtp_mlp_layer_types", "num_local_experts", "residual_in_fp32",
@@ -112,7 +116,8 @@ extension Configuration {
       return types.map { $0 == "sparse" }
     }
     guard let list = value("moe_layers_enum") else { return (0..<count).map { $0 >= 3 } }
-    let layers = list.string.map { $0.split(separator: ",").map { Int($0.trimmed) } } ?? list.elements.map { $0.int64.map { Int(clamping: $0) } }
+    let layers =
+      list.string.map { $0.split(separator: ",").map { Int($0.trimmed) } } ?? list.elements.map { $0.int64.map { Int(clamping: $0) } }
     guard !layers.contains(nil), list.kind == .string || list.kind == .array else {
       throw ModelError.configuration(file: file, key: "moe_layers_enum", expected: "numbers of layers", found: "others")
     }
@@ -134,7 +139,8 @@ extension Configuration {
     let settled = heads ?? sizes.headCount
     for (layer, settings) in value("per_layer_config")?.objectMembers ?? [] {
       for (key, value) in settings.objectMembers where key != "num_attention_heads" || value.int64 != Int64(settled) {
-        throw refused("per_layer_config", found: "\(key) of layer \(layer)", supported: "num_attention_heads \(settled) of layers with a window")
+        throw refused(
+          "per_layer_config", found: "\(key) of layer \(layer)", supported: "num_attention_heads \(settled) of layers with a window")
       }
     }
     guard settled % sizes.keyValueHeadCount == 0 else {
@@ -167,7 +173,8 @@ extension Configuration {
       guard let value = value(key), value.kind == .array, let list = try numbers(key) else { return nil }
       let own = Set(zip(list, hasWindow).filter { $1 == isWindow }.map(\.0))
       guard [count, count + ahead].contains(list.count), own.count <= 1 else {
-        throw ModelError.configuration(file: file, key: key, expected: "\(count) numbers, one for each type of layer", found: "\(list.count)")
+        throw ModelError.configuration(
+          file: file, key: key, expected: "\(count) numbers, one for each type of layer", found: "\(list.count)")
       }
       return own.first
     }
