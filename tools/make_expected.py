@@ -53,6 +53,10 @@ def _logits(logits, router, block):
     return logits
 
 
+def _biased_logits(logits, router, block):
+    return logits + _bias(router, block)
+
+
 def _of_experts(router_output, experts_call, top_k):
     """(ids, weights) as the experts module got them."""
     _, ids, weights = experts_call[:3]
@@ -90,6 +94,7 @@ class Family:
 
 FAMILIES = {
     "afmoe": Family(_sigmoid, router="router"),
+    "axk1": Family(_sigmoid),
     "bailing_hybrid": Family(_sigmoid),
     "cohere2_moe": Family(_logits),
     "dbrx": Family(_softmax, router="router"),
@@ -101,12 +106,15 @@ FAMILIES = {
     "ernie4_5_moe": Family(_softmax),
     "exaone_moe": Family(_sigmoid),
     "flex_olmo": Family(_softmax),
+    "flint": Family(_sigmoid),
     "gemma4_text": Family(_softmax, router="router", logits_of="proj"),
     "glm4_moe": Family(_sigmoid),
     "glm4_moe_lite": Family(_sigmoid),
+    "glm4v_moe_text": Family(_sigmoid),
     "glm_moe_dsa": Family(_sigmoid),
     "gpt_oss": Family(_logits, router="router"),
     "granitemoe": Family(_logits, router="router"),
+    "granitemoe_swa": Family(_logits, router="router"),
     "granitemoehybrid": Family(_logits, router="router"),
     "granitemoeshared": Family(_logits, router="router"),
     "hunyuan_v1_moe": Family(_softmax),
@@ -114,6 +122,7 @@ FAMILIES = {
     "jamba": Family(_softmax, router="router"),
     "jetmoe": Family(_logits, router="router", logits_at=-1, decision=_of_sorted_gates),
     "kimi_linear": Family(_sigmoid),
+    "kolibri1": Family(_biased_logits),
     "laguna": Family(_sigmoid, scale="moe_routed_scaling_factor"),
     "lfm2_moe": Family(_sigmoid),
     "llama4_text": Family(_logits, router="router", logits_at=1, decision=_of_dense_scores),
@@ -122,6 +131,7 @@ FAMILIES = {
     "mimo_v2_flash": Family(_sigmoid),
     "minimax": Family(_softmax),
     "minimax_m2": Family(_sigmoid),
+    "minimax_m3_vl_text": Family(_sigmoid, scale="routed_scaling_factor"),
     "mistral4": Family(_softmax),
     "mixtral": Family(_softmax),
     "nemotron_h": Family(_sigmoid),
@@ -134,6 +144,7 @@ FAMILIES = {
     "qwen3_omni_moe_text": Family(_softmax),
     "qwen3_vl_moe_text": Family(_softmax),
     "solar_open": Family(_sigmoid),
+    "step3p5": Family(_sigmoid, scale="moe_router_scaling_factor"),
 }
 
 TOP_K = ("num_experts_per_tok", "num_experts_per_token", "moe_k", "moe_topk")

@@ -57,6 +57,7 @@ class Model:
     stored: torch.dtype = torch.bfloat16
     shard: str | None = None                # size of the files that transformers cuts the weights into
     wrapper: str | None = None              # model_type of a checkpoint that sees too, whose text model this is
+    packed: str = ""                        # weights of these names become whole 4-bit numbers, as Kimi-K2.5 is published
     gains: dict = field(default_factory=dict)   # end of a weight's name -> factor on its standard deviation
 
 
@@ -114,6 +115,15 @@ def granite(model_type, **fields):
     return row(model_type, **dict(dict(intermediate_size=16, num_local_experts=8, num_experts_per_tok=2), **fields))
 
 
+M3_SPARSE = "minimax_m3_sparse"
+
+
+def minimax_m3(**fields):
+    own = dict(num_hidden_layers=3, intermediate_size=16, dense_intermediate_size=48, shared_intermediate_size=24, num_local_experts=8,
+               num_experts_per_tok=2, head_dim=8, index_n_heads=2, index_head_dim=8, index_local_blocks=1, zero_centred_norms=True)
+    return row("minimax_m3_vl_text", **dict(own, **fields))
+
+
 MODELS = {
     "afmoe": row("afmoe", num_hidden_layers=3, intermediate_size=32, moe_intermediate_size=16, num_experts=6, num_experts_per_tok=3,
                  num_shared_experts=1, num_dense_layers=1, head_dim=8, sliding_window=6, global_attn_every_n_layers=3, route_scale=2.0,
@@ -149,6 +159,9 @@ MODELS = {
     "jamba": row("jamba", **LONGER, num_hidden_layers=4, intermediate_size=24, num_experts=6, num_experts_per_tok=2, attn_layer_period=4,
                  attn_layer_offset=2, expert_layer_period=2, expert_layer_offset=1, mamba_d_state=4, mamba_d_conv=3, mamba_expand=2,
                  mamba_dt_rank=4),
+    "kimi_k2-int4": deepseek("deepseek_v3", published_as="kimi_k2", stored=torch.float32, packed="experts", moe_intermediate_size=32,
+                             hidden_size=64, n_routed_experts=6, num_experts_per_tok=2, num_hidden_layers=2, q_lora_rank=16,
+                             rope_parameters=ROPE),
     "kimi_k2": deepseek("deepseek_v3", published_as="kimi_k2", n_routed_experts=8, num_experts_per_tok=3, routed_scaling_factor=2.8,
                         rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=1.0)),
     "deepseek_v4": compressed(),
@@ -311,7 +324,7 @@ MODELS = {
                   num_attention_heads_per_layer=[4, 2, 4], layer_types=[FULL, WINDOW, WINDOW],
                   mlp_layer_types=["dense", "sparse", "sparse"], rope_parameters={
                       FULL: dict(ROPE, rope_theta=500000.0, partial_rotary_factor=0.5), WINDOW: dict(ROPE, partial_rotary_factor=1.0)}),
-    "laguna-elements": row("laguna", intermediate_size=48, moe_intermediate_size=16, shared_expert_intermediate_size=16, num_experts=6,
+    "laguna-elements": row("laguna", moe_router_logit_softcapping=2.5, intermediate_size=48, moe_intermediate_size=16, shared_expert_intermediate_size=16, num_experts=6,
                            num_experts_per_tok=2, head_dim=16, gating="per-element", layer_types=[FULL, FULL],
                            mlp_layer_types=["sparse", "sparse"], rope_parameters={
                                FULL: dict(YARN, partial_rotary_factor=0.5), WINDOW: dict(ROPE, partial_rotary_factor=1.0)}),
@@ -321,6 +334,12 @@ MODELS = {
                          layer_types=[FULL, WINDOW, FULL], mlp_layer_types=["dense", "sparse", "sparse"], rope_parameters={
                              FULL: dict(ROPE, rope_theta=5000000.0, partial_rotary_factor=0.334),
                              WINDOW: dict(ROPE, partial_rotary_factor=0.5)}),
+    "minimax_m3": minimax_m3(published_as="minimax_m3", layer_types=[FULL, M3_SPARSE, M3_SPARSE], mlp_layer_types=["dense", "sparse", "sparse"],
+                             index_block_size=4, index_topk_blocks=2),
+    "minimax_m3-wrapped": minimax_m3(wrapper="minimax_m3_vl", omitted="projector|patch_merge", num_hidden_layers=2, layer_types=[M3_SPARSE, FULL],
+                                     mlp_layer_types=["sparse", "dense"], num_local_experts=6, num_experts_per_tok=3, swiglu_limit=1.5,
+                                     routed_scaling_factor=1.5, head_dim=16, index_head_dim=16, index_block_size=3, index_topk_blocks=4,
+                                     index_local_blocks=2, rope_parameters=dict(ROPE, partial_rotary_factor=0.5)),
     "mistral4": deepseek("mistral4", first_k_dense_replace=0, routed_scaling_factor=1.0, rope_parameters=dict(
         YARN, mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.3, partial_rotary_factor=0.5)),
     "mistral4-groups": deepseek("mistral4", n_group=4, topk_group=2, norm_topk_prob=False, routed_scaling_factor=2.0, q_lora_rank=None,
@@ -331,6 +350,31 @@ MODELS = {
                       mamba_head_dim=8, n_groups=2, ssm_state_size=8, conv_kernel=4, chunk_size=8, expand=1, n_routed_experts=8,
                       num_experts_per_tok=3, n_shared_experts=1, moe_intermediate_size=16, moe_shared_expert_intermediate_size=24,
                       n_group=1, topk_group=1, norm_topk_prob=True, routed_scaling_factor=2.5, mlp_hidden_act="relu2"),
+    "nemotron_h-latent": row("nemotron_h", **LONGER, without=("num_hidden_layers", "max_position_embeddings"), head_dim=8, full=True,
+                             layers_block_type=["moe", "mamba", "moe", "attention"], mamba_num_heads=4, mamba_head_dim=8, n_groups=1,
+                             ssm_state_size=8, conv_kernel=4, chunk_size=8, expand=1, n_routed_experts=12, num_experts_per_tok=4,
+                             n_shared_experts=1, moe_intermediate_size=24, moe_latent_size=16, moe_shared_expert_intermediate_size=24,
+                             n_group=1, topk_group=1, norm_topk_prob=True, routed_scaling_factor=5.0, mlp_hidden_act="relu2"),
+    "granitemoe_swa": granite("granitemoe_swa", num_hidden_layers=3, shared_intermediate_size=24, sliding_window=6,
+                              layer_types=[FULL, WINDOW, WINDOW], layer_rope_theta=[10000.0, 0, 500000.0], embedding_multiplier=3.0,
+                              attention_multiplier=0.2, residual_multiplier=0.5, logits_scaling=2.0),
+    "granitemoe_swa-plain": granite("granitemoe_swa", attention_bias=True, sliding_window=4, num_local_experts=6,
+                                    num_experts_per_tok=3, attention_multiplier=0.35),
+    "step3p5": row("step3p5", wrapper="step3p7", omitted="vision|projector", zero_centred_norms=True, num_hidden_layers=4,
+                   intermediate_size=48, moe_intermediate_size=16, share_expert_dim=24, n_routed_experts=8, num_experts_per_tok=3,
+                   head_dim=8, sliding_window=6, moe_router_scaling_factor=3.0, layer_types=[FULL, WINDOW, WINDOW, FULL],
+                   mlp_layer_types=["dense", "sparse", "sparse", "sparse"], num_sliding_attention_heads=6,
+                   swiglu_limits=[0.0, 0.0, 0.0, 0.3], swiglu_limits_shared=[0.0, 0.0, 0.0, 0.5], rope_parameters={
+                       FULL: dict(LLAMA3, partial_rotary_factor=0.5), WINDOW: dict(ROPE, partial_rotary_factor=1.0)}),
+    "glm4v_moe": deepseek("glm4v_moe_text", wrapper="glm4v_moe", omitted="visual", head_dim=16, n_group=4, topk_group=2, rope_parameters=dict(
+        ROPE, partial_rotary_factor=0.5, mrope_section=[1, 1, 2])),
+    "axk1": deepseek("axk1", **LATENT, q_lora_rank=16, n_group=4, topk_group=2, num_hidden_layers=3, mlp_layer_types=["dense", "sparse", "sparse"],
+                     without=("first_k_dense_replace",), rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=1.0)),
+    "flint": row("flint", num_hidden_layers=4, intermediate_size=48, moe_intermediate_size=16, shared_expert_intermediate_size=24,
+                 num_experts=8, num_experts_per_tok=3, head_dim=8, sliding_window=6, layer_types=[FULL, WINDOW, WINDOW, FULL],
+                 mlp_only_layers=[0]),
+    "kolibri1": row("kolibri1", num_hidden_layers=3, moe_intermediate_size=16, shared_expert_intermediate_size=24, num_experts=8,
+                    num_experts_per_tok=3, head_dim=8, sliding_window=6, layer_types=[WINDOW, FULL, WINDOW], norm_topk_prob=True),
     "solar_open": deepseek("solar_open", head_dim=8, routed_scaling_factor=1.7, first_k_dense_replace=0),
 }
 
@@ -410,6 +454,19 @@ def published_spelling(config):
     return old
 
 
+def say_layer_by_layer(text):
+    """The lists of Step's published files in place of what transformers writes by type of layer."""
+    rotary, kinds = text.pop("rope_parameters"), text["layer_types"]
+    text["rope_theta"] = [rotary[kind]["rope_theta"] for kind in kinds]
+    text["partial_rotary_factors"] = [rotary[kind]["partial_rotary_factor"] for kind in kinds]
+    text["rope_scaling"] = {k: v for k, v in rotary[FULL].items() if k not in ("rope_theta", "partial_rotary_factor")}
+    text["moe_layers_enum"] = ",".join(str(i) for i, kind in enumerate(text.pop("mlp_layer_types")) if kind == "sparse")
+    text["attention_other_setting"] = dict(
+        attention_type=WINDOW, num_attention_heads=text.pop("num_sliding_attention_heads"),
+        num_attention_groups=text["num_key_value_heads"], head_dim=text["head_dim"], true_head_dim=text["head_dim"])
+    text.pop("per_layer_config", None)
+
+
 def older_spelling(config):
     """config.json as transformers 4 wrote it; None when that had no words for it."""
     if config["model_type"] == "deepseek_v4":
@@ -423,6 +480,14 @@ def older_spelling(config):
         if "partial_rotary_factor" in rotary:
             old["partial_rotary_factor"] = rotary.pop("partial_rotary_factor")
         old["rope_scaling"] = None if rotary.get("rope_type", "default") == "default" else dict(rotary, type=rotary["rope_type"])
+    if old["model_type"] == "minimax_m3":
+        old["moe_layer_freq"] = [int(kind == "sparse") for kind in old.pop("mlp_layer_types")]
+        old["sparse_attention_config"] = dict(
+            sparse_attention_freq=[int(kind == M3_SPARSE) for kind in old.pop("layer_types")], sparse_num_index_heads=old.pop("index_n_heads"),
+            sparse_index_dim=old.pop("index_head_dim"), sparse_block_size=old.pop("index_block_size"),
+            sparse_topk_blocks=old.pop("index_topk_blocks"), sparse_local_block=old.pop("index_local_blocks"))
+    if old["model_type"] == "step3p7":
+        say_layer_by_layer(old["text_config"])
     if "dtype" in old:
         old["torch_dtype"] = old.pop("dtype")
     old["transformers_version"] = "4.57.1"
@@ -447,11 +512,46 @@ def write_model(folder, spec, seed):
         tensors = load_file(folder / "model.safetensors")
         kept = {k: v for k, v in tensors.items() if not re.search(spec.omitted, k)}
         save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    if spec.packed:
+        pack(folder, spec.packed)
     path = folder / "config.json"
     saved = json.loads(path.read_text())
     if spec.published_as:
         saved["model_type"] = spec.published_as
     write_json(path, saved)
+
+
+def pack(folder, names):
+    """Rounds weights to whole numbers from -8 to 7 in groups of 32 inputs with a bfloat16 scale each; packed.safetensors has them as
+    compressed-tensors lays them out, under the names of a checkpoint that sees too."""
+    rounded, packed = {}, {}
+    for name, tensor in load_file(folder / "model.safetensors").items():
+        own = "language_model." + name
+        if not re.search(names, name):
+            rounded[name], packed[own] = tensor, tensor.to(torch.bfloat16)
+            continue
+        groups = tensor.view(len(tensor), -1, 32)
+        scales = (groups.abs().amax(-1, keepdim=True) / 7.5).to(torch.bfloat16)
+        numbers = (groups / scales.float()).round().clamp(-8, 7)
+        rounded[name] = (numbers * scales.float()).view_as(tensor)
+        nibbles = (numbers.long() + 8).view(len(tensor), -1, 8) << torch.arange(0, 32, 4)
+        packed[own + "_packed"] = nibbles.sum(-1).to(torch.int32)
+        packed[own + "_scale"] = scales.squeeze(-1).contiguous()
+        packed[own + "_shape"] = torch.tensor(tensor.shape)
+    save_file(rounded, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(packed, folder / "packed.safetensors", metadata={"format": "pt"})
+
+
+def wrapped(config):
+    """config.json of Kimi-K2.5 around that of its text model."""
+    weights = dict(actorder=None, block_structure=None, dynamic=False, group_size=32, num_bits=4, observer="minmax", observer_kwargs={},
+                   strategy="group", symmetric=True, type="int")
+    quantization = dict(config_groups=dict(group_0=dict(input_activations=None, output_activations=None, targets=["Linear"], weights=weights)),
+                        format="pack-quantized", ignore=["lm_head", "re:.*self_attn.*"], kv_cache_scheme=None,
+                        quant_method="compressed-tensors", quantization_status="compressed")
+    return dict(architectures=["KimiK25ForConditionalGeneration"], model_type="kimi_k25", dtype="bfloat16", tie_word_embeddings=False,
+                text_config=dict(config, quantization_config=quantization, prefix=None, top_k=50, do_sample=False, tie_encoder_decoder=False),
+                vision_config=dict(patch_size=14, vt_hidden_size=16))
 
 
 def make(name, folder):
@@ -470,7 +570,10 @@ def make(name, folder):
         folder.mkdir(parents=True)
         for file in (trial / "config.json", *sorted(trial.glob("model*.safetensors*"))):
             shutil.copyfile(file, folder / file.name)
-        old = older_spelling(json.loads((trial / "config.json").read_text()))
+        if spec.packed:
+            shutil.copyfile(trial / "packed.safetensors", folder / "model.safetensors")
+            write_json(folder / "config.json", wrapped(json.loads((trial / "config.json").read_text())))
+        old = None if spec.packed else older_spelling(json.loads((trial / "config.json").read_text()))
         if old and reads_alike(trial, old, sequences, tensors):
             write_json(folder / "config_v4.json", old)
     save_file(tensors, folder / "expected.safetensors")

@@ -14,11 +14,11 @@ import transformers
 SCORED_TOKENS = 512
 
 # Model types that are published with another's code.
-PUBLISHED_AS = {"kimi_k2": "deepseek_v3", "qwen3_omni_moe_text": "qwen3_moe"}
+PUBLISHED_AS = {"kimi_k2": "deepseek_v3", "qwen3_omni_moe_text": "qwen3_moe", "minimax_m3": "minimax_m3_vl_text"}
 
 
 # Text models that transformers has, and does not find by their type.
-CLASSES = {"mistral4": "Mistral4ForCausalLM"}
+CLASSES = {"mistral4": "Mistral4ForCausalLM", "minimax_m3_vl_text": "MiniMaxM3VLForCausalLM"}
 
 
 def model_class(config):

@@ -331,5 +331,16 @@ static void dequant_e2m1(float *restrict out, const uint8_t *restrict src, size_
   for (size_t i = 0; i < n; i++) { out[i] = 0.5f * (float)twice_e2m1[src[i / 2] >> i % 2 * 4 & 15]; }
 }
 
+/// n whole numbers from -8 to 7, stored 8 too large, two a byte, the first in the low half
+static void dequant_u4b8(float *restrict out, const uint8_t *restrict src, size_t n) {
+  for (; n >= 32; n -= 32, src += 16, out += 32) {
+    EACH(16) {
+      out[2 * j] = (float)((src[j] & 15) - 8);
+      out[2 * j + 1] = (float)((src[j] >> 4) - 8);
+    }
+  }
+  for (size_t i = 0; i < n; i++) { out[i] = (float)((src[i / 2] >> i % 2 * 4 & 15) - 8); }
+}
+
 #undef EACH
 #pragma STDC FP_CONTRACT DEFAULT

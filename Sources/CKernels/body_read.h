@@ -42,6 +42,7 @@ static void dequantize(float *restrict out, const void *restrict src, mt_element
     for (size_t i = 0; i < n; i++) { out[i] = float_from_e8m0(p[i]); }
     return;
   case MT_F4_E2M1: dequant_e2m1(out, p, n); return;
+  case MT_U4B8: dequant_u4b8(out, p, n); return;
   case MT_F32:
   case MT_F16:
   case MT_BF16: return;

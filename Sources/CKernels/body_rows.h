@@ -112,6 +112,7 @@ MT_INLINE vf v_activate(vf u, vf v, const mt_activation kind, float limit) {
   case MT_GELU_ERF: return v_mul(v_mul(v_mul(half, u), v_add(one, v_erf(v_mul(u, v_set(0.7071067811865476f))))), v);
   case MT_RELU: return v_mul(v_relu(u), v);
   case MT_RELU_SQUARED: return v_mul(v_mul(v_relu(u), v_relu(u)), v);
+  case MT_SILU_TOPPED: return v_mul(v_clamp(v_mul(u, v_sigmoid(u)), -INFINITY, limit), v_clamp(v, -limit, limit));
   case MT_SWIGLU_CLAMPED:
     u = v_clamp(u, -INFINITY, limit);
     return v_mul(v_mul(u, v_sigmoid(v_mul(v_set(1.702f), u))), v_add(v_clamp(v, -limit, limit), one));
@@ -138,6 +139,7 @@ static void activate(float *out, const float *u, const float *v, size_t n, mt_ac
   case MT_GELU_ERF: activate_as(out, u, v, n, MT_GELU_ERF, limit); return;
   case MT_RELU: activate_as(out, u, v, n, MT_RELU, limit); return;
   case MT_RELU_SQUARED: activate_as(out, u, v, n, MT_RELU_SQUARED, limit); return;
+  case MT_SILU_TOPPED: activate_as(out, u, v, n, MT_SILU_TOPPED, limit); return;
   case MT_SWIGLU_CLAMPED: activate_as(out, u, v, n, MT_SWIGLU_CLAMPED, limit); return;
   case MT_SILU_CLAMPED: activate_as(out, u, v, n, MT_SILU_CLAMPED, limit); return;
   }

@@ -81,7 +81,8 @@ static block_size block_of(mt_element_type type) {
   case MT_F8_E4M3:
   case MT_F8_E5M2:
   case MT_F8_E8M0: return (block_size){1, 1};
-  case MT_F4_E2M1: return (block_size){2, 1};
+  case MT_F4_E2M1:
+  case MT_U4B8: return (block_size){2, 1};
   case MT_Q4_0:
   case MT_IQ4_NL: return (block_size){32, 18};
   case MT_Q4_1: return (block_size){32, 20};

@@ -130,6 +130,9 @@ static inline float activate_one(float u, float v, mt_activation kind, float lim
   case MT_GELU_ERF: return 0.5f * u * (1 + erff(u * 0.7071067811865476f)) * v;
   case MT_RELU: return (u > 0 || u != u ? u : 0) * v;
   case MT_RELU_SQUARED: return (u > 0 || u != u ? u * u : 0) * v;
+  case MT_SILU_TOPPED:
+    u = u * sigmoid_of(u);
+    return (u > limit ? limit : u) * (v > limit ? limit : v < -limit ? -limit : v);
   case MT_SWIGLU_CLAMPED:
     u = u > limit ? limit : u;
     v = v > limit ? limit : v < -limit ? -limit : v;

@@ -54,7 +54,7 @@ public final class LanguageModel: Sendable {
         throw ModelError.noCheckpoint(path: path, why: "there is no config.json")
       }
       let whole = try Configuration(path: configuration, overrides: overrides)
-      checkpoint = try Checkpoint(directory: path, scaleBlock: whole.scaleBlock())
+      checkpoint = try Checkpoint(directory: path, packing: whole.packing())
       settings = try whole.ofText(among: families)
       plan = try Family.plan(for: settings, among: families)
       assumed = settings.assumptions

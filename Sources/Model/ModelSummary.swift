@@ -66,7 +66,7 @@ public struct ModelSummary: Sendable {
     let whole = Result { try Configuration(path: folder + "/config.json", overrides: [:]) }
     let unsupported = Result {
       let configuration = try whole.get()
-      _ = try configuration.scaleBlock()
+      _ = try configuration.packing()
       if DenoisingFamily.all.contains(where: { $0.modelType == type }) {
         _ = try DenoisingFamily.plan(for: configuration)
       } else {

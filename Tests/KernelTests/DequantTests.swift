@@ -44,7 +44,7 @@ import Testing
   @Test func blocksAreThoseOfTheFiles() {
     for type in StoredType.allCases {
       guard let element = ElementType(rawValue: type.description) else {
-        #expect(type == .f4E2M1)
+        #expect([.f4E2M1, .u4B8].contains(type))
         continue
       }
       #expect(type.blockSize == element.blockSize && type.rowBytes(columns: element.blockSize) == element.byteCount, "\(type)")
@@ -72,8 +72,16 @@ import Testing
     }
   }
 
+  /// Every byte, in whole blocks and in what is left of one: two numbers from -8 to 7, the low half first.
+  @Test(arguments: Form.all, [512, 46])
+  func wholeFourBitNumbers(form: Form, count: Int) {
+    let out = Floats(count: count)
+    form.kernels.convert(out.pointer, (0...UInt8.max).map { $0 }, MT_U4B8, count)
+    #expect(out.isIntact && out.values == (0..<count).map { Float($0 % 2 == 0 ? $0 / 2 % 16 : $0 / 32) - 8 })
+  }
+
   /// A product with a quantised matrix has the bits of one with its f32 numbers, for few and many tokens.
-  @Test(arguments: Form.all, types + [.f64, .f8E4M3, .f8E5M2, .f4E2M1])
+  @Test(arguments: Form.all, types + [.f64, .f8E4M3, .f8E5M2, .f4E2M1, .u4B8])
   func productsAreThoseOfTheNumbers(form: Form, type: StoredType) {
     let (rows, depth) = (13, 256)
     var numbers = Numbers(3)

@@ -44,13 +44,14 @@ import Testing
     case MT_RELU: return max(u, 0) * v
     case MT_RELU_SQUARED: return max(u, 0) * max(u, 0) * v
     case MT_SILU_CLAMPED: return min(u, limit) / (1 + exp(-min(u, limit))) * min(max(v, -limit), limit)
+    case MT_SILU_TOPPED: return min(u / (1 + exp(-u)), limit) * min(max(v, -limit), limit)
     default:
       let (u, v) = (min(u, limit), min(max(v, -limit), limit))
       return u / (1 + exp(-1.702 * u)) * (v + 1)
     }
   }
 
-  @Test(arguments: Form.all, [MT_SILU, MT_GELU_TANH, MT_GELU_ERF, MT_RELU, MT_RELU_SQUARED, MT_SWIGLU_CLAMPED, MT_SILU_CLAMPED])
+  @Test(arguments: Form.all, [MT_SILU, MT_GELU_TANH, MT_GELU_ERF, MT_RELU, MT_RELU_SQUARED, MT_SWIGLU_CLAMPED, MT_SILU_CLAMPED, MT_SILU_TOPPED])
   func activations(form: Form, kind: mt_activation) {
     var numbers = Numbers(3)
     for n in [1, 7, 8, 15, 16, 17, 40, 3001] {

@@ -112,7 +112,7 @@ struct ExpertNormTests {
   }
 
   /// A shared expert that a rule takes away has the weight 0; what it would have answered is still told.
-  @Test(arguments: ModelFixture.named("deepseek_v3", "granitemoeshared"))
+  @Test(arguments: ModelFixture.named("deepseek_v3", "granitemoeshared", "nemotron_h-latent"))
   func aRuleTakesTheSharedExpertAway(_ fixture: ModelFixture) throws {
     for batch in try read(fixture, [.norms, .shared], rules: "shared all=off").flatMap(\.batches) {
       #expect(batch.sharedWeight?.allSatisfy { $0 == 0 } == true)

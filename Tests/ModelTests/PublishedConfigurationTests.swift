@@ -17,7 +17,7 @@ struct PublishedConfigurationTests {
 
   private static func plan(_ path: String, _ overrides: [String: String] = [:]) throws -> ModelPlan {
     let whole = try Configuration(path: path, overrides: overrides)
-    _ = try whole.scaleBlock()
+    _ = try whole.packing()
     return try Family.plan(for: whole.ofText())
   }
 
@@ -38,7 +38,7 @@ struct PublishedConfigurationTests {
   /// A sound published configuration is described without a word of what the reference takes for fields that it leaves out.
   @Test(arguments: files) func nothingIsAssumed(_ path: String) throws {
     let whole = try Configuration(path: path, overrides: [:])
-    _ = try whole.scaleBlock()
+    _ = try whole.packing()
     let settings = try whole.ofText()
     _ = try Family.plan(for: settings)
     #expect(settings.assumptions.map { "\($0.key) = \($0.value)" } == [])

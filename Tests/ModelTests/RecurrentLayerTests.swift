@@ -11,6 +11,7 @@ struct RecurrentLayerTests {
     "lfm2_moe", "qwen3_next", "minimax", "minimax-factors", "jetmoe", "granitemoehybrid", "granitemoehybrid-rope-groups",
     "qwen3_5_moe", "kimi_linear", "bailing_hybrid", "bailing_hybrid-softplus", "nemotron_h", "jamba", "glm_moe_dsa", "deepseek_v4",
     "deepseek_v4-yarn",
+    "minimax_m3", "minimax_m3-wrapped",
   ]
 
   private func model(_ family: String, overrides: [String: String] = [:]) throws -> LanguageModel {
@@ -55,10 +56,17 @@ struct RecurrentLayerTests {
     ("minimax", "layer_types", #"["linear_attention", "full_attention"]"#), ("minimax", "block_size", "2048"),
     ("jetmoe", "activation_function", #""gelu""#), ("granitemoehybrid", "time_step_limit", "[0.0, 0.1]"),
     ("granitemoehybrid", "position_embedding_type", #""learned""#), ("granitemoehybrid", "mamba_n_heads", "6"),
-    ("nemotron_h", "moe_latent_size", "8"), ("nemotron_h", "layers_block_type", #"["mamba", "conv", "moe"]"#),
-    ("laguna", "moe_router_logit_softcapping", "5.0"), ("laguna", "gating", #""per-token""#), ("gemma4", "num_kv_shared_layers", "1"),
+    ("nemotron_h", "layers_block_type", #"["mamba", "conv", "moe"]"#),
+    ("laguna", "moe_router_logit_softcapping", "-5.0"), ("laguna", "gating", #""per-token""#), ("gemma4", "num_kv_shared_layers", "1"),
     ("gemma4", "enable_moe_block", "false"), ("mimo_v2_flash", "n_shared_experts", "1"), ("qwen3_5_moe", "attn_output_gate", "false"),
     ("glm_moe_dsa", "indexer_types", #"["shared", "full", "full", "full"]"#), ("kimi_linear", "mla_use_nope", "false"),
+    ("minimax_m3", "index_n_heads", "4"), ("minimax_m3", "index_local_blocks", "3"), ("minimax_m3", "swiglu_alpha", "1.0"),
+    ("minimax_m3", "first_k_dense_replace", "2"), ("minimax_m3", "n_shared_experts", "2"), ("granitemoe_swa", "layer_rope_theta", "[1.0]"),
+    ("step3p5", "swiglu_limits", "[1.0]"), ("step3p5", "sink", "true"),
+    ("step3p5", "rope_parameters", #"{"rope_type": "default", "rope_theta": 1000.0}"#),
+    ("step3p5", "use_rope_layers", "[false, true, true, true]"),
+    ("glm4v_moe", "use_qk_norm", "true"), ("bailing_moe", "norm_head", "true"), ("bailing_moe-second", "score_function", #""relu""#),
+    ("deepseek", "scoring_func", #""sigmoid""#),
     ("mistral4", "partial_rotary_factor", "0.25"), ("jamba", "sliding_window", "4"),
     ("deepseek_v4", "scoring_func", #""sigmoid""#), ("deepseek_v4", "n_shared_experts", "2"), ("deepseek_v4", "o_groups", "3"),
     ("deepseek_v4", "num_key_value_heads", "2"), ("deepseek_v4", "mlp_bias", "true"), ("deepseek_v4", "attention_bias", "true"),

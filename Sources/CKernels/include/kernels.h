@@ -70,6 +70,7 @@ typedef enum mt_element_type {
   MT_F8_E5M2 = 101,
   MT_F8_E8M0 = 102,
   MT_F4_E2M1 = 103,  // two elements a byte, the first in the low bits
+  MT_U4B8 = 104,     // 4-bit whole numbers, stored 8 too large; two a byte, the first in the low bits
 } mt_element_type;
 
 /// A form of the kernels. Higher is preferred where the machine has it.
@@ -156,7 +157,8 @@ typedef enum mt_activation {
   MT_RELU = 3,          // max(u, 0) * v
   MT_RELU_SQUARED = 4,  // max(u, 0)^2 * v
   MT_SWIGLU_CLAMPED = 5, // gpt-oss: u = min(u, limit), v = clamp(v, +-limit): u * sigmoid(1.702 u) * (v + 1)
-  MT_SILU_CLAMPED = 6   // DeepSeek-V4: u = min(u, limit), v = clamp(v, +-limit): u * sigmoid(u) * v
+  MT_SILU_CLAMPED = 6,  // DeepSeek-V4: u = min(u, limit), v = clamp(v, +-limit): u * sigmoid(u) * v
+  MT_SILU_TOPPED = 7    // Step: min(u * sigmoid(u), limit) * clamp(v, +-limit)
 } mt_activation;
 
 /// What a row of logits says. `surprisal` is lse - logits[target], NaN when the target is out of range. A row with a NaN or +infinity
@@ -243,7 +245,7 @@ void mt_layer_norm(float *out, size_t out_stride, const float *x, size_t x_strid
 void mt_rope(float *x, size_t heads, size_t head_stride, size_t rotary_dim, const float *cosines, const float *sines,
              bool interleaved);
 
-/// out = activation(u) * v over n values; v NULL: 1. May be in place on u or v. `limit` only for the clamped kinds.
+/// out = activation(u) * v over n values; v NULL: 1. May be in place on u or v. `limit` only for kinds with clamps.
 void mt_activate(float *out, const float *u, const float *_Nullable v, size_t n, mt_activation kind, float limit);
 
 /// Softmax of each row in place. A row of -inf only becomes NaN, as in the reference.

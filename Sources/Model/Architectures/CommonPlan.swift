@@ -32,7 +32,7 @@ struct DecoderSizes {
     vocabularySize = try configuration.count("vocab_size")
     layerCount = try ownLayerCount ?? configuration.layerCount("num_hidden_layers", "num_layers")
     headCount = try configuration.count("num_attention_heads")
-    keyValueHeadCount = try configuration.count("num_key_value_heads", default: headCount)
+    keyValueHeadCount = try configuration.count("num_key_value_heads", "num_attention_groups", default: headCount)
     contextLength = try configuration.count("max_position_embeddings", "model_max_length")
     epsilon = try configuration.positive("rms_norm_eps", "norm_eps", "layer_norm_eps", default: defaultEpsilon)
     isTied = try configuration.flag("tie_word_embeddings", default: tied)
@@ -135,6 +135,12 @@ extension GatedPlan {
   static func fusedEitherWay(_ prefix: String, _ index: Int, of count: Int, width: Int, hidden: Int) -> GatedPlan {
     fused("\(prefix).gate_up_proj", "\(prefix).down_proj", width: width, hidden: hidden, expert: (index, count))
       .or(transposed(prefix, index, of: count, width: width, hidden: hidden))
+  }
+
+  func activated(_ activation: ExpertActivation) -> GatedPlan {
+    var plan = self
+    plan.activation = activation
+    return plan
   }
 
   /// This layout, or another where the file does not have it.

@@ -54,34 +54,6 @@ final class Configuration {
     unread = Set(values.keys)
   }
 
-  /// Rows and columns of a weight that share a scale, from `quantization_config`. Layouts that tensors themselves show need no setting.
-  ///
-  /// - Throws: `ModelError.unsupportedSetting` for a method other than fp8 with block scales and mxfp4.
-  func scaleBlock() throws -> (rows: Int, columns: Int) {
-    let common = (128, 128)
-    // MLX writes its settings under a name of its own, and often under the other one too.
-    if let own = values["quantization"], own.kind == .object { throw mlx("quantization", own) }
-    _ = value("quantization_config")
-    guard let value = quantization else { return common }
-    guard let method = value["quant_method"]?.string else {
-      if value["bits"] != nil, value["group_size"] != nil { throw mlx("quantization_config", value) }
-      let fields = value.objectMembers.map(\.0).sorted().joined(separator: ", ")
-      throw refused("quantization_config", found: "{\(fields)}, without quant_method", supported: "\"fp8\", \"mxfp4\"")
-    }
-    guard method == "fp8" || method == "mxfp4" else {
-      throw refused("quantization_config.quant_method", found: "\"\(method)\"", supported: "\"fp8\", \"mxfp4\"")
-    }
-    if method == "mxfp4" { return common }
-    guard let block = value["weight_block_size"], !block.isNull else {
-      throw refused("quantization_config", found: "fp8 without weight_block_size", supported: "fp8 with scales of blocks")
-    }
-    let sizes = block.elements.compactMap(\.int64)
-    guard sizes.count == 2, sizes.allSatisfy({ $0 > 0 && $0 <= 1 << 20 }) else {
-      throw wrong(["quantization_config.weight_block_size"], "two positive integers", block)
-    }
-    return (Int(sizes[0]), Int(sizes[1]))
-  }
-
   /// Blocks that predict the next token, as far as the field says; for describing what is not run.
   var declaredLayerCount: Int? {
     ["num_hidden_layers", "num_layers", "n_layers"].lazy.compactMap { self.values[$0] ?? self.values["text_config"]?[$0] }.first?.int64
@@ -95,12 +67,6 @@ final class Configuration {
     }
     let modules = (said("num_mtp_modules") ?? 0) * (said("mtp_transformer_layers") ?? 1)
     return max(modules, said("num_nextn_predict_layers") ?? 0, said("num_mtp_layers") ?? 0)
-  }
-
-  private func mlx(_ key: String, _ settings: JSONValue) -> ModelError {
-    let found = ["bits", "group_size"].map { "\($0) \(settings[$0]?.int64.map { "\($0)" } ?? "?")" }.joined(separator: ", ")
-    return refused(
-      key, found: "{\(found)}, the quantisation of MLX,", supported: "the model as it was published, in 8-bit or 4-bit floats, or as GGUF")
   }
 
   /// What a checkpoint says about how its numbers are packed, for counting them: nil where it says nothing.
@@ -146,15 +112,19 @@ final class Configuration {
     func object(at place: [String]) -> JSONValue? {
       place.dropFirst().reduce(values[place[0]]) { $0?[$1] }.flatMap { $0.kind == .object ? $0 : nil }
     }
-    guard !isKnown(values["model_type"]?.string),
-      let (path, text) = places.lazy.compactMap({ path in object(at: path).map { (path, $0) } }).first, isKnown(text["model_type"]?.string)
+    let own = values["model_type"]?.string
+    let unsaid = own.flatMap { own in families.first { $0.wrapper == own } }?.modelType
+    guard !isKnown(own), let (path, text) = places.lazy.compactMap({ path in object(at: path).map { (path, $0) } }).first,
+      let type = text["model_type"]?.string ?? unsaid, isKnown(type)
     else { return self }
     let name = path.joined(separator: ".")
     // These two are said in one place or the other.
     let common = ["eos_token_id", "tie_word_embeddings"].filter { text[$0] == nil }
     let shared = common.compactMap { key in values[key].map { (key, $0) } }
     // How numbers are packed was judged for the whole file.
-    let members = text.objectMembers.filter { $0.0 != "quantization_config" } + shared
+    let members =
+      text.objectMembers.filter { !["quantization_config", "model_type"].contains($0.0) } + shared
+      + [("model_type", try JSON.parse(text: JSONValue.quoted(type), name: file))]
     let part = Configuration(
       file: "\(file): \(name)", place: name + ".", members: members, settings: settings.of(part: name), assumed: assumed)
     try part.settings.replace(in: &part.values)
@@ -283,6 +253,14 @@ final class Configuration {
     }
   }
 
+  /// A list of numbers; nil where there is none.
+  func numbers(_ keys: String...) throws -> [Double]? {
+    guard let value = value(among: keys) else { return nil }
+    let numbers = value.kind == .array ? value.elements.compactMap(\.double).filter(\.isFinite) : []
+    guard value.kind == .array, numbers.count == value.count else { throw wrong(keys, "a list of numbers", value) }
+    return numbers
+  }
+
   /// One integer or a list of them; anything else counts as absent. For fields that do not touch the computation.
   func integers(_ key: String) -> [Int32] {
     guard let value = values[key] else { return [] }
@@ -363,7 +341,7 @@ final class Configuration {
     .configuration(file: file, key: keys.joined(separator: " or "), expected: expected, found: "nothing")
   }
 
-  private func wrong(_ keys: [String], _ expected: String, _ value: JSONValue) -> ModelError {
+  func wrong(_ keys: [String], _ expected: String, _ value: JSONValue) -> ModelError {
     .configuration(file: file, key: keys.joined(separator: " or "), expected: expected, found: value.spelling)
   }
 }

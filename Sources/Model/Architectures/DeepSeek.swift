@@ -1,3 +1,4 @@
+// DeepSeek-MoE (arXiv:2401.06066): grouped attention, softmax router, shared experts.
 // DeepSeek-V2 (arXiv:2405.04434): latent attention, softmax router that may be limited to the best groups, shared experts.
 // DeepSeek-V3 (arXiv:2412.19437): sigmoid router with a bias that steers selection only and groups scored by their two best experts.
 // The same router serves GLM-4.5, dots.llm1, Solar Open, EXAONE-MoE and Kimi-K2; GLM-4.7-Flash has the latent attention too.
@@ -21,6 +22,17 @@
 import Routing
 
 extension Family {
+  static let deepSeek = Family(modelType: "deepseek", defaults: ["rms_norm_eps": "1e-06", "norm_topk_prob": "false"]) { configuration in
+    let sizes = try DecoderSizes(configuration)
+    let bias = try configuration.flag("attention_bias", default: false)
+    let rotary = try configuration.rotary(headSize: sizes.headSize)
+    let feedForward = try sharedExperts(sizes, router: configuration.softmaxRouter(), hasBias: false)
+    try configuration.require("scoring_func", "softmax", default: "softmax")
+    return sizes.model("deepseek") {
+      sizes.block(layer: $0, sizes.attention(layer: $0, rotary: rotary, bias: bias), feedForward($0))
+    }
+  }
+
   static let deepSeekV2 = Family(
     modelType: "deepseek_v2", defaults: ["n_shared_experts": "2", "q_lora_rank": "1536", "rms_norm_eps": "1e-06"]
   ) { configuration in
@@ -52,6 +64,10 @@ extension Family {
   static let deepSeekV3 = Family(modelType: "deepseek_v3", defaults: defaultsOfV3) { try latentSigmoid("deepseek_v3", $0) }
   /// Kimi-K2 is published under this name, with the configuration class of DeepSeek-V3.
   static let kimiK2 = Family(modelType: "kimi_k2", defaults: defaultsOfV3) { try latentSigmoid("kimi_k2", $0) }
+  /// A.X-K1 (SKT 2026): DeepSeek-V3 with a norm behind each routed half.
+  static let axK1 = Family(modelType: "axk1", defaults: defaultsOfV3.merging(["first_k_dense_replace": "1"]) { $1 }) {
+    try latentSigmoid("axk1", $0, normsRoutedOutput: true)
+  }
   /// DeepSeek-V3.2: a scorer beside each attention chooses which earlier tokens it sees.
   static let deepSeekV32 = Family(modelType: "deepseek_v32", defaults: defaultsOfV3.merging(defaultsOfIndex) { $1 }) {
     try latentSigmoid("deepseek_v32", $0, indexTurns: .halves)
@@ -77,7 +93,7 @@ extension Family {
   private enum IndexTurns { case halves, pairs }
 
   private static func latentSigmoid(
-    _ family: String, _ configuration: Configuration, indexTurns: IndexTurns? = nil
+    _ family: String, _ configuration: Configuration, indexTurns: IndexTurns? = nil, normsRoutedOutput: Bool = false
   ) throws -> ModelPlan {
     let sizes = try DecoderSizes(latent: configuration)
     let isInterleaved = try configuration.flag("rope_interleave", default: true)
@@ -87,7 +103,11 @@ extension Family {
     return sizes.model(family) { layer in
       var latent = attention(layer, "self_attn.")
       latent.index = index?(layer, latent.rotary)
-      return sizes.block(layer: layer, latent, feedForward(layer))
+      var block = sizes.block(layer: layer, latent, feedForward(layer))
+      if normsRoutedOutput, block.sublayers[1].operation is ExpertsPlan {
+        block.sublayers[1].outputNorm = sizes.rms(sizes.prefix(layer) + "post_mlp_layernorm")
+      }
+      return block
     }
   }
 

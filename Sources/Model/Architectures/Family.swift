@@ -4,6 +4,8 @@
 struct Family: Sendable {
   /// `model_type` of config.json.
   let modelType: String
+  /// `model_type` of checkpoints that see too, where the part that is this text model need not say its own.
+  var wrapper: String?
   /// What the reference's configuration class takes for fields that a config.json leaves out, as JSON, where that is more than silence
   /// says: a declaration reads these as if the file had them.
   var defaults: [String: String] = [:]
@@ -11,12 +13,12 @@ struct Family: Sendable {
   let plan: @Sendable (Configuration) throws -> ModelPlan
 
   static let all: [Family] = [
-    .afmoe, .bailingHybrid, .cohere2MoE, .dbrx, .deepSeekV2, .deepSeekV3, .deepSeekV32, .deepSeekV4,
-    .dots1, .ernie45MoE, .exaoneMoE, .flexOlmo,
-    .gemma4, .glm4MoE, .glm4MoELite, .glmMoEDSA, .gptOss, .graniteMoE, .graniteMoEHybrid, .graniteMoEShared, .hunYuanMoE, .hunYuanV3,
-    .jamba, .jetMoE, .kimiK2, .kimiLinear, .laguna, .lfm2MoE, .llama4Text, .longCatFlash, .mellum, .miMoV2Flash, .miniMax, .miniMaxM2,
-    .mistral4, .mixtral, .nemotronH, .nllbMoE, .olmoe, .phiMoE, .qwen2MoE, .qwen35MoE, .qwen3MoE, .qwen3Next, .qwen3OmniMoE,
-    .qwen3VLMoE, .solarOpen, .switchTransformers,
+    .afmoe, .axK1, .bailingHybrid, .bailingMoE, .cohere2MoE, .dbrx, .deepSeek, .deepSeekV2, .deepSeekV3, .deepSeekV32,
+    .deepSeekV4, .dots1, .ernie45MoE, .exaoneMoE, .flexOlmo, .flint, .gemma4, .glm4MoE, .glm4MoELite, .glm4VMoE, .glmMoEDSA,
+    .gptOss, .graniteMoE, .graniteMoEHybrid, .graniteMoEShared, .graniteMoESWA, .hunYuanMoE, .hunYuanV3, .jamba, .jetMoE,
+    .kimiK2, .kimiLinear, .kolibri1, .laguna, .lfm2MoE, .llama4Text, .longCatFlash, .mellum, .miMoV2Flash, .miniMax, .miniMaxM2,
+    .miniMaxM3, .miniMaxM3Text, .mistral4, .mixtral, .nemotronH, .nllbMoE, .olmoe, .phiMoE, .qwen2MoE, .qwen35MoE, .qwen3MoE,
+    .qwen3Next, .qwen3OmniMoE, .qwen3VLMoE, .solarOpen, .step35, .switchTransformers,
   ]
 
   /// - Throws: `ModelError.unsupportedFamily`, or what the declaration throws.

@@ -18,6 +18,17 @@ extension Family {
       "partial_rotary_factor": "0.5",
     ]
   ) { try glm("glm4_moe", $0, base: 10_000, rotatedShare: 0.5, hasDenseBlocks: true) }
+  /// The text model of GLM-4.5V: text turns by one position, whatever mrope_section says.
+  static let glm4VMoE = Family(
+    modelType: "glm4v_moe_text", wrapper: "glm4v_moe",
+    defaults: [
+      "num_key_value_heads": "8", "n_shared_experts": "1", "first_k_dense_replace": "1", "rms_norm_eps": "1e-05",
+      "partial_rotary_factor": "0.5", "attention_bias": "true",
+    ]
+  ) {
+    try $0.refuseSet("use_qk_norm")
+    return try glm("glm4v_moe_text", $0, base: 10_000, rotatedShare: 0.5, hasDenseBlocks: true)
+  }
   /// The reference has no dense blocks, whatever first_k_dense_replace says.
   static let solarOpen = Family(
     modelType: "solar_open", defaults: ["num_key_value_heads": "8", "head_dim": "128", "n_shared_experts": "1", "rms_norm_eps": "1e-05"]

@@ -6,7 +6,7 @@
 // | num_experts, num_experts_per_tok | routed experts a layer, topK                    | required |
 // | moe_intermediate_size, shared_expert_intermediate_size | widths                    | required |
 // | moe_routed_scaling_factor     | factor on the weights                              | 1        |
-// | moe_router_logit_softcapping  | 0: logits as they are; others are refused          | 0        |
+// | moe_router_logit_softcapping  | router logits become cap * tanh(logit / cap); 0: they stay | 0 |
 // | mlp_layer_types               | dense or sparse                                    | the first is dense |
 // | num_attention_heads_per_layer | query heads of each layer                          | num_attention_heads |
 // | gating                        | true or per-head: a number a head; per-element     | true     |
@@ -43,7 +43,7 @@ extension Family {
     let full = try configuration.rotary(headSize: sizes.headSize, defaultBase: 500_000, defaultShare: 0.5, layerType: "full_attention")
     let near = try configuration.rotary(headSize: sizes.headSize, defaultBase: 10_000, defaultShare: 1, layerType: "sliding_attention")
     let cap = try configuration.number("moe_router_logit_softcapping", default: 0)
-    if cap != 0 { throw configuration.refused("moe_router_logit_softcapping", found: "\(cap)", supported: "0") }
+    if cap < 0 { throw configuration.refused("moe_router_logit_softcapping", found: "\(cap)", supported: "0 and more") }
     try configuration.refuseSet("moe_apply_router_weight_on_input")
     let router = RouterSpec.sigmoidTopK(
       try configuration.count("num_experts_per_tok"), of: try configuration.count("num_experts"), normalization: .sum(epsilon: 0),
@@ -63,6 +63,7 @@ extension Family {
       if isDense[layer] { return sizes.block(layer: layer, attention, GatedPlan.projections(prefix, denseWidth)) }
       var experts = ExpertsPlan(
         router: router, routerLinear: LinearPlan(prefix: prefix + "gate"), expert: { .projections(prefix + "experts.\($0).", width) })
+      experts.logitCap = cap > 0 ? Float(cap) : nil
       experts.correctionBias = VectorPlan(prefix + "experts.e_score_correction_bias")
       experts.shared = [ExpertsPlan.Shared(expert: .projections(prefix + "shared_expert.", sharedWidth))]
       return sizes.block(layer: layer, attention, experts)

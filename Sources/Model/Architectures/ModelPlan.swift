@@ -193,12 +193,14 @@ struct MatrixPlan: Sendable, Hashable, ExpressibleByStringInterpolation {
 /// Where a vector lies: a whole tensor, or some elements of one.
 struct VectorPlan: Sendable, Hashable, ExpressibleByStringInterpolation {
   var tensor: String
+  /// Read where the file has no `tensor`, the first that it has: the names of other writers.
+  var alternatives: [String] = []
   /// The tensor's own shape; nil: `[count]`.
   var storedShape: [Int]?
   var first = 0
   var step = 1
 
-  init(_ tensor: String) { self.tensor = tensor }
+  init(_ tensor: String, or alternatives: String...) { (self.tensor, self.alternatives) = (tensor, alternatives) }
   init(stringLiteral value: String) { tensor = value }
 
   init(_ tensor: String, storedShape: [Int], first: Int = 0, step: Int = 1) {

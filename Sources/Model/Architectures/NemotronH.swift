@@ -7,7 +7,7 @@
 // | hybrid_override_pattern | the same in letters: M, *, E, -                                   | one of the two |
 // | mamba_num_heads, mamba_head_dim, n_groups, ssm_state_size, conv_kernel | the state space    | required |
 // | moe_intermediate_size, moe_shared_expert_intermediate_size | widths                         | required |
-// | moe_latent_size        | null: experts read the stream; others are refused                  | null     |
+// | moe_latent_size        | routed experts compute in a space of this width; null: in the stream | null   |
 // | intermediate_size      | width of a dense layer                                             | with mlp |
 // The router's keys are those of DeepSeek.swift.
 
@@ -76,12 +76,14 @@ extension Family {
     let width = try configuration.count("moe_intermediate_size")
     let sharedCount = try configuration.wholeNumber("n_shared_experts", default: 1)
     let sharedWidth = try configuration.count("moe_shared_expert_intermediate_size")
-    if let latent = try configuration.optionalCount("moe_latent_size") {
-      throw configuration.refused("moe_latent_size", found: "\(latent)", supported: "null: experts that read the stream itself")
-    }
+    let latent = try configuration.optionalCount("moe_latent_size")
     return { prefix in
       var experts = ExpertsPlan(
         router: router, routerLinear: LinearPlan(prefix: prefix + "gate"), expert: { ungated(prefix + "experts.\($0).", width) })
+      experts.latent = latent.map {
+        ExpertsPlan.Latent(
+          size: $0, down: LinearPlan(prefix: prefix + "fc1_latent_proj"), up: LinearPlan(prefix: prefix + "fc2_latent_proj"))
+      }
       experts.correctionBias = VectorPlan(prefix + "gate.e_score_correction_bias")
       // The reference has one of the declared width, whatever the number.
       if sharedCount > 0 { experts.shared = [ExpertsPlan.Shared(expert: ungated(prefix + "shared_experts.", sharedWidth))] }

@@ -53,7 +53,9 @@ extension Configuration {
     isInterleaved: Bool = false, stretchesBase: Bool = false, heatsQueries: Bool = false, defaultMagnitude: Double? = nil,
     completesPairs: Bool = false
   ) throws -> RotarySettings {
-    var (ownBase, ownShare): (Double?, Double?) = (isThere("rope_theta") ? nil : statedBase, nil)
+    // A list is for whoever asked to read.
+    func isOneNumber(_ key: String) -> Bool { isThere(key) && value(key)?.kind != .array }
+    var (ownBase, ownShare): (Double?, Double?) = (isOneNumber("rope_theta") ? nil : statedBase, nil)
     var scaling: RotaryScalingReader?
     for key in ["rope_parameters", "rope_scaling"] {
       guard var value = value(key), value.kind == .object else { continue }
@@ -72,7 +74,7 @@ extension Configuration {
         // Types of layers have defaults of their own: one name cannot say them all.
         return layerType == nil ? try number(key, default: fallback) : try optionalNumber(key) ?? fallback
       }
-      if isThere(key) { _ = try number(key) }
+      if isOneNumber(key) { _ = try number(key) }
       return said
     }
     let (base, share) = (

@@ -67,12 +67,15 @@ extension Pass {
 
   /// What `runExperts` added up, apart.
   ///
-  /// - Parameter inner: what it returned.
+  /// - Parameters:
+  ///   - inner: what it returned.
+  ///   - up: what outputs go through on their way to the stream; nil: nothing.
   func measured(
-    _ experts: [ExpertWeights], _ assignments: ExpertAssignments, inner: UnsafeMutablePointer<Float>
+    _ experts: [ExpertWeights], _ assignments: ExpertAssignments, inner: UnsafeMutablePointer<Float>, through up: Linear? = nil
   ) -> MeasuredExperts {
     guard wants(.norms) else { return MeasuredExperts(assignments: assignments, outputs: nil, hiddenSize: hiddenSize) }
-    let outputs = arena.floats(assignments.slotCount * hiddenSize)
+    let width = up?.weight.columns ?? hiddenSize
+    var outputs = arena.floats(assignments.slotCount * width)
     withUnsafeTemporaryAllocation(of: Product.self, capacity: assignments.activeExperts.count) { products in
       var rows = UnsafePointer(inner)
       for (index, active) in assignments.activeExperts.enumerated() {
@@ -80,10 +83,15 @@ extension Pass {
         let count = Int(assignments.offsets[Int(active) + 1]) - first
         products.initializeElement(
           at: index,
-          to: Product(out: outputs + first * hiddenSize, x: rows, tokens: count, weight: expert.down, bias: expert.downBias))
+          to: Product(out: outputs + first * width, x: rows, tokens: count, weight: expert.down, bias: expert.downBias))
         rows += count * expert.up.rows
       }
       pool.multiply(UnsafeBufferPointer(products))
+    }
+    if let up {
+      let wide = arena.floats(assignments.slotCount * hiddenSize)
+      pool.multiply(Product(out: wide, x: outputs, tokens: assignments.slotCount, weight: up.weight))
+      outputs = wide
     }
     return MeasuredExperts(assignments: assignments, outputs: outputs, hiddenSize: hiddenSize)
   }

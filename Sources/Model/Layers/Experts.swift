@@ -4,6 +4,12 @@
 import CKernels
 import Routing
 
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
 /// `down(activation(gate x) * up x)`; without a gate `down(activation(up x))`.
 struct GatedPlan: OperationPlan {
   var gate: LinearPlan?
@@ -18,9 +24,10 @@ struct GatedPlan: OperationPlan {
     BoundDense(expert: try expert(binder), activation: activation, isSharedExpert: isSharedExpert)
   }
 
-  func expert(_ binder: WeightBinder) throws -> BoundExpert {
+  /// - Parameter width: of what it reads and writes; nil: of the stream.
+  func expert(_ binder: WeightBinder, width: Int? = nil) throws -> BoundExpert {
     let because = "hidden_size and the intermediate sizes in config.json"
-    let hidden = binder.hiddenSize
+    let hidden = width ?? binder.hiddenSize
     let gate = try gate.map { try binder.linear($0, rows: intermediateSize, columns: hidden, because: because) }
     let up = try binder.linear(up, rows: intermediateSize, columns: hidden, because: because)
     let down = try binder.linear(down, rows: hidden, columns: intermediateSize, because: because)
@@ -55,6 +62,15 @@ struct ExpertsPlan: OperationPlan {
     var gate: LinearPlan?
   }
 
+  /// A narrower space that routed experts compute in; the router and the shared experts read the stream.
+  struct Latent: Sendable {
+    var size: Int
+    /// `[size, hidden]`: what routed experts read.
+    var down: LinearPlan
+    /// `[hidden, size]`: from their sum back.
+    var up: LinearPlan
+  }
+
   var stack = RouterStack.feedForward
   /// Without its correction bias, which is a tensor.
   var router: RouterSpec
@@ -64,12 +80,15 @@ struct ExpertsPlan: OperationPlan {
   var routerLinear: LinearPlan
   /// What the router reads where it is not the experts' input: the residual stream, normalised, times a factor.
   var routerInput: (norm: NormPlan, factor: Float)?
+  /// The router's logits become `cap * tanh(logit / cap)`; nil: they stay.
+  var logitCap: Float?
   /// `[expertCount]` each.
   var correctionBias: VectorPlan?
   var expertScales: VectorPlan?
   /// The weights of one expert that has any.
   var expert: @Sendable (Int) -> GatedPlan
   var shared: [Shared] = []
+  var latent: Latent?
   /// Factor on the sum of all experts.
   var outputScale: Float = 1
   /// `[hidden]`: added to every token's output.
@@ -111,11 +130,14 @@ struct BoundExperts: BoundOperation {
   let table: IntegerMatrix?
   let routerLinear: Linear
   let routerInput: (norm: Norm, factor: Float)?
+  let logitCap: Float?
   /// Routed experts that have weights, then shared ones.
   let experts: [BoundExpert]
   let activation: ExpertActivation
+  let sharedActivation: ExpertActivation
   /// Gates of the shared experts; nil: always 1.
   let sharedGates: [Linear?]
+  let latent: (size: Int, down: Linear, up: Linear)?
   let outputScale: Float
   let outputBias: WeightVector?
 
@@ -136,9 +158,19 @@ struct BoundExperts: BoundOperation {
       try binder.integers($0.tensor, rows: $0.rows, columns: spec.topK, because: "vocab_size and num_experts_per_tok in config.json")
     }
     routerInput = try plan.routerInput.map { (try binder.norm($0.norm, size: binder.hiddenSize), $0.factor) }
+    logitCap = plan.logitCap
     let real = spec.expertCount - spec.identityExperts
-    experts = try (0..<real).map { try plan.expert($0).expert(binder) } + plan.shared.map { try $0.expert.expert(binder) }
+    experts =
+      try (0..<real).map { try plan.expert($0).expert(binder, width: plan.latent?.size) } + plan.shared.map { try $0.expert.expert(binder) }
+    latent = try plan.latent.map { latent in
+      let because = "hidden_size and the width of the experts' space in config.json"
+      return (
+        latent.size, try binder.linear(latent.down, rows: latent.size, columns: binder.hiddenSize, because: because),
+        try binder.linear(latent.up, rows: binder.hiddenSize, columns: latent.size, because: because)
+      )
+    }
     activation = plan.expert(0).activation
+    sharedActivation = plan.shared.first?.expert.activation ?? activation
     sharedGates = try plan.shared.map { shared in
       try shared.gate.map { try binder.linear($0, rows: 1, columns: binder.hiddenSize, because: "hidden_size in config.json") }
     }
@@ -149,6 +181,9 @@ struct BoundExperts: BoundOperation {
   var routers: [RouterDescription] { [RouterDescription(id: id, spec: router.spec)] }
 
   var routerPrecision: StoredType? { routerLinear.weight.type }
+
+  /// Whether shared experts are no part of the routed ones' call.
+  var runsSharedApart: Bool { latent != nil || sharedActivation != activation }
 
   var idle: WeightSize {
     let routed = experts.dropLast(sharedGates.count)
@@ -171,6 +206,9 @@ final class RunningExperts: RunningOperation {
 
   func run(_ pass: Pass) {
     let logits = pass.project(bound.routerLinear, from: routerInput(pass))
+    if let cap = bound.logitCap {
+      for i in 0..<pass.count * bound.router.spec.expertCount { logits[i] = cap * tanh(logits[i] / cap) }
+    }
     let hashed = bound.table.map { lookUp($0, pass) } ?? []
     var decisions = pass.decide(bound.router, bound.id, logits: logits, hashed: hashed, rows: pass.count, ledger: &ledger)
     // A probe wants the block's output by itself, and so does a scale.
@@ -218,9 +256,17 @@ final class RunningExperts: RunningOperation {
         chosen[slot] = -1
       }
     }
-    assignments.assign(
-      experts: chosen, weights: decisions.routingWeights, tokens: pass.count, topK: decisions.topK, expertCount: real,
-      always: bound.sharedGates.count)
+    let shared = bound.sharedGates.count
+    let weights = decisions.routingWeights
+    if bound.runsSharedApart {
+      assignments.assign(experts: chosen, weights: weights, tokens: pass.count, topK: decisions.topK, expertCount: real)
+      runRouted(&decisions, pass, into: out, count: real)
+      // The shared experts alone.
+      assignments.assign(experts: chosen, weights: weights, tokens: pass.count, topK: 0, expertCount: real, always: shared)
+    } else {
+      assignments.assign(
+        experts: chosen, weights: weights, tokens: pass.count, topK: decisions.topK, expertCount: real, always: shared)
+    }
     for (index, gate) in bound.sharedGates.enumerated() {
       if let gate {
         let scores = pass.project(gate, from: pass.x)
@@ -230,30 +276,45 @@ final class RunningExperts: RunningOperation {
       if let hidden = pass.hiddenShared { assignments.hide(hidden, from: real + index) }
     }
     let inner = pass.runExperts(
-      experts, assignments, out: out, activation: bound.activation, weightsApplyToInput: spec.appliesTo == .input)
-    if pass.wants(.norms) || pass.wants(.shared) && !bound.sharedGates.isEmpty {
+      experts, assignments, out: out, activation: bound.runsSharedApart ? bound.sharedActivation : bound.activation,
+      weightsApplyToInput: spec.appliesTo == .input)
+    let (wantsNorms, wantsShared) = (pass.wants(.norms) && !bound.runsSharedApart, pass.wants(.shared) && shared > 0)
+    if wantsNorms || wantsShared {
       let measured = pass.measured(experts, assignments, inner: inner)
-      if pass.wants(.norms) { measured.note(routed: real, x: pass.x, in: &decisions) }
-      if pass.wants(.shared), !bound.sharedGates.isEmpty { measured.note(shared: real, in: &decisions) }
+      if wantsNorms { measured.note(routed: real, x: pass.x, in: &decisions) }
+      if wantsShared { measured.note(shared: real, in: &decisions) }
     }
     if let bias = bound.outputBias?.values {
       for t in 0..<pass.count { mt_add(out + t * pass.hiddenSize, out + t * pass.hiddenSize, bias, pass.hiddenSize) }
     }
+  }
+
+  /// The routed experts alone, in their own space where they have one.
+  private func runRouted(_ decisions: inout RoutingBatch, _ pass: Pass, into out: UnsafeMutablePointer<Float>, count: Int) {
+    let narrow = bound.latent.map { pass.project($0.down, from: pass.x) }
+    let sum = bound.latent.map { pass.arena.zeros(pass.count * $0.size) } ?? out
+    let inner = pass.runExperts(
+      experts, assignments, x: narrow.map { UnsafePointer($0) }, out: sum, activation: bound.activation,
+      weightsApplyToInput: bound.router.spec.appliesTo == .input)
+    if let latent = bound.latent { pass.pool.multiply(pass.product(out, latent.up, from: sum, accumulate: true)) }
+    guard pass.wants(.norms) else { return }
+    pass.measured(experts, assignments, inner: inner, through: bound.latent?.up).note(routed: count, x: pass.x, in: &decisions)
   }
 }
 
 extension Pass {
   /// Adds every expert's weighted output to the rows of its tokens.
   ///
+  /// - Parameter x: what they read; nil: what the operation reads.
   /// - Returns: `[slots, intermediate]` of each active expert, one after the other: what its down projection has read; in the arena.
   @discardableResult
   func runExperts(
-    _ experts: [ExpertWeights], _ assignments: borrowing ExpertAssignments, out: UnsafeMutablePointer<Float>,
-    activation: ExpertActivation, weightsApplyToInput: Bool = false
+    _ experts: [ExpertWeights], _ assignments: borrowing ExpertAssignments, x: UnsafePointer<Float>? = nil,
+    out: UnsafeMutablePointer<Float>, activation: ExpertActivation, weightsApplyToInput: Bool = false
   ) -> UnsafeMutablePointer<Float> {
     experts.withUnsafeBufferPointer { experts in
       let inner = arena.floats(ExpertCall.hiddenFloats(experts, assignments))
-      var call = ExpertCall(out: out, x: x, hidden: inner, activation: activation)
+      var call = ExpertCall(out: out, x: x ?? UnsafePointer(self.x), hidden: inner, activation: activation)
       call.weightsApplyToInput = weightsApplyToInput
       pool.runExperts(call, experts: experts, assignments: assignments)
       return inner

@@ -50,6 +50,8 @@ struct AttentionPlan: OperationPlan {
   var looksBothWays = false
   /// Added to the scores by the distance of a key.
   var distanceBias: DistanceBiasPlan?
+  /// Which blocks of earlier tokens are looked at; nil: all.
+  var blockIndex: BlockIndexPlan?
 
   func bind(_ binder: WeightBinder) throws -> any BoundOperation { try BoundAttention(self, binder) }
 }
@@ -123,6 +125,7 @@ struct BoundAttention: BoundOperation {
   let sinks: WeightVector?
   /// `[bucketCount, headCount]`
   let biasBuckets: WeightVector?
+  let blockIndex: BoundBlockIndex?
 
   init(_ plan: AttentionPlan, _ binder: WeightBinder) throws {
     self.plan = plan
@@ -143,9 +146,12 @@ struct BoundAttention: BoundOperation {
     biasBuckets = try plan.distanceBias.map {
       try binder.vector($0.table, count: $0.bucketCount * plan.headCount, because: "the bucket and head counts in config.json")
     }
+    blockIndex = try plan.blockIndex?.bind(binder)
   }
 
-  var cacheFloatsPerToken: Int { plan.keyValueHeadCount * (plan.headSize + (plan.valueSize ?? plan.headSize)) }
+  var cacheFloatsPerToken: Int {
+    plan.keyValueHeadCount * (plan.headSize + (plan.valueSize ?? plan.headSize)) + (blockIndex?.plan.headSize ?? 0)
+  }
   func start() -> any RunningOperation { RunningAttention(self) }
 }
 
@@ -153,6 +159,7 @@ final class RunningAttention: RunningOperation {
   private let bound: BoundAttention
   private let cache: HeadCache
   private let bias: DistanceBias?
+  private let blockIndex: RunningBlockIndex?
 
   init(_ bound: BoundAttention) {
     self.bound = bound
@@ -161,11 +168,15 @@ final class RunningAttention: RunningOperation {
     } else {
       bias = nil
     }
+    blockIndex = bound.blockIndex.map { RunningBlockIndex($0) }
     cache = HeadCache(
       heads: bound.plan.keyValueHeadCount, keySize: bound.plan.headSize, valueSize: bound.plan.valueSize ?? bound.plan.headSize)
   }
 
-  func reset() { cache.clear() }
+  func reset() {
+    cache.clear()
+    blockIndex?.reset()
+  }
 
   func run(_ pass: Pass) {
     let plan = bound.plan
@@ -220,6 +231,9 @@ final class RunningAttention: RunningOperation {
         (call.distanceBias, call.biasHeadStride) = (values, headStride)
         pass.pool.attend(call)
       }
+    } else if let blockIndex {
+      let chosen = blockIndex.choose(pass)
+      call.run(on: pass, whole: blockIndex.whole, from: cache) { token, head in chosen[token][head] }
     } else {
       for part in call.cut(chunk: plan.chunk) { pass.pool.attend(part) }
     }

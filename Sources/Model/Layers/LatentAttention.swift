@@ -159,7 +159,11 @@ final class RunningLatentAttention: RunningOperation {
       out: mixed, queries: queries, keys: cache.keys, values: cache.values, tokens: count, heads: plan.headCount,
       kvHeads: plan.headCount, headDim: keySize, valueDim: plan.valueSize, keyCount: pass.position + count,
       firstPosition: pass.position, scale: plan.scale, capacity: cache.capacity)
-    if let topK = plan.index?.topK { attention.run(on: pass, topK: topK, from: cache) } else { pass.pool.attend(attention) }
+    if let topK = plan.index?.topK {
+      attention.run(on: pass, whole: topK, from: cache) { token, _ in pass.seenPositions[pass.position + token] ?? [] }
+    } else {
+      pass.pool.attend(attention)
+    }
     if let gate = bound.gate, let form = plan.outputGate?.form {
       form.multiply(mixed, by: pass.project(gate, from: pass.x), heads: count * plan.headCount, size: plan.valueSize)
     }

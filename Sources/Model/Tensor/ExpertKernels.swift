@@ -40,6 +40,8 @@ public enum ExpertActivation: Sendable, Equatable {
   case clampedSwiGLU(limit: Float)
   /// DeepSeek-V4: silu of the gate, both sides clamped before it.
   case clampedSilu(limit: Float)
+  /// Step: silu of the gate, both sides clamped behind it.
+  case toppedSilu(limit: Float)
 
   var kernelKind: mt_activation {
     switch self {
@@ -50,12 +52,13 @@ public enum ExpertActivation: Sendable, Equatable {
     case .reluSquared: MT_RELU_SQUARED
     case .clampedSwiGLU: MT_SWIGLU_CLAMPED
     case .clampedSilu: MT_SILU_CLAMPED
+    case .toppedSilu: MT_SILU_TOPPED
     }
   }
 
   var limit: Float {
     switch self {
-    case .clampedSwiGLU(let limit), .clampedSilu(let limit): limit
+    case .clampedSwiGLU(let limit), .clampedSilu(let limit), .toppedSilu(let limit): limit
     default: 0
     }
   }

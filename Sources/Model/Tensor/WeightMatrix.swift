@@ -42,6 +42,9 @@ public enum StoredType: UInt32, Sendable, CaseIterable {
   case f8E8M0 = 102
   /// 4-bit floats, two a byte, the first in the low bits; gpt-oss keeps their scales in another tensor.
   case f4E2M1 = 103
+  /// 4-bit whole numbers, stored 8 too large, two a byte, the first in the low bits; compressed-tensors keeps their scales in another
+  /// tensor.
+  case u4B8 = 104
 
   /// nil for integers, and for types whose tables are not known here.
   init?(_ type: ElementType) {
@@ -70,7 +73,11 @@ public enum StoredType: UInt32, Sendable, CaseIterable {
 extension StoredType: CustomStringConvertible {
   /// As in `--json` and traces: "bf16", "q4_k".
   public var description: String {
-    Self.byElementType.first { $0.value == self }?.key.rawValue ?? "f4_e2m1"
+    switch self {
+    case .f4E2M1: "f4_e2m1"
+    case .u4B8: "int4"
+    default: Self.byElementType.first { $0.value == self }?.key.rawValue ?? "unknown"
+    }
   }
 }
 

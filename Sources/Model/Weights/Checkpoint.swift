@@ -21,8 +21,7 @@ final class Checkpoint: @unchecked Sendable {
   private let doubled: [String: [Int]]
   /// nil: tensors have their published names.
   private let names: GGUFNames?
-  /// Rows and columns that share a scale in checkpoints of 8-bit floats.
-  private let scaleBlock: (rows: Int, columns: Int)
+  let packing: WeightPacking
   /// Matrices that are put together, by their published names: several plans may take parts of one.
   private var assembled: [String: AssembledMatrix] = [:]
   /// Of each tensor whether it was asked for.
@@ -30,13 +29,13 @@ final class Checkpoint: @unchecked Sendable {
 
   /// Opens the weights in a folder: see `CheckpointFiles`.
   ///
-  /// - Parameter scaleBlock: `weight_block_size` of the configuration.
+  /// - Parameter packing: what the configuration says of it.
   /// - Throws: `ModelError.noCheckpoint` when there are none; `FormatError` for a damaged file.
-  convenience init(directory: String, scaleBlock: (rows: Int, columns: Int) = (128, 128)) throws {
+  convenience init(directory: String, packing: WeightPacking = WeightPacking()) throws {
     let contents = try CheckpointFiles(in: directory)
     // What errors name: the file, or the list of shards.
     let path = contents.files.count == 1 ? contents.files[0].path : directory + "/model.safetensors.index.json"
-    self.init(path: path, contents, names: nil, scaleBlock: scaleBlock)
+    self.init(path: path, contents, names: nil, packing: packing)
   }
 
   /// The tensors of one safetensors file or one file of torch.save.
@@ -44,7 +43,7 @@ final class Checkpoint: @unchecked Sendable {
   /// - Throws: `FormatError` for a damaged file, and for a pickle that holds more than tensors.
   convenience init(file path: String) throws {
     let file: any TensorFile = PyTorchFile.isAt(path) ? try PyTorchFile(path: path) : try SafetensorsFile(path: path)
-    self.init(path: path, CheckpointFiles([file]), names: nil, scaleBlock: (128, 128))
+    self.init(path: path, CheckpointFiles([file]), names: nil)
   }
 
   /// Checkpoints that see or hear too keep the text model's tensors apart.
@@ -52,17 +51,17 @@ final class Checkpoint: @unchecked Sendable {
 
   /// The tensors of a GGUF model, found by their published names.
   convenience init(_ model: GGUFModel) {
-    self.init(path: model.path, CheckpointFiles(model.split.files), names: model.names, scaleBlock: (128, 128))
+    self.init(path: model.path, CheckpointFiles(model.split.files), names: model.names)
     for name in model.readTensors { use(name) }
   }
 
-  private init(path: String, _ contents: CheckpointFiles, names: GGUFNames?, scaleBlock: (rows: Int, columns: Int)) {
+  private init(path: String, _ contents: CheckpointFiles, names: GGUFNames?, packing: WeightPacking = WeightPacking()) {
     self.path = path
     files = contents.files
     tensors = contents.tensors
     choice = contents.choice
     self.names = names
-    self.scaleBlock = scaleBlock
+    self.packing = packing
     var places: [String: Int32] = [:]
     var doubled: [String: [Int]] = [:]
     places.reserveCapacity(tensors.count)
@@ -83,7 +82,7 @@ final class Checkpoint: @unchecked Sendable {
   /// What a training script saved of its settings beside the weights.
   var settings: [String: PyTorchFile.Setting] { files.lazy.compactMap { ($0 as? PyTorchFile)?.settings }.first ?? [:] }
 
-  private func use(_ name: String) {
+  func use(_ name: String) {
     if let place = places[name] { isUsed[Int(place)] = true }
   }
 
@@ -110,10 +109,10 @@ final class Checkpoint: @unchecked Sendable {
   /// Shape of a tensor by the name its file has for it; nil when there is none.
   func shape(of name: String) -> [Int]? { view(name)?.shape }
 
-  /// Whether the file holds a tensor of this published name; for tensors that some checkpoints leave out.
+  /// Whether the file holds a tensor of this published name, packed or not; for tensors that some checkpoints leave out.
   func has(_ name: String) -> Bool {
     let place = names.map { $0.place(VectorPlan(name), count: 1).plan.tensor } ?? name
-    return places[place] != nil
+    return places[place] != nil || places[place + "_packed"] != nil
   }
 
   /// The matrix of a plan; in place where the file holds it so.
@@ -167,7 +166,7 @@ final class Checkpoint: @unchecked Sendable {
   // MARK: Tensors in place
 
   /// A tensor by the name its file has for it.
-  private func tensor(_ name: String) throws -> TensorView {
+  func tensor(_ name: String) throws -> TensorView {
     guard let view = view(name) else { throw explained(.missingTensor(file: path, name: name), name) }
     // Which of two counts nobody has said, and whichever were taken, the other would be in the file for nothing.
     if let places = doubled[name] {
@@ -179,7 +178,7 @@ final class Checkpoint: @unchecked Sendable {
   }
 
   /// The error about a tensor, or that the whole file has a layout of another program, which is why.
-  private func explained(_ error: ModelError, _ name: String) -> ModelError {
+  func explained(_ error: ModelError, _ name: String) -> ModelError {
     guard names == nil, let layout = CheckpointLayout.foreign(places.keys) else { return error }
     return .foreignLayout(file: path, name: name, layout: layout)
   }
@@ -237,6 +236,7 @@ final class Checkpoint: @unchecked Sendable {
   private func blockScales(of name: String, rows: Int, columns: Int) throws -> CompanionScales? {
     guard let place = scales(beside: name) else { return nil }
     let view = try tensor(place)
+    let scaleBlock = packing.scaleBlock
     let shape = [(rows + scaleBlock.rows - 1) / scaleBlock.rows, (columns + scaleBlock.columns - 1) / scaleBlock.columns]
     guard view.shape == shape else {
       throw ModelError.tensorShape(
@@ -251,32 +251,11 @@ final class Checkpoint: @unchecked Sendable {
       columnsPerScale: scaleBlock.columns)
   }
 
-  /// 4-bit floats in `NAME_blocks` `[experts, outputs, groups, 16]` with a power of two for each group in `NAME_scales`. Outputs are
-  /// rows here, also where the unquantised tensor has inputs as rows.
-  private func microscaled(_ plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> WeightMatrix {
-    let blocks = try tensor(plan.tensor + "_blocks")
-    let scales = try tensor(plan.tensor + "_scales")
-    let transposition = plan.transposition ?? .init()
-    guard let shape = plan.storedShape, shape.count == 3, plan.transposition != nil, columns % 32 == 0 else {
-      throw ModelError.tensorType(
-        file: blocks.file.path, name: blocks.name, found: "4-bit floats", supported: "stacks of experts with inputs in groups of 32")
-    }
-    let expected = [shape[0], shape[2], columns / 32, 16]
-    guard blocks.shape == expected, blocks.elementType == .u8, scales.shape == expected.dropLast(), scales.elementType == .u8 else {
-      throw ModelError.tensorShape(
-        file: blocks.file.path, name: blocks.name, expected: expected, found: blocks.shape, because: because)
-    }
-    guard let base = blocks.bytes.baseAddress, let scaleBase = scales.bytes.baseAddress else {
-      throw ModelError.missingTensor(file: path, name: blocks.name)
-    }
-    var matrix = WeightMatrix(base: base, type: .f4E2M1, rows: shape[0] * shape[2], columns: columns)
-    matrix.scales = CompanionScales(base: scaleBase, type: .f8E8M0, rowBytes: columns / 32, rowsPerScale: 1, columnsPerScale: 32)
-    let expert = plan.firstRow / columns
-    return matrix.rows(from: expert * shape[2] + transposition.firstColumn, step: transposition.step, count: rows)
-  }
-
   /// A plan on the names and layouts of the files.
   private func part(of plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> WeightMatrix {
+    if places[plan.tensor] == nil, places[plan.tensor + "_packed"] != nil {
+      return try packedInWords(plan, rows: rows, columns: columns, because: because)
+    }
     if places[plan.tensor] == nil, places[plan.tensor + "_blocks"] != nil {
       return try microscaled(plan, rows: rows, columns: columns, because: because)
     }
@@ -290,7 +269,7 @@ final class Checkpoint: @unchecked Sendable {
   }
 
   /// The rows, or columns, of a tensor that a plan names.
-  private func take(
+  func take(
     _ plan: MatrixPlan, from whole: WeightMatrix, rows: Int, columns: Int, name: String, shape: [Int], _ because: String
   ) throws -> WeightMatrix {
     let fits: Bool

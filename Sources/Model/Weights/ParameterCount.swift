@@ -27,7 +27,7 @@ enum ModelPart: Hashable {
   init(_ name: String, of layers: TextLayers) {
     let parts = name.split(separator: ".").map(String.init)
     func any(_ beginnings: [String]) -> Bool { parts.contains { part in beginnings.contains { part.hasPrefix($0) } } }
-    if any(["vision", "visual", "image_", "vit", "multi_modal_projector", "mm_projector", "patch_merger", "embed_vision"])
+    if any(["vision", "visual", "image_", "vit", "multi_modal_projector", "mm_projector", "patch_merge", "embed_vision"])
       || ["v", "mm"].contains(parts.first)
     {
       self = .vision

@@ -52,6 +52,7 @@ final class WeightBinder {
   /// Widened to f32 at its first use; valid while the checkpoint lives.
   func vector(_ plan: VectorPlan, count: Int, because: String) throws -> WeightVector {
     var plan = plan
+    if let found = plan.alternatives.first(where: checkpoint.has), !checkpoint.has(spelled(plan.tensor)) { plan.tensor = found }
     plan.tensor = spelled(plan.tensor)
     return try checkpoint.vector(plan, count: count, because: because)
   }

@@ -1,0 +1,214 @@
+"""Tiny random checkpoints of families that transformers has no code for, each with what this file computes on it.
+
+usage: make_own_models.py [NAME ...] [-o Tests/Fixtures/models]      (no name: all)
+
+The computation is our own reading of what the publishers' modelling files say (modeling_deepseek.py of deepseek-moe-16b,
+modeling_bailing_moe.py of Ling-lite, modeling_bailing_moe_v2.py of Ling-mini-2.0), in float32 on the stored weights, one
+sequence after the other, written without a look at the engine. Files and tensors are those of make_models.py.
+"""
+import json
+import shutil
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+
+import make_models
+
+BASE = dict(vocab_size=64, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, intermediate_size=48,
+            moe_intermediate_size=16, max_position_embeddings=64, hidden_act="silu", rms_norm_eps=1e-5, rope_theta=10000.0,
+            rope_scaling=None, tie_word_embeddings=False, torch_dtype="bfloat16", bos_token_id=1, eos_token_id=2)
+DEEPSEEK = dict(BASE, model_type="deepseek", architectures=["DeepseekForCausalLM"], attention_bias=False, scoring_func="softmax",
+                n_routed_experts=8, n_shared_experts=2, num_experts_per_tok=3, first_k_dense_replace=1, moe_layer_freq=1,
+                norm_topk_prob=False)
+BAILING = dict(BASE, model_type="bailing_moe", use_bias=False, use_qkv_bias=False, num_experts=8, num_shared_experts=2,
+               num_experts_per_tok=3, first_k_dense_replace=0, norm_topk_prob=True)
+MODELS = {
+    "deepseek": DEEPSEEK,
+    "deepseek-norm": dict(DEEPSEEK, attention_bias=True, n_shared_experts=None, norm_topk_prob=True, num_experts_per_tok=2),
+    "bailing_moe": dict(BAILING, architectures=["BailingMoeForCausalLM"], norm_head=False, norm_softmax=False, embedding_dropout=0.0),
+    "bailing_moe-second": dict(
+        BAILING, architectures=["BailingMoeV2ForCausalLM"], head_dim=16, use_qkv_bias=True, num_experts=12, num_experts_per_tok=4,
+        num_shared_experts=1, first_k_dense_replace=1, score_function="sigmoid", n_group=4, topk_group=2, routed_scaling_factor=2.5,
+        partial_rotary_factor=0.5, use_qk_norm=True, moe_router_enable_expert_bias=True, router_dtype="fp32", use_rmsnorm=True,
+        moe_shared_expert_intermediate_size=16, num_nextn_predict_layers=0, rope_theta=600000.0),
+}
+
+
+class Names:
+    """What the tensors of a family are called."""
+
+    def __init__(self, c):
+        bailing = c["model_type"] == "bailing_moe"
+        self.embedding = "model.word_embeddings.weight" if bailing else "model.embed_tokens.weight"
+        self.attention = "attention" if bailing else "self_attn"
+        self.output = "dense" if bailing else "o_proj"
+        self.is_fused = bailing
+
+
+class Sizes:
+    def __init__(self, c):
+        self.heads, self.pairs = c["num_attention_heads"], c["num_key_value_heads"]
+        self.head = c.get("head_dim") or c["hidden_size"] // self.heads
+        self.experts = c.get("n_routed_experts") or c["num_experts"]
+        self.shared = (c.get("n_shared_experts") or c.get("num_shared_experts") or 0) * c["moe_intermediate_size"]
+        self.has_bias = c.get("attention_bias") or c.get("use_qkv_bias") or False
+        self.is_second = c.get("score_function") == "sigmoid"
+
+
+def shapes(c):
+    """{name: shape} of the whole checkpoint."""
+    names, s, hidden = Names(c), Sizes(c), c["hidden_size"]
+    out = {names.embedding: (c["vocab_size"], hidden), "lm_head.weight": (c["vocab_size"], hidden), "model.norm.weight": (hidden,)}
+
+    def gated(prefix, width):
+        for name in ("gate_proj", "up_proj"):
+            out[f"{prefix}.{name}.weight"] = (width, hidden)
+        out[f"{prefix}.down_proj.weight"] = (hidden, width)
+
+    for layer in range(c["num_hidden_layers"]):
+        p = f"model.layers.{layer}"
+        for norm in ("input_layernorm", "post_attention_layernorm"):
+            out[f"{p}.{norm}.weight"] = (hidden,)
+        parts = {"query_key_value": s.heads + 2 * s.pairs} if names.is_fused else dict(q_proj=s.heads, k_proj=s.pairs, v_proj=s.pairs)
+        for name, heads in parts.items():
+            out[f"{p}.{names.attention}.{name}.weight"] = (heads * s.head, hidden)
+            if s.has_bias:
+                out[f"{p}.{names.attention}.{name}.bias"] = (heads * s.head,)
+        out[f"{p}.{names.attention}.{names.output}.weight"] = (hidden, s.heads * s.head)
+        if s.has_bias and not names.is_fused:
+            out[f"{p}.{names.attention}.{names.output}.bias"] = (hidden,)
+        if s.is_second:
+            for norm in ("query_layernorm", "key_layernorm"):
+                out[f"{p}.{names.attention}.{norm}.weight"] = (s.head,)
+        if layer < c["first_k_dense_replace"]:
+            gated(f"{p}.mlp", c["intermediate_size"])
+            continue
+        out[f"{p}.mlp.gate.weight"] = (s.experts, hidden)
+        if s.is_second:
+            out[f"{p}.mlp.gate.expert_bias"] = (s.experts,)
+        for expert in range(s.experts):
+            gated(f"{p}.mlp.experts.{expert}", c["moe_intermediate_size"])
+        if s.shared:
+            gated(f"{p}.mlp.shared_experts", s.shared)
+    return out
+
+
+def weights(c, seed):
+    """bfloat16 numbers by seed, spread as make_models.py spreads them."""
+    generator = torch.Generator().manual_seed(seed)
+    out = {}
+    for name, shape in shapes(c).items():
+        mean, spread = 0.0, 2.0 / shape[-1] ** 0.5 if name.endswith("mlp.gate.weight") else 1 / shape[-1] ** 0.5
+        if name.endswith("embeddings.weight") or name.endswith("embed_tokens.weight"):
+            spread = 1.0
+        elif name.endswith("norm.weight"):
+            mean, spread = 1.0, 0.1
+        elif len(shape) == 1:
+            spread = 0.15
+        out[name] = (torch.randn(shape, generator=generator) * spread + mean).to(torch.bfloat16)
+    return out
+
+
+def rms(x, weight, c):
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + c["rms_norm_eps"]) * weight
+
+
+def turn(x, c, size):
+    """Element i of a head's first `size` turns with element i + size / 2, by its position."""
+    angles = torch.arange(x.shape[0])[:, None, None] * c["rope_theta"] ** (-torch.arange(0, size, 2).float() / size)
+    a, b, rest = x[..., :size // 2], x[..., size // 2:size], x[..., size:]
+    return torch.cat([a * angles.cos() - b * angles.sin(), b * angles.cos() + a * angles.sin(), rest], -1)
+
+
+def attend(x, w, c, p):
+    names, s = Names(c), Sizes(c)
+    linear = lambda name, y: F.linear(y, w[f"{p}.{name}.weight"], w.get(f"{p}.{name}.bias"))
+    if names.is_fused:
+        q, k, v = linear("query_key_value", x).split([s.heads * s.head, s.pairs * s.head, s.pairs * s.head], -1)
+    else:
+        q, k, v = (linear(name, x) for name in ("q_proj", "k_proj", "v_proj"))
+    q, k, v = (y.view(len(x), -1, s.head) for y in (q, k, v))
+    if s.is_second:
+        q, k = rms(q, w[f"{p}.query_layernorm.weight"], c), rms(k, w[f"{p}.key_layernorm.weight"], c)
+    size = int(s.head * c.get("partial_rotary_factor", 1.0)) if s.is_second else s.head
+    q, k = turn(q, c, size), turn(k, c, size)
+    k, v = (y.repeat_interleave(s.heads // s.pairs, 1) for y in (k, v))
+    scores = torch.einsum("qhd,khd->hqk", q, k) / s.head ** 0.5
+    scores = scores.masked_fill(torch.ones(len(x), len(x)).triu(1).bool(), float("-inf"))
+    return linear(names.output, torch.einsum("hqk,khd->qhd", scores.softmax(-1), v).flatten(1))
+
+
+def choose(logits, bias, c):
+    """(ids best first, weights, the least distance of a choice from what was left out)."""
+    top_k, s = c["num_experts_per_tok"], Sizes(c)
+    scores = logits.sigmoid() if s.is_second else logits.softmax(-1)
+    ranked, margin = scores + bias if s.is_second else scores, float("inf")
+    if s.is_second:
+        best = ranked.view(len(logits), c["n_group"], -1).topk(2, -1).values.sum(-1)
+        order = best.sort(-1, descending=True)
+        margin = (order.values[:, c["topk_group"] - 1] - order.values[:, c["topk_group"]]).min().item()
+        kept = torch.zeros_like(best).scatter(1, order.indices[:, :c["topk_group"]], 1.0).bool()
+        ranked = ranked.masked_fill(~kept.repeat_interleave(s.experts // c["n_group"], 1), float("-inf"))
+    top = ranked.topk(top_k + 1, -1)
+    margin = min(margin, (top.values[:, :-1] - top.values[:, 1:])[:, -1].min().item())
+    ids = top.indices[:, :top_k]
+    chosen = scores.gather(1, ids)
+    if top_k > 1 and c["norm_topk_prob"]:
+        chosen = chosen / (chosen.sum(-1, keepdim=True) + 1e-20)
+    return ids, chosen * c.get("routed_scaling_factor", 1.0), margin
+
+
+def feed_forward(x, w, c, layer, seen):
+    p = f"model.layers.{layer}.mlp"
+    gated = lambda q, y: F.linear(F.silu(F.linear(y, w[f"{q}.gate_proj.weight"])) * F.linear(y, w[f"{q}.up_proj.weight"]),
+                                  w[f"{q}.down_proj.weight"])
+    if layer < c["first_k_dense_replace"]:
+        return gated(p, x), float("inf")
+    logits = F.linear(x, w[f"{p}.gate.weight"])
+    ids, factors, margin = choose(logits, w.get(f"{p}.gate.expert_bias"), c)
+    out = torch.stack([sum(f * gated(f"{p}.experts.{e}", row) for e, f in zip(i.tolist(), fs)) for row, i, fs in zip(x, ids, factors)])
+    if Sizes(c).shared:
+        out = out + gated(f"{p}.shared_experts", x)
+    found = dict(router_logits=logits, expert_ids=ids.int(), weights=factors, block_in=x, block_out=out)
+    for name, value in found.items():
+        seen.setdefault(f"ffn.{layer}.{name}", []).append(value)
+    return out, margin
+
+
+@torch.inference_mode()
+def expected(c, stored, sequences):
+    w, names, seen, margin = {k: v.float() for k, v in stored.items()}, Names(c), {}, float("inf")
+    for ids in sequences:
+        x = w[names.embedding][ids]
+        seen.setdefault("hidden.0", []).append(x)
+        for layer in range(c["num_hidden_layers"]):
+            p = f"model.layers.{layer}"
+            x = x + attend(rms(x, w[f"{p}.input_layernorm.weight"], c), w, c, f"{p}.{names.attention}")
+            out, least = feed_forward(rms(x, w[f"{p}.post_attention_layernorm.weight"], c), w, c, layer, seen)
+            x, margin = x + out, min(margin, least)
+            if layer == c["num_hidden_layers"] - 1:
+                x = rms(x, w["model.norm.weight"], c)
+            seen.setdefault(f"hidden.{layer + 1}", []).append(x)
+        seen.setdefault("logits", []).append(F.linear(x, w["lm_head.weight"]))
+    tensors = {k: torch.cat(v).contiguous() for k, v in seen.items()}
+    tensors["input_ids"] = torch.tensor([t for s in sequences for t in s], dtype=torch.int32)
+    tensors["sequence_lengths"] = torch.tensor([len(s) for s in sequences], dtype=torch.int32)
+    return tensors, margin
+
+
+def make(name, folder):
+    c, sequences = MODELS[name], make_models.token_sequences()
+    trials = [(stored, *expected(c, stored, sequences)) for stored in (weights(c, seed) for seed in make_models.SEEDS)]
+    stored, tensors, margin = max(trials, key=lambda trial: trial[2])
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    make_models.write_json(folder / "config.json", c)
+    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(tensors, folder / "expected.safetensors")
+    (folder / "input.json").write_text(json.dumps({"sequences": sequences}) + "\n")
+    print(f"{name}: smallest margin {margin:.1e}", flush=True)
+
+
+if __name__ == "__main__":
+    make_models.main(__doc__, MODELS, make)
