@@ -77,7 +77,11 @@ import Testing
   func wholeFourBitNumbers(form: Form, count: Int) {
     let out = Floats(count: count)
     form.kernels.convert(out.pointer, (0...UInt8.max).map { $0 }, MT_U4B8, count)
-    #expect(out.isIntact && out.values == (0..<count).map { Float($0 % 2 == 0 ? $0 / 2 % 16 : $0 / 32) - 8 })
+    let expected = (0..<count).map { (index: Int) -> Float in
+      let digit = index % 2 == 0 ? index / 2 % 16 : index / 32
+      return Float(digit) - 8
+    }
+    #expect(out.isIntact && out.values == expected)
   }
 
   /// A product with a quantised matrix has the bits of one with its f32 numbers, for few and many tokens.
