@@ -87,12 +87,14 @@ private struct SafetensorsHeader {
     let root = try JSON.parse(text, name: file.path, offset: 8)
 
     tensors.reserveCapacity(root.count)
+    // A hundred thousand tensors have a few shapes: each is kept once.
+    var shapes: Set<[Int]> = []
     for (key, value) in try root.requireObject() {
       let name = try key.requireString()
       if name == "__metadata__" {
         for (key, value) in try value.requireObject() { metadata.append((try key.requireString(), try value.requireString())) }
       } else {
-        tensors.append(try Self.tensor(name, value, file, dataStart: dataStart))
+        tensors.append(try Self.tensor(name, value, file, dataStart: dataStart, shapes: &shapes))
       }
     }
     tensors.sort { ($0.byteOffset, $0.byteCount) < ($1.byteOffset, $1.byteCount) }
@@ -101,7 +103,7 @@ private struct SafetensorsHeader {
   }
 
   private static func tensor(
-    _ name: String, _ value: JSONValue, _ file: MappedFile, dataStart: Int
+    _ name: String, _ value: JSONValue, _ file: MappedFile, dataStart: Int, shapes: inout Set<[Int]>
   ) throws(FormatError) -> TensorView {
     // Only an error is worth the words.
     func place() -> String { "tensor \(quoted(name, limit: 200))" }
@@ -132,7 +134,7 @@ private struct SafetensorsHeader {
       throw malformed("\(type.safetensorsName) \(shape) takes \(size) bytes, data_offsets \(offsets) give \(byteCount)")
     }
     return TensorView(
-      name: name, elementType: type, shape: shape, byteOffset: dataStart + offsets[0], byteCount: byteCount, file: file)
+      name: name, elementType: type, shape: shapes.insert(shape).memberAfterInsert, byteOffset: dataStart + offsets[0], byteCount: byteCount, file: file)
   }
 
   /// The data must be covered exactly once, as the format asks: no gap to hide anything in, no two tensors in one place.
