@@ -15,12 +15,19 @@ struct LatentExpertsTests {
     return (0..<tensor.shape[0]).map { row in
       (0..<columns).map { column in
         let place = 2 * (row * columns + column)
-        return Float(bitPattern: UInt32(tensor.bytes[place]) << 16 | UInt32(tensor.bytes[place + 1]) << 24)
+        let (low, high) = (UInt32(tensor.bytes[place]), UInt32(tensor.bytes[place + 1]))
+        return Float(bitPattern: low << 16 | high << 24)
       }
     }
   }
 
-  private func multiply(_ matrix: [[Float]], _ x: [Float]) -> [Float] { matrix.map { zip($0, x).reduce(0) { $0 + $1.0 * $1.1 } } }
+  private func multiply(_ matrix: [[Float]], _ x: [Float]) -> [Float] {
+    matrix.map { row in
+      var sum: Float = 0
+      for (weight, value) in zip(row, x) { sum += weight * value }
+      return sum
+    }
+  }
 
   /// The norm of what one expert adds to the stream: through the space's two projections, without its weight.
   @Test func normsAreOfWhatReachesTheStream() throws {
@@ -36,9 +43,9 @@ struct LatentExpertsTests {
     for slot in [0, 5, 10, 31] {
       let expert = "\(prefix)experts.\(batch.selectedExperts[slot])."
       let x = Array(inputs[slot / batch.topK * 32..<(slot / batch.topK + 1) * 32])
-      let inner = multiply(try matrix(tensors, expert + "up_proj.weight"), multiply(down, x)).map { max($0, 0) * max($0, 0) }
+      let inner = multiply(try matrix(tensors, expert + "up_proj.weight"), multiply(down, x)).map { (u: Float) in max(u, 0) * max(u, 0) }
       let out = multiply(up, multiply(try matrix(tensors, expert + "down_proj.weight"), inner))
-      let wanted = out.reduce(0) { $0 + $1 * $1 }.squareRoot()
+      let wanted: Float = out.reduce(Float(0)) { $0 + $1 * $1 }.squareRoot()
       #expect(abs(norms[slot] - wanted) <= 1e-4 * max(1, wanted), "slot \(slot)")
     }
     #expect(batch.sharedNorm != nil && batch.sharedWeight?.allSatisfy { $0 == 1 } == true)

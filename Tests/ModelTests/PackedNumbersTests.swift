@@ -31,9 +31,14 @@ struct PackedNumbersTests {
     var row = [Float](repeating: 0, count: 32)
     for index in 0..<64 {
       matrix.read(row: index, into: &row)
-      let scale = Float(bitPattern: UInt32(scales.bytes[2 * index]) << 16 | UInt32(scales.bytes[2 * index + 1]) << 24)
-      let numbers = (0..<32).map { Float(words.bytes[16 * index + $0 / 2] >> ($0 % 2 * 4) & 15) - 8 }
-      #expect(row == numbers.map { $0 * scale })
+      let (low, high) = (UInt32(scales.bytes[2 * index]), UInt32(scales.bytes[2 * index + 1]))
+      let scale = Float(bitPattern: low << 16 | high << 24)
+      var wanted: [Float] = []
+      for byte in words.bytes[16 * index..<16 * (index + 1)] {
+        wanted.append((Float(byte & 15) - 8) * scale)
+        wanted.append((Float(byte >> 4) - 8) * scale)
+      }
+      #expect(row == wanted)
     }
   }
 

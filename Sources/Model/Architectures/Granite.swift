@@ -36,7 +36,7 @@ extension Family {
     configuration.disregard(["sliding_window"])
     let rotary = try configuration.rotary(headSize: sizes.headSize)
     let bases = try configuration.numbers("layer_rope_theta") ?? Array(repeating: rotary.base, count: sizes.layerCount)
-    guard bases.count == sizes.layerCount, bases.allSatisfy({ $0 >= 0 }) else {
+    guard bases.count == sizes.layerCount, bases.allSatisfy({ $0 >= 0 && Float($0).isFinite && ($0 == 0 || Float($0) > 0) }) else {
       throw ModelError.configuration(
         file: configuration.file, key: "layer_rope_theta", expected: "\(sizes.layerCount) numbers, none below 0", found: "\(bases)")
     }

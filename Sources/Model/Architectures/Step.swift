@@ -186,7 +186,11 @@ extension Configuration {
     guard turned > 0, turned <= size, turned % 2 == 0 else {
       throw ModelError.configuration(file: file, key: "partial_rotary_factors", expected: "shares of \(size)", found: "\(try share(true))")
     }
-    return (full, RotaryPlan(base: try common("rope_theta", true) ?? base, rotatedSize: turned))
+    let windowBase = try common("rope_theta", true) ?? base
+    guard Float(windowBase) > 0, Float(windowBase).isFinite else {
+      throw ModelError.configuration(file: file, key: "rope_theta", expected: "positive numbers", found: "\(windowBase)")
+    }
+    return (full, RotaryPlan(base: windowBase, rotatedSize: turned))
   }
 
   /// By layer a clamp, 0 for none.
