@@ -153,10 +153,9 @@ extension TemplateRenderer {
     case "get":
       let key = arguments.take("key")
       let fallback = arguments.take("default") ?? .none
-      guard case .string(let key) = key else { return fallback }
-      return map[key] ?? fallback
-    case "items": return .list(map.entries.map { .tuple([.string($0.key), $0.value]) })
-    case "keys": return .list(map.entries.map { .string($0.key) })
+      return key.flatMap { map[$0] } ?? fallback
+    case "items": return .list(map.entries.map { .tuple([$0.key, $0.value]) })
+    case "keys": return .list(map.entries.map(\.key))
     case "values": return .list(map.entries.map(\.value))
     default: return nil
     }
