@@ -340,6 +340,11 @@ CALLS = """{%- macro box(title, mark='*') %}<{{ title }}{{ mark }}{{ caller() }}
 {%- call box(*['b'], mark='!') %}{% call box('c') %}deep{% endcall %}{% endcall %}
 """
 
+WORDS = """{{- '{}, {} and {{}}'.format(1, 'two') }}{{ '{1}{0}{name}'.format('a', 'b', name=none) }}{{ '<' ~ ('a<b' | safe) ~ '>' }}{{ '<' + ('a<b' | safe) + "'" }}
+{{- ('x' | safe) is string }}{{ {'a': 1} | tojson | safe }}{{ [3, 1, 2] | min }}{{ ['b', 'A', 'C'] | max }}{{ ['b', 'A'] | min }}{{ [] | min is defined }}
+{{- messages | max(attribute='role') == messages[-1] }}{{ (messages | min(attribute='role')).role }}{{ ('ab' | safe) | length }}
+"""
+
 RAW = """a
   {% raw %}
 {{ not this }} {% nor this %}
@@ -386,6 +391,7 @@ CASES = [
     ("keys", KEYS, ["one"], {}),
     ("calls", CALLS, ["one", "turns"], {}),
     ("raw", RAW, ["one"], {}),
+    ("words", WORDS, ["one", "turns"], {}),
 ]
 
 

@@ -46,7 +46,8 @@ struct CheckpointCommandTests {
   func aFileOfWeightsMeansItsFolder(_ model: String, _ name: String) throws {
     let path = try fixture("models/\(model)")
     let result = try Binary.run(["inspect", "\(path)/\(name)"])
-    #expect(result.status == 0 && result.output == (try Binary.run(["inspect", path])).output, "\(result.errors)")
+    let folder = try Binary.run(["inspect", path])
+    #expect(result.status == 0 && result.output == folder.output, "\(result.errors)")
   }
 
   /// A folder with GGUF files alone: the one model in it, or the list of them.

@@ -11,7 +11,7 @@ import Testing
 private let furtherCases = Fixtures.shared("chat/cases.json")
 
 @Suite struct ChatTemplateTests {
-  @Test func everyCase() throws { #expect(try Self.check(#require(Fixtures.own("chat/cases.json"))) == 82) }
+  @Test func everyCase() throws { #expect(try Self.check(#require(Fixtures.own("chat/cases.json"))) == 86) }
 
   /// Models' own templates, rendered by Jinja (tools/make_chat_cases.py with files).
   @Test(.enabled(if: furtherCases != nil, "MOETOP_SHARED/chat/cases.json is needed")) func furtherReferencesOfTemplates() throws {
@@ -72,6 +72,8 @@ private let furtherCases = Fixtures.shared("chat/cases.json")
     ("{% set ns = namespace(t=[1]) %}{% for i in range(99) %}{% set ns.t = ns.t + ns.t %}{% endfor %}", .value, 1, "elements"),
     ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", .value, 1, "without end"),
     ("{{ \(String(repeating: "(", count: 500))1\(String(repeating: ")", count: 500)) }}", .unsupported, 1, "depth"),
+    ("{{ '{:d}'.format(1) }}", .unsupported, 1, "format"), ("{{ '{}'.format() }}", .value, 1, "format"),
+    ("{{ '{'.format(1) }}", .value, 1, "brace"), ("{{ (('a' | safe) | trim) }}", .unsupported, 1, "made safe"),
     ("{{ range(10**9) }}", .unsupported, 1, "**"),
     ("{{ range(1000000) }}", .value, 1, "range"),
   ])

@@ -60,7 +60,7 @@ struct CheckpointFilesTests {
       do { return try CheckpointFiles(in: folder.path).choice ?? "opened" } catch { return "\(error)" }
     }
     let source = try #require(Fixtures.own("models/olmoe-shards"))
-    let names = try FileManager.default.contentsOfDirectory(atPath: source).filter { $0.hasSuffix(".safetensors") }.sorted()
+    let names = try FileManager.default.contentsOfDirectory(atPath: source).filter { $0.hasPrefix("model-") }.sorted()
     try #require(names.count > 1 && names[0].contains("-of-"))
     for name in names { try FileManager.default.copyItem(atPath: "\(source)/\(name)", toPath: folder.file(name)) }
     #expect(why().contains("the \(names.count) shards have no index"))

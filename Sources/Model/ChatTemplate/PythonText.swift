@@ -7,7 +7,7 @@ enum PythonText {
   static func text(of value: TemplateValue) -> String? {
     switch value {
     case .undefined: return ""
-    case .string(let text): return text
+    case .string(let text), .markup(let text): return text
     default: return representation(of: value)
     }
   }
@@ -20,6 +20,7 @@ enum PythonText {
     case .integer(let value): return String(value)
     case .number(let value): return number(value)
     case .string(let text): return quoted(text)
+    case .markup(let text): return "Markup(\(quoted(text)))"
     case .list(let values):
       var parts: [String] = []
       for value in values {
@@ -105,7 +106,7 @@ enum PythonText {
     case .bool(let value): text += value ? "true" : "false"
     case .integer(let value): text += String(value)
     case .number(let value): text += value.isNaN ? "NaN" : value.isInfinite ? (value < 0 ? "-Infinity" : "Infinity") : value.description
-    case .string(let string): write(string, asciiOnly: style.asciiOnly, to: &text)
+    case .string(let string), .markup(let string): write(string, asciiOnly: style.asciiOnly, to: &text)
     case .list(let values), .tuple(let values):
       return write(values.map { (nil, $0) }, "[", "]", style, level, to: &text)
     case .map(let map):

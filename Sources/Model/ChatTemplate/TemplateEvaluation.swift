@@ -115,6 +115,7 @@ extension TemplateRenderer {
     case .list, .tuple: return Self.listMethods.contains(name) ? .method(of: value, name: name) : .undefined(name)
     case .loop(let index, let values): return try loopMember(name, index, values, value, line)
     case .macro(let macro, _): return macro.member(name) ?? .undefined(name)
+    case .markup: throw failure(.unsupported, line, ".\(name) of a text made safe")
     case .none, .bool, .integer, .number, .generator, .method, .function: return .undefined(name)
     }
   }
@@ -202,6 +203,9 @@ extension TemplateRenderer {
   ) throws(TemplateError) -> TemplateValue {
     switch (operation, left, right) {
     case ("+", .string(let a), .string(let b)): return .string(try joined(a, b, line))
+    case ("+", .markup(let a), .string(let b)): return .markup(try joined(a, TextSearch.escaped(b), line))
+    case ("+", .string(let a), .markup(let b)): return .markup(try joined(TextSearch.escaped(a), b, line))
+    case ("+", .markup(let a), .markup(let b)): return .markup(try joined(a, b, line))
     case ("+", .list(let a), .list(let b)):
       guard a.count + b.count <= Self.elementLimit else { throw failure(.value, line, "a list beyond \(Self.elementLimit) elements") }
       return .list(a + b)
@@ -259,7 +263,8 @@ extension TemplateRenderer {
 
   private func contains(_ container: TemplateValue, _ value: TemplateValue, _ line: Int) throws(TemplateError) -> Bool {
     switch (container, value) {
-    case (.string(let text), .string(let part)): return TextSearch.first(of: part, in: text) != nil
+    case (.string(let text), .string(let part)), (.markup(let text), .string(let part)), (.string(let text), .markup(let part)):
+      return TextSearch.first(of: part, in: text) != nil
     case (.list(let values), _), (.tuple(let values), _): return values.contains { $0.equals(value) }
     case (.map(let map), _) where value.isKey: return map[value] != nil
     case (.generator, _): throw failure(.unsupported, line, "\(value.kindName) in a generator")

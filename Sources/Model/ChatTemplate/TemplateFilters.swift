@@ -8,6 +8,9 @@ extension TemplateRenderer {
     try step(arguments.line)
     var arguments = arguments
     let result: TemplateValue
+    if case .markup = value, !["safe", "string", "tojson", "length", "count"].contains(name) {
+      throw failure(.unsupported, arguments.line, "the filter \"\(name)\" of a text made safe")
+    }
     if let filtered = try textFilter(name, value, &arguments) {
       result = filtered
     } else if let filtered = try sequenceFilter(name, value, &arguments) {
@@ -37,7 +40,10 @@ extension TemplateRenderer {
     case "upper": return .string(TextSearch.upper(try text(of: value, line)))
     case "lower": return .string(try lowered(try text(of: value, line), line))
     case "capitalize": return .string(TextSearch.capitalize(try text(of: value, line)))
-    case "string": return .string(try text(of: value, line))
+    case "string":
+      if case .markup = value { return value }
+      return .string(try text(of: value, line))
+    case "safe": return .markup(try text(of: value, line))
     case "replace":
       let old = try string(arguments.take("old"), line, or: "")
       let new = try string(arguments.take("new"), line, or: "")
@@ -92,6 +98,7 @@ extension TemplateRenderer {
       return value.isUndefined || (isForFalse && !value.isTrue) ? fallback : value
     case "length", "count":
       if case .string(let text) = value { return .integer(text.unicodeScalars.count) }
+      if case .markup(let text) = value { return .integer(text.unicodeScalars.count) }
       if case .generator = value { throw failure(.value, line, "\(name) of a generator: | list before it makes a list") }
       return .integer(try elements(of: value, name, line).count)
     case "int":
@@ -142,6 +149,7 @@ extension TemplateRenderer {
       if case .string = value { return .string(try reversed.map { part throws(TemplateError) in try text(of: part, line) }.joined()) }
       return .generator(TemplateGenerator(reversed))
     case "sort": return .list(try sorted(value, &arguments))
+    case "min", "max": return try extreme(name, value, &arguments)
     case "unique":
       var (keys, unique): ([TemplateValue], [TemplateValue]) = ([], [])
       for element in try elements(of: value, name, line) {
@@ -235,6 +243,24 @@ extension TemplateRenderer {
     return sorted.map(\.value)
   }
 
+  /// The first of the smallest, or of the largest.
+  private func extreme(_ name: String, _ value: TemplateValue, _ arguments: inout TemplateCall) throws(TemplateError) -> TemplateValue {
+    let line = arguments.line
+    let isExact = arguments.take("case_sensitive")?.isTrue ?? false
+    let path = arguments.take("attribute")
+    var best: (key: TemplateValue, value: TemplateValue)?
+    for element in try elements(of: value, name, line) {
+      let key = try path.map { path throws(TemplateError) in try attribute(path, of: element, line) } ?? element
+      let folded = isExact ? key : try folded(key, line)
+      guard let other = best?.key else {
+        best = (folded, element)
+        continue
+      }
+      if try compare(name == "min" ? "<" : ">", folded, other, line) { best = (folded, element) }
+    }
+    return best?.value ?? .undefined("the \(name) of nothing")
+  }
+
   // MARK: Tests
 
   func test(_ name: String, _ value: TemplateValue, _ arguments: TemplateCall) throws(TemplateError) -> Bool {
@@ -252,7 +278,11 @@ extension TemplateRenderer {
     case "true": if case .bool(true) = value { result = true } else { result = false }
     case "false": if case .bool(false) = value { result = true } else { result = false }
     case "boolean": if case .bool = value { result = true } else { result = false }
-    case "string": if case .string = value { result = true } else { result = false }
+    case "string":
+      switch value {
+      case .string, .markup: result = true
+      default: result = false
+      }
     case "mapping": if case .map = value { result = true } else { result = false }
     case "number": result = value.asNumber != nil
     case "integer": if case .integer = value { result = true } else { result = false }
@@ -260,7 +290,7 @@ extension TemplateRenderer {
     case "iterable": result = value.isIterable
     case "sequence":
       switch value {
-      case .string, .list, .tuple, .map, .undefined: result = true
+      case .string, .markup, .list, .tuple, .map, .undefined: result = true
       default: result = false
       }
     case "callable":

@@ -12,6 +12,8 @@ indirect enum TemplateValue {
   case integer(Int)
   case number(Double)
   case string(String)
+  /// `… | safe`: a text that `+` escapes its other operand for, as markupsafe has it.
+  case markup(String)
   case list([TemplateValue])
   /// As a list, but printed and compared as what it is.
   case tuple([TemplateValue])
@@ -117,7 +119,7 @@ extension TemplateValue {
     case .bool(let value): return value
     case .integer(let value): return value != 0
     case .number(let value): return value != 0
-    case .string(let value): return !value.isEmpty
+    case .string(let value), .markup(let value): return !value.isEmpty
     case .list(let values), .tuple(let values): return !values.isEmpty
     case .map(let map): return !map.entries.isEmpty
     case .generator, .namespace, .macro, .method, .function, .loop: return true
@@ -146,7 +148,9 @@ extension TemplateValue {
   func equals(_ other: TemplateValue) -> Bool {
     switch (self, other) {
     case (.undefined, .undefined), (.none, .none): return true
-    case (.string(let a), .string(let b)): return isSame(a, b)
+    case (.string(let a), .string(let b)), (.markup(let a), .string(let b)), (.string(let a), .markup(let b)),
+      (.markup(let a), .markup(let b)):
+      return isSame(a, b)
     case (.list(let a), .list(let b)), (.tuple(let a), .tuple(let b)): return a.count == b.count && zip(a, b).allSatisfy { $0.equals($1) }
     case (.map(let a), .map(let b)):
       return a.entries.count == b.entries.count && a.entries.allSatisfy { entry in b[entry.key].map { entry.value.equals($0) } ?? false }
@@ -185,7 +189,7 @@ extension TemplateValue {
   /// Whether a loop can go through this; nothing is read.
   var isIterable: Bool {
     switch self {
-    case .undefined, .list, .tuple, .string, .map, .generator: return true
+    case .undefined, .list, .tuple, .string, .markup, .map, .generator: return true
     default: return false
     }
   }
@@ -195,7 +199,7 @@ extension TemplateValue {
     switch self {
     case .undefined: return []
     case .list(let values), .tuple(let values): return values
-    case .string(let text): return text.unicodeScalars.map { .string(String($0)) }
+    case .string(let text), .markup(let text): return text.unicodeScalars.map { .string(String($0)) }
     case .map(let map): return map.entries.map(\.key)
     case .generator(let generator): return generator.rest()
     default: return nil
@@ -210,6 +214,7 @@ extension TemplateValue {
     case .bool: return "a truth value"
     case .integer, .number: return "a number"
     case .string: return "a text"
+    case .markup: return "a text made safe"
     case .list: return "a list"
     case .tuple: return "a tuple"
     case .map: return "a mapping"
