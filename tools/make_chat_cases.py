@@ -2,11 +2,18 @@
 of them with the settings of transformers (its own `render_jinja_template`). The templates are written for this test; none is a model's.
 
     python tools/make_chat_cases.py Tests/Fixtures/chat/cases.json
+
+With files of templates behind it, models' own say, the same conversations are rendered with those instead; `make further` reads
+`chat/cases.json` of MOETOP_SHARED.
+
+    python tools/make_chat_cases.py FOLDER/chat/cases.json *.jinja
 """
 
 import json
+import pathlib
 import sys
 
+from jinja2.exceptions import TemplateError
 from transformers.utils.chat_template_utils import render_jinja_template
 
 TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
@@ -300,6 +307,53 @@ PIECES = """{% set text = 'Ünïcode, "quotes" and \\'more\\'' %}
 {{ (1, 'two')[1] }} {{ 'foo' 'bar' }} {{ messages[0]['content'].strip().lower().endswith('?') }} {{ loop is defined }} {{ 'a\\tb\\u00e9\\\\' }} {{ "naïve".find("v") }}
 """
 
+STARS = """{%- macro tag(name, body, sep='-') %}[{{ name }}{{ sep }}{{ body }}]{% endmacro %}
+{%- set pair = ['a', 'b'] %}
+{{- tag(*pair) }}{{ tag('c', *['d']) }}{{ tag(sep='+', *pair) }}{{ tag(*pair, sep='=') }}{{ tag(*[], **{'name': 'n', 'body': 'm'}) }}
+{%- macro all() %}{{ varargs|length }}{{ varargs }}{{ kwargs }}{% endmacro %}
+{{- all(1, *pair, x=2, **{'y': 3}) }}{{ tag.name }}{{ tag.arguments }}{{ all.catch_varargs }}{{ tag.catch_kwargs }}{{ tag.missing is defined }}
+"""
+
+NOTHING = """{%- set nothing = none %}
+{{- nothing | selectattr('role') | list }}{{ nothing | map(attribute='a') | list }}{{ nothing | select | list }}{{ false | reject | list }}
+{{- messages | selectattr('role', 'equalto', 'nobody') | list | length }}{{ missing | map('upper') | list }}
+{{- 'true' if messages | selectattr('role', 'equalto', 'nobody') else 'false' }}
+{%- set users = messages | selectattr('role', 'equalto', 'user') %}
+{{- (users | first).role }}{{ users | list | length }}{{ users | list | length }}{{ users is iterable }}{{ users is sequence }}
+{{- messages | map(attribute='role') | unique | join(',') }}{{ messages | map(attribute='name', default='x') | join }}
+{{- ['b', 'a', 'B'] | reverse | list }}{{ {'b': 1, 'A': 2} | items | list }}{{ {'b': 1, 'A': 2} | dictsort }}
+"""
+
+KEYS = """{%- set budgets = {0: 0, 512: 128, 1024: 256, true: 'yes', none: 'no', 1.5: 'half', ('a', 1): 't', '512': 'text'} %}
+{{- budgets[512] }}{{ budgets['512'] }}{{ budgets[1] }}{{ budgets[none] }}{{ budgets[('a', 1)] }}{{ budgets[7] is defined }}{{ 1024.0 in budgets }}
+{{- budgets.get(1024) }}{{ budgets.get(3, 'else') }}{% for key, value in budgets.items() %}{{ key }}={{ value }};{% endfor %}{{ budgets }}
+{%- set steps = {0: 0, 1024: 256, 512: 128} %}
+{{- steps | tojson }}{{ steps | tojson(sort_keys=true) }}{{ {none: 1, true: 2, 0.5: 3} | tojson }}{{ steps | dictsort }}{{ steps.keys() | list | max if false else steps | length }}
+{%- set tier = namespace(key=0) %}{% for key in steps | sort %}{% if 600 > key %}{% set tier.key = key %}{% endif %}{% endfor %}{{ tier.key }}:{{ steps[tier.key] }}
+"""
+
+CALLS = """{%- macro box(title, mark='*') %}<{{ title }}{{ mark }}{{ caller() }}{{ mark }}>{% endmacro %}
+{%- macro rows(list) %}{% for item in list %}{{ caller(item, loop.index) }}{% endfor %}{% endmacro %}
+{%- macro plain() %}{{ caller is defined }}{% if caller is defined %}{{ caller() }}{% endif %}{% endmacro %}
+{%- call box('a') %}in{{ messages | length }}{% endcall %}
+{% call(item, number=0) rows(messages) -%} {{ number }}{{ item.role }} {%- endcall %}{{ plain() }}
+{%- call box(*['b'], mark='!') %}{% call box('c') %}deep{% endcall %}{% endcall %}
+"""
+
+WORDS = """{{- '{}, {} and {{}}'.format(1, 'two') }}{{ '{1}{0}{name}'.format('a', 'b', name=none) }}{{ '<' ~ ('a<b' | safe) ~ '>' }}{{ '<' + ('a<b' | safe) + "'" }}
+{{- ('x' | safe) is string }}{{ {'a': 1} | tojson | safe }}{{ [3, 1, 2] | min }}{{ ['b', 'A', 'C'] | max }}{{ ['b', 'A'] | min }}{{ [] | min is defined }}
+{{- messages | max(attribute='role') == messages[-1] }}{{ (messages | min(attribute='role')).role }}{{ ('ab' | safe) | length }}
+"""
+
+RAW = """a
+  {% raw %}
+{{ not this }} {% nor this %}
+  {% endraw %}
+b {%- raw -%}  {# kept #}  {%- endraw -%}
+ c{% raw %}x{% endraw +%}
+{%+ raw %}y{%+ endraw %}{{ messages[0].role }}
+"""
+
 CALL = {"type": "function", "function": {"name": "weather", "arguments": {"city": "Zürich", "days": 2}}}
 TOOL = {"type": "function", "function": {"name": "weather", "description": "Tells \"it\".", "parameters": {
     "type": "object", "required": ["city"], "properties": {
@@ -312,7 +366,8 @@ CONVERSATIONS = {
     "system": [{"role": "system", "content": "Be brief. "}, USER],
     "turns": [{"role": "system", "content": "Be brief."}, USER, {"role": "assistant", "content": "<think>\nhm\n</think>\n\n A choice. "},
               {"role": "user", "content": "日本語 <|im_end|>\n"}],
-    "calls": [USER, {"role": "assistant", "content": "", "reasoning_content": "call it", "tool_calls": [CALL]},
+    # Under both names, and in the order, in which transformers hands reasoning to a template.
+    "calls": [USER, {"thinking": "call it", "role": "assistant", "content": "", "reasoning_content": "call it", "tool_calls": [CALL]},
               {"role": "tool", "content": "rain"}],
     "parts": [{"role": "user", "content": [{"type": "text", "text": "Look"}, {"type": "image"}, {"type": "text", "text": "here"}]},
               {"role": "user", "content": [{"type": "image"}]}],
@@ -331,12 +386,26 @@ CASES = [
     ("macros with tools", MACROS, ["one", "calls"], {"tools": [TOOL]}),
     ("blocks", BLOCKS, ["one", "turns", "parts"], {}),
     ("pieces", PIECES, ["turns"], {}),
+    ("stars", STARS, ["one"], {}),
+    ("nothing", NOTHING, ["one", "turns"], {}),
+    ("keys", KEYS, ["one"], {}),
+    ("calls", CALLS, ["one", "turns"], {}),
+    ("raw", RAW, ["one"], {}),
+    ("words", WORDS, ["one", "turns"], {}),
 ]
 
 
-def main(path):
+def cases_of(files):
+    """Templates from files, with every conversation, and with tools."""
+    for file in files:
+        template = pathlib.Path(file).read_text(encoding="utf-8")
+        yield file, template, list(CONVERSATIONS), {}
+        yield f"{file} with tools", template, ["one", "calls"], {"tools": [TOOL]}
+
+
+def main(path, files):
     cases = []
-    for name, template, conversations, extra in CASES:
+    for name, template, conversations, extra in cases_of(files) if files else CASES:
         for conversation in conversations:
             for generates in (True, False):
                 case = {"name": f"{name}, {conversation}", "template": template,
@@ -346,8 +415,9 @@ def main(path):
                     rendered, _ = render_jinja_template(
                         [variables.pop("messages")], chat_template=template, tools=variables.pop("tools", None), **variables)
                     case["expected"] = rendered[0]
-                except Exception as error:  # what raise_exception throws
-                    case["refusal"] = str(error)
+                except Exception as error:
+                    # What raise_exception throws, and anything else that goes wrong.
+                    case["refusal" if type(error) is TemplateError else "failure"] = str(error)
                 cases.append(case)
     # The templates once, by number.
     templates = sorted({case["template"] for case in cases})
@@ -359,4 +429,4 @@ def main(path):
     print(len(cases), "cases,", sum("refusal" in case for case in cases), "refused")
 
 
-main(sys.argv[1])
+main(sys.argv[1], sys.argv[2:])

@@ -145,6 +145,30 @@ def granite_hybrid(writer, config, tensors):
             yield name, value
 
 
+def gpt_oss(writer, config, tensors):
+    common(writer, config)
+    writer.add_key_length(config["head_dim"])
+    writer.add_value_length(config["head_dim"])
+    writer.add_sliding_window(config["sliding_window"])
+    writer.add_expert_feed_forward_length(config["intermediate_size"])
+    stretch(writer, config["rope_parameters"])
+    for name, value in tensors:
+        layer = name.split(".")[2] if "layers" in name else None
+        if "gate_up_proj" in name:
+            ending = "bias" if name.endswith("bias") else "weight"
+            for part, half in (("gate", value[..., 0::2]), ("up", value[..., 1::2])):
+                yield f"blk.{layer}.ffn_{part}_exps.{ending}", half if ending == "bias" else half.transpose(-1, -2)
+        elif "down_proj" in name:
+            ending = "bias" if name.endswith("bias") else "weight"
+            yield f"blk.{layer}.ffn_down_exps.{ending}", value if ending == "bias" else value.transpose(-1, -2)
+        elif name.endswith(".sinks"):
+            yield f"blk.{layer}.attn_sinks.weight", value
+        elif "post_attention_layernorm" in name:
+            yield f"blk.{layer}.post_attention_norm.weight", value
+        else:
+            yield name, value
+
+
 def windows(writer, config):
     writer.add_sliding_window(config["sliding_window"])
     writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in config["layer_types"]])
@@ -541,6 +565,7 @@ FAMILIES = {
     "hy_v3": ("hy_v3", ARCH.EXAONE_MOE, hunyuan3),
     "mellum": ("mellum", ARCH.QWEN3MOE, mellum),
     "olmoe": ("olmoe", ARCH.OLMOE, olmoe),
+    "gpt_oss": ("gpt-oss", ARCH.GPT_OSS, gpt_oss),
     "minimax": ("minimax-01", ARCH.MINIMAXM2, minimax),
     "granitemoehybrid": ("granitehybrid", ARCH.GRANITE_HYBRID, granite_hybrid),
     "llama4_text": ("llama4", ARCH.LLAMA4, llama4),

@@ -74,6 +74,10 @@ By the architecture that llama.cpp's converter gives them. Where several familie
 file leaves out. What is assumed is what the published checkpoints have (groups and factor by the number of experts, gpt-oss' yarn, three
 layers with a window before one without); `--set` replaces it, and `--set rope_scaling=null` turns a stretch off.
 
+Files that Ollama's own converter wrote have the architectures `gptoss` and `glm4moelite`, or names of their own under llama.cpp's (`laguna`, `qwen35moe`,
+`qwen3next`, `gemma4`, `nemotron_h_moe`, `lfm2moe`); they are read as the same families. Towers and layers that look ahead lie in the same file there:
+`moetop inspect` counts them beside the model.
+
 | model_type | general.architecture |
 |---|---|
 """

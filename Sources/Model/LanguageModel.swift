@@ -54,6 +54,7 @@ public final class LanguageModel: Sendable {
         throw ModelError.noCheckpoint(path: path, why: "there is no config.json")
       }
       let whole = try Configuration(path: configuration, overrides: overrides)
+      try Self.refuseQuantisation(beside: whole, in: path)
       checkpoint = try Checkpoint(directory: path, packing: whole.packing())
       settings = try whole.ofText(among: families)
       plan = try Family.plan(for: settings, among: families)
@@ -67,6 +68,17 @@ public final class LanguageModel: Sendable {
     } catch RoutingError.invalidSpec(let expected, let found) {
       throw ModelError.configuration(file: settings.file, key: "the router's fields", expected: expected, found: found)
     }
+  }
+
+  /// NVIDIA's Model Optimizer says its quantisation in a file of its own, and in many checkpoints nowhere else.
+  private static func refuseQuantisation(beside configuration: Configuration, in folder: String) throws {
+    let file = folder + "/hf_quant_config.json"
+    guard configuration.quantization == nil, FileStatus.exists(file),
+      let algorithm = (try? JSON.read(file, options: .python))?["quantization"]?["quant_algo"]?.string
+    else { return }
+    throw ModelError.unsupportedSetting(
+      file: file, key: "quantization.quant_algo", found: "\"\(algorithm)\"",
+      supported: "the model as it was published, in 8-bit or 4-bit floats, or as GGUF")
   }
 
   /// What is odd about the checkpoint and changes numbers: to be said before anything else.
@@ -98,8 +110,25 @@ public final class LanguageModel: Sendable {
   /// Whether a router of the decoder can only decide about a whole sequence: its capacity looks ahead.
   var takesWholeSequences: Bool { weights.decoder.operations.flatMap(\.routers).contains { $0.spec.takesWholeSequences } }
 
-  /// The last component of the folder's name.
-  public var name: String { path.split(separator: "/").last.map(String.init) ?? path }
+  public var name: String { Self.name(of: path) }
+
+  /// The last component of a path; of a snapshot in the Hugging Face cache the name of its repository.
+  public static func name(of path: String) -> String {
+    let parts = path.split(separator: "/").map(String.init)
+    if parts.count >= 3, parts[parts.count - 2] == "snapshots", parts[parts.count - 3].hasPrefix("models--") {
+      return String(parts[parts.count - 3].dropFirst("models--".count)).replacing("--", with: "/")
+    }
+    return parts.last ?? path
+  }
+
+  /// The folder of a model that is opened with this file of weights, alone or among others; nil for any other file.
+  public static func folder(ofWeights path: String) -> String? {
+    let parts = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+    let parent = parts.dropLast().joined(separator: "/")
+    let folder = parts.count == 1 ? "." : parent.isEmpty ? "/" : parent
+    guard FileStatus.exists(folder + "/config.json"), let files = try? CheckpointFiles(in: folder).files else { return nil }
+    return files.contains { $0.path.split(separator: "/").last.map(String.init) == parts.last } ? folder : nil
+  }
 
   /// Opens the tokenizer beside the weights, or the one in a GGUF file.
   ///

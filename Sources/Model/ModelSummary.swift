@@ -44,9 +44,10 @@ public struct ModelSummary: Sendable {
 
   private mutating func read(gguf path: String) throws {
     let split = try GGUFSplit(path: path)
-    family = split.files[0]["general.architecture"]?.string
-    let metadata = try? GGUFMetadata(split)
+    family = split.files[0]["general.architecture"]?.string.map { OllamaFiles.named($0)?.architecture ?? $0 }
     let tensors = split.files.flatMap(\.tensors)
+    // What a file without tensors is, its metadata say.
+    let metadata = tensors.isEmpty ? try GGUFMetadata(split) : try? GGUFMetadata(split)
     count(tensors, TextLayers(count: metadata?.blockCount, ahead: metadata?.lookaheadCount ?? 0, among: tensors))
     guard bytes ?? 0 > 0 else { throw ModelError.noCheckpoint(path: path, why: "there are no weights in it") }
     _ = try Family.plan(for: GGUFModel(path: path).configuration(overrides: [:]))

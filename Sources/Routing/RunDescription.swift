@@ -105,10 +105,13 @@ public struct InputIdentity: Sendable, Codable, Equatable {
   /// SHA-256 over the token ids given, little-endian i32, each list preceded by its length; hex. Empty when unknown: a live
   /// session learns its input while it goes on, and one that was killed did not get to say it.
   public var hash: String
+  /// "add" or "omit": what the user said of BOS before a text, where the tokenizer was not left to itself.
+  public var bos: String?
 
-  public init(source: String, hash: String) {
+  public init(source: String, hash: String, bos: String? = nil) {
     self.source = source
     self.hash = hash
+    self.bos = bos
   }
 }
 

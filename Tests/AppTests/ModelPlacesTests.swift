@@ -1,6 +1,7 @@
 // Are models found where the programs that download them put them? A made-up home with one of each cache, nothing of the real one.
 
 import Foundation
+import Model
 import Support
 import Testing
 
@@ -101,5 +102,76 @@ struct ModelPlacesTests {
     #expect(rows[1].obstacle != nil && rows[1].summary?.family == "olmoe")
     #expect(rows[2].obstacle?.contains("there is no model.safetensors") == true || rows[2].obstacle?.contains("unheard_of") == true)
     #expect(places().models(in: home.file("missing")).map(\.problem) == ["there is no such folder"])
+  }
+
+  // MARK: Names for MODEL
+
+  private let hub = ".cache/huggingface/hub"
+
+  private func meaning(_ name: String, _ environment: [String: String] = [:]) -> String {
+    let path = places(environment).path(of: name)
+    return path.hasPrefix(home.path + "/") ? String(path.dropFirst(home.path.count + 1)) : path
+  }
+
+  @Test func aRepositoryIsNamedAsPeopleNameIt() throws {
+    let snapshots = "\(hub)/models--allenai--OLMoE/snapshots"
+    try model(at: "\(snapshots)/aaaa1111")
+    for name in ["allenai/OLMoE", "models--allenai--OLMoE", "allenai/OLMoE@aaaa1111", "allenai/OLMoE@aaaa"] {
+      #expect(meaning(name) == "\(snapshots)/aaaa1111", "\(name)")
+    }
+    #expect(meaning(home.file("\(hub)/models--allenai--OLMoE")) == "\(snapshots)/aaaa1111")
+    #expect(meaning(home.file("\(hub)/models--allenai--OLMoE/snapshots/aaaa1111/model.safetensors")) == "\(snapshots)/aaaa1111")
+    #expect(meaning("allenai/OLMoE", ["HF_HUB_CACHE": home.file(hub)]) == "\(snapshots)/aaaa1111")
+    #expect(meaning("allenai/OLMoE", ["HF_HOME": home.file("elsewhere")]) == "allenai/OLMoE")
+    // What nobody has is for others to say, and is said with the place.
+    #expect(meaning("allenai/other") == "allenai/other")
+    let absence = try #require(places().absence(of: "allenai/other")).description
+    #expect(absence.contains("nothing of that name in \(home.file(hub))") && absence.contains("moetop models"), "\(absence)")
+    #expect(places().absence(of: "latest") == nil && places().absence(of: "../x/y") == nil && places().absence(of: "/x/y") == nil)
+    // Of two revisions the one that main names.
+    try model(at: "\(snapshots)/bbbb2222")
+    #expect(meaning("allenai/OLMoE") == "allenai/OLMoE")
+    #expect(try #require(places().absence(of: "allenai/OLMoE")).description.contains("there are 2 models in it: allenai/OLMoE@aaaa111"))
+    try file("\(hub)/models--allenai--OLMoE/refs/main", "bbbb2222\n")
+    #expect(meaning("allenai/OLMoE") == "\(snapshots)/bbbb2222" && meaning("allenai/OLMoE@main") == "\(snapshots)/bbbb2222")
+    #expect(meaning("allenai/OLMoE@aaaa") == "\(snapshots)/aaaa1111")
+    #expect(LanguageModel.name(of: home.file("\(snapshots)/bbbb2222")) == "allenai/OLMoE")
+  }
+
+  @Test func aFolderOfGGUFFilesIsTheOneModelInIt() throws {
+    let snapshot = "\(hub)/models--some--quants/snapshots/ab"
+    try file("\(snapshot)/model-Q4_K_M.gguf", "GGUF")
+    try file("\(snapshot)/mmproj-F16.gguf", "GGUF")
+    for name in ["some/quants", home.file(snapshot), "some/quants/model-Q4_K_M.gguf"] {
+      #expect(meaning(name) == "\(snapshot)/model-Q4_K_M.gguf", "\(name)")
+    }
+    try file("\(snapshot)/BF16/model-BF16-00001-of-00002.gguf", "GGUF")
+    try file("\(snapshot)/BF16/model-BF16-00002-of-00002.gguf", "GGUF")
+    #expect(meaning("some/quants/BF16/model-BF16-00001-of-00002.gguf") == "\(snapshot)/BF16/model-BF16-00001-of-00002.gguf")
+    #expect(meaning(home.file("\(snapshot)/BF16")) == "\(snapshot)/BF16/model-BF16-00001-of-00002.gguf")
+    let several = try #require(places().absence(of: "some/quants")).description
+    #expect(several.contains("2 models in it") && several.contains("try: one of them: some/quants/"), "\(several)")
+    try file("\(snapshot)/model-Q8_0.gguf", "GGUF")
+    let folder = try #require(places().absence(of: home.file(snapshot))).description
+    #expect(folder.contains("2 models in it: \(home.file(snapshot))/model-Q4_K_M.gguf, "), "\(folder)")
+  }
+
+  @Test func ollamasNamesHaveATag() throws {
+    try file(
+      ".ollama/models/manifests/registry.ollama.ai/library/gpt-oss/20b",
+      #"{"layers": [{"mediaType": "application/vnd.ollama.image.model", "digest": "sha256:00ff"}]}"#)
+    #expect(meaning("gpt-oss:20b") == ".ollama/models/blobs/sha256-00ff")
+    let absence = try #require(places().absence(of: "gpt-oss:120b")).description
+    #expect(absence.contains(home.file(".ollama/models")), "\(absence)")
+  }
+
+  @Test(
+    arguments: [
+      ("a/b", "a/b", nil, nil), ("a/b@v1", "a/b", "v1", nil), ("a/b/c/d.gguf", "a/b", nil, "c/d.gguf"), ("models--a--b", "a/b", nil, nil),
+      ("models--gpt2/x.gguf", "gpt2", nil, "x.gguf"), ("word", nil, nil, nil), ("a//b", nil, nil, nil), ("../..", nil, nil, nil),
+    ] as [(String, String?, String?, String?)])
+  func partsOfAName(_ text: String, _ name: String?, _ revision: String?, _ file: String?) {
+    let parts = ModelPlaces.RepositoryName(text)
+    #expect(parts?.name == name && parts?.revision == revision && parts?.file == file)
   }
 }

@@ -29,7 +29,8 @@ struct WhatIfNullTests {
       }
       let context = FilterContext(
         routers: model.routers, sequences: texts.map(\.description), coordinates: ["coin"], coordinate: { _, row in faces[row] })
-      let run = WhatIfRun(TextSubject(model, texts: texts, context: context, source: "", threads: 1), showsProgress: false)
+      let run = WhatIfRun(
+        TextSubject(model, texts: texts, context: context, input: InputIdentity(source: "", hash: ""), threads: 1), showsProgress: false)
       let plan = try run.plan(.rules([rules]), draws: 2, seed: UInt64(coin))
       let effect = try #require(try run.measure(run.bind(plan), recorder: nil).effects().first)
       #expect(effect.unmatched == 0 && effect.touched ?? 0 > 0.1)

@@ -29,7 +29,6 @@ struct CheckpointCommandTests {
   @Test(arguments: [
     ("olmoe", "config.json", "is the configuration of a model"),
     ("olmoe-shards", "model.safetensors.index.json", "says which file of a model holds which weights"),
-    ("olmoe", "model.safetensors", "is one file of a model"),
   ])
   func aPartOfACheckpointIsSaidToBeOne(_ model: String, _ name: String, _ what: String) throws {
     let path = try fixture("models/\(model)")
@@ -40,6 +39,38 @@ struct CheckpointCommandTests {
     }
     let alone = try Binary.run(["run", try folder.write(Array("{}".utf8), to: "some.json"), "-p", "a"])
     #expect(alone.status == 66 && alone.errors.contains("is a JSON file, and no model"), "\(alone.errors)")
+  }
+
+  /// A file of weights that its folder is opened with means the folder; so does a shard.
+  @Test(arguments: [("olmoe", "model.safetensors"), ("olmoe-shards", "model-00001-of-00004.safetensors")])
+  func aFileOfWeightsMeansItsFolder(_ model: String, _ name: String) throws {
+    let path = try fixture("models/\(model)")
+    let result = try Binary.run(["inspect", "\(path)/\(name)"])
+    let folder = try Binary.run(["inspect", path])
+    #expect(result.status == 0 && result.output == folder.output, "\(result.errors)")
+  }
+
+  /// A folder with GGUF files alone: the one model in it, or the list of them.
+  @Test func aFolderOfGGUFFiles() throws {
+    try FileManager.default.copyItem(atPath: fixture("gguf/laguna.gguf"), toPath: folder.file("a.gguf"))
+    try folder.write(Array("no model".utf8), to: "mmproj-a.gguf")
+    let one = try Binary.run(["run", folder.path, "--tokens", fixture("models/laguna/input.json"), "--no-trace"])
+    #expect(one.status == 0, "\(one.errors)")
+    try FileManager.default.copyItem(atPath: fixture("gguf/mellum.gguf"), toPath: folder.file("b.gguf"))
+    let two = try Binary.run(["run", folder.path, "--tokens", fixture("models/laguna/input.json"), "--no-trace"])
+    let list = "\(folder.path)/a.gguf, \(folder.path)/b.gguf"
+    #expect(
+      two.status == 66
+        && two.errors == "error: \(folder.path): there are 2 models in it: \(list)\n  try: one of them: \(folder.path)/a.gguf\n",
+      "\(two.errors)")
+    let listed = try Binary.run(["inspect", folder.path])
+    #expect(listed.status == 0 && listed.output.contains("a.gguf") && listed.output.contains("b.gguf"), "\(listed.output)")
+  }
+
+  /// A vocabulary without a model is called that.
+  @Test func aVocabularyAlone() throws {
+    let result = try Binary.run(["inspect", fixture("tokenizers/qwen2/vocab.gguf")])
+    #expect(result.status == 66 && result.errors.contains("holds a vocabulary alone, and no weights"), "\(result.errors)")
   }
 
   // MARK: Copies that disagree
@@ -260,6 +291,15 @@ struct CheckpointCommandTests {
     }
     let result = try Binary.run(["inspect", model.path])
     #expect(result.status == 69 && result.errors.contains(words) && !result.errors.contains("download"), "\(result.errors)")
+  }
+
+  /// A quantisation that only NVIDIA's own file says is named, not told by the shapes it leads to.
+  @Test func aQuantisationInAFileOfItsOwnIsNamed() throws {
+    let model = try ChangedModel("models/qwen3_moe")
+    try model.folder.write(
+      Array(#"{"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "NVFP4"}}"#.utf8), to: "hf_quant_config.json")
+    let result = try Binary.run(["inspect", model.path])
+    #expect(result.status == 69 && result.errors.contains("quantization.quant_algo = \"NVFP4\" is not supported"), "\(result.errors)")
   }
 
   // MARK: What lies there instead

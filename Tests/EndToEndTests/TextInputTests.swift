@@ -230,4 +230,30 @@ struct TextInputTests {
     let read = try sequences("echo '\(ids)' | moetop run \(fixture) --tokens -")
     #expect(read.map { $0["label n"] } == ["1", "2.0"] && read.map { $0["name"] } == ["1", "b"])
   }
+
+  // MARK: BOS
+
+  /// What goes before a text is the model's affair, can be overridden, and is recorded where it was.
+  @Test func bosIsTheModelsUnlessSaidOtherwise() throws {
+    let facts = try JSON.parse(text: shell("moetop inspect \(sample) --json").output, name: "inspect")
+    let adds = try facts.bool("adds_bos")
+    #expect(facts["text_begins_with"]?.count == (adds ? 1 : 0))
+    func count(_ more: String) throws -> Int {
+      try sequences("moetop run \(sample) -f t.txt \(more)").compactMap { Int($0["tokens"] ?? "") }.reduce(0, +)
+    }
+    try file("t.txt", "def main(): pass")
+    let (usual, with, without) = (try count(""), try count("--bos add"), try count("--bos omit"))
+    let said = try count("--bos model")
+    #expect(with == without + 1 && usual == (adds ? with : without) && said == usual)
+    let recorded = try shell("moetop run \(sample) -f t.txt --bos \(adds ? "omit" : "add") --trace b.db -q && moetop runs show b.db --json")
+    #expect(try JSON.parse(text: recorded.output, name: "runs").string("bos") == (adds ? "omit" : "add"), "\(recorded.errors)")
+    let plain = try shell("moetop run \(sample) -f t.txt --trace c.db -q && moetop runs show c.db --json")
+    #expect(try JSON.parse(text: plain.output, name: "runs")["bos"] == nil)
+    let asked = try shell("moetop whatif \(sample) -f t.txt --rules 'mask 0:1' --bos \(adds ? "omit" : "add") --json")
+    #expect(
+      asked.status == 0 && asked.output.contains("\"bos\":\"\(adds ? "omit" : "add")\""), "\(asked.errors)\(asked.output.prefix(300))")
+    try refused(
+      "echo '{\"sequences\":[[1,2]]}' | moetop run \(fixture) --tokens - --no-trace --bos add", 64, "--bos: token ids are used verbatim")
+    try refused("moetop run \(sample) -p a --bos maybe", 64, "model")
+  }
 }

@@ -53,4 +53,28 @@ struct CheckpointFilesTests {
     let summary = ModelSummary(path: folder.path)
     #expect(summary.container == .pytorch && summary.parameters == 44 && summary.obstacle?.contains("unheard_of") == true)
   }
+
+  /// A numbered set without an index is whole or refused, and has each tensor once; one file of another name is the weights.
+  @Test func shardsWithoutAnIndex() throws {
+    func why() -> String {
+      do { return try CheckpointFiles(in: folder.path).choice ?? "opened" } catch { return "\(error)" }
+    }
+    let source = try #require(Fixtures.own("models/olmoe-shards"))
+    let names = try FileManager.default.contentsOfDirectory(atPath: source).filter { $0.hasPrefix("model-") }.sorted()
+    try #require(names.count > 1 && names[0].contains("-of-"))
+    for name in names { try FileManager.default.copyItem(atPath: "\(source)/\(name)", toPath: folder.file(name)) }
+    #expect(why().contains("the \(names.count) shards have no index"))
+    let whole = try CheckpointFiles(SafetensorsIndex(path: source + "/model.safetensors.index.json"))
+    #expect(try Set(CheckpointFiles(in: folder.path).tensors.map(\.name)) == Set(whole.tensors.map(\.name)))
+    try FileManager.default.removeItem(atPath: folder.file(names[0]))
+    #expect(why().contains("those that are missing: 1"))
+    try FileManager.default.copyItem(atPath: folder.file(names[1]), toPath: folder.file(names[0]))
+    #expect(why().contains("without an index that says which one counts"))
+    let other = try TemporaryDirectory()
+    try FileManager.default.copyItem(
+      atPath: #require(Fixtures.own("models/olmoe")) + "/model.safetensors", toPath: other.file("weights.safetensors"))
+    #expect(try CheckpointFiles(in: other.path).choice?.contains("weights.safetensors, the only safetensors file") == true)
+    try FileManager.default.moveItem(atPath: other.file("weights.safetensors"), toPath: other.file("adapter_model.safetensors"))
+    #expect(throws: ModelError.self) { try CheckpointFiles(in: other.path) }
+  }
 }

@@ -95,6 +95,24 @@ struct GGUFParityTests {
     #expect(model.facts().unusedTensors.isEmpty, "\(model.facts().unusedTensors)")
   }
 
+  /// The same files in the ways of Ollama's converter (tools/make_ollama_gguf.py), with a tower and layers that look ahead beside the model.
+  @Test(arguments: [
+    ("gpt_oss", [0, 0, 0]), ("laguna", [0, 0, 0]), ("qwen3_5_moe", [256, 0, 256]), ("gemma4", [256, 128, 0]), ("nemotron_h", [0, 0, 128]),
+  ])
+  func equalsTheFolderInOllamasWays(_ name: String, _ beside: [Int]) throws {
+    let fixture = try #require(ModelFixture.named(name).first)
+    let model = try LanguageModel(path: #require(Fixtures.own("gguf/ollama/\(name).gguf")), overrides: Self.converted[name] ?? [:])
+    let report = try Verifier(model, threads: 1)
+      .verify(fixture.sequences(), against: SafetensorsFile(path: fixture.file("expected.safetensors")))
+    for entry in report.entries { #expect(entry.outcome == .equal || entry.outcome == .within, "\(entry)") }
+    #expect(report.holds && report.decisions > 0 && report.equalDecisions == report.decisions)
+    let facts = model.facts()
+    let others = facts.otherParameters
+    #expect([others.vision, others.audio, others.mtp] == beside && facts.unusedTensors.allSatisfy(OllamaFiles.isBesideText))
+    let usual = try LanguageModel(path: #require(Fixtures.own("gguf/\(name).gguf")), overrides: Self.converted[name] ?? [:]).facts()
+    #expect(facts.parameters == usual.parameters && facts.activeParameters == usual.activeParameters)
+  }
+
   /// Cut in four, as large downloads are; each part may be named.
   @Test(arguments: 1...4) func equalsTheFolderInParts(_ part: Int) throws {
     let fixture = try #require(ModelFixture.named("mellum").first)

@@ -110,22 +110,124 @@ import Testing
     }
   }
 
+  /// A tokenizer of bytes, with `tokens` made of all their characters one after the other.
+  private func byteLevel(_ pre: String, tokens: [String] = [], merging: Bool = true) throws -> Tokenizer {
+    let printable = (0...255).filter { (0x21...0x7E).contains($0) || (0xA1...0xAC).contains($0) || $0 >= 0xAE }
+    let others = (0...255).filter { !printable.contains($0) }
+    let alphabet = Dictionary(
+      uniqueKeysWithValues: printable.map { ($0, UInt32($0)) } + others.enumerated().map { ($1, 0x100 + UInt32($0)) })
+    let letters = (printable + others).compactMap { alphabet[$0].flatMap(Unicode.Scalar.init).map { String($0) } }
+    var pieces = letters
+    var merges: [String] = []
+    for token in tokens {
+      let characters = token.utf8.compactMap { alphabet[Int($0)].flatMap(Unicode.Scalar.init).map { String($0) } }
+      for count in 2...characters.count where merging || count == characters.count {
+        let (left, right) = (characters[..<(count - 1)].joined(), characters[count - 1])
+        if merging, !merges.contains("\(left) \(right)") { merges.append("\(left) \(right)") }
+        if !pieces.contains(left + right) { pieces.append(left + right) }
+      }
+    }
+    var file = MetadataFile()
+    file.pair("tokenizer.ggml.model", "gpt2")
+    file.pair("tokenizer.ggml.pre", pre)
+    file.pair("tokenizer.ggml.tokens", pieces)
+    file.pair("tokenizer.ggml.merges", merges)
+    let folder = try TemporaryDirectory()
+    return try Tokenizer(gguf: GGUFFile(path: try folder.write(file.whole, to: "t.gguf")))
+  }
+
+  /// What the families' published tokenizer.json (of Hunyuan the tokenizer's code) says of normal forms and of whole words that skip the
+  /// merges: `e` with an accent of its own becomes one id or stays two; a token that no merge makes is found as a whole or not.
+  @Test(arguments: [
+    ("gpt-2", false, false), ("olmo", true, false), ("starcoder", false, false), ("refact", false, false), ("command-r", true, false),
+    ("dbrx", false, false), ("glm4", false, true), ("chatglm-bpe", false, true), ("llama-bpe", false, true), ("lfm2", false, true),
+    ("qwen2", true, false), ("qwen35", true, false), ("deepseek-r1-qwen", true, false), ("hunyuan", true, false),
+    ("deepseek-llm", false, false), ("deepseek-coder", false, false), ("deepseek-v3", false, false), ("hunyuan-dense", false, false),
+    ("gpt-4o", false, true), ("llama4", false, true), ("minimax-m2", true, false), ("tekken", false, true), ("kimi-k2", false, false),
+    ("bailingmoe2", false, false), ("laguna", false, false),
+  ])
+  func rulesOfFamilies(_ pre: String, _ isNormalized: Bool, _ takesWholeWords: Bool) throws {
+    let accented = try byteLevel(pre, tokens: ["\u{E9}"])
+    #expect(try accented.encode("e\u{301}", addSpecialTokens: false).count == (isNormalized ? 1 : 3), "\(pre)")
+    let whole = try byteLevel(pre, tokens: ["abcd"], merging: false)
+    #expect(try whole.encode("abcd", addSpecialTokens: false).count == (takesWholeWords ? 1 : 4), "\(pre)")
+  }
+
+  /// Hunyuan's tokenizer normalises by Python, whose Unicode is newer than the one of tokenizer.json.
+  @Test(arguments: [("hunyuan", 1), ("qwen2", 4)]) func whoseUnicode(_ pre: String, _ count: Int) throws {
+    let tokenizer = try byteLevel(pre, tokens: ["\u{11938}"])
+    #expect(try tokenizer.encode("\u{11935}\u{11930}", addSpecialTokens: false).count == count)
+  }
+
+  /// Where the splits of this year's families cut.
+  @Test(arguments: [
+    ("afmoe", "12345678", ["12", "345", "678"]), ("afmoe", "a1234 12", ["a", "1", "234", " ", "12"]),
+    ("afmoe", "\u{E40}x", ["\u{E40}", "x"]),
+    ("laguna", "a\n\n  b", ["a", "\n\n", " ", " b"]), ("laguna", "x;\ny", ["x", ";", "\n", "y"]), ("qwen2", "x;\ny", ["x", ";\n", "y"]),
+    ("deepseek-v3", "1234x", ["123", "4", "x"]), ("mellum2", "12a", ["1", "2", "a"]), ("mellum", "12a", ["12", "a"]),
+  ])
+  func cuts(_ pre: String, _ text: String, _ pieces: [String]) throws {
+    // Every piece is a token, and so is every pair of neighbours: a cut shows by the pair that is not taken.
+    let joined = zip(pieces, pieces.dropFirst()).map { $0 + $1 }
+    let tokenizer = try byteLevel(pre, tokens: (joined + pieces).filter { $0.utf8.count > 1 })
+    let ids = try tokenizer.encode(text, addSpecialTokens: false)
+    #expect(ids.compactMap { tokenizer.tokenText($0) } == pieces)
+  }
+
+  /// Gemma 4's kind: listed merges over characters, spaces as ▁, bytes of what is unknown, a BOS whatever the file says.
+  @Test func gemma4() throws {
+    let bytes = (0...255).map { "<0x" + ($0 < 16 ? "0" : "") + String($0, radix: 16, uppercase: true) + ">" }
+    let tokens = ["<pad>", "<bos>", "<unk>", "a", "▁", "b", "▁a", "\n", "\n\n", "▁▁"] + bytes
+    var file = MetadataFile()
+    file.pair("tokenizer.ggml.model", "gemma4")
+    file.pair("tokenizer.ggml.tokens", tokens)
+    file.list("tokenizer.ggml.token_type", type: 5, count: tokens.count) { file in
+      for index in tokens.indices { file.add(Int32(index < 3 ? (index == 2 ? 2 : 3) : index < 10 ? 1 : 6)) }
+    }
+    file.pair("tokenizer.ggml.merges", ["▁ a", "\n \n", "▁ ▁"])
+    file.pair("tokenizer.ggml.bos_token_id", 1)
+    file.pair("tokenizer.ggml.unknown_token_id", 2)
+    file.pair("tokenizer.ggml.add_bos_token", false)
+    let folder = try TemporaryDirectory()
+    let tokenizer = try Tokenizer(gguf: GGUFFile(path: try folder.write(file.whole, to: "t.gguf")))
+    #expect(try tokenizer.encode("a a  b\n\n", addSpecialTokens: true) == [1, 3, 6, 9, 5, 8])
+    #expect(try tokenizer.encode("\u{E9}", addSpecialTokens: false) == [Int32(10 + 0xC3), Int32(10 + 0xA9)])
+    #expect(tokenizer.decode([6, 9, 5, 8, Int32(10 + 0xC3), Int32(10 + 0xA9)], skipSpecialTokens: false) == " a  b\n\n\u{E9}")
+    #expect(tokenizer.addsBOS && tokenizer.notes.contains { $0.contains("as Gemma 4 was trained") })
+  }
+
+  /// Vocabularies of published models with the ids that Hugging Face's tokenizers gave: `vocabularies/ggml-vocab-NAME.gguf`, `.inp`, `.out`, as
+  /// llama.cpp has them in its folder `models`.
+  @Test(.enabled(if: Fixtures.shared("vocabularies") != nil, Fixtures.needsShared)) func furtherReferencesOfVocabularies() throws {
+    let folder = try #require(Fixtures.shared("vocabularies"))
+    var count = 0
+    for name in try FileManager.default.contentsOfDirectory(atPath: folder).sorted() where name.hasSuffix(".gguf.out") {
+      let path = "\(folder)/\(name.dropLast(4))"
+      let file = try GGUFFile(path: path)
+      guard ["gpt2", "llama", "gemma4"].contains(file["tokenizer.ggml.model"]?.string ?? "") else { continue }
+      // A few have splits that no MoE family has.
+      guard let tokenizer = try? Tokenizer(gguf: file) else { continue }
+      let texts = try String(contentsOfFile: path + ".inp", encoding: .utf8).components(separatedBy: "\n__ggml_vocab_test__\n").dropLast()
+      let answers = try String(contentsOfFile: path + ".out", encoding: .utf8).split(separator: "\n", omittingEmptySubsequences: false)
+      for (text, answer) in zip(texts, answers) {
+        // Some answers are llama.cpp's own, which normalises nothing.
+        guard text.precomposedStringWithCanonicalMapping.unicodeScalars.elementsEqual(text.unicodeScalars) else { continue }
+        let expected = answer.split(separator: " ").compactMap { Int32($0) }
+        #expect(try tokenizer.encode(text, addSpecialTokens: false) == expected, "\(name): \(text.debugDescription)")
+        count += 1
+      }
+    }
+    #expect(count > 100)
+  }
+
   /// Every split that is known compiles, and cuts a text without losing a byte.
   @Test(arguments: [
     "gpt-2", "olmo", "starcoder", "refact", "command-r", "dbrx", "glm4", "chatglm-bpe", "llama-bpe", "lfm2", "qwen2", "qwen35", "hunyuan",
     "solar-open", "grok-2", "deepseek-llm", "deepseek-coder", "deepseek-v3", "gpt-4o", "llama4", "minimax-m2", "tekken", "kimi-k2",
-    "bailingmoe2", "exaone-moe",
+    "bailingmoe2", "exaone-moe", "afmoe", "mellum", "mellum2", "laguna", "joyai-llm", "kanana2", "hy_v4",
   ])
   func everySplitRuns(_ pre: String) throws {
-    let printable = (0...255).filter { (0x21...0x7E).contains($0) || (0xA1...0xAC).contains($0) || $0 >= 0xAE }
-    let letters = printable.map { UInt32($0) } + (0..<(256 - printable.count)).map { UInt32(0x100 + $0) }
-    var file = MetadataFile()
-    file.pair("tokenizer.ggml.model", "gpt2")
-    file.pair("tokenizer.ggml.pre", pre)
-    file.pair("tokenizer.ggml.tokens", letters.compactMap { Unicode.Scalar($0).map { String($0) } })
-    file.pair("tokenizer.ggml.merges", [])
-    let folder = try TemporaryDirectory()
-    let tokenizer = try Tokenizer(gguf: GGUFFile(path: try folder.write(file.whole, to: "t.gguf")))
+    let tokenizer = try byteLevel(pre)
     let text = "It's 12345 Zürich, Δέλτα Ⳳ 漢字かな 한국어  \r\n\n  x += 3.5; ١٢٣ don't\t"
     #expect(isEqual(tokenizer.decode(try tokenizer.encode(text, addSpecialTokens: false), skipSpecialTokens: false), text))
   }
@@ -154,6 +256,7 @@ private struct MetadataFile {
 
   mutating func pair(_ key: String, _ text: String) { pair(key, type: 8) { $0.add(text) } }
   mutating func pair(_ key: String, _ number: UInt32) { pair(key, type: 4) { $0.add(number) } }
+  mutating func pair(_ key: String, _ flag: Bool) { pair(key, type: 7) { $0.add(UInt8(flag ? 1 : 0)) } }
   mutating func pair(_ key: String, _ texts: [String]) { list(key, type: 8, count: texts.count) { file in texts.forEach { file.add($0) } } }
 
   mutating func list(_ key: String, type: UInt32, count: Int, _ elements: (inout GGUFPart) -> Void) {

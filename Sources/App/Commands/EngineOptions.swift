@@ -13,6 +13,11 @@ struct EngineOptions: ParsableArguments {
       "Replace a field of config.json: JSON or a bare word; null takes it away; a.b is a member of a.", valueName: "key=value"))
   var settings: [String] = []
 
+  @Option(
+    help: ArgumentHelp(
+      "Whether a text begins with BOS: model (as its tokenizer says; `inspect` shows it), add or omit.", valueName: "model|add|omit"))
+  var bos: BOSChoice = .model
+
   func validate() throws {
     if let threads, threads < 1 { throw ValidationError("--threads: expected at least 1, found \(threads)") }
     for setting in settings where !setting.contains("=") {
@@ -21,9 +26,15 @@ struct EngineOptions: ParsableArguments {
   }
 
   /// Opens the model with the user's replacements.
-  func open(_ path: String) throws -> LanguageModel { try LanguageModel(path: path, overrides: overrides) }
+  func open(_ path: String) throws -> LanguageModel {
+    if let absence = ModelPlaces.ofUser.absence(of: path) { throw absence }
+    return try LanguageModel(path: path, overrides: overrides)
+  }
 
-  func openDenoising(_ path: String) throws -> DenoisingModel { try DenoisingModel(path: path, overrides: overrides) }
+  func openDenoising(_ path: String) throws -> DenoisingModel {
+    if bos != .model { throw ValidationError("--bos: this model makes images and reads no text") }
+    return try DenoisingModel(path: path, overrides: overrides)
+  }
 
   /// Opens a model of either kind to see whether it can be.
   func probe(_ path: String) throws {
@@ -38,4 +49,9 @@ struct EngineOptions: ParsableArguments {
     }
     return overrides
   }
+}
+
+extension BOSChoice: ExpressibleByArgument {
+  /// What a trace says of it; nil for the usual.
+  var recorded: String? { self == .model ? nil : rawValue }
 }

@@ -14,7 +14,9 @@ struct Inspect: ParsableCommand {
       moetop inspect ~/models
       """)
 
-  @Argument(help: "Folder, GGUF file or .pt file of the checkpoint, or a folder of such.", transform: ModelPlaces.found) var model: String
+  @Argument(
+    help: "Folder, GGUF or .pt file of the checkpoint, a folder of such, or a name that `moetop models` shows.",
+    transform: ModelPlaces.model) var model: String
   @Flag(help: "Print the result as JSON.") var json = false
   @Flag(help: "Of a model that routes by the timestep: its experts at every timestep, from the weights alone.") var timesteps = false
   @OptionGroup var engine: EngineOptions
@@ -106,7 +108,9 @@ struct Inspect: ParsableCommand {
     let isUnfolded = facts.compactCacheBytesPerToken < facts.cacheBytesPerToken
     let unfolded = isUnfolded ? " (keys and values unfolded; as latent vectors \(Show.bytes(facts.compactCacheBytesPerToken)))" : ""
     row("memory", "\(Show.bytes(facts.weightBytes)) mapped, \(Show.bytes(facts.cacheBytesPerToken)) of cache per token\(unfolded)\(state)")
-    row("tokenizer", tokenizer(model))
+    let opened = Result { try model.openTokenizer() }
+    row("tokenizer", tokenizer(opened))
+    if case .success(let tokenizer) = opened { row("beginning", beginning(of: tokenizer)) }
     for assumption in model.assumptions { row("assumed", assumption) }
     for difference in model.llamaDifferences { row("llama.cpp", difference) }
     for name in facts.unusedTensors.prefix(5) { row("not used", name) }
@@ -145,9 +149,9 @@ struct Inspect: ParsableCommand {
     return order.map { ($0[0], "\($0[1])layers \(LayerRanges.text(layers[$0] ?? []))") }
   }
 
-  private static func tokenizer(_ model: LanguageModel) -> String {
+  private static func tokenizer(_ opened: Result<Tokenizer, any Error>) -> String {
     do {
-      let tokenizer = try model.openTokenizer()
+      let tokenizer = try opened.get()
       let kind = GGUFFile.isAt(tokenizer.path) ? "of the file's metadata" : "tokenizer.json"
       return ([kind + ", \(Show.grouped(tokenizer.vocabularySize)) entries"] + tokenizer.notes).joined(separator: "; ")
     } catch ModelError.noTokenizer {
@@ -155,6 +159,15 @@ struct Inspect: ParsableCommand {
     } catch {
       return "not supported: \(error)"
     }
+  }
+
+  /// How a text begins that is read as it is.
+  private static func beginning(of tokenizer: Tokenizer) -> String {
+    let pieces = tokenizer.beginning.ids.map { "\(tokenizer.tokenSpelling($0) ?? "?") (\($0))" }
+    let bos = tokenizer.bosToken.map { "BOS \(tokenizer.tokenSpelling($0) ?? "?") (\($0))" }
+    let other = bos == nil ? "" : tokenizer.addsBOS ? "; without: --bos omit" : "; with \(bos ?? ""): --bos add"
+    return (pieces.isEmpty ? "a text begins with no token of its own, " : "a text begins with \(pieces.joined(separator: " ")), ")
+      + tokenizer.beginning.source + other
   }
 
   static func json(_ model: LanguageModel, _ facts: ModelFacts) -> String {
@@ -183,7 +196,13 @@ struct Inspect: ParsableCommand {
       writer.stored(facts.stored)
       writer.member("shared_experts", model.sharedExpertCounts)
       writer.member("llama_cpp_differs", model.llamaDifferences)
-      writer.member("tokenizer", tokenizer(model))
+      let opened = Result { try model.openTokenizer() }
+      writer.member("tokenizer", tokenizer(opened))
+      if case .success(let tokenizer) = opened {
+        writer.member("adds_bos", tokenizer.addsBOS)
+        writer.member("text_begins_with", tokenizer.beginning.ids.map(Int.init))
+        writer.member("text_begins_by", tokenizer.beginning.source)
+      }
       writer.member("warnings", model.warnings)
       writer.member("notes", model.notes)
       writer.member("assumed") { writer in writer.object { for (key, value) in model.assumed { $0.member(key, value) } } }

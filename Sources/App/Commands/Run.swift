@@ -19,7 +19,8 @@ struct Run: ParsableCommand {
       images of classes. A run that is interrupted keeps every whole batch. samples/... is found beside the program from anywhere.
       """)
 
-  @Argument(help: "Folder or GGUF file of the checkpoint.", transform: ModelPlaces.found) var model: String
+  @Argument(help: "Folder or GGUF file of the checkpoint, or a name that `moetop models` shows.", transform: ModelPlaces.model) var model:
+    String
   @OptionGroup(title: "Input") var input: RunInputOptions
   @OptionGroup(title: "Generation") var generation: GenerationOptions
   @OptionGroup(title: "Routing") var rules: InterventionOptions
@@ -46,7 +47,8 @@ struct Run: ParsableCommand {
       StandardError.write(warning)
     }
     let tokenizer = TokenizerSlot(model)
-    let (sequences, remarks) = try input.sequences(tokenizer: { try tokenizer.open() }, template: { try model.openChatTemplate() })
+    let (sequences, remarks) = try input.sequences(
+      bos: engine.bos, tokenizer: { try tokenizer.open() }, template: { try model.openChatTemplate() })
     for sequence in sequences { try model.check(sequence) }
     if !quiet {
       for warning in model.warnings { StandardError.write("warning: \(warning)\n") }
@@ -67,7 +69,7 @@ struct Run: ParsableCommand {
     if !recording.noTrace {
       let description = RunDescription(
         name: recording.name ?? "", model: model.identity, routers: intervention?.described(model.routers) ?? model.routers,
-        input: InputIdentity(source: input.source, hash: sequences.inputHash), recording: recording.level,
+        input: InputIdentity(source: input.source, hash: sequences.inputHash, bos: engine.bos.recorded), recording: recording.level,
         sampling: generates ? sampling.description : nil, seed: sampling.seed,
         engine: EngineIdentity(version: Version.number, simd: Engine.simdLevel, threads: forward.threadCount), startedAt: wallClock(),
         tags: recording.tags, beginningToken: tokenizer.beginning, intervention: intervention?.rules.text,

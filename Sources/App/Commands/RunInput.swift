@@ -38,13 +38,18 @@ struct RunInputOptions: ParsableArguments {
   /// What there is to read, and what is to be said about it.
   ///
   /// - Parameters:
+  ///   - bos: what goes before a text.
   ///   - tokenizer: opened only when text is read.
   ///   - template: opened only for `--chat`.
   /// - Throws: what the readers throw; `Failure` when not one token came out.
-  func sequences(tokenizer: () throws -> Tokenizer, template: () throws -> ChatTemplate) throws -> (list: [TokenSequence], notes: [String])
-  {
+  func sequences(
+    bos: BOSChoice, tokenizer: () throws -> Tokenizer, template: () throws -> ChatTemplate
+  ) throws -> (list: [TokenSequence], notes: [String]) {
+    if bos != .model, tokens != nil || chat {
+      throw ValidationError("--bos: \(chat ? "a chat template puts its own BOS" : "token ids are used verbatim")")
+    }
     var notes: [String] = []
-    let list = try read(tokenizer: tokenizer, template: template, notes: &notes).map { $0.prefix(length ?? .max) }
+    let list = try read(bos: bos, tokenizer: tokenizer, template: template, notes: &notes).map { $0.prefix(length ?? .max) }
     guard list.contains(where: { !$0.tokens.isEmpty }) else {
       throw Failure(prompt == nil ? .damaged : .usage, "\(source): there is not one token in it")
     }
@@ -52,7 +57,7 @@ struct RunInputOptions: ParsableArguments {
   }
 
   private func read(
-    tokenizer: () throws -> Tokenizer, template: () throws -> ChatTemplate, notes: inout [String]
+    bos: BOSChoice, tokenizer: () throws -> Tokenizer, template: () throws -> ChatTemplate, notes: inout [String]
   ) throws -> [TokenSequence] {
     if let tokens { return try TokensFile.read(tokens) }
     if chat, let prompt {
@@ -73,7 +78,7 @@ struct RunInputOptions: ParsableArguments {
       }
     }
     let tokenizer = try tokenizer()
-    return try texts.map { TokenSequence($0.description, tokens: try tokenizer.encode($0.text, addSpecialTokens: true)) }
+    return try texts.map { TokenSequence($0.description, tokens: try tokenizer.encode($0.text, bos: bos)) }
   }
 
   /// `--file` and `--domain`: paths with the domain of their texts.

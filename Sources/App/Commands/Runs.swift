@@ -166,6 +166,7 @@ extension Runs {
       writer.member("router_precision", description.model.routerPrecision)
       writer.member("tokenizer_hash", Self.known(description.model.tokenizerHash))
       writer.member("input", description.input.source)
+      if let bos = description.input.bos { writer.member("bos", bos) }
       writer.member("input_hash", Self.known(description.input.hash))
       writer.member("record", description.recording.description)
       writer.member("sampling", description.sampling)

@@ -27,7 +27,7 @@ struct UI: ParsableCommand {
   @Argument(
     help: ArgumentHelp(
       "Folder or file of a model (.gguf, .safetensors, .pt), or a run: FILE.db, FILE.db#12, 12, a name, latest.", valueName: "model-or-run"),
-    transform: ModelPlaces.found
+    transform: ModelPlaces.model
   )
   var what: String?
   @Flag(help: "Do not record the session.") var noRecord = false

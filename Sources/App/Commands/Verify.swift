@@ -15,7 +15,8 @@ struct Verify: ParsableCommand {
       not compared.
       """)
 
-  @Argument(help: "Folder or GGUF file of the checkpoint.", transform: ModelPlaces.found) var model: String
+  @Argument(help: "Folder or GGUF file of the checkpoint, or a name that `moetop models` shows.", transform: ModelPlaces.model) var model:
+    String
   @Option(help: "Token ids (JSON).", transform: ModelPlaces.found) var tokens: String?
   @Option(help: "Noise of a denoising run (safetensors); the expected file says how it was made.", transform: ModelPlaces.found)
   var noise: String?
@@ -29,6 +30,7 @@ struct Verify: ParsableCommand {
     let family: String
     var differences: [String] = []
     let said: (notes: [String], assumed: [(key: String, value: String)])
+    if engine.bos != .model { throw ValidationError("--bos: token ids are used verbatim") }
     if let noise {
       let model = try engine.openDenoising(model)
       family = model.family

@@ -20,7 +20,8 @@ struct WhatIf: ParsableCommand {
       denoises images makes each image from the same noise with and without the rules.
       """)
 
-  @Argument(help: "Folder or GGUF file of the checkpoint.", transform: ModelPlaces.found) var model: String
+  @Argument(help: "Folder or GGUF file of the checkpoint, or a name that `moetop models` shows.", transform: ModelPlaces.model) var model:
+    String
   @OptionGroup(title: "Input") var input: RunInputOptions
   @Option(
     help: ArgumentHelp("What is changed, such as 'mask 3:7; topk all=+1'; repeatable, a row each.", valueName: "rules")) var rules:
@@ -90,7 +91,8 @@ struct WhatIf: ParsableCommand {
     guard !input.isEmpty else { throw ValidationError("expected one of --prompt, --file, --tokens or --domain, found none") }
     let model = try engine.open(model)
     let tokenizer = TokenizerSlot(model)
-    let (given, remarks) = try input.sequences(tokenizer: { try tokenizer.open() }, template: { try model.openChatTemplate() })
+    let (given, remarks) = try input.sequences(
+      bos: engine.bos, tokenizer: { try tokenizer.open() }, template: { try model.openChatTemplate() })
     let texts = given.filter { $0.tokens.count > 1 }
     guard !texts.isEmpty else { throw Failure(.usage, "\(input.source): no text has two tokens, so there is nothing to score") }
     for text in texts { try model.check(text) }
@@ -110,12 +112,15 @@ struct WhatIf: ParsableCommand {
     }
     return try refusing {
       let context = InterventionOptions.context(of: model, used, tokenizer)
-      let subject = TextSubject(model, texts: used, context: context, source: input.source, batch: batch, threads: engine.threads)
+      let subject = TextSubject(
+        model, texts: used, context: context, input: InputIdentity(source: input.source, hash: used.inputHash, bos: engine.bos.recorded),
+        batch: batch, threads: engine.threads)
       let run = WhatIfRun(subject, showsProgress: !noProgress && !quiet)
       for name in question.replayedRuns {
         run.replays[name] = try InterventionOptions.replay(name, for: used, of: model, option: "--rules", traces)
       }
-      let seen = WhatIfInput(source: input.source, length: input.length, batch: batch > 1 ? batch : nil)
+      let seen = WhatIfInput(
+        source: input.source, bos: engine.bos.recorded, length: input.length, batch: batch > 1 ? batch : nil)
       var answer = try answer(question, run, seen, pieces: tokenizer.pieces) { variants, recorder in
         question.replacesMates
           ? try run.overflow(variants, recorder: recorder) : try run.measure(variants, recorder: recorder)

@@ -73,11 +73,11 @@ struct ModelPlaces: Sendable {
 
   private var cache: String { folder("XDG_CACHE_HOME") ?? home + "/.cache" }
 
-  private var hub: String {
+  var hub: String {
     folder("HF_HUB_CACHE") ?? folder("HUGGINGFACE_HUB_CACHE") ?? (folder("HF_HOME") ?? cache + "/huggingface") + "/hub"
   }
 
-  private var ollamaFolder: String { folder("OLLAMA_MODELS") ?? home + "/.ollama/models" }
+  var ollamaFolder: String { folder("OLLAMA_MODELS") ?? home + "/.ollama/models" }
   private var lmStudio: [String] { [home + "/.lmstudio/models", home + "/.cache/lm-studio/models"] }
   private var llamaCache: String { folder("LLAMA_CACHE") ?? cache + "/llama.cpp" }
   private var own: [String] { (environment["MOETOP_MODELS"] ?? "").split(separator: ":").map(String.init) }
@@ -86,25 +86,30 @@ struct ModelPlaces: Sendable {
   private func huggingFace() -> [Found] {
     guard FileStatus.exists(hub) else { return [] }
     guard let repositories = names(in: hub) else { return [unreadable(hub)] }
-    return repositories.filter { $0.hasPrefix("models--") }.flatMap { repository -> [Found] in
-      let title = repository.dropFirst("models--".count).split(separator: "-", omittingEmptySubsequences: false)
-      let snapshots = "\(hub)/\(repository)/snapshots"
-      guard FileStatus.exists(snapshots) else { return [] }
-      guard let revisions = names(in: snapshots) else { return [unreadable(snapshots)] }
+    return repositories.filter { $0.hasPrefix("models--") }.flatMap { repository in
       // "--" parts owner and name.
-      let name = title.joined(separator: "-").replacingOccurrences(of: "--", with: "/")
-      return revisions.flatMap { revision in
-        models(in: "\(snapshots)/\(revision)").map { found in
-          let file = isFolder(found.path) ? "" : "/" + last(found.path)
-          let mark = revisions.count > 1 ? "@" + revision.prefix(7) : ""
-          return Found(name: name + mark + file, path: found.path, problem: found.problem)
-        }
+      models(
+        ofRepository: "\(hub)/\(repository)",
+        named: repository.dropFirst("models--".count).replacingOccurrences(of: "--", with: "/"))
+    }
+  }
+
+  func models(ofRepository repository: String, named name: String) -> [Found] {
+    let snapshots = repository + "/snapshots"
+    guard FileStatus.exists(snapshots) else { return [] }
+    guard let revisions = names(in: snapshots) else { return [unreadable(snapshots)] }
+    return revisions.flatMap { revision in
+      models(in: "\(snapshots)/\(revision)").map { found in
+        let mark = revisions.count > 1 ? "@" + revision.prefix(7) : ""
+        // A file is named by its place in the snapshot.
+        let file = isFolder(found.path) ? "" : String(found.path.dropFirst("\(snapshots)/\(revision)".count))
+        return Found(name: name + mark + file, path: found.path, problem: found.problem)
       }
     }
   }
 
   /// `manifests/REGISTRY/NAMESPACE/NAME/TAG` name blobs by their hash.
-  private func ollama() -> [Found] {
+  func ollama() -> [Found] {
     let manifests = ollamaFolder + "/manifests"
     guard FileStatus.exists(manifests) else { return [] }
     return files(below: manifests, depth: 4).map { path in
@@ -159,7 +164,7 @@ struct ModelPlaces: Sendable {
   }
 
   /// `…-00002-of-00003.gguf` belongs to the first part.
-  private func isLaterPart(_ name: String) -> Bool {
+  func isLaterPart(_ name: String) -> Bool {
     let parts = name.dropLast(".gguf".count).split(separator: "-")
     guard parts.count >= 3, parts[parts.count - 2] == "of", let number = Int(parts[parts.count - 3]), Int(parts[parts.count - 1]) != nil
     else {

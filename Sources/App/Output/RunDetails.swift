@@ -29,6 +29,7 @@ struct RunDetails {
     row("variant of", description.parent.map { "run \($0)" } ?? "")
     row("series", description.series ?? "")
     row("input", "\(description.input.source)  \(Show.hash(description.input.hash))")
+    row("bos", description.input.bos.map { "--bos \($0), whatever the tokenizer does" } ?? "")
     row("mode", description.sampling.map { "generated, \($0)" } ?? "teacher-forced")
     row("engine", "moetop \(description.engine.version), \(description.engine.simd), \(Show.counted(description.engine.threads, "thread"))")
     row("recorded", description.recording.description)

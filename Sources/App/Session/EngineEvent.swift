@@ -35,6 +35,8 @@ struct EngineSummary: Sendable, Equatable {
   var readsText: Bool
   /// The tokenizer's beginning of a sequence.
   var beginningToken: Int32?
+  /// What was said of BOS before texts; nil: as the tokenizer does.
+  var bos: String?
   /// Of a model that makes images.
   var images: ImageFacts?
 }

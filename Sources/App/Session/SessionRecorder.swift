@@ -85,7 +85,7 @@ final class SessionRecorder: @unchecked Sendable {
     (file, self.model, self.open) = (plan.file, model, open)
     readsText = summary.images == nil
     description = RunDescription(
-      name: "", model: model.identity, routers: summary.routers, input: InputIdentity(source: plan.source, hash: ""),
+      name: "", model: model.identity, routers: summary.routers, input: InputIdentity(source: plan.source, hash: "", bos: summary.bos),
       recording: RecordingLevel(), sampling: summary.images?.sampling ?? plan.sampling.description, seed: plan.sampling.seed,
       engine: EngineIdentity(version: Version.number, simd: summary.simd, threads: summary.threads), startedAt: plan.startedAt,
       tags: ["live"], denoising: summary.images?.layout, beginningToken: summary.beginningToken)

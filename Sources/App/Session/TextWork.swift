@@ -13,6 +13,7 @@ final class TextWork: EngineWork {
   private let model: LanguageModel
   private let tokenizer: Tokenizer?
   private let forward: ForwardPass
+  private let bos: BOSChoice
   private let stream: StreamJoiner
   private var job: Job?
   private var tokenCount = 0
@@ -22,12 +23,13 @@ final class TextWork: EngineWork {
   init(path: String, options: EngineOptions) throws {
     model = try options.open(path)
     do { tokenizer = try model.openTokenizer() } catch ModelError.noTokenizer { tokenizer = nil }
+    bos = options.bos
     forward = ForwardPass(model, threads: options.threads)
     stream = StreamJoiner(tokenizer, vocabularySize: model.vocabularySize)
     summary = EngineSummary(
       modelName: model.name, family: model.family, layerCount: model.layerCount, quantization: model.facts().quantization,
       simd: Engine.simdLevel, threads: forward.threadCount, routers: model.routers, contextLength: model.contextLength,
-      readsText: tokenizer != nil, beginningToken: tokenizer?.bosToken)
+      readsText: tokenizer != nil, beginningToken: tokenizer?.bosToken, bos: options.bos.recorded)
   }
 
   var identified: any IdentifiedModel { model }
@@ -91,7 +93,7 @@ final class TextWork: EngineWork {
   /// - Throws: `ModelError` for a text that is longer than the context: nothing is cut that nobody asked to cut.
   private func sequence(_ text: LabelledText, limit: Int? = nil) throws -> TokenSequence {
     guard let tokenizer else { throw ModelError.noTokenizer(path: model.path) }
-    let tokens = try tokenizer.encode(text.text, addSpecialTokens: true)
+    let tokens = try tokenizer.encode(text.text, bos: bos)
     let sequence = TokenSequence(text.description, tokens: Array(tokens.prefix(limit.map { min($0, model.contextLength) } ?? .max)))
     try model.check(sequence)
     return sequence

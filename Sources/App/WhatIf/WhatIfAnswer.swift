@@ -63,8 +63,9 @@ struct WhatIfAnswer {
     let count = Show.counted(effects.first?.texts ?? study.texts, study.measure.subject)
     switch study.measure {
     case .loss:
+      let bos = input.bos.map { ", --bos \($0)" } ?? ""
       let batch = input.batch.map { ", \($0) in a batch" } ?? ""
-      lines.append("read     \(count), \(Show.counted(study.scoredTokens, "scored token"))\(batch)\(stopped)")
+      lines.append("read     \(count), \(Show.counted(study.scoredTokens, "scored token"))\(batch)\(bos)\(stopped)")
       if let loss = study.baselineLoss { lines.append("loss     \(Show.fixed(loss, 4)) nat per token as it is") }
     case .latent: lines.append("made     \(count), \(input.steps ?? "")\(stopped)")
     }
@@ -194,6 +195,8 @@ struct WhatIfAnswer {
 struct WhatIfInput {
   /// As the user named it.
   var source: String
+  /// What was said of BOS before texts; nil: as the tokenizer does.
+  var bos: String?
   /// Tokens of each text that were taken at most.
   var length: Int?
   /// Texts of a batch, where rules could count its rows; nil: one.
@@ -205,6 +208,7 @@ struct WhatIfInput {
   var steps: String? { request?.summary }
 
   fileprivate func write(to writer: inout JSONWriter) {
+    if let bos { writer.member("bos", bos) }
     if let length { writer.member("length", length) }
     if let batch { writer.member("batch", batch) }
     guard let request else { return }

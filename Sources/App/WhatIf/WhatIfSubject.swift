@@ -63,15 +63,15 @@ final class TextSubject: WhatIfSubject {
   let context: FilterContext
   let batch: Int
   let reader: VariantReader
-  private let source: String
+  private let input: InputIdentity
   private let firstTokens: [Int]
   var onProgress: ((Int) -> Bool)?
 
   /// - Parameters:
-  ///   - source: how the user named the input.
+  ///   - input: where the texts came from.
   ///   - batch: texts over which rules of capacity count.
-  init(_ model: LanguageModel, texts: [TokenSequence], context: FilterContext, source: String, batch: Int = 1, threads: Int?) {
-    (language, self.texts, self.context, self.source, self.batch) = (model, texts, context, source, batch)
+  init(_ model: LanguageModel, texts: [TokenSequence], context: FilterContext, input: InputIdentity, batch: Int = 1, threads: Int?) {
+    (language, self.texts, self.context, self.input, self.batch) = (model, texts, context, input, batch)
     reader = VariantReader(model, threads: threads)
     var rows = 0
     firstTokens = texts.map { text in
@@ -116,7 +116,7 @@ final class TextSubject: WhatIfSubject {
   }
 
   func complete(_ description: inout RunDescription) {
-    description.input = InputIdentity(source: source, hash: texts.inputHash)
+    description.input = input
     if batch > 1 && description.intervention != nil { description.batch = batch }
   }
 }

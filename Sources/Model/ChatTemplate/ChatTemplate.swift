@@ -86,9 +86,19 @@ public struct ChatTemplate: Sendable {
 
   private static func specialTokens(_ json: JSONValue) throws(FormatError) -> [(name: String, spelling: String)] {
     var tokens: [(name: String, spelling: String)] = []
-    for name in ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"] {
-      guard let value = try json.memberIfPresent(name) else { continue }
+    func add(_ name: String, _ value: JSONValue) throws(FormatError) {
       tokens.append((name, value.kind == .object ? try value.string("content") : try value.requireString()))
+    }
+    for name in ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"] {
+      if let value = try json.memberIfPresent(name) { try add(name, value) }
+    }
+    // Tokens of this model alone: whatever else ends so, and the named ones of extra_special_tokens.
+    for (key, value) in json.members where value.kind == .string || value["content"]?.kind == .string {
+      guard let name = key.string, name.hasSuffix("_token"), !tokens.contains(where: { $0.name == name }) else { continue }
+      try add(name, value)
+    }
+    if let extra = try json.memberIfPresent("extra_special_tokens"), extra.kind == .object {
+      for (key, value) in extra.members { if let name = key.string { try add(name, value) } }
     }
     return tokens
   }

@@ -7,7 +7,7 @@ enum PythonText {
   static func text(of value: TemplateValue) -> String? {
     switch value {
     case .undefined: return ""
-    case .string(let text): return text
+    case .string(let text), .markup(let text): return text
     default: return representation(of: value)
     }
   }
@@ -20,6 +20,7 @@ enum PythonText {
     case .integer(let value): return String(value)
     case .number(let value): return number(value)
     case .string(let text): return quoted(text)
+    case .markup(let text): return "Markup(\(quoted(text)))"
     case .list(let values):
       var parts: [String] = []
       for value in values {
@@ -33,11 +34,11 @@ enum PythonText {
     case .map(let map):
       var parts: [String] = []
       for entry in map.entries {
-        guard let part = representation(of: entry.value) else { return nil }
-        parts.append("\(quoted(entry.key)): \(part)")
+        guard let key = representation(of: entry.key), let part = representation(of: entry.value) else { return nil }
+        parts.append("\(key): \(part)")
       }
       return "{\(parts.joined(separator: ", "))}"
-    case .undefined, .namespace, .macro, .method, .function, .loop: return nil
+    case .undefined, .generator, .namespace, .macro, .method, .function, .loop: return nil
     }
   }
 
@@ -105,16 +106,35 @@ enum PythonText {
     case .bool(let value): text += value ? "true" : "false"
     case .integer(let value): text += String(value)
     case .number(let value): text += value.isNaN ? "NaN" : value.isInfinite ? (value < 0 ? "-Infinity" : "Infinity") : value.description
-    case .string(let string): write(string, asciiOnly: style.asciiOnly, to: &text)
+    case .string(let string), .markup(let string): write(string, asciiOnly: style.asciiOnly, to: &text)
     case .list(let values), .tuple(let values):
       return write(values.map { (nil, $0) }, "[", "]", style, level, to: &text)
     case .map(let map):
       var entries = map.entries
-      if style.sortsKeys { entries.sort { $0.key.unicodeScalars.lexicographicallyPrecedes($1.key.unicodeScalars) } }
-      return write(entries.map { ($0.key, $0.value) }, "{", "}", style, level, to: &text)
-    case .undefined, .namespace, .macro, .method, .function, .loop: return false
+      if style.sortsKeys {
+        guard let first = entries.first?.key, entries.allSatisfy({ $0.key.isLess(than: first) != nil }) else { return entries.isEmpty }
+        entries.sort { $0.key.isLess(than: $1.key) ?? false }
+      }
+      var members: [(String?, TemplateValue)] = []
+      for entry in entries {
+        guard let key = jsonKey(entry.key) else { return false }
+        members.append((key, entry.value))
+      }
+      return write(members, "{", "}", style, level, to: &text)
+    case .undefined, .generator, .namespace, .macro, .method, .function, .loop: return false
     }
     return true
+  }
+
+  /// What `json.dumps` makes of a key; nil for one that it refuses.
+  private static func jsonKey(_ key: TemplateValue) -> String? {
+    switch key {
+    case .string(let text): return text
+    case .none: return "null"
+    case .bool(let value): return value ? "true" : "false"
+    case .integer, .number: return representation(of: key)
+    default: return nil
+    }
   }
 
   private static func write(

@@ -17,9 +17,8 @@ extension TemplateRenderer {
     case .map(let entries):
       var map = TemplateMap()
       for (key, value) in entries {
-        guard case .string(let key) = try evaluate(key, scope) else {
-          throw failure(.unsupported, line, "a mapping with keys other than texts")
-        }
+        let key = try evaluate(key, scope)
+        guard key.isKey else { throw failure(.value, line, "\(key.kindName) as the key of a mapping") }
         map[key] = try evaluate(value, scope)
       }
       return .map(map)
@@ -72,15 +71,30 @@ extension TemplateRenderer {
     _ arguments: TemplateArguments, _ scope: TemplateScope, _ line: Int
   ) throws(TemplateError) -> TemplateCall {
     var named: [(name: String, value: TemplateValue)] = []
+    var positional = try evaluate(arguments.positional, scope)
     for (name, value) in arguments.named { named.append((name, try evaluate(value, scope))) }
-    return TemplateCall(try evaluate(arguments.positional, scope), named: named, line: line)
+    if let list = arguments.list {
+      let value = try evaluate(list, scope)
+      guard let rest = value.iterated else { throw failure(.value, line, "\(value.kindName) behind *") }
+      positional += rest
+    }
+    if let mapping = arguments.mapping {
+      let value = try evaluate(mapping, scope)
+      guard case .map(let map) = value else { throw failure(.value, line, "\(value.kindName) behind **") }
+      for entry in map.entries {
+        guard case .string(let name) = entry.key else { throw failure(.value, line, "\(entry.key.kindName) as an argument's name") }
+        guard !named.contains(where: { isSame($0.name, name) }) else { throw failure(.value, line, "the argument \(name) twice") }
+        named.append((name, entry.value))
+      }
+    }
+    return TemplateCall(positional, named: named, line: line)
   }
 
   // MARK: Names
 
   private static let functions: Set<String> = ["range", "namespace", "dict", "raise_exception", "strftime_now"]
   /// Names with a meaning in Jinja that is not implemented: undefined would be a wrong answer.
-  private static let otherNames: Set<String> = ["caller", "varargs", "kwargs", "self", "cycler", "joiner", "lipsum", "super"]
+  private static let otherNames: Set<String> = ["self", "cycler", "joiner", "lipsum", "super"]
 
   private func name(_ name: String, _ scope: TemplateScope, _ line: Int) throws(TemplateError) -> TemplateValue {
     if let value = scope[name] { return value }
@@ -100,7 +114,9 @@ extension TemplateRenderer {
     case .string: return Self.textMethods.contains(name) ? .method(of: value, name: name) : .undefined(name)
     case .list, .tuple: return Self.listMethods.contains(name) ? .method(of: value, name: name) : .undefined(name)
     case .loop(let index, let values): return try loopMember(name, index, values, value, line)
-    case .none, .bool, .integer, .number, .macro, .method, .function: return .undefined(name)
+    case .macro(let macro, _): return macro.member(name) ?? .undefined(name)
+    case .markup: throw failure(.unsupported, line, ".\(name) of a text made safe")
+    case .none, .bool, .integer, .number, .generator, .method, .function: return .undefined(name)
     }
   }
 
@@ -125,10 +141,8 @@ extension TemplateRenderer {
   /// `value[key]`.
   func item(_ key: TemplateValue, of value: TemplateValue, _ line: Int) throws(TemplateError) -> TemplateValue {
     if case .undefined(let what) = value { throw failure(.value, line, "\(what) is undefined, so it has no items") }
-    if case .string(let name) = key {
-      if case .map(let map) = value, let found = map[name] { return found }
-      return try member(name, of: value, line)
-    }
+    if case .map(let map) = value, let found = map[key] { return found }
+    if case .string(let name) = key { return try member(name, of: value, line) }
     guard let index = key.asInteger else {
       if case .map = value { return .undefined("an item") }
       throw failure(.value, line, "\(key.kindName) as an index")
@@ -189,6 +203,9 @@ extension TemplateRenderer {
   ) throws(TemplateError) -> TemplateValue {
     switch (operation, left, right) {
     case ("+", .string(let a), .string(let b)): return .string(try joined(a, b, line))
+    case ("+", .markup(let a), .string(let b)): return .markup(try joined(a, TextSearch.escaped(b), line))
+    case ("+", .string(let a), .markup(let b)): return .markup(try joined(TextSearch.escaped(a), b, line))
+    case ("+", .markup(let a), .markup(let b)): return .markup(try joined(a, b, line))
     case ("+", .list(let a), .list(let b)):
       guard a.count + b.count <= Self.elementLimit else { throw failure(.value, line, "a list beyond \(Self.elementLimit) elements") }
       return .list(a + b)
@@ -246,15 +263,28 @@ extension TemplateRenderer {
 
   private func contains(_ container: TemplateValue, _ value: TemplateValue, _ line: Int) throws(TemplateError) -> Bool {
     switch (container, value) {
-    case (.string(let text), .string(let part)): return TextSearch.first(of: part, in: text) != nil
+    case (.string(let text), .string(let part)), (.markup(let text), .string(let part)), (.string(let text), .markup(let part)):
+      return TextSearch.first(of: part, in: text) != nil
     case (.list(let values), _), (.tuple(let values), _): return values.contains { $0.equals(value) }
-    case (.map(let map), .string(let key)): return map[key] != nil
-    case (.map, _), (.undefined, _): return false
+    case (.map(let map), _) where value.isKey: return map[value] != nil
+    case (.generator, _): throw failure(.unsupported, line, "\(value.kindName) in a generator")
+    case (.undefined, _): return false
     default: throw failure(.value, line, "\(value.kindName) in \(container.kindName)")
     }
   }
 
   // MARK: Calls
+
+  /// The call of a `{% call %}` block, whose body is handed on as `caller`.
+  mutating func call(
+    _ expression: TemplateExpression, handing caller: TemplateValue, _ scope: TemplateScope
+  ) throws(TemplateError) -> TemplateValue {
+    guard case .call(let callee, let arguments) = expression.kind else { return .undefined("a call") }
+    let function = try evaluate(callee, scope)
+    var values = try evaluate(arguments, scope, expression.line)
+    values.named.append(("caller", caller))
+    return try call(function, values)
+  }
 
   private mutating func call(_ function: TemplateValue, _ arguments: TemplateCall) throws(TemplateError) -> TemplateValue {
     switch function {

@@ -338,12 +338,17 @@ struct TemplateExpressionParser {
         if take(symbol: ")") { break }
       }
       isFirst = false
-      if isSymbol("*") || isSymbol("**") { throw failure("an argument list with *", .unsupported) }
-      if let token = current, token.kind == .name, isSymbol("=", ahead: 1) {
+      guard result.mapping == nil else { throw failure("an argument behind **") }
+      if take(symbol: "**") {
+        result.mapping = try expression()
+      } else if take(symbol: "*") {
+        guard result.list == nil else { throw failure("a second * among arguments") }
+        result.list = try expression()
+      } else if let token = current, token.kind == .name, isSymbol("=", ahead: 1) {
         index += 2
         result.named.append((token.text, try expression()))
       } else {
-        guard result.named.isEmpty else { throw failure("a plain argument after a named one") }
+        guard result.named.isEmpty, result.list == nil else { throw failure("a plain argument after a named one") }
         result.positional.append(try expression())
       }
     }

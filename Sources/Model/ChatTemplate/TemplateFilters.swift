@@ -8,6 +8,9 @@ extension TemplateRenderer {
     try step(arguments.line)
     var arguments = arguments
     let result: TemplateValue
+    if case .markup = value, !["safe", "string", "tojson", "length", "count"].contains(name) {
+      throw failure(.unsupported, arguments.line, "the filter \"\(name)\" of a text made safe")
+    }
     if let filtered = try textFilter(name, value, &arguments) {
       result = filtered
     } else if let filtered = try sequenceFilter(name, value, &arguments) {
@@ -37,7 +40,10 @@ extension TemplateRenderer {
     case "upper": return .string(TextSearch.upper(try text(of: value, line)))
     case "lower": return .string(try lowered(try text(of: value, line), line))
     case "capitalize": return .string(TextSearch.capitalize(try text(of: value, line)))
-    case "string": return .string(try text(of: value, line))
+    case "string":
+      if case .markup = value { return value }
+      return .string(try text(of: value, line))
+    case "safe": return .markup(try text(of: value, line))
     case "replace":
       let old = try string(arguments.take("old"), line, or: "")
       let new = try string(arguments.take("new"), line, or: "")
@@ -92,6 +98,8 @@ extension TemplateRenderer {
       return value.isUndefined || (isForFalse && !value.isTrue) ? fallback : value
     case "length", "count":
       if case .string(let text) = value { return .integer(text.unicodeScalars.count) }
+      if case .markup(let text) = value { return .integer(text.unicodeScalars.count) }
+      if case .generator = value { throw failure(.value, line, "\(name) of a generator: | list before it makes a list") }
       return .integer(try elements(of: value, name, line).count)
     case "int":
       let fallback = arguments.take("default")?.asInteger ?? 0
@@ -113,15 +121,13 @@ extension TemplateRenderer {
       return .number(abs(number))
     case "items":
       switch value {
-      case .undefined: return .list([])
-      case .map(let map): return .list(map.entries.map { .tuple([.string($0.key), $0.value]) })
+      case .undefined: return .generator(TemplateGenerator([]))
+      case .map(let map): return .generator(TemplateGenerator(map.entries.map { .tuple([$0.key, $0.value]) }))
       default: throw failure(.value, line, "items of \(value.kindName)")
       }
     case "dictsort":
       guard case .map(let map) = value else { throw failure(.value, line, "dictsort of \(value.kindName)") }
-      let keyed = map.entries.map { (folded: TextSearch.lower($0.key), entry: $0) }
-      let sorted = keyed.sorted { $0.folded.unicodeScalars.lexicographicallyPrecedes($1.folded.unicodeScalars) }
-      return .list(sorted.map { .tuple([.string($0.entry.key), $0.entry.value]) })
+      return .list(try sorted(.list(map.entries.map { .tuple([$0.key, $0.value]) }), by: .integer(0), line))
     default: return nil
     }
   }
@@ -132,13 +138,18 @@ extension TemplateRenderer {
     let line = arguments.line
     switch name {
     case "list": return .list(try elements(of: value, name, line))
-    case "first": return try elements(of: value, name, line).first ?? .undefined("the first of nothing")
-    case "last": return try elements(of: value, name, line).last ?? .undefined("the last of nothing")
+    case "first":
+      if case .generator(let generator) = value { return generator.next() ?? .undefined("the first of nothing") }
+      return try elements(of: value, name, line).first ?? .undefined("the first of nothing")
+    case "last":
+      if case .generator = value { throw failure(.value, line, "last of a generator: | list before it makes a list") }
+      return try elements(of: value, name, line).last ?? .undefined("the last of nothing")
     case "reverse":
       let reversed = Array(try elements(of: value, name, line).reversed())
       if case .string = value { return .string(try reversed.map { part throws(TemplateError) in try text(of: part, line) }.joined()) }
-      return .list(reversed)
+      return .generator(TemplateGenerator(reversed))
     case "sort": return .list(try sorted(value, &arguments))
+    case "min", "max": return try extreme(name, value, &arguments)
     case "unique":
       var (keys, unique): ([TemplateValue], [TemplateValue]) = ([], [])
       for element in try elements(of: value, name, line) {
@@ -148,9 +159,10 @@ extension TemplateRenderer {
         keys.append(key)
         unique.append(element)
       }
-      return .list(unique)
+      return .generator(TemplateGenerator(unique))
     case "map":
-      let elements = try elements(of: value, name, line)
+      // Nothing comes of what is not true, be it a list or not.
+      let elements = value.isTrue ? try elements(of: value, name, line) : []
       var mapped: [TemplateValue] = []
       if let place = arguments.named.firstIndex(where: { $0.name == "attribute" }) {
         let path = arguments.named.remove(at: place).value
@@ -164,18 +176,18 @@ extension TemplateRenderer {
         let rest = takeRest(&arguments)
         for element in elements { mapped.append(try filter(filterName, element, rest)) }
       }
-      return .list(mapped)
+      return .generator(TemplateGenerator(mapped))
     case "select", "reject", "selectattr", "rejectattr":
       let path = name.hasSuffix("attr") ? arguments.take("attribute") : nil
       let testName = try arguments.take("test").map { value throws(TemplateError) in try text(of: value, line) }
       let rest = takeRest(&arguments)
       var kept: [TemplateValue] = []
-      for element in try elements(of: value, name, line) {
+      for element in value.isTrue ? try elements(of: value, name, line) : [] {
         let subject = try path.map { path throws(TemplateError) in try attribute(path, of: element, line) } ?? element
         let holds = try testName.map { testName throws(TemplateError) in try test(testName, subject, rest) } ?? subject.isTrue
         if holds == name.hasPrefix("select") { kept.append(element) }
       }
-      return .list(kept)
+      return .generator(TemplateGenerator(kept))
     default: return nil
     }
   }
@@ -212,7 +224,12 @@ extension TemplateRenderer {
     let line = arguments.line
     let isReversed = arguments.take("reverse")?.isTrue ?? false
     let isExact = arguments.take("case_sensitive")?.isTrue ?? false
-    let path = arguments.take("attribute")
+    return try sorted(value, by: arguments.take("attribute"), isReversed: isReversed, isExact: isExact, line)
+  }
+
+  private func sorted(
+    _ value: TemplateValue, by path: TemplateValue?, isReversed: Bool = false, isExact: Bool = false, _ line: Int
+  ) throws(TemplateError) -> [TemplateValue] {
     var keyed: [(key: TemplateValue, value: TemplateValue)] = []
     for element in try elements(of: value, "sort", line) {
       let key = try path.map { path throws(TemplateError) in try attribute(path, of: element, line) } ?? element
@@ -224,6 +241,24 @@ extension TemplateRenderer {
     // Stable in both directions, as Python's.
     let sorted = keyed.sorted { (isReversed ? $1.key.isLess(than: $0.key) : $0.key.isLess(than: $1.key)) ?? false }
     return sorted.map(\.value)
+  }
+
+  /// The first of the smallest, or of the largest.
+  private func extreme(_ name: String, _ value: TemplateValue, _ arguments: inout TemplateCall) throws(TemplateError) -> TemplateValue {
+    let line = arguments.line
+    let isExact = arguments.take("case_sensitive")?.isTrue ?? false
+    let path = arguments.take("attribute")
+    var best: (key: TemplateValue, value: TemplateValue)?
+    for element in try elements(of: value, name, line) {
+      let key = try path.map { path throws(TemplateError) in try attribute(path, of: element, line) } ?? element
+      let folded = isExact ? key : try folded(key, line)
+      guard let other = best?.key else {
+        best = (folded, element)
+        continue
+      }
+      if try compare(name == "min" ? "<" : ">", folded, other, line) { best = (folded, element) }
+    }
+    return best?.value ?? .undefined("the \(name) of nothing")
   }
 
   // MARK: Tests
@@ -243,15 +278,19 @@ extension TemplateRenderer {
     case "true": if case .bool(true) = value { result = true } else { result = false }
     case "false": if case .bool(false) = value { result = true } else { result = false }
     case "boolean": if case .bool = value { result = true } else { result = false }
-    case "string": if case .string = value { result = true } else { result = false }
+    case "string":
+      switch value {
+      case .string, .markup: result = true
+      default: result = false
+      }
     case "mapping": if case .map = value { result = true } else { result = false }
     case "number": result = value.asNumber != nil
     case "integer": if case .integer = value { result = true } else { result = false }
     case "float": if case .number = value { result = true } else { result = false }
-    case "iterable": result = value.iterated != nil
+    case "iterable": result = value.isIterable
     case "sequence":
       switch value {
-      case .string, .list, .tuple, .map, .undefined: result = true
+      case .string, .markup, .list, .tuple, .map, .undefined: result = true
       default: result = false
       }
     case "callable":

@@ -8,6 +8,13 @@ struct TemplateLexer {
     case text(String)
     case output([Token], line: Int)
     case block([Token], line: Int)
+
+    var tokens: [Token]? {
+      switch self {
+      case .text: return nil
+      case .output(let tokens, _), .block(let tokens, _): return tokens
+      }
+    }
   }
 
   struct Token: Equatable {
@@ -54,19 +61,15 @@ struct TemplateLexer {
       }
       let begin = line
       position += 2
-      let sign = peek(0)
-      if sign == "-" || sign == "+" { position += 1 }
-      if sign == "-" {
-        while let last = text.last, last.isPythonSpace { text.removeLast() }
-      } else if sign != "+" && opener != "{" {
-        // lstrip_blocks: only what stands between the start of the line and the tag.
-        let lineStart = text.lastIndex(of: "\n").map { $0 + 1 }
-        if lineStart != nil || startsLine {
-          let from = lineStart ?? 0
-          if text[from...].allSatisfy(\.isPythonSpace) { text.removeSubrange(from...) }
-        }
-      }
+      let sign = takeSign()
+      trim(&text, before: sign, isOutput: opener == "{", startsLine: startsLine)
       flush()
+      if opener == "%", let sign = takeWord("raw") {
+        text = try raw(from: begin, startsLine: sign == "-" && skipSpaces())
+        flush()
+        startsLine = try trimAfterTag(isOutput: false)
+        continue
+      }
       switch opener {
       case "#": try skipComment(from: begin)
       case "{": parts.append(.output(try tokens(until: "}", from: begin), line: begin))
@@ -77,6 +80,78 @@ struct TemplateLexer {
     }
     flush()
     return parts
+  }
+
+  /// Takes from the end of `text` what the tag behind it asks for. `lstrip_blocks`: only what stands between the start of the line and
+  /// the tag.
+  private func trim(_ text: inout [Unicode.Scalar], before sign: Unicode.Scalar?, isOutput: Bool, startsLine: Bool) {
+    if sign == "-" {
+      while let last = text.last, last.isPythonSpace { text.removeLast() }
+    } else if sign != "+" && !isOutput {
+      let lineStart = text.lastIndex(of: "\n").map { $0 + 1 }
+      if lineStart != nil || startsLine {
+        let from = lineStart ?? 0
+        if text[from...].allSatisfy(\.isPythonSpace) { text.removeSubrange(from...) }
+      }
+    }
+  }
+
+  // MARK: Raw text
+
+  /// The sign behind an opener; nil without one.
+  private mutating func takeSign() -> Unicode.Scalar? {
+    guard let sign = peek(0), sign == "-" || sign == "+" else { return nil }
+    position += 1
+    return sign
+  }
+
+  /// Steps over `word` and the end of its tag, `-%}` or `%}`, when nothing else stands there. A line behind it stays: `trim_blocks` does
+  /// not count for the beginning of raw text.
+  ///
+  /// - Returns: the sign before the end, a space for none; nil when this is another tag.
+  private mutating func takeWord(_ word: String) -> Unicode.Scalar? {
+    var place = position
+    func skip() { while place < source.count, source[place].isPythonSpace { place += 1 } }
+    skip()
+    guard source[place...].starts(with: word.unicodeScalars) else { return nil }
+    place += word.unicodeScalars.count
+    skip()
+    var sign: Unicode.Scalar = " "
+    if place < source.count, source[place] == "-" || (word != "raw" && source[place] == "+") {
+      sign = source[place]
+      place += 1
+    }
+    guard source[place...].starts(with: "%}".unicodeScalars) else { return nil }
+    while position < place { _ = next() }
+    position += 2
+    return sign
+  }
+
+  /// Everything up to `{% endraw %}`, whose sign is left for `trimAfterTag`.
+  private mutating func raw(from begin: Int, startsLine: Bool) throws(TemplateError) -> [Unicode.Scalar] {
+    var text: [Unicode.Scalar] = []
+    while position < source.count {
+      if source[position] == "{", peek(1) == "%" {
+        let start = position
+        position += 2
+        let sign = takeSign()
+        if let closing = takeWord("endraw") {
+          trim(&text, before: sign, isOutput: false, startsLine: startsLine)
+          closingSign = closing == " " ? nil : closing
+          return text
+        }
+        position = start
+      }
+      text.append(next())
+    }
+    throw failure("raw text that does not end", line: begin)
+  }
+
+  /// Steps over white space; whether a newline was the last of it.
+  private mutating func skipSpaces() -> Bool {
+    var endsLine = false
+    while let scalar = peek(0), scalar.isPythonSpace { endsLine = next() == "\n" }
+    return endsLine
   }
 
   // MARK: Characters
@@ -98,14 +173,7 @@ struct TemplateLexer {
 
   /// Eats what the end of a tag asks for; whether a newline was the last thing to go.
   private mutating func trimAfterTag(isOutput: Bool) throws(TemplateError) -> Bool {
-    if closingSign == "-" {
-      var ateNewline = false
-      while let scalar = peek(0), scalar.isPythonSpace {
-        ateNewline = scalar == "\n"
-        _ = next()
-      }
-      return ateNewline
-    }
+    if closingSign == "-" { return skipSpaces() }
     if !isOutput && closingSign != "+" && peek(0) == "\n" {
       _ = next()
       return true

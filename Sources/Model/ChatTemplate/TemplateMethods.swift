@@ -107,6 +107,22 @@ enum TextSearch {
     return result
   }
 
+  /// As markupsafe writes what could be markup.
+  static func escaped(_ text: String) -> String {
+    var result = ""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "&": result += "&amp;"
+      case "<": result += "&lt;"
+      case ">": result += "&gt;"
+      case "'": result += "&#39;"
+      case "\"": result += "&#34;"
+      default: result.unicodeScalars.append(scalar)
+      }
+    }
+    return result
+  }
+
   static func lower(_ text: String) -> String { text.unicodeScalars.map(\.properties.lowercaseMapping).joined() }
   static func upper(_ text: String) -> String { text.unicodeScalars.map(\.properties.uppercaseMapping).joined() }
 
@@ -153,10 +169,9 @@ extension TemplateRenderer {
     case "get":
       let key = arguments.take("key")
       let fallback = arguments.take("default") ?? .none
-      guard case .string(let key) = key else { return fallback }
-      return map[key] ?? fallback
-    case "items": return .list(map.entries.map { .tuple([.string($0.key), $0.value]) })
-    case "keys": return .list(map.entries.map { .string($0.key) })
+      return key.flatMap { map[$0] } ?? fallback
+    case "items": return .list(map.entries.map { .tuple([$0.key, $0.value]) })
+    case "keys": return .list(map.entries.map(\.key))
     case "values": return .list(map.entries.map(\.value))
     default: return nil
     }
@@ -226,10 +241,54 @@ extension TemplateRenderer {
       var strings: [String] = []
       for part in parts { strings.append(try string(part)) }
       return .string(strings.joined(separator: text))
+    case "format": return .string(try formatted(text, &arguments))
     case "isdigit", "isdecimal": return .bool(!text.isEmpty && text.utf8.allSatisfy { (0x30...0x39).contains($0) })
     case "isspace": return .bool(!text.isEmpty && text.unicodeScalars.allSatisfy(\.isPythonSpace))
     default: return nil
     }
+  }
+
+  /// Python's `format` with plain fields: `{}`, `{0}`, `{name}`.
+  private func formatted(_ text: String, _ arguments: inout TemplateCall) throws(TemplateError) -> String {
+    let line = arguments.line
+    let (positional, named) = (Array(arguments.positional), arguments.named)
+    (arguments.positional, arguments.named) = ([], [])
+    let scalars = Array(text.unicodeScalars)
+    var result = String.UnicodeScalarView()
+    var (place, next, counts, numbers) = (0, 0, false, false)
+    while place < scalars.count {
+      let scalar = scalars[place]
+      place += 1
+      guard scalar == "{" || scalar == "}" else {
+        result.append(scalar)
+        continue
+      }
+      if place < scalars.count, scalars[place] == scalar {
+        result.append(scalar)
+        place += 1
+        continue
+      }
+      guard scalar == "{", let end = scalars[place...].firstIndex(of: "}") else { throw failure(.value, line, "a lone brace in a format") }
+      let field = String(String.UnicodeScalarView(scalars[place..<end]))
+      place = end + 1
+      guard field.unicodeScalars.allSatisfy(\.properties.isXIDContinue) else {
+        throw failure(.unsupported, line, "the field {\(field)} of a format")
+      }
+      let value: TemplateValue?
+      if field.isEmpty {
+        value = next < positional.count ? positional[next] : nil
+        (next, counts) = (next + 1, true)
+      } else if let number = Int(field) {
+        value = positional.indices.contains(number) ? positional[number] : nil
+        numbers = true
+      } else {
+        value = named.first { isSame($0.name, field) }?.value
+      }
+      guard let value, !(counts && numbers) else { throw failure(.value, line, "the field {\(field)} of a format") }
+      result.append(contentsOf: try self.text(of: value, line).unicodeScalars)
+      guard result.count <= Self.textLimit else { throw failure(.value, line, "a text beyond \(Self.textLimit >> 20) MiB") }
+    }
+    return String(result)
   }
 
   /// Python's `lower`; its rule for a final sigma is refused instead of guessed.

@@ -69,6 +69,7 @@ struct TemplateParser {
     case "for": return try loop(&parser, line)
     case "set": return try assignment(&parser, line)
     case "macro": return try macro(&parser, line)
+    case "call": return try call(&parser, line)
     case "generation":
       try parser.end()
       return .block(try simpleBody(until: "endgeneration", opened: line))
@@ -137,13 +138,46 @@ struct TemplateParser {
   private mutating func macro(_ parser: inout TemplateExpressionParser, _ line: Int) throws(TemplateError) -> TemplateStatement {
     let name = try parser.name()
     try parser.symbol("(")
+    let parameters = try parameters(&parser)
+    try parser.end()
+    return .macro(try macro(name, parameters, until: "endmacro", line))
+  }
+
+  private mutating func call(_ parser: inout TemplateExpressionParser, _ line: Int) throws(TemplateError) -> TemplateStatement {
+    let parameters = parser.take(symbol: "(") ? try parameters(&parser) : []
+    let expression = try parser.expression()
+    guard case .call = expression.kind else {
+      throw TemplateError(kind: .syntax, file: file, line: line, message: "expected a call behind \"call\"")
+    }
+    try parser.end()
+    return .call(caller: try macro("caller", parameters, until: "endcall", line), expression)
+  }
+
+  /// The body of a macro whose head is read.
+  private mutating func macro(
+    _ name: String, _ parameters: [(name: String, fallback: TemplateExpression?)], until end: String, _ line: Int
+  ) throws(TemplateError) -> TemplateMacro {
+    let first = index
+    let body = try simpleBody(until: end, opened: line)
+    var names: Set<String> = []
+    for part in parts[first..<index] {
+      guard let tokens = part.tokens else { continue }
+      for token in tokens where token.kind == .name { names.insert(token.text) }
+    }
+    let extras = names.intersection(["caller", "varargs", "kwargs"]).subtracting(parameters.map(\.name))
+    return TemplateMacro(name: name, parameters: parameters, body: body, extras: extras)
+  }
+
+  /// Names with their defaults, up to the closing parenthesis.
+  private mutating func parameters(
+    _ parser: inout TemplateExpressionParser
+  ) throws(TemplateError) -> [(name: String, fallback: TemplateExpression?)] {
     var parameters: [(name: String, fallback: TemplateExpression?)] = []
     while !parser.take(symbol: ")") {
       if !parameters.isEmpty { try parser.symbol(",") }
       let parameter = try parser.name()
       parameters.append((parameter, parser.take(symbol: "=") ? try parser.expression() : nil))
     }
-    try parser.end()
-    return .macro(TemplateMacro(name: name, parameters: parameters, body: try simpleBody(until: "endmacro", opened: line)))
+    return parameters
   }
 }

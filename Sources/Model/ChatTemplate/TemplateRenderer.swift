@@ -42,10 +42,7 @@ struct TemplateRenderer {
     switch statement {
     case .text(let text): output += text
     case .output(let expression):
-      output += try text(of: try evaluate(expression, scope), expression.line)
-      if output.utf8.count > Self.textLimit {
-        throw failure(.value, expression.line, "the prompt grows beyond \(Self.textLimit >> 20) MiB")
-      }
+      try print(try evaluate(expression, scope), expression.line)
     case .branches(let branches):
       for (condition, body) in branches {
         if let condition, try !evaluate(condition, scope).isTrue { continue }
@@ -56,11 +53,18 @@ struct TemplateRenderer {
     case .capture(let target, let body, let line):
       try assign(.string(try captured(body, TemplateScope(inside: scope))), to: target, scope, line)
     case .macro(let macro): scope[macro.name] = .macro(macro, scope)
+    case .call(let caller, let expression):
+      try print(try call(expression, handing: .macro(caller, scope), scope), expression.line)
     case .block(let body): return try run(body, scope)
     case .breakLoop: return .breakLoop
     case .continueLoop: return .continueLoop
     }
     return .next
+  }
+
+  private mutating func print(_ value: TemplateValue, _ line: Int) throws(TemplateError) {
+    output += try text(of: value, line)
+    if output.utf8.count > Self.textLimit { throw failure(.value, line, "the prompt grows beyond \(Self.textLimit >> 20) MiB") }
   }
 
   private mutating func run(_ loop: TemplateLoop, _ scope: TemplateScope) throws(TemplateError) -> Flow {
@@ -150,7 +154,18 @@ struct TemplateRenderer {
         inner[name] = try fallback.map { expression throws(TemplateError) in try evaluate(expression, inner) } ?? .undefined(name)
       }
     }
-    try arguments.finish("the macro \(macro.name)", self)
+    if macro.extras.contains("caller") { inner["caller"] = arguments.takeNamed("caller") ?? .undefined("the caller") }
+    if macro.extras.contains("kwargs") {
+      var map = TemplateMap()
+      for (name, value) in arguments.named { map[name] = value }
+      (inner["kwargs"], arguments.named) = (.map(map), [])
+    }
+    if macro.extras.contains("varargs") {
+      (inner["varargs"], arguments.positional) = (.tuple(Array(arguments.positional)), [])
+    }
+    guard arguments.positional.isEmpty, arguments.named.isEmpty else {
+      throw failure(.value, arguments.line, "an argument that the macro \(macro.name) does not take")
+    }
     return .string(try captured(macro.body, inner))
   }
 }
@@ -172,6 +187,11 @@ struct TemplateCall {
     if let first = positional.popFirst() { return first }
     guard let place = named.firstIndex(where: { $0.name == name }) else { return nil }
     return named.remove(at: place).value
+  }
+
+  /// The argument called `name`, never a plain one.
+  mutating func takeNamed(_ name: String) -> TemplateValue? {
+    named.firstIndex { $0.name == name }.map { named.remove(at: $0).value }
   }
 
   /// Refuses what nobody took.

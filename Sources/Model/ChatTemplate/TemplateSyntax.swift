@@ -11,6 +11,8 @@ indirect enum TemplateStatement: Sendable {
   /// `{% set name %}…{% endset %}`: what the body renders.
   case capture(TemplateTarget, [TemplateStatement], line: Int)
   case macro(TemplateMacro)
+  /// `{% call(…) name(…) %}…{% endcall %}`: a call that is handed the body as `caller`.
+  case call(caller: TemplateMacro, TemplateExpression)
   /// `{% generation %}`: marks what an assistant wrote; renders as if it were not there.
   case block([TemplateStatement])
   case breakLoop
@@ -35,6 +37,22 @@ struct TemplateMacro: Sendable {
   var name: String
   var parameters: [(name: String, fallback: TemplateExpression?)]
   var body: [TemplateStatement]
+  /// Which of `caller`, `varargs` and `kwargs` the body names: a macro without them takes no such arguments.
+  var extras: Set<String>
+}
+
+extension TemplateMacro {
+  /// What a template may ask of a macro; nil for anything else.
+  func member(_ name: String) -> TemplateValue? {
+    switch name {
+    case "name": return .string(self.name)
+    case "arguments": return .tuple(parameters.map { .string($0.name) })
+    case "catch_varargs": return .bool(extras.contains("varargs"))
+    case "catch_kwargs": return .bool(extras.contains("kwargs"))
+    case "caller": return .bool(extras.contains("caller"))
+    default: return nil
+    }
+  }
 }
 
 struct TemplateExpression: Sendable {
@@ -70,4 +88,8 @@ struct TemplateExpression: Sendable {
 struct TemplateArguments: Sendable {
   var positional: [TemplateExpression] = []
   var named: [(name: String, value: TemplateExpression)] = []
+  /// Behind `*`: further plain arguments.
+  var list: TemplateExpression?
+  /// Behind `**`: further named ones.
+  var mapping: TemplateExpression?
 }

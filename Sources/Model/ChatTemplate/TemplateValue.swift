@@ -12,9 +12,13 @@ indirect enum TemplateValue {
   case integer(Int)
   case number(Double)
   case string(String)
+  /// `… | safe`: a text that `+` escapes its other operand for, as markupsafe has it.
+  case markup(String)
   case list([TemplateValue])
   /// As a list, but printed and compared as what it is.
   case tuple([TemplateValue])
+  /// What `map`, `select` and their like give: true also when nothing is left, without a length or items, and gone once read.
+  case generator(TemplateGenerator)
   case map(TemplateMap)
   case namespace(TemplateNamespace)
   case macro(TemplateMacro, TemplateScope)
@@ -26,19 +30,24 @@ indirect enum TemplateValue {
   case loop(index: Int, values: [TemplateValue])
 }
 
-/// Text keys with values, in the order they came in. Few of them: found by walking.
+/// Keys (texts, most often) with values, in the order they came in. Few of them: found by walking.
 struct TemplateMap {
   struct Entry {
-    var key: String
+    var key: TemplateValue
     var value: TemplateValue
   }
 
   private(set) var entries: [Entry] = []
 
   subscript(key: String) -> TemplateValue? {
-    get { entries.first { isSame($0.key, key) }?.value }
+    get { self[.string(key)] }
+    set { self[.string(key)] = newValue }
+  }
+
+  subscript(key: TemplateValue) -> TemplateValue? {
+    get { entries.first { $0.key.equals(key) }?.value }
     set {
-      let place = entries.firstIndex { isSame($0.key, key) }
+      let place = entries.firstIndex { $0.key.equals(key) }
       if let newValue {
         if let place { entries[place].value = newValue } else { entries.append(Entry(key: key, value: newValue)) }
       } else if let place {
@@ -46,6 +55,20 @@ struct TemplateMap {
       }
     }
   }
+}
+
+/// Values that are read once.
+final class TemplateGenerator {
+  private var values: [TemplateValue]
+
+  init(_ values: [TemplateValue]) { self.values = values }
+
+  func rest() -> [TemplateValue] {
+    defer { values = [] }
+    return values
+  }
+
+  func next() -> TemplateValue? { values.isEmpty ? nil : values.removeFirst() }
 }
 
 /// `namespace(…)`: the one value a template may change from an inner scope.
@@ -96,10 +119,10 @@ extension TemplateValue {
     case .bool(let value): return value
     case .integer(let value): return value != 0
     case .number(let value): return value != 0
-    case .string(let value): return !value.isEmpty
+    case .string(let value), .markup(let value): return !value.isEmpty
     case .list(let values), .tuple(let values): return !values.isEmpty
     case .map(let map): return !map.entries.isEmpty
-    case .namespace, .macro, .method, .function, .loop: return true
+    case .generator, .namespace, .macro, .method, .function, .loop: return true
     }
   }
 
@@ -125,11 +148,14 @@ extension TemplateValue {
   func equals(_ other: TemplateValue) -> Bool {
     switch (self, other) {
     case (.undefined, .undefined), (.none, .none): return true
-    case (.string(let a), .string(let b)): return isSame(a, b)
+    case (.string(let a), .string(let b)), (.markup(let a), .string(let b)), (.string(let a), .markup(let b)),
+      (.markup(let a), .markup(let b)):
+      return isSame(a, b)
     case (.list(let a), .list(let b)), (.tuple(let a), .tuple(let b)): return a.count == b.count && zip(a, b).allSatisfy { $0.equals($1) }
     case (.map(let a), .map(let b)):
       return a.entries.count == b.entries.count && a.entries.allSatisfy { entry in b[entry.key].map { entry.value.equals($0) } ?? false }
     case (.namespace(let a), .namespace(let b)): return a === b
+    case (.generator(let a), .generator(let b)): return a === b
     default:
       if let a = asInteger, let b = other.asInteger { return a == b }
       if let a = asNumber, let b = other.asNumber { return a == b }
@@ -151,13 +177,31 @@ extension TemplateValue {
     }
   }
 
-  /// What a loop goes through; nil when this cannot be iterated.
+  /// Whether Python takes this for the key of a dictionary.
+  var isKey: Bool {
+    switch self {
+    case .list, .map: return false
+    case .tuple(let values): return values.allSatisfy(\.isKey)
+    default: return true
+    }
+  }
+
+  /// Whether a loop can go through this; nothing is read.
+  var isIterable: Bool {
+    switch self {
+    case .undefined, .list, .tuple, .string, .markup, .map, .generator: return true
+    default: return false
+    }
+  }
+
+  /// What a loop goes through; nil when this cannot be iterated. A generator is read by it.
   var iterated: [TemplateValue]? {
     switch self {
     case .undefined: return []
     case .list(let values), .tuple(let values): return values
-    case .string(let text): return text.unicodeScalars.map { .string(String($0)) }
-    case .map(let map): return map.entries.map { .string($0.key) }
+    case .string(let text), .markup(let text): return text.unicodeScalars.map { .string(String($0)) }
+    case .map(let map): return map.entries.map(\.key)
+    case .generator(let generator): return generator.rest()
     default: return nil
     }
   }
@@ -170,9 +214,11 @@ extension TemplateValue {
     case .bool: return "a truth value"
     case .integer, .number: return "a number"
     case .string: return "a text"
+    case .markup: return "a text made safe"
     case .list: return "a list"
     case .tuple: return "a tuple"
     case .map: return "a mapping"
+    case .generator: return "a generator"
     case .namespace: return "a namespace"
     case .macro, .method, .function: return "a function"
     case .loop: return "a loop"

@@ -1,6 +1,7 @@
 // How does the metadata of a GGUF file become a tokenizer? `tokenizer.ggml.model` says which kind: `gpt2` (byte-level BPE, split as
-// `tokenizer.ggml.pre` says), `llama` (SentencePiece's BPE, merged by score, with byte fallback) or `t5` (unigram with a charsmap). The
-// stages are those of tokenizer.json. What GGUF leaves unsaid is taken from what such models have, and listed in `Tokenizer.notes`.
+// `tokenizer.ggml.pre` says), `llama` (SentencePiece's BPE, merged by score, with byte fallback), `gemma4` (the same by listed merges) or
+// `t5` (unigram with a charsmap). The stages are those of tokenizer.json. What GGUF leaves unsaid is taken from what such models have, and
+// listed in `Tokenizer.notes`.
 
 import Formats
 
@@ -18,7 +19,7 @@ extension Tokenizer {
     let stages = try reader.stages()
     self.init(
       path: file.path, contentHash: reader.contentHash, bosToken: reader.specialToken("bos"), eosToken: reader.specialToken("eos"),
-      stages: stages, notes: reader.notes)
+      beginsBy: reader.beginsBy, stages: stages, notes: reader.notes)
   }
 }
 
@@ -29,6 +30,8 @@ private struct GGUFTokenizerReader {
 
   private let file: GGUFFile
   private let model: String
+  /// How text is split, by its name.
+  private let split: String?
   /// Tokens of the file; their bytes are the vocabulary's.
   private let count: Int
   private let kinds: [Kind]
@@ -39,13 +42,16 @@ private struct GGUFTokenizerReader {
   init(_ file: GGUFFile) throws(FormatError) {
     self.file = file
     let prefix = "tokenizer.ggml."
-    guard let model = file[prefix + "model"]?.string, Tokenizer.isIn(file) else {
+    let ollama = file["general.architecture"]?.string.flatMap(OllamaFiles.named)
+    guard var model = file[prefix + "model"]?.string, Tokenizer.isIn(file) else {
       throw .missing(file: file.path, path: prefix + "model", expected: "a tokenizer")
     }
-    guard ["gpt2", "llama", "t5"].contains(model) else {
+    if let merged = ollama?.mergedTokenizer, model == "llama", file[prefix + "merges"] != nil { model = merged }
+    split = ollama?.split ?? file[prefix + "pre"]?.string
+    guard ["gpt2", "llama", "gemma4", "t5"].contains(model) else {
       throw .unsupported(
         file: file.path, place: prefix + "model", found: "the tokenizer \"\(model)\"",
-        hint: "gpt2, llama and t5 are read; token ids can be used without any")
+        hint: "gpt2, llama, gemma4 and t5 are read; token ids can be used without any")
     }
     self.model = model
     guard let tokens = file[prefix + "tokens"]?.array, tokens.isOfStrings, tokens.count > 0, tokens.count <= Vocabulary.highestID else {
@@ -77,6 +83,7 @@ private struct GGUFTokenizerReader {
     switch model {
     case "gpt2": return try byteLevel()
     case "llama": return try sentencePieceBPE()
+    case "gemma4": return try gemma4()
     default: return try unigram()
     }
   }
@@ -109,6 +116,12 @@ private struct GGUFTokenizerReader {
     return scores
   }
 
+  /// What says which tokens go before a text.
+  var beginsBy: String {
+    if model == "gemma4" { return "as Gemma 4 was trained" }
+    return value("add_bos_token")?.bool.map { "by tokenizer.ggml.add_bos_token = \($0)" } ?? "as tokenizers of the kind \"\(model)\" do"
+  }
+
   private func postProcessor(addsBos: Bool, addsEos: Bool) throws(FormatError) -> PostProcessor {
     var result = try PostProcessor(nil)
     if flag("add_bos_token", default: addsBos) { result.prefix = [specialToken("bos")].compactMap { $0 } }
@@ -139,14 +152,50 @@ private struct GGUFTokenizerReader {
   // MARK: Kinds
 
   private mutating func byteLevel() throws(FormatError) -> Tokenizer.Stages {
-    guard let name = value("pre")?.string else {
+    guard let name = split else {
       throw refused("pre", "a byte-level tokenizer that does not say how text is split", "convert the model again, or use token ids")
     }
     guard let pre = GGUFPreTokenizer.named(name) else { throw refused("pre", "the split \"\(name)\"", "token ids can be used without it") }
-    let applied = pre.isNFC ? "NFC is applied, as models with pre \"\(name)\" define it" : "none is applied"
+    let applied = pre.nfc != nil ? "NFC is applied, as models with pre \"\(name)\" define it" : "none is applied"
     notes.append("GGUF does not name a normalizer; \(applied)")
-    let normalizer = try Normalizer(pre.isNFC ? try json(#"{"type": "NFC"}"#) : nil)
+    let normalizer: Normalizer
+    if let tables = pre.nfc { normalizer = Normalizer(.nfc, tables) } else { normalizer = try Normalizer(nil) }
+    var options = BytePairModel.Options()
+    options.ignoresMerges = pre.ignoresMerges
+    return Tokenizer.Stages(
+      normalizer: normalizer, addedTokens: try addedTokens(userDefined: normalizer),
+      preTokenizer: try PreTokenizer(pre.json(file: file.path)),
+      model: .bytePair(BytePairModel(vocabulary: vocabulary, merges: try listedMerges(), options: options, readsBytes: true)),
+      postProcessor: try postProcessor(addsBos: false, addsEos: false), decoder: try Decoder(json(#"{"type": "ByteLevel"}"#)))
+  }
 
+  /// Gemma 4's: BPE over UTF-8 whose merges the file lists, spaces written as ▁ and none put before a text.
+  private mutating func gemma4() throws(FormatError) -> Tokenizer.Stages {
+    // Converted files say that none is put before a text; the model was trained with one, and llama.cpp adds it whatever they say.
+    if !flag("add_bos_token", default: true) { notes.append("the file says add_bos_token = false; a BOS is added, as Gemma 4 was trained") }
+    var options = BytePairModel.Options()
+    options.unknownToken = specialToken("unknown") ?? unknownPiece
+    options.fusesUnknown = true
+    options.fallsBackToBytes = true
+    let normalizer = try Normalizer(json(#"{"type": "Replace", "pattern": {"String": " "}, "content": "▁"}"#))
+    var postProcessor = try postProcessor(addsBos: true, addsEos: false)
+    postProcessor.prefix = [specialToken("bos")].compactMap { $0 }
+    return Tokenizer.Stages(
+      normalizer: normalizer, addedTokens: try addedTokens(userDefined: nil), preTokenizer: try PreTokenizer(nil),
+      model: .bytePair(BytePairModel(vocabulary: vocabulary, merges: try listedMerges(), options: options, readsBytes: false)),
+      postProcessor: postProcessor, decoder: try spacesDecoder(strip: ""))
+  }
+
+  private func spacesDecoder(strip: String) throws(FormatError) -> Decoder {
+    try Decoder(
+      json(
+        """
+        {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"},
+         {"type": "Fuse"}\(strip)]}
+        """))
+  }
+
+  private func listedMerges() throws(FormatError) -> MergeTable {
     guard let list = value("merges")?.array, list.isOfStrings else {
       throw .value(file: file.path, path: "tokenizer.ggml.merges", expected: "an array of merges", found: "something else")
     }
@@ -166,13 +215,7 @@ private struct GGUFTokenizerReader {
         file: file.path, path: "tokenizer.ggml.merges", expected: "two tokens that are in the vocabulary, and their join",
         found: "\"\(wrong.prefix(60))\"")
     }
-    var options = BytePairModel.Options()
-    options.ignoresMerges = pre.ignoresMerges
-    return Tokenizer.Stages(
-      normalizer: normalizer, addedTokens: try addedTokens(userDefined: normalizer),
-      preTokenizer: try PreTokenizer(pre.json(file: file.path)),
-      model: .bytePair(BytePairModel(vocabulary: vocabulary, merges: merges, options: options, readsBytes: true)),
-      postProcessor: try postProcessor(addsBos: false, addsEos: false), decoder: try Decoder(json(#"{"type": "ByteLevel"}"#)))
+    return merges
   }
 
   private mutating func sentencePieceBPE() throws(FormatError) -> Tokenizer.Stages {
@@ -194,12 +237,7 @@ private struct GGUFTokenizerReader {
       addedTokens: try addedTokens(userDefined: nil), preTokenizer: try PreTokenizer(nil),
       model: .bytePair(BytePairModel(vocabulary: vocabulary, merges: try mergesByScore(), options: options, readsBytes: false)),
       postProcessor: try postProcessor(addsBos: true, addsEos: false),
-      decoder: try Decoder(
-        json(
-          """
-          {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"},
-           {"type": "Fuse"}\(strip)]}
-          """)))
+      decoder: try spacesDecoder(strip: strip))
   }
 
   /// Longer tokens than these are not SentencePiece's; their ways to be made grow with the square of their length.

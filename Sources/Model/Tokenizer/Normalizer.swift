@@ -6,7 +6,7 @@ import Formats
 /// The normalising steps, in order.
 struct Normalizer: Sendable {
   private enum Step: Sendable {
-    case unicode(UnicodeForm)
+    case unicode(UnicodeForm, UnicodeFormTables)
     case lowercase
     case strip(left: Bool, right: Bool)
     case prepend([UInt8])
@@ -24,6 +24,9 @@ struct Normalizer: Sendable {
     if let json, !json.isNull { try add(json) }
   }
 
+  /// A form alone, with tables of another version than tokenizer.json means.
+  init(_ form: UnicodeForm, _ tables: UnicodeFormTables) { steps = [.unicode(form, tables)] }
+
   /// A charsmap, then what SentencePiece does with several spaces in a row: they become one.
   init(_ map: CharacterMap?, mergesSpaces: CompiledPattern?) {
     if let map { steps.append(.characterMap(map)) }
@@ -35,10 +38,10 @@ struct Normalizer: Sendable {
     switch type {
     case "Sequence":
       for step in try json.array("normalizers") { try add(step) }
-    case "NFC": steps.append(.unicode(.nfc))
-    case "NFD": steps.append(.unicode(.nfd))
-    case "NFKC": steps.append(.unicode(.nfkc))
-    case "NFKD": steps.append(.unicode(.nfkd))
+    case "NFC": steps.append(.unicode(.nfc, .version9))
+    case "NFD": steps.append(.unicode(.nfd, .version9))
+    case "NFKC": steps.append(.unicode(.nfkc, .version9))
+    case "NFKD": steps.append(.unicode(.nfkd, .version9))
     case "Lowercase": steps.append(.lowercase)
     case "Strip": steps.append(.strip(left: try json.bool("strip_left"), right: try json.bool("strip_right")))
     case "Prepend": steps.append(.prepend(Array(try json.string("prepend").utf8)))
@@ -58,7 +61,7 @@ struct Normalizer: Sendable {
     var lostStart = false
     for step in steps {
       switch step {
-      case .unicode(let form): form.apply(to: &text)
+      case .unicode(let form, let tables): form.apply(to: &text, tables)
       case .lowercase: lowercase(&text)
       case .strip(let left, let right):
         let lead = left ? leadingSpaces(text) : 0

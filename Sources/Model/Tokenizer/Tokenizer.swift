@@ -14,6 +14,7 @@ public final class Tokenizer: Sendable {
   /// Beginning and end of sequence, when tokenizer_config.json or the template says.
   public let bosToken: Int32?
   public let eosToken: Int32?
+  public let beginning: TextBeginning
   /// What the file does not say and was taken from elsewhere: whoever shows this tokenizer shows these.
   public let notes: [String]
 
@@ -74,13 +75,18 @@ public final class Tokenizer: Sendable {
     }
     let bosToken = id(settings.bosToken) ?? postProcessor.prefix.first
     let eosToken = id(settings.eosToken) ?? postProcessor.suffix.last
-    // As in transformers 5: once either is set, both replace the template (DeepSeek-V3 has its BOS only there).
+    // Once either is set, both replace the template: as transformers 4 and the converters of llama.cpp have it. DeepSeek-V3 and others have
+    // their BOS only there, and were trained with it; transformers 5 drops both fields beside a tokenizer.json.
+    var source = postProcessor.prefix.isEmpty ? "no file puts anything there" : "by the post_processor of tokenizer.json"
     if settings.addsBosToken != nil || settings.addsEosToken != nil {
+      let before = postProcessor.prefix
       postProcessor.prefix = settings.addsBosToken == true ? [id(settings.bosToken)].compactMap { $0 } : []
       postProcessor.suffix = settings.addsEosToken == true ? [id(settings.eosToken)].compactMap { $0 } : []
+      source = "by add_bos_token = \(settings.addsBosToken ?? false) of tokenizer_config.json"
+      if before != postProcessor.prefix { source += ", which transformers 5 does not obey" }
     }
     self.init(
-      path: json.fileName, contentHash: contentHash, bosToken: bosToken, eosToken: eosToken,
+      path: json.fileName, contentHash: contentHash, bosToken: bosToken, eosToken: eosToken, beginsBy: source,
       stages: Stages(
         normalizer: normalizer, addedTokens: added, preTokenizer: preTokenizer, model: model, postProcessor: postProcessor,
         decoder: decoder))
@@ -96,12 +102,16 @@ public final class Tokenizer: Sendable {
     var decoder: Decoder
   }
 
-  init(path: String, contentHash: String, bosToken: Int32?, eosToken: Int32?, stages: Stages, notes: [String] = []) {
+  /// - Parameter beginsBy: what says which tokens go before a text.
+  init(
+    path: String, contentHash: String, bosToken: Int32?, eosToken: Int32?, beginsBy source: String, stages: Stages, notes: [String] = []
+  ) {
     self.path = path
     self.contentHash = contentHash
     self.bosToken = bosToken
     self.eosToken = eosToken
     self.notes = notes
+    beginning = TextBeginning(ids: stages.postProcessor.prefix, source: source)
     normalizer = stages.normalizer
     addedTokens = stages.addedTokens
     preTokenizer = stages.preTokenizer

@@ -1,15 +1,15 @@
-// How does text get a Unicode normal form? Foundation's tables do the work, on the stretches that can change at all; the rest, by far the
-// most, is copied. The reference's tables are of Unicode 9: what came later, it takes for characters that never change or combine,
-// and so do we (compared with it over all scalars, alone and between combining marks).
+// How does text get a Unicode normal form (UAX #15)? Decompose, order marks by their class, compose, on the stretches that can change at
+// all; the rest, by far the most, is copied. Which Unicode it is of, the caller says by the tables.
 
-import Foundation
-
-/// A Unicode normalisation form (UAX #15).
-enum UnicodeForm: Sendable {
+/// A Unicode normalisation form.
+enum UnicodeForm: UInt8, Sendable, CaseIterable {
   case nfc, nfd, nfkc, nfkd
 
+  private var composes: Bool { self == .nfc || self == .nfkc }
+  private var isCompatible: Bool { self == .nfkc || self == .nfkd }
+
   /// Brings `text`, valid UTF-8, into this form.
-  func apply(to text: inout [UInt8]) {
+  func apply(to text: inout [UInt8], _ tables: UnicodeFormTables) {
     if text.allSatisfy({ $0 < 0x80 }) { return }
     var result: [UInt8] = []
     var copied = 0
@@ -18,66 +18,71 @@ enum UnicodeForm: Sendable {
       var base = 0
       while position < bytes.count {
         let (scalar, length) = decodeScalar(bytes, at: position)
-        switch role(of: scalar) {
-        case .fixed:
-          position += length
-          base = position
-        case .base:
+        if scalar.isASCII || tables.isSteady(scalar.value, under: self) {
           base = position
           position += length
-        case .open:
-          // A stretch begins at the base before it, should it combine, and ends before the next scalar that never combines backwards.
-          while position < bytes.count {
-            let (scalar, length) = decodeScalar(bytes, at: position)
-            guard role(of: scalar) == .open else { break }
-            position += length
-          }
-          result.append(contentsOf: bytes[copied..<base])
-          result.append(contentsOf: normalized(ArraySlice(bytes[base..<position])))
-          copied = position
-          base = position
+          continue
         }
+        // A stretch begins at the steady character before it, should it combine, and ends before the next one.
+        while position < bytes.count {
+          let (scalar, length) = decodeScalar(bytes, at: position)
+          guard !scalar.isASCII, !tables.isSteady(scalar.value, under: self) else { break }
+          position += length
+        }
+        result.append(contentsOf: bytes[copied..<base])
+        append(UnsafeBufferPointer(rebasing: bytes[base..<position]), tables, to: &result)
+        copied = position
+        base = position
       }
       if copied > 0 { result.append(contentsOf: bytes[copied...]) }
     }
     if copied > 0 { text = result }
   }
 
-  private func normalized(_ text: ArraySlice<UInt8>) -> [UInt8] {
-    let string = String(decoding: text, as: UTF8.self)
-    switch self {
-    case .nfc: return Array(string.precomposedStringWithCanonicalMapping.utf8)
-    case .nfd: return Array(string.decomposedStringWithCanonicalMapping.utf8)
-    case .nfkc:
-      // In two steps: Foundation's own NFKC leaves halfwidth Hangul letters uncomposed.
-      return Array(string.decomposedStringWithCompatibilityMapping.precomposedStringWithCanonicalMapping.utf8)
-    case .nfkd: return Array(string.decomposedStringWithCompatibilityMapping.utf8)
+  private func append(_ text: UnsafeBufferPointer<UInt8>, _ tables: UnicodeFormTables, to result: inout [UInt8]) {
+    var scalars: [UInt32] = []
+    var position = 0
+    while position < text.count {
+      let (scalar, length) = decodeScalar(text, at: position)
+      tables.decompose(scalar.value, compatibly: isCompatible, into: &scalars)
+      position += length
     }
+    orderMarks(&scalars, tables)
+    if composes { compose(&scalars, tables) }
+    for scalar in scalars { if let scalar = Unicode.Scalar(scalar) { result.append(contentsOf: Character(scalar).utf8) } }
   }
 
-  /// What a scalar may do under normalisation.
-  private enum Role {
-    /// Nothing: it is unknown to the reference.
-    case fixed
-    /// Stay as it is, but be combined with by what follows.
-    case base
-    /// Anything.
-    case open
-  }
-
-  @inline(__always)
-  private func role(of scalar: Unicode.Scalar) -> Role {
-    if scalar.value < 0x80 { return .base }
-    if self == .nfc {
-      // Neither decompose nor combine backwards: Latin, basic Cyrillic, kana, Han, Hangul syllables, common punctuation.
-      switch scalar.value {
-      case 0x80..<0x300, 0x400...0x482, 0x2010...0x2027, 0x2030...0x205E, 0x3001...0x3029, 0x3041...0x3096, 0x30A1...0x30FA,
-        0x4E00...0x9FEF, 0xAC00...0xD7A3, 0xFF01...0xFF9D, 0x1F300...0x1F64F:
-        return .base
-      default: break
+  /// Sorts each run of characters with a class by it; equal ones keep their order.
+  private func orderMarks(_ scalars: inout [UInt32], _ tables: UnicodeFormTables) {
+    var start = 0
+    while start < scalars.count {
+      var end = start
+      while end < scalars.count, tables.combiningClass(scalars[end]) > 0 { end += 1 }
+      if end - start > 1 {
+        let marks = scalars[start..<end].map { (mark: $0, order: tables.combiningClass($0)) }.enumerated()
+        let sorted = marks.sorted { ($0.element.order, $0.offset) < ($1.element.order, $1.offset) }
+        scalars.replaceSubrange(start..<end, with: sorted.map(\.element.mark))
       }
+      start = end + 1
     }
-    guard let age = scalar.properties.age, age.major <= 9 else { return .fixed }
-    return .open
+  }
+
+  /// Composes each character with the last one of class 0 before it, unless one of its own class or higher stands between them.
+  private func compose(_ scalars: inout [UInt32], _ tables: UnicodeFormTables) {
+    var kept = 0
+    var starter: Int?
+    var highest: UInt8 = 0
+    for scalar in scalars {
+      let order = tables.combiningClass(scalar)
+      let isBlocked = starter.map { kept > $0 + 1 && highest >= order } ?? true
+      if let place = starter, !isBlocked, let composed = tables.composition(scalars[place], scalar) {
+        scalars[place] = composed
+        continue
+      }
+      if order == 0 { (starter, highest) = (kept, 0) } else { highest = order }
+      scalars[kept] = scalar
+      kept += 1
+    }
+    scalars.removeSubrange(kept...)
   }
 }

@@ -31,7 +31,7 @@ struct UnigramModel: Sendable {
     for piece in pieces {
       guard piece.kind == .array, piece.count == 2 else { throw piece.unexpected("a token and its score") }
       let pair = Array(piece.elements)
-      scores.append(try pair[1].requireNumber())
+      scores.append(try DecimalScore.value(of: pair[1]))
       guard let bytes = pair[0].withUTF8(\.count) else { throw pair[0].unexpected("a token") }
       byteCount += bytes
     }

@@ -34,7 +34,8 @@ final class Checkpoint: @unchecked Sendable {
   convenience init(directory: String, packing: WeightPacking = WeightPacking()) throws {
     let contents = try CheckpointFiles(in: directory)
     // What errors name: the file, or the list of shards.
-    let path = contents.files.count == 1 ? contents.files[0].path : directory + "/model.safetensors.index.json"
+    let index = directory + "/model.safetensors.index.json"
+    let path = contents.files.count == 1 ? contents.files[0].path : FileStatus.exists(index) ? index : directory
     self.init(path: path, contents, names: nil, packing: packing)
   }
 
@@ -67,7 +68,7 @@ final class Checkpoint: @unchecked Sendable {
     places.reserveCapacity(tensors.count)
     for (index, tensor) in tensors.enumerated() {
       let part = Self.textPrefixes.first { tensor.name.hasPrefix($0.key) }
-      let name = part.map { $0.value + tensor.name.dropFirst($0.key.count) } ?? tensor.name
+      let name = names?.renamed[tensor.name] ?? part.map { $0.value + tensor.name.dropFirst($0.key.count) } ?? tensor.name
       if let other = places[name] {
         doubled[name, default: [Int(other)]].append(index)
       } else {

@@ -1,5 +1,6 @@
 // Which files of a folder hold the weights, and which of several copies of a tensor counts? Safetensors, single or, where there is no such
-// file, in shards as the index maps them, which is the order of transformers; else the one file of torch.save that lies there. Weights
+// file, in shards as the index maps them, which is the order of transformers; without an index all of a numbered set, or the one safetensors
+// file of another name; else the one file of torch.save that lies there. Weights
 // that lie there too and are not taken are named; what lies there instead is named, with advice that fits it.
 
 import Formats
@@ -57,6 +58,11 @@ struct CheckpointFiles: Sendable {
       try self.init(SafetensorsIndex(path: index))
     } else {
       let all = ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted()
+      if let shards = try Self.unindexed(all, in: folder) {
+        try self.init(each: shards.names.map { "\(folder)/\($0)" }, in: folder)
+        choice = shards.note
+        return
+      }
       let names = all.filter(Self.holdsWeights)
       guard let name = names.first else { throw Self.absence(in: folder, all) }
       guard names.count == 1 else {
@@ -64,6 +70,54 @@ struct CheckpointFiles: Sendable {
       }
       self.init([try PyTorchFile(path: folder + "/" + name)])
     }
+  }
+
+  /// Files of which no two may have a tensor of one name: nothing says which one counts.
+  private init(each paths: [String], in folder: String) throws {
+    let files = try paths.map { try SafetensorsFile(path: $0) }
+    var owners: [String: String] = [:]
+    for file in files {
+      for tensor in file.tensors {
+        if let other = owners.updateValue(file.path, forKey: tensor.name) {
+          throw ModelError.noCheckpoint(
+            path: folder,
+            why: "\(tensor.name) is in \(Self.last(other)) and in \(Self.last(file.path)), without an index that says which one counts",
+            advice: "download model.safetensors.index.json beside them")
+        }
+      }
+    }
+    self.init(files)
+  }
+
+  private static func last(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
+
+  /// Safetensors files that are a checkpoint without an index: a numbered set that is whole, or one file alone. With what is said of them.
+  private static func unindexed(_ all: [String], in folder: String) throws -> (names: [String], note: String)? {
+    let names = all.filter { $0.hasSuffix(".safetensors") && !$0.hasPrefix("adapter") }
+    if names.count == 1, shard(names[0]) == nil {
+      return (names, "the weights are those of \(names[0]), the only safetensors file in the folder")
+    }
+    let shards = names.compactMap { name in shard(name).map { (name: name, place: $0) } }
+    guard let first = shards.first, shards.count == names.count, shards.allSatisfy({ $0.place.set == first.place.set }) else { return nil }
+    let there = Set(shards.map(\.place.number))
+    let missing = (1...max(1, min(first.place.count, 100_000))).filter { !there.contains($0) }
+    guard missing.isEmpty else {
+      let list = missing.prefix(4).map(String.init).joined(separator: ", ") + (missing.count > 4 ? ", …" : "")
+      throw ModelError.noCheckpoint(
+        path: folder, why: "\(shards.count) of \(first.place.count) shards are there, without an index; those that are missing: \(list)",
+        advice: "download the others and model.safetensors.index.json beside them")
+    }
+    return (names, "the \(names.count) shards have no index: each tensor is in one of them")
+  }
+
+  /// `STEM-00002-of-00005.safetensors`: its number, how many there are, and which set it is of.
+  private static func shard(_ name: String) -> (number: Int, count: Int, set: String)? {
+    let parts = name.dropLast(".safetensors".count).split(separator: "-", omittingEmptySubsequences: false)
+    guard parts.count >= 4, parts[parts.count - 2] == "of", let number = Int(parts[parts.count - 3]),
+      let count = Int(parts[parts.count - 1]),
+      number > 0, count > 0, number <= count
+    else { return nil }
+    return (number, count, parts.dropLast(3).joined(separator: "-") + " \(count)")
   }
 
   /// What is said where an index lies beside the single file. One that lists nothing but that file is no second set of weights.

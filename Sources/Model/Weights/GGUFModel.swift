@@ -80,6 +80,11 @@ struct GGUFModel: Sendable {
 struct GGUFMetadata: Sendable {
   let file: GGUFFile
   let architecture: String
+  /// What keys begin with: the architecture as the file calls it.
+  let prefix: String
+  private let ollama: OllamaFiles?
+  /// Tensors that llama.cpp calls otherwise.
+  let renamed: [String: String]
   /// Blocks that predict the next token; those that look further ahead are not run.
   private(set) var blockCount = 0
   private(set) var lookaheadCount = 0
@@ -101,17 +106,26 @@ struct GGUFMetadata: Sendable {
     guard let name = file["general.architecture"]?.string else {
       throw ModelError.configuration(file: file.path, key: "general.architecture", expected: "a name", found: "nothing")
     }
-    architecture = name
-    tensorShapes = Dictionary(
-      split.files.flatMap(\.tensors).map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
+    let ollama = OllamaFiles.named(name)
+    (prefix, self.ollama, architecture) = (name, ollama, ollama?.architecture ?? name)
+    let tensors = split.files.flatMap(\.tensors)
+    let renamed = ollama?.renamed(tensors.map(\.name)) ?? [:]
+    self.renamed = renamed
+    tensorShapes = Dictionary(tensors.map { (renamed[$0.name] ?? $0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
     lists = Dictionary(
-      split.files.flatMap(\.tensors).filter { $0.shape.count == 1 && $0.elementType == .f32 }.map { ($0.name, $0) },
+      tensors.filter { $0.shape.count == 1 && $0.elementType == .f32 }.map { (renamed[$0.name] ?? $0.name, $0) },
       uniquingKeysWith: { first, _ in first })
+    guard !tensorShapes.isEmpty else {
+      let hasVocabulary = Tokenizer.isIn(file)
+      throw ModelError.noCheckpoint(
+        path: file.path, why: hasVocabulary ? "this GGUF file holds a vocabulary alone, and no weights" : "this GGUF file holds no tensors",
+        advice: "the file of the model itself")
+    }
     let ahead = integer("nextn_predict_layers") ?? 0
     let count = (integer("block_count") ?? 0) - ahead
     guard count > 0, count <= tensorShapes.count else {
       throw ModelError.configuration(
-        file: file.path, key: "\(architecture).block_count", expected: "blocks for \(tensorShapes.count) tensors", found: "\(count)")
+        file: file.path, key: "\(prefix).block_count", expected: "blocks for \(tensorShapes.count) tensors", found: "\(count)")
     }
     (blockCount, lookaheadCount) = (count, max(0, ahead))
   }
@@ -127,7 +141,7 @@ struct GGUFMetadata: Sendable {
   /// The value of "ARCHITECTURE.KEY".
   subscript(key: String) -> GGUFValue? {
     read.keys.insert(key)
-    return file["\(architecture).\(key)"]
+    return file["\(prefix).\(key)"] ?? ollama?.keys[key].flatMap { file["\(prefix).\($0)"] } ?? ollama?.values[key]
   }
 
   /// Keys that change what a model computes, where a file has them.
@@ -142,13 +156,13 @@ struct GGUFMetadata: Sendable {
   /// - Throws: `ModelError.unsupportedSetting` for metadata and tensors that the family does not read and that matter.
   func refuseUnread(but factors: Set<String>) throws {
     for key in Self.consequential where !read.keys.contains(key) {
-      guard let value = file["\(architecture).\(key)"], value.double != 0, value.string != "none" else { continue }
+      guard let value = file["\(prefix).\(key)"], value.double != 0, value.string != "none" else { continue }
       throw ModelError.unsupportedSetting(
-        file: file.path, key: "\(architecture).\(key)", found: value.string ?? json(key) ?? "set",
+        file: file.path, key: "\(prefix).\(key)", found: value.string ?? json(key) ?? "set",
         supported: "files of this architecture without it")
     }
     for tensor in tensorShapes.keys.sorted()
-    where (tensor.hasPrefix("rope_f") || tensor.hasSuffix(".scale")) && !read.tensors.contains(tensor)
+    where !OllamaFiles.isBesideText(tensor) && (tensor.hasPrefix("rope_f") || tensor.hasSuffix(".scale")) && !read.tensors.contains(tensor)
       && !factors.contains(where: { tensor.hasPrefix("blk.") && tensor.hasSuffix(".\($0)") })
     {
       throw ModelError.unsupportedSetting(
@@ -174,7 +188,7 @@ struct GGUFMetadata: Sendable {
   func required(_ key: String) throws -> Int {
     guard let value = integer(key) else {
       throw ModelError.configuration(
-        file: file.path, key: "\(architecture).\(key)", expected: "a whole number", found: self[key] == nil ? "nothing" : "something else")
+        file: file.path, key: "\(prefix).\(key)", expected: "a whole number", found: self[key] == nil ? "nothing" : "something else")
     }
     return value
   }
@@ -208,7 +222,7 @@ struct GGUFMetadata: Sendable {
   var readTensors: Set<String> { read.tensors }
 
   /// Which way of splitting text the file's tokenizer has: of architectures that several families share it names the family.
-  var textSplitting: String? { file["tokenizer.ggml.pre"]?.string }
+  var textSplitting: String? { ollama?.split ?? file["tokenizer.ggml.pre"]?.string }
 
   /// Whether the file stretches positions, by its metadata or by tensors of divisors.
   var scalesPositions: Bool { (try? ropeScaling { _ in [] }) != nil }
@@ -245,15 +259,15 @@ struct GGUFMetadata: Sendable {
     let shapes = tensorShapes
     guard values % groups == 0 || !habits.tilesValueHeads else {
       throw ModelError.configuration(
-        file: file.path, key: "\(architecture).ssm.time_step_rank", expected: "a multiple of ssm.group_count \(groups)", found: "\(values)")
+        file: file.path, key: "\(prefix).ssm.time_step_rank", expected: "a multiple of ssm.group_count \(groups)", found: "\(values)")
     }
     guard headSize > 1 || !habits.pairsHeadRows else {
       throw ModelError.configuration(
-        file: file.path, key: "\(architecture).attention.head_count", expected: "heads of several elements", found: "\(headSize)")
+        file: file.path, key: "\(prefix).attention.head_count", expected: "heads of several elements", found: "\(headSize)")
     }
     return GGUFNames(
       habits: habits, headSize: headSize,
       linearHeads: (groups, max(1, integer("ssm.state_size") ?? 1), values, max(1, (integer("ssm.inner_size") ?? 1) / values)),
-      has: { shapes[$0] != nil })
+      renamed: renamed, has: { shapes[$0] != nil })
   }
 }

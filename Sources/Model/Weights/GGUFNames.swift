@@ -61,7 +61,9 @@ struct GGUFNames: Sendable {
   let headSize: Int
   /// Key heads, key head size, value heads and value head size of linear attention; key heads are the groups of a state space layer.
   let linearHeads: (keys: Int, keySize: Int, values: Int, valueSize: Int)
-  /// Whether the file has a tensor.
+  /// Tensors that the file has under a name of its own, with the usual one.
+  var renamed: [String: String] = [:]
+  /// Whether the file has a tensor, by its usual name.
   let has: @Sendable (String) -> Bool
 
   // MARK: Matrices

@@ -31,7 +31,7 @@ enum ModelPart: Hashable {
       || ["v", "mm"].contains(parts.first)
     {
       self = .vision
-    } else if any(["audio", "speech", "embed_audio"]) {
+    } else if any(["audio", "speech", "embed_audio"]) || parts.first == "a" {
       self = .audio
     } else if any(["mtp", "nextn"]) {
       self = .mtp
