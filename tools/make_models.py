@@ -324,7 +324,11 @@ MODELS = {
                   num_attention_heads_per_layer=[4, 2, 4], layer_types=[FULL, WINDOW, WINDOW],
                   mlp_layer_types=["dense", "sparse", "sparse"], rope_parameters={
                       FULL: dict(ROPE, rope_theta=500000.0, partial_rotary_factor=0.5), WINDOW: dict(ROPE, partial_rotary_factor=1.0)}),
-    "laguna-elements": row("laguna", moe_router_logit_softcapping=2.5, intermediate_size=48, moe_intermediate_size=16, shared_expert_intermediate_size=16, num_experts=6,
+    "laguna-cap": row("laguna", moe_router_logit_softcapping=2.5, intermediate_size=24, moe_intermediate_size=16,
+                      shared_expert_intermediate_size=16, num_experts=6, num_experts_per_tok=2, head_dim=8, layer_types=[FULL, FULL],
+                      mlp_layer_types=["sparse", "sparse"], rope_parameters={
+                          FULL: dict(ROPE, partial_rotary_factor=0.5), WINDOW: dict(ROPE, partial_rotary_factor=1.0)}),
+    "laguna-elements": row("laguna", intermediate_size=48, moe_intermediate_size=16, shared_expert_intermediate_size=16, num_experts=6,
                            num_experts_per_tok=2, head_dim=16, gating="per-element", layer_types=[FULL, FULL],
                            mlp_layer_types=["sparse", "sparse"], rope_parameters={
                                FULL: dict(YARN, partial_rotary_factor=0.5), WINDOW: dict(ROPE, partial_rotary_factor=1.0)}),

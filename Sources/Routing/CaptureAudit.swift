@@ -200,7 +200,8 @@ private struct RouterAudit {
         }
       }
       if firstRow.isEmpty { firstRow = Array(row) } else if !sawOtherRow && !row.elementsEqual(firstRow) { sawOtherRow = true }
-      if !batch.importanceSum.isEmpty && !batch.isMeasured(token) { nonFinite += 1 }
+      let isKnown = batch.isMeasured(token) && (router.spec.isHashed || !batch.routerEntropy[token].isNaN)
+      if !batch.importanceSum.isEmpty && !isKnown { nonFinite += 1 }
       addToWindow(row)
     }
     recompute(batch, of: table)

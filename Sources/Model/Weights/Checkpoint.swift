@@ -208,7 +208,8 @@ final class Checkpoint: @unchecked Sendable {
 
   /// The tensor of scales beside a packed one: `NAME.weight_scale_inv`, or `NAME.scale` of DeepSeek-V4.
   private func scales(beside name: String) -> String? {
-    [name + "_scale_inv", name.hasSuffix(".weight") ? name.dropLast("weight".count) + "scale" : ""].first { places[$0] != nil }
+    let ofPublisher = names == nil && name.hasSuffix(".weight") ? name.dropLast("weight".count) + "scale" : ""
+    return [name + "_scale_inv", ofPublisher].first { places[$0] != nil }
   }
 
   /// 4-bit floats `[rows, columns / 2]`, two a byte, with a power of two for each 32 of a row beside them; nil for a tensor of another kind.
