@@ -324,12 +324,6 @@ struct CheckpointCommandTests {
       "\(pickles.errors)")
   }
 
-  @Test func oneFileOfAModelPointsToItsFolder() throws {
-    let model = try fixture("models/mixtral")
-    let result = try Binary.run(["inspect", model + "/model.safetensors"])
-    #expect(result.status == 66 && result.errors.contains("the folder it lies in\n  try: \(model)"), "\(result.errors)")
-  }
-
   /// A clone without git-lfs has pointers, and a download that was not allowed is a page; whatever file it is.
   @Test(arguments: ["model.safetensors", "config.json", "model.safetensors.index.json"])
   func aPointerAndAPageAreNamed(_ name: String) throws {
