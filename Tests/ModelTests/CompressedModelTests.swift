@@ -37,19 +37,27 @@ struct CompressedModelTests {
       for t in 0..<count {
         let own = weights + t * (2 + n) * n
         for i in 0..<n {
-          #expect(own[i] > 0 && own[i] < 1.001 && own[n + i] > 0 && own[n + i] < 2)
-          let (row, column) = (0..<n).reduce(into: (Float(0), Float(0))) {
-            $0 = ($0.0 + own[2 * n + i * n + $1], $0.1 + own[2 * n + $1 * n + i])
+          let (input, output) = (own[i], own[n + i])
+          #expect(input > 0 && input < 1.001)
+          #expect(output > 0 && output < 2)
+          var (row, column): (Float, Float) = (0, 0)
+          for j in 0..<n {
+            row += own[2 * n + i * n + j]
+            column += own[2 * n + j * n + i]
           }
-          #expect(abs(row - 1) < 0.05 && abs(column - 1) < 1e-4, "columns come last")
+          #expect(abs(row - 1) < 0.05)
+          #expect(abs(column - 1) < 1e-4, "columns come last")
         }
         for h in 0..<hidden {
-          let read = (0..<n).reduce(Float(0)) { $0 + own[$1] * before[(t * n + $1) * hidden + h] }
-          #expect(abs(collapsed[t * hidden + h] - read) < 1e-5)
+          var read: Float = 0
+          for j in 0..<n { read += own[j] * before[(t * n + j) * hidden + h] }
+          let got = collapsed[t * hidden + h]
+          #expect(abs(got - read) < 1e-5)
           for k in 0..<n {
-            let mixed = (0..<n).reduce(Float(0)) { $0 + own[2 * n + $1 * n + k] * before[(t * n + $1) * hidden + h] }
-            let wanted = own[n + k] * output[t * hidden + h] + mixed
-            #expect(abs(stream[(t * n + k) * hidden + h] - wanted) < 1e-5, "stream j goes to stream k by row j")
+            var wanted = own[n + k] * output[t * hidden + h]
+            for j in 0..<n { wanted += own[2 * n + j * n + k] * before[(t * n + j) * hidden + h] }
+            let spread = stream[(t * n + k) * hidden + h]
+            #expect(abs(spread - wanted) < 1e-5, "stream j goes to stream k by row j")
           }
         }
       }
