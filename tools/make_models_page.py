@@ -92,7 +92,7 @@ ARCHITECTURES = {
     "mixtral": "`llama`", "nllb-moe": NONE, "olmoe": "`olmoe`", "phimoe": "`phimoe`", "qwen2_moe": "`qwen2moe`", "qwen3_moe": "`qwen3moe`",
     "qwen3_next": "`qwen3next`", "solar_open": "`glm4moe`", "switch_transformers": NONE,
     **{family: f"`{name}`" for family, name in (
-        ("deepseek_v32", "deepseek32"), ("gemma4_text", "gemma4"), ("glm_moe_dsa", "glm-dsa"), ("jamba", "jamba"),
+        ("deepseek_v32", "deepseek32"), ("deepseek_v4", "deepseek4"), ("gemma4_text", "gemma4"), ("glm_moe_dsa", "glm-dsa"), ("jamba", "jamba"),
         ("kimi_linear", "kimi-linear"), ("laguna", "laguna"), ("mimo_v2_flash", "mimo2"), ("mistral4", "mistral4"),
         ("nemotron_h", "nemotron_h_moe"), ("qwen3_5_moe_text", "qwen35moe"), ("qwen3_vl_moe_text", "qwen3vlmoe"))},
     "bailing_moe": "`bailingmoe`, `bailingmoe2`, not read yet", "deepseek": "`deepseek`, not read yet",
