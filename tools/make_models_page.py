@@ -82,7 +82,7 @@ Files that Ollama's own converter wrote have the architectures `gptoss` and `glm
 |---|---|
 """
 NONE = "none: llama.cpp has no such architecture"
-UNREAD = "not read"
+UNREAD = "none: llama.cpp is not known to have one"
 ARCHITECTURES = {
     "afmoe": "`afmoe`", "cohere2_moe": "`cohere2moe`", "dbrx": "`dbrx`", "deepseek_v2": "`deepseek2`", "deepseek_v3": "`deepseek2`", "dots1": "`dots1`",
     "ernie4_5_moe": "`ernie4_5-moe`", "exaone_moe": "`exaone-moe`", "flex_olmo": NONE, "glm4_moe": "`glm4moe`", "glm4_moe_lite": "`deepseek2`",
@@ -97,7 +97,7 @@ ARCHITECTURES = {
         ("nemotron_h", "nemotron_h_moe"), ("qwen3_5_moe_text", "qwen35moe"), ("qwen3_vl_moe_text", "qwen3vlmoe"))},
     "bailing_moe": "`bailingmoe`, `bailingmoe2`, not read yet", "deepseek": "`deepseek`, not read yet",
     "axk1": UNREAD, "flint": UNREAD, "kolibri1": UNREAD,
-    "glm4v_moe_text": "`glm4moe`, not tried", "granitemoe_swa": UNREAD, "minimax_m3": "`minimax-m3`, not read yet",
+    "glm4v_moe_text": "`glm4moe`, read as `glm4_moe`", "granitemoe_swa": UNREAD, "minimax_m3": "`minimax-m3`, not read yet",
     "minimax_m3_vl_text": "`minimax-m3`, not read yet", "step3p5": "`step35`, not read yet",
     "bailing_hybrid": "`bailingmoe3`, not read yet", "qwen3_omni_moe_text": "`qwen3vlmoe`, read as `qwen3_vl_moe_text`",
 }

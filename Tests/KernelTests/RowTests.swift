@@ -51,7 +51,8 @@ import Testing
     }
   }
 
-  @Test(arguments: Form.all, [MT_SILU, MT_GELU_TANH, MT_GELU_ERF, MT_RELU, MT_RELU_SQUARED, MT_SWIGLU_CLAMPED, MT_SILU_CLAMPED, MT_SILU_TOPPED])
+  @Test(
+    arguments: Form.all, [MT_SILU, MT_GELU_TANH, MT_GELU_ERF, MT_RELU, MT_RELU_SQUARED, MT_SWIGLU_CLAMPED, MT_SILU_CLAMPED, MT_SILU_TOPPED])
   func activations(form: Form, kind: mt_activation) {
     var numbers = Numbers(3)
     for n in [1, 7, 8, 15, 16, 17, 40, 3001] {

@@ -98,10 +98,14 @@ struct CompressedModelTests {
   /// The fixture under the names and fields that the official checkpoints have.
   private func official() throws -> TemporaryDirectory {
     let folder = try fixture.linked(without: ["config.json", "model.safetensors"])
-    let names = ["model.embed_tokens.weight": "embed.weight", "model.hc_head.hc_": "hc_head_", ".attn.norm.": ".attn.kv_norm.", "model.": ""]
+    let names = [
+      "model.embed_tokens.weight": "embed.weight", "model.hc_head.hc_": "hc_head_", ".attn.norm.": ".attn.kv_norm.", "model.": "",
+    ]
     let tensors = try StoredTensor.read(fixture.file("model.safetensors")).map { tensor in
       var tensor = tensor
-      for (old, new) in names.sorted(by: { $0.key.count > $1.key.count }) { tensor.name = tensor.name.replacingOccurrences(of: old, with: new) }
+      for (old, new) in names.sorted(by: { $0.key.count > $1.key.count }) {
+        tensor.name = tensor.name.replacingOccurrences(of: old, with: new)
+      }
       return tensor
     }
     try StoredTensor.write(tensors, to: folder.file("model.safetensors"))

@@ -16,7 +16,8 @@ extension Metric {
     grain: .stack, format: .number(3), baseline: "ln E for equal logits",
     baselineValue: { log(Double($0.chance.experts)) }, facets: .none, interval: .onRequest, source: pooledSource,
     glossary: "router entropy over all sparse layers of the encoder",
-    missing: "where no decision has an entropy (none is finite, or ln E is 0)", runs: .encoderDecoder, usesEntropyForm: true, needsChoice: true,
+    missing: "where no decision has an entropy (none is finite, or ln E is 0)", runs: .encoderDecoder, usesEntropyForm: true,
+    needsChoice: true,
     measure: StackMeasure.entropy(.encoder))
 
   static let encoderRatio = Metric(
@@ -25,7 +26,8 @@ extension Metric {
     grain: .stack, format: .percent(1), baseline: "1 - q over the whole run for a quantile threshold, none otherwise",
     baselineValue: { $0.threshold.expectedShare }, facets: .none, interval: .onRequest, source: pooledSource,
     glossary: "share of uncertain decisions over all sparse layers of the encoder",
-    missing: "where no decision has an entropy (none is finite, or ln E is 0)", runs: .encoderDecoder, usesEntropyForm: true, needsChoice: true,
+    missing: "where no decision has an entropy (none is finite, or ln E is 0)", runs: .encoderDecoder, usesEntropyForm: true,
+    needsChoice: true,
     measure: StackMeasure.ratio(.encoder))
 
   static let decoderEntropy = Metric(
@@ -34,7 +36,8 @@ extension Metric {
     grain: .stack, format: .number(3), baseline: "ln E for equal logits",
     baselineValue: { log(Double($0.chance.experts)) }, facets: .none, interval: .onRequest, source: pooledSource,
     glossary: "router entropy over all sparse layers of the decoder",
-    missing: "where no decision has an entropy (none is finite, or ln E is 0)", runs: .encoderDecoder, usesEntropyForm: true, needsChoice: true,
+    missing: "where no decision has an entropy (none is finite, or ln E is 0)", runs: .encoderDecoder, usesEntropyForm: true,
+    needsChoice: true,
     measure: StackMeasure.entropy(.decoder))
 
   static let decoderRatio = Metric(
@@ -43,7 +46,8 @@ extension Metric {
     grain: .stack, format: .percent(1), baseline: "1 - q over the whole run for a quantile threshold, none otherwise",
     baselineValue: { $0.threshold.expectedShare }, facets: .none, interval: .onRequest, source: pooledSource,
     glossary: "share of uncertain decisions over all sparse layers of the decoder",
-    missing: "where no decision has an entropy (none is finite, or ln E is 0)", runs: .encoderDecoder, usesEntropyForm: true, needsChoice: true,
+    missing: "where no decision has an entropy (none is finite, or ln E is 0)", runs: .encoderDecoder, usesEntropyForm: true,
+    needsChoice: true,
     measure: StackMeasure.ratio(.decoder))
 
   static let pooledEntropy = Metric(

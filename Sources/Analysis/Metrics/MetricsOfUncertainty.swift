@@ -86,7 +86,8 @@ extension Metric {
     baselineValue: { _ in 0 }, facets: .none, interval: .none("importance is kept for the run, not for each sequence"),
     source: "standard (Jensen-Shannon form): H(mean p) - mean H",
     glossary: "how much knowing the token tells about its experts",
-    missing: "where no decision has probabilities (not recorded, or logits that are not finite), and where experts are looked up by token id",
+    missing:
+      "where no decision has probabilities (not recorded, or logits that are not finite), and where experts are looked up by token id",
     isSummedByPass: true, needsChoice: true,
     measure: RunLoadMeasure(of: .tokens, n: { $0.measuredCount }, value: { $0.tokenInformation }))
 }

@@ -134,7 +134,8 @@ private struct SafetensorsHeader {
       throw malformed("\(type.safetensorsName) \(shape) takes \(size) bytes, data_offsets \(offsets) give \(byteCount)")
     }
     return TensorView(
-      name: name, elementType: type, shape: shapes.insert(shape).memberAfterInsert, byteOffset: dataStart + offsets[0], byteCount: byteCount, file: file)
+      name: name, elementType: type, shape: shapes.insert(shape).memberAfterInsert, byteOffset: dataStart + offsets[0],
+      byteCount: byteCount, file: file)
   }
 
   /// The data must be covered exactly once, as the format asks: no gap to hide anything in, no two tensors in one place.

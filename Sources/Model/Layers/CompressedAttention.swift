@@ -88,7 +88,8 @@ struct BoundCompressedAttention: BoundOperation {
       Index(
         plan: index,
         query: try binder.linear(
-          index.query, rows: index.headCount * index.compressor.size, columns: plan.queryDownSize, because: "the index sizes in config.json"),
+          index.query, rows: index.headCount * index.compressor.size, columns: plan.queryDownSize, because: "the index sizes in config.json"
+        ),
         weights: try binder.linear(index.weights, rows: index.headCount, columns: hidden, because: "the index sizes in config.json"),
         compressor: try index.compressor.bind(binder))
     }

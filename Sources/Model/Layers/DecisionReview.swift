@@ -39,7 +39,9 @@ extension Pass {
       ledger = before
       router.decide(logits, hashed: hashed, imposed: imposed, ruled: ruled, demand: demand, ledger: &ledger, into: &decisions)
     }
-    if let joint = seat?.meet(router, logits: logits, hashed: hashed, rows: rows, ruled: ruled, slots: decisions.topK) { decisions.take(joint) }
+    if let joint = seat?.meet(router, logits: logits, hashed: hashed, rows: rows, ruled: ruled, slots: decisions.topK) {
+      decisions.take(joint)
+    }
     return decisions
   }
 }

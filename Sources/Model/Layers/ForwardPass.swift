@@ -267,7 +267,8 @@ public final class ForwardPass {
   ///   - step: tokens that go through a block together.
   /// - Returns: one batch per router of the blocks it went through, over all tokens of the pass.
   private func flow(
-    _ stream: UnsafeMutablePointer<Float>, of tokens: ArraySlice<Int32>, through blocks: [[BoundSublayer]], _ operations: [[any RunningOperation]],
+    _ stream: UnsafeMutablePointer<Float>, of tokens: ArraySlice<Int32>, through blocks: [[BoundSublayer]],
+    _ operations: [[any RunningOperation]],
     _ stack: WritableKeyPath<ResidualStreams, [Int: [Float]]>, positions: Range<Int>, step: Int, isLast: Bool, firstToken: Int,
     demand: RoutingDemand?, betweenSteps: (Double) throws -> Void, afterBlock: (Int) -> Void = { _ in }
   ) rethrows -> [RoutingBatch] {

@@ -36,7 +36,8 @@ public struct Verifier {
     var comparison = Comparison(
       expected: expected, capture: capture, routers: model.routers,
       rowShapes: [
-        "hidden": streams, "hidden.\(model.decoderLayerCount)": state, "encoder_hidden": state, "decoder_hidden": state, "block_in": state, "block_out": state, "logits": vocabulary,
+        "hidden": streams, "hidden.\(model.decoderLayerCount)": state, "encoder_hidden": state, "decoder_hidden": state, "block_in": state,
+        "block_out": state, "logits": vocabulary,
       ], ties: ties)
     try comparison.compareInput(sequences)
     try comparison.compareRouting()

@@ -180,7 +180,7 @@ final class Checkpoint: @unchecked Sendable {
 
   /// The error about a tensor, or that the whole file has a layout of another program, which is why.
   func explained(_ error: ModelError, _ name: String) -> ModelError {
-    guard names == nil, let layout = CheckpointLayout.foreign(places.keys) else { return error }
+    guard names == nil, packing.groupSize == nil, let layout = CheckpointLayout.foreign(places.keys) else { return error }
     return .foreignLayout(file: path, name: name, layout: layout)
   }
 

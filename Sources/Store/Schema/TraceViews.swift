@@ -151,7 +151,8 @@ extension TraceSchema {
         run, stack, layer, token,
         Column("entropy", .real, unit: "nat", "Shannon entropy of the router's distribution over all experts."),
         Column(
-          "selection_margin", .real, unit: "routers.selection_unit", "k-th minus (k+1)-th selection score; NULL when k is all experts, and where experts are looked up by token id."),
+          "selection_margin", .real, unit: "routers.selection_unit",
+          "k-th minus (k+1)-th selection score; NULL when k is all experts, and where experts are looked up by token id."),
         Column("top1_margin", .real, unit: "probability", "Largest minus second largest router probability."),
         Column("top_k_mass", .real, unit: "probability", "Router probability that falls on the selected experts."),
         Column(
