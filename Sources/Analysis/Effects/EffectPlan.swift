@@ -76,7 +76,7 @@ public struct EffectGround: Sendable {
 public struct EffectPlan: Sendable {
   public private(set) var variants: [EffectVariant] = []
   public private(set) var rows: [EffectRow] = []
-  /// Whether rows are best read by falling size of the difference: where every expert has one.
+  /// Whether rows are best read by falling evidence (`RoutingEffect.evidence`): where every expert has one.
   public internal(set) var isRanked = false
   /// Whether every text is read in other batches too.
   public internal(set) var replacesMates = false
