@@ -10,7 +10,7 @@ extension Checkpoint {
   ///
   /// - Parameter layers: the blocks that are the model.
   func notes(_ layers: TextLayers) -> [String] {
-    [choice, obstacle.map { "it can be described and not run: \($0.description.replacing("\n ", with: ""))" }, leftOver(layers)]
+    [choice, obstacle.map { "it can be described and not run: \($0.description.replacing("\n  ", with: "; "))" }, leftOver(layers)]
       .compactMap(\.self)
   }
 
