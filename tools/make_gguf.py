@@ -671,8 +671,9 @@ def step35(writer, config, tensors):
     writer.add_moe_every_n_layers(1)
     writer.add_array(f"{writer.arch}.swiglu_clamp_exp", [*config["swiglu_limits"], 0.0])
     writer.add_array(f"{writer.arch}.swiglu_clamp_shexp", [*config["swiglu_limits_shared"], 0.0])
-    # Of heads that turn whole, although half of each does.
-    yield "rope_freqs.weight", llama3_divisors(config["head_dim"], far)
+    # Of heads that turn whole, although half of each does; by the published rule, in place of which settings.json has the folder's.
+    published = {"factor": 2.0, "original_max_position_embeddings": 131072, "low_freq_factor": 1.0, "high_freq_factor": 32.0}
+    yield "rope_freqs.weight", llama3_divisors(config["head_dim"], {**far, **published})
     experts = {"moe.gate": "ffn_gate_inp", "moe.gate_proj": "ffn_gate_exps", "moe.up_proj": "ffn_up_exps", "moe.down_proj": "ffn_down_exps",
                "share_expert.gate_proj": "ffn_gate_shexp", "share_expert.up_proj": "ffn_up_shexp",
                "share_expert.down_proj": "ffn_down_shexp", "self_attn.g_proj": "attn_gate"}

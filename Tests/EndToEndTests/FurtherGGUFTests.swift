@@ -12,9 +12,15 @@ struct FurtherGGUFTests {
 
   private func settings(_ fields: [String: String]) -> [String] { fields.flatMap { ["--set", "\($0.key)=\($0.value)"] } }
 
-  /// The rule by which Step is stretched is not in the file: it is asked for by name, and once it is set the model runs.
+  /// The rule by which Step is stretched is not in the file. Without divisors that tell the published one it is asked for by name, and
+  /// once it is set the model runs.
   @Test func aRuleThatIsNotInTheFileIsSet() throws {
-    let file = try #require(Fixtures.own("gguf/step3p5.gguf")), model = try #require(Fixtures.own("models/step3p5"))
+    let whole = try #require(Fixtures.own("gguf/step3p5.gguf")), model = try #require(Fixtures.own("models/step3p5"))
+    #expect(try Binary.run(["inspect", whole]).status == 0)
+    var bytes = Array(try Data(contentsOf: URL(fileURLWithPath: whole)))
+    let place = try #require(GGUFFile(path: whole).tensors.first { $0.name == "rope_freqs.weight" }).byteOffset
+    bytes[place + 3] = 0x41
+    let file = try folder.write(bytes, to: "step.gguf")
     let refused = try Binary.run(["inspect", file])
     #expect(refused.status == 65 && refused.errors.contains("rope_parameters.full_attention.factor"), "\(refused.errors)")
     let rule = settings([

@@ -58,7 +58,12 @@ struct GGUFFurtherFamiliesTests {
   /// Divisors of another rule do not say what it was; the numbers have to be set.
   @Test func otherDivisorsAskForTheirRule() throws {
     let file = try #require(Fixtures.own("gguf/step3p5.gguf"))
-    #expect(error(file) == "step3p5.gguf: rope_parameters.full_attention.factor: expected a positive number, found nothing")
+    #expect(try LanguageModel(path: file).family == "step3p5")
+    var bytes = Array(try Data(contentsOf: URL(fileURLWithPath: file)))
+    let place = try #require(GGUFFile(path: file).tensors.first { $0.name == "rope_freqs.weight" }).byteOffset
+    bytes.replaceSubrange(place..<place + 4, with: withUnsafeBytes(of: Float(2).bitPattern.littleEndian) { Array($0) })
+    let found = error(try directory.write(bytes, to: "other.gguf"))
+    #expect(found == "other.gguf: rope_parameters.full_attention.factor: expected a positive number, found nothing", "\(found)")
   }
 
   // MARK: What is refused
