@@ -53,7 +53,11 @@ def common(writer, config):
         writer.add_rope_freq_base(config["rope_parameters"]["rope_theta"])
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     writer.add_expert_count(config.get("num_local_experts") or config.get("num_experts") or config["n_routed_experts"])
-    writer.add_expert_used_count(config["num_experts_per_tok"])
+    used = config["num_experts_per_tok"]
+    if isinstance(used, list):
+        writer.add_array(f"{writer.arch}.expert_used_count", used)
+    else:
+        writer.add_expert_used_count(used)
     writer.add_vocab_size(config["vocab_size"])
 
 
@@ -559,6 +563,221 @@ def jamba(writer, config, tensors):
             yield name.replace("feed_forward.experts", "mlp.experts"), value.squeeze().float() if "conv1d.weight" in name else value
 
 
+def deepseek(writer, config, tensors):
+    common(writer, {**config, "rope_parameters": config})
+    writer.add_rope_dimension_count(config["hidden_size"] // config["num_attention_heads"])
+    writer.add_rope_scaling_type(gguf.RopeScalingType.NONE)
+    writer.add_leading_dense_block_count(config["first_k_dense_replace"])
+    writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
+    writer.add_expert_weights_scale(1.0)    # whatever norm_topk_prob says, which is nowhere
+    if config["n_shared_experts"]:
+        writer.add_expert_shared_count(config["n_shared_experts"])
+    yield from paired_heads(config, stacked(tensors))
+
+
+def paired_heads(config, tensors):
+    """Rows, and biases, of queries and keys."""
+    heads = {"self_attn.q_proj": config["num_attention_heads"], "self_attn.k_proj": config["num_key_value_heads"]}
+    for name, value in tensors:
+        count = next((count for part, count in heads.items() if part in name), None)
+        yield name, paired(value, count) if count else value
+
+
+def bailing_router(writer, config, scale):
+    writer.add_leading_dense_block_count(config["first_k_dense_replace"])
+    writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
+    writer.add_expert_weights_scale(scale)
+    writer.add_expert_shared_count(config["num_shared_experts"])
+    writer.add_expert_weights_norm(config["norm_topk_prob"])
+
+
+def bailing(writer, config, tensors):
+    queries, keys = config["num_attention_heads"], config["num_key_value_heads"]
+    size = config["hidden_size"] // queries
+    common(writer, {**config, "rope_parameters": config})
+    writer.add_rope_dimension_count(size)
+    bailing_router(writer, config, 1.0)
+    for name, value in stacked(tensors):
+        if name.endswith("query_key_value.weight"):
+            layer, parts = name.split(".")[2], value.split([queries * size, keys * size, keys * size])
+            yield f"blk.{layer}.attn_q.weight", paired(parts[0], queries)
+            yield f"blk.{layer}.attn_k.weight", paired(parts[1], keys)
+            yield f"blk.{layer}.attn_v.weight", parts[2]
+        else:
+            yield name, value
+
+
+def bailing2(writer, config, tensors):
+    common(writer, {**config, "rope_parameters": config})
+    writer.add_key_length(config["head_dim"])
+    writer.add_value_length(config["head_dim"])
+    writer.add_rope_dimension_count(int(config["head_dim"] * config["partial_rotary_factor"]))
+    bailing_router(writer, config, config["routed_scaling_factor"])
+    writer.add_expert_shared_feed_forward_length(config["moe_shared_expert_intermediate_size"])
+    writer.add_expert_group_count(config["n_group"])
+    writer.add_expert_group_used_count(config["topk_group"])
+    writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    writer.add_nextn_predict_layers(config["num_nextn_predict_layers"])
+    for name, value in stacked(tensors):
+        yield name.replace(".expert_bias", ".expert_bias.bias"), value
+
+
+def bailing3(writer, config, tensors):
+    own, full = writer.arch, [kind == "full_attention" for kind in config["layer_types"]]
+    common(writer, {**config, "max_position_embeddings": config["model_max_length"], "num_experts_per_tok": config["num_experts_per_token"],
+                    "num_key_value_heads": [int(is_full) for is_full in full]})
+    writer.add_ssm_conv_kernel(config["short_conv_kernel_size"])
+    writer.add_kda_head_dim(config["head_dim"])
+    writer.add_bool(f"{own}.kda.safe_gate", config["kda_safe_gate"])
+    writer.add_float32(f"{own}.kda.gate_lower_bound", config["kda_lower_bound"])
+    bailing_router(writer, {**config, "norm_topk_prob": config["moe_renormalize"]}, config["routed_scaling_factor"])
+    writer.add_expert_shared_feed_forward_length(config["moe_intermediate_size"])
+    writer.add_expert_group_count(config["num_expert_group"])
+    writer.add_expert_group_used_count(config["topk_group"])
+    writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    names = {"f_proj": "ssm_f_a", "b_proj": "ssm_beta", "o_norm": "ssm_norm", "dense": "attn_output", "dt_bias": "ssm_dt", "A_log": "ssm_a",
+             "q_conv1d": "ssm_conv1d_q", "k_conv1d": "ssm_conv1d_k", "v_conv1d": "ssm_conv1d_v", "q_proj": "attn_q", "k_proj": "attn_k",
+             "v_proj": "attn_v", "kv_a_proj_with_mqa": "attn_kv_a_mqa", "kv_a_layernorm": "attn_kv_a_norm", "k_b_proj": "attn_k_b",
+             "v_b_proj": "attn_v_b"}
+    for name, value in latent_heads(writer, {"q_lora_rank": None, **config}, stacked(tensors)):
+        match = re.fullmatch(r"model\.layers\.(\d+)\.attention\.(\w+)(\.weight)?", name)
+        if not match:
+            yield name.replace(".expert_bias", ".expert_bias.bias"), value
+            continue
+        layer, part, ending = int(match[1]), match[2], match[3] or ""
+        if part == "g_proj":
+            yield f"blk.{layer}.{'attn_gate' if full[layer] else 'ssm_g_a'}.weight", value
+        elif part.endswith("conv1d"):
+            yield f"blk.{layer}.{names[part]}.weight", value.reshape(1, value.shape[0], 1, value.shape[-1]).float()
+        elif part == "A_log":
+            yield f"blk.{layer}.ssm_a", torch.exp(value.float()).reshape(-1, 1)    # without the sign that others give it
+        else:
+            yield f"blk.{layer}.{names[part]}{'.bias' if part == 'dt_bias' else ending}", value
+
+
+def step35(writer, config, tensors):
+    # A block that looks further ahead comes with them, here one of a few numbers.
+    count = config["num_hidden_layers"]
+    config = {**config, "num_hidden_layers": count + 1, "layer_types": [*config["layer_types"], "sliding_attention"]}
+    near, rope = [kind == "sliding_attention" for kind in config["layer_types"]], config["rope_parameters"]
+    far = rope["full_attention"]
+    writer.add_nextn_predict_layers(1)
+    for part, shape in (("attn_norm", [32]), ("nextn.eh_proj", [32, 64]), ("nextn.shared_head_norm", [32])):
+        yield f"blk.{count}.{part}.weight", torch.ones(shape)
+    common(writer, {**config, "rope_parameters": far, "num_attention_heads": [
+        config["num_sliding_attention_heads" if is_near else "num_attention_heads"] for is_near in near],
+        "num_key_value_heads": [config["num_key_value_heads"]] * len(near)})
+    writer.add_rope_freq_base_swa(rope["sliding_attention"]["rope_theta"])
+    writer.add_key_length(config["head_dim"])
+    writer.add_value_length(config["head_dim"])
+    windows(writer, config)
+    writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
+    writer.add_expert_shared_feed_forward_length(config["share_expert_dim"])
+    writer.add_expert_weights_scale(config["moe_router_scaling_factor"])
+    writer.add_expert_weights_norm(True)
+    writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    writer.add_leading_dense_block_count(config["mlp_layer_types"].count("dense"))
+    writer.add_moe_every_n_layers(1)
+    writer.add_array(f"{writer.arch}.swiglu_clamp_exp", [*config["swiglu_limits"], 0.0])
+    writer.add_array(f"{writer.arch}.swiglu_clamp_shexp", [*config["swiglu_limits_shared"], 0.0])
+    # Of heads that turn whole, although half of each does; by the published rule, in place of which settings.json has the folder's.
+    published = {"factor": 2.0, "original_max_position_embeddings": 131072, "low_freq_factor": 1.0, "high_freq_factor": 32.0}
+    yield "rope_freqs.weight", llama3_divisors(config["head_dim"], {**far, **published})
+    experts = {"moe.gate": "ffn_gate_inp", "moe.gate_proj": "ffn_gate_exps", "moe.up_proj": "ffn_up_exps", "moe.down_proj": "ffn_down_exps",
+               "share_expert.gate_proj": "ffn_gate_shexp", "share_expert.up_proj": "ffn_up_shexp",
+               "share_expert.down_proj": "ffn_down_shexp", "self_attn.g_proj": "attn_gate"}
+    for name, value in tensors:
+        match = re.fullmatch(r"model\.layers\.(\d+)\.(.*?)(\.weight)?", name)
+        if match and match[2] in experts:
+            yield f"blk.{match[1]}.{experts[match[2]]}.weight", value
+        elif match and match[2] == "moe.router_bias":
+            yield f"blk.{match[1]}.exp_probs_b.bias", value
+        else:
+            yield name, value.float() + 1 if name.endswith("norm.weight") else value
+
+
+def minimax3(writer, config, tensors):
+    rope, size = config["rope_parameters"], config["head_dim"]
+    common(writer, {**config, "intermediate_size": config["dense_intermediate_size"]})
+    writer.add_key_length(size)
+    writer.add_value_length(size)
+    writer.add_rope_dimension_count(int(size * rope.get("partial_rotary_factor", 1)))
+    writer.add_expert_feed_forward_length(config["intermediate_size"])
+    writer.add_expert_shared_count(1)
+    writer.add_expert_weights_scale(config["routed_scaling_factor"])
+    writer.add_expert_weights_norm(True)
+    writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    writer.add_leading_dense_block_count(config["mlp_layer_types"].index("sparse"))
+    writer.add_indexer_head_count(config["index_n_heads"])
+    writer.add_indexer_key_length(config["index_head_dim"])
+    writer.add_indexer_top_k(config["index_topk_blocks"])
+    writer.add_uint32(f"{writer.arch}.attention.indexer.block_size", config["index_block_size"])
+    writer.add_uint32(f"{writer.arch}.attention.indexer.local_blocks", config["index_local_blocks"])
+    projections = {"w1": "gate", "w3": "up", "w2": "down", "gate_proj": "gate", "up_proj": "up", "down_proj": "down"}
+    halves = {"mlp": "", "mlp.experts": "_exps", "mlp.shared_experts": "_shexp", "block_sparse_moe.experts": "_exps",
+              "block_sparse_moe.shared_experts": "_shexp"}
+    # Towers go into a file of their own.
+    for name, value in stacked((name, value) for name, value in tensors if "vision_tower" not in name):
+        match = re.fullmatch(r"model\.layers\.(\d+)\.(.+?)\.(\w+?)(\.weight)?", name)
+        module, part = (match[2], match[3]) if match else ("", "")
+        index = re.fullmatch(r"(?:indexer\.|index_)(\w)_(\w+)", (module + "." + part).partition("self_attn.")[2])
+        if name.endswith("norm.weight"):
+            value = value.float() + 1
+        if index:
+            yield f"blk.{match[1]}.indexer.{index[1]}_{index[2]}.weight", value
+        elif part == "e_score_correction_bias":
+            yield f"blk.{match[1]}.exp_probs_b.bias", value
+        elif part == "gate":
+            yield f"blk.{match[1]}.ffn_gate_inp.weight", value
+        elif module in halves and part == "gate_up_proj":
+            for kind, half in zip(("gate", "up"), value.chunk(2, dim=-2)):
+                yield f"blk.{match[1]}.ffn_{kind}{halves[module]}.weight", half
+        elif module in halves:
+            yield f"blk.{match[1]}.ffn_{projections[part]}{halves[module]}.weight", value
+        else:
+            yield name, value
+
+
+def granite_swa(writer, config, tensors):
+    common(writer, {**config, "num_experts_per_tok": [config["num_experts_per_tok"]] * config["num_hidden_layers"]})
+    size = config["hidden_size"] // config["num_attention_heads"]
+    writer.add_rope_dimension_count(size)
+    writer.add_attention_scale(config["attention_multiplier"])
+    writer.add_embedding_scale(config["embedding_multiplier"])
+    writer.add_residual_scale(config["residual_multiplier"])
+    writer.add_logit_scale(config["logits_scaling"])
+    if config["shared_intermediate_size"]:
+        writer.add_expert_shared_feed_forward_length(config["shared_intermediate_size"])
+    windows(writer, config)
+    writer.add_array(f"{writer.arch}.attention.rope_pattern", [int(base != 0) for base in config["layer_rope_theta"]])
+    names = {"block_sparse_moe.router": "ffn_gate_inp", "block_sparse_moe.experts.down_proj": "ffn_down_exps", "self_attn.sinks": "attn_sinks",
+             # One tensor each for both halves.
+             "block_sparse_moe.experts.gate_up_proj": "ffn_gate_up_exps", "shared_mlp.input_linear": "ffn_up_shexp",
+             "shared_mlp.output_linear": "ffn_down_shexp"}
+    for name, value in paired_heads(config, tensors):
+        match = re.fullmatch(r"model\.layers\.(\d+)\.(.*?)(\.weight)?", name)
+        yield (f"blk.{match[1]}.{names[match[2]]}.weight" if match and match[2] in names else name), value
+
+
+def glm4(writer, config, tensors):
+    common(writer, config)
+    writer.add_key_length(config["head_dim"])
+    writer.add_value_length(config["head_dim"])
+    rope = config["rope_parameters"]
+    writer.add_rope_dimension_count(int(config["head_dim"] * rope.get("partial_rotary_factor", 1)))
+    if "mrope_section" in rope:
+        writer.add_rope_dimension_sections([*rope["mrope_section"], 0])
+    writer.add_expert_feed_forward_length(config["moe_intermediate_size"])
+    writer.add_leading_dense_block_count(config["first_k_dense_replace"])
+    writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    router(writer, config)
+    if config["model_type"] == "solar_open":
+        writer.add_tokenizer_pre("solar-open")
+    for name, value in stacked(tensors):
+        if "visual." not in name:    # those go into a file of their own
+            yield name.replace(".e_score_correction_bias", ".e_score_correction.bias"), value
+
+
 def router(writer, config):
     """What the converters of DeepSeek-V3's line write of its router."""
     writer.add_expert_shared_count(config["n_shared_experts"])
@@ -592,6 +811,16 @@ FAMILIES = {
     "glm_moe_dsa": ("glm-dsa", ARCH.GLM_DSA, indexed),
     "deepseek_v32": ("deepseek32", ARCH.GLM_DSA, indexed),
     "deepseek_v4": ("deepseek4", ARCH.DEEPSEEK2, compressed),
+    "deepseek": ("deepseek", ARCH.DEEPSEEK, deepseek),
+    "bailing_moe": ("bailingmoe", ARCH.BAILINGMOE, bailing),
+    "bailing_moe second": ("bailingmoe2", ARCH.BAILINGMOE2, bailing2),
+    "bailing_hybrid": ("bailingmoe3", ARCH.BAILINGMOE2, bailing3),
+    "step3p5": ("step35", ARCH.STEP35, step35),
+    "minimax_m3": ("minimax-m3", ARCH.MINIMAXM2, minimax3),
+    "minimax_m3_vl_text": ("minimax-m3", ARCH.MINIMAXM2, minimax3),
+    "granitemoe_swa": ("granite_swa", ARCH.GRANITE_MOE, granite_swa),
+    "glm4v_moe_text": ("glm4moe", ARCH.GLM4_MOE, glm4),
+    "solar_open": ("glm4moe", ARCH.GLM4_MOE, glm4),
 }
 
 
@@ -625,7 +854,9 @@ def vocabulary(writer, folder, config):
 def write(folder, path, tensors_per_file=0):
     config = json.loads((folder / "config.json").read_text())
     config |= config.get("text_config", {})
-    architecture, table, convert = FAMILIES[config["model_type"]]
+    # Two generations have one name.
+    generation = " second" if config.get("score_function") == "sigmoid" else ""
+    architecture, table, convert = FAMILIES[config["model_type"] + generation]
     writer = gguf.GGUFWriter(path, architecture, split_max_tensors=tensors_per_file)
     names = gguf.get_tensor_name_map(table, config.get("num_hidden_layers") or len(config["layers_block_type"]))
     tensors = {name.replace("language_model.", ""): value for name, value in load_file(folder / "model.safetensors").items()}

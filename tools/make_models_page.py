@@ -72,7 +72,9 @@ GGUF_NAMES_HEAD = """
 By the architecture that llama.cpp's converter gives them. Where several families share one, the tokenizer's way of splitting text
 (`tokenizer.ggml.pre`) tells them apart; where it does not, `moetop inspect` says which is assumed, as it says of every setting that a
 file leaves out. What is assumed is what the published checkpoints have (groups and factor by the number of experts, gpt-oss' yarn, three
-layers with a window before one without); `--set` replaces it, and `--set rope_scaling=null` turns a stretch off.
+layers with a window before one without); `--set` replaces it, and `--set rope_scaling=null` turns a stretch off. Step's files hold divisors in place
+of the rule that stretches its positions: the published rule is known by them, of any other the numbers have to be set (`--set
+rope_parameters.full_attention.factor=…` and its like).
 
 Files that Ollama's own converter wrote have the architectures `gptoss` and `glm4moelite`, or names of their own under llama.cpp's (`laguna`, `qwen35moe`,
 `qwen3next`, `gemma4`, `nemotron_h_moe`, `lfm2moe`); they are read as the same families. Towers and layers that look ahead lie in the same file there:
@@ -95,11 +97,10 @@ ARCHITECTURES = {
         ("deepseek_v32", "deepseek32"), ("deepseek_v4", "deepseek4"), ("gemma4_text", "gemma4"), ("glm_moe_dsa", "glm-dsa"), ("jamba", "jamba"),
         ("kimi_linear", "kimi-linear"), ("laguna", "laguna"), ("mimo_v2_flash", "mimo2"), ("mistral4", "mistral4"),
         ("nemotron_h", "nemotron_h_moe"), ("qwen3_5_moe_text", "qwen35moe"), ("qwen3_vl_moe_text", "qwen3vlmoe"))},
-    "bailing_moe": "`bailingmoe`, `bailingmoe2`, not read yet", "deepseek": "`deepseek`, not read yet",
-    "axk1": UNREAD, "flint": UNREAD, "kolibri1": UNREAD,
-    "glm4v_moe_text": "`glm4moe`, read as `glm4_moe`", "granitemoe_swa": UNREAD, "minimax_m3": "`minimax-m3`, not read yet",
-    "minimax_m3_vl_text": "`minimax-m3`, not read yet", "step3p5": "`step35`, not read yet",
-    "bailing_hybrid": "`bailingmoe3`, not read yet", "qwen3_omni_moe_text": "`qwen3vlmoe`, read as `qwen3_vl_moe_text`",
+    "bailing_moe": "`bailingmoe`, `bailingmoe2`", "bailing_hybrid": "`bailingmoe3`", "deepseek": "`deepseek`",
+    "axk1": UNREAD, "flint": UNREAD, "kolibri1": UNREAD, "granitemoe_swa": "`granite_swa`", "minimax_m3": "`minimax-m3`",
+    "glm4v_moe_text": "`glm4moe`, read as `glm4_moe`", "minimax_m3_vl_text": "`minimax-m3`, read as `minimax_m3`", "step3p5": "`step35`",
+    "qwen3_omni_moe_text": "`qwen3vlmoe`, read as `qwen3_vl_moe_text`",
 }
 
 # Targets of these were computed by llama.cpp, which rounds the range of yarn frequencies and captures router logits without their bias.

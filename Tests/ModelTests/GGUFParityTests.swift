@@ -79,7 +79,7 @@ struct GGUFParityTests {
     return data.flatMap { try? JSONDecoder().decode([String: [String: String]].self, from: $0) } ?? [:]
   }()
 
-  @Test func everyConvertedFileIsThere() { #expect(Self.converted.count == 24) }
+  @Test func everyConvertedFileIsThere() { #expect(Self.converted.count == 36) }
 
   /// Files as llama.cpp's converter writes them, by tools/make_gguf.py, against the expected values of their folders.
   @Test(arguments: converted.keys.sorted())
@@ -92,7 +92,10 @@ struct GGUFParityTests {
     let report = try Verifier(model, threads: 1).verify(fixture.sequences(), against: SafetensorsFile(path: expected))
     for entry in report.entries { #expect(entry.outcome == .equal || entry.outcome == .within, "\(entry)") }
     #expect(report.holds && report.decisions > 0 && report.equalDecisions == report.decisions)
-    #expect(model.facts().unusedTensors.isEmpty, "\(model.facts().unusedTensors)")
+    let facts = model.facts()
+    // One file has a block that looks further ahead, as published ones do.
+    let ahead = name == "step3p5" ? ["attn_norm", "nextn.eh_proj", "nextn.shared_head_norm"].map { "blk.4.\($0).weight" } : []
+    #expect(facts.unusedTensors == ahead && facts.otherParameters.mtp == (ahead.isEmpty ? 0 : 2112), "\(facts.unusedTensors)")
   }
 
   /// The same files in the ways of Ollama's converter (tools/make_ollama_gguf.py), with a tower and layers that look ahead beside the model.
@@ -126,14 +129,16 @@ struct GGUFParityTests {
   @Test func thePageSaysWhatComesAsGGUF() throws {
     let page = try String(contentsOfFile: Fixtures.root + "/docs/models.md", encoding: .utf8)
     for family in Family.all {
-      let architecture = GGUFFamily.all.first { $0.modelType == family.modelType }?.architecture
+      let architectures = GGUFFamily.all.filter { $0.modelType == family.modelType }.map { "`\($0.architecture)`" }
       let row = page.split(separator: "\n").first { $0.hasPrefix("| `\(family.modelType)` | ") && $0.filter { $0 == "|" }.count == 3 }
       let says = try #require(row, "\(family.modelType): tools/make_models_page.py writes the page").split(separator: "|")[1]
-      if let architecture {
-        #expect(says == " `\(architecture)` ")
+      if !architectures.isEmpty {
+        var names: [String] = []
+        for name in architectures where !names.contains(name) { names.append(name) }
+        #expect(says == " \(names.joined(separator: ", ")) ")
       } else {
         let isOther = GGUFFamily.all.contains { says == " `\($0.architecture)`, read as `\($0.modelType)` " }
-        #expect(isOther || says.hasPrefix(" none: ") || says.hasSuffix(", not read yet "), "\(family.modelType): \(says)")
+        #expect(isOther || says.hasPrefix(" none: "), "\(family.modelType): \(says)")
       }
     }
   }
@@ -195,7 +200,9 @@ struct GGUFParityTests {
     ("qwen3_5_moe", []), ("gemma4", []), ("nemotron_h", []), ("laguna", ["layer_types"]),
     ("mimo_v2_flash", ["norm_topk_prob", "routed_scaling_factor", "sliding_window_size"]),
     ("mistral4", ["rope_scaling.llama_4_scaling_beta"]), ("kimi_linear", ["moe_renormalize", "num_expert_group"]), ("jamba", []),
-    ("glm_moe_dsa", []), ("deepseek_v32", []), ("deepseek_v4-published", []),
+    ("glm_moe_dsa", []), ("deepseek_v32", []), ("deepseek_v4-published", []), ("deepseek", ["norm_topk_prob"]), ("bailing_moe", []),
+    ("bailing_moe-second", []), ("bailing_hybrid", []), ("minimax_m3", ["swiglu_limit"]), ("granitemoe_swa", []), ("glm4v_moe", []),
+    ("solar_open", []),
   ])
   func saysWhatFamiliesOf2026LeaveOut(_ name: String, _ keys: [String]) throws {
     let model = try LanguageModel(path: #require(Fixtures.own("gguf/\(name).gguf")))

@@ -27,7 +27,7 @@ private struct LlamaDifference: Sendable {
       applies: { $0.hasRouter { if case .sparsemixer = $0.scoring { true } else { false } } },
       words: "takes the two best of a softmax and renormalises instead of sparsemixer, and RMS norm for LayerNorm: other weights"),
     LlamaDifference(
-      families: ["olmoe", "qwen2_moe"], applies: { $0.hasRouter { $0.normalization != .none } },
+      families: ["olmoe", "qwen2_moe", "deepseek"], applies: { $0.hasRouter { $0.normalization != .none } },
       words: "never renormalises this family's weights, whatever norm_topk_prob says"),
     LlamaDifference(
       families: ["qwen3_moe", "ernie4_5_moe", "lfm2_moe", "mixtral"],
@@ -48,6 +48,15 @@ private struct LlamaDifference: Sendable {
           && model.plan.decoder.blocks.contains { $0.sublayers.contains { $0.operation is StateSpacePlan } }
       },
       words: "never encodes positions in files with state space layers: other hidden states"),
+    LlamaDifference(
+      families: ["step3p5"],
+      applies: { model in
+        model.attentions.contains { if case .llama3 = $0.rotary?.scaling { true } else { false } }
+      },
+      words: "stretches as if heads turned whole, of which half turns: positions are turned otherwise"),
+    LlamaDifference(
+      families: ["granitemoe_swa"], applies: { Set($0.attentions.compactMap { $0.rotary?.base }).count > 1 },
+      words: "has one base for all layers, of which this model has several: positions are turned otherwise"),
     LlamaDifference(
       families: ["llama4_text"],
       applies: { model in

@@ -40,7 +40,7 @@ struct GGUFFamily: Sendable {
 
   // MARK: The families
 
-  static let all = earlier + of2026
+  static let all = earlier + of2026 + further
 
   private static let earlier: [GGUFFamily] = [
     GGUFFamily(

@@ -37,9 +37,7 @@ extension GGUFFamily {
           let tensors = [("ssm_in", "mamba"), ("attn_q", "attention"), ("ffn_gate_inp", "moe")]
           return tensors.first { metadata.has("blk.\(layer).\($0.0).weight") }?.1 ?? "mlp"
         },
-        whole("intermediate_size") { metadata in
-          (0..<metadata.blockCount).lazy.compactMap { metadata.rows("blk.\($0).ffn_up.weight") }.first
-        },
+        whole("intermediate_size") { $0.rowsOfFirst("ffn_up.weight") },
       ]),
     GGUFFamily(
       architecture: "laguna", modelType: "laguna",
@@ -97,9 +95,7 @@ extension GGUFFamily {
         copy("moe_renormalize", "expert_weights_norm") { _ in "true" }, copy("routed_scaling_factor", "expert_weights_scale"),
         copy("first_k_dense_replace", "leading_dense_block_count"), denseWidth, expertWidth,
         copy("linear_conv_kernel_dim", "ssm.conv_kernel"), copy("linear_head_dim", "kda.head_dim"),
-        whole("linear_num_heads") { metadata in
-          (0..<metadata.blockCount).lazy.compactMap { metadata.rows("blk.\($0).ssm_beta.weight") }.first
-        },
+        whole("linear_num_heads") { $0.rowsOfFirst("ssm_beta.weight") },
         list("layer_types") { metadata, layer in metadata.has("blk.\(layer).ssm_a") ? "linear_attention" : "full_attention" },
       ]),
     GGUFFamily(
@@ -170,7 +166,7 @@ extension GGUFFamily {
     whole(key) { metadata in metadata.integer("ssm.inner_size").map { $0 / max(1, metadata.integer("ssm.time_step_rank") ?? 1) } }
   }
 
-  private static let sparseLayers = list("mlp_layer_types") { metadata, layer in
+  static let sparseLayers = list("mlp_layer_types") { metadata, layer in
     metadata.has("blk.\(layer).ffn_gate_inp.weight") ? "sparse" : "dense"
   }
 
@@ -218,9 +214,9 @@ extension GGUFFamily {
     return metadata.layerTypes { marks.isEmpty ? $0 % max(1, every ?? 4) != 0 : $0 < marks.count && marks[$0] }
   }
 
-  /// Key-value heads of the layers with a window, or of the others.
-  private static func headCount(_ metadata: GGUFMetadata, nearby: Bool) -> Int? {
-    guard let counts = metadata["attention.head_count_kv"]?.array?.numbers else { return metadata.integer("attention.head_count_kv") }
+  /// Heads of the layers with a window, or of the others.
+  static func headCount(_ metadata: GGUFMetadata, _ key: String = "attention.head_count_kv", nearby: Bool) -> Int? {
+    guard let counts = metadata[key]?.array?.numbers else { return metadata.integer(key) }
     return (0..<min(counts.count, metadata.blockCount)).first { hasWindow(metadata, $0) == nearby }.flatMap { Int(exactly: counts[$0]) }
   }
 
@@ -247,7 +243,7 @@ extension GGUFFamily {
   /// - Parameters:
   ///   - far: the entry of the first, from its other members, and the share of a head that turns in them.
   ///   - near: that share in the others.
-  private static func turns(
+  static func turns(
     _ metadata: GGUFMetadata, far: (entry: ((GGUFMetadata) -> [String]) throws -> String?, share: String?), near: String?
   ) throws -> String? {
     func members(_ base: String, _ share: String?) -> [String] {

@@ -135,6 +135,9 @@ struct GGUFMetadata: Sendable {
   /// Outputs of a matrix.
   func rows(_ tensor: String) -> Int? { tensorShapes[tensor]?.first }
 
+  /// Outputs of the matrix that the first of the blocks with it has.
+  func rowsOfFirst(_ suffix: String) -> Int? { (0..<blockCount).lazy.compactMap { self.rows("blk.\($0).\(suffix)") }.first }
+
   /// Whether some block has a tensor.
   func anyBlock(has suffix: String) -> Bool { tensorShapes.keys.contains { $0.hasPrefix("blk.") && $0.hasSuffix(".\(suffix)") } }
 
@@ -266,7 +269,7 @@ struct GGUFMetadata: Sendable {
         file: file.path, key: "\(prefix).attention.head_count", expected: "heads of several elements", found: "\(headSize)")
     }
     return GGUFNames(
-      habits: habits, headSize: headSize,
+      habits: habits, headSize: headSize, headCount: headCount,
       linearHeads: (groups, max(1, integer("ssm.state_size") ?? 1), values, max(1, (integer("ssm.inner_size") ?? 1) / values)),
       renamed: renamed, has: { shapes[$0] != nil })
   }

@@ -31,6 +31,8 @@ enum GGUFVectorChange: Sendable {
   case plusOne
   /// The file holds -exp(value).
   case negatedExponential
+  /// The file holds exp(value).
+  case exponential
 
   /// The published number.
   func undone(_ value: Float) -> Float {
@@ -38,6 +40,7 @@ enum GGUFVectorChange: Sendable {
     case .none: value
     case .plusOne: value - 1
     case .negatedExponential: log(-value)
+    case .exponential: log(value)
     }
   }
 }
@@ -52,6 +55,8 @@ struct GGUFNames: Sendable {
     var addsOneToNorms = false
     /// Value heads of linear attention stand by their place under a key head first, then by key head; published by key head first.
     var tilesValueHeads = false
+    /// Rates of decay are stored without the sign that other families' have.
+    var keepsSignOfRates = false
     /// Tensors of factors that are tensors of the published checkpoint too.
     var factors: Set<String> = []
   }
@@ -59,6 +64,8 @@ struct GGUFNames: Sendable {
   let habits: Habits
   /// Elements of one attention head.
   let headSize: Int
+  /// Query heads.
+  var headCount = 1
   /// Key heads, key head size, value heads and value head size of linear attention; key heads are the groups of a state space layer.
   let linearHeads: (keys: Int, keySize: Int, values: Int, valueSize: Int)
   /// Tensors that the file has under a name of its own, with the usual one.
@@ -86,6 +93,10 @@ struct GGUFNames: Sendable {
       }
       let base = half == 0 ? halves.gate : halves.up
       let isStack = (plan.storedShape?.count ?? 2) > 2
+      if !isStack, !has(name.tensor([halves.gate], has)) {
+        // Both halves under the name of the second.
+        return .stored(MatrixPlan(name.tensor([halves.up], has), storedShape: [2 * rows, columns], firstRow: half * rows))
+      }
       return .stored(slice(name.tensor([base], has), isStack ? expert : nil, rows: rows, columns: columns))
     }
     if let base = Self.stacks[name.module] {
@@ -102,7 +113,11 @@ struct GGUFNames: Sendable {
     switch name.module {
     case _ where habits.pairsHeadRows && Self.turnedProjections.contains(name.module):
       return .gathered(tensors: [name.tensor(Self.modules[name.module] ?? [], has)], rows: allRows) { (0, pairedRow($0)) }
-    case "self_attn.kv_b_proj" where !has(name.prefix + "attn_kv_b.weight"):
+    case "attention.query_key_value" where !has(name.prefix + "attn_qkv.weight"):
+      let parts = ["attn_q", "attn_k", "attn_v"].map { "\(name.prefix)\($0).weight" }
+      return .gathered(tensors: parts, rows: allRows, row: { headRow($0, of: allRows) })
+    case "self_attn.kv_b_proj" where !has(name.prefix + "attn_kv_b.weight"),
+      "attention.kv_b_proj" where !has(name.prefix + "attn_kv_b.weight"):
       return .unfolding(keys: name.prefix + "attn_k_b.weight", values: name.prefix + "attn_v_b.weight")
     case "linear_attn.in_proj_qkvz" where !has(name.prefix + "ssm_in.weight"):
       return .gathered(tensors: [name.prefix + "attn_qkv.weight", name.prefix + "attn_gate.weight"], rows: allRows, row: { linearRow($0) })
@@ -155,6 +170,15 @@ struct GGUFNames: Sendable {
     return head * headSize + 2 * place + half
   }
 
+  /// The published rows are those of all queries, then of all keys, then of all values; the file has a tensor for each.
+  private func headRow(_ row: Int, of total: Int) -> (tensor: Int, row: Int) {
+    let queries = headCount * headSize
+    let keys = (total - queries) / 2
+    func turned(_ row: Int) -> Int { habits.pairsHeadRows ? pairedRow(row) : row }
+    if row < queries { return (0, turned(row)) }
+    return row < queries + keys ? (1, turned(row - queries)) : (2, row - queries - keys)
+  }
+
   /// The published rows are, for each key head: its query, its key, the values and the gates of its value heads. The file has all
   /// queries, all keys and all values in one tensor and the gates in another.
   private func linearRow(_ row: Int) -> (tensor: Int, row: Int) {
@@ -197,121 +221,10 @@ struct GGUFNames: Sendable {
       case _ where habits.pairsHeadRows && Self.turnedProjections.contains(name.module): { pairedRow($0) }
       default: asStored
       }
-    if name.module.hasSuffix(".A_log") { return (plan, .negatedExponential, order) }
+    if name.module.hasSuffix(".A_log") { return (plan, habits.keepsSignOfRates ? .exponential : .negatedExponential, order) }
     let isNorm = name.module.hasSuffix("norm") && name.module != "linear_attn.norm"
     return (plan, habits.addsOneToNorms && isNorm ? .plusOne : .none, order)
   }
-
-  // MARK: Tables
-
-  /// Projections whose rows turn with the position.
-  private static let turnedProjections: Set = ["self_attn.q_proj", "self_attn.k_proj", "mixer.q_proj", "mixer.k_proj"]
-
-  /// Norms that a state space layer has one of for each group.
-  private static let groupedNorms: Set = ["mamba.norm", "mixer.norm"]
-
-  /// Tensors that belong to no block.
-  private static let outside = [
-    "model.embed_tokens.weight": "token_embd.weight", "transformer.wte.weight": "token_embd.weight", "lm_head.weight": "output.weight",
-    "lm_head.bias": "output.bias", "model.norm.weight": "output_norm.weight", "model.norm.bias": "output_norm.bias",
-    "model.final_layernorm.weight": "output_norm.weight",
-    "transformer.norm_f.weight": "output_norm.weight", "backbone.embeddings.weight": "token_embd.weight",
-    "backbone.norm_f.weight": "output_norm.weight", "model.embedding_norm.weight": "token_embd_norm.weight",
-    "embed.weight": "token_embd.weight", "head.weight": "output.weight", "norm.weight": "output_norm.weight",
-    "hc_head_fn": "output_hc_fn.weight", "hc_head_base": "output_hc_base.weight", "hc_head_scale": "output_hc_scale.weight",
-  ]
-
-  /// Gate and up projections that are published as one tensor.
-  private static let fused: [String: (gate: String, up: String)] = [
-    "mlp.experts.gate_up_proj": ("ffn_gate_exps", "ffn_up_exps"), "feed_forward.experts.gate_up_proj": ("ffn_gate_exps", "ffn_up_exps"),
-    "experts.gate_up_proj": ("ffn_gate_exps", "ffn_up_exps"), "block_sparse_moe.input_linear": ("ffn_gate_exps", "ffn_up_exps"),
-    "shared_mlp.input_linear": ("ffn_gate_shexp", "ffn_up_shexp"),
-  ]
-
-  /// Which half of a stack that holds both is meant, for files that were converted so.
-  private static let halves = ["ffn_gate_exps": 0, "ffn_up_exps": 1]
-
-  /// Tensors that are published as one for all experts.
-  private static let stacks = [
-    "mlp.experts.down_proj": "ffn_down_exps", "feed_forward.experts.down_proj": "ffn_down_exps",
-    "experts.down_proj": "ffn_down_exps", "block_sparse_moe.output_linear": "ffn_down_exps", "ffn.experts.mlp.w1": "ffn_gate_exps",
-    "ffn.experts.mlp.v1": "ffn_up_exps",
-    "ffn.experts.mlp.w2": "ffn_down_exps",
-  ]
-
-  /// Everything else of a block; where there are several names, the first that the file has.
-  private static let modules: [String: [String]] = {
-    var table: [String: [String]] = [
-      "input_layernorm": ["attn_norm"], "operator_norm": ["attn_norm"], "norm_attn_norm.norm_1": ["attn_norm"],
-      "norm_attn_norm.norm_2": ["attn_output_norm"], "post_attention_layernorm": ["post_attention_norm", "ffn_norm"],
-      "pre_mlp_layernorm": ["ffn_norm"], "ffn_norm": ["ffn_norm"], "post_mlp_layernorm": ["post_ffw_norm"],
-      "norm_attn_norm.attn.Wqkv": ["attn_qkv"], "norm_attn_norm.attn.out_proj": ["attn_output"], "self_attn.q_proj": ["attn_q"],
-      "self_attn.k_proj": ["attn_k"], "self_attn.v_proj": ["attn_v"], "self_attn.o_proj": ["attn_output"],
-      "self_attn.out_proj": ["attn_output"], "self_attn.qkv_proj": ["attn_qkv"], "self_attn.output_gate": ["attn_gate"],
-      "self_attn.norm": ["attn_norm_2"], "self_attn.gate_proj": ["attn_gate"], "self_attn.sinks": ["attn_sinks"],
-      "self_attn.q_a_proj": ["attn_q_a"], "self_attn.q_b_proj": ["attn_q_b"], "self_attn.q_a_layernorm": ["attn_q_a_norm"],
-      "self_attn.kv_a_proj_with_mqa": ["attn_kv_a_mqa"], "self_attn.kv_a_layernorm": ["attn_kv_a_norm"],
-      "self_attn.kv_b_proj": ["attn_kv_b"], "shared_mlp.output_linear": ["ffn_down_shexp"], "linear_attn.A_log": ["ssm_a"],
-      "linear_attn.conv1d": ["ssm_conv1d"], "linear_attn.dt_bias": ["ssm_dt"], "linear_attn.in_proj_ba": ["ssm_ba"],
-      "linear_attn.in_proj_qkvz": ["ssm_in"], "linear_attn.norm": ["ssm_norm"], "linear_attn.out_proj": ["ssm_out"],
-      "linear_attn.in_proj_qkv": ["attn_qkv"], "linear_attn.in_proj_z": ["attn_gate"], "linear_attn.in_proj_a": ["ssm_alpha"],
-      "linear_attn.in_proj_b": ["ssm_beta"], "norm": ["attn_norm"], "pre_feedforward_layernorm": ["ffn_norm"],
-      "pre_feedforward_layernorm_2": ["pre_ffw_norm_2"], "post_feedforward_layernorm": ["post_ffw_norm"],
-      "post_feedforward_layernorm_1": ["post_ffw_norm_1"], "post_feedforward_layernorm_2": ["post_ffw_norm_2"],
-      "layer_scalar": ["layer_output_scale"], "router.proj": ["ffn_gate_inp"], "router.scale": ["ffn_gate_inp.scale"],
-      "router.per_expert_scale": ["ffn_down_exps.scale"], "self_attn.g_proj": ["attn_gate"],
-      "self_attn.attention_sink_bias": ["attn_sinks.weight", "attn_sinks"], "pre_ff_layernorm": ["ffn_norm"], "mamba.x_proj": ["ssm_x"],
-      "mamba.dt_proj": ["ssm_dt"], "mamba.dt_layernorm": ["ssm_dt_norm"], "mamba.b_layernorm": ["ssm_b_norm"],
-      "mamba.c_layernorm": ["ssm_c_norm"], "self_attn.A_log": ["ssm_a"], "self_attn.dt_bias": ["ssm_dt"],
-      "self_attn.q_conv1d": ["ssm_conv1d_q"], "self_attn.k_conv1d": ["ssm_conv1d_k"], "self_attn.v_conv1d": ["ssm_conv1d_v"],
-      "self_attn.b_proj": ["ssm_beta"], "self_attn.f_a_proj": ["ssm_f_a"], "self_attn.f_b_proj": ["ssm_f_b"],
-      "self_attn.g_a_proj": ["ssm_g_a"], "self_attn.g_b_proj": ["ssm_g_b"], "self_attn.o_norm": ["ssm_norm"],
-      "self_attn.indexer.wq_b": ["indexer.attn_q_b"], "self_attn.indexer.wk": ["indexer.attn_k"],
-      "self_attn.indexer.weights_proj": ["indexer.proj"], "self_attn.indexer.k_norm": ["indexer.k_norm"], "conv.conv": ["shortconv.conv"],
-      "conv.in_proj": ["shortconv.in_proj"], "conv.out_proj": ["shortconv.out_proj"],
-      "attn.attn_sink": ["attn_sinks"], "attn.wq_a": ["attn_q_a"], "attn.q_norm": ["attn_q_a_norm"], "attn.wq_b": ["attn_q_b"],
-      "attn.wkv": ["attn_kv"], "attn.kv_norm": ["attn_kv_a_norm"], "attn.wo_a": ["attn_output_a"], "attn.wo_b": ["attn_output_b"],
-      "attn.indexer.wq_b": ["indexer.attn_q_b"], "attn.indexer.weights_proj": ["indexer.proj"],
-      "ffn.gate.tid2eid": ["ffn_gate_tid2eid"],
-    ]
-    for (published, base) in [("wkv", "kv"), ("wgate", "gate"), ("ape", "ape"), ("norm", "norm")] {
-      table["attn.compressor.\(published)"] = ["attn_compressor_\(base)"]
-      table["attn.indexer.compressor.\(published)"] = ["indexer_compressor_\(base)"]
-    }
-    for (head, letter) in [("q", "q"), ("k", "k"), ("query", "q"), ("key", "k")] {
-      table["self_attn.\(head)_norm"] = ["attn_\(letter)_norm"]
-      table["self_attn.\(head)_layernorm"] = ["attn_\(letter)_norm"]
-    }
-    for mixer in ["mamba", "mixer"] {
-      for (published, base) in [
-        ("A_log", "a"), ("D", "d"), ("dt_bias", "dt"), ("in_proj", "in"), ("conv1d", "conv1d"), ("norm", "norm"), ("out_proj", "out"),
-      ] {
-        table["\(mixer).\(published)"] = ["ssm_\(base)"]
-      }
-    }
-    for (published, base) in [("q_proj", "q"), ("k_proj", "k"), ("v_proj", "v"), ("o_proj", "output")] {
-      table["mixer.\(published)"] = ["attn_\(base)"]
-    }
-    for moe in ["mlp", "block_sparse_moe", "feed_forward", "ffn", "mixer"] {
-      for router in ["gate", "router", "router.gate", "router.layer", "gate.wg"] { table["\(moe).\(router)"] = ["ffn_gate_inp"] }
-      for bias in [
-        "gate.e_score_correction_bias", "e_score_correction_bias", "expert_bias", "moe_statics.e_score_correction_bias",
-        "experts.e_score_correction_bias",
-      ] {
-        table["\(moe).\(bias)"] = ["exp_probs_b"]
-      }
-      table["\(moe).shared_expert_gate"] = ["ffn_gate_inp_shexp"]
-      let projections = [
-        ("gate_proj", "gate"), ("up_proj", "up"), ("down_proj", "down"), ("w1", "gate"), ("w3", "up"), ("w2", "down"),
-      ]
-      for (published, part) in projections {
-        table["\(moe).\(published)"] = ["ffn_\(part)"]
-        table["\(moe).experts.*.\(published)"] = ["ffn_\(part)_exps"]
-        for shared in ["shared_expert", "shared_experts", "shared_mlp"] { table["\(moe).\(shared).\(published)"] = ["ffn_\(part)_shexp"] }
-      }
-    }
-    return table
-  }()
 }
 
 /// A published tensor name of a block, taken apart: "model.layers.3.mlp.experts.7.up_proj.weight".
