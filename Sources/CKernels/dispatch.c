@@ -1,6 +1,8 @@
 // Which form of the kernels runs: found once, kept in the one table pointer of this room.
 #include "forms.h"
 
+#include "digits.h"
+
 #include <stdatomic.h>
 
 static _Atomic(const mt_kernels *) table_in_use;
@@ -118,7 +120,17 @@ size_t mt_matmul_scratch_bytes(size_t depth) { return mt_turned_rows(depth) * mt
 
 size_t mt_attention_scratch_bytes(size_t keys) { return mt_query_rows(keys) * mt_score_stride(keys) * sizeof(float); }
 
-void mt_matmul(const mt_matmul_job *job, void *scratch) { table()->matmul(job, scratch); }
+bool mt_has_digits(const mt_matrix *matrix) {
+  return !matrix->scales.base && !matrix->depth_bytes && digit_type_of(matrix->type).bytes > 0;
+}
+
+void mt_matmul(const mt_matmul_job *job, void *scratch) {
+  if (job->sums == MT_SUMS_DIGITS && mt_has_digits(&job->weights)) {
+    table()->digits(job, scratch);
+  } else {
+    table()->matmul(job, scratch);
+  }
+}
 
 void mt_attention(const mt_attention_job *job, void *scratch) { table()->attention(job, scratch); }
 
