@@ -148,22 +148,6 @@ static void dequant_q3_k(float *restrict out, const uint8_t *restrict src, size_
   }
 }
 
-/// What the elements of each of eight groups are multiplied by, and what is then taken away: 6-bit scales and minima in 12 bytes, the
-/// lower four of each whole, the upper four in halves.
-static inline void group_scales(const uint8_t *p, float d, float dmin, float factors[8], float leasts[8]) {
-  uint8_t scales[8], minima[8];
-  for (int g = 0; g < 4; g++) {
-    scales[g] = p[g] & 63;
-    minima[g] = p[g + 4] & 63;
-    scales[g + 4] = (uint8_t)((p[g + 8] & 15) | p[g] >> 6 << 4);
-    minima[g + 4] = (uint8_t)(p[g + 8] >> 4 | p[g + 4] >> 6 << 4);
-  }
-  for (int g = 0; g < 8; g++) {
-    factors[g] = d * (float)scales[g];
-    leasts[g] = dmin * (float)minima[g];
-  }
-}
-
 /// d, dmin, 12 bytes of scales and minima, 128 bytes of four bits: d * scale * q - dmin * minimum, groups of 32
 static void dequant_q4_k(float *restrict out, const uint8_t *restrict src, size_t blocks) {
   for (size_t b = 0; b < blocks; b++, src += 144) {

@@ -1,6 +1,12 @@
 // The product by digits of a vector form: few tokens against quantised rows, in whole numbers. include/kernels.h defines it (Sums by
 // digits); digits.h has the tokens' half. The words are digits_*.h's: `place_digits` and `add_pair`, `pair_weights` and `run_factors`.
 
+MT_INLINE eight eight_at(const float *p) {
+  eight values;
+  memcpy(&values, p, sizeof values);
+  return values;
+}
+
 /// A row of activations: 64 at a time in whole numbers, and by block what 1 stands for and what the numbers sum to.
 typedef struct digit_row {
   const uint8_t *places;
@@ -29,9 +35,8 @@ static void split_row(uint8_t *place, const float *x, size_t depth, int less) {
     for (size_t i = 0; i < 2; i++) {
       row.units[block + i] = row.totals[block + i] = 0;
       if (block + i < stored) {
-        const float unit = whole_numbers(q + 32 * i, x + 32 * (block + i));
-        int32_t sum = 0;
-        for (size_t j = 32 * i; j < 32 * i + 32; j++) { sum += q[j]; }
+        int32_t sum;
+        const float unit = whole_numbers(q + 32 * i, &sum, x + 32 * (block + i));
         row.units[block + i] = unit;
         row.totals[block + i] = (float)sum * unit;
       }
@@ -43,16 +48,21 @@ static void split_row(uint8_t *place, const float *x, size_t depth, int less) {
 enum { digit_rows = 4 };
 
 /// The factors of eight blocks times what 1 stands for in them, and what is taken from each product.
-MT_INLINE void scale_run(const mt_element_type type, const uint8_t *p, __m256 units, float *scaled, __m256 *least) {
-  __m256 factors[2];
+MT_INLINE void scale_run(const mt_element_type type, const uint8_t *p, eight units, float *scaled, eight *least) {
+  eight factors[2];
   run_factors(type, p, factors, least);
   if (digit_type_of(type).factors == 1) {
-    _mm256_store_ps(scaled, _mm256_mul_ps(factors[0], units));
-    return;
+    *(eight *)scaled = factors[0] * units;
+  } else {
+    *(eight *)scaled = factors[0] * __builtin_shufflevector(units, units, 0, 0, 1, 1, 2, 2, 3, 3);
+    *(eight *)(scaled + 8) = factors[1] * __builtin_shufflevector(units, units, 4, 4, 5, 5, 6, 6, 7, 7);
   }
-  const __m256i low = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3), high = _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7);
-  _mm256_store_ps(scaled, _mm256_mul_ps(factors[0], _mm256_permutevar8x32_ps(units, low)));
-  _mm256_store_ps(scaled + 8, _mm256_mul_ps(factors[1], _mm256_permutevar8x32_ps(units, high)));
+}
+
+/// The sum of eight numbers: halves first.
+MT_INLINE float fold_eight(eight a) {
+  const float b = a[0] + a[4], c = a[1] + a[5], d = a[2] + a[6], e = a[3] + a[7];
+  return (b + d) + (c + e);
 }
 
 /// out[r] = x . w[r]; what lies `ahead` bytes on is fetched meanwhile.
@@ -60,16 +70,16 @@ MT_INLINE void digit_tile(const mt_element_type type, const uint8_t *const *w, s
   const digit_type t = digit_type_of(type);
   const size_t run_bytes = t.bytes;
   digit_sums sums[digit_rows];
-  __m256 leasts[digit_rows];
+  eight leasts[digit_rows];
   for (int r = 0; r < digit_rows; r++) {
     sums[r] = no_sums();
-    leasts[r] = _mm256_setzero_ps();
+    leasts[r] = (eight){0};
   }
   size_t offset = 0;
   for (size_t block = 0; block < blocks; block += digit_run, offset += run_bytes) {
     const size_t count = blocks - block < digit_run ? blocks - block : digit_run;
     const uint8_t *places = x.places + block / 2 * places_bytes;
-    const __m256 units = _mm256_loadu_ps(x.units + block), totals = _mm256_loadu_ps(x.totals + block);
+    const eight units = eight_at(x.units + block), totals = eight_at(x.totals + block);
 #pragma clang loop unroll(disable)
     for (int r = 0; r < digit_rows; r++) {
       const uint8_t *p = w[r] + offset;
@@ -82,9 +92,9 @@ MT_INLINE void digit_tile(const mt_element_type type, const uint8_t *const *w, s
         for (size_t line = 0; line < run_bytes; line += 64) { __builtin_prefetch(p + ahead + line, 0, 3); }
       }
       float scaled[16] __attribute__((aligned(32)));
-      __m256 least;
+      eight least;
       scale_run(type, p, units, scaled, &least);
-      if (t.has_least) { leasts[r] = _mm256_fmadd_ps(least, totals, leasts[r]); }
+      if (t.has_least) { leasts[r] = __builtin_elementwise_fma(least, totals, leasts[r]); }
       digit_sums of_row = sums[r];
 #pragma clang loop unroll(full)
       for (int s = 0; s < digit_run; s += 2) {

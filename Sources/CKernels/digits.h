@@ -12,6 +12,9 @@ enum {
   digit_run = 8
 };
 
+/// A number for each lane of a block, or for each block of a run.
+typedef float eight __attribute__((vector_size(32)));
+
 /// How the weights of a type become whole numbers: 0 for a type without.
 typedef struct digit_type {
   uint8_t less;      // what is taken from a stored number to have the weight
@@ -34,15 +37,17 @@ static inline digit_type digit_type_of(mt_element_type type) {
   }
 }
 
-/// The whole numbers of a block of 32 activations, and what 1 stands for.
-static inline float whole_numbers(int32_t *restrict q, const float *restrict x) {
+/// The whole numbers of a block of 32 activations, their sum, and what 1 stands for.
+static inline float whole_numbers(int32_t *restrict q, int32_t *restrict sum, const float *restrict x) {
   uint32_t largest = 0;
+#pragma clang loop unroll(disable)
   for (int i = 0; i < 32; i++) {
     const uint32_t bits = bits_of_float(x[i]) & 0x7fffffff;
     largest = bits > largest ? bits : largest;
   }
   if (largest >= 0x7f800000) {
     memset(q, 0, 32 * sizeof *q);
+    *sum = 0;
     return NAN;
   }
   // The largest becomes 2^22 to 2^23, and half of that where it would not fit; below 2^-104 the unit stays 2^-126.
@@ -53,7 +58,14 @@ static inline float whole_numbers(int32_t *restrict q, const float *restrict x) 
     power -= 1;
     up = float_from_bits((uint32_t)(power + 127) << 23);
   }
-  for (int i = 0; i < 32; i++) { q[i] = (int32_t)__builtin_rintf(x[i] * up); }
+  int32_t total = 0;
+#pragma clang loop unroll(disable)
+  for (int i = 0; i < 32; i++) {
+    const int32_t whole = (int32_t)__builtin_rintf(x[i] * up);
+    q[i] = whole;
+    total += whole;
+  }
+  *sum = total;
   return float_from_bits((uint32_t)(127 - power) << 23);
 }
 

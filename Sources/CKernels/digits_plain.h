@@ -67,9 +67,8 @@ static float plain_digit_dot(const mt_matrix *matrix, size_t row, const float *x
     float factors[16], leasts[8];
     plain_run(matrix->type, stored, w, factors, leasts);
     for (size_t block = 0; block < count; block++) {
-      int32_t q[32], total = 0;
-      const float unit = whole_numbers(q, x + 32 * (start + block));
-      for (int i = 0; i < 32; i++) { total += q[i]; }
+      int32_t q[32], total;
+      const float unit = whole_numbers(q, &total, x + 32 * (start + block));
       for (int lane = 0; lane < 8; lane++) {
         int64_t sum = 0;
         for (int i = 4 * lane; i < 4 * lane + 4; i++) { sum += (int64_t)w[32 * block + (size_t)i] * q[i]; }

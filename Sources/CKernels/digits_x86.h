@@ -123,10 +123,3 @@ MT_INLINE void run_factors(mt_element_type type, const uint8_t *p, __m256 *facto
   }
   }
 }
-
-/// The sum of eight numbers: halves first.
-MT_INLINE float fold_eight(__m256 a) {
-  __m128 x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-  x = _mm_add_ps(x, _mm_movehl_ps(x, x));
-  return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
-}

@@ -5,7 +5,22 @@
 
 #include <stdatomic.h>
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 static _Atomic(const mt_kernels *) table_in_use;
+
+#if defined(__aarch64__)
+static bool has_dot_products(void) {
+#if defined(__linux__)
+  return getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
+#else
+  return true;  // every arm64 machine of Apple's
+#endif
+}
+#endif
 
 const mt_kernels *mt_kernels_at(mt_level level) {
   switch (level) {
@@ -27,6 +42,8 @@ const mt_kernels *mt_kernels_at(mt_level level) {
 #elif defined(__aarch64__)
   case MT_NEON:
     return &mt_neon_kernels;
+  case MT_NEONDOT:
+    return has_dot_products() ? &mt_neondot_kernels : NULL;
 #endif
   default:
     return NULL;
@@ -34,7 +51,7 @@ const mt_kernels *mt_kernels_at(mt_level level) {
 }
 
 mt_level mt_best_level(void) {
-  for (int level = MT_AVX512VNNI; level > MT_SCALAR; level--) {
+  for (int level = MT_NEONDOT; level > MT_SCALAR; level--) {
     if (mt_kernels_at((mt_level)level)) { return (mt_level)level; }
   }
   return MT_SCALAR;
@@ -62,6 +79,7 @@ const char *mt_simd_level_name(mt_level level) {
   switch (level) {
   case MT_SCALAR: return "scalar";
   case MT_NEON: return "neon";
+  case MT_NEONDOT: return "neondot";
   case MT_AVX2: return "avx2";
   case MT_AVX512: return "avx512";
   case MT_AVX512VNNI: return "avx512vnni";

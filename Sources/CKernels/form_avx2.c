@@ -33,10 +33,9 @@ enum { widen_above = 32 };
 #define MT_TABLE(at)                                                                                                   \
   {                                                                                                                    \
     .level = at, .matmul = matmul, .digits = digit_matmul, .attention = attention, .convert = convert,                 \
-    .read_row = read_row,                                                                                             \
-    .rms_norm = rms_norm, .layer_norm = layer_norm, .rope = rope, .activate = activate, .softmax = softmax,            \
-    .logits_summary = logits_summary, .exp = exp_row, .sigmoid = sigmoid, .add = add, .multiply = multiply,            \
-    .scale = scale, .axpy = axpy, .modulate = modulate,                                                                \
+    .read_row = read_row, .rms_norm = rms_norm, .layer_norm = layer_norm, .rope = rope, .activate = activate,          \
+    .softmax = softmax, .logits_summary = logits_summary, .exp = exp_row, .sigmoid = sigmoid, .add = add,              \
+    .multiply = multiply, .scale = scale, .axpy = axpy, .modulate = modulate,                                          \
   }
 
 void mt_avx2_digits(const mt_matmul_job *job, void *scratch) { digit_matmul(job, scratch); }

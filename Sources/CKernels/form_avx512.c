@@ -28,10 +28,9 @@ enum { widen_above = 32 };
 #define MT_TABLE(at, sums)                                                                                             \
   {                                                                                                                    \
     .level = at, .matmul = matmul, .digits = sums, .attention = attention, .convert = convert,                         \
-    .read_row = read_row,                                                                                             \
-    .rms_norm = rms_norm, .layer_norm = layer_norm, .rope = rope, .activate = activate, .softmax = softmax,            \
-    .logits_summary = logits_summary, .exp = exp_row, .sigmoid = sigmoid, .add = add, .multiply = multiply,            \
-    .scale = scale, .axpy = axpy, .modulate = modulate,                                                                \
+    .read_row = read_row, .rms_norm = rms_norm, .layer_norm = layer_norm, .rope = rope, .activate = activate,          \
+    .softmax = softmax, .logits_summary = logits_summary, .exp = exp_row, .sigmoid = sigmoid, .add = add,              \
+    .multiply = multiply, .scale = scale, .axpy = axpy, .modulate = modulate,                                          \
   }
 
 /// Whole numbers in 256 bits: without VNNI there is nothing better.

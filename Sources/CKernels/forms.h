@@ -17,6 +17,8 @@ void mt_avx2_digits(const mt_matmul_job *job, void *scratch);
 void mt_vnni_digits(const mt_matmul_job *job, void *scratch);
 #elif defined(__aarch64__)
 extern const mt_kernels mt_neon_kernels;
+extern const mt_kernels mt_neondot_kernels;
+void mt_neondot_digits(const mt_matmul_job *job, void *scratch);
 #endif
 
 /// Floats from one widened weight row to the next: whole cache lines, and never a multiple of 4 KiB, so that the

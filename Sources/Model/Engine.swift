@@ -27,7 +27,7 @@ public enum Engine {
 
 /// Kernels as a user asks for them.
 public enum KernelChoice: String, CaseIterable, Sendable {
-  case auto, scalar, avx2, avx512, vnni, neon
+  case auto, scalar, avx2, avx512, vnni, neon, neondot
 
   var level: mt_level? {
     switch self {
@@ -37,6 +37,7 @@ public enum KernelChoice: String, CaseIterable, Sendable {
     case .avx512: MT_AVX512
     case .vnni: MT_AVX512VNNI
     case .neon: MT_NEON
+    case .neondot: MT_NEONDOT
     }
   }
 }

@@ -9,7 +9,7 @@
 //   mt_rms_norm, mt_layer_norm, mt_rope, mt_activate, mt_softmax, mt_logits_stats, mt_convert, ...
 //                      row functions
 //
-// Every function exists in several forms (scalar, AVX2, AVX-512, NEON), gathered in one table a form, `mt_kernels`.
+// Every function exists in several forms (scalar, AVX2, AVX-512, NEON; some with integer units of their own), gathered in one table a form, `mt_kernels`.
 // The free functions call the table chosen at start; tests call each table directly through `mt_kernels_at`.
 //
 // What holds within one form, and is tested:
@@ -92,6 +92,7 @@ typedef enum mt_level {
   MT_AVX2 = 2,
   MT_AVX512 = 3,
   MT_AVX512VNNI = 4,
+  MT_NEONDOT = 5,
 } mt_level;
 
 /// Scales that a file keeps beside its elements: row r, element i of the matrix is multiplied by the scale in row
@@ -232,7 +233,7 @@ const mt_kernels *_Nullable mt_kernels_at(mt_level level);
 /// Makes `level` the one the free functions below use, or the best one if the machine lacks it; answers the one taken.
 /// Idempotent. To be called before work starts; without a call the best level is used.
 mt_level mt_kernels_init(mt_level level);
-/// The level in use, and its name: "scalar", "neon", "avx2", "avx512", "avx512vnni".
+/// The level in use, and its name: "scalar", "neon", "neondot", "avx2", "avx512", "avx512vnni".
 mt_level mt_simd_level(void);
 const char *mt_simd_level_name(mt_level level);
 
