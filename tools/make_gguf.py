@@ -230,6 +230,15 @@ def minimax(writer, config, tensors):
         yield (f"blk.{match[1]}.{names[match[2]]}.weight" if match and match[2] in names else name), value
 
 
+def mixtral(writer, config, tensors):
+    common(writer, config)
+    writer.add_rope_dimension_count(config["hidden_size"] // config["num_attention_heads"])
+    heads = {"q_proj": config["num_attention_heads"], "k_proj": config["num_key_value_heads"]}
+    for name, value in stacked(tensors):
+        count = heads.get(name.split(".")[-2])
+        yield name, paired(value, count) if count else value
+
+
 def olmoe(writer, config, tensors):
     common(writer, config)
     yield from stacked(tensors)
@@ -565,6 +574,7 @@ FAMILIES = {
     "hy_v3": ("hy_v3", ARCH.EXAONE_MOE, hunyuan3),
     "mellum": ("mellum", ARCH.QWEN3MOE, mellum),
     "olmoe": ("olmoe", ARCH.OLMOE, olmoe),
+    "mixtral": ("llama", ARCH.LLAMA, mixtral),
     "gpt_oss": ("gpt-oss", ARCH.GPT_OSS, gpt_oss),
     "minimax": ("minimax-01", ARCH.MINIMAXM2, minimax),
     "granitemoehybrid": ("granitehybrid", ARCH.GRANITE_HYBRID, granite_hybrid),

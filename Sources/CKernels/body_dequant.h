@@ -271,5 +271,7 @@ static void dequant_u4b8(float *restrict out, const uint8_t *restrict src, size_
   for (size_t i = 0; i < n; i++) { out[i] = (float)((src[i / 2] >> i % 2 * 4 & 15) - 8); }
 }
 
+#include "body_lookup.h"
+
 #undef EACH
 #pragma STDC FP_CONTRACT DEFAULT

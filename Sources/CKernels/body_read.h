@@ -4,7 +4,7 @@
 #pragma STDC FP_CONTRACT OFF
 
 /// n elements of any type but the three that the forms read themselves.
-static void dequantize(float *restrict out, const void *restrict src, mt_element_type type, size_t n) {
+static void dequantize(float *restrict out, const void *restrict src, mt_element_type type, const mt_lookup_tables *tables, size_t n) {
   const uint8_t *p = src;
   switch (type) {
   case MT_Q4_0: dequant_q4_0(out, p, n / 32); return;
@@ -17,6 +17,13 @@ static void dequantize(float *restrict out, const void *restrict src, mt_element
   case MT_Q4_K: dequant_q4_k(out, p, n / 256); return;
   case MT_Q5_K: dequant_q5_k(out, p, n / 256); return;
   case MT_Q6_K: dequant_q6_k(out, p, n / 256); return;
+  case MT_IQ1_S: dequant_iq1_s(out, p, tables, n / 256); return;
+  case MT_IQ1_M: dequant_iq1_m(out, p, tables, n / 256); return;
+  case MT_IQ2_XXS: dequant_iq2_xxs(out, p, tables, n / 256); return;
+  case MT_IQ2_XS: dequant_iq2_xs(out, p, tables, n / 256); return;
+  case MT_IQ2_S: dequant_iq2_s(out, p, tables, n / 256); return;
+  case MT_IQ3_XXS: dequant_iq3_xxs(out, p, tables, n / 256); return;
+  case MT_IQ3_S: dequant_iq3_s(out, p, tables, n / 256); return;
   case MT_IQ4_NL: dequant_iq4_nl(out, p, n / 32); return;
   case MT_IQ4_XS: dequant_iq4_xs(out, p, n / 256); return;
   case MT_TQ1_0: dequant_tq1_0(out, p, n / 256); return;
@@ -75,15 +82,15 @@ static void apply_scales(float *restrict out, const mt_matrix *w, size_t row) {
   }
 }
 
-static void convert(float *restrict out, const void *restrict src, mt_element_type type, size_t n);
+static void convert(float *restrict out, const void *restrict src, mt_element_type type, const mt_lookup_tables *tables, size_t n);
 
 /// Element i of the rows [row, row + count), of a matrix whose inputs are rows in the file.
 static void read_column(float *restrict out, const mt_matrix *w, size_t i, size_t row, size_t count) {
   const char *src = (const char *)w->base + i * w->depth_bytes + row * w->row_bytes;
   if (w->row_bytes == mt_block_bytes(w->type)) {
-    convert(out, src, w->type, count);
+    convert(out, src, w->type, NULL, count);
   } else {  // every other column, say: rare, as two projections that share stored rows are best read together
-    for (size_t j = 0; j < count; j++) { convert(out + j, src + j * w->row_bytes, w->type, 1); }
+    for (size_t j = 0; j < count; j++) { convert(out + j, src + j * w->row_bytes, w->type, NULL, 1); }
   }
 }
 
@@ -93,7 +100,7 @@ static void read_row(float *restrict out, const mt_matrix *w, size_t row) {
     for (size_t i = 0; i < w->depth; i++) { read_column(out + i, w, i, row, 1); }
     return;
   }
-  convert(out, (const char *)w->base + row * w->row_bytes, w->type, w->depth);
+  convert(out, (const char *)w->base + row * w->row_bytes, w->type, w->tables, w->depth);
   if (w->scales.base) { apply_scales(out, w, row); }
 }
 

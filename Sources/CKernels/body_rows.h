@@ -23,12 +23,12 @@ MT_INLINE void convert_as(float *restrict out, const char *restrict src, const m
   if (i < n) { v_store_n(out + i, v_load_element_n(src, type, i, n - i), n - i); }
 }
 
-static void convert(float *restrict out, const void *restrict src, mt_element_type type, size_t n) {
+static void convert(float *restrict out, const void *restrict src, mt_element_type type, const mt_lookup_tables *tables, size_t n) {
   switch (type) {
   case MT_F32: memcpy(out, src, n * sizeof(float)); return;
   case MT_F16: convert_as(out, src, MT_F16, n); return;
   case MT_BF16: convert_as(out, src, MT_BF16, n); return;
-  default: dequantize(out, src, type, n); return;
+  default: dequantize(out, src, type, tables, n); return;
   }
 }
 

@@ -114,10 +114,17 @@ static block_size block_of(mt_element_type type) {
   case MT_Q1_0: return (block_size){128, 18};
   case MT_Q2_0: return (block_size){64, 18};
   case MT_Q2_K: return (block_size){256, 84};
-  case MT_Q3_K: return (block_size){256, 110};
+  case MT_Q3_K:
+  case MT_IQ3_S: return (block_size){256, 110};
   case MT_Q4_K: return (block_size){256, 144};
   case MT_Q5_K: return (block_size){256, 176};
   case MT_Q6_K: return (block_size){256, 210};
+  case MT_IQ1_S: return (block_size){256, 50};
+  case MT_IQ1_M: return (block_size){256, 56};
+  case MT_IQ2_XXS: return (block_size){256, 66};
+  case MT_IQ2_XS: return (block_size){256, 74};
+  case MT_IQ2_S: return (block_size){256, 82};
+  case MT_IQ3_XXS: return (block_size){256, 98};
   case MT_IQ4_XS: return (block_size){256, 136};
   case MT_TQ1_0: return (block_size){256, 54};
   case MT_TQ2_0: return (block_size){256, 66};
@@ -133,6 +140,21 @@ size_t mt_row_bytes(mt_element_type type, size_t depth) {
   const block_size block = block_of(type);
   return block.elements == 0 ? 0 : depth / block.elements * block.bytes;
 }
+
+bool mt_needs_tables(mt_element_type type) {
+  switch (type) {
+  case MT_IQ1_S:
+  case MT_IQ1_M:
+  case MT_IQ2_XXS:
+  case MT_IQ2_XS:
+  case MT_IQ2_S:
+  case MT_IQ3_XXS:
+  case MT_IQ3_S: return true;
+  default: return false;
+  }
+}
+
+size_t mt_lookup_tables_bytes(void) { return sizeof(mt_lookup_tables); }
 
 size_t mt_matmul_scratch_bytes(size_t depth) { return mt_turned_rows(depth) * mt_panel_stride(depth) * sizeof(float); }
 
@@ -152,8 +174,8 @@ void mt_matmul(const mt_matmul_job *job, void *scratch) {
 
 void mt_attention(const mt_attention_job *job, void *scratch) { table()->attention(job, scratch); }
 
-void mt_convert(float *restrict out, const void *restrict src, mt_element_type type, size_t n) {
-  table()->convert(out, src, type, n);
+void mt_convert(float *restrict out, const void *restrict src, mt_element_type type, const mt_lookup_tables *tables, size_t n) {
+  table()->convert(out, src, type, tables, n);
 }
 
 void mt_read_row(float *restrict out, const mt_matrix *w, size_t row) { table()->read_row(out, w, row); }

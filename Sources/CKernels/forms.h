@@ -21,6 +21,14 @@ extern const mt_kernels mt_neondot_kernels;
 void mt_neondot_digits(const mt_matmul_job *job, void *scratch);
 #endif
 
+/// The tables of types that look their numbers up, as tools/make_iq_tables.py writes them: magnitudes, and -1, 0 or 1 of `iq1`.
+struct mt_lookup_tables {
+  uint8_t signs[128];  // of eight numbers, a bit each
+  uint8_t iq2_xxs[256][8], iq2_xs[512][8], iq2_s[1024][8];
+  uint8_t iq3_xxs[256][4], iq3_s[512][4];
+  int8_t iq1[2048][8];
+};
+
 /// Floats from one widened weight row to the next: whole cache lines, and never a multiple of 4 KiB, so that the
 /// rows of a tile do not compete for the same cache sets.
 static inline size_t mt_panel_stride(size_t depth) {

@@ -31,7 +31,7 @@ static float dot(const float *restrict a, const float *restrict b, size_t n) {
   return fold(sums);
 }
 
-static void convert(float *restrict out, const void *restrict src, mt_element_type type, size_t n) {
+static void convert(float *restrict out, const void *restrict src, mt_element_type type, const mt_lookup_tables *tables, size_t n) {
   const uint8_t *p = src;
   switch (type) {
   case MT_F32: memcpy(out, p, 4 * n); return;
@@ -39,7 +39,7 @@ static void convert(float *restrict out, const void *restrict src, mt_element_ty
   case MT_BF16:
     for (size_t i = 0; i < n; i++) { out[i] = scale_at(p, type, i); }
     return;
-  default: dequantize(out, p, type, n); return;
+  default: dequantize(out, p, type, tables, n); return;
   }
 }
 

@@ -23,13 +23,15 @@ public final class LanguageModel: Sendable {
   /// - Parameters:
   ///   - path: folder with config.json and safetensors weights, or a GGUF file.
   ///   - overrides: `key=value` replacements for fields of config.json, values as JSON.
+  ///   - tables: file of the tables that the types IQ1, IQ2 and IQ3 look their numbers up in (tools/make_iq_tables.py). A model is
+  ///     described without it, and not run: see `requireNumbers`.
   /// - Throws: `ModelError` for what is missing, unsupported or of the wrong shape, `FormatError` for damaged files.
-  public convenience init(path: String, overrides: [String: String] = [:]) throws {
-    try self.init(path: path, overrides: overrides, families: Family.all)
+  public convenience init(path: String, overrides: [String: String] = [:], tables: String? = nil) throws {
+    try self.init(path: path, overrides: overrides, tables: tables, families: Family.all)
   }
 
   /// - Parameter families: the declarations to choose from.
-  init(path: String, overrides: [String: String] = [:], families: [Family]) throws {
+  init(path: String, overrides: [String: String] = [:], tables: String? = nil, families: [Family]) throws {
     self.path = path
     guard FileStatus.exists(path) else { throw ModelError.noCheckpoint(path: path, why: "there is no such file or folder") }
     let settings: Configuration
@@ -38,7 +40,7 @@ public final class LanguageModel: Sendable {
     if GGUFFile.isAt(path) {
       let model = try GGUFModel(path: path)
       let stated = try model.configuration(overrides: overrides)
-      checkpoint = Checkpoint(model)
+      checkpoint = Checkpoint(model, tables: tables)
       plan = try Family.plan(for: stated, among: families)
       assumed = model.assumptions(of: stated, overrides: overrides)
       settings = stated
@@ -94,6 +96,11 @@ public final class LanguageModel: Sendable {
   /// What there is to know about the files before their numbers are used: see `Checkpoint.notes`.
   public var notes: [String] { weights.checkpoint.notes(layers) }
 
+  /// - Throws: `ModelError.lookupTables` for a model that can be described and not run, as tables for its numbers are not there.
+  public func requireNumbers() throws(ModelError) {
+    if let obstacle = weights.checkpoint.obstacle { throw obstacle }
+  }
+
   public var family: String { plan.family }
   /// Blocks, the encoder's included.
   public var layerCount: Int { (plan.encoder?.stack.blocks.count ?? 0) + plan.decoder.blocks.count }
@@ -145,9 +152,10 @@ public final class LanguageModel: Sendable {
     return try Tokenizer(file: file, configuration: FileStatus.exists(configuration) ? configuration : nil)
   }
 
-  /// - Throws: `ModelError` when a token is outside the vocabulary, the sequence is longer than the context, or it is not of the
-  ///   kind that the model reads.
+  /// - Throws: `ModelError` when the model's numbers are not known, a token is outside the vocabulary, the sequence is longer than the
+  ///   context, or it is not of the kind that the model reads.
   public func check(_ sequence: TokenSequence) throws {
+    try requireNumbers()
     let name = sequence.description.name
     guard (sequence.encoder != nil) == hasEncoder, sequence.encoder?.isEmpty != true else {
       throw ModelError.sequenceKind(sequence: name, modelHasEncoder: hasEncoder)

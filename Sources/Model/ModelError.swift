@@ -17,6 +17,8 @@ public enum ModelError: Error, Sendable, Equatable {
   case foreignLayout(file: String, name: String, layout: String)
   case tensorShape(file: String, name: String, expected: [Int], found: [Int], because: String)
   case tensorType(file: String, name: String, found: String, supported: String)
+  /// Numbers of the tensor are entries of tables that do not come with the program, and `tables` has none, for this reason.
+  case lookupTables(file: String, name: String, found: String, tables: String, why: String)
   /// A row of a table of experts does not name as many different experts as a token takes.
   case expertTable(file: String, name: String, token: Int, experts: Int, found: [Int64])
   case unknownToken(id: Int, vocabularySize: Int, sequence: String)
@@ -34,7 +36,8 @@ public enum ModelError: Error, Sendable, Equatable {
   public var kind: Kind {
     switch self {
     case .noCheckpoint, .noTokenizer, .noChatTemplate: .missing
-    case .unsupportedFamily, .unsupportedSetting, .tensorType, .foreignLayout, .cannotContinue, .positionsChange: .unsupported
+    case .unsupportedFamily, .unsupportedSetting, .tensorType, .lookupTables, .foreignLayout, .cannotContinue, .positionsChange:
+      .unsupported
     case .configuration, .missingTensor, .doubledTensor, .tensorShape, .expertTable: .damaged
     case .unknownToken, .sequenceTooLong, .sequenceKind, .badOption, .openQuestion: .invalidRequest
     }
@@ -59,6 +62,8 @@ extension ModelError {
       [("file", file), ("tensor", name), ("expected", "\(expected) (\(because))"), ("found", "\(found)")]
     case .tensorType(let file, let name, let found, let supported):
       [("file", file), ("tensor", name), ("found", found), ("supported", supported)]
+    case .lookupTables(let file, let name, let found, let tables, _):
+      [("file", file), ("tensor", name), ("found", found), ("tables", tables)]
     case .expertTable(let file, let name, let token, let experts, let found):
       [
         ("file", file), ("tensor", name), ("token", "\(token)"),
@@ -94,6 +99,9 @@ extension ModelError: CustomStringConvertible {
       "\(file): tensor \"\(name)\" is \(found), expected \(expected) (\(because))"
     case .tensorType(let file, let name, let found, let supported):
       "\(file): tensor \"\(name)\" is stored as \(found), which is not supported\n  supported: \(supported)"
+    case .lookupTables(let file, let name, let found, _, let why):
+      "\(file): tensor \"\(name)\" is stored as \(found), whose numbers are entries of tables that do not come with moetop; \(why)\n"
+        + "  try: tools/make_iq_tables.py, which makes that file with the Python package gguf"
     case .expertTable(let file, let name, let token, let experts, let found):
       "\(file): tensor \"\(name)\", token id \(token): expected \(found.count) different experts of 0 to \(experts - 1), found \(found)\n"
         + "  try: check that the download is complete; a table that was never filled routes nothing"

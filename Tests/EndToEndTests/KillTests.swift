@@ -14,7 +14,7 @@ struct KillTests {
     let trace = folder.file("killed.db")
     let process = Binary.start(["run", model, "--tokens", tokens, "--trace", trace, "--quiet"])
     try process.run()
-    let deadline = Date().addingTimeInterval(60)
+    let deadline = Date().addingTimeInterval(600)
     while (try? TraceReader(file: trace).runs().first?.tokenCount ?? 0) ?? 0 == 0, Date() < deadline { Thread.sleep(forTimeInterval: 0.05) }
     Thread.sleep(forTimeInterval: delay)
     kill(process.processIdentifier, SIGKILL)

@@ -169,6 +169,7 @@ struct Examination {
       case .configuration(_, let key, _, _), .unsupportedSetting(_, let key, _, _): place = key
       case .unsupportedFamily: place = "model_type"
       case .missingTensor(_, let name), .tensorShape(_, let name, _, _, _), .tensorType(_, let name, _, _): place = name
+      case .lookupTables(_, let name, _, _, _): place = name
       default: place = nil
       }
     case is StoreError: place = "a part of the database"

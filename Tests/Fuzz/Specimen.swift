@@ -117,7 +117,7 @@ final class Specimen {
     case .pickle: .tensors(try PyTorchFile(path: path).tensors)
     case .json: .json(try JSON.read(path, options: .python))
     case .configuration, .weights, .shards: try model(directory.path)
-    case .gguf: .model(try LanguageModel(path: path))
+    case .gguf: .model(try LanguageModel(path: path, tables: Fixtures.root + "/Tests/Fixtures/lookup/iq-tables.bin"))
     case .tokenizer where path.hasSuffix(".gguf"): .tokenizer(try Tokenizer(gguf: GGUFFile(path: path)))
     case .tokenizer: .tokenizer(try Tokenizer(directory: directory.path))
     case .template: .template(try ChatTemplate(text(), path: path, specialTokens: [("bos_token", "<s>"), ("eos_token", "</s>")]))

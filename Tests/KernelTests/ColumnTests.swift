@@ -49,7 +49,7 @@ private final class StoredInputs {
   private func kernelMatrix(_ matrix: WeightMatrix) -> mt_matrix {
     mt_matrix(
       base: matrix.base, row_bytes: matrix.rowBytes, rows: matrix.rows, depth: matrix.columns,
-      type: mt_element_type(matrix.type.rawValue), scales: mt_scales(), depth_bytes: matrix.inputBytes ?? 0)
+      type: mt_element_type(matrix.type.rawValue), scales: mt_scales(), depth_bytes: matrix.inputBytes ?? 0, tables: nil)
   }
 
   @Test(arguments: Form.all, types)
@@ -62,7 +62,8 @@ private final class StoredInputs {
       let matrix = kernelMatrix(try #require(file.stored.columns(from: first, step: step, count: rows)))
       let values = Floats(file.turned(from: first, step: step, count: rows))
       let plain = mt_matrix(
-        base: values.pointer, row_bytes: 4 * inputs, rows: rows, depth: inputs, type: MT_F32, scales: mt_scales(), depth_bytes: 0)
+        base: values.pointer, row_bytes: 4 * inputs, rows: rows, depth: inputs, type: MT_F32, scales: mt_scales(), depth_bytes: 0,
+        tables: nil)
       for tokens in [1, 2, 4, 5, 19, 70] {
         let x = Floats(numbers.floats(tokens * inputs))
         let (expected, whole, cut) = (Floats(count: tokens * rows), Floats(count: tokens * rows), Floats(count: tokens * rows))
@@ -92,7 +93,8 @@ private final class StoredInputs {
     let file = StoredInputs(.bf16, inputs: inputs, columns: rows, numbers: &numbers)
     let values = Floats(file.turned(from: 0, step: 1, count: rows))
     let plain = mt_matrix(
-      base: values.pointer, row_bytes: 4 * inputs, rows: rows, depth: inputs, type: MT_F32, scales: mt_scales(), depth_bytes: 0)
+      base: values.pointer, row_bytes: 4 * inputs, rows: rows, depth: inputs, type: MT_F32, scales: mt_scales(), depth_bytes: 0, tables: nil
+    )
     let matrices = [plain, kernelMatrix(try #require(file.stored.columns(from: 0, step: 1, count: rows)))]
     let x = Floats(numbers.floats(tokens * inputs))
     let (bias, scale, before) = (numbers.floats(rows), numbers.floats(tokens), numbers.floats(tokens * rows))

@@ -1,6 +1,8 @@
 // What the kernel tests share: the forms this machine can run, seeded numbers, and guarded buffers.
 
 import CKernels
+import Foundation
+import Support
 import Testing
 
 /// One table of kernels, named for test output.
@@ -107,7 +109,7 @@ final class Stored {
 
   var base: UnsafeRawPointer { UnsafeRawPointer(bytes + offset) }
   var matrix: mt_matrix {
-    mt_matrix(base: base, row_bytes: rowBytes, rows: rows, depth: depth, type: type, scales: mt_scales(), depth_bytes: 0)
+    mt_matrix(base: base, row_bytes: rowBytes, rows: rows, depth: depth, type: type, scales: mt_scales(), depth_bytes: 0, tables: nil)
   }
 }
 
@@ -132,6 +134,30 @@ struct Float16Bits {
     if exponent == 0 { return sign * fraction * Float(sign: .plus, exponent: -24, significand: 1) }
     return sign * Float(sign: .plus, exponent: exponent - 15, significand: 1 + fraction / 1024)
   }
+}
+
+/// Tables of the types that look their numbers up.
+///
+/// `@unchecked Sendable`: written before the initializer returns, then only read.
+final class LookupContent: @unchecked Sendable {
+  /// Those of the tests' own copy, behind its header.
+  static var own: LookupContent { get throws { try known.get() } }
+  private static let known = Result {
+    LookupContent(Array(try Data(contentsOf: URL(fileURLWithPath: #require(Fixtures.own("lookup/iq-tables.bin")))).dropFirst(64)))
+  }
+
+  let byteCount: Int
+  private let memory: UnsafeMutableRawPointer
+
+  init(_ bytes: [UInt8]) {
+    byteCount = bytes.count
+    memory = .allocate(byteCount: bytes.count, alignment: 64)
+    memory.copyMemory(from: bytes, byteCount: bytes.count)
+  }
+
+  deinit { memory.deallocate() }
+
+  var pointer: OpaquePointer { OpaquePointer(memory) }
 }
 
 func withScratch<R>(_ bytes: Int, _ body: (UnsafeMutableRawPointer) throws -> R) rethrows -> R {

@@ -167,7 +167,7 @@ import Testing
     ] {
       for count in [halves.count, 1, 5, 17] {
         let out = Floats(count: count)
-        form.kernels.convert(out.pointer, halves, type, count)
+        form.kernels.convert(out.pointer, halves, type, nil, count)
         #expect(out.isIntact)
         let wrong = zip(out.values, halves).filter { ulps($0, meaning($1)) != 0 }
         #expect(wrong.isEmpty)

@@ -39,10 +39,17 @@ struct EngineOptions: ParsableArguments {
     }
   }
 
-  /// Opens the model with the user's replacements.
+  /// Opens the model with the user's replacements, to be run.
   func open(_ path: String) throws -> LanguageModel {
+    let model = try describe(path)
+    try model.requireNumbers()
+    return model
+  }
+
+  /// Opens the model as far as its description goes: one whose numbers are not known is not refused.
+  func describe(_ path: String) throws -> LanguageModel {
     if let absence = ModelPlaces.ofUser.absence(of: path) { throw absence }
-    return try LanguageModel(path: path, overrides: overrides)
+    return try LanguageModel(path: path, overrides: overrides, tables: DataFolder.lookupTables)
   }
 
   func openDenoising(_ path: String) throws -> DenoisingModel {

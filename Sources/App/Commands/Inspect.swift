@@ -48,7 +48,7 @@ struct Inspect: ParsableCommand {
 
   /// Opens the model. One that is not supported is described as far as its headers go before the reason is thrown.
   private func open() throws -> LanguageModel {
-    do { return try engine.open(model) } catch let error as ModelError where error.kind == .unsupported {
+    do { return try engine.describe(model) } catch let error as ModelError where error.kind == .unsupported {
       let name = model.split(separator: "/").last.map(String.init) ?? model
       let listing = ModelListing([.init(name: name, path: model)])
       if !json { StandardError.write(Self.unsupported(name, listing.rows[0].summary)) }

@@ -8,12 +8,7 @@ struct TraceOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Directory of the default trace.", valueName: "dir")) var dataDir: String?
 
   /// The trace used when none is named.
-  var defaultTrace: String {
-    let environment = ProcessInfo.processInfo.environment
-    let directory =
-      dataDir ?? environment["MOETOP_DATA_DIR"] ?? TraceLocation.dataDirectory(environment: environment, home: NSHomeDirectory())
-    return TraceLocation.traceFile(inDataDirectory: directory)
-  }
+  var defaultTrace: String { TraceLocation.traceFile(inDataDirectory: dataDir ?? DataFolder.ofUser) }
 
   /// The trace and run a user means by `FILE.db`, `FILE.db#12`, an id, a name or `latest`.
   func reference(_ text: String) throws -> TraceReference {

@@ -68,9 +68,16 @@ typedef enum mt_element_type {
   MT_Q4_K = 12,
   MT_Q5_K = 13,
   MT_Q6_K = 14,
+  MT_IQ2_XXS = 16,
+  MT_IQ2_XS = 17,
+  MT_IQ3_XXS = 18,
+  MT_IQ1_S = 19,
   MT_IQ4_NL = 20,
+  MT_IQ3_S = 21,
+  MT_IQ2_S = 22,
   MT_IQ4_XS = 23,
   MT_F64 = 28,
+  MT_IQ1_M = 29,
   MT_BF16 = 30,
   MT_TQ1_0 = 34,
   MT_TQ2_0 = 35,
@@ -84,6 +91,9 @@ typedef enum mt_element_type {
   MT_F4_E2M1 = 103,  // two elements a byte, the first in the low bits
   MT_U4B8 = 104,     // 4-bit whole numbers, stored 8 too large; two a byte, the first in the low bits
 } mt_element_type;
+
+/// What types whose numbers are entries of tables look them up in: mt_lookup_tables_bytes() bytes, any alignment, one form for all.
+typedef struct mt_lookup_tables mt_lookup_tables;
 
 /// A form of the kernels. Higher is preferred where the machine has it.
 typedef enum mt_level {
@@ -108,7 +118,7 @@ typedef struct mt_scales {
 /// Weights as they lie in the mapped file: [rows, depth], row r at `base + r * row_bytes`, its elements one behind the other.
 ///
 /// `depth_bytes` not 0: the file has inputs as rows, and the elements of a row lie so many bytes apart; types of single elements
-/// only, and no scales.
+/// only, and no scales. `tables` is for types that need them, and then not NULL.
 typedef struct mt_matrix {
   const void *base;
   size_t row_bytes;
@@ -117,6 +127,7 @@ typedef struct mt_matrix {
   mt_element_type type;
   mt_scales scales;
   size_t depth_bytes;
+  const mt_lookup_tables *_Nullable tables;
 } mt_matrix;
 
 /// How a product adds up. By digits where the matrix allows it (`mt_has_digits`), else in f32 all the same.
@@ -197,6 +208,9 @@ size_t mt_block_elements(mt_element_type type);
 size_t mt_block_bytes(mt_element_type type);
 /// Bytes of one stored row of `depth` elements, a multiple of the block; 0 for a type unknown here.
 size_t mt_row_bytes(mt_element_type type, size_t depth);
+/// Whether numbers of a type are looked up in tables, and the bytes of all these.
+bool mt_needs_tables(mt_element_type type);
+size_t mt_lookup_tables_bytes(void);
 
 // ---------------------------------------------------------------------------------------------------------------
 // The table of one form
@@ -206,7 +220,7 @@ typedef struct mt_kernels {
   void (*matmul)(const mt_matmul_job *job, void *scratch);  // in f32, whatever `sums` says
   void (*digits)(const mt_matmul_job *job, void *scratch);  // by digits; the matrix has them
   void (*attention)(const mt_attention_job *job, void *scratch);
-  void (*convert)(float *restrict out, const void *restrict src, mt_element_type type, size_t n);
+  void (*convert)(float *restrict out, const void *restrict src, mt_element_type type, const mt_lookup_tables *_Nullable tables, size_t n);
   void (*read_row)(float *restrict out, const mt_matrix *w, size_t row);
   void (*rms_norm)(float *out, size_t out_stride, const float *x, size_t x_stride, size_t rows, size_t n,
                    const float *_Nullable weight, float weight_offset, float eps);
@@ -249,8 +263,8 @@ void mt_attention(const mt_attention_job *job, void *scratch);
 /// out[depth] = one row of the matrix as f32, its scales included: an embedding.
 void mt_read_row(float *restrict out, const mt_matrix *w, size_t row);
 
-/// out[n] = src[n] widened to f32, n a multiple of the type's block: a norm weight.
-void mt_convert(float *restrict out, const void *restrict src, mt_element_type type, size_t n);
+/// out[n] = src[n] widened to f32, n a multiple of the type's block: a norm weight. `tables` as in mt_matrix.
+void mt_convert(float *restrict out, const void *restrict src, mt_element_type type, const mt_lookup_tables *_Nullable tables, size_t n);
 
 /// out = x / sqrt(mean(x^2) + eps) * (weight + weight_offset), a row at a time; weight NULL: no weight. May be in place.
 void mt_rms_norm(float *out, size_t out_stride, const float *x, size_t x_stride, size_t rows, size_t n,

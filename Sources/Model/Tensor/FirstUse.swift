@@ -61,14 +61,20 @@ final class AssembledMatrix: Sendable {
   let rows: Int
   let columns: Int
   private let memory: FirstUse<OwnedMemory>
+  /// Of a type whose numbers are looked up; nil for others, and where there are none.
+  private let tables: LookupTables?
 
   /// - Parameter fill: writes `rows` rows of `type`, one behind the other; what it reads lives as long as the matrix.
-  init(type: StoredType, rows: Int, columns: Int, fill: @escaping @Sendable (UnsafeMutableRawPointer) -> Void) {
-    (self.type, self.rows, self.columns) = (type, rows, columns)
+  init(
+    type: StoredType, rows: Int, columns: Int, tables: LookupTables? = nil, fill: @escaping @Sendable (UnsafeMutableRawPointer) -> Void
+  ) {
+    (self.type, self.rows, self.columns, self.tables) = (type, rows, columns, tables)
     memory = FirstUse { OwnedMemory(byteCount: rows * type.rowBytes(columns: columns), fill: fill) }
   }
 
-  var matrix: WeightMatrix { WeightMatrix(base: memory.value.start, type: type, rows: rows, columns: columns) }
+  var matrix: WeightMatrix {
+    WeightMatrix(base: memory.value.start, type: type, rows: rows, columns: columns, tables: tables?.pointer)
+  }
 }
 
 /// A matrix of a plan, bound: where it lies in a file, or rows of one that is put together.

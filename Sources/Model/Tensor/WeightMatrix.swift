@@ -27,9 +27,16 @@ public enum StoredType: UInt32, Sendable, CaseIterable {
   case q4K = 12
   case q5K = 13
   case q6K = 14
+  case iq2XXS = 16
+  case iq2XS = 17
+  case iq3XXS = 18
+  case iq1S = 19
   case iq4NL = 20
+  case iq3S = 21
+  case iq2S = 22
   case iq4XS = 23
   case f64 = 28
+  case iq1M = 29
   case bf16 = 30
   case tq10 = 34
   case tq20 = 35
@@ -46,7 +53,7 @@ public enum StoredType: UInt32, Sendable, CaseIterable {
   /// tensor.
   case u4B8 = 104
 
-  /// nil for integers, and for types whose tables are not known here.
+  /// nil for integers.
   init?(_ type: ElementType) {
     guard let known = Self.byElementType[type] else { return nil }
     self = known
@@ -55,13 +62,17 @@ public enum StoredType: UInt32, Sendable, CaseIterable {
   private static let byElementType: [ElementType: StoredType] = [
     .f32: .f32, .f16: .f16, .q40: .q40, .q41: .q41, .q50: .q50, .q51: .q51, .q80: .q80, .q2K: .q2K, .q3K: .q3K, .q4K: .q4K,
     .q5K: .q5K, .q6K: .q6K, .iq4NL: .iq4NL, .iq4XS: .iq4XS, .f64: .f64, .bf16: .bf16, .tq10: .tq10, .tq20: .tq20, .mxfp4: .mxfp4,
-    .nvfp4: .nvfp4, .q10: .q10, .q20: .q20, .f8E4M3: .f8E4M3, .f8E5M2: .f8E5M2, .f8E8M0: .f8E8M0,
+    .nvfp4: .nvfp4, .q10: .q10, .q20: .q20, .f8E4M3: .f8E4M3, .f8E5M2: .f8E5M2, .f8E8M0: .f8E8M0, .iq1S: .iq1S, .iq1M: .iq1M,
+    .iq2XXS: .iq2XXS, .iq2XS: .iq2XS, .iq2S: .iq2S, .iq3XXS: .iq3XXS, .iq3S: .iq3S,
   ]
 
   /// Names of the types above as files spell them, for errors.
   static var supportedNames: String { byElementType.keys.map(\.safetensorsName).sorted().joined(separator: ", ") }
 
   var kernelType: mt_element_type { mt_element_type(rawValue) }
+
+  /// Whether numbers are entries of tables that do not come with the program (`LookupTables`).
+  var needsTables: Bool { mt_needs_tables(kernelType) }
 
   /// Elements that are stored together; rows hold a multiple of them.
   public var blockSize: Int { mt_block_elements(kernelType) }
@@ -108,9 +119,12 @@ public struct WeightMatrix: @unchecked Sendable {
   /// From an element of a row to the next; nil: they follow one another, in blocks.
   public private(set) var inputBytes: Int?
   var scales: CompanionScales?
+  /// What kernels look numbers up in, kept by whoever keeps `base`; without it a matrix of a type that needs tables is only described.
+  var tables: OpaquePointer?
 
-  public init(base: UnsafeRawPointer, type: StoredType, rows: Int, columns: Int, rowBytes: Int? = nil) {
+  public init(base: UnsafeRawPointer, type: StoredType, rows: Int, columns: Int, rowBytes: Int? = nil, tables: OpaquePointer? = nil) {
     self.base = base
+    self.tables = tables
     self.type = type
     self.rows = rows
     self.columns = columns
@@ -175,10 +189,12 @@ public struct WeightMatrix: @unchecked Sendable {
     mt_read_row(out, &matrix, row)
   }
 
+  /// - Precondition: its numbers are known: it has tables, or a type that needs none.
   var kernelMatrix: mt_matrix {
-    mt_matrix(
+    precondition(tables != nil || !type.needsTables, "a matrix whose numbers are not known takes part in a product")
+    return mt_matrix(
       base: base, row_bytes: rowBytes, rows: rows, depth: columns, type: type.kernelType, scales: kernelScales,
-      depth_bytes: inputBytes ?? 0)
+      depth_bytes: inputBytes ?? 0, tables: tables)
   }
 
   private var kernelScales: mt_scales {

@@ -26,6 +26,9 @@ final class Checkpoint: @unchecked Sendable {
   private var assembled: [String: AssembledMatrix] = [:]
   /// Of each tensor whether it was asked for.
   private var isUsed: [Bool]
+  private let tables: TablesAtHand
+  /// Why nothing can be computed with this checkpoint, though it can be described: the first tensor whose tables are not there.
+  var obstacle: ModelError? { tables.obstacle }
 
   /// Opens the weights in a folder: see `CheckpointFiles`.
   ///
@@ -51,18 +54,21 @@ final class Checkpoint: @unchecked Sendable {
   private static let textPrefixes = ["language_model.": "", "model.language_model.": "model.", "thinker.": ""]
 
   /// The tensors of a GGUF model, found by their published names.
-  convenience init(_ model: GGUFModel) {
-    self.init(path: model.path, CheckpointFiles(model.split.files), names: model.names)
+  convenience init(_ model: GGUFModel, tables: String?) {
+    self.init(path: model.path, CheckpointFiles(model.split.files), names: model.names, tables: tables)
     for name in model.readTensors { use(name) }
   }
 
-  private init(path: String, _ contents: CheckpointFiles, names: GGUFNames?, packing: WeightPacking = WeightPacking()) {
+  private init(
+    path: String, _ contents: CheckpointFiles, names: GGUFNames?, packing: WeightPacking = WeightPacking(), tables: String? = nil
+  ) {
     self.path = path
     files = contents.files
     tensors = contents.tensors
     choice = contents.choice
     self.names = names
     self.packing = packing
+    self.tables = TablesAtHand(tables)
     var places: [String: Int32] = [:]
     var doubled: [String: [Int]] = [:]
     places.reserveCapacity(tensors.count)
@@ -201,7 +207,8 @@ final class Checkpoint: @unchecked Sendable {
     guard let base = view.bytes.baseAddress, columns > 0, columns % type.blockSize == 0 else {
       throw ModelError.missingTensor(file: path, name: name)
     }
-    var matrix = WeightMatrix(base: base, type: type, rows: view.elementCount / columns, columns: columns)
+    let tables = type.needsTables ? tables.read(for: view, name)?.pointer : nil
+    var matrix = WeightMatrix(base: base, type: type, rows: view.elementCount / columns, columns: columns, tables: tables)
     matrix.scales = try blockScales(of: name, rows: matrix.rows, columns: columns)
     return matrix
   }
@@ -265,7 +272,8 @@ final class Checkpoint: @unchecked Sendable {
     var whole = try stored(plan.tensor, shape: shape, because: because)
     if plan.columnAxes > 1 {
       let merged = shape.suffix(plan.columnAxes).reduce(1, *)
-      whole = WeightMatrix(base: whole.base, type: whole.type, rows: whole.rows * whole.columns / merged, columns: merged)
+      let rows = whole.rows * whole.columns / merged
+      whole = WeightMatrix(base: whole.base, type: whole.type, rows: rows, columns: merged, tables: whole.tables)
     }
     return try take(plan, from: whole, rows: rows, columns: columns, name: plan.tensor, shape: shape, because)
   }
@@ -299,6 +307,8 @@ final class Checkpoint: @unchecked Sendable {
   ) throws -> WeightVector {
     let shape = plan.storedShape ?? [count]
     let whole = try stored(plan.tensor, shape: shape, because: because)
+    // Some vectors are read when a model is described.
+    if whole.type.needsTables, whole.tables == nil, let obstacle { throw obstacle }
     guard plan.first + (count - 1) * plan.step < whole.rows * whole.columns else {
       throw ModelError.tensorShape(file: path, name: plan.tensor, expected: shape, found: [whole.rows, whole.columns], because: because)
     }
@@ -341,7 +351,7 @@ final class Checkpoint: @unchecked Sendable {
         because: because)
     }
     let type = tensors.allSatisfy { $0.type == tensors[0].type } ? tensors[0].type : .f32
-    return AssembledMatrix(type: type, rows: rows, columns: columns) { memory in
+    return AssembledMatrix(type: type, rows: rows, columns: columns, tables: tables.known(for: type)) { memory in
       let bytes = type.rowBytes(columns: columns)
       for r in 0..<rows {
         let place = row(r)
@@ -361,7 +371,7 @@ final class Checkpoint: @unchecked Sendable {
   ) throws -> AssembledMatrix {
     let whole = try stored(name, shape: [rows, columns], because: because)
     let type = run % whole.type.blockSize == 0 ? whole.type : .f32
-    return AssembledMatrix(type: type, rows: rows, columns: columns) { memory in
+    return AssembledMatrix(type: type, rows: rows, columns: columns, tables: tables.known(for: type)) { memory in
       let (rowBytes, runBytes) = (type.rowBytes(columns: columns), type.rowBytes(columns: run))
       withUnsafeTemporaryAllocation(of: Float.self, capacity: columns) { numbers in
         guard let numbers = numbers.baseAddress else { return }

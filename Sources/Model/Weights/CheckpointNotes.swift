@@ -1,6 +1,7 @@
-// What has to be said about the files of a checkpoint to whoever uses its numbers: which of two sets of weights was taken, and that
-// tensors lie in it which nothing uses. A name that the model does not have may be a spelling that the declaration should know, so what
-// is left over is worth a word, unless its name says that it belongs to something that is known not to be run.
+// What has to be said about the files of a checkpoint to whoever uses its numbers: which of two sets of weights was taken, that tables
+// for its numbers are missing, and that tensors lie in it which nothing uses. A name that the model does not have may be a spelling that the
+// declaration should know, so what is left over is worth a word, unless its name says that it belongs to something that is known not to be
+// run.
 
 import Formats
 
@@ -8,7 +9,10 @@ extension Checkpoint {
   /// In words, each to be said once.
   ///
   /// - Parameter layers: the blocks that are the model.
-  func notes(_ layers: TextLayers) -> [String] { [choice, leftOver(layers)].compactMap(\.self) }
+  func notes(_ layers: TextLayers) -> [String] {
+    [choice, obstacle.map { "it can be described and not run: \($0.description.replacing("\n  ", with: "; "))" }, leftOver(layers)]
+      .compactMap(\.self)
+  }
 
   private func leftOver(_ layers: TextLayers) -> String? {
     let names = byUse.unused.map(\.name).filter { !Self.isKnown($0, layers) }.sorted()

@@ -1,0 +1,16 @@
+// Where does moetop keep what is its user's: traces, and tables that do not come with it?
+
+import Foundation
+import Model
+import Store
+
+enum DataFolder {
+  /// As MOETOP_DATA_DIR says, else the place that the system has for data; `--data-dir` names another for traces.
+  static var ofUser: String {
+    let environment = ProcessInfo.processInfo.environment
+    return environment["MOETOP_DATA_DIR"] ?? TraceLocation.dataDirectory(environment: environment, home: NSHomeDirectory())
+  }
+
+  /// The file that tools/make_iq_tables.py makes, there or not.
+  static var lookupTables: String { (ofUser as NSString).appendingPathComponent(LookupTables.fileName) }
+}
