@@ -16,7 +16,7 @@ PROGRAM ?= $(RELEASE)
 # Suites where threads meet: the writer and its readers, the engine's thread and the screens, the pool, the program in a terminal.
 THREADS := DurabilityTests|PlaceTests|SessionRecorderTests|ScreensWordsTests|FamilyParityTests|ImageEngineTests|RoutingBufferTests|PoolTests|FacadeTests|threadsShareOneTokenizer|EndToEndTests.TerminalTests
 
-.PHONY: run build test further fuzz tsan lint format deps place pictures install uninstall clean
+.PHONY: run build test further kernels fuzz tsan lint format deps place pictures install uninstall clean
 
 run: build
 	@$(RELEASE) ui $(SAMPLE)
@@ -34,6 +34,10 @@ test: deps place
 further:
 	@test -d "$$MOETOP_SHARED" || { echo "error: MOETOP_SHARED: expected a folder of reference models, found '$$MOETOP_SHARED'" >&2; exit 66; }
 	@tools/run-tests.sh $(SWIFT) test --skip-build --parallel --filter '[fF]urtherReferences'
+
+# Every form of the kernels that this machine has, and those of 64-bit ARM in an emulator, held to the scalar one.
+kernels:
+	@tools/test-kernels.sh
 
 # Every fixture, cut and bit-flipped in full, under the address and undefined-behaviour sanitizers. Optimised, as it opens a million files.
 # Scripts are played by the release build: all of its own is Swift.

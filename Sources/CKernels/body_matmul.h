@@ -98,32 +98,6 @@ MT_INLINE size_t next_tile(size_t tokens) {
   return (tokens + count - 1) / count;
 }
 
-/// Four floats anywhere in memory.
-typedef float four __attribute__((vector_size(16), aligned(4)));
-
-/// Bias, scale, and the store of one token's piece of a tile: weight rows row, row + apart, ... Nothing is fused here, so
-/// that a value is the same by either branch.
-MT_INLINE void finish(const mt_matmul_job *job, size_t t, size_t row, size_t apart, size_t count, const float *sums) {
-#pragma STDC FP_CONTRACT OFF
-  float *out = job->out + (job->out_index ? job->out_index[t] : t) * job->out_stride + row;
-  const float factor = job->scale ? job->scale[t] : 1;
-  if (count == 4 && apart == 1) {
-    four y = *(const four *)sums;
-    if (job->bias) { y = y + *(const four *)(job->bias + row); }
-    if (job->scale) { y = y * factor; }
-    if (job->accumulate) { y = *(const four *)out + y; }
-    *(four *)out = y;
-    return;
-  }
-  for (size_t i = 0; i < count; i++) {
-    float y = sums[i];
-    if (job->bias) { y = y + job->bias[row + i * apart]; }
-    if (job->scale) { y = y * factor; }
-    if (job->accumulate) { y = out[i * apart] + y; }
-    out[i * apart] = y;
-  }
-}
-
 /// One tile: weight rows row, row + apart, ... against a few tokens. Missing rows repeat the last one.
 MT_INLINE void place_tile(const mt_matmul_job *job, tile_function tile, size_t t, size_t height, const float *const *x,
                           const char *base, size_t stride, size_t row, size_t apart, size_t width, size_t count,

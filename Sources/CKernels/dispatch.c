@@ -1,9 +1,26 @@
 // Which form of the kernels runs: found once, kept in the one table pointer of this room.
 #include "forms.h"
 
+#include "digits.h"
+
 #include <stdatomic.h>
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 static _Atomic(const mt_kernels *) table_in_use;
+
+#if defined(__aarch64__)
+static bool has_dot_products(void) {
+#if defined(__linux__)
+  return getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
+#else
+  return true;  // every arm64 machine of Apple's
+#endif
+}
+#endif
 
 const mt_kernels *mt_kernels_at(mt_level level) {
   switch (level) {
@@ -25,6 +42,8 @@ const mt_kernels *mt_kernels_at(mt_level level) {
 #elif defined(__aarch64__)
   case MT_NEON:
     return &mt_neon_kernels;
+  case MT_NEONDOT:
+    return has_dot_products() ? &mt_neondot_kernels : NULL;
 #endif
   default:
     return NULL;
@@ -32,7 +51,7 @@ const mt_kernels *mt_kernels_at(mt_level level) {
 }
 
 mt_level mt_best_level(void) {
-  for (int level = MT_AVX512VNNI; level > MT_SCALAR; level--) {
+  for (int level = MT_NEONDOT; level > MT_SCALAR; level--) {
     if (mt_kernels_at((mt_level)level)) { return (mt_level)level; }
   }
   return MT_SCALAR;
@@ -60,6 +79,7 @@ const char *mt_simd_level_name(mt_level level) {
   switch (level) {
   case MT_SCALAR: return "scalar";
   case MT_NEON: return "neon";
+  case MT_NEONDOT: return "neondot";
   case MT_AVX2: return "avx2";
   case MT_AVX512: return "avx512";
   case MT_AVX512VNNI: return "avx512vnni";
@@ -140,7 +160,17 @@ size_t mt_matmul_scratch_bytes(size_t depth) { return mt_turned_rows(depth) * mt
 
 size_t mt_attention_scratch_bytes(size_t keys) { return mt_query_rows(keys) * mt_score_stride(keys) * sizeof(float); }
 
-void mt_matmul(const mt_matmul_job *job, void *scratch) { table()->matmul(job, scratch); }
+bool mt_has_digits(const mt_matrix *matrix) {
+  return !matrix->scales.base && !matrix->depth_bytes && digit_type_of(matrix->type).bytes > 0;
+}
+
+void mt_matmul(const mt_matmul_job *job, void *scratch) {
+  if (job->sums == MT_SUMS_DIGITS && mt_has_digits(&job->weights)) {
+    table()->digits(job, scratch);
+  } else {
+    table()->matmul(job, scratch);
+  }
+}
 
 void mt_attention(const mt_attention_job *job, void *scratch) { table()->attention(job, scratch); }
 

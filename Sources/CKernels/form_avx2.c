@@ -17,20 +17,28 @@ enum { widen_above = 32 };
 #include "body_read.h"
 #include "body_rows.h"
 
+#include "body_out.h"
 #include "body_matmul.h"
 #include "body_columns.h"
 
 #include "body_attention.h"
 
+#include "digits.h"
+#include "digits_avx2.h"
+#include "digits_x86.h"
+#include "body_digits.h"
+
 #pragma clang attribute pop
 
 #define MT_TABLE(at)                                                                                                   \
   {                                                                                                                    \
-    .level = at, .matmul = matmul, .attention = attention, .convert = convert, .read_row = read_row,                   \
-    .rms_norm = rms_norm, .layer_norm = layer_norm, .rope = rope, .activate = activate, .softmax = softmax,            \
-    .logits_summary = logits_summary, .exp = exp_row, .sigmoid = sigmoid, .add = add, .multiply = multiply,            \
-    .scale = scale, .axpy = axpy, .modulate = modulate,                                                                \
+    .level = at, .matmul = matmul, .digits = digit_matmul, .attention = attention, .convert = convert,                 \
+    .read_row = read_row, .rms_norm = rms_norm, .layer_norm = layer_norm, .rope = rope, .activate = activate,          \
+    .softmax = softmax, .logits_summary = logits_summary, .exp = exp_row, .sigmoid = sigmoid, .add = add,              \
+    .multiply = multiply, .scale = scale, .axpy = axpy, .modulate = modulate,                                          \
   }
+
+void mt_avx2_digits(const mt_matmul_job *job, void *scratch) { digit_matmul(job, scratch); }
 
 const mt_kernels mt_avx2_kernels = MT_TABLE(MT_AVX2);
 

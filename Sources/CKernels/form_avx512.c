@@ -17,6 +17,7 @@ enum { widen_above = 32 };
 #include "body_read.h"
 #include "body_rows.h"
 
+#include "body_out.h"
 #include "body_matmul.h"
 #include "body_columns.h"
 
@@ -24,16 +25,16 @@ enum { widen_above = 32 };
 
 #pragma clang attribute pop
 
-#define MT_TABLE(at)                                                                                                   \
+#define MT_TABLE(at, sums)                                                                                             \
   {                                                                                                                    \
-    .level = at, .matmul = matmul, .attention = attention, .convert = convert, .read_row = read_row,                   \
-    .rms_norm = rms_norm, .layer_norm = layer_norm, .rope = rope, .activate = activate, .softmax = softmax,            \
-    .logits_summary = logits_summary, .exp = exp_row, .sigmoid = sigmoid, .add = add, .multiply = multiply,            \
-    .scale = scale, .axpy = axpy, .modulate = modulate,                                                                \
+    .level = at, .matmul = matmul, .digits = sums, .attention = attention, .convert = convert,                         \
+    .read_row = read_row, .rms_norm = rms_norm, .layer_norm = layer_norm, .rope = rope, .activate = activate,          \
+    .softmax = softmax, .logits_summary = logits_summary, .exp = exp_row, .sigmoid = sigmoid, .add = add,              \
+    .multiply = multiply, .scale = scale, .axpy = axpy, .modulate = modulate,                                          \
   }
 
-const mt_kernels mt_avx512_kernels = MT_TABLE(MT_AVX512);
-/// The same kernels: VNNI serves quantised types, which have none yet; the name tells traces what the machine has.
-const mt_kernels mt_avx512vnni_kernels = MT_TABLE(MT_AVX512VNNI);
+/// Whole numbers in 256 bits: without VNNI there is nothing better.
+const mt_kernels mt_avx512_kernels = MT_TABLE(MT_AVX512, mt_avx2_digits);
+const mt_kernels mt_avx512vnni_kernels = MT_TABLE(MT_AVX512VNNI, mt_vnni_digits);
 
 #endif

@@ -14,19 +14,24 @@ enum { widen_above = 32 };
 #include "body_read.h"
 #include "body_rows.h"
 
+#include "body_out.h"
 #include "body_matmul.h"
 #include "body_columns.h"
 
 #include "body_attention.h"
 
-#define MT_TABLE(at)                                                                                                   \
+#include "digits.h"
+#include "digits_plain.h"
+
+#define MT_TABLE(at, sums)                                                                                             \
   {                                                                                                                    \
-    .level = at, .matmul = matmul, .attention = attention, .convert = convert, .read_row = read_row,                   \
-    .rms_norm = rms_norm, .layer_norm = layer_norm, .rope = rope, .activate = activate, .softmax = softmax,            \
-    .logits_summary = logits_summary, .exp = exp_row, .sigmoid = sigmoid, .add = add, .multiply = multiply,            \
-    .scale = scale, .axpy = axpy, .modulate = modulate,                                                                \
+    .level = at, .matmul = matmul, .digits = sums, .attention = attention, .convert = convert,                         \
+    .read_row = read_row, .rms_norm = rms_norm, .layer_norm = layer_norm, .rope = rope, .activate = activate,          \
+    .softmax = softmax, .logits_summary = logits_summary, .exp = exp_row, .sigmoid = sigmoid, .add = add,              \
+    .multiply = multiply, .scale = scale, .axpy = axpy, .modulate = modulate,                                          \
   }
 
-const mt_kernels mt_neon_kernels = MT_TABLE(MT_NEON);
+const mt_kernels mt_neon_kernels = MT_TABLE(MT_NEON, plain_digits);
+const mt_kernels mt_neondot_kernels = MT_TABLE(MT_NEONDOT, mt_neondot_digits);
 
 #endif

@@ -12,8 +12,13 @@ extern const mt_kernels mt_scalar_kernels;
 extern const mt_kernels mt_avx2_kernels;
 extern const mt_kernels mt_avx512_kernels;
 extern const mt_kernels mt_avx512vnni_kernels;
+/// Products by digits that more than one form uses.
+void mt_avx2_digits(const mt_matmul_job *job, void *scratch);
+void mt_vnni_digits(const mt_matmul_job *job, void *scratch);
 #elif defined(__aarch64__)
 extern const mt_kernels mt_neon_kernels;
+extern const mt_kernels mt_neondot_kernels;
+void mt_neondot_digits(const mt_matmul_job *job, void *scratch);
 #endif
 
 /// The tables of types that look their numbers up, as tools/make_iq_tables.py writes them: magnitudes, and -1, 0 or 1 of `iq1`.

@@ -2,8 +2,13 @@
 // one, over 16 partial sums folded by halves, so that the forms differ by rounding of single operations only.
 #include "forms.h"
 
+#define MT_INLINE static inline __attribute__((always_inline, unused))
+
 #include "body_dequant.h"
 #include "body_read.h"
+#include "body_out.h"
+#include "digits.h"
+#include "digits_plain.h"
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -220,6 +225,7 @@ static void modulate(float *out, const float *x, const float *scales, const floa
 const mt_kernels mt_scalar_kernels = {
     .level = MT_SCALAR,
     .matmul = matmul,
+    .digits = plain_digits,
     .attention = attention,
     .convert = convert,
     .read_row = read_row,

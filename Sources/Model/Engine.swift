@@ -7,6 +7,14 @@ public enum Engine {
   /// The instruction set the kernels use here, e.g. `avx512`.
   public static var simdLevel: String { String(cString: mt_simd_level_name(mt_simd_level())) }
 
+  /// Takes other kernels than the best, before work begins.
+  ///
+  /// - Returns: false where this machine cannot run them; then nothing has changed.
+  public static func use(_ choice: KernelChoice) -> Bool {
+    let level = choice.level ?? mt_best_level()
+    return mt_kernels_at(level) != nil && mt_kernels_init(level) == level
+  }
+
   /// Version of the library that splits text for tokenizers, with its date.
   public static var patternLibraryVersion: String {
     let length = pcre2_config_8(UInt32(PCRE2_CONFIG_VERSION), nil)
@@ -14,5 +22,22 @@ public enum Engine {
     var text = [CChar](repeating: 0, count: Int(length))
     guard pcre2_config_8(UInt32(PCRE2_CONFIG_VERSION), &text) > 0 else { return "not known" }
     return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+}
+
+/// Kernels as a user asks for them.
+public enum KernelChoice: String, CaseIterable, Sendable {
+  case auto, scalar, avx2, avx512, vnni, neon, neondot
+
+  var level: mt_level? {
+    switch self {
+    case .auto: nil
+    case .scalar: MT_SCALAR
+    case .avx2: MT_AVX2
+    case .avx512: MT_AVX512
+    case .vnni: MT_AVX512VNNI
+    case .neon: MT_NEON
+    case .neondot: MT_NEONDOT
+    }
   }
 }

@@ -120,10 +120,14 @@ public struct EngineIdentity: Sendable, Codable, Equatable {
   /// Instruction set of the kernels, e.g. `avx512`.
   public var simd: String
   public var threads: Int
+  /// Whether generated tokens were computed as read ones are, because the user asked for it; nil: as is usual, summed by digits where
+  /// weights are quantised.
+  public var reproducible: Bool?
 
-  public init(version: String, simd: String, threads: Int) {
+  public init(version: String, simd: String, threads: Int, reproducible: Bool? = nil) {
     self.version = version
     self.simd = simd
     self.threads = threads
+    self.reproducible = reproducible
   }
 }

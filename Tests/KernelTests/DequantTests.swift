@@ -121,7 +121,8 @@ import Testing
             for range in [0..<5, 5..<rows] {
               var job = mt_matmul_job(
                 out: out.pointer, out_stride: rows, out_index: nil, x: x.pointer, x_stride: depth, x_index: nil, tokens: tokens,
-                weights: matrix, row_begin: range.lowerBound, row_end: range.upperBound, bias: nil, scale: nil, accumulate: false)
+                weights: matrix, row_begin: range.lowerBound, row_end: range.upperBound, bias: nil, scale: nil, accumulate: false,
+                sums: MT_SUMS_F32)
               form.kernels.matmul(&job, scratch)
             }
           }

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import Model
+import Routing
 
 struct EngineOptions: ParsableArguments {
   @Option(name: .long, help: "Threads to compute with (default: every core).")
@@ -18,7 +19,20 @@ struct EngineOptions: ParsableArguments {
       "Whether a text begins with BOS: model (as its tokenizer says; `inspect` shows it), add or omit.", valueName: "model|add|omit"))
   var bos: BOSChoice = .model
 
+  @Option(
+    help: ArgumentHelp(
+      "Kernels to compute with; auto takes the best that this machine has, which `doctor` names.",
+      valueName: KernelChoice.allCases.map(\.rawValue).joined(separator: "|")))
+  var kernels: KernelChoice = .auto
+
+  @Flag(help: "Compute generated tokens as read ones are, to the last bit: slower where weights are quantised.")
+  var reproducible = false
+
   func validate() throws {
+    if !Engine.use(kernels) {
+      throw ValidationError(
+        "--kernels: expected what this machine has, found \(kernels.rawValue)\n  try: --kernels auto (\(Engine.simdLevel))")
+    }
     if let threads, threads < 1 { throw ValidationError("--threads: expected at least 1, found \(threads)") }
     for setting in settings where !setting.contains("=") {
       throw ValidationError("--set: expected key=value, found \(setting)")
@@ -48,6 +62,11 @@ struct EngineOptions: ParsableArguments {
     if DenoisingModel.isAt(path) { _ = try openDenoising(path) } else { _ = try open(path) }
   }
 
+  /// What a trace says of the engine.
+  func identity(threads: Int) -> EngineIdentity {
+    EngineIdentity(version: Version.number, simd: Engine.simdLevel, threads: threads, reproducible: reproducible ? true : nil)
+  }
+
   private var overrides: [String: String] {
     var overrides: [String: String] = [:]
     for setting in settings {
@@ -57,6 +76,8 @@ struct EngineOptions: ParsableArguments {
     return overrides
   }
 }
+
+extension KernelChoice: ExpressibleByArgument {}
 
 extension BOSChoice: ExpressibleByArgument {
   /// What a trace says of it; nil for the usual.

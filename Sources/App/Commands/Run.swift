@@ -63,6 +63,7 @@ struct Run: ParsableCommand {
     if !quiet, let note = intervention?.rules.skipped(model.routers) { StandardError.write("note: \(note)\n") }
     let forward = ForwardPass(model, threads: engine.threads)
     forward.intervention = intervention
+    forward.isReproducible = engine.reproducible
 
     var writer: TraceWriter?
     let hashing = IdentityHashing()
@@ -71,7 +72,7 @@ struct Run: ParsableCommand {
         name: recording.name ?? "", model: model.identity, routers: intervention?.described(model.routers) ?? model.routers,
         input: InputIdentity(source: input.source, hash: sequences.inputHash, bos: engine.bos.recorded), recording: recording.level,
         sampling: generates ? sampling.description : nil, seed: sampling.seed,
-        engine: EngineIdentity(version: Version.number, simd: Engine.simdLevel, threads: forward.threadCount), startedAt: wallClock(),
+        engine: engine.identity(threads: forward.threadCount), startedAt: wallClock(),
         tags: recording.tags, beginningToken: tokenizer.beginning, intervention: intervention?.rules.text,
         batch: intervention?.countsRows == true && batching.texts > 1 ? batching.texts : nil)
       let opened = try recording.open(

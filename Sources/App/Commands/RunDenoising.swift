@@ -117,7 +117,7 @@ extension Run {
         name: recording.name ?? "", model: model.identity, routers: intervention?.described(model.routers) ?? model.routers,
         input: InputIdentity(source: images.noise ?? "seed \(request.seed)", hash: ""), recording: recording.level,
         sampling: request.summary, seed: request.seed,
-        engine: EngineIdentity(version: Version.number, simd: Engine.simdLevel, threads: pass.threadCount), startedAt: wallClock(),
+        engine: engine.identity(threads: pass.threadCount), startedAt: wallClock(),
         tags: recording.tags, denoising: denoiser.layout, intervention: intervention?.rules.text)
       let opened = try recording.open(
         description, sequences: samples, intervention: intervention, traces: traces, pieces: { _ in nil })

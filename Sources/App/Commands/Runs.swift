@@ -176,6 +176,7 @@ extension Runs {
       writer.member("engine", description.engine.version)
       writer.member("simd", description.engine.simd)
       writer.member("threads", description.engine.threads)
+      if let reproducible = description.engine.reproducible { writer.member("reproducible", reproducible) }
       writer.member("sequences", run.sequenceCount)
       writer.member("tokens", run.tokenCount)
       writer.member("stored_bytes", run.storedBytes)

@@ -126,7 +126,7 @@ struct WhatIf: ParsableCommand {
           ? try run.overflow(variants, recorder: recorder) : try run.measure(variants, recorder: recorder)
       }
       if input.prompt != nil, Interruption.signal == nil {
-        try answer.continuePrompt(used[0], run, tokenizer: tokenizer.open(), maxTokens: maxTokens)
+        try answer.continuePrompt(used[0], run, tokenizer: tokenizer.open(), maxTokens: maxTokens, reproducible: engine.reproducible)
       }
       return answer
     }

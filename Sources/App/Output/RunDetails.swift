@@ -31,7 +31,10 @@ struct RunDetails {
     row("input", "\(description.input.source)  \(Show.hash(description.input.hash))")
     row("bos", description.input.bos.map { "--bos \($0), whatever the tokenizer does" } ?? "")
     row("mode", description.sampling.map { "generated, \($0)" } ?? "teacher-forced")
-    row("engine", "moetop \(description.engine.version), \(description.engine.simd), \(Show.counted(description.engine.threads, "thread"))")
+    row(
+      "engine",
+      "moetop \(description.engine.version), \(description.engine.simd), \(Show.counted(description.engine.threads, "thread"))"
+        + (description.engine.reproducible == true ? ", --reproducible" : ""))
     row("recorded", description.recording.description)
     row("tokens", "\(Show.grouped(run.tokenCount)) in \(Show.counted(run.sequenceCount, "sequence"))")
     row(

@@ -37,6 +37,8 @@ struct EngineSummary: Sendable, Equatable {
   var beginningToken: Int32?
   /// What was said of BOS before texts; nil: as the tokenizer does.
   var bos: String?
+  /// Generated tokens are computed as read ones are.
+  var reproducible: Bool?
   /// Of a model that makes images.
   var images: ImageFacts?
 }

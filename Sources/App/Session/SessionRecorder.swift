@@ -87,7 +87,9 @@ final class SessionRecorder: @unchecked Sendable {
     description = RunDescription(
       name: "", model: model.identity, routers: summary.routers, input: InputIdentity(source: plan.source, hash: "", bos: summary.bos),
       recording: RecordingLevel(), sampling: summary.images?.sampling ?? plan.sampling.description, seed: plan.sampling.seed,
-      engine: EngineIdentity(version: Version.number, simd: summary.simd, threads: summary.threads), startedAt: plan.startedAt,
+      engine: EngineIdentity(
+        version: Version.number, simd: summary.simd, threads: summary.threads, reproducible: summary.reproducible),
+      startedAt: plan.startedAt,
       tags: ["live"], denoising: summary.images?.layout, beginningToken: summary.beginningToken)
   }
 

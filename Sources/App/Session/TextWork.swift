@@ -25,11 +25,13 @@ final class TextWork: EngineWork {
     do { tokenizer = try model.openTokenizer() } catch ModelError.noTokenizer { tokenizer = nil }
     bos = options.bos
     forward = ForwardPass(model, threads: options.threads)
+    forward.isReproducible = options.reproducible
     stream = StreamJoiner(tokenizer, vocabularySize: model.vocabularySize)
     summary = EngineSummary(
       modelName: model.name, family: model.family, layerCount: model.layerCount, quantization: model.facts().quantization,
       simd: Engine.simdLevel, threads: forward.threadCount, routers: model.routers, contextLength: model.contextLength,
-      readsText: tokenizer != nil, beginningToken: tokenizer?.bosToken, bos: options.bos.recorded)
+      readsText: tokenizer != nil, beginningToken: tokenizer?.bosToken, bos: options.bos.recorded,
+      reproducible: options.reproducible ? true : nil)
   }
 
   var identified: any IdentifiedModel { model }

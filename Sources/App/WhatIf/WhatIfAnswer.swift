@@ -34,10 +34,15 @@ struct WhatIfAnswer {
 
   /// Continues a prompt greedily, as it is and under the rules of each row. Conditions are asked of each decision when it is made: no unchanged
   /// run has the tokens that come.
-  mutating func continuePrompt(_ prompt: TokenSequence, _ run: WhatIfRun<TextSubject>, tokenizer: Tokenizer, maxTokens: Int) throws {
+  mutating func continuePrompt(
+    _ prompt: TokenSequence, _ run: WhatIfRun<TextSubject>, tokenizer: Tokenizer, maxTokens: Int, reproducible: Bool
+  )
+    throws
+  {
     func text(_ intervention: Intervention?) throws -> String {
       let forward = ForwardPass(run.subject.language, threads: run.subject.threadCount)
       forward.intervention = intervention
+      forward.isReproducible = reproducible
       let generator = try Generator(forward, prompt: prompt, sampling: SamplingSettings(), maxTokens: maxTokens, sink: nil)
       var ids: [Int32] = []
       while ids.count < maxTokens, Interruption.signal == nil, let draw = generator.next {

@@ -9,7 +9,7 @@
 //   mt_rms_norm, mt_layer_norm, mt_rope, mt_activate, mt_softmax, mt_logits_stats, mt_convert, ...
 //                      row functions
 //
-// Every function exists in several forms (scalar, AVX2, AVX-512, NEON), gathered in one table a form, `mt_kernels`.
+// Every function exists in several forms (scalar, AVX2, AVX-512, NEON; some with integer units of their own), gathered in one table a form, `mt_kernels`.
 // The free functions call the table chosen at start; tests call each table directly through `mt_kernels_at`.
 //
 // What holds within one form, and is tested:
@@ -22,7 +22,19 @@
 //     become the f32 numbers that their format defines, the same bits in every form, and only then take part in a product;
 //     activations are never quantised. A product with a quantised matrix has the bits of one with that f32 matrix, and so has one
 //     with a matrix whose inputs are rows in the file.
-// Between forms the last bits differ (fused or not, number of lanes).
+// Between forms the last bits differ (fused or not, number of lanes), but for sums by digits.
+//
+// Sums by digits (`mt_sums`), for quantised types whose weights are whole numbers w times a factor a for each block of 32 (or 16), less,
+// where the type has it, a least l: Q4_0, Q8_0, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, MXFP4. Nothing is widened and nothing that f32 keeps is lost:
+//   - A block of 32 activations becomes whole numbers q = x / u, rounded to even. The unit u is the power of two that brings the largest
+//     to 2^22 ... 2^23 (half of that where it would exceed 8355711 = three signed digits of 8 bits), at least 2^-126. A block with a number
+//     that is not finite has u = NaN.
+//   - Lane j of a block, j = 0 ... 7, is the exact whole number S = sum of w q over its elements 4 j ... 4 j + 3, rounded once to f32; the units
+//     of a machine may take q in pieces (digits) as they like, since S is exact.
+//   - Lane j of the blocks with even numbers is a chain of fused additions of S times f32(a u), in rising order, and so is that of the blocks
+//     with odd numbers; so is, for each place of a block among eight, that of f32(l) times f32(f32(sum of q) u).
+//   - The result is the sum of the lanes (even + odd; then j + 4, j + 2, j + 1) less that of the leasts, folded alike.
+// So these sums have the same bits in every form, on every machine, for any number of tokens; those in f32 have other last bits.
 //
 // No function allocates, keeps state, or checks its arguments: sizes are the caller's promise. Pointers to f32 are
 // aligned to 4 bytes; weights may have any alignment. `scratch` is the caller's, aligned to 64 bytes, one a thread.
@@ -90,6 +102,7 @@ typedef enum mt_level {
   MT_AVX2 = 2,
   MT_AVX512 = 3,
   MT_AVX512VNNI = 4,
+  MT_NEONDOT = 5,
 } mt_level;
 
 /// Scales that a file keeps beside its elements: row r, element i of the matrix is multiplied by the scale in row
@@ -117,6 +130,9 @@ typedef struct mt_matrix {
   const mt_lookup_tables *_Nullable tables;
 } mt_matrix;
 
+/// How a product adds up. By digits where the matrix allows it (`mt_has_digits`), else in f32 all the same.
+typedef enum mt_sums { MT_SUMS_F32 = 0, MT_SUMS_DIGITS = 1 } mt_sums;
+
 /// One product; all pointers but `out`, `x` and `weights.base` may be NULL.
 typedef struct mt_matmul_job {
   float *out;                             // [tokens or more, out_stride]; column r belongs to weight row r
@@ -131,6 +147,7 @@ typedef struct mt_matmul_job {
   const float *_Nullable bias;            // [weights.rows], added before the scale
   const float *_Nullable scale;           // [tokens], multiplies the result
   bool accumulate;                        // out += instead of out =; an out row may appear once in a call
+  mt_sums sums;
 } mt_matmul_job;
 
 /// One KV head against the query heads that share it. Query row (t, h) sits at q + t * q_token_stride + h * q_head_stride.
@@ -184,6 +201,8 @@ typedef struct mt_logits_summary {
 size_t mt_matmul_scratch_bytes(size_t depth);
 /// Scratch for mt_attention over so many keys, in bytes (multiple of 64).
 size_t mt_attention_scratch_bytes(size_t keys);
+/// Whether products with the matrix can be summed by digits.
+bool mt_has_digits(const mt_matrix *matrix);
 /// Elements and bytes of one block of a type: 1 element for plain types; 0 and 0 for a type unknown here.
 size_t mt_block_elements(mt_element_type type);
 size_t mt_block_bytes(mt_element_type type);
@@ -198,7 +217,8 @@ size_t mt_lookup_tables_bytes(void);
 
 typedef struct mt_kernels {
   mt_level level;
-  void (*matmul)(const mt_matmul_job *job, void *scratch);
+  void (*matmul)(const mt_matmul_job *job, void *scratch);  // in f32, whatever `sums` says
+  void (*digits)(const mt_matmul_job *job, void *scratch);  // by digits; the matrix has them
   void (*attention)(const mt_attention_job *job, void *scratch);
   void (*convert)(float *restrict out, const void *restrict src, mt_element_type type, const mt_lookup_tables *_Nullable tables, size_t n);
   void (*read_row)(float *restrict out, const mt_matrix *w, size_t row);
@@ -227,7 +247,7 @@ const mt_kernels *_Nullable mt_kernels_at(mt_level level);
 /// Makes `level` the one the free functions below use, or the best one if the machine lacks it; answers the one taken.
 /// Idempotent. To be called before work starts; without a call the best level is used.
 mt_level mt_kernels_init(mt_level level);
-/// The level in use, and its name: "scalar", "neon", "avx2", "avx512", "avx512vnni".
+/// The level in use, and its name: "scalar", "neon", "neondot", "avx2", "avx512", "avx512vnni".
 mt_level mt_simd_level(void);
 const char *mt_simd_level_name(mt_level level);
 

@@ -51,6 +51,10 @@ public final class ForwardPass {
   /// Of the sequence at hand, as far as `keeping` says.
   private(set) var streams = ResidualStreams()
 
+  /// Whether generated tokens are computed as read ones are, bit for bit: products with quantised weights are then never summed by digits,
+  /// which is slower.
+  public var isReproducible = false
+
   let pool: WorkerPool
   private let limits: (pass: Int, step: Int)
   private var takesWholeSequences: Bool { model.takesWholeSequences || intervention?.takesWholeSequences == true }
@@ -152,6 +156,7 @@ public final class ForwardPass {
     guard let encoder = weights.encoder else { preconditionFailure("a model without an encoder") }
     precondition(position == 0 && pass.encodedCount == 0 && !tokens.isEmpty, "the encoder comes first, once")
     pass.rows = rows(of: tokens[...], phase: .encode, firstToken: firstToken)
+    pool.sums = .f32
     if let origin, origin.skipsEncoder {
       let output = self.encoded.floats(origin.streams.encoded.count)
       for (index, value) in origin.streams.encoded.enumerated() { output[index] = value }
@@ -201,6 +206,7 @@ public final class ForwardPass {
     precondition(!isOver, "the sequence has ended")
     let width = tokens.count * streamSize
     isOver = true
+    pool.sums = phase == .decode && !isReproducible ? .digits : .f32
     let stream = enter(tokens, \.decoder, from: weights.embedding)
     pass.rows = rows(of: tokens, phase: phase, firstToken: firstToken)
     probe?.hidden(0, UnsafeBufferPointer(start: stream, count: width))

@@ -164,7 +164,7 @@ final class RunningLightningAttention: RunningOperation {
     let keys = WeightMatrix(base: UnsafeRawPointer(cache.keys + head * cache.capacity * size), type: .f32, rows: known, columns: size)
     var job = Product(
       out: scores, outStride: block, x: part.queries + head * size, xStride: plan.width, tokens: part.count, weight: keys
-    ).job
+    ).job(.f32)
     mt_matmul(&job, scratch)
     let values = cache.values + head * cache.capacity * size
     fading.within.withUnsafeBufferPointer { within in

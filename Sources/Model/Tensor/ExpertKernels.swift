@@ -219,7 +219,7 @@ extension WorkerPool {
       var job = Product(
         out: share.hidden, outStride: expert.up.rows, x: work.call.x, tokens: share.slots, weight: expert.gate ?? expert.up,
         bias: expert.gate == nil ? expert.upBias : expert.gateBias
-      ).job
+      ).job(sums)
       job.x_index = share.tokens
       job.scale = work.call.weightsApplyToInput ? share.weights : nil
       share.cut.narrow(&job, to: chunk - share.firstChunk)
@@ -276,7 +276,7 @@ extension WorkerPool {
         var job = Product(
           out: work.call.out, x: UnsafePointer(share.hidden), tokens: share.slots, weight: expert.down, bias: expert.downBias,
           accumulate: true
-        ).job
+        ).job(sums)
         job.out_index = share.tokens
         job.scale = work.call.weightsApplyToInput ? nil : share.weights
         job.row_begin = chunk * width

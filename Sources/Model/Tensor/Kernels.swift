@@ -4,6 +4,17 @@
 
 import CKernels
 
+/// How products with quantised weights add up (CKernels' kernels.h defines both).
+public enum ProductSums: Sendable {
+  /// Weights become f32 numbers, which lanes of f32 add up: fastest where many tokens share a weight.
+  case f32
+  /// Whole numbers, exact in each block of 32: fastest for a single token, and the same bits on every machine. Types that have no digits
+  /// are summed in f32.
+  case digits
+
+  var kernelSums: mt_sums { self == .digits ? MT_SUMS_DIGITS : MT_SUMS_F32 }
+}
+
 /// One product `out[t, r] = x[t, :] . weight[r, :] + bias[r]`, or `+=` with `accumulate`.
 public struct Product {
   /// `[tokens, outStride]`, columns `0..<weight.rows` are written.
@@ -33,10 +44,11 @@ public struct Product {
     self.accumulate = accumulate
   }
 
-  var job: mt_matmul_job {
+  func job(_ sums: ProductSums) -> mt_matmul_job {
     mt_matmul_job(
       out: out, out_stride: outStride, out_index: nil, x: x, x_stride: xStride, x_index: nil, tokens: tokens,
-      weights: weight.kernelMatrix, row_begin: 0, row_end: weight.rows, bias: bias, scale: nil, accumulate: accumulate)
+      weights: weight.kernelMatrix, row_begin: 0, row_end: weight.rows, bias: bias, scale: nil, accumulate: accumulate,
+      sums: sums.kernelSums)
   }
 }
 
@@ -164,7 +176,7 @@ extension WorkerPool {
       for product in products {
         let cut = MatmulCut(product, grain: grain)
         if chunk < cut.chunks {
-          var job = product.job
+          var job = product.job(sums)
           cut.narrow(&job, to: chunk)
           mt_matmul(&job, self.scratch(of: worker))
           return

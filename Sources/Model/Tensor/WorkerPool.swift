@@ -20,6 +20,8 @@ import Synchronization
 public final class WorkerPool: @unchecked Sendable {
   /// Threads that work, the caller of `run` included.
   public let threadCount: Int
+  /// How products add up, until it is set anew; not while `run` runs.
+  var sums = ProductSums.f32
   private let shared: Shared
   private var threads: [pthread_t] = []
   private var scratch: [UnsafeMutableRawPointer]

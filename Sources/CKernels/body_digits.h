@@ -1,0 +1,161 @@
+// The product by digits of a vector form: few tokens against quantised rows, in whole numbers. include/kernels.h defines it (Sums by
+// digits); digits.h has the tokens' half. The words are digits_*.h's: `place_digits` and `add_pair`, `pair_weights` and `run_factors`.
+
+MT_INLINE eight eight_at(const float *p) {
+  eight values;
+  memcpy(&values, p, sizeof values);
+  return values;
+}
+
+/// A row of activations: 64 at a time in whole numbers, and by block what 1 stands for and what the numbers sum to.
+typedef struct digit_row {
+  const uint8_t *places;
+  float *units, *totals;
+} digit_row;
+
+/// Blocks of a row, up to whole runs.
+MT_INLINE size_t run_blocks(size_t depth) { return (depth / 32 + digit_run - 1) / digit_run * digit_run; }
+
+/// Bytes of a row of activations, whole cache lines.
+MT_INLINE size_t digit_row_bytes(size_t depth) { return run_blocks(depth) / 2 * places_bytes + 2 * run_blocks(depth) * sizeof(float); }
+
+/// The row that lies at a place.
+MT_INLINE digit_row row_at(uint8_t *place, size_t depth) {
+  const size_t blocks = run_blocks(depth);
+  float *units = (float *)(place + blocks / 2 * places_bytes);
+  return (digit_row){place, units, units + blocks};
+}
+
+/// Lays out a row, depth a multiple of 32; blocks behind its end are zeros.
+static void split_row(uint8_t *place, const float *x, size_t depth, int less) {
+  const digit_row row = row_at(place, depth);
+  const size_t blocks = run_blocks(depth), stored = depth / 32;
+  for (size_t block = 0; block < blocks; block += 2, place += places_bytes) {
+    int32_t q[64] __attribute__((aligned(64))) = {0};
+    for (size_t i = 0; i < 2; i++) {
+      row.units[block + i] = row.totals[block + i] = 0;
+      if (block + i < stored) {
+        int32_t sum;
+        const float unit = whole_numbers(q + 32 * i, &sum, x + 32 * (block + i));
+        row.units[block + i] = unit;
+        row.totals[block + i] = (float)sum * unit;
+      }
+    }
+    place_digits(place, q, less);
+  }
+}
+
+enum { digit_rows = 4 };
+
+/// The factors of eight blocks times what 1 stands for in them, and what is taken from each product.
+MT_INLINE void scale_run(const mt_element_type type, const uint8_t *p, eight units, float *scaled, eight *least) {
+  eight factors[2];
+  run_factors(type, p, factors, least);
+  if (digit_type_of(type).factors == 1) {
+    *(eight *)scaled = factors[0] * units;
+  } else {
+    *(eight *)scaled = factors[0] * __builtin_shufflevector(units, units, 0, 0, 1, 1, 2, 2, 3, 3);
+    *(eight *)(scaled + 8) = factors[1] * __builtin_shufflevector(units, units, 4, 4, 5, 5, 6, 6, 7, 7);
+  }
+}
+
+/// The sum of eight numbers: halves first.
+MT_INLINE float fold_eight(eight a) {
+  const float b = a[0] + a[4], c = a[1] + a[5], d = a[2] + a[6], e = a[3] + a[7];
+  return (b + d) + (c + e);
+}
+
+/// out[r] = x . w[r]; what lies `ahead` bytes on is fetched meanwhile.
+MT_INLINE void digit_tile(const mt_element_type type, const uint8_t *const *w, size_t ahead, digit_row x, size_t blocks, float *out) {
+  const digit_type t = digit_type_of(type);
+  const size_t run_bytes = t.bytes;
+  digit_sums sums[digit_rows];
+  eight leasts[digit_rows];
+  for (int r = 0; r < digit_rows; r++) {
+    sums[r] = no_sums();
+    leasts[r] = (eight){0};
+  }
+  size_t offset = 0;
+  for (size_t block = 0; block < blocks; block += digit_run, offset += run_bytes) {
+    const size_t count = blocks - block < digit_run ? blocks - block : digit_run;
+    const uint8_t *places = x.places + block / 2 * places_bytes;
+    const eight units = eight_at(x.units + block), totals = eight_at(x.totals + block);
+#pragma clang loop unroll(disable)
+    for (int r = 0; r < digit_rows; r++) {
+      const uint8_t *p = w[r] + offset;
+      uint8_t last[digit_run * 34];
+      if (count < digit_run) {  // zeros behind the end of the row
+        memset(last, 0, sizeof last);
+        memcpy(last, p, count * run_bytes / digit_run);
+        p = last;
+      } else {
+        for (size_t line = 0; line < run_bytes; line += 64) { __builtin_prefetch(p + ahead + line, 0, 3); }
+      }
+      float scaled[16] __attribute__((aligned(32)));
+      eight least;
+      scale_run(type, p, units, scaled, &least);
+      if (t.has_least) { leasts[r] = __builtin_elementwise_fma(least, totals, leasts[r]); }
+      digit_sums of_row = sums[r];
+#pragma clang loop unroll(full)
+      for (int s = 0; s < digit_run; s += 2) {
+        bytes32 a, b;
+        pair_weights(type, p, s, &a, &b);
+        add_pair(&of_row, a, b, t.less, places + s / 2 * places_bytes, scaled + s * t.factors, t.factors);
+      }
+      sums[r] = of_row;
+    }
+  }
+  for (int r = 0; r < digit_rows; r++) { out[r] = fold_eight(both(sums[r])) - fold_eight(leasts[r]); }
+}
+
+typedef void (*digit_function)(const uint8_t *const *w, size_t ahead, digit_row x, size_t blocks, float *out);
+
+#define MT_DIGIT_TILE(name, type)                                                                                                   \
+  static __attribute__((noinline)) void name(const uint8_t *const *w, size_t ahead, digit_row x, size_t blocks, float *out) { \
+    digit_tile(type, w, ahead, x, blocks, out);                                                                                     \
+  }
+MT_DIGIT_TILE(digits_q4_0, MT_Q4_0)
+MT_DIGIT_TILE(digits_q8_0, MT_Q8_0)
+MT_DIGIT_TILE(digits_q4_k, MT_Q4_K)
+MT_DIGIT_TILE(digits_q5_k, MT_Q5_K)
+MT_DIGIT_TILE(digits_q6_k, MT_Q6_K)
+MT_DIGIT_TILE(digits_iq4_nl, MT_IQ4_NL)
+MT_DIGIT_TILE(digits_iq4_xs, MT_IQ4_XS)
+MT_DIGIT_TILE(digits_mxfp4, MT_MXFP4)
+
+MT_INLINE digit_function digit_function_of(mt_element_type type) {
+  switch (type) {
+  case MT_Q4_0: return digits_q4_0;
+  case MT_Q8_0: return digits_q8_0;
+  case MT_Q4_K: return digits_q4_k;
+  case MT_Q5_K: return digits_q5_k;
+  case MT_Q6_K: return digits_q6_k;
+  case MT_IQ4_NL: return digits_iq4_nl;
+  case MT_IQ4_XS: return digits_iq4_xs;
+  default: return digits_mxfp4;
+  }
+}
+
+static void digit_matmul(const mt_matmul_job *job, void *scratch) {
+  const mt_matrix w = job->weights;
+  const digit_function tile = digit_function_of(w.type);
+  const size_t row_bytes = digit_row_bytes(w.depth), fit = mt_matmul_scratch_bytes(w.depth) / row_bytes;
+  const int less = digit_type_of(w.type).less;
+  for (size_t first = 0; first < job->tokens; first += fit) {
+    const size_t count = job->tokens - first < fit ? job->tokens - first : fit;
+    for (size_t t = 0; t < count; t++) {
+      const float *x = job->x + (job->x_index ? job->x_index[first + t] : first + t) * job->x_stride;
+      split_row((uint8_t *)scratch + t * row_bytes, x, w.depth, less);
+    }
+    for (size_t row = job->row_begin; row < job->row_end; row += digit_rows) {
+      const size_t rows = job->row_end - row < digit_rows ? job->row_end - row : digit_rows;
+      const uint8_t *at[digit_rows];
+      for (size_t r = 0; r < digit_rows; r++) { at[r] = (const uint8_t *)w.base + (row + (r < rows ? r : rows - 1)) * w.row_bytes; }
+      for (size_t t = 0; t < count; t++) {
+        float sums[digit_rows];
+        tile(at, digit_rows * w.row_bytes, row_at((uint8_t *)scratch + t * row_bytes, w.depth), w.depth / 32, sums);
+        finish(job, first + t, row, 1, rows, sums);
+      }
+    }
+  }
+}

@@ -1,0 +1,72 @@
+// Which whole numbers stand for a row of activations? The half of a product by digits that concerns the token, the same in every form:
+// include/kernels.h has the definition (Sums by digits). body_digits.h has the half that concerns the weights.
+
+#include "body_bits.h"
+
+#pragma STDC FP_CONTRACT OFF
+
+enum {
+  /// The largest whole number: three signed digits of 8 bits.
+  largest_digit_number = 127 * 65536 + 127 * 256 + 127,
+  /// Blocks whose factors are found together.
+  digit_run = 8
+};
+
+/// A number for each lane of a block, or for each block of a run.
+typedef float eight __attribute__((vector_size(32)));
+
+/// How the weights of a type become whole numbers: 0 for a type without.
+typedef struct digit_type {
+  uint8_t less;      // what is taken from a stored number to have the weight
+  bool has_least;    // a block has a number that is taken from each of its products
+  uint8_t factors;   // of a block: 1, or 2 where each half has its own
+  uint16_t bytes;    // of eight blocks of 32 elements
+} digit_type;
+
+static inline digit_type digit_type_of(mt_element_type type) {
+  switch (type) {
+  case MT_Q4_0: return (digit_type){8, false, 1, 8 * 18};
+  case MT_Q8_0: return (digit_type){128, false, 1, 8 * 34};
+  case MT_IQ4_NL: return (digit_type){128, false, 1, 8 * 18};
+  case MT_MXFP4: return (digit_type){12, false, 1, 8 * 17};
+  case MT_Q4_K: return (digit_type){0, true, 1, 144};
+  case MT_Q5_K: return (digit_type){0, true, 1, 176};
+  case MT_Q6_K: return (digit_type){32, false, 2, 210};
+  case MT_IQ4_XS: return (digit_type){128, false, 1, 136};
+  default: return (digit_type){0};
+  }
+}
+
+/// The whole numbers of a block of 32 activations, their sum, and what 1 stands for.
+static inline float whole_numbers(int32_t *restrict q, int32_t *restrict sum, const float *restrict x) {
+  uint32_t largest = 0;
+#pragma clang loop unroll(disable)
+  for (int i = 0; i < 32; i++) {
+    const uint32_t bits = bits_of_float(x[i]) & 0x7fffffff;
+    largest = bits > largest ? bits : largest;
+  }
+  if (largest >= 0x7f800000) {
+    memset(q, 0, 32 * sizeof *q);
+    *sum = 0;
+    return NAN;
+  }
+  // The largest becomes 2^22 to 2^23, and half of that where it would not fit; below 2^-104 the unit stays 2^-126.
+  int power = 22 + 127 - (int)(largest >> 23);
+  power = power > 126 ? 126 : power;
+  float up = float_from_bits((uint32_t)(power + 127) << 23);
+  if (float_from_bits(largest) * up >= largest_digit_number + 0.5f) {
+    power -= 1;
+    up = float_from_bits((uint32_t)(power + 127) << 23);
+  }
+  int32_t total = 0;
+#pragma clang loop unroll(disable)
+  for (int i = 0; i < 32; i++) {
+    const int32_t whole = (int32_t)__builtin_rintf(x[i] * up);
+    q[i] = whole;
+    total += whole;
+  }
+  *sum = total;
+  return float_from_bits((uint32_t)(127 - power) << 23);
+}
+
+#pragma STDC FP_CONTRACT DEFAULT

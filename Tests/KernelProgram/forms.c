@@ -1,0 +1,143 @@
+// Do all forms of the kernels that a machine has agree? A program without a test library, for processors that are only emulated where it
+// is built: tools/test-kernels.sh. Each form is held to the scalar one: conversions and sums by digits bit for bit, all else within rounding.
+//
+// Prints what differs; exit status 1 if anything does.
+#include "kernels.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t state = 1;
+static int failures, comparisons;
+
+static uint32_t next(void) {
+  state = state * 6364136223846793005u + 1442695040888963407u;
+  return (uint32_t)(state >> 33);
+}
+static float number(void) { return (float)next() / 1073741824.0f - 1; }
+static void numbers(float *out, size_t n) {
+  for (size_t i = 0; i < n; i++) { out[i] = number() + number(); }
+}
+
+/// `tolerance` 0: the same bits. Else relative to the largest of the expected.
+static void compare(const char *what, const char *form, int detail, const float *found, const float *wanted, size_t n, float tolerance) {
+  float largest = 0;
+  for (size_t i = 0; i < n; i++) { largest = fabsf(wanted[i]) > largest ? fabsf(wanted[i]) : largest; }
+  comparisons++;
+  for (size_t i = 0; i < n; i++) {
+    const bool equal = tolerance == 0 ? memcmp(found + i, wanted + i, 4) == 0 : fabsf(found[i] - wanted[i]) <= tolerance * largest;
+    if (equal) { continue; }
+    printf("%s, %s, %d: number %zu is %.9g, expected %.9g\n", form, what, detail, i, found[i], wanted[i]);
+    failures++;
+    return;
+  }
+}
+
+enum { rows = 13, most_depth = 2304, most_tokens = 9 };
+static const mt_element_type types[] = {MT_F32,    MT_F16,    MT_BF16,   MT_Q4_0,  MT_Q4_1,  MT_Q5_0,  MT_Q5_1,  MT_Q8_0,
+                                        MT_Q2_K,   MT_Q3_K,   MT_Q4_K,   MT_Q5_K,  MT_Q6_K,  MT_IQ4_NL, MT_IQ4_XS, MT_TQ1_0,
+                                        MT_TQ2_0,  MT_MXFP4,  MT_NVFP4,  MT_Q1_0,  MT_Q2_0,  MT_F8_E4M3, MT_F8_E5M2};
+static uint8_t stored[rows * most_depth * 4 + 64];
+static float x[most_tokens * most_depth], wanted[4 * most_tokens * most_depth], found[4 * most_tokens * most_depth];
+static void *scratch;
+
+/// Random blocks; the bytes of scales and halves stay below those of infinities.
+static void fill(mt_element_type type, size_t bytes) {
+  for (size_t i = 0; i < bytes; i++) { stored[i] = (uint8_t)(next() % 120); }
+  for (size_t i = 0; type == MT_F32 && i + 4 <= bytes; i += 4) {
+    const float value = number();
+    memcpy(stored + i, &value, 4);
+  }
+}
+
+static void products(const mt_kernels *form, const char *name, const mt_kernels *scalar, mt_element_type type) {
+  static const size_t depths[] = {256, 768, 2304};
+  for (size_t d = 0; d < 3; d++) {
+    const size_t depth = depths[d], row_bytes = mt_row_bytes(type, depth);
+    fill(type, rows * row_bytes);
+    const mt_matrix w = {.base = stored, .row_bytes = row_bytes, .rows = rows, .depth = depth, .type = type};
+    for (size_t row = 0; row < rows; row += 5) {
+      scalar->read_row(wanted, &w, row);
+      form->read_row(found, &w, row);
+      compare("read_row", name, type, found, wanted, depth, 0);
+    }
+    for (size_t tokens = 1; tokens <= most_tokens; tokens += 4) {
+      numbers(x, tokens * depth);
+      x[depth / 2] *= 1000;
+      mt_matmul_job job = {.out_stride = rows, .x = x, .x_stride = depth, .tokens = tokens, .weights = w, .row_end = rows};
+      job.out = wanted, scalar->matmul(&job, scratch);
+      job.out = found, form->matmul(&job, scratch);
+      compare("matmul", name, type, found, wanted, tokens * rows, 2e-6f);
+      if (!mt_has_digits(&w)) { continue; }
+      job.out = wanted, scalar->digits(&job, scratch);
+      job.out = found, form->digits(&job, scratch);
+      compare("digits", name, type, found, wanted, tokens * rows, 0);
+    }
+  }
+}
+
+static void row_functions(const mt_kernels *form, const char *name, const mt_kernels *scalar) {
+  static float weight[most_depth], bias[most_depth];
+  numbers(weight, most_depth);
+  numbers(bias, most_depth);
+  for (size_t n = 1; n <= 300; n += 13) {
+    numbers(x, 3 * n);
+    scalar->rms_norm(wanted, n, x, n, 3, n, weight, 1, 1e-5f), form->rms_norm(found, n, x, n, 3, n, weight, 1, 1e-5f);
+    compare("rms_norm", name, (int)n, found, wanted, 3 * n, 2e-6f);
+    scalar->layer_norm(wanted, n, x, n, 3, n, weight, bias, 1e-2f), form->layer_norm(found, n, x, n, 3, n, weight, bias, 1e-2f);
+    compare("layer_norm", name, (int)n, found, wanted, 3 * n, 4e-6f);
+    for (int kind = MT_SILU; kind <= MT_SILU_TOPPED; kind++) {
+      scalar->activate(wanted, x, x + n, n, (mt_activation)kind, 0.7f), form->activate(found, x, x + n, n, (mt_activation)kind, 0.7f);
+      compare("activate", name, kind, found, wanted, n, 4e-6f);
+    }
+    memcpy(wanted, x, 4 * n), memcpy(found, x, 4 * n);
+    scalar->softmax(wanted, n, 1, n), form->softmax(found, n, 1, n);
+    compare("softmax", name, (int)n, found, wanted, n, 2e-6f);
+    mt_logits_summary a, b;
+    scalar->logits_summary(&a, x, n, n / 2), form->logits_summary(&b, x, n, n / 2);
+    compare("logits_summary", name, (int)n, &b.max, &a.max, 4, 4e-6f);
+    if (a.argmax != b.argmax) { failures++, printf("%s, argmax of %zu: %zu, expected %zu\n", name, n, b.argmax, a.argmax); }
+    scalar->exp(wanted, x, n), form->exp(found, x, n);
+    compare("exp", name, (int)n, found, wanted, n, 1e-6f);
+    scalar->modulate(wanted, x, x + n, x + 2 * n, n), form->modulate(found, x, x + n, x + 2 * n, n);
+    compare("modulate", name, (int)n, found, wanted, n, 1e-6f);
+    if (n % 2 == 0) {
+      memcpy(wanted, x, 4 * n), memcpy(found, x, 4 * n);
+      scalar->rope(wanted, 1, n, n, weight, bias, n % 4 == 0), form->rope(found, 1, n, n, weight, bias, n % 4 == 0);
+      compare("rope", name, (int)n, found, wanted, n, 1e-6f);
+    }
+  }
+}
+
+static void attention(const mt_kernels *form, const char *name, const mt_kernels *scalar) {
+  static float keys[150 * 64], values[150 * 64], queries[20 * 4 * 64];
+  numbers(keys, 150 * 64), numbers(values, 150 * 64), numbers(queries, 20 * 4 * 64);
+  for (int variant = 0; variant < 4; variant++) {
+    mt_attention_job job = {.out_token_stride = 256, .out_head_stride = 64, .q = queries, .q_token_stride = 256, .q_head_stride = 64,
+                            .k = keys, .k_stride = 64, .v = values, .v_stride = 64, .head_dim = 64, .value_dim = 64, .tokens = 20,
+                            .group = 4, .keys = 150, .first_position = 130, .causal = variant != 1, .window = variant == 2 ? 40 : 0,
+                            .scale = 0.125f, .softcap = variant == 3 ? 5 : 0, .sinks = variant == 2 ? queries : NULL};
+    job.out = wanted, scalar->attention(&job, scratch);
+    job.out = found, form->attention(&job, scratch);
+    compare("attention", name, variant, found, wanted, 20 * 256, 4e-6f);
+  }
+}
+
+int main(void) {
+  const size_t need = mt_matmul_scratch_bytes(most_depth), more = mt_attention_scratch_bytes(150);
+  scratch = aligned_alloc(64, need > more ? need : more);
+  const mt_kernels *scalar = mt_kernels_at(MT_SCALAR);
+  for (int level = MT_SCALAR + 1; level <= MT_NEONDOT; level++) {
+    const mt_kernels *form = mt_kernels_at((mt_level)level);
+    if (!form) { continue; }
+    const char *name = mt_simd_level_name((mt_level)level);
+    const int before = comparisons, bad = failures;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) { products(form, name, scalar, types[i]); }
+    row_functions(form, name, scalar);
+    attention(form, name, scalar);
+    printf("%s: %d comparisons, %d differ\n", name, comparisons - before, failures - bad);
+  }
+  return failures > 0;
+}
