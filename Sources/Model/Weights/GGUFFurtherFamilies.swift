@@ -52,10 +52,7 @@ extension GGUFFamily {
         copy("n_shared_experts", "expert_shared_count"), copy("routed_scaling_factor", "expert_weights_scale") { _ in "2.0" },
         whole("dense_intermediate_size") { $0.rowsOfFirst("ffn_up.weight") },
         whole("shared_intermediate_size") { $0.rowsOfFirst("ffn_up_shexp.weight") }, assume("swiglu_limit", "7.0"),
-        list("layer_types") { metadata, layer in
-          let hasScorer = ["indexer.q_proj", "index_q_proj"].contains { metadata.has("blk.\(layer).\($0).weight") }
-          return hasScorer ? "minimax_m3_sparse" : "full_attention"
-        },
+        Field(key: "layer_types", source: .metadata(layersWithScorer)),
         copy("index_n_heads", "attention.indexer.head_count"), copy("index_head_dim", "attention.indexer.key_length"),
         copy("index_topk_blocks", "attention.indexer.top_k"), copy("index_block_size", "attention.indexer.block_size"),
         copy("index_local_blocks", "attention.indexer.local_blocks"),
@@ -112,6 +109,20 @@ extension GGUFFamily {
         file: metadata.file.path, key: "\(metadata.prefix).expert_used_count", found: "several numbers", supported: "one for all layers")
     }
     return metadata.integer("expert_used_count")
+  }
+
+  /// Which layers of MiniMax-M3 choose blocks of tokens. Files without any scorer were made by programs that have every token see all:
+  /// that is another model as soon as a text is longer than the blocks that are kept.
+  @Sendable private static func layersWithScorer(_ metadata: GGUFMetadata) throws -> String? {
+    let types = (0..<metadata.blockCount).map { layer in
+      ["indexer.q_proj", "index_q_proj"].contains { metadata.has("blk.\(layer).\($0).weight") } ? "minimax_m3_sparse" : "full_attention"
+    }
+    guard types.contains("minimax_m3_sparse") else {
+      throw ModelError.unsupportedSetting(
+        file: metadata.file.path, key: "blk.*.indexer.q_proj.weight", found: "no layer with a scorer of blocks",
+        supported: "the scorers that MiniMax-M3 was trained with")
+    }
+    return "[" + types.map { "\"\($0)\"" }.joined(separator: ", ") + "]"
   }
 
   /// The converter writes rates for gates with a bound alone.
