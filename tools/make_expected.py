@@ -89,12 +89,15 @@ class Family:
     decision: Callable = _of_experts
     group_score: str = "sum"        # a group counts by its best expert (max) or its best two (sum)
     scale: str | None = None        # the field of the configuration that multiplies the experts' sum outside of the router
+    sense: str | None = None        # the part of a block that texts have a router and experts in, where other tokens have others
     logits_of: str | None = None    # the module of the router that gives the logits, where the router keeps them to itself
 
 
 FAMILIES = {
     "afmoe": Family(_sigmoid, router="router"),
+    "aria_text": Family(_logits, router="router"),
     "axk1": Family(_sigmoid),
+    "axk2": Family(_sigmoid),
     "bailing_hybrid": Family(_sigmoid),
     "cohere2_moe": Family(_logits),
     "dbrx": Family(_softmax, router="router"),
@@ -104,6 +107,7 @@ FAMILIES = {
     "deepseek_v4": Family(_sqrt_softplus),
     "dots1": Family(_sigmoid),
     "ernie4_5_moe": Family(_softmax),
+    "ernie4_5_vl_moe_text": Family(_softmax, sense="text_moe"),
     "exaone_moe": Family(_sigmoid),
     "flex_olmo": Family(_softmax),
     "flint": Family(_sigmoid),
@@ -143,6 +147,7 @@ FAMILIES = {
     "qwen3_next": Family(_softmax),
     "qwen3_omni_moe_text": Family(_softmax),
     "qwen3_vl_moe_text": Family(_softmax),
+    "qwen4_exp_text": Family(_softmax),
     "solar_open": Family(_sigmoid),
     "step3p5": Family(_sigmoid, scale="moe_router_scaling_factor"),
 }
@@ -163,6 +168,12 @@ class Recorder:
             experts = getattr(block, "experts", None)
             if own != family.router or (experts is None and family.decision is not _of_sorted_gates):
                 continue
+            whole = block
+            if family.sense:
+                outer, _, sense = parent.rpartition(".")
+                if sense != family.sense:
+                    continue
+                whole = modules[outer]
             layer = int(re.search(r"\.(\d+)\.", name).group(1))
             key = f"{'attn' if 'attention' in parent else 'ffn'}.{layer}"
             self.seen[key] = {n: [] for n in ("router_logits", "expert_ids", "weights", "block_in", "block_out")}
@@ -170,7 +181,7 @@ class Recorder:
             source.register_forward_hook(self._router(key, router, block))
             if family.decision is _of_experts:
                 experts.register_forward_pre_hook(self._experts(key, router, block), with_kwargs=True)
-            block.register_forward_hook(self._block(key), with_kwargs=True)
+            whole.register_forward_hook(self._block(key), with_kwargs=True)
         if not self.seen:
             raise SystemExit("no router found: the modules have other names than FAMILIES says")
 

@@ -37,7 +37,9 @@ LONGER = dict(max_position_embeddings=128)      # sequences that pass several bl
 WINDOW, FULL = "sliding_attention", "full_attention"
 GEMMA = {"router.proj.weight": 12.0}            # its router divides by the root of the hidden size
 INDEX = {"weights_proj.weight": 2.0}
+GATES = {"mlp.fc1.weight": 2.0, "mlp.fc2.weight": 2.0}
 CSA, HCA = "compressed_sparse_attention", "heavily_compressed_attention"
+ARIA_TOWER = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=8, patch_size=4)
 VISION = dict(depth=1, num_hidden_layers=1, hidden_size=16, intermediate_size=16, num_heads=2, num_attention_heads=2, head_dim=8,
               out_hidden_size=32, patch_size=4, position_embedding_size=64, num_position_embeddings=16, deepstack_visual_indexes=[])
 
@@ -57,6 +59,8 @@ class Model:
     stored: torch.dtype = torch.bfloat16
     shard: str | None = None                # size of the files that transformers cuts the weights into
     wrapper: str | None = None              # model_type of a checkpoint that sees too, whose text model this is
+    vision: dict | None = None              # of that checkpoint, where VISION does not fit
+    respelled: bool = False                 # config.json is written as its publisher did, which transformers does not read
     packed: str = ""                        # weights of these names become whole 4-bit numbers, as Kimi-K2.5 is published
     gains: dict = field(default_factory=dict)   # end of a weight's name -> factor on its standard deviation
 
@@ -86,11 +90,26 @@ def deepseek(model_type, **fields):
     """The families with DeepSeek's fields: two blocks, the first dense unless said otherwise."""
     own = dict(intermediate_size=48, moe_intermediate_size=16, n_routed_experts=8, num_experts_per_tok=3, n_shared_experts=1,
                first_k_dense_replace=1, n_group=1, topk_group=1, routed_scaling_factor=1.5, norm_topk_prob=True)
-    if model_type in ("deepseek_v2", "deepseek_v3", "deepseek_v32", "glm_moe_dsa", "glm4_moe_lite", "mistral4"):
+    if model_type in ("deepseek_v2", "deepseek_v3", "deepseek_v32", "glm_moe_dsa", "glm4_moe_lite", "mistral4", "axk2"):
         own.update(LATENT, q_lora_rank=16)
     if model_type in ("deepseek_v3", "glm4_moe_lite"):
         own.update(scoring_func="sigmoid", topk_method="noaux_tc")
     return row(model_type, **dict(own, **fields))
+
+
+ENDING = 18     # an id of both sequences
+
+
+def qwen4(**fields):
+    """Qwen4-Exp: delta networks and attention that chooses, between several streams, and tables of n-grams."""
+    own = dict(**LONGER, intermediate_size=None, num_hidden_layers=4, hc_count=3, hc_lowrank=8, head_dim=16, shared_expert_intermediate_size=24,
+               num_experts_per_tok=3, linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=8, linear_value_head_dim=8,
+               indexer_n_heads=16, indexer_kv_heads=1, indexer_head_dim=16, indexer_budget=8, indexer_compress_ratio=2, ple_embed_dim=32,
+               ngram_size=3, heads_per_ngram=2, ngram_vocab_size_base=40, make_ngram_vocab_size_divisible_by=8, split_ngram_parts=4,
+               rope_parameters=dict(ROPE, partial_rotary_factor=0.25), zero_centred_norms=True, gains={"block_inject_weight.weight": 3.0})
+    made = qwen("qwen4_exp_text", **dict(own, **fields))
+    made.settings.pop("intermediate_size")
+    return made
 
 
 def dbrx(attention, experts):
@@ -115,6 +134,14 @@ def granite(model_type, **fields):
     return row(model_type, **dict(dict(intermediate_size=16, num_local_experts=8, num_experts_per_tok=2), **fields))
 
 
+def ernie_vl(**fields):
+    """The text model of ERNIE 4.5 VL, in a checkpoint with experts for images beside those for texts."""
+    own = dict(wrapper="ernie4_5_vl_moe", omitted="vision_|resampler", intermediate_size=48, moe_intermediate_size=[16, 8], moe_num_experts=8,
+               moe_k=3, moe_num_shared_experts=1, tie_word_embeddings=True, bias_spread=0.05, mlp_layer_types=["dense", "sparse"],
+               rope_parameters=dict(ROPE, rope_theta=500000.0, mrope_section=[1, 1, 2]))
+    return row("ernie4_5_vl_moe_text", **dict(own, **fields))
+
+
 M3_SPARSE = "minimax_m3_sparse"
 
 
@@ -131,6 +158,11 @@ MODELS = {
     "afmoe-plain": row("afmoe", intermediate_size=48, moe_intermediate_size=16, num_experts=6, num_experts_per_tok=2, num_shared_experts=2,
                        num_dense_layers=1, head_dim=16, sliding_window=4, global_attn_every_n_layers=2, route_scale=1.0,
                        mup_enabled=False),
+    "aria": row("aria_text", wrapper="aria", omitted="vision|projector", vision=dict(model_type="idefics3_vision", **ARIA_TOWER),
+                intermediate_size=12, moe_num_experts=8, moe_topk=3, moe_num_shared_experts=2),
+    "aria-bias": row("aria_text", wrapper="aria", omitted="vision|projector", vision=dict(model_type="idefics3_vision", **ARIA_TOWER),
+                     intermediate_size=16, moe_num_experts=6, moe_topk=2, moe_num_shared_experts=1, attention_bias=True, mlp_bias=True,
+                     num_key_value_heads=4, rope_parameters=dict(LLAMA3)),
     "cohere2_moe": row("cohere2_moe", intermediate_size=16, num_experts=8, num_experts_per_tok=2, head_dim=8, sliding_window=6,
                        logit_scale=0.5, tie_word_embeddings=True, layer_types=[WINDOW, FULL], mlp_layer_types=["sparse"] * 2,
                        sliding_window_pattern=2),
@@ -186,6 +218,12 @@ MODELS = {
     "ernie4_5_moe-interval": row("ernie4_5_moe", num_hidden_layers=4, intermediate_size=32, moe_intermediate_size=16, moe_num_experts=6,
                                  moe_k=2, moe_num_shared_experts=0, moe_layer_start_index=0, moe_layer_end_index=3, moe_layer_interval=2,
                                  use_bias=True, bias_spread=0.05),
+    "ernie4_5_vl_moe": ernie_vl(),
+    "ernie4_5_vl_moe-bias": ernie_vl(num_hidden_layers=3, moe_intermediate_size=[12, 16], moe_num_experts=6, moe_k=2, moe_norm_min=0.9,
+                                     moe_num_shared_experts=0, use_bias=True, tie_word_embeddings=False,
+                                     mlp_layer_types=["sparse", "dense", "sparse"]),
+    "ernie4_5_vl_moe-published": ernie_vl(respelled=True, num_hidden_layers=3, moe_num_shared_experts=2,
+                                          mlp_layer_types=["dense", "sparse", "sparse"]),
     "exaone_moe": row("exaone_moe", num_hidden_layers=3, intermediate_size=48, moe_intermediate_size=16, num_experts=8,
                       num_experts_per_tok=3, num_shared_experts=1, first_k_dense_replace=1, n_group=2, topk_group=1,
                       routed_scaling_factor=2.0, norm_topk_prob=True, head_dim=8, sliding_window=6, sliding_window_pattern=3,
@@ -293,6 +331,12 @@ MODELS = {
                                 linear_conv_kernel_dim=3, layer_types=[FULL, "linear_attention"], rope_parameters=dict(
                                     ROPE, partial_rotary_factor=0.5, mrope_section=[2, 1, 1], mrope_interleaved=True),
                                 zero_centred_norms=True, without=("norm_topk_prob",)),
+    "qwen4_exp": qwen4(ple_layer_ids=[1, 3]),
+    "qwen4_exp-wrapped": qwen4(wrapper="qwen4_exp", omitted="visual", num_hidden_layers=3, hc_count=2, hc_lowrank=4, num_experts=6,
+                               num_experts_per_tok=2, layer_types=["linear_attention", "full_attention", "full_attention"],
+                               norm_topk_prob=False, output_gate_type="sigmoid", indexer_n_heads=12, indexer_head_dim=8, indexer_budget=6,
+                               indexer_compress_ratio=3, ple_layer_ids=[1], ple_embed_dim=24, ple_conv_kernel_size=3, ngram_size=4,
+                               heads_per_ngram=1, split_ngram_parts=1, seed=7, eos_token_id=ENDING),
     "qwen3_vl_moe": qwen("qwen3_vl_moe_text", wrapper="qwen3_vl_moe", head_dim=8,
                          rope_parameters=dict(ROPE, mrope_section=[2, 1, 1], mrope_interleaved=True)),
     "qwen3_omni_moe": qwen("qwen3_moe", published_as="qwen3_omni_moe_text", head_dim=16, num_experts=6, num_experts_per_tok=3,
@@ -374,6 +418,12 @@ MODELS = {
         ROPE, partial_rotary_factor=0.5, mrope_section=[1, 1, 2])),
     "axk1": deepseek("axk1", **LATENT, q_lora_rank=16, n_group=4, topk_group=2, num_hidden_layers=3, mlp_layer_types=["dense", "sparse", "sparse"],
                      without=("first_k_dense_replace",), rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=1.0)),
+    "axk2": deepseek("axk2", num_hidden_layers=3, n_group=None, topk_group=None, index_topk=7, index_head_dim=16, index_n_heads=16,
+                     gated_norm_rank=4, rope_parameters=ROPE, gains=dict(INDEX, **GATES)),
+    "axk2-groups": deepseek("axk2", n_routed_experts=12, num_experts_per_tok=4, n_group=4, topk_group=2, norm_topk_prob=False,
+                            mlp_layer_types=["sparse", "sparse"], without=("first_k_dense_replace",), index_topk=5, index_head_dim=16,
+                            index_n_heads=16, gated_norm_rank=6, v_head_dim=12, attention_bias=True, bias_spread=0.05,
+                            rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=1.0), gains=dict(INDEX, **GATES)),
     "flint": row("flint", num_hidden_layers=4, intermediate_size=48, moe_intermediate_size=16, shared_expert_intermediate_size=24,
                  num_experts=8, num_experts_per_tok=3, head_dim=8, sliding_window=6, layer_types=[FULL, WINDOW, WINDOW, FULL],
                  mlp_only_layers=[0]),
@@ -458,6 +508,23 @@ def published_spelling(config):
     return old
 
 
+def side_by_side(config):
+    """config.json of ERNIE 4.5 VL as its publisher wrote it, from that of transformers: the other way of its conversion script."""
+    text = dict(config["text_config"])
+    rotary, kinds = text.pop("rope_parameters"), text.pop("mlp_layer_types")
+    first = kinds.index("sparse")
+    if kinds != ["dense"] * first + ["sparse"] * (len(kinds) - first):
+        raise SystemExit("layers with experts have to be the last ones")
+    text.update(
+        model_type="ernie4_5_moe_vl", architectures=["Ernie4_5_VLMoeForConditionalGeneration"], rope_theta=rotary["rope_theta"],
+        rope_scaling=dict(type="default", mrope_section=rotary["mrope_section"]), moe_num_experts=[text["moe_num_experts"]] * 2,
+        moe_layer_start_index=[first, first], moe_layer_end_index=[len(kinds), len(kinds) - 1], moe_layer_interval=1, moe_gate="topk",
+        moe_capacity=[16, 16, 16], moe_use_aux_free=True, use_rmsnorm=True, vision_config=dict(depth=1, hidden_size=16), im_patch_id=3,
+        spatial_conv_size=2, temporal_conv_size=2, pixel_hidden_size=16, rope_3d=True, freq_allocation=2, torch_dtype="bfloat16",
+        tie_word_embeddings=config["tie_word_embeddings"], transformers_version="4.54.0")
+    return {k: v for k, v in text.items() if k != "dtype"}
+
+
 def say_layer_by_layer(text):
     """The lists of Step's published files in place of what transformers writes by type of layer."""
     rotary, kinds = text.pop("rope_parameters"), text["layer_types"]
@@ -506,7 +573,7 @@ def write_model(folder, spec, seed):
     """The checkpoint alone: config.json and model.safetensors as transformers saves them."""
     if spec.wrapper:
         config = transformers.AutoConfig.for_model(
-            spec.wrapper, text_config=dict(spec.settings, model_type=spec.model_type), vision_config=VISION,
+            spec.wrapper, text_config=dict(spec.settings, model_type=spec.model_type), vision_config=spec.vision or VISION,
             tie_word_embeddings=spec.settings["tie_word_embeddings"])
     else:
         config = transformers.AutoConfig.for_model(spec.model_type, **spec.settings)
@@ -577,7 +644,9 @@ def make(name, folder):
         if spec.packed:
             shutil.copyfile(trial / "packed.safetensors", folder / "model.safetensors")
             write_json(folder / "config.json", wrapped(json.loads((trial / "config.json").read_text())))
-        old = None if spec.packed else older_spelling(json.loads((trial / "config.json").read_text()))
+        if spec.respelled:
+            write_json(folder / "config.json", side_by_side(json.loads((trial / "config.json").read_text())))
+        old = None if spec.packed or spec.respelled else older_spelling(json.loads((trial / "config.json").read_text()))
         if old and reads_alike(trial, old, sequences, tensors):
             write_json(folder / "config_v4.json", old)
     save_file(tensors, folder / "expected.safetensors")

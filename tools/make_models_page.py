@@ -21,7 +21,8 @@ KINDS = ("router_logits", "weights", "hidden", "logits")
 HEAD = """# Models
 
 What is run, and how far it is from transformers 5.23 in float32 on the models of `Tests/Fixtures/models` (random, tiny, made by
-`tools/make_models.py`; `deepseek` and `bailing_moe`, which it has no code for, beside our own reading of the publishers', `tools/make_own_models.py`).
+`tools/make_models.py`; `deepseek`, `bailing_moe` and `llama_moe`, which it has no code for, beside our own reading of the publishers',
+`tools/make_own_models.py`).
 Decisions are equal when the set of experts is; errors are the largest of their kind, relative to
 max(1, largest expected magnitude). Written by `tools/make_models_page.py`; `FamilyParityTests` holds every row to it, and to the older spelling
 of its configuration. A field that a declaration does not cover is refused by name (`moetop inspect FOLDER`).
@@ -101,6 +102,8 @@ ARCHITECTURES = {
     "axk1": UNREAD, "flint": UNREAD, "kolibri1": UNREAD, "granitemoe_swa": "`granite_swa`", "minimax_m3": "`minimax-m3`",
     "glm4v_moe_text": "`glm4moe`, read as `glm4_moe`", "minimax_m3_vl_text": "`minimax-m3`, read as `minimax_m3`", "step3p5": "`step35`",
     "qwen3_omni_moe_text": "`qwen3vlmoe`, read as `qwen3_vl_moe_text`",
+    "aria_text": NONE, "axk2": UNREAD, "ernie4_5_moe_vl": UNREAD, "ernie4_5_vl_moe_text": UNREAD, "llama_moe": NONE,
+    "qwen4_exp_text": "`qwen4exp`, not read yet",
 }
 
 # Targets of these were computed by llama.cpp, which rounds the range of yarn frequencies and captures router logits without their bias.

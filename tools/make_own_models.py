@@ -3,8 +3,8 @@
 usage: make_own_models.py [NAME ...] [-o Tests/Fixtures/models]      (no name: all)
 
 The computation is our own reading of what the publishers' modelling files say (modeling_deepseek.py of deepseek-moe-16b,
-modeling_bailing_moe.py of Ling-lite, modeling_bailing_moe_v2.py of Ling-mini-2.0), in float32 on the stored weights, one
-sequence after the other, written without a look at the engine. Files and tensors are those of make_models.py.
+modeling_bailing_moe.py of Ling-lite, modeling_bailing_moe_v2.py of Ling-mini-2.0, modeling_llama_moe_hf.py of LLaMA-MoE), in
+float32 on the stored weights, one sequence after the other, written without a look at the engine. Files and tensors are those of make_models.py.
 """
 import json
 import shutil
@@ -23,6 +23,12 @@ DEEPSEEK = dict(BASE, model_type="deepseek", architectures=["DeepseekForCausalLM
                 norm_topk_prob=False)
 BAILING = dict(BASE, model_type="bailing_moe", use_bias=False, use_qkv_bias=False, num_experts=8, num_shared_experts=2,
                num_experts_per_tok=3, first_k_dense_replace=0, norm_topk_prob=True)
+LLAMA = {k: v for k, v in dict(
+    BASE, model_type="llama_moe", architectures=["LlamaMoEForCausalLM"], num_hidden_layers=2, num_key_value_heads=4, num_experts=8,
+    num_selects=2, size_experts=None, gate_type="TopKBalancedNoisyGate", gate_network="mlp", gate_use_softmax=True, gate_use_balance=True,
+    gate_balance_loss_weight=0.01, gate_add_noise=True, gate_noise_epsilon=0.01, calculator_type="UniversalCalculator",
+    multiply_gate_scores=True, score_scale_factor=4.0, add_weight_norm=False, drop_tokens=True, dropped_padding="zero", capacity_factor=1.25,
+    pretraining_tp=1).items() if k not in ("moe_intermediate_size", "rope_theta")}
 MODELS = {
     "deepseek": DEEPSEEK,
     "deepseek-norm": dict(DEEPSEEK, attention_bias=True, n_shared_experts=None, norm_topk_prob=True, num_experts_per_tok=2),
@@ -32,6 +38,10 @@ MODELS = {
         num_shared_experts=1, first_k_dense_replace=1, score_function="sigmoid", n_group=4, topk_group=2, routed_scaling_factor=2.5,
         partial_rotary_factor=0.5, use_qk_norm=True, moe_router_enable_expert_bias=True, router_dtype="fp32", use_rmsnorm=True,
         moe_shared_expert_intermediate_size=16, num_nextn_predict_layers=0, rope_theta=600000.0),
+    "llama_moe": dict(LLAMA, intermediate_size=96),
+    "llama_moe-sizes": dict(LLAMA, num_experts=6, num_selects=3, size_experts=[[4, 8, 12, 6, 10, 8], [20, 4, 4, 4, 8, 8]],
+                            score_scale_factor=[2.0, 3.5], rope_scaling=dict(type="linear", factor=2.0)),
+    "llama_moe-linear": dict(LLAMA, num_key_value_heads=2, gate_network="linear", gate_add_noise=False, score_scale_factor=1.0),
 }
 
 
@@ -45,15 +55,36 @@ class Names:
         self.output = "dense" if bailing else "o_proj"
         self.is_fused = bailing
 
+    @staticmethod
+    def expert(c, layer, e):
+        """Gate, up and down of one expert."""
+        p = f"model.layers.{layer}.mlp"
+        if c["model_type"] == "llama_moe":
+            return [f"{p}.calculator.experts.weight_{part}.{e}" for part in ("gate", "up", "down")]
+        return [f"{p}.experts.{e}.{part}_proj.weight" for part in ("gate", "up", "down")]
+
 
 class Sizes:
     def __init__(self, c):
         self.heads, self.pairs = c["num_attention_heads"], c["num_key_value_heads"]
         self.head = c.get("head_dim") or c["hidden_size"] // self.heads
         self.experts = c.get("n_routed_experts") or c["num_experts"]
-        self.shared = (c.get("n_shared_experts") or c.get("num_shared_experts") or 0) * c["moe_intermediate_size"]
+        self.shared = (c.get("n_shared_experts") or c.get("num_shared_experts") or 0) * c.get("moe_intermediate_size", 0)
+        self.is_cut = c["model_type"] == "llama_moe"
         self.has_bias = c.get("attention_bias") or c.get("use_qkv_bias") or False
         self.is_second = c.get("score_function") == "sigmoid"
+        self.c = c
+
+    def width(self, layer, e):
+        if not self.is_cut:
+            return self.c["moe_intermediate_size"]
+        lists = self.c["size_experts"]
+        return lists[layer][e] if lists else self.c["intermediate_size"] // self.experts
+
+    def factor(self, layer):
+        """On the weights of a layer's experts."""
+        factor = self.c.get("score_scale_factor", self.c.get("routed_scaling_factor", 1.0))
+        return factor[layer] if isinstance(factor, list) else factor
 
 
 def shapes(c):
@@ -81,17 +112,32 @@ def shapes(c):
         if s.is_second:
             for norm in ("query_layernorm", "key_layernorm"):
                 out[f"{p}.{names.attention}.{norm}.weight"] = (s.head,)
-        if layer < c["first_k_dense_replace"]:
+        if layer < c.get("first_k_dense_replace", 0):
             gated(f"{p}.mlp", c["intermediate_size"])
             continue
-        out[f"{p}.mlp.gate.weight"] = (s.experts, hidden)
+        for name, inputs in router(c, layer):
+            out[name] = (s.experts, inputs)
         if s.is_second:
             out[f"{p}.mlp.gate.expert_bias"] = (s.experts,)
         for expert in range(s.experts):
-            gated(f"{p}.mlp.experts.{expert}", c["moe_intermediate_size"])
+            gate, up, down = names.expert(c, layer, expert)
+            width = s.width(layer, expert)
+            out.update({gate: (width, hidden), up: (width, hidden), down: (hidden, width)})
+        if c.get("gate_add_noise"):
+            out[f"{p}.mlp.gate.weight_noise.weight"] = (s.experts, hidden)
         if s.shared:
             gated(f"{p}.mlp.shared_experts", s.shared)
     return out
+
+
+def router(c, layer):
+    """[(name, inputs)] of the router's layers."""
+    p, hidden = f"model.layers.{layer}.mlp.gate", c["hidden_size"]
+    if c["model_type"] != "llama_moe":
+        return [(f"{p}.weight", hidden)]
+    if c["gate_network"] == "linear":
+        return [(f"{p}.gate_network.weight", hidden)]
+    return [(f"{p}.gate_network.0.weight", hidden), (f"{p}.gate_network.2.weight", c["num_experts"])]
 
 
 def weights(c, seed):
@@ -99,7 +145,7 @@ def weights(c, seed):
     generator = torch.Generator().manual_seed(seed)
     out = {}
     for name, shape in shapes(c).items():
-        mean, spread = 0.0, 2.0 / shape[-1] ** 0.5 if name.endswith("mlp.gate.weight") else 1 / shape[-1] ** 0.5
+        mean, spread = 0.0, 2.0 / shape[-1] ** 0.5 if name.endswith("mlp.gate.weight") or ".gate_network." in name else 1 / shape[-1] ** 0.5
         if name.endswith("embeddings.weight") or name.endswith("embed_tokens.weight"):
             spread = 1.0
         elif name.endswith("norm.weight"):
@@ -116,7 +162,8 @@ def rms(x, weight, c):
 
 def turn(x, c, size):
     """Element i of a head's first `size` turns with element i + size / 2, by its position."""
-    angles = torch.arange(x.shape[0])[:, None, None] * c["rope_theta"] ** (-torch.arange(0, size, 2).float() / size)
+    positions = torch.arange(x.shape[0]) / (c["rope_scaling"] or dict(factor=1.0))["factor"]
+    angles = positions[:, None, None] * c.get("rope_theta", 10000.0) ** (-torch.arange(0, size, 2).float() / size)
     a, b, rest = x[..., :size // 2], x[..., size // 2:size], x[..., size:]
     return torch.cat([a * angles.cos() - b * angles.sin(), b * angles.cos() + a * angles.sin(), rest], -1)
 
@@ -139,9 +186,13 @@ def attend(x, w, c, p):
     return linear(names.output, torch.einsum("hqk,khd->qhd", scores.softmax(-1), v).flatten(1))
 
 
-def choose(logits, bias, c):
+def choose(logits, bias, c, layer):
     """(ids best first, weights, the least distance of a choice from what was left out)."""
-    top_k, s = c["num_experts_per_tok"], Sizes(c)
+    top_k, s = c.get("num_experts_per_tok") or c["num_selects"], Sizes(c)
+    if s.is_cut:
+        top = logits.topk(top_k + 1, -1)
+        margin = (top.values[:, -2] - top.values[:, -1]).min().item()
+        return top.indices[:, :-1], top.values[:, :-1].softmax(-1) * s.factor(layer), margin
     scores = logits.sigmoid() if s.is_second else logits.softmax(-1)
     ranked, margin = scores + bias if s.is_second else scores, float("inf")
     if s.is_second:
@@ -156,20 +207,24 @@ def choose(logits, bias, c):
     chosen = scores.gather(1, ids)
     if top_k > 1 and c["norm_topk_prob"]:
         chosen = chosen / (chosen.sum(-1, keepdim=True) + 1e-20)
-    return ids, chosen * c.get("routed_scaling_factor", 1.0), margin
+    return ids, chosen * s.factor(layer), margin
 
 
 def feed_forward(x, w, c, layer, seen):
     p = f"model.layers.{layer}.mlp"
-    gated = lambda q, y: F.linear(F.silu(F.linear(y, w[f"{q}.gate_proj.weight"])) * F.linear(y, w[f"{q}.up_proj.weight"]),
-                                  w[f"{q}.down_proj.weight"])
-    if layer < c["first_k_dense_replace"]:
-        return gated(p, x), float("inf")
-    logits = F.linear(x, w[f"{p}.gate.weight"])
-    ids, factors, margin = choose(logits, w.get(f"{p}.gate.expert_bias"), c)
-    out = torch.stack([sum(f * gated(f"{p}.experts.{e}", row) for e, f in zip(i.tolist(), fs)) for row, i, fs in zip(x, ids, factors)])
+    gated = lambda parts, y: F.linear(F.silu(F.linear(y, w[parts[0]])) * F.linear(y, w[parts[1]]), w[parts[2]])
+    under = lambda q: [f"{q}.{part}_proj.weight" for part in ("gate", "up", "down")]
+    if layer < c.get("first_k_dense_replace", 0):
+        return gated(under(p), x), float("inf")
+    first, *rest = [w[name] for name, _ in router(c, layer)]
+    logits = F.linear(x, first)
+    for matrix in rest:
+        logits = F.linear(logits.tanh(), matrix)
+    ids, factors, margin = choose(logits, w.get(f"{p}.gate.expert_bias"), c, layer)
+    expert = lambda e, row: gated(Names(c).expert(c, layer, e), row)
+    out = torch.stack([sum(f * expert(e, row) for e, f in zip(i.tolist(), fs)) for row, i, fs in zip(x, ids, factors)])
     if Sizes(c).shared:
-        out = out + gated(f"{p}.shared_experts", x)
+        out = out + gated(under(f"{p}.shared_experts"), x)
     found = dict(router_logits=logits, expert_ids=ids.int(), weights=factors, block_in=x, block_out=out)
     for name, value in found.items():
         seen.setdefault(f"ffn.{layer}.{name}", []).append(value)

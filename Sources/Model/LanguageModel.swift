@@ -63,7 +63,8 @@ public final class LanguageModel: Sendable {
       assumed = settings.assumptions
       lookahead = whole.declaredLookahead
     }
-    layers = TextLayers(count: plan.decoder.blocks.count, ahead: lookahead, among: checkpoint.tensors)
+    layers = TextLayers(
+      count: plan.decoder.blocks.count, ahead: lookahead, ownExperts: plan.ownExperts, among: checkpoint.tensors)
     endTokens = settings.integers("eos_token_id")
     do {
       weights = try ModelWeights(plan: plan, checkpoint: checkpoint)

@@ -65,26 +65,28 @@ public struct ModelSummary: Sendable {
     family = type
     // The plan first: why a family is not supported says more than where its weights are.
     let whole = Result { try Configuration(path: folder + "/config.json", overrides: [:]) }
-    let unsupported = Result {
+    let plan: Result<ModelPlan?, any Error> = Result {
       let configuration = try whole.get()
       _ = try configuration.packing()
       if DenoisingFamily.all.contains(where: { $0.modelType == type }) {
         _ = try DenoisingFamily.plan(for: configuration)
-      } else {
-        _ = try Family.plan(for: configuration.ofText())
+        return nil
       }
+      return try Family.plan(for: configuration.ofText())
     }
     do {
       let contents = try CheckpointFiles(in: folder)
       if contents.files.contains(where: { $0 is PyTorchFile }) { container = .pytorch }
       let settings = try? whole.get()
-      let layers = TextLayers(count: settings?.declaredLayerCount, ahead: settings?.declaredLookahead ?? 0, among: contents.tensors)
+      let layers = TextLayers(
+        count: settings?.declaredLayerCount, ahead: settings?.declaredLookahead ?? 0, ownExperts: (try? plan.get())?.ownExperts,
+        among: contents.tensors)
       count(contents.tensors, layers, quantization: settings?.quantization)
     } catch let absence as ModelError {
-      try unsupported.get()
+      _ = try plan.get()
       throw absence
     }
-    try unsupported.get()
+    _ = try plan.get()
   }
 
   private mutating func count(_ tensors: [TensorView], _ layers: TextLayers, quantization: JSONValue? = nil) {

@@ -21,7 +21,7 @@ struct CompressedModelTests {
 
   @Test func mixturesOfStreamsAreNearlyDoublyStochastic() throws {
     let model = try LanguageModel(path: fixture.folder)
-    let connection = try #require(model.weights.decoder.blocks[1][0].connection)
+    let connection = try #require(model.weights.decoder.blocks[1][0].connection as? BoundHyperConnection)
     let (n, hidden, count) = (connection.plan.streams, model.hiddenSize, 5)
     let pool = WorkerPool(threads: 2)
     let arena = Arena()

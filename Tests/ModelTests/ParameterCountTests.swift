@@ -106,12 +106,34 @@ struct ParameterCountTests {
       ("vision_tower.encoder.blocks.60.norm0.weight", .vision), ("multi_modal_projector.linear_1.weight", .vision),
       ("audio_tower.layers.60.self_attn.k_proj.weight", .audio), ("model.encoder.layers.50.ffn.router.classifier.weight", .text),
       ("language_model.model.layers.46.input_layernorm.weight", .mtp), ("lm_head.weight", .text),
+      ("model.resampler_model.spatial_linear.0.weight", .vision), ("model.layers.3.mlp.gate.weight_noise.weight", .training),
+      ("model.layers.3.mlp.experts.64.up_proj.weight", .text), ("model.layers.3.mlp.gate.weight_1", .text),
     ]
     let layers = TextLayers(count: 46, ahead: 1, among: [])
     for (name, part) in parts { #expect(ModelPart(name, of: layers) == part, "\(name)") }
     // Behind the layers that the configuration declares, and where it declares none, nothing says what a block is for.
     #expect(ModelPart("model.layers.47.mlp.gate.weight", of: layers) == .surplus)
     #expect(ModelPart("model.layers.46.mlp.gate.weight", of: TextLayers(count: 46, among: [])) == .surplus)
+  }
+
+  /// Experts for images are numbered behind those for texts, where the model has them.
+  @Test func expertsOfAnotherSenseAreToldByTheirNumber() throws {
+    let layers = TextLayers(count: 46, ownExperts: 64, among: [])
+    let parts: [(String, ModelPart)] = [
+      ("model.layers.3.mlp.experts.63.up_proj.weight", .text), ("model.layers.3.mlp.experts.64.up_proj.weight", .vision),
+      ("model.layers.3.mlp.gate.weight", .text), ("model.layers.3.mlp.gate.weight_1", .vision),
+      ("model.layers.64.mlp.shared_experts.up_proj.weight", .surplus), ("model.layers.3.mlp.experts.gate_up_proj", .text),
+    ]
+    for (name, part) in parts { #expect(ModelPart(name, of: layers) == part, "\(name)") }
+    for fixture in ModelFixture.named("ernie4_5_vl_moe", "ernie4_5_vl_moe-published") {
+      let model = try LanguageModel(path: fixture.folder)
+      let (facts, routed) = (model.facts(), model.routers.count)
+      // A router and eight experts of width 8 in each routed layer.
+      #expect(facts.otherParameters.vision == routed * (8 * 32 + 8 * 3 * 8 * 32), "\(fixture)")
+      #expect(model.notes.isEmpty)
+      let summary = ModelSummary(path: fixture.folder)
+      #expect(summary.parameters == facts.parameters && summary.otherParameters == facts.otherParameters)
+    }
   }
 
   // MARK: Whole checkpoints

@@ -121,7 +121,8 @@ struct Inspect: ParsableCommand {
   /// Parts of a checkpoint that are not the text model that runs: `vision 0.4 B, mtp 11.5 B`.
   private static func beside(_ others: OtherParameters) -> String? {
     let parts = [
-      ("vision", others.vision), ("audio", others.audio), ("mtp", others.mtp), ("layers beyond num_hidden_layers", others.surplusLayers),
+      ("vision", others.vision), ("audio", others.audio), ("mtp", others.mtp), ("training", others.training),
+      ("layers beyond num_hidden_layers", others.surplusLayers),
     ].filter { $0.1 > 0 }
     return parts.isEmpty ? nil : parts.map { "\($0.0) \(Show.count($0.1))" }.joined(separator: ", ")
   }

@@ -47,6 +47,7 @@ extension JSONWriter {
         writer.member("vision", others.vision)
         writer.member("audio", others.audio)
         writer.member("mtp", others.mtp)
+        writer.member("training", others.training)
         writer.member("surplus_layers", others.surplusLayers)
       }
     }

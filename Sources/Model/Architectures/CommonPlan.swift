@@ -153,18 +153,21 @@ extension GatedPlan {
   }
 
   /// One of `of` experts in two tensors that have inputs as rows: `gate_up_proj` `[of, hidden, 2 * width]`, `down_proj`
-  /// `[of, width, hidden]`.
-  static func transposed(_ prefix: String, _ index: Int, of count: Int, width: Int, hidden: Int) -> GatedPlan {
+  /// `[of, width, hidden]`, or other names for them.
+  static func transposed(
+    _ prefix: String, _ index: Int, of count: Int, width: Int, hidden: Int,
+    names: (input: String, output: String) = ("gate_up_proj", "down_proj")
+  ) -> GatedPlan {
     func half(_ first: Int) -> LinearPlan {
       LinearPlan(
         MatrixPlan(
-          prefix + ".gate_up_proj", storedShape: [count, hidden, 2 * width], firstRow: index * hidden,
+          "\(prefix).\(names.input)", storedShape: [count, hidden, 2 * width], firstRow: index * hidden,
           transposition: .init(firstColumn: first)))
     }
     return GatedPlan(
       gate: half(0), up: half(width),
       down: LinearPlan(
-        MatrixPlan(prefix + ".down_proj", storedShape: [count, width, hidden], firstRow: index * width, transposition: .init())),
+        MatrixPlan("\(prefix).\(names.output)", storedShape: [count, width, hidden], firstRow: index * width, transposition: .init())),
       intermediateSize: width)
   }
 }

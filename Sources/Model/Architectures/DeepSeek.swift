@@ -90,7 +90,7 @@ extension Family {
   ) { try latentSigmoid("glm4_moe_lite", $0) }
 
   /// Which elements of the scorer's queries and keys turn together.
-  private enum IndexTurns { case halves, pairs }
+  enum IndexTurns { case halves, pairs }
 
   private static func latentSigmoid(
     _ family: String, _ configuration: Configuration, indexTurns: IndexTurns? = nil, normsRoutedOutput: Bool = false
@@ -112,7 +112,7 @@ extension Family {
   }
 
   /// The scorer of each layer, or whose choice it takes over.
-  private static func tokenIndex(
+  static func tokenIndex(
     _ sizes: DecoderSizes, _ turns: IndexTurns
   ) throws -> (Int, RotaryPlan?) -> LatentAttentionPlan.Index? {
     let configuration = sizes.configuration

@@ -40,7 +40,7 @@ extension Family {
     if sizes.isTied { model.outputHead.weight.alternatives = [model.embedding] }
     let whole = connection("hc_head_")
     model.streamCount = whole.streams
-    model.decoder.join = StreamJoinPlan(
+    model.decoder.join = HyperJoinPlan(
       streams: whole.streams, function: whole.function, base: whole.base, scale: whole.scale, epsilon: whole.epsilon,
       normEpsilon: whole.normEpsilon)
     let streams = Dictionary(uniqueKeysWithValues: ["fn", "base", "scale"].map { ("hc_head_\($0)", "model.hc_head.hc_\($0)") })

@@ -13,12 +13,13 @@ struct Family: Sendable {
   let plan: @Sendable (Configuration) throws -> ModelPlan
 
   static let all: [Family] = [
-    .afmoe, .axK1, .bailingHybrid, .bailingMoE, .cohere2MoE, .dbrx, .deepSeek, .deepSeekV2, .deepSeekV3, .deepSeekV32,
-    .deepSeekV4, .dots1, .ernie45MoE, .exaoneMoE, .flexOlmo, .flint, .gemma4, .glm4MoE, .glm4MoELite, .glm4VMoE, .glmMoEDSA,
+    .afmoe, .ariaText, .axK1, .axK2, .bailingHybrid, .bailingMoE, .cohere2MoE, .dbrx, .deepSeek, .deepSeekV2, .deepSeekV3, .deepSeekV32,
+    .deepSeekV4, .dots1, .ernie45MoE, .ernie45VL, .ernie45VLText, .exaoneMoE, .flexOlmo, .flint, .gemma4, .glm4MoE, .glm4MoELite, .glm4VMoE,
+    .glmMoEDSA,
     .gptOss, .graniteMoE, .graniteMoEHybrid, .graniteMoEShared, .graniteMoESWA, .hunYuanMoE, .hunYuanV3, .jamba, .jetMoE,
-    .kimiK2, .kimiLinear, .kolibri1, .laguna, .lfm2MoE, .llama4Text, .longCatFlash, .mellum, .miMoV2Flash, .miniMax, .miniMaxM2,
+    .kimiK2, .kimiLinear, .kolibri1, .laguna, .lfm2MoE, .llama4Text, .llamaMoE, .longCatFlash, .mellum, .miMoV2Flash, .miniMax, .miniMaxM2,
     .miniMaxM3, .miniMaxM3Text, .mistral4, .mixtral, .nemotronH, .nllbMoE, .olmoe, .phiMoE, .qwen2MoE, .qwen35MoE, .qwen3MoE,
-    .qwen3Next, .qwen3OmniMoE, .qwen3VLMoE, .solarOpen, .step35, .switchTransformers,
+    .qwen3Next, .qwen3OmniMoE, .qwen3VLMoE, .qwen4Exp, .solarOpen, .step35, .switchTransformers,
   ]
 
   /// - Throws: `ModelError.unsupportedFamily`, or what the declaration throws.

@@ -16,6 +16,8 @@ struct ModelPlan: Sendable {
   var embeddingScale: Float = 1
   /// Residual streams side by side; each begins as the embedding.
   var streamCount = 1
+  /// Routed experts of each layer that texts have, where the files number those of images behind them; nil: all are.
+  var ownExperts: Int?
   /// How writers name the plan's tensors: the first spelling that a file has counts. Empty: as the plan does.
   var spellings: [NameSpelling] = []
   /// Added to the embeddings of each stack; nil: positions are a matter of attention.
@@ -42,8 +44,9 @@ struct EncoderPlan: Sendable {
 struct StackPlan: Sendable {
   var blocks: [BlockPlan]
   /// How several streams become one before the norm.
-  var join: StreamJoinPlan?
-  var finalNorm: NormPlan
+  var join: (any StreamJoinPlan)?
+  /// nil: what the last block (or the join) gives is the state.
+  var finalNorm: NormPlan?
 }
 
 /// One block: usually attention, then a feed-forward half.
@@ -63,6 +66,8 @@ struct SublayerPlan: Sendable {
     case previous
     /// The residual stream as it is: blocks that only normalise behind their operations.
     case stream
+    /// Several streams as they are, which the operation itself adds to.
+    case streams
   }
   /// Where the output goes.
   enum Destination: Sendable {
@@ -72,8 +77,10 @@ struct SublayerPlan: Sendable {
   }
 
   var input: Input
+  /// What multiplies the input; nil: nothing.
+  var inputGate: InputGatePlan?
   /// What stands between the operation and several streams: `stream` is then what it makes of them.
-  var connection: HyperConnectionPlan?
+  var connection: (any StreamConnectionPlan)?
   var operation: any OperationPlan
   var outputNorm: NormPlan?
   var outputScale: Float = 1
@@ -92,6 +99,14 @@ struct SublayerPlan: Sendable {
   }
 
   init(_ norm: NormPlan, _ operation: any OperationPlan) { self.init(.norm(norm), operation) }
+}
+
+/// `x * sigmoid(up silu(down x))`: a gate of low rank that what it multiplies decides.
+struct InputGatePlan: Sendable {
+  var rank: Int
+  /// `[rank, hidden]`, `[hidden, rank]`
+  var down: LinearPlan
+  var up: LinearPlan
 }
 
 /// A normalisation over the last axis.

@@ -1,5 +1,5 @@
-// Qwen3-Next (Qwen team 2025), Qwen3.5 and Qwen3.6 (2026): gated delta networks in most layers, in the others attention whose heads are gated and whose first
-// quarter turns; norms store the difference from 1; the routed half is Qwen2-MoE's, with its shared expert.
+// Qwen3-Next (Qwen team 2025), Qwen3.5 and Qwen3.6 (2026): gated delta networks in most layers, in the others attention whose heads are gated
+// and whose first quarter turns; norms store the difference from 1; the routed half is Qwen2-MoE's, with its shared expert.
 //
 // | key                     | meaning                                             | default  |
 // |-------------------------|-----------------------------------------------------|----------|
@@ -30,11 +30,16 @@ extension Family {
   ) { configuration in
     try configuration.requireSet("norm_topk_prob", "attn_output_gate")
     configuration.disregard(["mamba_ssm_dtype", "mtp_num_hidden_layers", "mtp_use_dedicated_embeddings"])
-    return try deltaModel("qwen3_5_moe_text", configuration, isFused: true) {
-      .apart(
-        queryKeyValue: LinearPlan(prefix: $0 + "in_proj_qkv"), gate: LinearPlan(prefix: $0 + "in_proj_z"),
-        strength: LinearPlan(prefix: $0 + "in_proj_b"), decay: LinearPlan(prefix: $0 + "in_proj_a"))
-    }
+    return try deltaModel("qwen3_5_moe_text", configuration, isFused: true, projections: separateProjections)
+  }
+
+  /// Queries, keys and values of a delta network in one matrix, all else in matrices of their own.
+  ///
+  /// - Parameter prefix: of the layer's names.
+  @Sendable static func separateProjections(_ prefix: String) -> GatedDeltaNetPlan.Projections {
+    .apart(
+      queryKeyValue: LinearPlan(prefix: prefix + "in_proj_qkv"), gate: LinearPlan(prefix: prefix + "in_proj_z"),
+      strength: LinearPlan(prefix: prefix + "in_proj_b"), decay: LinearPlan(prefix: prefix + "in_proj_a"))
   }
 
   /// - Parameter isFused: whether the experts of a layer may lie in two tensors.
@@ -64,8 +69,8 @@ extension Family {
   }
 
   /// - Parameter projections: of a layer, by the prefix of its names.
-  private static func deltaNetwork(
-    _ sizes: DecoderSizes, projections: @escaping @Sendable (String) -> GatedDeltaNetPlan.Projections
+  static func deltaNetwork(
+    _ sizes: DecoderSizes, gate: GatedDeltaNetPlan.Gate = .silu, projections: @escaping @Sendable (String) -> GatedDeltaNetPlan.Projections
   ) throws -> (Int) -> GatedDeltaNetPlan {
     let configuration = sizes.configuration
     let keyHeads = try configuration.count("linear_num_key_heads", default: 16)
@@ -86,7 +91,7 @@ extension Family {
         convolution: ConvolutionPlan(
           channels: 2 * keyHeads * keySize + valueHeads * valueSize, width: reach, weight: prefix + "conv1d.weight"),
         logRate: VectorPlan(prefix + "A_log"), stepBias: VectorPlan(prefix + "dt_bias"), norm: sizes.rms(prefix + "norm"),
-        output: LinearPlan(prefix: prefix + "out_proj"))
+        gate: gate, output: LinearPlan(prefix: prefix + "out_proj"))
     }
   }
 }

@@ -8,6 +8,8 @@ struct ConvolutionPlan: Sendable {
   var channels: Int
   /// Tokens that a value is made of, its own included.
   var width: Int
+  /// Their distance from one another.
+  var dilation = 1
   /// `[channels, 1, width]`: the last element belongs to the token itself.
   var weight: String
   /// `[channels]`
@@ -18,10 +20,11 @@ struct BoundConvolution: Sendable {
   let channels: Int
   /// `[channels]` each: the weights of the oldest token first, of the token itself last.
   let taps: [WeightVector]
+  let dilation: Int
   let bias: WeightVector?
 
   init(_ plan: ConvolutionPlan, _ binder: WeightBinder, because: String) throws {
-    channels = plan.channels
+    (channels, dilation) = (plan.channels, plan.dilation)
     // One by one: the first shows whether the tensor has so many.
     var taps: [WeightVector] = []
     for tap in 0..<plan.width {
@@ -33,7 +36,7 @@ struct BoundConvolution: Sendable {
   }
 
   /// Floats of the state of a sequence.
-  var stateFloats: Int { (taps.count - 1) * channels }
+  var stateFloats: Int { (taps.count - 1) * dilation * channels }
 }
 
 /// The convolution at work on one sequence.
@@ -58,7 +61,7 @@ final class RunningConvolution {
   func run(_ pass: Pass, _ x: UnsafePointer<Float>, stride: Int) -> UnsafeMutablePointer<Float> {
     let channels = bound.channels
     let (taps, bias) = (bound.taps.map(\.values), bound.bias?.values)
-    let before = taps.count - 1
+    let (before, distance) = ((taps.count - 1) * bound.dilation, bound.dilation)
     let out = pass.arena.floats(pass.count * channels)
     let weighted = pass.arena.floats(pass.count * channels)
     func input(_ token: Int) -> UnsafePointer<Float> {
@@ -69,7 +72,7 @@ final class RunningConvolution {
         let (sum, part) = (out + t * channels, weighted + t * channels)
         mt_multiply(sum, taps[0], input(t - before), channels)
         for tap in taps.indices.dropFirst() {
-          mt_multiply(part, taps[tap], input(t - before + tap), channels)
+          mt_multiply(part, taps[tap], input(t - before + tap * distance), channels)
           mt_add(sum, sum, part, channels)
         }
         if let bias { mt_add(sum, sum, bias, channels) }

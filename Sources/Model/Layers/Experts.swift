@@ -71,13 +71,22 @@ struct ExpertsPlan: OperationPlan {
     var up: LinearPlan
   }
 
+  /// `tanh` of a projection of what the router reads.
+  struct RouterHidden: Sendable {
+    var size: Int
+    /// `[size, hidden]`
+    var linear: LinearPlan
+  }
+
   var stack = RouterStack.feedForward
   /// Without its correction bias, which is a tensor.
   var router: RouterSpec
   /// The experts of each token id; where the router looks them up, and only there.
   var table: ExpertTablePlan?
-  /// `[expertCount, hidden]`, identity experts included.
+  /// `[expertCount, hidden]`, identity experts included; `[expertCount, size]` behind a hidden layer.
   var routerLinear: LinearPlan
+  /// A layer of the router in front of its last one; nil: there is but one.
+  var routerHidden: RouterHidden?
   /// What the router reads where it is not the experts' input: the residual stream, normalised, times a factor.
   var routerInput: (norm: NormPlan, factor: Float)?
   /// The router's logits become `cap * tanh(logit / cap)`; nil: they stay.
@@ -129,6 +138,7 @@ struct BoundExperts: BoundOperation {
   let router: Router
   let table: IntegerMatrix?
   let routerLinear: Linear
+  let routerHidden: Linear?
   let routerInput: (norm: Norm, factor: Float)?
   let logitCap: Float?
   /// Routed experts that have weights, then shared ones.
@@ -145,7 +155,11 @@ struct BoundExperts: BoundOperation {
     id = RouterID(stack: plan.stack, layer: binder.layer)
     let because = "the expert count and hidden_size in config.json"
     var spec = plan.router
-    routerLinear = try binder.linear(plan.routerLinear, rows: spec.expertCount, columns: binder.hiddenSize, because: because)
+    routerLinear = try binder.linear(
+      plan.routerLinear, rows: spec.expertCount, columns: plan.routerHidden?.size ?? binder.hiddenSize, because: because)
+    routerHidden = try plan.routerHidden.map {
+      try binder.linear($0.linear, rows: $0.size, columns: binder.hiddenSize, because: because)
+    }
     if let bias = plan.correctionBias {
       // Part of what the router is, and so of every trace: the one value that opening reads.
       spec.correctionBias = try binder.vector(bias, count: spec.expertCount, because: because).array
@@ -186,9 +200,11 @@ struct BoundExperts: BoundOperation {
   var runsSharedApart: Bool { latent != nil || sharedActivation != activation }
 
   var idle: WeightSize {
-    let routed = experts.dropLast(sharedGates.count)
-    guard let expert = routed.first else { return WeightSize() }
-    return expert.size * max(0, routed.count - router.spec.topK)
+    let sizes = experts.dropLast(sharedGates.count).map(\.size)
+    guard let first = sizes.first else { return WeightSize() }
+    let all = sizes.dropFirst().reduce(first, +)
+    // A token meets experts of the mean size, where they differ.
+    return all / sizes.count * max(0, sizes.count - router.spec.topK)
   }
 
   func start() -> any RunningOperation { RunningExperts(self) }
@@ -236,7 +252,16 @@ final class RunningExperts: RunningOperation {
     }
   }
 
+  /// What the last layer of the router reads.
   private func routerInput(_ pass: Pass) -> UnsafePointer<Float> {
+    let read = routerReading(pass)
+    guard let linear = bound.routerHidden else { return read }
+    let hidden = pass.project(linear, from: read)
+    for i in 0..<pass.count * linear.weight.rows { hidden[i] = tanh(hidden[i]) }
+    return UnsafePointer(hidden)
+  }
+
+  private func routerReading(_ pass: Pass) -> UnsafePointer<Float> {
     guard let input = bound.routerInput else { return UnsafePointer(pass.x) }
     let width = pass.count * pass.hiddenSize
     let normed = pass.arena.floats(width)

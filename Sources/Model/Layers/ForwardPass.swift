@@ -168,7 +168,7 @@ public final class ForwardPass {
       stream, of: tokens[...], through: encoder.stack.blocks, encoderOperations, \.encoder, positions: 0..<tokens.count,
       step: tokens.count, isLast: true, firstToken: firstToken, demand: demand, betweenSteps: { _ in })
     let output = encoded.floats(tokens.count * plan.hiddenSize)
-    encoder.stack.finalNorm.apply(pool, out: output, x: stream, rows: tokens.count)
+    encoder.stack.finalNorm?.apply(pool, out: output, x: stream, rows: tokens.count)
     probe?.encoded(UnsafeBufferPointer(start: output, count: tokens.count * plan.hiddenSize))
     if keeping.encoded { streams.encoded = Array(UnsafeBufferPointer(start: output, count: tokens.count * plan.hiddenSize)) }
     (pass.encoded, pass.encodedCount) = (output, tokens.count)
@@ -225,7 +225,7 @@ public final class ForwardPass {
           into: stream + start * plan.hiddenSize, pool, pass.arena)
       }
     }
-    weights.decoder.finalNorm.apply(pool, out: stream, x: stream, rows: tokens.count)
+    weights.decoder.finalNorm?.apply(pool, out: stream, x: stream, rows: tokens.count)
     probe?.hidden(operations.count, UnsafeBufferPointer(start: stream, count: tokens.count * plan.hiddenSize))
     position += tokens.count
     lastCount = tokens.count
@@ -352,13 +352,18 @@ public final class ForwardPass {
     let plan = sublayer.plan
     let width = pass.count * pass.hiddenSize
     pass.arena.reset()
+    if case .streams = plan.input {
+      (pass.x, pass.stream, pass.out) = (stream, stream, stream)
+      return operation.run(pass)
+    }
     let input = normed.floats(width)
     if let connection = sublayer.connection { return run(sublayer, operation, stream, over: connection, input) }
     switch plan.input {
     case .norm: sublayer.inputNorm?.apply(pool, out: input, x: stream, rows: pass.count)
     case .stream: input.update(from: stream, count: width)
-    case .previous: break
+    case .previous, .streams: break
     }
+    sublayer.inputGate?.multiply(input, pass)
     (pass.x, pass.stream) = (input, stream)
     let isPlain =
       plan.outputNorm == nil && plan.outputScale == 1 && plan.inputAsResidual == nil && plan.destination == .stream && plan.sumNorm == nil
@@ -386,38 +391,15 @@ extension ForwardPass {
   /// A sublayer between several streams, `[count, streams, hiddenSize]`.
   private func run(
     _ sublayer: BoundSublayer, _ operation: any RunningOperation, _ stream: UnsafeMutablePointer<Float>,
-    over connection: BoundHyperConnection, _ input: UnsafeMutablePointer<Float>
+    over connection: any BoundStreamConnection, _ input: UnsafeMutablePointer<Float>
   ) {
     let (count, size) = (pass.count, pass.hiddenSize)
     let mixture = connection.weights(stream, count: count, pool, pass.arena)
     connection.collapse(stream, mixture, count: count, hidden: size, into: input, pool)
     sublayer.inputNorm?.apply(pool, out: input, x: input, rows: count)
+    sublayer.inputGate?.multiply(input, pass)
     (pass.x, pass.stream, pass.out) = (input, input, aside.zeros(count * size))
     operation.run(pass)
     connection.spread(pass.out, mixture, count: count, hidden: size, over: stream, pool)
-  }
-}
-
-/// f32 memory that grows to the largest request and keeps its content between requests of one size.
-final class GrowingBuffer {
-  private var base = UnsafeMutablePointer<Float>.allocate(capacity: 1)
-  private var capacity = 1
-
-  deinit { base.deallocate() }
-
-  /// Room for `count` floats; what was there is lost when it has to grow.
-  func floats(_ count: Int) -> UnsafeMutablePointer<Float> {
-    if count > capacity {
-      base.deallocate()
-      base = .allocate(capacity: count)
-      capacity = count
-    }
-    return base
-  }
-
-  func zeros(_ count: Int) -> UnsafeMutablePointer<Float> {
-    let memory = floats(count)
-    memory.update(repeating: 0, count: count)
-    return memory
   }
 }

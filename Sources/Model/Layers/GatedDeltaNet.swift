@@ -33,6 +33,9 @@ struct GatedDeltaNetPlan: OperationPlan {
   var stepBias: VectorPlan
   /// Over each head's output.
   var norm: NormPlan
+  /// What a gate of the output goes through.
+  enum Gate: Sendable { case silu, sigmoid }
+  var gate = Gate.silu
   var output: LinearPlan
 
   var keyWidth: Int { keyHeadCount * keySize }
@@ -124,7 +127,13 @@ final class RunningGatedDeltaNet: RunningOperation {
       }
     }
     bound.norm.apply(pass.pool, out: out, x: out, rows: pass.count * plan.valueHeadCount)
-    mt_activate(out, inputs.gates, out, pass.count * plan.valueWidth, MT_SILU, 0)
+    switch plan.gate {
+    case .silu: mt_activate(out, inputs.gates, out, pass.count * plan.valueWidth, MT_SILU, 0)
+    case .sigmoid:
+      let gates = pass.arena.floats(pass.count * plan.valueWidth)
+      mt_sigmoid(gates, inputs.gates, pass.count * plan.valueWidth)
+      mt_multiply(out, out, gates, pass.count * plan.valueWidth)
+    }
     pass.pool.multiply(pass.product(pass.out, bound.output, from: out, accumulate: true))
   }
 

@@ -52,6 +52,8 @@ struct AttentionPlan: OperationPlan {
   var distanceBias: DistanceBiasPlan?
   /// Which blocks of earlier tokens are looked at; nil: all.
   var blockIndex: BlockIndexPlan?
+  /// The same, by groups of tokens whose keys are averaged.
+  var pooledIndex: PooledIndexPlan?
 
   func bind(_ binder: WeightBinder) throws -> any BoundOperation { try BoundAttention(self, binder) }
 }
@@ -126,6 +128,7 @@ struct BoundAttention: BoundOperation {
   /// `[bucketCount, headCount]`
   let biasBuckets: WeightVector?
   let blockIndex: BoundBlockIndex?
+  let pooledIndex: BoundPooledIndex?
 
   init(_ plan: AttentionPlan, _ binder: WeightBinder) throws {
     self.plan = plan
@@ -147,10 +150,12 @@ struct BoundAttention: BoundOperation {
       try binder.vector($0.table, count: $0.bucketCount * plan.headCount, because: "the bucket and head counts in config.json")
     }
     blockIndex = try plan.blockIndex?.bind(binder)
+    pooledIndex = try plan.pooledIndex?.bind(binder)
   }
 
   var cacheFloatsPerToken: Int {
     plan.keyValueHeadCount * (plan.headSize + (plan.valueSize ?? plan.headSize)) + (blockIndex?.plan.headSize ?? 0)
+      + (pooledIndex.map { ($0.plan.headSize + $0.plan.groupSize - 1) / $0.plan.groupSize } ?? 0)
   }
   func start() -> any RunningOperation { RunningAttention(self) }
 }
@@ -160,6 +165,7 @@ final class RunningAttention: RunningOperation {
   private let cache: HeadCache
   private let bias: DistanceBias?
   private let blockIndex: RunningBlockIndex?
+  private let pooledIndex: RunningPooledIndex?
 
   init(_ bound: BoundAttention) {
     self.bound = bound
@@ -169,6 +175,7 @@ final class RunningAttention: RunningOperation {
       bias = nil
     }
     blockIndex = bound.blockIndex.map { RunningBlockIndex($0) }
+    pooledIndex = bound.pooledIndex.map { RunningPooledIndex($0) }
     cache = HeadCache(
       heads: bound.plan.keyValueHeadCount, keySize: bound.plan.headSize, valueSize: bound.plan.valueSize ?? bound.plan.headSize)
   }
@@ -176,6 +183,7 @@ final class RunningAttention: RunningOperation {
   func reset() {
     cache.clear()
     blockIndex?.reset()
+    pooledIndex?.reset()
   }
 
   func run(_ pass: Pass) {
@@ -234,6 +242,9 @@ final class RunningAttention: RunningOperation {
     } else if let blockIndex {
       let chosen = blockIndex.choose(pass)
       call.run(on: pass, whole: blockIndex.whole, from: cache) { token, head in chosen[token][head] }
+    } else if let pooledIndex {
+      let chosen = pooledIndex.choose(pass)
+      call.run(on: pass, whole: pooledIndex.whole, from: cache) { token, _ in chosen[token] }
     } else {
       for part in call.cut(chunk: plan.chunk) { pass.pool.attend(part) }
     }

@@ -11,8 +11,39 @@ import CKernels
   import Glibc
 #endif
 
-/// What one half of a block reads from n streams and writes to them.
-struct HyperConnectionPlan: Sendable {
+/// What stands between a half of a block and n streams.
+protocol StreamConnectionPlan: Sendable {
+  func bind(_ binder: WeightBinder) throws -> any BoundStreamConnection
+}
+
+/// How n streams become one.
+protocol StreamJoinPlan: Sendable {
+  func bindJoin(_ binder: WeightBinder) throws -> any BoundStreamJoin
+}
+
+protocol BoundStreamConnection: Sendable {
+  /// What depends on the streams of each token alone; in the arena.
+  ///
+  /// - Shape: `stream` is `[count, n, hidden]`.
+  func weights(_ stream: UnsafePointer<Float>, count: Int, _ pool: WorkerPool, _ arena: Arena) -> UnsafeMutablePointer<Float>
+  /// What the half reads: `[count, hidden]` from `[count, n, hidden]` and the weights.
+  func collapse(
+    _ stream: UnsafePointer<Float>, _ weights: UnsafePointer<Float>, count: Int, hidden: Int, into out: UnsafeMutablePointer<Float>,
+    _ pool: WorkerPool)
+  /// The half's output, `[count, hidden]`, over all streams.
+  func spread(
+    _ output: UnsafePointer<Float>, _ weights: UnsafePointer<Float>, count: Int, hidden: Int, over stream: UnsafeMutablePointer<Float>,
+    _ pool: WorkerPool)
+}
+
+protocol BoundStreamJoin: Sendable {
+  /// `[count, hidden]` from `[count, n, hidden]`; `out` may lie in front of the rows it is made from.
+  func join(
+    _ stream: UnsafePointer<Float>, count: Int, hidden: Int, into out: UnsafeMutablePointer<Float>, _ pool: WorkerPool, _ arena: Arena)
+}
+
+/// What one half of a block reads from n streams and writes to them, by a few numbers for each token.
+struct HyperConnectionPlan: StreamConnectionPlan {
   var streams: Int
   /// `[(2 + n) n, n * hidden]`: rows for n weights of the input, n of the output, and n x n of the mixture.
   var function: MatrixPlan
@@ -25,10 +56,12 @@ struct HyperConnectionPlan: Sendable {
   var epsilon: Float
   /// Of the norm over all streams, which has no weight.
   var normEpsilon: Float
+
+  func bind(_ binder: WeightBinder) throws -> any BoundStreamConnection { try BoundHyperConnection(self, binder) }
 }
 
-/// How n streams become one.
-struct StreamJoinPlan: Sendable {
+/// A sum of n streams by numbers for each token.
+struct HyperJoinPlan: StreamJoinPlan {
   var streams: Int
   /// `[n, n * hidden]`, `[n]`, `[1]`
   var function: MatrixPlan
@@ -36,6 +69,8 @@ struct StreamJoinPlan: Sendable {
   var scale: VectorPlan
   var epsilon: Float
   var normEpsilon: Float
+
+  func bindJoin(_ binder: WeightBinder) throws -> any BoundStreamJoin { try BoundHyperJoin(self, binder) }
 }
 
 /// The weights of streams as a function of them, bound.
@@ -69,7 +104,7 @@ private struct StreamFunction {
   }
 }
 
-struct BoundHyperConnection: Sendable {
+struct BoundHyperConnection: BoundStreamConnection {
   let plan: HyperConnectionPlan
   private let function: StreamFunction
 
@@ -114,7 +149,6 @@ struct BoundHyperConnection: Sendable {
     for i in 0..<plan.streams { first[i * step] /= sum + plan.epsilon }
   }
 
-  /// What the half reads: `[count, hidden]` from `[count, n, hidden]`.
   func collapse(
     _ stream: UnsafePointer<Float>, _ weights: UnsafePointer<Float>, count: Int, hidden: Int, into out: UnsafeMutablePointer<Float>,
     _ pool: WorkerPool
@@ -149,18 +183,17 @@ struct BoundHyperConnection: Sendable {
   }
 }
 
-struct BoundStreamJoin: Sendable {
-  let plan: StreamJoinPlan
+struct BoundHyperJoin: BoundStreamJoin {
+  let plan: HyperJoinPlan
   private let function: StreamFunction
 
-  init(_ plan: StreamJoinPlan, _ binder: WeightBinder) throws {
+  init(_ plan: HyperJoinPlan, _ binder: WeightBinder) throws {
     self.plan = plan
     function = try StreamFunction(
       binder, streams: plan.streams, parts: [plan.streams], function: plan.function, base: plan.base, scale: plan.scale,
       normEpsilon: plan.normEpsilon)
   }
 
-  /// `[count, hidden]` from `[count, n, hidden]`; `out` may lie in front of the rows it is made from.
   func join(
     _ stream: UnsafePointer<Float>, count: Int, hidden: Int, into out: UnsafeMutablePointer<Float>, _ pool: WorkerPool, _ arena: Arena
   ) {

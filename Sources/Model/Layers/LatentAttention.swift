@@ -16,8 +16,12 @@ struct LatentAttentionPlan: OperationPlan {
   var queryDown: LinearPlan?
   var queryNorm: NormPlan?
   var queryDownSize = 0
-  /// `[headCount * (plainSize + rotatedSize), hidden or queryDownSize]`
+  /// `[headCount * (plainSize + rotatedSize), hidden or queryDownSize]`, wider by what the next two say.
   var query: LinearPlan
+  /// The query projection reads the narrow layer twice: normalised, then as it is.
+  var queryReadsBoth = false
+  /// Each head's rows of the query projection are its query, then `valueSize` gates, whose sigmoids multiply the head's output.
+  var queryCarriesGate = false
   /// `[latentSize + rotatedSize, hidden]`
   var latent: LinearPlan
   var latentNorm: NormPlan
@@ -50,6 +54,9 @@ struct LatentAttentionPlan: OperationPlan {
   }
 
   func bind(_ binder: WeightBinder) throws -> any BoundOperation { try BoundLatentAttention(self, binder) }
+
+  /// Outputs of the query projection for one head.
+  fileprivate var queryRows: Int { plainSize + rotatedSize + (queryCarriesGate ? valueSize : 0) }
 }
 
 struct BoundLatentAttention: BoundOperation {
@@ -71,8 +78,8 @@ struct BoundLatentAttention: BoundOperation {
     queryDown = try plan.queryDown.map { try binder.linear($0, rows: plan.queryDownSize, columns: hidden, because: because) }
     queryNorm = try plan.queryNorm.map { try binder.norm($0, size: plan.queryDownSize) }
     query = try binder.linear(
-      plan.query, rows: plan.headCount * (plan.plainSize + plan.rotatedSize), columns: plan.queryDown == nil ? hidden : plan.queryDownSize,
-      because: because)
+      plan.query, rows: plan.headCount * plan.queryRows,
+      columns: plan.queryDown == nil ? hidden : plan.queryDownSize * (plan.queryReadsBoth ? 2 : 1), because: because)
     latent = try binder.linear(plan.latent, rows: plan.latentSize + plan.rotatedSize, columns: hidden, because: because)
     latentNorm = try binder.norm(plan.latentNorm, size: plan.latentSize)
     unfold = try binder.linear(
@@ -115,15 +122,7 @@ final class RunningLatentAttention: RunningOperation {
     let keySize = plan.plainSize + plan.rotatedSize
     let table = plan.rotary.map { pass.rotary.table($0, positions: pass.position + count) }
 
-    var source = UnsafePointer(pass.x)
-    if let down = bound.queryDown {
-      let narrow = pass.project(down, from: pass.x)
-      bound.queryNorm?.apply(pass.pool, out: narrow, x: narrow, rows: count)
-      scale(narrow, plan.queryFactor, count * plan.queryDownSize)
-      source = UnsafePointer(narrow)
-    }
-    index?.choose(pass, narrow: source)
-    let queries = pass.project(bound.query, from: source)
+    let (queries, gates) = queries(pass)
     table?.turn(
       pass.pool, queries + plan.plainSize, tokenStride: plan.headCount * keySize, heads: plan.headCount, headStride: keySize,
       position: pass.position, count: count)
@@ -167,7 +166,44 @@ final class RunningLatentAttention: RunningOperation {
     if let gate = bound.gate, let form = plan.outputGate?.form {
       form.multiply(mixed, by: pass.project(gate, from: pass.x), heads: count * plan.headCount, size: plan.valueSize)
     }
+    if let gates { OutputGatePlan.Form().multiply(mixed, by: gates, heads: count * plan.headCount, size: plan.valueSize) }
     pass.pool.multiply(pass.product(pass.out, bound.output, from: mixed, accumulate: true))
+  }
+
+  /// `[tokens, heads, plainSize + rotatedSize]` before they turn, and `[tokens, heads, valueSize]` where the same projection gives gates.
+  private func queries(_ pass: Pass) -> (UnsafeMutablePointer<Float>, gates: UnsafeMutablePointer<Float>?) {
+    let (plan, count) = (bound.plan, pass.count)
+    let width = plan.queryDownSize
+    var (source, raw) = (UnsafePointer(pass.x), UnsafePointer(pass.x))
+    if let down = bound.queryDown {
+      let narrow = pass.project(down, from: pass.x)
+      if plan.queryReadsBoth {
+        let kept = pass.arena.floats(count * width)
+        kept.update(from: narrow, count: count * width)
+        raw = UnsafePointer(kept)
+      }
+      bound.queryNorm?.apply(pass.pool, out: narrow, x: narrow, rows: count)
+      scale(narrow, plan.queryFactor, count * width)
+      source = UnsafePointer(narrow)
+    }
+    index?.choose(pass, narrow: source)
+    if plan.queryReadsBoth {
+      let both = pass.arena.floats(2 * count * width)
+      for t in 0..<count {
+        (both + 2 * t * width).update(from: source + t * width, count: width)
+        (both + (2 * t + 1) * width).update(from: raw + t * width, count: width)
+      }
+      source = UnsafePointer(both)
+    }
+    let projected = pass.project(bound.query, from: source)
+    guard plan.queryCarriesGate else { return (projected, nil) }
+    let (keySize, rows) = (plan.plainSize + plan.rotatedSize, count * plan.headCount)
+    let (queries, gates) = (pass.arena.floats(rows * keySize), pass.arena.floats(rows * plan.valueSize))
+    for row in 0..<rows {
+      (queries + row * keySize).update(from: projected + row * plan.queryRows, count: keySize)
+      (gates + row * plan.valueSize).update(from: projected + row * plan.queryRows + keySize, count: plan.valueSize)
+    }
+    return (queries, gates)
   }
 
   private func scale(_ x: UnsafeMutablePointer<Float>, _ factor: Float, _ count: Int) {

@@ -139,4 +139,18 @@ struct WeightSize: Sendable {
     size.bytes *= count
     return size
   }
+
+  static func / (size: WeightSize, count: Int) -> WeightSize {
+    var size = size
+    size.parameters /= count
+    size.bytes /= count
+    return size
+  }
+
+  static func + (first: WeightSize, second: WeightSize) -> WeightSize {
+    var sum = first
+    sum.parameters += second.parameters
+    sum.bytes += second.bytes
+    return sum
+  }
 }

@@ -152,12 +152,12 @@ final class Checkpoint: @unchecked Sendable {
     return try vector(place, count: count, because: because, change: change, order)
   }
 
-  /// Whole numbers `[rows, columns]`, where they lie.
+  /// Whole numbers `[rows, columns]`, or `[columns]` for one row, where they lie.
   ///
   /// - Throws: `ModelError.missingTensor`, `.tensorShape`, `.tensorType`.
   func integers(_ name: String, rows: Int, columns: Int, because: String) throws -> IntegerMatrix {
     let view = try tensor(names.map { $0.place(VectorPlan(name), count: rows * columns).plan.tensor } ?? name)
-    guard view.shape == [rows, columns] else {
+    guard view.shape == [rows, columns] || rows == 1 && view.shape == [columns] else {
       throw explained(
         .tensorShape(file: view.file.path, name: view.name, expected: [rows, columns], found: view.shape, because: because), name)
     }

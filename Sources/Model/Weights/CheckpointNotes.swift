@@ -30,7 +30,7 @@ extension Checkpoint {
   private static func isKnown(_ name: String, _ layers: TextLayers) -> Bool {
     if computed.contains(where: name.hasSuffix) { return true }
     switch ModelPart(name, of: layers) {
-    case .vision, .audio, .mtp: return true
+    case .vision, .audio, .mtp, .training: return true
     case .text, .surplus: return false
     }
   }

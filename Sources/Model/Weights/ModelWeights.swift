@@ -40,16 +40,16 @@ struct ModelWeights: Sendable {
 
 struct BoundStack: Sendable {
   let blocks: [[BoundSublayer]]
-  let join: BoundStreamJoin?
-  let finalNorm: Norm
+  let join: (any BoundStreamJoin)?
+  let finalNorm: Norm?
 
   init(_ plan: StackPlan, _ binder: WeightBinder) throws {
     blocks = try plan.blocks.enumerated().map { layer, block in
       binder.layer = layer
       return try block.sublayers.map { try BoundSublayer($0, binder) }
     }
-    join = try plan.join.map { try BoundStreamJoin($0, binder) }
-    finalNorm = try binder.norm(plan.finalNorm, size: binder.hiddenSize)
+    join = try plan.join?.bindJoin(binder)
+    finalNorm = try plan.finalNorm.map { try binder.norm($0, size: binder.hiddenSize) }
   }
 
   var operations: [any BoundOperation] { blocks.flatMap { $0.map(\.operation) } }
@@ -58,7 +58,8 @@ struct BoundStack: Sendable {
 struct BoundSublayer: Sendable {
   let plan: SublayerPlan
   let inputNorm: Norm?
-  let connection: BoundHyperConnection?
+  let inputGate: BoundInputGate?
+  let connection: (any BoundStreamConnection)?
   let operation: any BoundOperation
   let outputNorm: Norm?
   let sumNorm: Norm?
@@ -67,7 +68,8 @@ struct BoundSublayer: Sendable {
   init(_ plan: SublayerPlan, _ binder: WeightBinder) throws {
     self.plan = plan
     if case .norm(let norm) = plan.input { inputNorm = try binder.norm(norm, size: binder.hiddenSize) } else { inputNorm = nil }
-    connection = try plan.connection.map { try BoundHyperConnection($0, binder) }
+    inputGate = try plan.inputGate.map { try BoundInputGate($0, binder) }
+    connection = try plan.connection?.bind(binder)
     operation = try plan.operation.bind(binder)
     outputNorm = try plan.outputNorm.map { try binder.norm($0, size: binder.hiddenSize) }
     sumNorm = try plan.sumNorm.map { try binder.norm($0, size: binder.hiddenSize) }

@@ -10,6 +10,8 @@ public struct OtherParameters: Sendable, Equatable {
   public var audio = 0
   /// Layers for predicting several tokens at once.
   public var mtp = 0
+  /// Of networks that only training runs.
+  public var training = 0
   /// Blocks numbered behind the last one that the configuration counts, where nothing says what they are for.
   public var surplusLayers = 0
 
@@ -17,24 +19,27 @@ public struct OtherParameters: Sendable, Equatable {
 
   init(_ parts: [ModelPart: Int]) {
     (vision, audio, mtp, surplusLayers) = (parts[.vision] ?? 0, parts[.audio] ?? 0, parts[.mtp] ?? 0, parts[.surplus] ?? 0)
+    training = parts[.training] ?? 0
   }
 }
 
 /// What a tensor belongs to.
 enum ModelPart: Hashable {
-  case text, vision, audio, mtp, surplus
+  case text, vision, audio, mtp, training, surplus
 
   init(_ name: String, of layers: TextLayers) {
     let parts = name.split(separator: ".").map(String.init)
     func any(_ beginnings: [String]) -> Bool { parts.contains { part in beginnings.contains { part.hasPrefix($0) } } }
-    if any(["vision", "visual", "image_", "vit", "multi_modal_projector", "mm_projector", "patch_merge", "embed_vision"])
-      || ["v", "mm"].contains(parts.first)
+    if any(["vision", "visual", "image_", "vit", "multi_modal_projector", "mm_projector", "patch_merge", "embed_vision", "resampler"])
+      || ["v", "mm"].contains(parts.first) || layers.isOfAnotherSense(parts)
     {
       self = .vision
     } else if any(["audio", "speech", "embed_audio"]) || parts.first == "a" {
       self = .audio
     } else if any(["mtp", "nextn"]) {
       self = .mtp
+    } else if any(["weight_noise"]) {
+      self = .training
     } else if let block = Self.block(parts), let count = layers.count, block >= count {
       self = layers.looksAhead(block) ? .mtp : .surplus
     } else {
@@ -50,7 +55,8 @@ enum ModelPart: Hashable {
   }
 }
 
-/// Which blocks of a checkpoint are the text model, and which behind them look further ahead than the next token.
+/// Which blocks of a checkpoint are the text model, which behind them look further ahead than the next token, and which experts in them are
+/// for other tokens than those of texts.
 struct TextLayers {
   /// Blocks that predict the next token; nil where the configuration does not say.
   let count: Int?
@@ -58,13 +64,25 @@ struct TextLayers {
   private let declared: Int
   /// Blocks with a projection that joins a token's embedding to the state of the one before: only layers that look ahead have it.
   private let joining: Set<Int>
+  /// Routed experts of a layer that texts have; those of images are numbered behind them. nil: all.
+  private let ownExperts: Int?
 
-  init(count: Int?, ahead declared: Int = 0, among tensors: [TensorView]) {
-    (self.count, self.declared) = (count, declared)
+  init(count: Int?, ahead declared: Int = 0, ownExperts: Int? = nil, among tensors: [TensorView]) {
+    (self.count, self.declared, self.ownExperts) = (count, declared, ownExperts)
     joining = Set(
       tensors.lazy.filter { $0.name.hasSuffix(".eh_proj.weight") }.compactMap {
         ModelPart.block($0.name.split(separator: ".").map(String.init))
       })
+  }
+
+  /// Whether a tensor is of experts that texts never meet, or of their router: `…experts.64.…`, `…gate.weight_1`.
+  ///
+  /// - Parameter parts: of its name.
+  func isOfAnotherSense(_ parts: [String]) -> Bool {
+    guard let ownExperts else { return false }
+    if parts.suffix(2) == ["gate", "weight_1"] { return true }
+    guard let place = parts.firstIndex(of: "experts"), place + 1 < parts.count else { return false }
+    return Int(parts[place + 1]).map { $0 >= ownExperts } ?? false
   }
 
   func looksAhead(_ block: Int) -> Bool { joining.contains(block) || block < (count ?? 0) + declared }
