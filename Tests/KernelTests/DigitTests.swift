@@ -58,7 +58,7 @@ import Testing
         return body(
           mt_matrix(
             base: base + 1, row_bytes: rowBytes, rows: rows, depth: depth, type: mt_element_type(type.rawValue), scales: mt_scales(),
-            depth_bytes: 0))
+            depth_bytes: 0, tables: nil))
       }
     }
 
@@ -171,7 +171,7 @@ import Testing
     for type in StoredType.allCases where type.blockSize > 0 {
       var matrix = mt_matrix(
         base: UnsafeRawPointer(bitPattern: 64)!, row_bytes: 1024, rows: 1, depth: 256, type: mt_element_type(type.rawValue),
-        scales: mt_scales(), depth_bytes: 0)
+        scales: mt_scales(), depth_bytes: 0, tables: nil)
       #expect(mt_has_digits(&matrix) == Self.types.contains(type), "\(type)")
       matrix.depth_bytes = 4
       #expect(!mt_has_digits(&matrix))

@@ -73,13 +73,20 @@ struct GatedStreamsTests {
 /// Whole models that say what does not fit.
 struct NGramModelTests {
   @Test(arguments: [
-    ("ple_layer_ids", "[5]"), ("ple_embed_dim", "33"), ("ngram_size", "1"), ("split_ngram_parts", "5"), ("seed", "9"),
+    ("ple_layer_ids", "[5]"), ("ple_embed_dim", "33"), ("ngram_size", "1"), ("split_ngram_parts", "5"),
     ("indexer_budget", "7"), ("indexer_head_dim", "2"), ("indexer_kv_heads", "2"), ("hc_count", "1"), ("output_gate_type", "\"tanh\""),
     ("ngram_vocab_size_base", "60"), ("eos_token_id", "null"),
   ])
   func refuses(_ key: String, _ value: String) throws {
     let fixture = try #require(ModelFixture.named("qwen4_exp").first)
     #expect(throws: ModelError.self) { try LanguageModel(path: fixture.folder, overrides: [key: value]) }
+  }
+
+  /// The numbers in the file are those of its own seed: known when a token needs them.
+  @Test func refusesToReadByOtherNumbers() throws {
+    let fixture = try #require(ModelFixture.named("qwen4_exp").first)
+    let model = try LanguageModel(path: fixture.folder, overrides: ["seed": "9"])
+    #expect(throws: ModelError.self) { try fixture.report(model) }
   }
 
   /// A token meets a row of each head, not the table.

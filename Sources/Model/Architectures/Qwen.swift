@@ -94,13 +94,15 @@ extension Family {
     case fusedEitherWay
   }
 
+  /// - Parameter isStated: whether published configurations say `norm_topk_prob`, so that one which does not is worth a word.
   static func qwenFeedForward(
-    _ sizes: DecoderSizes, shared: Int?, isNormalizedByDefault: Bool = false, layout: ExpertLayout = .own
+    _ sizes: DecoderSizes, shared: Int?, isNormalizedByDefault: Bool = false, isStated: Bool = true, layout: ExpertLayout = .own
   ) throws -> (Int) -> any OperationPlan {
     let configuration = sizes.configuration
+    let isSilent = !isStated && !configuration.isThere("norm_topk_prob")
     let router = try RouterSpec.softmaxTopK(
       configuration.count("num_experts_per_tok"), of: configuration.count("num_experts", "num_local_experts"),
-      renormalised: configuration.flag("norm_topk_prob", default: isNormalizedByDefault))
+      renormalised: isSilent ? isNormalizedByDefault : configuration.flag("norm_topk_prob", default: isNormalizedByDefault))
     let (width, hidden, count) = (try configuration.count("moe_intermediate_size"), sizes.hiddenSize, router.expertCount)
     let declaredWidth = try configuration.optionalCount("intermediate_size")
     let isDense = try configuration.isDense()

@@ -37,7 +37,8 @@ extension Family {
     try configuration.requireSet("attn_output_gate")
     configuration.disregard(["mamba_ssm_dtype", "mtp_num_hidden_layers", "mtp_use_dedicated_embeddings", "mtp", "number_of_conv_states"])
     let feedForward = try qwenFeedForward(
-      sizes, shared: configuration.count("shared_expert_intermediate_size"), isNormalizedByDefault: true, layout: .ownOrFused)
+      sizes, shared: configuration.count("shared_expert_intermediate_size"), isNormalizedByDefault: true, isStated: false,
+      layout: .ownOrFused)
     let gate = try configuration.text("output_gate_type", default: "silu")
     guard let function = ["silu": GatedDeltaNetPlan.Gate.silu, "sigmoid": .sigmoid][gate] else {
       throw configuration.refused("output_gate_type", found: "\"\(gate)\"", supported: "\"silu\", \"sigmoid\"")

@@ -36,6 +36,8 @@ struct NGramMemoryPlan: OperationPlan {
 
 struct BoundNGramMemory: BoundOperation {
   let plan: NGramMemoryPlan
+  /// What the file says of the hash, beside what follows from the configuration.
+  let numbers: [(found: IntegerMatrix, wanted: [Int64])]
   let table: ShardedTable
   let key: Linear
   let value: Linear
@@ -48,10 +50,13 @@ struct BoundNGramMemory: BoundOperation {
     self.plan = plan
     let because = "ple_embed_dim, hidden_size and hc_count in config.json"
     let hash = plan.hash
-    for (name, numbers) in [
+    numbers = try [
       (plan.numbers.multipliers, hash.multipliers), (plan.numbers.sizes, hash.sizes.map { Int64($0) }),
       (plan.numbers.offsets, hash.offsets.map { Int64($0) }),
-    ] { try binder.require(name, toHold: numbers) }
+    ].compactMap { name, wanted -> (found: IntegerMatrix, wanted: [Int64])? in
+      guard binder.checkpoint.has(name) else { return nil }
+      return (try binder.integers(name, rows: 1, columns: wanted.count, because: "the n-gram sizes in config.json"), wanted)
+    }
     table = try ShardedTable(
       binder, plan.table.prefix, shards: plan.table.shards, rows: hash.rows, columns: plan.width / hash.heads,
       because: "the n-gram sizes in config.json")
@@ -63,6 +68,16 @@ struct BoundNGramMemory: BoundOperation {
     convolution = try BoundConvolution(plan.convolution, binder, because: because)
   }
 
+  /// Numbers of the file that others would be hashed by: read when a token needs them, not when a model is described.
+  var fault: ModelError? {
+    let other = numbers.first { pair in pair.wanted.indices.contains { pair.found[0, $0] != pair.wanted[$0] } }
+    return other.map {
+      .unsupportedSetting(
+        file: $0.found.file, key: $0.found.name, found: "other numbers",
+        supported: "those that follow from seed and the n-gram sizes in config.json")
+    }
+  }
+
   /// A token meets one row for each hash.
   var idle: WeightSize { table.size(of: plan.hash.rows - plan.hash.heads) }
   var stateFloats: Int { convolution.stateFloats }
@@ -72,6 +87,7 @@ struct BoundNGramMemory: BoundOperation {
 final class RunningNGramMemory: RunningOperation {
   private let bound: BoundNGramMemory
   private let convolution: RunningConvolution
+  private var isChecked = false
   /// The ids before the step at hand, the oldest first.
   private var past: [Int32] = []
 
@@ -89,6 +105,7 @@ final class RunningNGramMemory: RunningOperation {
   func run(_ pass: Pass) {
     let (count, size, n) = (pass.count, pass.hiddenSize, bound.plan.streams)
     precondition(pass.tokens.count == count, "n-grams are looked up for tokens")
+    if !isChecked { (isChecked, pass.fault) = (true, pass.fault ?? bound.fault) }
     let found = remembered(pass)
     let keys = pass.project(bound.key, from: found)
     bound.keyNorm.apply(pass.pool, out: keys, x: keys, count: count)
@@ -263,20 +280,5 @@ struct ShardedTable: Sendable {
     var size = WeightSize()
     (size.parameters, size.bytes) = (rows * matrix.columns, rows * matrix.type.rowBytes(columns: matrix.columns))
     return size
-  }
-}
-
-extension WeightBinder {
-  /// Where the file holds whole numbers that follow from the configuration, they have to be these.
-  ///
-  /// - Throws: `ModelError.unsupportedSetting` where they are others.
-  fileprivate func require(_ name: String, toHold numbers: [Int64]) throws {
-    guard checkpoint.has(name) else { return }
-    let found = try checkpoint.integers(name, rows: 1, columns: numbers.count, because: "the n-gram sizes in config.json")
-    guard numbers.indices.allSatisfy({ found[0, $0] == numbers[$0] }) else {
-      throw ModelError.unsupportedSetting(
-        file: checkpoint.path, key: name, found: "other numbers",
-        supported: "those that follow from seed and the n-gram sizes in config.json")
-    }
   }
 }
