@@ -125,7 +125,7 @@ struct GGUFParityTests {
     #expect(report.holds && report.decisions > 0 && report.equalDecisions == report.decisions)
   }
 
-  /// docs/models.md says of every family by which architecture it comes, or that it does not.
+  /// docs/models.md says of every family by which architecture it comes, that it does not, or that it is not read yet.
   @Test func thePageSaysWhatComesAsGGUF() throws {
     let page = try String(contentsOfFile: Fixtures.root + "/docs/models.md", encoding: .utf8)
     for family in Family.all {
@@ -138,7 +138,7 @@ struct GGUFParityTests {
         #expect(says == " \(names.joined(separator: ", ")) ")
       } else {
         let isOther = GGUFFamily.all.contains { says == " `\($0.architecture)`, read as `\($0.modelType)` " }
-        #expect(isOther || says.hasPrefix(" none: "), "\(family.modelType): \(says)")
+        #expect(isOther || says.hasPrefix(" none: ") || says.hasSuffix(", not read yet "), "\(family.modelType): \(says)")
       }
     }
   }
