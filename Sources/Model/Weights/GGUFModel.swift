@@ -116,16 +116,26 @@ struct GGUFMetadata: Sendable {
       tensors.filter { $0.shape.count == 1 && $0.elementType == .f32 }.map { (renamed[$0.name] ?? $0.name, $0) },
       uniquingKeysWith: { first, _ in first })
     guard !tensorShapes.isEmpty else {
-      let hasVocabulary = Tokenizer.isIn(file)
+      guard Tokenizer.isIn(file) else {
+        throw FormatError.malformed(
+          file: file.path, place: "header", problem: "says that there are 0 tensors", hint: "the file of the model itself")
+      }
       throw ModelError.noCheckpoint(
-        path: file.path, why: hasVocabulary ? "this GGUF file holds a vocabulary alone, and no weights" : "this GGUF file holds no tensors",
-        advice: "the file of the model itself")
+        path: file.path, why: "this GGUF file holds a vocabulary alone, and no weights", advice: "the file of the model itself")
     }
     let ahead = integer("nextn_predict_layers") ?? 0
     let count = (integer("block_count") ?? 0) - ahead
     guard count > 0, count <= tensorShapes.count else {
       throw ModelError.configuration(
         file: file.path, key: "\(prefix).block_count", expected: "blocks for \(tensorShapes.count) tensors", found: "\(count)")
+    }
+    let numbers = tensorShapes.keys.compactMap { name in
+      name.hasPrefix("blk.") ? Int(name.dropFirst(4).prefix { $0.isNumber }) : nil
+    }
+    if let last = numbers.max(), count > last + 1 {
+      throw ModelError.configuration(
+        file: file.path, key: "\(prefix).block_count", expected: "at most \(last + 1), the blocks with tensors (is the download complete?)",
+        found: "\(count)")
     }
     (blockCount, lookaheadCount) = (count, max(0, ahead))
   }
