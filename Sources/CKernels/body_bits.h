@@ -65,6 +65,11 @@ static inline void lookup_halves(int8_t *restrict low, int8_t *restrict high, co
 }
 #endif
 
+/// The scale of one of the eight groups of a block of IQ4_XS: four low bits in 4 bytes, two high ones in 16 bits.
+static inline int iq4_xs_scale(const uint8_t *p, int g) {
+  return ((p[4 + g / 2] >> g % 2 * 4 & 15) | ((p[2] | p[3] << 8) >> 2 * g & 3) << 4) - 32;
+}
+
 /// What the elements of each of eight groups are multiplied by, and what is then taken away: 6-bit scales and minima in 12 bytes, the
 /// lower four of each whole, the upper four in halves.
 static inline void group_scales(const uint8_t *p, float d, float dmin, float factors[8], float leasts[8]) {

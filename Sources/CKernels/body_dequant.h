@@ -207,10 +207,8 @@ static void dequant_q6_k(float *restrict out, const uint8_t *restrict src, size_
 static void dequant_iq4_xs(float *restrict out, const uint8_t *restrict src, size_t blocks) {
   for (size_t b = 0; b < blocks; b++, src += 136) {
     const float d = half_at(src);
-    const int high = src[2] | src[3] << 8;
     for (int g = 0; g < 8; g++, out += 32) {
-      const int scale = (src[4 + g / 2] >> g % 2 * 4 & 15) | (high >> 2 * g & 3) << 4;
-      dequant_table(out, src + 8 + g * 16, iq4_values, d * (float)(scale - 32));
+      dequant_table(out, src + 8 + g * 16, iq4_values, d * (float)iq4_xs_scale(src, g));
     }
   }
 }

@@ -59,12 +59,6 @@ MT_INLINE void scale_run(const mt_element_type type, const uint8_t *p, eight uni
   }
 }
 
-/// The sum of eight numbers: halves first.
-MT_INLINE float fold_eight(eight a) {
-  const float b = a[0] + a[4], c = a[1] + a[5], d = a[2] + a[6], e = a[3] + a[7];
-  return (b + d) + (c + e);
-}
-
 /// out[r] = x . w[r]; what lies `ahead` bytes on is fetched meanwhile.
 MT_INLINE void digit_tile(const mt_element_type type, const uint8_t *const *w, size_t ahead, digit_row x, size_t blocks, float *out) {
   const digit_type t = digit_type_of(type);
@@ -105,7 +99,10 @@ MT_INLINE void digit_tile(const mt_element_type type, const uint8_t *const *w, s
       sums[r] = of_row;
     }
   }
-  for (int r = 0; r < digit_rows; r++) { out[r] = fold_eight(both(sums[r])) - fold_eight(leasts[r]); }
+  for (int r = 0; r < digit_rows; r++) {
+    const eight all = both(sums[r]);
+    out[r] = fold_eight((const float *)&all) - fold_eight((const float *)&leasts[r]);
+  }
 }
 
 typedef void (*digit_function)(const uint8_t *const *w, size_t ahead, digit_row x, size_t blocks, float *out);

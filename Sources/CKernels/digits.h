@@ -15,6 +15,12 @@ enum {
 /// A number for each lane of a block, or for each block of a run.
 typedef float eight __attribute__((vector_size(32)));
 
+/// The sum of eight numbers: halves first.
+static inline float fold_eight(const float *a) {
+  const float b = a[0] + a[4], c = a[1] + a[5], d = a[2] + a[6], e = a[3] + a[7];
+  return (b + d) + (c + e);
+}
+
 /// How the weights of a type become whole numbers: 0 for a type without.
 typedef struct digit_type {
   uint8_t less;      // what is taken from a stored number to have the weight

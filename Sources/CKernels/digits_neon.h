@@ -121,8 +121,7 @@ MT_INLINE void run_factors(mt_element_type type, const uint8_t *p, eight *factor
     return;
   case MT_IQ4_XS:
     for (int g = 0; g < 8; g++) {
-      const int scale = (p[4 + g / 2] >> g % 2 * 4 & 15) | ((p[2] | p[3] << 8) >> 2 * g & 3) << 4;
-      (*factors)[g] = half_at(p) * (float)(scale - 32);
+      (*factors)[g] = half_at(p) * (float)iq4_xs_scale(p, g);
     }
     return;
   case MT_MXFP4:

@@ -25,8 +25,7 @@ static void plain_run(mt_element_type type, const uint8_t *p, int16_t *restrict 
     return;
   case MT_IQ4_XS:
     for (int g = 0; g < 8; g++) {
-      const int scale = (p[4 + g / 2] >> g % 2 * 4 & 15) | ((p[2] | p[3] << 8) >> 2 * g & 3) << 4;
-      of_block[g] = half_at(p) * (float)(scale - 32);
+      of_block[g] = half_at(p) * (float)iq4_xs_scale(p, g);
       for (int i = 0; i < 32; i++) { w[32 * g + i] = iq4_values[p[8 + 16 * g + i % 16] >> i / 16 * 4 & 15]; }
     }
     break;
@@ -46,11 +45,6 @@ static void plain_run(mt_element_type type, const uint8_t *p, int16_t *restrict 
     }
   }
   for (int g = 0; g < 16; g++) { factors[g] = of_block[g / 2]; }
-}
-
-static float plain_fold(const float *sums) {
-  const float a = sums[0] + sums[4], b = sums[1] + sums[5], c = sums[2] + sums[6], d = sums[3] + sums[7];
-  return (a + c) + (b + d);
 }
 
 /// x . w[row], depth a multiple of 32.
@@ -79,7 +73,7 @@ static float plain_digit_dot(const mt_matrix *matrix, size_t row, const float *x
     }
   }
   for (int lane = 0; lane < 8; lane++) { sums[0][lane] = sums[0][lane] + sums[1][lane]; }
-  return plain_fold(sums[0]) - plain_fold(least_sums);
+  return fold_eight(sums[0]) - fold_eight(least_sums);
 }
 
 static void plain_digits(const mt_matmul_job *job, void *scratch) {

@@ -12,10 +12,10 @@
 // Every function exists in several forms (scalar, AVX2, AVX-512, NEON; some with integer units of their own), gathered in one table a form, `mt_kernels`.
 // The free functions call the table chosen at start; tests call each table directly through `mt_kernels_at`.
 //
-// What holds within one form, and is tested:
+// What holds within one form, and is tested (of sums in f32; those by digits are below):
 //   - An output element depends only on its own token row, its own weight row (and its own keys and values). It does
 //     not depend on the number of tokens in the call, on the row range, on gather or scatter lists, or on threads.
-//     Prefill and decode therefore agree bit for bit.
+//     Prefill and decode therefore agree bit for bit where they are summed alike.
 //   - A dot product keeps one partial sum a lane (16 lanes in scalar and AVX-512, 8 in AVX2, 4 in NEON), adds to it once
 //     every `lanes` elements, in rising order (fused; scalar: multiply, then add), and folds the lanes in one fixed order.
 //   - bf16 and f16 weights are widened to f32 exactly; there is no rounding but that of f32 accumulation. Quantised weights
@@ -25,7 +25,8 @@
 // Between forms the last bits differ (fused or not, number of lanes), but for sums by digits.
 //
 // Sums by digits (`mt_sums`), for quantised types whose weights are whole numbers w times a factor a for each block of 32 (or 16), less,
-// where the type has it, a least l: Q4_0, Q8_0, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, MXFP4. Nothing is widened and nothing that f32 keeps is lost:
+// where the type has it, a least l: Q4_0, Q8_0, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, MXFP4. Nothing is widened, and of an activation only
+// what is below 2^-23 of the largest of its block is rounded away:
 //   - A block of 32 activations becomes whole numbers q = x / u, rounded to even. The unit u is the power of two that brings the largest
 //     to 2^22 ... 2^23 (half of that where it would exceed 8355711 = three signed digits of 8 bits), at least 2^-126. A block with a number
 //     that is not finite has u = NaN.

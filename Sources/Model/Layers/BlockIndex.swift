@@ -39,8 +39,14 @@ struct BlockIndexPlan: Sendable {
   /// - Returns: `topK` blocks, or all where there are not so many, rising; of equals the earlier one.
   func kept(_ best: [Float]) -> [Int] {
     let others = best.indices.dropLast(min(localBlocks, best.count))
-    let chosen = others.sorted { best[$0] != best[$1] ? best[$0] > best[$1] : $0 < $1 }.prefix(topK - min(localBlocks, best.count))
-    return chosen.sorted() + best.indices.suffix(localBlocks)
+    return Self.largest(topK - min(localBlocks, best.count), of: best[others]) + best.indices.suffix(localBlocks)
+  }
+}
+
+extension BlockIndexPlan {
+  /// Places of the largest scores, rising; of equals the earlier one.
+  static func largest(_ count: Int, of scores: ArraySlice<Float>) -> [Int] {
+    scores.indices.sorted { scores[$0] != scores[$1] ? scores[$0] > scores[$1] : $0 < $1 }.prefix(count).sorted()
   }
 }
 

@@ -34,7 +34,7 @@ struct PooledIndexPlan: Sendable {
   /// - Parameter scores: of all whole groups before it.
   /// - Returns: `topK` groups, or all where there are not so many, rising; of equals the earlier one.
   func kept(_ scores: [Float]) -> [Int] {
-    scores.indices.sorted { scores[$0] != scores[$1] ? scores[$0] > scores[$1] : $0 < $1 }.prefix(topK).sorted()
+    BlockIndexPlan.largest(topK, of: scores[...])
   }
 }
 

@@ -1,5 +1,5 @@
 // How does a weight lie in memory? A matrix in place, in the type its file stores it in, with the scales that some files keep beside
-// it. Its numbers are the f32 values that the type defines (CKernels' body_dequant.h); products with it have the bits of products with
+// it. Its numbers are the f32 values that the type defines (CKernels' body_dequant.h); products in f32 have the bits of those with
 // that f32 matrix.
 
 import CKernels
