@@ -45,7 +45,7 @@ public struct ModelSummary: Sendable {
   private mutating func read(gguf path: String) throws {
     let split = try GGUFSplit(path: path)
     family = split.files[0]["general.architecture"]?.string.map { OllamaFiles.named($0)?.architecture ?? $0 }
-    let tensors = split.files.flatMap(\.tensors)
+    let tensors = TensorList(split.files.map(\.tensors))
     // What a file without tensors is, its metadata say.
     let metadata = tensors.isEmpty ? try GGUFMetadata(split) : try? GGUFMetadata(split)
     count(tensors, TextLayers(count: metadata?.blockCount, ahead: metadata?.lookaheadCount ?? 0, among: tensors))
@@ -89,7 +89,7 @@ public struct ModelSummary: Sendable {
     _ = try plan.get()
   }
 
-  private mutating func count(_ tensors: [TensorView], _ layers: TextLayers, quantization: JSONValue? = nil) {
+  private mutating func count(_ tensors: TensorList, _ layers: TextLayers, quantization: JSONValue? = nil) {
     var byType: [String: Int] = [:]
     for tensor in tensors { byType[tensor.elementType.rawValue, default: 0] += tensor.byteCount }
     let count = ParameterCount(tensors, quantization: quantization)

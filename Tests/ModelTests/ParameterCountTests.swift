@@ -33,7 +33,8 @@ struct ParameterCountTests {
 
   private func count(_ entries: [Entry], _ settings: String? = nil) throws -> Int {
     let tensors = try file(entries).tensors
-    return ParameterCount(tensors, quantization: try settings.map { try JSON.parse(text: $0, name: "settings") }).total(of: tensors)
+    let quantization = try settings.map { try JSON.parse(text: $0, name: "settings") }
+    return ParameterCount(TensorList([tensors]), quantization: quantization).total(of: tensors)
   }
 
   /// A matrix of 64 x 128 in every layout that people have: 8,192 numbers.
@@ -109,16 +110,16 @@ struct ParameterCountTests {
       ("model.resampler_model.spatial_linear.0.weight", .vision), ("model.layers.3.mlp.gate.weight_noise.weight", .training),
       ("model.layers.3.mlp.experts.64.up_proj.weight", .text), ("model.layers.3.mlp.gate.weight_1", .text),
     ]
-    let layers = TextLayers(count: 46, ahead: 1, among: [])
+    let layers = TextLayers(count: 46, ahead: 1, among: TensorList([]))
     for (name, part) in parts { #expect(ModelPart(name, of: layers) == part, "\(name)") }
     // Behind the layers that the configuration declares, and where it declares none, nothing says what a block is for.
     #expect(ModelPart("model.layers.47.mlp.gate.weight", of: layers) == .surplus)
-    #expect(ModelPart("model.layers.46.mlp.gate.weight", of: TextLayers(count: 46, among: [])) == .surplus)
+    #expect(ModelPart("model.layers.46.mlp.gate.weight", of: TextLayers(count: 46, among: TensorList([]))) == .surplus)
   }
 
   /// Experts for images are numbered behind those for texts, where the model has them.
   @Test func expertsOfAnotherSenseAreToldByTheirNumber() throws {
-    let layers = TextLayers(count: 46, ownExperts: 64, among: [])
+    let layers = TextLayers(count: 46, ownExperts: 64, among: TensorList([]))
     let parts: [(String, ModelPart)] = [
       ("model.layers.3.mlp.experts.63.up_proj.weight", .text), ("model.layers.3.mlp.experts.64.up_proj.weight", .vision),
       ("model.layers.3.mlp.gate.weight", .text), ("model.layers.3.mlp.gate.weight_1", .vision),

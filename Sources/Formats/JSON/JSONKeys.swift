@@ -61,10 +61,6 @@ private func isSameKey(_ a: Int, _ b: Int, _ text: JSONText) -> Bool {
   return isEqual(text.buffer(first.content), text.buffer(second.content))
 }
 
-func isEqual(_ a: UnsafeBufferPointer<UInt8>, _ b: UnsafeBufferPointer<UInt8>) -> Bool {
-  a.count == b.count && a.elementsEqual(b)
-}
-
 private func keyHash(_ key: Int, _ text: JSONText) -> Int {
   let (content, isEscaped) = text.string(at: key)
   return Int(isEscaped ? text.unescaped(content).withUnsafeBufferPointer(byteHash) : byteHash(text.buffer(content)))

@@ -75,6 +75,11 @@ public struct JSONValue: Sendable {
     return isEscaped ? try text.unescaped(content).withUnsafeBufferPointer(body) : try body(text.buffer(content))
   }
 
+  /// Whether this is the string `word`.
+  func spells(_ word: StaticString) -> Bool {
+    withUTF8 { isEqual($0, UnsafeBufferPointer(start: word.utf8Start, count: word.utf8CodeUnitCount)) } ?? false
+  }
+
   /// Elements of an array, members of an object, else 0.
   public var count: Int {
     switch kind {

@@ -5,6 +5,7 @@
 /// One safetensors file, mapped. The format: 8 bytes little-endian header length, the header (JSON), the data.
 public final class SafetensorsFile: Sendable {
   public let path: String
+  let file: MappedFile
   /// The tensors in the order of their data.
   public let tensors: [TensorView]
   /// The string members of `__metadata__`, in the order of the file.
@@ -18,7 +19,7 @@ public final class SafetensorsFile: Sendable {
   public init(path: String) throws(FormatError) {
     let file = try MappedFile(path: path)
     let header = try SafetensorsHeader(file)
-    self.path = path
+    (self.path, self.file) = (path, file)
     tensors = header.tensors
     metadata = header.metadata
   }
@@ -87,14 +88,13 @@ private struct SafetensorsHeader {
     let root = try JSON.parse(text, name: file.path, offset: 8)
 
     tensors.reserveCapacity(root.count)
-    // A hundred thousand tensors have a few shapes: each is kept once.
-    var shapes: Set<[Int]> = []
+    var known = KnownShapes()
     for (key, value) in try root.requireObject() {
       let name = try key.requireString()
       if name == "__metadata__" {
         for (key, value) in try value.requireObject() { metadata.append((try key.requireString(), try value.requireString())) }
       } else {
-        tensors.append(try Self.tensor(name, value, file, dataStart: dataStart, shapes: &shapes))
+        tensors.append(try Self.tensor(name, value, file, dataStart: dataStart, known: &known))
       }
     }
     tensors.sort { ($0.byteOffset, $0.byteCount) < ($1.byteOffset, $1.byteCount) }
@@ -103,39 +103,48 @@ private struct SafetensorsHeader {
   }
 
   private static func tensor(
-    _ name: String, _ value: JSONValue, _ file: MappedFile, dataStart: Int, shapes: inout Set<[Int]>
+    _ name: String, _ value: JSONValue, _ file: MappedFile, dataStart: Int, known: inout KnownShapes
   ) throws(FormatError) -> TensorView {
     // Only an error is worth the words.
     func place() -> String { "tensor \(quoted(name, limit: 200))" }
-    let dataCount = file.byteCount - dataStart
-    let typeName = try value.string("dtype")
-    guard let type = ElementType(safetensorsName: typeName) else {
-      throw .unsupported(file: file.path, place: place(), found: "dtype \(quoted(typeName))", hint: nil)
-    }
     func malformed(_ problem: String) -> FormatError {
       .malformed(file: file.path, place: place(), problem: problem, hint: nil)
     }
-    let dimensions = try value.member("shape", expected: "an array")
-    guard dimensions.count <= SafetensorsFile.rankLimit else {
-      throw malformed("has \(dimensions.count) dimensions, at most \(SafetensorsFile.rankLimit) are allowed")
+    // One walk over the members: a header of thirty megabytes is little else.
+    var (dtype, dimensions, places): (JSONValue?, JSONValue?, JSONValue?)
+    for (key, member) in try value.requireObject() {
+      if key.spells("dtype") { dtype = member }
+      if key.spells("shape") { dimensions = member }
+      if key.spells("data_offsets") { places = member }
     }
-    let shape = try value.integers("shape", in: 0 ... .max)
-    let offsets = try value.integers("data_offsets", in: 0 ... .max)
-    guard offsets.count == 2, offsets[0] <= offsets[1] else {
-      throw malformed("data_offsets \(offsets) are not a begin and an end")
+    func needed(_ found: JSONValue?, _ key: String, _ expected: String) throws(FormatError) -> JSONValue {
+      if let found { return found }
+      return try value.member(key, expected: expected)
     }
-    guard offsets[1] <= dataCount else {
-      throw malformed("data_offsets \(offsets) reach beyond the data section (\(dataCount) bytes)")
+    let typeName = try needed(dtype, "dtype", "a string").requireString()
+    guard let type = ElementType(safetensorsName: typeName) else {
+      throw .unsupported(file: file.path, place: place(), found: "dtype \(quoted(typeName))", hint: nil)
     }
-    let byteCount = offsets[1] - offsets[0]
+    let shape = try known.shape(needed(dimensions, "shape", "an array")) { count in
+      malformed("has \(count) dimensions, at most \(SafetensorsFile.rankLimit) are allowed")
+    }
+    let offsets = try known.offsets(needed(places, "data_offsets", "an array"))
+    guard let offsets, offsets.begin <= offsets.end else {
+      throw malformed("data_offsets \(try value.integers("data_offsets")) are not a begin and an end")
+    }
+    let dataCount = file.byteCount - dataStart
+    guard offsets.end <= dataCount else {
+      throw malformed("data_offsets \(try value.integers("data_offsets")) reach beyond the data section (\(dataCount) bytes)")
+    }
+    let byteCount = offsets.end - offsets.begin
     let needed = elementCount(of: shape).map { $0.multipliedReportingOverflow(by: type.byteCount) }
     guard let needed, !needed.overflow, needed.partialValue == byteCount else {
       let size = needed.flatMap { $0.overflow ? nil : "\($0.partialValue)" } ?? "more than 2^63"
-      throw malformed("\(type.safetensorsName) \(shape) takes \(size) bytes, data_offsets \(offsets) give \(byteCount)")
+      throw malformed(
+        "\(type.safetensorsName) \(shape) takes \(size) bytes, data_offsets \([offsets.begin, offsets.end]) give \(byteCount)")
     }
     return TensorView(
-      name: name, elementType: type, shape: shapes.insert(shape).memberAfterInsert, byteOffset: dataStart + offsets[0],
-      byteCount: byteCount, file: file)
+      name: name, elementType: type, shape: shape, byteOffset: dataStart + offsets.begin, byteCount: byteCount, file: file)
   }
 
   /// The data must be covered exactly once, as the format asks: no gap to hide anything in, no two tensors in one place.
@@ -154,5 +163,32 @@ private struct SafetensorsHeader {
       throw .malformed(
         file: file.path, place: "data", problem: "\(file.byteCount - end) bytes after the last tensor belong to none", hint: nil)
     }
+  }
+}
+
+/// A hundred thousand tensors have a few shapes: each is kept once.
+private struct KnownShapes {
+  private var shapes: Set<[Int]> = []
+  /// What is being read.
+  private var numbers: [Int] = []
+
+  /// - Parameter excess: the error about so many dimensions.
+  mutating func shape(_ value: JSONValue, _ excess: (Int) -> FormatError) throws(FormatError) -> [Int] {
+    numbers.removeAll(keepingCapacity: true)
+    for element in try value.requireArray() {
+      guard numbers.count < SafetensorsFile.rankLimit else { throw excess(value.count) }
+      numbers.append(try element.requireInteger(in: 0 ... .max))
+    }
+    if let place = shapes.firstIndex(of: numbers) { return shapes[place] }
+    let shape = Array(numbers[...])
+    shapes.insert(shape)
+    return shape
+  }
+
+  /// Two numbers; nil for an array of more or fewer.
+  mutating func offsets(_ value: JSONValue) throws(FormatError) -> (begin: Int, end: Int)? {
+    numbers.removeAll(keepingCapacity: true)
+    for element in try value.requireArray() where numbers.count < 3 { numbers.append(try element.requireInteger(in: 0 ... .max)) }
+    return numbers.count == 2 ? (numbers[0], numbers[1]) : nil
   }
 }

@@ -6,10 +6,11 @@ public struct SafetensorsIndex: Sendable {
   public let path: String
   /// File names of the shards, sorted, relative to `directory`.
   public let shardNames: [String]
-  /// Tensor name to the position of its shard in `shardNames`.
-  public let shardIndexByTensor: [String: Int]
   /// `metadata.total_size` in bytes, when given.
   public let totalByteCount: Int?
+  /// Of each entry of the table where its tensor's name lies in the text, and the position of its shard in `shardNames`.
+  private let entries: [(name: UInt32, shard: UInt32)]
+  private let map: JSONValue
 
   /// The directory the index lies in, and its shards with it.
   public var directory: String {
@@ -20,27 +21,28 @@ public struct SafetensorsIndex: Sendable {
   /// - Throws: `FormatError` for text that is not such a table, and for shard names that are not plain file names.
   public init(path: String) throws(FormatError) {
     let root = try JSON.parse(MappedFile(path: path))
-    let map = try root.member("weight_map", expected: "an object")
-    // A hundred thousand tensors lie in a hundred shards: their names are kept once.
-    var found: [String: Int] = [:]
-    var shardOf: [String: Int] = [:]
-    shardOf.reserveCapacity(map.count)
+    map = try root.member("weight_map", expected: "an object")
+    // A hundred thousand tensors lie in a hundred shards, most of them where the one before does.
+    var found: [String: UInt32] = [:]
+    var last: (name: [UInt8], number: UInt32) = ([], 0)
+    var entries: [(name: UInt32, shard: UInt32)] = []
+    entries.reserveCapacity(map.count)
     for (key, value) in try map.requireObject() {
-      let shard = try value.requireString()
-      if found[shard] == nil {
+      if value.withUTF8({ !last.name.isEmpty && $0.elementsEqual(last.name) }) != true {
+        let shard = try value.requireString()
         guard Self.isPlainFileName(shard) else { throw value.unexpected("a file name in the same directory") }
-        found[shard] = found.count
+        let number = found[shard] ?? UInt32(found.count)
+        found[shard] = number
+        last = (Array(shard.utf8), number)
       }
-      let tensor = try key.requireString()
-      if shardOf[tensor] == nil { shardOf[tensor] = found[shard] }
+      entries.append((UInt32(truncatingIfNeeded: key.start), last.number))
     }
     self.path = path
-    shardNames = found.keys.sorted()
-    let position = shardNames.enumerated().reduce(into: [Int](repeating: 0, count: found.count)) { places, shard in
-      if let number = found[shard.element] { places[number] = shard.offset }
-    }
-    for place in shardOf.values.indices { shardOf.values[place] = position[shardOf.values[place]] }
-    shardIndexByTensor = shardOf
+    let names = found.keys.sorted()
+    var position = [UInt32](repeating: 0, count: names.count)
+    for (place, name) in names.enumerated() { if let number = found[name] { position[Int(number)] = UInt32(place) } }
+    for place in entries.indices { entries[place].shard = position[Int(entries[place].shard)] }
+    (shardNames, self.entries) = (names, entries)
     // Some writers put a float here; the number is informative only.
     let total = try root.memberIfPresent("metadata")?["total_size"]?.double
     totalByteCount = total.flatMap { Int(exactly: $0) }
@@ -51,7 +53,7 @@ public struct SafetensorsIndex: Sendable {
   ///
   /// - Throws: `FormatError` for shards that are damaged or missing, for a tensor that is not where the table places it, and for one that
   ///   two shards hold and the table does not name.
-  public func openShards() throws(FormatError) -> (shards: [SafetensorsFile], tensors: [TensorView]) {
+  public func openShards() throws(FormatError) -> (shards: [SafetensorsFile], tensors: TensorList) {
     var shards: [SafetensorsFile] = []
     for name in shardNames {
       guard FileStatus.exists("\(directory)/\(name)") else {
@@ -61,34 +63,44 @@ public struct SafetensorsIndex: Sendable {
       }
       shards.append(try SafetensorsFile(path: "\(directory)/\(name)"))
     }
-    var tensors: [TensorView] = []
-    tensors.reserveCapacity(shards.reduce(0) { $0 + $1.tensors.count })
-    var unlisted: [String: TensorView] = [:]
-    for (number, shard) in shards.enumerated() {
-      for tensor in shard.tensors {
-        if let named = shardIndexByTensor[tensor.name] {
-          if named == number { tensors.append(tensor) }
-        } else if let other = unlisted.updateValue(tensor, forKey: tensor.name) {
-          throw .malformed(
-            file: path, place: "weight_map",
-            problem: "does not say which \"\(tensor.name)\" counts: it is in \(other.file.path) and in \(shard.path)", hint: nil)
-        } else {
-          tensors.append(tensor)
-        }
+    let all = TensorTable(TensorList(shards.map(\.tensors)))
+    let isListed = try listed(all, shards)
+    if all.doubled.isEmpty { return (shards, all.tensors) }
+    var isOlder = [Bool](repeating: false, count: all.tensors.count)
+    for (name, numbers) in all.doubled.sorted(by: { $0.key < $1.key }) {
+      guard numbers.contains(where: { isListed[$0] }) else {
+        let holders = numbers.prefix(2).map { all.tensors[$0].file.path }.joined(separator: " and in ")
+        throw .malformed(
+          file: path, place: "weight_map", problem: "does not say which \"\(name)\" counts: it is in \(holders)", hint: nil)
       }
+      for number in numbers where !isListed[number] { isOlder[number] = true }
     }
-    // As many as the table lists are there, or one is looked for.
-    if tensors.count - unlisted.count < shardIndexByTensor.count { throw absence(of: shards) }
-    return (shards, tensors)
+    return (shards, TensorList([all.tensors.indices.filter { !isOlder[$0] }.map { all.tensors[$0] }]))
   }
 
-  /// The error about a tensor that is not where the table places it.
-  private func absence(of shards: [SafetensorsFile]) -> FormatError {
-    let held = shards.map { Set($0.tensors.lazy.map(\.name)) }
-    let lost = shardIndexByTensor.filter { !held[$0.value].contains($0.key) }.min { $0.key < $1.key }
-    return .malformed(
-      file: path, place: "weight_map",
-      problem: "tensor \(quoted(lost?.key ?? "", limit: 200)) is not in \(lost.map { shardNames[$0.value] } ?? "its shard")",
+  /// Of each tensor of the shards whether the table places it there.
+  ///
+  /// - Throws: `FormatError` for one that is not where it is placed, of several the first by name.
+  private func listed(_ all: TensorTable, _ shards: [SafetensorsFile]) throws(FormatError) -> [Bool] {
+    var isListed = [Bool](repeating: false, count: all.tensors.count)
+    var lost: (name: String, shard: Int)?
+    for entry in entries {
+      let (key, shard) = (JSONValue(document: map.document, start: Int(entry.name)), Int(entry.shard))
+      let found = key.withUTF8(all.find) ?? nil
+      if let found, all.tensors[found].file === shards[shard].file {
+        isListed[found] = true
+        continue
+      }
+      let name = key.string ?? ""
+      if let other = all.doubled[name]?.first(where: { all.tensors[$0].file === shards[shard].file }) {
+        isListed[other] = true
+      } else if lost.map({ name < $0.name }) ?? true {
+        lost = (name, shard)
+      }
+    }
+    guard let lost else { return isListed }
+    throw .malformed(
+      file: path, place: "weight_map", problem: "tensor \(quoted(lost.name, limit: 200)) is not in \(shardNames[lost.shard])",
       hint: "the shards and the index may be of different downloads")
   }
 

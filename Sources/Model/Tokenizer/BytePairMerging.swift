@@ -199,3 +199,11 @@ struct MinHeap {
     }
   }
 }
+
+/// The hash of two numbers.
+@inline(__always)
+func pairHash(_ a: Int32, _ b: Int32) -> UInt32 {
+  let pair = (UInt64(UInt32(bitPattern: a)) << 32 | UInt64(UInt32(bitPattern: b))) ^ hashSeed
+  let product = pair.multipliedFullWidth(by: 0x9E37_79B9_7F4A_7C15)
+  return UInt32(truncatingIfNeeded: product.high ^ product.low >> 32)
+}

@@ -1,5 +1,7 @@
 // Which keys begin here? A trie over bytes for finding added tokens in text and the pieces of a unigram model.
 
+import Formats
+
 /// Byte strings with a value each, found from a place in a text onward.
 struct ByteTrie: Sendable {
   private struct Node {

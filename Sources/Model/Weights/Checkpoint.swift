@@ -12,13 +12,11 @@ final class Checkpoint: @unchecked Sendable {
   let path: String
   let files: [any TensorFile]
   /// As the files spell their names, each once.
-  let tensors: [TensorView]
+  var tensors: TensorList { table.tensors }
   /// Which weights of a folder were taken and which were left, where it holds two sets of them.
   let choice: String?
-  /// Of each name its number among the tensors.
-  private let places: [String: Int32]
-  /// Published names that several tensors of the files have, with these tensors: the same one under two prefixes.
-  private let doubled: [String: [Int]]
+  /// By their published names, of which several tensors can have one: the same under two prefixes.
+  private let table: TensorTable
   /// nil: tensors have their published names.
   private let names: GGUFNames?
   let packing: WeightPacking
@@ -51,7 +49,9 @@ final class Checkpoint: @unchecked Sendable {
   }
 
   /// Checkpoints that see or hear too keep the text model's tensors apart.
-  private static let textPrefixes = ["language_model.": "", "model.language_model.": "model.", "thinker.": ""]
+  private static let textPrefixes = [
+    (written: "language_model.", published: ""), ("model.language_model.", "model."), ("thinker.", ""),
+  ]
 
   /// The tensors of a GGUF model, found by their published names.
   convenience init(_ model: GGUFModel, tables: String?) {
@@ -64,36 +64,20 @@ final class Checkpoint: @unchecked Sendable {
   ) {
     self.path = path
     files = contents.files
-    tensors = contents.tensors
     choice = contents.choice
     self.names = names
     self.packing = packing
     self.tables = TablesAtHand(tables)
-    var places: [String: Int32] = [:]
-    var doubled: [String: [Int]] = [:]
-    places.reserveCapacity(tensors.count)
-    for (index, tensor) in tensors.enumerated() {
-      let part = Self.textPrefixes.first { tensor.name.hasPrefix($0.key) }
-      let name = names?.renamed[tensor.name] ?? part.map { $0.value + tensor.name.dropFirst($0.key.count) } ?? tensor.name
-      if let other = places[name] {
-        doubled[name, default: [Int(other)]].append(index)
-      } else {
-        places[name] = Int32(index)
-      }
-    }
-    self.places = places
-    self.doubled = doubled
-    isUsed = Array(repeating: false, count: tensors.count)
+    table = TensorTable(contents.tensors, spelling: TensorSpelling(renamed: names?.renamed ?? [:], prefixes: Self.textPrefixes))
+    isUsed = Array(repeating: false, count: contents.tensors.count)
   }
 
   /// What a training script saved of its settings beside the weights.
   var settings: [String: PyTorchFile.Setting] { files.lazy.compactMap { ($0 as? PyTorchFile)?.settings }.first ?? [:] }
 
   func use(_ name: String) {
-    if let place = places[name] { isUsed[Int(place)] = true }
+    if let place = table[name] { isUsed[place] = true }
   }
-
-  private func view(_ name: String) -> TensorView? { places[name].map { tensors[Int($0)] } }
 
   /// - Throws: `FormatError.changed` once a file lost pages that were read: what was computed since is not this model's.
   func requireWhole() throws(FormatError) {
@@ -101,12 +85,13 @@ final class Checkpoint: @unchecked Sendable {
   }
 
   /// Names of tensors that nothing has asked for, as the model has them.
-  var unusedTensors: [String] { places.filter { !isUsed[Int($0.value)] }.keys.sorted() }
+  var unusedTensors: [String] { unused.map { table.spelling.published($0.name) }.sorted() }
 
-  /// The tensors that something has asked for, and the others.
-  var byUse: (used: [TensorView], unused: [TensorView]) {
-    (tensors.indices.filter { isUsed[$0] }.map { tensors[$0] }, tensors.indices.filter { !isUsed[$0] }.map { tensors[$0] })
-  }
+  /// The tensors that something has asked for.
+  var used: some Sequence<TensorView> { tensors.indices.lazy.filter { self.isUsed[$0] }.map { self.tensors[$0] } }
+
+  /// The others.
+  var unused: some Sequence<TensorView> { tensors.indices.lazy.filter { !self.isUsed[$0] }.map { self.tensors[$0] } }
 
   // MARK: What plans ask for
 
@@ -114,12 +99,12 @@ final class Checkpoint: @unchecked Sendable {
   var keepsNames: Bool { names == nil }
 
   /// Shape of a tensor by the name its file has for it; nil when there is none.
-  func shape(of name: String) -> [Int]? { view(name)?.shape }
+  func shape(of name: String) -> [Int]? { table[name].map { tensors[$0].shape } }
 
   /// Whether the file holds a tensor of this published name, packed or not; for tensors that some checkpoints leave out.
   func has(_ name: String) -> Bool {
     let place = names.map { $0.place(VectorPlan(name), count: 1).plan.tensor } ?? name
-    return places[place] != nil || places[place + "_packed"] != nil
+    return table[place] != nil || table[place + "_packed"] != nil
   }
 
   /// The matrix of a plan; in place where the file holds it so.
@@ -174,19 +159,21 @@ final class Checkpoint: @unchecked Sendable {
 
   /// A tensor by the name its file has for it.
   func tensor(_ name: String) throws -> TensorView {
-    guard let view = view(name) else { throw explained(.missingTensor(file: path, name: name), name) }
+    guard let place = table[name] else { throw explained(.missingTensor(file: path, name: name), name) }
     // Which of two counts nobody has said, and whichever were taken, the other would be in the file for nothing.
-    if let places = doubled[name] {
-      let (file, spellings) = (view.file.path, places.map { tensors[$0].name })
+    if let places = table.doubled[name] {
+      let (file, spellings) = (tensors[place].file.path, places.map { tensors[$0].name })
       throw ModelError.doubledTensor(file: file, name: name, spellings: spellings)
     }
-    use(name)
-    return view
+    isUsed[place] = true
+    return tensors[place]
   }
 
   /// The error about a tensor, or that the whole file has a layout of another program, which is why.
   func explained(_ error: ModelError, _ name: String) -> ModelError {
-    guard names == nil, packing.groupSize == nil, let layout = CheckpointLayout.foreign(places.keys) else { return error }
+    guard names == nil, packing.groupSize == nil,
+      let layout = CheckpointLayout.foreign(tensors.lazy.map { self.table.spelling.published($0.name) })
+    else { return error }
     return .foreignLayout(file: path, name: name, layout: layout)
   }
 
@@ -216,7 +203,7 @@ final class Checkpoint: @unchecked Sendable {
   /// The tensor of scales beside a packed one: `NAME.weight_scale_inv`, or `NAME.scale` of DeepSeek-V4.
   private func scales(beside name: String) -> String? {
     let ofPublisher = names == nil && name.hasSuffix(".weight") ? name.dropLast("weight".count) + "scale" : ""
-    return [name + "_scale_inv", ofPublisher].first { places[$0] != nil }
+    return [name + "_scale_inv", ofPublisher].first { table[$0] != nil }
   }
 
   /// 4-bit floats `[rows, columns / 2]`, two a byte, with a power of two for each 32 of a row beside them; nil for a tensor of another kind.
@@ -262,11 +249,9 @@ final class Checkpoint: @unchecked Sendable {
 
   /// A plan on the names and layouts of the files.
   private func part(of plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> WeightMatrix {
-    if places[plan.tensor] == nil, places[plan.tensor + "_packed"] != nil {
-      return try packedInWords(plan, rows: rows, columns: columns, because: because)
-    }
-    if places[plan.tensor] == nil, places[plan.tensor + "_blocks"] != nil {
-      return try microscaled(plan, rows: rows, columns: columns, because: because)
+    if table[plan.tensor] == nil {
+      if table[plan.tensor + "_packed"] != nil { return try packedInWords(plan, rows: rows, columns: columns, because: because) }
+      if table[plan.tensor + "_blocks"] != nil { return try microscaled(plan, rows: rows, columns: columns, because: because) }
     }
     let shape = plan.storedShape ?? [rows, columns]
     var whole = try stored(plan.tensor, shape: shape, because: because)

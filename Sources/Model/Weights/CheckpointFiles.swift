@@ -30,14 +30,14 @@ extension PyTorchFile: TensorFile {}
 /// The files of a checkpoint and its tensors, each name once.
 struct CheckpointFiles: Sendable {
   let files: [any TensorFile]
-  let tensors: [TensorView]
+  let tensors: TensorList
   /// Which weights of the folder were taken and which were left, where it holds two sets of them.
   private(set) var choice: String?
 
   /// Files of which each tensor is in one place.
   init(_ files: [any TensorFile]) {
     self.files = files
-    tensors = files.flatMap(\.tensors)
+    tensors = TensorList(files.map(\.tensors))
   }
 
   /// Shards and the index that maps tensors to them.
@@ -75,16 +75,12 @@ struct CheckpointFiles: Sendable {
   /// Files of which no two may have a tensor of one name: nothing says which one counts.
   private init(each paths: [String], in folder: String) throws {
     let files = try paths.map { try SafetensorsFile(path: $0) }
-    var owners: [String: String] = [:]
-    for file in files {
-      for tensor in file.tensors {
-        if let other = owners.updateValue(file.path, forKey: tensor.name) {
-          throw ModelError.noCheckpoint(
-            path: folder,
-            why: "\(tensor.name) is in \(Self.last(other)) and in \(Self.last(file.path)), without an index that says which one counts",
-            advice: "download model.safetensors.index.json beside them")
-        }
-      }
+    let all = TensorTable(TensorList(files.map(\.tensors)))
+    if let double = all.doubled.min(by: { $0.key < $1.key }) {
+      let holders = double.value.prefix(2).map { Self.last(all.tensors[$0].file.path) }.joined(separator: " and in ")
+      throw ModelError.noCheckpoint(
+        path: folder, why: "\(double.key) is in \(holders), without an index that says which one counts",
+        advice: "download model.safetensors.index.json beside them")
     }
     self.init(files)
   }

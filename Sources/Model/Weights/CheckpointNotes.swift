@@ -15,7 +15,7 @@ extension Checkpoint {
   }
 
   private func leftOver(_ layers: TextLayers) -> String? {
-    let names = byUse.unused.map(\.name).filter { !Self.isKnown($0, layers) }.sorted()
+    let names = unused.map(\.name).filter { !Self.isKnown($0, layers) }.sorted()
     guard !names.isEmpty else { return nil }
     let shown = names.prefix(3).joined(separator: ", ") + (names.count > 3 ? ", …" : "")
     return "\(names.count) tensor\(names.count == 1 ? "" : "s") of the files \(names.count == 1 ? "is" : "are") used by nothing: \(shown)"

@@ -67,7 +67,7 @@ struct TextLayers {
   /// Routed experts of a layer that texts have; those of images are numbered behind them. nil: all.
   private let ownExperts: Int?
 
-  init(count: Int?, ahead declared: Int = 0, ownExperts: Int? = nil, among tensors: [TensorView]) {
+  init(count: Int?, ahead declared: Int = 0, ownExperts: Int? = nil, among tensors: TensorList) {
     (self.count, self.declared, self.ownExperts) = (count, declared, ownExperts)
     joining = Set(
       tensors.lazy.filter { $0.name.hasSuffix(".eh_proj.weight") }.compactMap {
@@ -90,21 +90,18 @@ struct TextLayers {
 
 /// Counts the numbers of tensors, whatever packs them.
 struct ParameterCount {
-  private typealias Header = (type: ElementType, shape: [Int])
-
-  private var headers: [String: Header] = [:]
+  private let table: TensorTable
   private let quantization: JSONValue?
 
   /// - Parameter quantization: `quantization_config` (or MLX's `quantization`) of the configuration.
-  init(_ tensors: [TensorView], quantization: JSONValue? = nil) {
+  init(_ tensors: TensorList, quantization: JSONValue? = nil) {
     self.quantization = quantization
-    headers.reserveCapacity(tensors.count)
-    for tensor in tensors { headers[tensor.name] = (tensor.elementType, tensor.shape) }
+    table = TensorTable(tensors)
   }
 
-  func total(of tensors: [TensorView]) -> Int { tensors.reduce(0) { $0 + elements(of: $1) } }
+  func total(of tensors: some Sequence<TensorView>) -> Int { tensors.reduce(0) { $0 + elements(of: $1) } }
 
-  func byPart(of tensors: [TensorView], _ layers: TextLayers) -> [ModelPart: Int] {
+  func byPart(of tensors: some Sequence<TensorView>, _ layers: TextLayers) -> [ModelPart: Int] {
     var parts: [ModelPart: Int] = [.text: 0]
     for tensor in tensors { parts[ModelPart(tensor.name, of: layers), default: 0] += elements(of: tensor) }
     return parts
@@ -141,7 +138,7 @@ struct ParameterCount {
 
   /// MLX keeps a scale for each group of inputs: as many numbers as scales times their group.
   private func packedByMLX(_ name: String, _ shape: [Int]) -> Int? {
-    guard name.hasSuffix("weight"), let scales = headers[name.dropLast("weight".count) + "scales"] else { return nil }
+    guard name.hasSuffix("weight"), let scales = tensor(name.dropLast("weight".count) + "scales") else { return nil }
     // Some tensors have settings of their own.
     let own = quantization?[String(name.dropLast(".weight".count))]
     let group = (own?.kind == .object ? own?["group_size"] : nil) ?? quantization?["group_size"]
@@ -150,32 +147,35 @@ struct ParameterCount {
 
   /// Whether a byte holds two 4-bit numbers: their scales are bytes themselves, or bitsandbytes' statistics lie beside them.
   private func holdsTwo(_ name: String) -> Bool {
-    if name.hasSuffix("_blocks"), headers[name.dropLast("blocks".count) + "scales"] != nil { return true }
-    if name.hasSuffix("weight_packed") || headers[name + ".absmax"] != nil { return true }
-    return scale(of: name).map { [.u8, .f8E4M3, .f8E8M0].contains($0.type) } ?? false
+    if name.hasSuffix("_blocks"), tensor(name.dropLast("blocks".count) + "scales") != nil { return true }
+    if name.hasSuffix("weight_packed") || tensor(name + ".absmax") != nil { return true }
+    return scale(of: name).map { [.u8, .f8E4M3, .f8E8M0].contains($0.elementType) } ?? false
   }
 
-  private func scale(of name: String) -> Header? {
+  private func scale(of name: String) -> TensorView? {
     var names = [name + "_scale", name + "_scale_inv"]
     if name.hasSuffix("weight") { names.append(name.dropLast("weight".count) + "scale") }
-    return names.lazy.compactMap { self.headers[$0] }.first
+    return names.lazy.compactMap(tensor).first
   }
+
+  private func tensor(_ name: String) -> TensorView? { table[name].map { table.tensors[$0] } }
 
   // MARK: Beside them
 
-  /// Ends of names that only programs that quantise write.
+  /// Ends of names that only programs that quantise write; first those that every expert has.
   private static let companionEndings = [
-    "_scale_inv", "weight_scale", "_scale_2", ".input_scale", ".output_scale", ".k_scale", ".v_scale", ".q_scale", "_global_scale",
-    ".weight_shape", "_zero_point", ".qzeros", ".g_idx", "weight_g_idx", ".absmax", ".quant_map", ".nested_quant_map", ".nested_absmax",
+    "weight_scale", ".weight_shape", "_scale_inv", "_scale_2", ".input_scale", ".output_scale", ".k_scale", ".v_scale", ".q_scale",
+    "_global_scale",
+    "_zero_point", ".qzeros", ".g_idx", "weight_g_idx", ".absmax", ".quant_map", ".nested_quant_map", ".nested_absmax",
     ".SCB", ".weight_format", ".activation_scale", ".kv_scale",
   ]
 
   private func isCompanion(_ name: String, _ type: ElementType) -> Bool {
     // The most of a hundred thousand names; no ending below is one of them.
-    if name.hasSuffix(".weight") { return false }
+    if name.hasSuffix(".weight") || name.hasSuffix(".weight_packed") { return false }
     // bitsandbytes writes its settings as bytes.
     if Self.companionEndings.contains(where: name.hasSuffix) || type == .u8 && name.contains(".quant_state.") { return true }
-    func isPacked(_ other: String) -> Bool { headers[other].map { ![.f64, .f32, .f16, .bf16].contains($0.type) } ?? false }
+    func isPacked(_ other: String) -> Bool { tensor(other).map { ![.f64, .f32, .f16, .bf16].contains($0.elementType) } ?? false }
     // Words that models have for their own tensors too: only beside something packed.
     for (ending, owners) in [
       ("_scales", ["_blocks"]), (".scales", [".weight", ".qweight"]), (".biases", [".weight"]), (".scale", [".weight"]), ("_scale", [""]),
