@@ -77,6 +77,8 @@ MT_INLINE void digit_tile(const mt_element_type type, const uint8_t *const *w, s
 #pragma clang loop unroll(disable)
     for (int r = 0; r < digit_rows; r++) {
       const uint8_t *p = w[r] + offset;
+      // The places are read where they lie: a compiler that fetches them once for all rows has to put them aside again.
+      __asm__("" : "+r"(places));
       uint8_t last[digit_run * 34];
       if (count < digit_run) {  // zeros behind the end of the row
         memset(last, 0, sizeof last);
@@ -88,6 +90,8 @@ MT_INLINE void digit_tile(const mt_element_type type, const uint8_t *const *w, s
       float scaled[16] __attribute__((aligned(32)));
       eight least;
       scale_run(type, p, units, scaled, &least);
+      // Taken from memory, a factor is spread over the lanes by the load alone.
+      __asm__("" : "+m"(scaled));
       if (t.has_least) { leasts[r] = __builtin_elementwise_fma(least, totals, leasts[r]); }
       digit_sums of_row = sums[r];
 #pragma clang loop unroll(full)

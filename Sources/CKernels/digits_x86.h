@@ -77,15 +77,13 @@ MT_INLINE void run_factors(mt_element_type type, const uint8_t *p, __m256 *facto
   case MT_Q5_K: {
     uint32_t u[3];
     memcpy(u, p + 4, sizeof u);
-    const uint32_t low_scales = u[0] & 0x3f3f3f3f, low_leasts = u[1] & 0x3f3f3f3f;
-    const uint32_t high_scales = (u[2] & 0x0f0f0f0f) | (u[0] >> 6 & 0x03030303) << 4;
-    const uint32_t high_leasts = (u[2] >> 4 & 0x0f0f0f0f) | (u[1] >> 6 & 0x03030303) << 4;
-    const __m128i all = _mm_setr_epi32((int)low_scales, (int)high_scales, (int)low_leasts, (int)high_leasts);
+    const uint64_t scales = (u[0] & 0x3f3f3f3f) | (uint64_t)((u[2] & 0x0f0f0f0f) | (u[0] >> 6 & 0x03030303) << 4) << 32;
+    const uint64_t less = (u[1] & 0x3f3f3f3f) | (uint64_t)((u[2] >> 4 & 0x0f0f0f0f) | (u[1] >> 6 & 0x03030303) << 4) << 32;
     uint32_t both_d;
     memcpy(&both_d, p, sizeof both_d);
     const __m128 d = _mm_cvtph_ps(_mm_cvtsi32_si128((int)both_d));
-    *factors = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(all)), _mm256_broadcastss_ps(d));
-    *leasts = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_unpackhi_epi64(all, all))),
+    *factors = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((int64_t)scales))), _mm256_broadcastss_ps(d));
+    *leasts = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((int64_t)less))),
                             _mm256_broadcastss_ps(_mm_movehdup_ps(d)));
     return;
   }
