@@ -49,7 +49,7 @@ public struct RunAnalysis: PassFold {
       denoising = try DenoisingCounts(layout: layout, routers: plan.routers, branch: plan.branch)
     }
     if folds.contains(.load) { load = PerRouter(RouterLoad()) }
-    if folds.contains(.uncertainty) { uncertainty = PerRouter(RouterUncertainty(threshold: plan.threshold, form: plan.entropyForm)) }
+    if folds.contains(.uncertainty) { uncertainty = PerRouter(RouterUncertainty(plan)) }
     if folds.contains(.links) { links = PerRouter(SequenceLinks(keepsSets: folds.contains(.sets))) }
     if folds.contains(.counts) { counts = PerRouter(StratumCounts()) }
     if folds.contains(.routes) { routes = PerRouter(RouteStore()) }
@@ -189,7 +189,7 @@ public struct RunAnalysis: PassFold {
     var part = self
     part.tokens = 0
     part.load = load.map { _ in PerRouter(RouterLoad()) }
-    part.uncertainty = uncertainty.map { _ in PerRouter(RouterUncertainty(threshold: plan.threshold, form: plan.entropyForm)) }
+    part.uncertainty = uncertainty.map { _ in PerRouter(RouterUncertainty(plan)) }
     part.links = links.map { _ in PerRouter(SequenceLinks(keepsSets: folds.contains(.sets))) }
     part.counts = counts.map { _ in PerRouter(StratumCounts()) }
     part.routes = routes.map { _ in PerRouter(RouteStore()) }
@@ -263,5 +263,13 @@ public struct RunAnalysis: PassFold {
       return try SpecializationStudy(positions: routes, settings: plan.null)
     case .step, .patchRow, .patchColumn, .patch, nil: return nil
     }
+  }
+}
+
+extension RouterUncertainty {
+  /// As much as the metrics of a plan ask for.
+  fileprivate init(_ plan: AnalysisPlan) {
+    let margins = !Set(plan.metrics).isDisjoint(with: [.top1Margin, .selectionMargin, .topKMass])
+    self.init(threshold: plan.threshold, form: plan.entropyForm, margins: margins)
   }
 }

@@ -30,7 +30,7 @@ public struct Distribution: Sendable, Equatable {
 
 /// Uncertainty of one router's decisions.
 ///
-/// - Memory: at most 600 KiB, whatever the number of tokens and experts.
+/// - Memory: at most 800 KiB, whatever the number of tokens and experts.
 public struct RouterUncertainty: RouterFold, Equatable {
   public private(set) var experts = 0
   public private(set) var topK = 0
@@ -49,10 +49,14 @@ public struct RouterUncertainty: RouterFold, Equatable {
   private var over = 0
   private let known: ResolvedThreshold?
   private let form: EntropyForm
+  /// Whether the margins and the mass are asked for too.
+  private let margins: Bool
 
-  public init(threshold: EntropyThreshold = .standard, form: EntropyForm = .standard) {
+  /// - Parameter margins: false where only entropy is asked for; margins and mass then stay empty.
+  public init(threshold: EntropyThreshold = .standard, form: EntropyForm = .standard, margins: Bool = true) {
     known = ResolvedThreshold(threshold)
     self.form = form
+    self.margins = margins
   }
 
   public mutating func add(_ batch: RoutingBatch, tokens: TokenTable) { add(batch) }
@@ -62,12 +66,14 @@ public struct RouterUncertainty: RouterFold, Equatable {
     topK = max(topK, batch.topK)
     decisions += batch.count
     let entropies = form.entropies(of: batch)
-    for token in 0..<batch.count {
-      let nats = entropies[token]
+    for nats in entropies {
       let share = normalizedEntropy(nats, experts: batch.expertCount)
       entropy.add(share)
       if nats.isFinite { entropyNats.add(Double(nats)) }
       if let known, known.isUncertain(nats: nats, normalized: share) { over += 1 }
+    }
+    guard margins else { return }
+    for token in 0..<batch.count {
       top1Margin.add(batch.top1Margin[token])
       selectionMargin.add(batch.selectionMargin[token])
       topKMass.add(batch.topKMass[token])
@@ -75,7 +81,7 @@ public struct RouterUncertainty: RouterFold, Equatable {
   }
 
   public mutating func merge(_ other: RouterUncertainty) {
-    precondition(known == other.known && form == other.form, "folds of two thresholds")
+    precondition(known == other.known && form == other.form && margins == other.margins, "folds of two thresholds")
     experts = max(experts, other.experts)
     topK = max(topK, other.topK)
     decisions += other.decisions
