@@ -85,6 +85,12 @@ public final class MappedFile: @unchecked Sendable {
   /// Whether `path` still leads to the file that is mapped, as it was.
   public var isInPlace: Bool { Stamp(path) == stamp }
 
+  /// Which file it is and when it was changed last, in words for `KnownHashes`.
+  var changes: String { stamp.words }
+
+  /// Whether its last change was some seconds ago.
+  var isSettled: Bool { stamp.isSettled }
+
   /// Gives back the memory of the first `count` bytes, which were read once; reading them again fetches them again.
   func release(first count: Int) {
     let page = Int(sysconf(Int32(_SC_PAGESIZE)))
@@ -107,6 +113,8 @@ private struct Stamp: Equatable {
   private let size: Int64
   private let seconds: Int
   private let nanoseconds: Int
+  /// Of the last change of any kind, which a new name for the file is too: it is no part of what the file is compared by.
+  private let change: timespec
 
   init(_ status: stat) {
     device = UInt64(truncatingIfNeeded: status.st_dev)
@@ -114,8 +122,10 @@ private struct Stamp: Equatable {
     size = Int64(status.st_size)
     #if canImport(Darwin)
       (seconds, nanoseconds) = (status.st_mtimespec.tv_sec, status.st_mtimespec.tv_nsec)
+      change = status.st_ctimespec
     #else
       (seconds, nanoseconds) = (status.st_mtim.tv_sec, status.st_mtim.tv_nsec)
+      change = status.st_ctim
     #endif
   }
 
@@ -124,6 +134,14 @@ private struct Stamp: Equatable {
     guard stat(path, &status) == 0 else { return nil }
     self.init(status)
   }
+
+  static func == (a: Stamp, b: Stamp) -> Bool {
+    a.isSameFile(as: b) && a.size == b.size && (a.seconds, a.nanoseconds) == (b.seconds, b.nanoseconds)
+  }
+
+  var words: String { "\(device) \(number) \(size) \(seconds).\(nanoseconds) \(change.tv_sec).\(change.tv_nsec)" }
+
+  var isSettled: Bool { time(nil) - max(seconds, change.tv_sec) > 5 }
 
   func isSameFile(as other: Stamp) -> Bool { device == other.device && number == other.number }
 }

@@ -59,3 +59,34 @@ public enum FileStatus {
   /// The empty path is the present folder.
   public static func isFolder(_ path: String) -> Bool { exists(path.isEmpty ? "." : path + "/.") }
 }
+
+/// Folders that are made as they are needed.
+enum Folder {
+  /// Makes a folder of the user's alone, with those it lies in.
+  static func make(_ path: String) throws(FormatError) {
+    if FileStatus.isFolder(path) { return }
+    if let slash = path.lastIndex(of: "/"), slash > path.startIndex { try make(String(path[..<slash])) }
+    if mkdir(path, 0o700) != 0, errno != EEXIST { throw .system(file: path, operation: "create", code: errno) }
+  }
+}
+
+/// How much a thread asks for.
+public enum ThreadPriority {
+  /// The calling thread takes what others leave from now on, for as long as it lives: nobody without privileges can take that back.
+  public static func giveWay() {
+    #if canImport(Darwin)
+      pthread_set_qos_class_self_np(QOS_CLASS_BACKGROUND, 0)
+    #elseif canImport(Glibc)
+      // On Linux, nice values are those of threads, and 0 is the one that asks.
+      _ = setpriority(.init(PRIO_PROCESS.rawValue), 0, 19)
+    #else
+      _ = setpriority(PRIO_PROCESS, 0, 19)
+    #endif
+  }
+}
+
+/// Whether both hold the same bytes.
+func isEqual(_ a: UnsafeBufferPointer<UInt8>, _ b: UnsafeBufferPointer<UInt8>) -> Bool {
+  guard a.count == b.count, let first = a.baseAddress, let second = b.baseAddress else { return a.count == b.count }
+  return memcmp(first, second, a.count) == 0
+}

@@ -7,6 +7,16 @@ public enum Engine {
   /// The instruction set the kernels use here, e.g. `avx512`.
   public static var simdLevel: String { String(cString: mt_simd_level_name(mt_simd_level())) }
 
+  /// How exact digits are multiplied here, in words: `by exact digits, three of 8 bits (VNNI)`.
+  public static var digitWords: String {
+    switch mt_simd_level() {
+    case MT_AVX512VNNI: "by exact digits, three of 8 bits (VNNI)"
+    case MT_NEONDOT: "by exact digits, three of 8 bits (dot products)"
+    case MT_AVX2, MT_AVX512: "by exact digits, two of 12 bits (AVX2)"
+    default: "by exact whole numbers (scalar)"
+    }
+  }
+
   /// Takes other kernels than the best, before work begins.
   ///
   /// - Returns: false where this machine cannot run them; then nothing has changed.

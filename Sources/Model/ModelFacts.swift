@@ -1,4 +1,4 @@
-// What `inspect` and provenance say about a checkpoint: counts and bytes from shapes alone, and hashes of its files.
+// What `inspect` and provenance say about a checkpoint: counts and bytes from shapes alone.
 
 import Formats
 import Routing
@@ -44,30 +44,15 @@ public struct ModelFacts: Sendable {
 
 extension Checkpoint {
   var weightBytes: Int { tensors.reduce(0) { $0 + $1.byteCount } }
-
-  /// SHA-256 over the files' names, sizes and contents, hex.
-  func hash(progress: (Int) -> Void) throws -> String {
-    var hash = SHA256()
-    for file in files {
-      let name = file.path.split(separator: "/").last.map(String.init) ?? file.path
-      let bytes = try FileBytes(path: file.path)
-      Array("\(name)\n\(bytes.byteCount)\n".utf8).withUnsafeBytes { hash.update($0) }
-      try hash.update(bytes, progress: progress)
-    }
-    // Another file's bytes say nothing of the model that runs.
-    for file in files where !file.isInPlace { throw FormatError.changed(file: file.path) }
-    return hash.hexDigest()
-  }
 }
 
 extension LanguageModel {
   public func facts() -> ModelFacts {
     let checkpoint = weights.checkpoint
     let count = ParameterCount(checkpoint.tensors)
-    let (used, unused) = checkpoint.byUse
     // What is left over of the text model is counted, as its names are: it is in the file for some other program.
-    let rest = count.byPart(of: unused, layers)
-    let usedParameters = count.total(of: used)
+    let rest = count.byPart(of: checkpoint.unused, layers)
+    let usedParameters = count.total(of: checkpoint.used)
     let operations = weights.operations
     let routedLayers = Set(routers.map { [$0.id.stack == .encoder ? 1 : 0, $0.id.layer.rawValue] }).count
     let blocks = (weights.encoder?.stack.blocks ?? []) + weights.decoder.blocks
@@ -84,7 +69,8 @@ extension LanguageModel {
       stored: ModelFacts.Stored.table(of: checkpoint.tensors, count), parameters: usedParameters + (rest[.text] ?? 0),
       activeParameters: active - tables.reduce(0) { $0 + $1.rows * $1.columns }, activeWithEmbeddings: active,
       otherParameters: OtherParameters(rest), weightBytes: checkpoint.weightBytes,
-      activeBytes: used.reduce(0) { $0 + $1.byteCount } - idleBytes, unusedTensors: weights.unusedTensors, routedLayers: routedLayers,
+      activeBytes: checkpoint.used.reduce(0) { $0 + $1.byteCount } - idleBytes, unusedTensors: weights.unusedTensors,
+      routedLayers: routedLayers,
       denseLayers: layerCount - routedLayers - mixingLayers, mixingLayers: mixingLayers,
       cacheBytesPerToken: 4 * operations.reduce(0) { $0 + $1.cacheFloatsPerToken },
       compactCacheBytesPerToken: 4 * operations.reduce(0) { $0 + $1.compactCacheFloatsPerToken },
@@ -98,26 +84,6 @@ extension LanguageModel {
       name: name, family: family, path: path, filesHash: "", quantization: facts.quantization, routerPrecision: facts.routerPrecision,
       tokenizerHash: "", layerCount: layerCount, vocabularySize: vocabularySize)
   }
-
-  public func hashedIdentity(progress: (Int) -> Void = { _ in }) throws -> ModelIdentity {
-    let tokenizer = path + "/tokenizer.json"
-    let metadataHash = GGUFFile.isAt(path) ? try? openTokenizer().contentHash : nil
-    var identity = identity
-    identity.filesHash = try weights.checkpoint.hash(progress: progress)
-    identity.tokenizerHash = try metadataHash ?? (FileStatus.exists(tokenizer) ? SHA256.hexDigest(ofFile: tokenizer) : "")
-    return identity
-  }
-}
-
-/// A model that can say which one it is.
-public protocol IdentifiedModel: Sendable {
-  /// For a trace, as far as headers say: the hashes of its files are empty.
-  var identity: ModelIdentity { get }
-  /// The same with hashes: this reads every file once.
-  ///
-  /// - Parameter progress: called now and then with bytes read since the last time.
-  /// - Throws: `FormatError` when a file cannot be read.
-  func hashedIdentity(progress: (Int) -> Void) throws -> ModelIdentity
 }
 
 extension LanguageModel {
@@ -130,18 +96,18 @@ extension DenoisingModel {
   public func requireUnwritten() throws { for file in weights.checkpoint.files { try file.requireUnwritten() } }
 }
 
-extension LanguageModel: IdentifiedModel {}
-extension DenoisingModel: IdentifiedModel {}
-
 extension ModelFacts.Stored {
   /// By element type, largest first.
-  public static func table(of tensors: [TensorView]) -> [ModelFacts.Stored] { table(of: tensors, ParameterCount(tensors)) }
+  public static func table(of tensors: [TensorView]) -> [ModelFacts.Stored] {
+    let list = TensorList([tensors])
+    return table(of: list, ParameterCount(list))
+  }
 
-  static func table(of tensors: [TensorView], _ count: ParameterCount) -> [ModelFacts.Stored] {
-    var byType: [String: ModelFacts.Stored] = [:]
+  static func table(of tensors: TensorList, _ count: ParameterCount) -> [ModelFacts.Stored] {
+    var byType: [ElementType: ModelFacts.Stored] = [:]
     for tensor in tensors {
-      let type = tensor.elementType.safetensorsName
-      byType[type, default: .init(type: type, tensors: 0, parameters: 0, bytes: 0)].add(tensor, count.elements(of: tensor))
+      let type = tensor.elementType
+      byType[type, default: .init(type: type.safetensorsName, tensors: 0, parameters: 0, bytes: 0)].add(tensor, count.elements(of: tensor))
     }
     return byType.values.sorted { $0.bytes > $1.bytes }
   }

@@ -123,11 +123,14 @@ public struct EngineIdentity: Sendable, Codable, Equatable {
   /// Whether generated tokens were computed as read ones are, because the user asked for it; nil: as is usual, summed by digits where
   /// weights are quantised.
   public var reproducible: Bool?
+  /// Whether nothing was computed behind the last router, because the user asked for it; nil: the model was run to its end.
+  public var routingOnly: Bool?
 
-  public init(version: String, simd: String, threads: Int, reproducible: Bool? = nil) {
+  public init(version: String, simd: String, threads: Int, reproducible: Bool? = nil, routingOnly: Bool? = nil) {
     self.version = version
     self.simd = simd
     self.threads = threads
     self.reproducible = reproducible
+    self.routingOnly = routingOnly
   }
 }

@@ -1,5 +1,6 @@
 // A live session on its way to the disk: one bounded queue, whoever is faster waits, and nothing is kept of a session that showed nothing.
 
+import Formats
 import Foundation
 import Model
 import Routing
@@ -18,7 +19,7 @@ struct SessionRecorderTests {
         name: "m", family: "f", path: "", filesHash: "", quantization: "bf16", routerPrecision: "f32", tokenizerHash: "", layerCount: 1,
         vocabularySize: 8)
     }
-    func hashedIdentity(progress: (Int) -> Void) throws -> ModelIdentity { identity }
+    func hashing(known: KnownHashes?) -> ModelHashing { ModelHashing(identity) }
   }
 
   /// A disk that does nothing until it is let go.

@@ -38,6 +38,9 @@ struct Doctor: ParsableCommand {
       Finding(
         subject: "kernels", verdict: simd == "scalar" ? .note : .ok,
         text: simd == "scalar" ? "scalar: this processor has no vector form here, expect a tenth of the speed" : simd),
+      Finding(
+        subject: "sums", verdict: .ok,
+        text: "texts in f32; generated tokens of quantised models \(Engine.digitWords)  (in f32 too with --reproducible)"),
       Finding(subject: "cores", verdict: .ok, text: "\(info.activeProcessorCount)"),
       Finding(subject: "memory", verdict: .ok, text: Show.bytes(Int(clamping: info.physicalMemory))),
     ] + Version.libraries.map { Finding(subject: $0.name, verdict: .ok, text: $0.version) }

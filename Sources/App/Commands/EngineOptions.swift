@@ -63,8 +63,10 @@ struct EngineOptions: ParsableArguments {
   }
 
   /// What a trace says of the engine.
-  func identity(threads: Int) -> EngineIdentity {
-    EngineIdentity(version: Version.number, simd: Engine.simdLevel, threads: threads, reproducible: reproducible ? true : nil)
+  func identity(threads: Int, routingOnly: Bool = false) -> EngineIdentity {
+    EngineIdentity(
+      version: Version.number, simd: Engine.simdLevel, threads: threads, reproducible: reproducible ? true : nil,
+      routingOnly: routingOnly ? true : nil)
   }
 
   private var overrides: [String: String] {

@@ -58,12 +58,19 @@ struct Run: ParsableCommand {
     if generates && batching.texts > 1 {
       throw ValidationError("--batch: expected texts that are read as they are; a text that is continued goes by itself")
     }
+    if recording.routingOnly && batching.texts > 1 {
+      throw ValidationError("--routing-only: expected texts that go by themselves, without --batch")
+    }
+    if generates && recording.routingOnly {
+      throw ValidationError("--routing-only: expected texts that are read as they are; what follows a text comes out of the output head")
+    }
     let sampling = try generation.settings()
     let intervention = try rules.intervention(on: model, texts: sequences, tokenizer: tokenizer, seed: sampling.seed, traces: traces)
     if !quiet, let note = intervention?.rules.skipped(model.routers) { StandardError.write("note: \(note)\n") }
     let forward = ForwardPass(model, threads: engine.threads)
     forward.intervention = intervention
     forward.isReproducible = engine.reproducible
+    forward.isRoutingOnly = recording.routingOnly
 
     var writer: TraceWriter?
     let hashing = IdentityHashing()
@@ -72,12 +79,12 @@ struct Run: ParsableCommand {
         name: recording.name ?? "", model: model.identity, routers: intervention?.described(model.routers) ?? model.routers,
         input: InputIdentity(source: input.source, hash: sequences.inputHash, bos: engine.bos.recorded), recording: recording.level,
         sampling: generates ? sampling.description : nil, seed: sampling.seed,
-        engine: engine.identity(threads: forward.threadCount), startedAt: wallClock(),
+        engine: engine.identity(threads: forward.threadCount, routingOnly: recording.routingOnly), startedAt: wallClock(),
         tags: recording.tags, beginningToken: tokenizer.beginning, intervention: intervention?.rules.text,
         batch: intervention?.countsRows == true && batching.texts > 1 ? batching.texts : nil)
       let opened = try recording.open(
         description, sequences: sequences.map(\.description), intervention: intervention, traces: traces, pieces: tokenizer.pieces)
-      hashing.begin(model) { identity in opened.revise { $0.model = identity } }
+      hashing.begin(model, known: DataFolder.knownHashes) { identity in opened.revise { $0.model = identity } }
       writer = opened
     }
     var outcome = RunResult(model: model, input: input.source, rules: intervention?.rules.text)
@@ -87,7 +94,7 @@ struct Run: ParsableCommand {
       if generates {
         try outcome.generate(sequences, forward, sampling, maxTokens: generation.maxTokens, sink: writer, progress: &progress)
       } else {
-        let reading = TextReadings(forward, scoring: !recording.noLoss, batch: batching.texts, threads: engine.threads)
+        let reading = TextReadings(forward, scoring: recording.scores, batch: batching.texts, threads: engine.threads)
         try outcome.read(sequences, reading, sink: writer, progress: &progress)
       }
       progress.finish()
@@ -124,7 +131,7 @@ struct Run: ParsableCommand {
   /// Lets the hash of the weights be finished, unless the run was stopped: then it stays unknown.
   func finish(_ hashing: IdentityHashing, of bytes: Int) {
     var progress = Progress("hashing", enabled: !noProgress && !quiet)
-    while !hashing.wait(seconds: 0.1), Interruption.signal == nil {
+    while !hashing.proceed(seconds: 0.1), Interruption.signal == nil {
       progress.update(done: hashing.bytesRead >> 20, of: bytes >> 20, unit: "MB")
     }
     progress.finish()
@@ -180,6 +187,8 @@ struct RecordingOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Trace file to append to (default: the default trace).", valueName: "file")) var trace: String?
   @Flag(help: "Record nothing.") var noTrace = false
   @Flag(help: "Do not compute the output head: no surprisal, faster.") var noLoss = false
+  @Flag(help: "Compute nothing behind the last router: no output head, no experts of the last layer that has any; decisions are the same.")
+  var routingOnly = false
   @Option(help: "Name of the run.") var name: String?
   @Option(name: .customLong("tag"), help: "Tag of the run; repeatable.") var tags: [String] = []
 
@@ -189,12 +198,20 @@ struct RecordingOptions: ParsableArguments {
     }
     do {
       let level = try RecordingLevel(parsing: record)
-      if noLoss, level.extras.contains(.predicted) {
-        throw ValidationError("--record \(record): +predicted is read off the output head, which --no-loss leaves out")
+      if !scores, level.extras.contains(.predicted) {
+        throw ValidationError(
+          "--record \(record): +predicted is read off the output head, which \(routingOnly ? "--routing-only" : "--no-loss") leaves out")
+      }
+      if routingOnly, !level.extras.isDisjoint(with: [.norms, .shared]) {
+        throw ValidationError(
+          "--record \(record): experts of the last layer are what --routing-only leaves out, so none of their outputs can be kept")
       }
     } catch let error as RoutingError { throw ValidationError("--record: \(error)") }
     if let name { do { try RunName.check(name) } catch { throw ValidationError("--name: \(Failure.message(of: error))") } }
   }
+
+  /// Whether the output head is computed.
+  var scores: Bool { !noLoss && !routingOnly }
 
   var level: RecordingLevel {
     (try? RecordingLevel(parsing: record, precision: RecordingLevel.Precision(rawValue: precision) ?? .f32)) ?? RecordingLevel()

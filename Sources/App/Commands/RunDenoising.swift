@@ -100,6 +100,9 @@ extension Run {
       let trace = recording.noTrace ? [] : TraceLocation.files(of: recording.trace ?? traces.defaultTrace)
       try OutputFile.check(output, reading: (images.noise.map { [$0] } ?? []) + ModelFiles.at(self.model) + trace)
     }
+    if recording.routingOnly {
+      throw ValidationError("--routing-only: this model makes images, and each step begins with all that came out of the one before")
+    }
     let (request, noise) = try images.request(model, seed: generation.seed, batch: batching.batch)
     let pass = DenoisingPass(model, threads: engine.threads)
     let denoiser = Denoiser(pass, request, noise: noise)
@@ -121,7 +124,7 @@ extension Run {
         tags: recording.tags, denoising: denoiser.layout, intervention: intervention?.rules.text)
       let opened = try recording.open(
         description, sequences: samples, intervention: intervention, traces: traces, pieces: { _ in nil })
-      hashing.begin(model) { identity in opened.revise { $0.model = identity } }
+      hashing.begin(model, known: DataFolder.knownHashes) { identity in opened.revise { $0.model = identity } }
       writer = opened
     }
     var outcome = DenoisingResult(model: model, request: request, rules: intervention?.rules.text)

@@ -177,6 +177,7 @@ extension Runs {
       writer.member("simd", description.engine.simd)
       writer.member("threads", description.engine.threads)
       if let reproducible = description.engine.reproducible { writer.member("reproducible", reproducible) }
+      if let routingOnly = description.engine.routingOnly { writer.member("routing_only", routingOnly) }
       writer.member("sequences", run.sequenceCount)
       writer.member("tokens", run.tokenCount)
       writer.member("stored_bytes", run.storedBytes)

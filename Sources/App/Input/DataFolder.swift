@@ -1,5 +1,7 @@
-// Where does moetop keep what is its user's: traces, and tables that do not come with it?
+// Where does moetop keep what is its user's: traces, tables that do not come with it, and what was found of large
+// files?
 
+import Formats
 import Foundation
 import Model
 import Store
@@ -13,4 +15,7 @@ enum DataFolder {
 
   /// The file that tools/make_iq_tables.py makes, there or not.
   static var lookupTables: String { (ofUser as NSString).appendingPathComponent(LookupTables.fileName) }
+
+  /// What files of weights were found to hold.
+  static var knownHashes: KnownHashes { KnownHashes(folder: (ofUser as NSString).appendingPathComponent("hashes")) }
 }

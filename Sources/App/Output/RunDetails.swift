@@ -34,7 +34,8 @@ struct RunDetails {
     row(
       "engine",
       "moetop \(description.engine.version), \(description.engine.simd), \(Show.counted(description.engine.threads, "thread"))"
-        + (description.engine.reproducible == true ? ", --reproducible" : ""))
+        + (description.engine.reproducible == true ? ", --reproducible" : "")
+        + (description.engine.routingOnly == true ? ", --routing-only" : ""))
     row("recorded", description.recording.description)
     row("tokens", "\(Show.grouped(run.tokenCount)) in \(Show.counted(run.sequenceCount, "sequence"))")
     row(

@@ -115,7 +115,7 @@ final class SessionRecorder: @unchecked Sendable {
     }
     if begins {
       DispatchQueue.global(qos: .userInitiated).async { self.beginRun() }
-      hashing.begin(model) { [self] identity in take(.revision { $0.model = identity }) }
+      hashing.begin(model, known: DataFolder.knownHashes) { [self] identity in take(.revision { $0.model = identity }) }
     }
     take(.pass(pass))
   }
@@ -175,7 +175,7 @@ final class SessionRecorder: @unchecked Sendable {
   /// Ends the run; waits so long at most for what is still on its way.
   func finish(_ outcome: RunOutcome, timeout seconds: Double) {
     guard locked({ phase }) != .nothingYet else { return }
-    _ = hashing.wait(seconds: 1)
+    _ = hashing.proceed(seconds: 1)
     let ended = DispatchSemaphore(value: 0)
     DispatchQueue.global(qos: .userInitiated).async { [self] in
       let (sink, given) = locked {

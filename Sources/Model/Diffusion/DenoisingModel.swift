@@ -112,10 +112,4 @@ extension DenoisingModel {
       name: name, family: family, path: path, filesHash: "", quantization: facts.quantization, routerPrecision: facts.routerPrecision,
       tokenizerHash: "", layerCount: layerCount, vocabularySize: 0)
   }
-
-  public func hashedIdentity(progress: (Int) -> Void = { _ in }) throws -> ModelIdentity {
-    var identity = identity
-    identity.filesHash = try weights.checkpoint.hash(progress: progress)
-    return identity
-  }
 }

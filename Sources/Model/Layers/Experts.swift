@@ -227,6 +227,10 @@ final class RunningExperts: RunningOperation {
     }
     let hashed = bound.table.map { lookUp($0, pass) } ?? []
     var decisions = pass.decide(bound.router, bound.id, logits: logits, hashed: hashed, rows: pass.count, ledger: &ledger)
+    if pass.isOver {
+      if pass.demand != nil { pass.batches.append(decisions) }
+      return
+    }
     // A probe wants the block's output by itself, and so does a scale.
     let width = pass.count * pass.hiddenSize
     let isApart = pass.probe != nil || bound.outputScale != 1

@@ -55,6 +55,9 @@ public final class ForwardPass {
   /// which is slower.
   public var isReproducible = false
 
+  /// Whether a pass stops behind the decoder's last router: decisions are the same, and what would come out of the model is unknown.
+  public var isRoutingOnly = false
+
   let pool: WorkerPool
   private let limits: (pass: Int, step: Int)
   private var takesWholeSequences: Bool { model.takesWholeSequences || intervention?.takesWholeSequences == true }
@@ -228,7 +231,7 @@ public final class ForwardPass {
     weights.decoder.finalNorm?.apply(pool, out: stream, x: stream, rows: tokens.count)
     probe?.hidden(operations.count, UnsafeBufferPointer(start: stream, count: tokens.count * plan.hiddenSize))
     position += tokens.count
-    lastCount = tokens.count
+    lastCount = isRoutingOnly ? 0 : tokens.count
     isOver = isLast
     return batches
   }
@@ -281,7 +284,8 @@ public final class ForwardPass {
     (pass.end, pass.demand, pass.probe, pass.batches) = (max(positions.upperBound, expected), demand, probe, [])
     let begin = origin?.block(of: stack) ?? 0
     let kept = keeping.blocks(of: stack)
-    for (index, block) in blocks.enumerated() where index >= begin {
+    let end = isRoutingOnly && stack == \.decoder ? blocks.lastRouter : nil
+    for (index, block) in blocks.enumerated() where index >= begin && index <= end?.block ?? .max {
       // What a fault leaves behind is not worth another block: the caller hears of it.
       if pass.fault != nil { break }
       let first = pass.batches.count
@@ -297,7 +301,11 @@ public final class ForwardPass {
         pass.tokens = tokens.dropFirst(start).prefix(pass.count)
         (pass.position, pass.firstToken) = (positions.lowerBound + start, firstToken + start)
         let known = pass.batches.count
-        for (sublayer, operation) in zip(block, operations[index]) { run(sublayer, operation, stream + start * streamSize) }
+        for (place, (sublayer, operation)) in zip(block, operations[index]).enumerated() {
+          pass.isOver = index == end?.block && place == end?.sublayer
+          run(sublayer, operation, stream + start * streamSize)
+          if pass.isOver { break }
+        }
         guard start > 0 else { continue }
         let more = Array(pass.batches[known...])
         pass.batches.removeSubrange(known...)

@@ -81,6 +81,8 @@ final class Pass {
   var firstToken = 0
   /// Position behind the last token that is known to come: so many a state will hold.
   var end = 0
+  /// Nothing behind the decisions of this operation is asked for.
+  var isOver = false
   /// `[count, hiddenSize]`: what the operation reads.
   var x: UnsafeMutablePointer<Float>
   /// `[count, hiddenSize]`: what it adds to.

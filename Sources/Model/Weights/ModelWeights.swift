@@ -76,3 +76,13 @@ struct BoundSublayer: Sendable {
     streamFactor = try plan.streamFactor.map { try binder.vector($0, count: 1, because: "it is one number") }
   }
 }
+
+extension [[BoundSublayer]] {
+  /// Where the last router of these blocks is; nil where they have none.
+  var lastRouter: (block: Int, sublayer: Int)? {
+    for (block, sublayers) in enumerated().reversed() {
+      if let sublayer = sublayers.lastIndex(where: { !$0.operation.routers.isEmpty }) { return (block, sublayer) }
+    }
+    return nil
+  }
+}
