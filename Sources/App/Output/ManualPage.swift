@@ -40,7 +40,7 @@ enum ManualPage {
   private static let environment = [
     (
       "MOETOP_DATA_DIR",
-      "Folder of the default trace file, as --data-dir, and of the tables that GGUF files of the types IQ1, IQ2 and IQ3 need."
+      "Folder of the default trace file, as --data-dir, of the tables that GGUF files of the types IQ1, IQ2 and IQ3 need, and of the hashes of large files."
     ),
     ("MOETOP_MODELS", "Further folders in which moetop models looks, colons between them."),
     ("HF_HOME, HF_HUB_CACHE, OLLAMA_MODELS, LLAMA_CACHE, XDG_CACHE_HOME, XDG_DATA_HOME", "As the programs that own them read them."),

@@ -4,12 +4,6 @@
 import CKernels
 import Routing
 
-#if canImport(Darwin)
-  import Darwin
-#else
-  import Glibc
-#endif
-
 /// Runs one sequence at a time through the blocks of a model.
 ///
 /// A sequence begins with `reset`; where the model has an encoder, `encode` then takes all of the encoder's tokens at once; `advance`
@@ -77,9 +71,9 @@ public final class ForwardPass {
   private let aside: GrowingBuffer
   /// `[encoder tokens, hiddenSize]`: what the encoder made of the sequence.
   private let encoded: GrowingBuffer
-  private let logitBuffer: GrowingBuffer
-  /// Logits of states that were kept, beside those of the last pass.
-  private let keptLogitBuffer: GrowingBuffer
+  private let head: OutputHead
+  /// For states that were kept, beside those of the last pass.
+  private let keptHead: OutputHead
   /// Number of the sequence at hand in the run, and its text so far.
   private var sequence = 0
   private var text = TextKey()
@@ -111,7 +105,8 @@ public final class ForwardPass {
     operations = weights.decoder.blocks.map { $0.map { $0.operation.start() } }
     positions = plan.positions.map { [width = plan.hiddenSize] in SinusoidalPositions($0, width: width) }
     (hidden, normed, held, aside) = (GrowingBuffer(), GrowingBuffer(), GrowingBuffer(), GrowingBuffer())
-    (encoded, logitBuffer, keptLogitBuffer) = (GrowingBuffer(), GrowingBuffer(), GrowingBuffer())
+    encoded = GrowingBuffer()
+    (head, keptHead) = (OutputHead(weights, plan), OutputHead(weights, plan))
   }
 
   public var threadCount: Int { pool.threadCount }
@@ -239,7 +234,7 @@ public final class ForwardPass {
   /// Logits of some rows of the last pass, `[rows.count, vocabularySize]`; valid until the next call.
   public func logits(_ rows: Range<Int>) -> UnsafeBufferPointer<Float> {
     precondition(rows.upperBound <= lastCount, "rows of the last pass")
-    return logits(of: hidden.floats(lastCount * plan.hiddenSize) + rows.lowerBound * plan.hiddenSize, rows: rows.count, into: logitBuffer)
+    return head.logits(of: hidden.floats(lastCount * plan.hiddenSize) + rows.lowerBound * plan.hiddenSize, rows: rows.count, pool)
   }
 
   /// The final hidden states of the last pass, `[tokens, hiddenSize]`.
@@ -253,19 +248,8 @@ public final class ForwardPass {
     precondition(rows.upperBound * plan.hiddenSize <= states.count, "rows of the states")
     return states.withUnsafeBufferPointer { states in
       guard let base = states.baseAddress else { return UnsafeBufferPointer(start: nil, count: 0) }
-      return logits(of: base + rows.lowerBound * plan.hiddenSize, rows: rows.count, into: keptLogitBuffer)
+      return keptHead.logits(of: base + rows.lowerBound * plan.hiddenSize, rows: rows.count, pool)
     }
-  }
-
-  /// - Parameter states: `[rows, hiddenSize]`
-  private func logits(of states: UnsafePointer<Float>, rows: Int, into buffer: GrowingBuffer) -> UnsafeBufferPointer<Float> {
-    let count = rows * plan.vocabularySize
-    let logits = buffer.floats(count)
-    let head = weights.outputHead
-    pool.multiply(Product(out: logits, x: states, tokens: rows, weight: head.weight, bias: head.bias))
-    if plan.logitScale != 1 { mt_scale(logits, logits, plan.logitScale, count) }
-    if let cap = plan.logitCap { for i in 0..<count { logits[i] = cap * tanh(logits[i] / cap) } }
-    return UnsafeBufferPointer(start: logits, count: count)
   }
 
   /// Brings the residual stream of a pass, `[positions.count, streamSize]`, through the blocks of a stack.
