@@ -611,15 +611,29 @@ def bailing2(writer, config, tensors):
     common(writer, {**config, "rope_parameters": config})
     writer.add_key_length(config["head_dim"])
     writer.add_value_length(config["head_dim"])
-    writer.add_rope_dimension_count(int(config["head_dim"] * config["partial_rotary_factor"]))
+    writer.add_rope_dimension_count(int(config["head_dim"] * config.get("partial_rotary_factor", 1.0)))     # Sarvam turns whole heads
     bailing_router(writer, config, config["routed_scaling_factor"])
     writer.add_expert_shared_feed_forward_length(config["moe_shared_expert_intermediate_size"])
     writer.add_expert_group_count(config["n_group"])
     writer.add_expert_group_used_count(config["topk_group"])
     writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
-    writer.add_nextn_predict_layers(config["num_nextn_predict_layers"])
+    writer.add_nextn_predict_layers(config.get("num_nextn_predict_layers", 0))
     for name, value in stacked(tensors):
         yield name.replace(".expert_bias", ".expert_bias.bias"), value
+
+
+def smallthinker(writer, config, tensors):
+    """The converter says how long windows are, and not where: readers know it of the published models."""
+    common(writer, {**config, "rope_parameters": config, "intermediate_size": config["moe_ffn_hidden_size"],
+                    "num_experts": config["moe_num_primary_experts"], "num_experts_per_tok": config["moe_num_active_primary_experts"]})
+    writer.add_key_length(config["head_dim"])
+    writer.add_value_length(config["head_dim"])
+    writer.add_expert_feed_forward_length(config["moe_ffn_hidden_size"])
+    softmax = config["moe_primary_router_apply_softmax"]
+    writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SOFTMAX if softmax else gguf.ExpertGatingFuncType.SIGMOID)
+    if any(config["sliding_window_layout"]):
+        writer.add_sliding_window(config["sliding_window_size"])
+    yield from stacked(tensors)
 
 
 def bailing3(writer, config, tensors):
@@ -815,6 +829,8 @@ FAMILIES = {
     "bailing_moe": ("bailingmoe", ARCH.BAILINGMOE, bailing),
     "bailing_moe second": ("bailingmoe2", ARCH.BAILINGMOE2, bailing2),
     "bailing_hybrid": ("bailingmoe3", ARCH.BAILINGMOE2, bailing3),
+    "smallthinker": ("smallthinker", ARCH.SMALLTHINKER, smallthinker),
+    "sarvam_moe second": ("bailingmoe2", ARCH.BAILINGMOE2, bailing2),
     "step3p5": ("step35", ARCH.STEP35, step35),
     "minimax_m3": ("minimax-m3", ARCH.MINIMAXM2, minimax3),
     "minimax_m3_vl_text": ("minimax-m3", ARCH.MINIMAXM2, minimax3),

@@ -72,6 +72,8 @@ public final class ForwardPass {
   private let normed: GrowingBuffer
   private let held: GrowingBuffer
   private let aside: GrowingBuffer
+  /// `[tokens of a step, hiddenSize]`: the stream as it entered a block whose router reads it there.
+  private let entry: GrowingBuffer
   /// `[encoder tokens, hiddenSize]`: what the encoder made of the sequence.
   private let encoded: GrowingBuffer
   private let logitBuffer: GrowingBuffer
@@ -107,7 +109,7 @@ public final class ForwardPass {
     encoderOperations = weights.encoder?.stack.blocks.map { $0.map { $0.operation.start() } } ?? []
     operations = weights.decoder.blocks.map { $0.map { $0.operation.start() } }
     positions = plan.positions.map { [width = plan.hiddenSize] in SinusoidalPositions($0, width: width) }
-    (hidden, normed, held, aside) = (GrowingBuffer(), GrowingBuffer(), GrowingBuffer(), GrowingBuffer())
+    (hidden, normed, held, aside, entry) = (GrowingBuffer(), GrowingBuffer(), GrowingBuffer(), GrowingBuffer(), GrowingBuffer())
     (encoded, logitBuffer, keptLogitBuffer) = (GrowingBuffer(), GrowingBuffer(), GrowingBuffer())
   }
 
@@ -297,6 +299,10 @@ public final class ForwardPass {
         pass.tokens = tokens.dropFirst(start).prefix(pass.count)
         (pass.position, pass.firstToken) = (positions.lowerBound + start, firstToken + start)
         let known = pass.batches.count
+        if block.contains(where: \.operation.readsBlockEntry) {
+          pass.blockEntry = entry.floats(pass.count * plan.hiddenSize)
+          pass.blockEntry.update(from: stream + start * streamSize, count: pass.count * plan.hiddenSize)
+        }
         for (sublayer, operation) in zip(block, operations[index]) { run(sublayer, operation, stream + start * streamSize) }
         guard start > 0 else { continue }
         let more = Array(pass.batches[known...])

@@ -1,5 +1,5 @@
 // More architectures of llama.cpp in the words of config.json: see GGUFFamilies.swift. Here are DeepSeek-MoE, Ling and Ring, MiniMax-M3,
-// Granite with windows, and Step.
+// Granite with windows, SmallThinker, and Step.
 
 import Formats
 
@@ -71,6 +71,15 @@ extension GGUFFamily {
           }),
       ]),
     GGUFFamily(
+      architecture: "smallthinker", modelType: "smallthinker",
+      fields: sizes + [
+        rms, headSize, experts("moe_num_primary_experts"), copy("moe_num_active_primary_experts", "expert_used_count"),
+        whole("moe_ffn_hidden_size") { $0.integer("expert_feed_forward_length", "feed_forward_length") },
+        flag("moe_primary_router_apply_softmax") { score($0) == "softmax" },
+        copy("sliding_window_size", "attention.sliding_window"), assume("rope_layout", layoutOfSmallThinker),
+        assume("sliding_window_layout", layoutOfSmallThinker),
+      ]),
+    GGUFFamily(
       architecture: "step35", modelType: "step3p5", habits: .init(addsOneToNorms: true),
       fields: unturnedSizes.filter { $0.key != "num_attention_heads" } + [
         whole("num_attention_heads") { headCount($0, "attention.head_count", nearby: false) },
@@ -82,6 +91,12 @@ extension GGUFFamily {
         clamps("swiglu_limits_shared", "swiglu_clamp_shexp"), Field(key: "rope_parameters", source: .metadata(turnsOfStep)),
       ]),
   ]
+
+  /// Where the published models have windows, each first of four layers has none, and encodes no positions.
+  @Sendable private static func layoutOfSmallThinker(_ metadata: GGUFMetadata) -> String? {
+    guard (metadata.integer("attention.sliding_window") ?? 0) > 0 else { return nil }
+    return "\((0..<metadata.blockCount).map { $0 % 4 == 0 ? 0 : 1 })"
+  }
 
   /// Biases of queries, keys and values in one.
   private static let fusedBias = flag("use_qkv_bias") { $0.anyBlock(has: "attn_qkv.bias") || $0.anyBlock(has: "attn_q.bias") }

@@ -76,6 +76,8 @@ extension GGUFNames {
       "ffn.gate.tid2eid": ["ffn_gate_tid2eid"], "moe.gate": ["ffn_gate_inp"], "moe.router_bias": ["exp_probs_b"],
     ]
     for part in ["q_proj", "k_proj", "q_norm", "k_norm"] { table["self_attn.index_\(part)"] = ["indexer.\(part)", "index_\(part)"] }
+    table["block_sparse_moe.primary_router"] = ["ffn_gate_inp"]
+    for part in ["gate", "up", "down"] { table["block_sparse_moe.experts.*.\(part)"] = ["ffn_\(part)_exps"] }
     for part in ["gate", "up", "down"] { table["share_expert.\(part)_proj"] = ["ffn_\(part)_shexp"] }
     for (published, base) in [("wkv", "kv"), ("wgate", "gate"), ("ape", "ape"), ("norm", "norm")] {
       table["attn.compressor.\(published)"] = ["attn_compressor_\(base)"]
