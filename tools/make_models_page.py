@@ -116,7 +116,7 @@ ARCHITECTURES = {
     "glm4v_moe_text": "`glm4moe`, read as `glm4_moe`", "minimax_m3_vl_text": "`minimax-m3`, read as `minimax_m3`", "step3p5": "`step35`",
     "qwen3_omni_moe_text": "`qwen3vlmoe`, read as `qwen3_vl_moe_text`",
     "aria_text": NONE, "axk2": UNREAD, "ernie4_5_moe_vl": UNREAD, "ernie4_5_vl_moe_text": UNREAD, "llama_moe": NONE,
-    "qwen4_exp_text": "`qwen4exp`, not read yet", "hy_v4": "`hy_v4`, not read yet", "deepseek_ocr2_text": "`deepseek2-ocr`, not read yet",
+    "qwen4_exp_text": "`qwen4exp`", "hy_v4": "`hy_v4`, not read yet", "deepseek_ocr2_text": "`deepseek2-ocr`, not read yet",
     "smallthinker": "`smallthinker`", "sarvam_moe": "`bailingmoe2`, read as `bailing_moe`", "sarvam_mla": UNREAD,
 }
 

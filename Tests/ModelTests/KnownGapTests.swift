@@ -54,6 +54,34 @@ struct KnownGapTests {
     #expect(Set(GGUFFamily.all.map(\.architecture)).isDisjoint(with: KnownGap.ofGGUF.flatMap(\.names)))
   }
 
+  /// A GGUF file says its architecture, and with it what it would take.
+  @Test(arguments: ["grovemoe", "hy_v4"]) func filesAreRefusedByTheirArchitecture(_ name: String) throws {
+    let folder = try TemporaryDirectory()
+    let own = name == "hy_v4" ? "hy_v3" : "deepseek"
+    var bytes = Array(try Data(contentsOf: URL(fileURLWithPath: try #require(Fixtures.own("gguf/\(own).gguf")))))
+    while let place = bytes.firstRange(of: Array(own.utf8)) { bytes.replaceSubrange(place, with: Array(name.utf8)) }
+    let path = try folder.write(bytes, to: "model.gguf")
+    do {
+      _ = try LanguageModel(path: path)
+      Issue.record("\(name) was opened")
+    } catch let error as ModelError {
+      guard case .missingOperation(_, "general.architecture", name, _) = error else {
+        Issue.record("\(error)")
+        return
+      }
+    }
+  }
+
+  /// The file's own hash of n-grams is compared when it is opened: another seed would choose other rows.
+  @Test(arguments: [("seed", "8"), ("ngram_vocab_size_base", "44"), ("ngram_size", "3")])
+  func otherHashesOfAFileAreRefused(_ key: String, _ value: String) throws {
+    var settings = try #require(GGUFParityTests.converted["qwen4_exp-wrapped"])
+    settings[key] = value
+    #expect(throws: ModelError.self) {
+      try LanguageModel(path: #require(Fixtures.own("gguf/qwen4_exp-wrapped.gguf")), overrides: settings)
+    }
+  }
+
   /// `architectures` of another form says nothing.
   @Test(arguments: ["\"MixtralForCausalLM\"", "[1, null]", "{}", "null"])
   func aClassThatIsNoneIsNoReason(_ text: String) throws {

@@ -24,11 +24,6 @@ struct KnownGap: Sendable {
 
   /// Families that are run, and whose GGUF files are not read: `general.architecture`.
   static let ofGGUF: [KnownGap] = [
-    KnownGap(
-      "qwen4exp",
-      needs:
-        "tables of n-grams, scorers and gates of streams to be found under llama.cpp's names; the checkpoint it was made of (qwen4_exp) is run"
-    ),
     KnownGap("hy_v4", needs: "scorers and streams to be found under llama.cpp's names; the checkpoint it was made of (hy_v4) is run"),
     KnownGap("deepseek2-ocr", needs: "settings that its metadata are not read for; the checkpoint it was made of (deepseek_vl_v2) is run"),
   ]
