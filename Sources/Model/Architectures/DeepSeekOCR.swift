@@ -21,7 +21,8 @@ extension Family {
     }
     configuration.disregard(["q_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "norm_topk_prob"])
     let bias = try configuration.flag("attention_bias", default: false)
-    let rotary = try configuration.rotary(headSize: sizes.headSize)
+    // The publisher's file is silent about it.
+    let rotary = try configuration.rotary(headSize: sizes.headSize, statedBase: 10_000)
     let feedForward = try sharedExperts(sizes, router: greedyRouter(configuration), hasBias: false)
     return sizes.model("deepseek_ocr2_text") {
       sizes.block(layer: $0, sizes.attention(layer: $0, rotary: rotary, bias: bias), feedForward($0))
