@@ -299,6 +299,50 @@ def qwen35(writer, config, tensors):
             yield name, value
 
 
+def qwen4(writer, config, tensors):
+    """Qwen3.5's mixers; the scorer's projection taken apart, the shards of the table of n-grams as one tensor, and the hash in the metadata."""
+    own, ratio, shards = writer.arch, config["indexer_compress_ratio"], {}
+    hashed = {name.rpartition(".")[2]: value.tolist() for name, value in tensors if not value.is_floating_point()}
+    for name, value in (("count", "hc_count"), ("low_rank", "hc_lowrank")):
+        writer.add_uint32(f"{own}.hyper_connection.{name}", config[value])
+    for name, value in (("head_count", "indexer_n_heads"), ("key_length", "indexer_head_dim"), ("top_k", "indexer_budget")):
+        writer.add_uint32(f"{own}.attention.indexer.{name}", config[value])
+    writer.add_array(f"{own}.attention.compress_ratios", [0 if kind == "linear_attention" else ratio for kind in config["layer_types"]])
+    writer.add_array(f"{own}.ple.layers", [layer - 1 for layer in config["ple_layer_ids"]])
+    for name, value in (("ngram_size", "ngram_size"), ("heads_per_ngram", "heads_per_ngram"), ("conv_kernel", "ple_conv_kernel_size"),
+                        ("eos_token_id", "eos_token_id")):
+        writer.add_uint32(f"{own}.ple.{name}", config[value])
+    for name, value in (("layer_multipliers", "layer_multipliers"), ("head_offsets", "ngram_heads_offsets"),
+                        ("head_vocab_sizes", "ngram_heads_vocab_sizes")):
+        writer.add_key_value(f"{own}.ple.{name}", hashed[value], gguf.GGUFValueType.ARRAY, gguf.GGUFValueType.UINT64)
+    names = {"attn_hyper_connection": "hc_attn", "mlp_hyper_connection": "hc_ffn", "hc_norm": "norm", "input_mix_weight_down": "down",
+             "input_mix_weight_up": "up", "block_inject_weight": "inject"}
+    rest = [(name, value) for name, value in tensors if value.is_floating_point()]
+    for name, value in qwen35(writer, {**config, "intermediate_size": config["moe_intermediate_size"]}, rest):
+        parts = name.split(".")
+        block = f"blk.{parts[2]}." if parts[1] == "layers" else "output_"
+        if "hyper_connection_mixer" in name:
+            yield f"output_hc_{names[parts[-2]]}.weight", value
+        elif "hyper_connection" in name:
+            yield f"{block}{names[parts[3]]}_{names[parts[4]]}.weight", value
+        elif name.endswith("index_qk_proj.weight"):
+            queries = config["indexer_n_heads"] * config["indexer_head_dim"]
+            yield f"{block}indexer.q_proj.weight", value[:queries]
+            yield f"{block}indexer.k_proj.weight", value[queries:]
+        elif ".indexer." in name:
+            yield f"{block}indexer.{parts[-2][0]}_norm.weight", value
+        elif "ngram_embedding" in name:
+            shards[int(parts[-2].removeprefix("shard_")) if "shard_" in name else 0] = value
+        elif ".ple." in name:
+            part = parts[-2].removesuffix("_proj")
+            yield f"{block}ple_{part}.weight", value.float() + 1 if part.startswith("norm") else value.squeeze()
+        else:
+            yield name, value
+    table = torch.cat([shards[i] for i in sorted(shards)])
+    writer.add_uint32(f"{own}.embedding_length_per_layer_input", table.shape[1])
+    yield "per_layer_token_embd.weight", table
+
+
 def qwen3_vl(writer, config, tensors):
     common(writer, config)
     writer.add_key_length(config["head_dim"])
@@ -611,15 +655,29 @@ def bailing2(writer, config, tensors):
     common(writer, {**config, "rope_parameters": config})
     writer.add_key_length(config["head_dim"])
     writer.add_value_length(config["head_dim"])
-    writer.add_rope_dimension_count(int(config["head_dim"] * config["partial_rotary_factor"]))
+    writer.add_rope_dimension_count(int(config["head_dim"] * config.get("partial_rotary_factor", 1.0)))     # Sarvam turns whole heads
     bailing_router(writer, config, config["routed_scaling_factor"])
     writer.add_expert_shared_feed_forward_length(config["moe_shared_expert_intermediate_size"])
     writer.add_expert_group_count(config["n_group"])
     writer.add_expert_group_used_count(config["topk_group"])
     writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
-    writer.add_nextn_predict_layers(config["num_nextn_predict_layers"])
+    writer.add_nextn_predict_layers(config.get("num_nextn_predict_layers", 0))
     for name, value in stacked(tensors):
         yield name.replace(".expert_bias", ".expert_bias.bias"), value
+
+
+def smallthinker(writer, config, tensors):
+    """The converter says how long windows are, and not where: readers know it of the published models."""
+    common(writer, {**config, "rope_parameters": config, "intermediate_size": config["moe_ffn_hidden_size"],
+                    "num_experts": config["moe_num_primary_experts"], "num_experts_per_tok": config["moe_num_active_primary_experts"]})
+    writer.add_key_length(config["head_dim"])
+    writer.add_value_length(config["head_dim"])
+    writer.add_expert_feed_forward_length(config["moe_ffn_hidden_size"])
+    softmax = config["moe_primary_router_apply_softmax"]
+    writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SOFTMAX if softmax else gguf.ExpertGatingFuncType.SIGMOID)
+    if any(config["sliding_window_layout"]):
+        writer.add_sliding_window(config["sliding_window_size"])
+    yield from stacked(tensors)
 
 
 def bailing3(writer, config, tensors):
@@ -800,6 +858,7 @@ FAMILIES = {
     "llama4_text": ("llama4", ARCH.LLAMA4, llama4),
     "phimoe": ("phimoe", ARCH.PHIMOE, phimoe),
     "qwen3_5_moe_text": ("qwen35moe", ARCH.QWEN35MOE, qwen35),
+    "qwen4_exp_text": ("qwen4exp", ARCH.QWEN35MOE, qwen4),
     "qwen3_vl_moe_text": ("qwen3vlmoe", ARCH.QWEN3VLMOE, qwen3_vl),
     "gemma4_text": ("gemma4", ARCH.GEMMA4, gemma4),
     "nemotron_h": ("nemotron_h_moe", ARCH.NEMOTRON_H_MOE, nemotron),
@@ -815,6 +874,8 @@ FAMILIES = {
     "bailing_moe": ("bailingmoe", ARCH.BAILINGMOE, bailing),
     "bailing_moe second": ("bailingmoe2", ARCH.BAILINGMOE2, bailing2),
     "bailing_hybrid": ("bailingmoe3", ARCH.BAILINGMOE2, bailing3),
+    "smallthinker": ("smallthinker", ARCH.SMALLTHINKER, smallthinker),
+    "sarvam_moe second": ("bailingmoe2", ARCH.BAILINGMOE2, bailing2),
     "step3p5": ("step35", ARCH.STEP35, step35),
     "minimax_m3": ("minimax-m3", ARCH.MINIMAXM2, minimax3),
     "minimax_m3_vl_text": ("minimax-m3", ARCH.MINIMAXM2, minimax3),

@@ -16,6 +16,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Callable
 
 import torch
 import transformers
@@ -44,6 +45,16 @@ VISION = dict(depth=1, num_hidden_layers=1, hidden_size=16, intermediate_size=16
               out_hidden_size=32, patch_size=4, position_embedding_size=64, num_position_embeddings=16, deepstack_visual_indexes=[])
 
 
+OCR_OTHERS = "sam_model|vision_tower|qwen2_model|projector|separat|seperat|newline"
+HY4 = ((r"hc_pre\.(hc_(attn|mlp)_layer)\.", r"\1.hc_pre."), (r"hc_pre\.hc_head\.", "hc_head."),
+       (r"mlp\.(shared_experts\.)?linear_gate", r"mlp.\1gate_proj"))
+OCR_TOWER = dict(
+    sam_config=dict(hidden_size=16, output_channels=8, num_hidden_layers=1, num_attention_heads=2, image_size=32, patch_size=8, window_size=2,
+                    global_attn_indexes=[0], mlp_dim=16, downsample_channels=[8, 16]),
+    encoder_config=dict(vocab_size=8, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2,
+                        max_position_embeddings=64))
+
+
 @dataclass(frozen=True)
 class Model:
     """One folder to be."""
@@ -60,7 +71,8 @@ class Model:
     shard: str | None = None                # size of the files that transformers cuts the weights into
     wrapper: str | None = None              # model_type of a checkpoint that sees too, whose text model this is
     vision: dict | None = None              # of that checkpoint, where VISION does not fit
-    respelled: bool = False                 # config.json is written as its publisher did, which transformers does not read
+    respelled: Callable | None = None       # from transformers' config.json to its publisher's, which transformers does not read
+    published_names: tuple = ()             # (pattern, replacement): the publisher's names of tensors, where transformers saves other ones
     packed: str = ""                        # weights of these names become whole 4-bit numbers, as Kimi-K2.5 is published
     gains: dict = field(default_factory=dict)   # end of a weight's name -> factor on its standard deviation
 
@@ -77,6 +89,52 @@ def mixtral(**fields):
 
 def olmo(model_type, **fields):
     return row(model_type, **dict(dict(intermediate_size=16, num_experts=8, num_experts_per_tok=3, num_key_value_heads=4), **fields))
+
+
+def side_by_side(config):
+    """config.json of ERNIE 4.5 VL as its publisher wrote it, from that of transformers: the other way of its conversion script."""
+    text = dict(config["text_config"])
+    rotary, kinds = text.pop("rope_parameters"), text.pop("mlp_layer_types")
+    first = kinds.index("sparse")
+    if kinds != ["dense"] * first + ["sparse"] * (len(kinds) - first):
+        raise SystemExit("layers with experts have to be the last ones")
+    text.update(
+        model_type="ernie4_5_moe_vl", architectures=["Ernie4_5_VLMoeForConditionalGeneration"], rope_theta=rotary["rope_theta"],
+        rope_scaling=dict(type="default", mrope_section=rotary["mrope_section"]), moe_num_experts=[text["moe_num_experts"]] * 2,
+        moe_layer_start_index=[first, first], moe_layer_end_index=[len(kinds), len(kinds) - 1], moe_layer_interval=1, moe_gate="topk",
+        moe_capacity=[16, 16, 16], moe_use_aux_free=True, use_rmsnorm=True, vision_config=dict(depth=1, hidden_size=16), im_patch_id=3,
+        spatial_conv_size=2, temporal_conv_size=2, pixel_hidden_size=16, rope_3d=True, freq_allocation=2, torch_dtype="bfloat16",
+        tie_word_embeddings=config["tie_word_embeddings"], transformers_version="4.54.0")
+    return {k: v for k, v in text.items() if k != "dtype"}
+
+
+def of_ling(config):
+    """config.json of Sarvam-105B as its publisher writes it: DeepSeek-V3 in the words of Ling, and without a word of what is always so."""
+    old = dict(config, model_type="sarvam_mla", architectures=["SarvamMLAForCausalLM"], default_theta=10000.0, use_qk_norm=True,
+               moe_router_enable_expert_bias=True, embedding_dropout=0.0, output_dropout=0.0)
+    rotary = old.pop("rope_parameters")
+    old.update(rope_theta=rotary["rope_theta"], rope_scaling={k: v for k, v in rotary.items() if k not in ("rope_theta", "rope_type")})
+    old["rope_scaling"]["type"] = "deepseek_yarn"
+    old.update(num_experts=old.pop("n_routed_experts"), num_shared_experts=old.pop("n_shared_experts"), torch_dtype=old.pop("dtype"),
+               q_head_dim=old["qk_nope_head_dim"] + old["qk_rope_head_dim"], head_dim=old["kv_lora_rank"] + old["qk_rope_head_dim"])
+    if old["num_experts"] == 8 * old["n_group"] and old["topk_group"] == 2:
+        old = {k: v for k, v in old.items() if k not in ("n_group", "topk_group")}
+    silent = ("num_key_value_heads", "q_lora_rank", "norm_topk_prob", "scoring_func", "topk_method", "qk_head_dim", "rope_interleave")
+    return {k: v for k, v in old.items() if k not in silent}
+
+
+def of_language(config):
+    """config.json of DeepSeek-OCR as its publisher writes it: what is said of the text model alone, without its type."""
+    text = dict(config["text_config"])
+    kinds = text.pop("mlp_layer_types")
+    text.update(architectures=["DeepseekV2ForCausalLM"], first_k_dense_replace=kinds.index("sparse"), kv_lora_rank=None, q_lora_rank=None,
+                qk_nope_head_dim=0, qk_rope_head_dim=0, v_head_dim=0, use_mla=False, lm_head=True, rm_head=False, torch_dtype="bfloat16")
+    silent = ("model_type", "dtype", "rope_parameters", "rms_norm_eps", "attention_bias", "mlp_bias", "head_dim", "routed_scaling_factor",
+              "tie_word_embeddings")
+    return dict(model_type="deepseek_vl_v2", architectures=["DeepseekOCRForCausalLM"], torch_dtype="bfloat16",
+                language_config={k: v for k, v in text.items() if k not in silent}, vision_config=dict(model_type="vision", width=16),
+                projector_config=dict(model_type="mlp_projector", input_dim=16, n_embed=32), candidate_resolutions=[[1024, 1024]],
+                global_view_pos="head", tile_tag="2D")
 
 
 def qwen(model_type, **fields):
@@ -222,7 +280,7 @@ MODELS = {
     "ernie4_5_vl_moe-bias": ernie_vl(num_hidden_layers=3, moe_intermediate_size=[12, 16], moe_num_experts=6, moe_k=2, moe_norm_min=0.9,
                                      moe_num_shared_experts=0, use_bias=True, tie_word_embeddings=False,
                                      mlp_layer_types=["sparse", "dense", "sparse"]),
-    "ernie4_5_vl_moe-published": ernie_vl(respelled=True, num_hidden_layers=3, moe_num_shared_experts=2,
+    "ernie4_5_vl_moe-published": ernie_vl(respelled=side_by_side, num_hidden_layers=3, moe_num_shared_experts=2,
                                           mlp_layer_types=["dense", "sparse", "sparse"]),
     "exaone_moe": row("exaone_moe", num_hidden_layers=3, intermediate_size=48, moe_intermediate_size=16, num_experts=8,
                       num_experts_per_tok=3, num_shared_experts=1, first_k_dense_replace=1, n_group=2, topk_group=1,
@@ -418,6 +476,13 @@ MODELS = {
         ROPE, partial_rotary_factor=0.5, mrope_section=[1, 1, 2])),
     "axk1": deepseek("axk1", **LATENT, q_lora_rank=16, n_group=4, topk_group=2, num_hidden_layers=3, mlp_layer_types=["dense", "sparse", "sparse"],
                      without=("first_k_dense_replace",), rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=1.0)),
+    "deepseek_ocr2": deepseek("deepseek_ocr2_text", wrapper="deepseek_ocr2", vision=OCR_TOWER, omitted=OCR_OTHERS,
+                              without=("first_k_dense_replace", "norm_topk_prob"), topk_method="greedy", mlp_layer_types=["dense", "sparse"],
+                              num_key_value_heads=4, n_shared_experts=2),
+    "deepseek_ocr2-published": deepseek(
+        "deepseek_ocr2_text", wrapper="deepseek_ocr2", vision=OCR_TOWER, respelled=of_language, without=("first_k_dense_replace", "norm_topk_prob"),
+        omitted=OCR_OTHERS, topk_method="greedy", mlp_layer_types=["dense", "sparse"],
+        num_key_value_heads=4, n_routed_experts=6, num_experts_per_tok=2, routed_scaling_factor=1.0, rope_parameters=ROPE),
     "axk2": deepseek("axk2", num_hidden_layers=3, n_group=None, topk_group=None, index_topk=7, index_head_dim=16, index_n_heads=16,
                      gated_norm_rank=4, rope_parameters=ROPE, gains=dict(INDEX, **GATES)),
     "axk2-groups": deepseek("axk2", n_routed_experts=12, num_experts_per_tok=4, n_group=4, topk_group=2, norm_topk_prob=False,
@@ -427,8 +492,20 @@ MODELS = {
     "flint": row("flint", num_hidden_layers=4, intermediate_size=48, moe_intermediate_size=16, shared_expert_intermediate_size=24,
                  num_experts=8, num_experts_per_tok=3, head_dim=8, sliding_window=6, layer_types=[FULL, WINDOW, WINDOW, FULL],
                  mlp_only_layers=[0]),
+    "hy_v4": deepseek("hy_v4", **dict(LATENT, q_lora_rank=16), index_topk=7, index_head_dim=16, index_n_heads=16,
+                      indexer_types=["full", "shared"], hc_mult=3, hc_magnitude=1.5, hc_eps=1e-3, swiglu_limit=1.0, rms_norm_eps=1e-3,
+                      mlp_layer_types=["sparse", "sparse"], moe_intermediate_size=8, rope_parameters=ROPE, gains=INDEX),
+    "hy_v4-yarn": deepseek("hy_v4", **dict(LATENT, v_head_dim=12, q_lora_rank=16), n_routed_experts=12, num_experts_per_tok=4, n_group=4, topk_group=2,
+                           norm_topk_prob=False, index_topk=40, index_head_dim=16, index_n_heads=16, hc_mult=2, moe_intermediate_size=8,
+                           hidden_size=16, mlp_layer_types=["dense", "sparse"], tie_word_embeddings=True, gains=INDEX, published_names=HY4,
+                           rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=1.0)),
     "kolibri1": row("kolibri1", num_hidden_layers=3, moe_intermediate_size=16, shared_expert_intermediate_size=24, num_experts=8,
                     num_experts_per_tok=3, head_dim=8, sliding_window=6, layer_types=[WINDOW, FULL, WINDOW], norm_topk_prob=True),
+    "sarvam_mla": deepseek("deepseek_v3", respelled=of_ling, q_lora_rank=None, hidden_size=16, n_routed_experts=24, moe_intermediate_size=8,
+                           n_group=3, topk_group=2, routed_scaling_factor=2.5, bias_spread=0.05,
+                           rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=1.0)),
+    "sarvam_mla-plain": deepseek("deepseek_v3", respelled=of_ling, q_lora_rank=None, hidden_size=16, moe_intermediate_size=8,
+                                 n_shared_experts=2, num_hidden_layers=3, rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=0.5)),
     "solar_open": deepseek("solar_open", head_dim=8, routed_scaling_factor=1.7, first_k_dense_replace=0),
 }
 
@@ -508,23 +585,6 @@ def published_spelling(config):
     return old
 
 
-def side_by_side(config):
-    """config.json of ERNIE 4.5 VL as its publisher wrote it, from that of transformers: the other way of its conversion script."""
-    text = dict(config["text_config"])
-    rotary, kinds = text.pop("rope_parameters"), text.pop("mlp_layer_types")
-    first = kinds.index("sparse")
-    if kinds != ["dense"] * first + ["sparse"] * (len(kinds) - first):
-        raise SystemExit("layers with experts have to be the last ones")
-    text.update(
-        model_type="ernie4_5_moe_vl", architectures=["Ernie4_5_VLMoeForConditionalGeneration"], rope_theta=rotary["rope_theta"],
-        rope_scaling=dict(type="default", mrope_section=rotary["mrope_section"]), moe_num_experts=[text["moe_num_experts"]] * 2,
-        moe_layer_start_index=[first, first], moe_layer_end_index=[len(kinds), len(kinds) - 1], moe_layer_interval=1, moe_gate="topk",
-        moe_capacity=[16, 16, 16], moe_use_aux_free=True, use_rmsnorm=True, vision_config=dict(depth=1, hidden_size=16), im_patch_id=3,
-        spatial_conv_size=2, temporal_conv_size=2, pixel_hidden_size=16, rope_3d=True, freq_allocation=2, torch_dtype="bfloat16",
-        tie_word_embeddings=config["tie_word_embeddings"], transformers_version="4.54.0")
-    return {k: v for k, v in text.items() if k != "dtype"}
-
-
 def say_layer_by_layer(text):
     """The lists of Step's published files in place of what transformers writes by type of layer."""
     rotary, kinds = text.pop("rope_parameters"), text["layer_types"]
@@ -592,6 +652,16 @@ def write_model(folder, spec, seed):
     write_json(path, saved)
 
 
+def rename(path, names):
+    """Gives the tensors of a file other names."""
+    renamed = {}
+    for name, tensor in load_file(path).items():
+        for pattern, replacement in names:
+            name = re.sub(pattern, replacement, name)
+        renamed[name] = tensor
+    save_file(renamed, path, metadata={"format": "pt"})
+
+
 def pack(folder, names):
     """Rounds weights to whole numbers from -8 to 7 in groups of 32 inputs with a bfloat16 scale each; packed.safetensors has them as
     compressed-tensors lays them out, under the names of a checkpoint that sees too."""
@@ -644,8 +714,10 @@ def make(name, folder):
         if spec.packed:
             shutil.copyfile(trial / "packed.safetensors", folder / "model.safetensors")
             write_json(folder / "config.json", wrapped(json.loads((trial / "config.json").read_text())))
+        if spec.published_names:
+            rename(folder / "model.safetensors", spec.published_names)
         if spec.respelled:
-            write_json(folder / "config.json", side_by_side(json.loads((trial / "config.json").read_text())))
+            write_json(folder / "config.json", spec.respelled(json.loads((trial / "config.json").read_text())))
         old = None if spec.packed or spec.respelled else older_spelling(json.loads((trial / "config.json").read_text()))
         if old and reads_alike(trial, old, sequences, tensors):
             write_json(folder / "config_v4.json", old)

@@ -11,8 +11,11 @@ how it compares. Exit code 1 when one differs. Needs no Python package.
 """
 import argparse
 import json
+import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -21,8 +24,8 @@ KINDS = ("router_logits", "weights", "hidden", "logits")
 HEAD = """# Models
 
 What is run, and how far it is from transformers 5.23 in float32 on the models of `Tests/Fixtures/models` (random, tiny, made by
-`tools/make_models.py`; `deepseek`, `bailing_moe` and `llama_moe`, which it has no code for, beside our own reading of the publishers',
-`tools/make_own_models.py`).
+`tools/make_models.py`; `deepseek`, `bailing_moe`, `llama_moe`, `sarvam_moe` and `smallthinker`, which it has no code for, beside our own
+reading of the publishers', `tools/make_own_models.py`; `sarvam_mla`, which is DeepSeek-V3 under other names, beside transformers' code of that).
 Decisions are equal when the set of experts is; errors are the largest of their kind, relative to
 max(1, largest expected magnitude). Written by `tools/make_models_page.py`; `FamilyParityTests` holds every row to it, and to the older spelling
 of its configuration. A field that a declaration does not cover is refused by name (`moetop inspect FOLDER`).
@@ -40,6 +43,16 @@ Files converted for llama.cpp run there with these differences; moetop follows t
 |---|---|
 """
 
+
+GAPS_HEAD = """
+## Known and not run
+
+Mixtures of experts whose computation has a part that moetop has not. `moetop inspect` refuses them by name (`model_type`, the class in
+`architectures`, or a GGUF file's `general.architecture`) with what they need; none is run approximately.
+
+| name | what it needs |
+|---|---|
+"""
 
 IMAGES_HEAD = """
 ## Models that make images
@@ -103,7 +116,8 @@ ARCHITECTURES = {
     "glm4v_moe_text": "`glm4moe`, read as `glm4_moe`", "minimax_m3_vl_text": "`minimax-m3`, read as `minimax_m3`", "step3p5": "`step35`",
     "qwen3_omni_moe_text": "`qwen3vlmoe`, read as `qwen3_vl_moe_text`",
     "aria_text": NONE, "axk2": UNREAD, "ernie4_5_moe_vl": UNREAD, "ernie4_5_vl_moe_text": UNREAD, "llama_moe": NONE,
-    "qwen4_exp_text": "`qwen4exp`, not read yet",
+    "qwen4_exp_text": "`qwen4exp`", "hy_v4": "`hy_v4`, not read yet", "deepseek_ocr2_text": "`deepseek2-ocr`, not read yet",
+    "smallthinker": "`smallthinker`", "sarvam_moe": "`bailingmoe2`, read as `bailing_moe`", "sarvam_mla": UNREAD,
 }
 
 # Targets of these were computed by llama.cpp, which rounds the range of yarn frequencies and captures router logits without their bias.
@@ -201,6 +215,17 @@ def image_row(moetop, folder, expected):
     return verified["holds"], "| " + " | ".join([f"`{family}`", folder.name, sampler, "; ".join(policies), decisions, *numbers]) + " |"
 
 
+def gap_rows(moetop):
+    """What the program says of each family that it knows and does not run, by the first of its names."""
+    source = (ROOT / "Sources/Model/Architectures/KnownGaps.swift").read_text().split("static let all")[1]
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(ROOT / "Tests/Fixtures/models/olmoe/model.safetensors", folder)
+        for name in re.findall(r'KnownGap\(\s*"([^"]+)"', source):
+            (Path(folder) / "config.json").write_text(json.dumps(dict(model_type=name)))
+            answer = subprocess.run([moetop, "inspect", folder, "--json"], capture_output=True, text=True).stdout
+            yield f"| `{name}` | {json.loads(answer)['refused']['needs']} |"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("moetop")
@@ -225,7 +250,7 @@ def main():
     table = "\n".join(line for _, line in files) if args.gguf else kept_table(args.output)
     args.output.write_text(
         HEAD + "\n".join(r[2] for r in rows) + "\n" + IMAGES_HEAD + "\n".join(line for _, line in images) + "\n" + (GGUF_HEAD + table + "\n" if table else "") + GGUF_NAMES_HEAD
-        + names + "\n" + TAIL + "\n".join(notes) + "\n")
+        + names + "\n" + GAPS_HEAD + "\n".join(gap_rows(moetop)) + "\n" + TAIL + "\n".join(notes) + "\n")
     differing = [r[2] for r in rows if not r[1]] + [line for equal, line in files + images if not equal]
     print(f"{args.output}: {len(rows)} models of {len(families)} families, {len(differing)} differ", *differing, sep="\n")
     sys.exit(1 if differing else 0)

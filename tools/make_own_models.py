@@ -3,10 +3,11 @@
 usage: make_own_models.py [NAME ...] [-o Tests/Fixtures/models]      (no name: all)
 
 The computation is our own reading of what the publishers' modelling files say (modeling_deepseek.py of deepseek-moe-16b,
-modeling_bailing_moe.py of Ling-lite, modeling_bailing_moe_v2.py of Ling-mini-2.0, modeling_llama_moe_hf.py of LLaMA-MoE), in
-float32 on the stored weights, one sequence after the other, written without a look at the engine. Files and tensors are those of make_models.py.
+modeling_bailing_moe.py of Ling-lite, modeling_bailing_moe_v2.py of Ling-mini-2.0, modeling_llama_moe_hf.py of LLaMA-MoE,
+modeling_sarvam_moe.py of sarvam-30b, modeling_smallthinker.py of SmallThinker-4BA0.6B), in float32 on the stored weights, one sequence after the other, written without a look at the engine. Files and tensors are those of make_models.py.
 """
 import json
+import re
 import shutil
 
 import torch
@@ -29,6 +30,14 @@ LLAMA = {k: v for k, v in dict(
     gate_balance_loss_weight=0.01, gate_add_noise=True, gate_noise_epsilon=0.01, calculator_type="UniversalCalculator",
     multiply_gate_scores=True, score_scale_factor=4.0, add_weight_norm=False, drop_tokens=True, dropped_padding="zero", capacity_factor=1.25,
     pretraining_tp=1).items() if k not in ("moe_intermediate_size", "rope_theta")}
+SECOND = dict(BAILING, head_dim=16, num_experts=12, num_experts_per_tok=4, num_shared_experts=1, first_k_dense_replace=1, n_group=4,
+              topk_group=2, routed_scaling_factor=2.5, use_qk_norm=True, moe_router_enable_expert_bias=True, router_dtype="fp32",
+              use_rmsnorm=True, moe_shared_expert_intermediate_size=16)
+SMALL = {k: v for k, v in dict(
+    BASE, model_type="smallthinker", architectures=["SmallThinkerForCausalLM"], num_hidden_layers=2, head_dim=16, num_attention_heads=2,
+    num_key_value_heads=1, moe_num_primary_experts=8, moe_num_active_primary_experts=3, moe_ffn_hidden_size=16, norm_topk_prob=True,
+    moe_primary_router_apply_softmax=False, rope_layout=[0, 1], sliding_window_layout=[0, 1], sliding_window_size=6,
+    rms_norm_eps=1e-6).items() if k not in ("moe_intermediate_size", "intermediate_size", "hidden_act")}
 MODELS = {
     "deepseek": DEEPSEEK,
     "deepseek-norm": dict(DEEPSEEK, attention_bias=True, n_shared_experts=None, norm_topk_prob=True, num_experts_per_tok=2),
@@ -38,6 +47,12 @@ MODELS = {
         num_shared_experts=1, first_k_dense_replace=1, score_function="sigmoid", n_group=4, topk_group=2, routed_scaling_factor=2.5,
         partial_rotary_factor=0.5, use_qk_norm=True, moe_router_enable_expert_bias=True, router_dtype="fp32", use_rmsnorm=True,
         moe_shared_expert_intermediate_size=16, num_nextn_predict_layers=0, rope_theta=600000.0),
+    "sarvam_moe": dict(SECOND, model_type="sarvam_moe", architectures=["SarvamMoEForCausalLM"], score_function="sigmoid", num_hidden_layers=2,
+                       num_attention_heads=2, num_key_value_heads=1, rope_theta=8000000.0),
+    "smallthinker": SMALL,
+    "smallthinker-softmax": dict(SMALL, moe_primary_router_apply_softmax=True, rope_layout=[1, 1],
+                                 sliding_window_layout=[0, 0], moe_num_primary_experts=6, moe_num_active_primary_experts=2,
+                                 tie_word_embeddings=True),
     "llama_moe": dict(LLAMA, intermediate_size=96),
     "llama_moe-sizes": dict(LLAMA, num_experts=6, num_selects=3, size_experts=[[4, 8, 12, 6, 10, 8], [20, 4, 4, 4, 8, 8]],
                             score_scale_factor=[2.0, 3.5], rope_scaling=dict(type="linear", factor=2.0)),
@@ -49,7 +64,7 @@ class Names:
     """What the tensors of a family are called."""
 
     def __init__(self, c):
-        bailing = c["model_type"] == "bailing_moe"
+        bailing = c["model_type"] in ("bailing_moe", "sarvam_moe")
         self.embedding = "model.word_embeddings.weight" if bailing else "model.embed_tokens.weight"
         self.attention = "attention" if bailing else "self_attn"
         self.output = "dense" if bailing else "o_proj"
@@ -59,6 +74,8 @@ class Names:
     def expert(c, layer, e):
         """Gate, up and down of one expert."""
         p = f"model.layers.{layer}.mlp"
+        if c["model_type"] == "smallthinker":
+            return [f"model.layers.{layer}.block_sparse_moe.experts.{e}.{part}.weight" for part in ("gate", "up", "down")]
         if c["model_type"] == "llama_moe":
             return [f"{p}.calculator.experts.weight_{part}.{e}" for part in ("gate", "up", "down")]
         return [f"{p}.experts.{e}.{part}_proj.weight" for part in ("gate", "up", "down")]
@@ -68,16 +85,18 @@ class Sizes:
     def __init__(self, c):
         self.heads, self.pairs = c["num_attention_heads"], c["num_key_value_heads"]
         self.head = c.get("head_dim") or c["hidden_size"] // self.heads
-        self.experts = c.get("n_routed_experts") or c["num_experts"]
+        self.experts = c.get("n_routed_experts") or c.get("num_experts") or c["moe_num_primary_experts"]
         self.shared = (c.get("n_shared_experts") or c.get("num_shared_experts") or 0) * c.get("moe_intermediate_size", 0)
         self.is_cut = c["model_type"] == "llama_moe"
         self.has_bias = c.get("attention_bias") or c.get("use_qkv_bias") or False
-        self.is_second = c.get("score_function") == "sigmoid"
+        self.is_second = c.get("score_function") == "sigmoid" or c["model_type"] == "sarvam_moe"
+        self.is_early = c["model_type"] == "smallthinker"
+        self.has_norms = self.is_second and c.get("use_qk_norm", False)
         self.c = c
 
     def width(self, layer, e):
         if not self.is_cut:
-            return self.c["moe_intermediate_size"]
+            return self.c["moe_ffn_hidden_size" if self.is_early else "moe_intermediate_size"]
         lists = self.c["size_experts"]
         return lists[layer][e] if lists else self.c["intermediate_size"] // self.experts
 
@@ -91,6 +110,8 @@ def shapes(c):
     """{name: shape} of the whole checkpoint."""
     names, s, hidden = Names(c), Sizes(c), c["hidden_size"]
     out = {names.embedding: (c["vocab_size"], hidden), "lm_head.weight": (c["vocab_size"], hidden), "model.norm.weight": (hidden,)}
+    if c["tie_word_embeddings"]:
+        del out["lm_head.weight"]
 
     def gated(prefix, width):
         for name in ("gate_proj", "up_proj"):
@@ -109,7 +130,7 @@ def shapes(c):
         out[f"{p}.{names.attention}.{names.output}.weight"] = (hidden, s.heads * s.head)
         if s.has_bias and not names.is_fused:
             out[f"{p}.{names.attention}.{names.output}.bias"] = (hidden,)
-        if s.is_second:
+        if s.has_norms:
             for norm in ("query_layernorm", "key_layernorm"):
                 out[f"{p}.{names.attention}.{norm}.weight"] = (s.head,)
         if layer < c.get("first_k_dense_replace", 0):
@@ -133,6 +154,8 @@ def shapes(c):
 def router(c, layer):
     """[(name, inputs)] of the router's layers."""
     p, hidden = f"model.layers.{layer}.mlp.gate", c["hidden_size"]
+    if c["model_type"] == "smallthinker":
+        return [(f"model.layers.{layer}.block_sparse_moe.primary_router.weight", hidden)]
     if c["model_type"] != "llama_moe":
         return [(f"{p}.weight", hidden)]
     if c["gate_network"] == "linear":
@@ -145,7 +168,7 @@ def weights(c, seed):
     generator = torch.Generator().manual_seed(seed)
     out = {}
     for name, shape in shapes(c).items():
-        mean, spread = 0.0, 2.0 / shape[-1] ** 0.5 if name.endswith("mlp.gate.weight") or ".gate_network." in name else 1 / shape[-1] ** 0.5
+        mean, spread = 0.0, 2.0 / shape[-1] ** 0.5 if re.search(r"mlp\.gate\.weight$|\.gate_network\.", name) else 1 / shape[-1] ** 0.5
         if name.endswith("embeddings.weight") or name.endswith("embed_tokens.weight"):
             spread = 1.0
         elif name.endswith("norm.weight"):
@@ -168,7 +191,7 @@ def turn(x, c, size):
     return torch.cat([a * angles.cos() - b * angles.sin(), b * angles.cos() + a * angles.sin(), rest], -1)
 
 
-def attend(x, w, c, p):
+def attend(x, w, c, p, layer):
     names, s = Names(c), Sizes(c)
     linear = lambda name, y: F.linear(y, w[f"{p}.{name}.weight"], w.get(f"{p}.{name}.bias"))
     if names.is_fused:
@@ -176,26 +199,33 @@ def attend(x, w, c, p):
     else:
         q, k, v = (linear(name, x) for name in ("q_proj", "k_proj", "v_proj"))
     q, k, v = (y.view(len(x), -1, s.head) for y in (q, k, v))
-    if s.is_second:
+    if s.has_norms:
         q, k = rms(q, w[f"{p}.query_layernorm.weight"], c), rms(k, w[f"{p}.key_layernorm.weight"], c)
     size = int(s.head * c.get("partial_rotary_factor", 1.0)) if s.is_second else s.head
-    q, k = turn(q, c, size), turn(k, c, size)
+    if c.get("rope_layout", [1] * (layer + 1))[layer]:
+        q, k = turn(q, c, size), turn(k, c, size)
     k, v = (y.repeat_interleave(s.heads // s.pairs, 1) for y in (k, v))
     scores = torch.einsum("qhd,khd->hqk", q, k) / s.head ** 0.5
-    scores = scores.masked_fill(torch.ones(len(x), len(x)).triu(1).bool(), float("-inf"))
+    hidden = torch.ones(len(x), len(x)).triu(1).bool()
+    if c.get("sliding_window_layout", [0] * (layer + 1))[layer]:
+        hidden |= torch.ones(len(x), len(x)).tril(-c["sliding_window_size"]).bool()
+    scores = scores.masked_fill(hidden, float("-inf"))
     return linear(names.output, torch.einsum("hqk,khd->qhd", scores.softmax(-1), v).flatten(1))
 
 
 def choose(logits, bias, c, layer):
     """(ids best first, weights, the least distance of a choice from what was left out)."""
-    top_k, s = c.get("num_experts_per_tok") or c["num_selects"], Sizes(c)
-    if s.is_cut:
+    top_k, s = next(c[key] for key in ("num_experts_per_tok", "num_selects", "moe_num_active_primary_experts") if key in c), Sizes(c)
+    if s.is_cut or s.is_early:
         top = logits.topk(top_k + 1, -1)
         margin = (top.values[:, -2] - top.values[:, -1]).min().item()
+        if s.is_early and not c["moe_primary_router_apply_softmax"]:
+            shares = top.values[:, :-1].sigmoid()
+            return top.indices[:, :-1], shares / shares.sum(-1, keepdim=True), margin
         return top.indices[:, :-1], top.values[:, :-1].softmax(-1) * s.factor(layer), margin
     scores = logits.sigmoid() if s.is_second else logits.softmax(-1)
     ranked, margin = scores + bias if s.is_second else scores, float("inf")
-    if s.is_second:
+    if s.is_second and c["n_group"] > c["topk_group"]:
         best = ranked.view(len(logits), c["n_group"], -1).topk(2, -1).values.sum(-1)
         order = best.sort(-1, descending=True)
         margin = (order.values[:, c["topk_group"] - 1] - order.values[:, c["topk_group"]]).min().item()
@@ -205,19 +235,21 @@ def choose(logits, bias, c, layer):
     margin = min(margin, (top.values[:, :-1] - top.values[:, 1:])[:, -1].min().item())
     ids = top.indices[:, :top_k]
     chosen = scores.gather(1, ids)
-    if top_k > 1 and c["norm_topk_prob"]:
+    if top_k > 1 and c.get("norm_topk_prob", True):
         chosen = chosen / (chosen.sum(-1, keepdim=True) + 1e-20)
     return ids, chosen * s.factor(layer), margin
 
 
-def feed_forward(x, w, c, layer, seen):
+def feed_forward(x, w, c, layer, seen, entry):
+    """- entry: the stream in front of attention, which some routers read."""
     p = f"model.layers.{layer}.mlp"
-    gated = lambda parts, y: F.linear(F.silu(F.linear(y, w[parts[0]])) * F.linear(y, w[parts[1]]), w[parts[2]])
+    act = F.relu if Sizes(c).is_early else F.silu
+    gated = lambda parts, y: F.linear(act(F.linear(y, w[parts[0]])) * F.linear(y, w[parts[1]]), w[parts[2]])
     under = lambda q: [f"{q}.{part}_proj.weight" for part in ("gate", "up", "down")]
     if layer < c.get("first_k_dense_replace", 0):
         return gated(under(p), x), float("inf")
     first, *rest = [w[name] for name, _ in router(c, layer)]
-    logits = F.linear(x, first)
+    logits = F.linear(entry if Sizes(c).is_early else x, first)
     for matrix in rest:
         logits = F.linear(logits.tanh(), matrix)
     ids, factors, margin = choose(logits, w.get(f"{p}.gate.expert_bias"), c, layer)
@@ -239,13 +271,14 @@ def expected(c, stored, sequences):
         seen.setdefault("hidden.0", []).append(x)
         for layer in range(c["num_hidden_layers"]):
             p = f"model.layers.{layer}"
-            x = x + attend(rms(x, w[f"{p}.input_layernorm.weight"], c), w, c, f"{p}.{names.attention}")
-            out, least = feed_forward(rms(x, w[f"{p}.post_attention_layernorm.weight"], c), w, c, layer, seen)
+            entry = x
+            x = x + attend(rms(x, w[f"{p}.input_layernorm.weight"], c), w, c, f"{p}.{names.attention}", layer)
+            out, least = feed_forward(rms(x, w[f"{p}.post_attention_layernorm.weight"], c), w, c, layer, seen, entry)
             x, margin = x + out, min(margin, least)
             if layer == c["num_hidden_layers"] - 1:
                 x = rms(x, w["model.norm.weight"], c)
             seen.setdefault(f"hidden.{layer + 1}", []).append(x)
-        seen.setdefault("logits", []).append(F.linear(x, w["lm_head.weight"]))
+        seen.setdefault("logits", []).append(F.linear(x, w["lm_head.weight" if "lm_head.weight" in w else names.embedding]))
     tensors = {k: torch.cat(v).contiguous() for k, v in seen.items()}
     tensors["input_ids"] = torch.tensor([t for s in sequences for t in s], dtype=torch.int32)
     tensors["sequence_lengths"] = torch.tensor([len(s) for s in sequences], dtype=torch.int32)

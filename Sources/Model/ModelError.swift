@@ -6,6 +6,8 @@ public enum ModelError: Error, Sendable, Equatable {
 
   case noCheckpoint(path: String, why: String, advice: String = "a folder with config.json and model.safetensors")
   case unsupportedFamily(file: String, found: String, known: [String])
+  /// The family is known, and needs something that is not implemented.
+  case missingOperation(file: String, key: String, found: String, needs: String)
   case unsupportedSetting(file: String, key: String, found: String, supported: String)
   case configuration(file: String, key: String, expected: String, found: String)
   /// A setting that neither the file nor its name tells.
@@ -36,7 +38,8 @@ public enum ModelError: Error, Sendable, Equatable {
   public var kind: Kind {
     switch self {
     case .noCheckpoint, .noTokenizer, .noChatTemplate: .missing
-    case .unsupportedFamily, .unsupportedSetting, .tensorType, .lookupTables, .foreignLayout, .cannotContinue, .positionsChange:
+    case .unsupportedFamily, .missingOperation, .unsupportedSetting, .tensorType, .lookupTables, .foreignLayout, .cannotContinue,
+      .positionsChange:
       .unsupported
     case .configuration, .missingTensor, .doubledTensor, .tensorShape, .expertTable: .damaged
     case .unknownToken, .sequenceTooLong, .sequenceKind, .badOption, .openQuestion: .invalidRequest
@@ -50,6 +53,8 @@ extension ModelError {
     switch self {
     case .unsupportedFamily(let file, let found, let known):
       [("file", file), ("key", "model_type"), ("found", found), ("supported", known.joined(separator: ", "))]
+    case .missingOperation(let file, let key, let found, let needs):
+      [("file", file), ("key", key), ("found", found), ("needs", needs)]
     case .unsupportedSetting(let file, let key, let found, let supported):
       [("file", file), ("key", key), ("found", found), ("supported", supported)]
     case .configuration(let file, let key, let expected, let found):
@@ -81,6 +86,8 @@ extension ModelError: CustomStringConvertible {
       "\(path): \(why)\n  try: \(advice)"
     case .unsupportedFamily(let file, let found, let known):
       "\(file): model_type \"\(found)\" is not supported\n  supported: \(known.joined(separator: ", "))"
+    case .missingOperation(let file, let key, let found, let needs):
+      "\(file): \(key) \"\(found)\" is not supported, so the model is not run approximately\n  it needs \(needs)"
     case .unsupportedSetting(let file, let key, let found, let supported):
       "\(file): \(key) = \(found) is not supported, so the model is not run approximately\n  supported: \(supported)"
     case .configuration(let file, let key, let expected, let found):

@@ -166,7 +166,7 @@ struct Examination {
       }
     case let error as ModelError:
       switch error {
-      case .configuration(_, let key, _, _), .unsupportedSetting(_, let key, _, _): place = key
+      case .configuration(_, let key, _, _), .unsupportedSetting(_, let key, _, _), .missingOperation(_, let key, _, _): place = key
       case .unsupportedFamily: place = "model_type"
       case .missingTensor(_, let name), .tensorShape(_, let name, _, _, _), .tensorType(_, let name, _, _): place = name
       case .lookupTables(_, let name, _, _, _): place = name

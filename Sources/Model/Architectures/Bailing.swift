@@ -1,5 +1,6 @@
-// Ling and Ring (inclusionAI 2025). The first generation has the softmax router of the first DeepSeek-MoE, the second the router of
-// DeepSeek-V3 under other names, norms on query and key heads, and turns half of each head; both write model_type bailing_moe.
+// Ling and Ring (inclusionAI 2025), and Sarvam-30B, which is of their line. The first generation has the softmax router of the first
+// DeepSeek-MoE, the second the router of DeepSeek-V3 under other names, norms on query and key heads, and turns half of each head; both write
+// model_type bailing_moe.
 //
 // | key                   | meaning                                                       | default        |
 // |-----------------------|---------------------------------------------------------------|----------------|
@@ -17,16 +18,33 @@ import Routing
 
 extension Family {
   static let bailingMoE = Family(modelType: "bailing_moe", defaults: ["rms_norm_eps": "1e-06"]) { configuration in
-    let sizes = try DecoderSizes(configuration)
     let scoring = try configuration.text("score_function", default: configuration.isThere("n_group") ? "sigmoid" : "softmax")
     guard ["softmax", "sigmoid"].contains(scoring) else {
       throw configuration.refused("score_function", found: "\"\(scoring)\"", supported: "\"softmax\", \"sigmoid\"")
     }
-    let isSecond = scoring == "sigmoid"
+    return try bailing("bailing_moe", configuration, isSecond: scoring == "sigmoid")
+  }
+
+  /// Sarvam-30B (Sarvam AI 2026): the second generation, turning whole heads.
+  static let sarvamMoE = Family(
+    modelType: "sarvam_moe",
+    defaults: ["rms_norm_eps": "1e-06", "routed_scaling_factor": "2.5", "num_shared_experts": "1", "first_k_dense_replace": "1"]
+  ) { configuration in
+    try configuration.require("score_function", "sigmoid", default: "sigmoid")
+    // The reference always divides by the sum.
+    try configuration.requireSet("norm_topk_prob")
+    return try bailing("sarvam_moe", configuration, isSecond: true, turnsWholeHeads: true)
+  }
+
+  private static func bailing(
+    _ family: String, _ configuration: Configuration, isSecond: Bool, turnsWholeHeads: Bool = false
+  ) throws -> ModelPlan {
+    let sizes = try DecoderSizes(configuration)
     let router = try isSecond ? configuration.sigmoidRouter() : configuration.softmaxRouter()
     let feedForward = try sharedExperts(sizes, router: router, hasBias: isSecond, bias: "gate.expert_bias")
+    let turnsHalves = isSecond && !turnsWholeHeads
     let rotary = try configuration.rotary(
-      headSize: sizes.headSize, defaultBase: isSecond ? 600_000 : 10_000, defaultShare: isSecond ? 0.5 : nil)
+      headSize: sizes.headSize, defaultBase: turnsHalves ? 600_000 : 10_000, defaultShare: turnsHalves ? 0.5 : nil)
     let bias = try configuration.flag("use_qkv_bias", default: false)
     let hasNorms = try isSecond && configuration.flag("use_qk_norm", default: true)
     try configuration.refuseSet("use_bias", "norm_head", "norm_softmax", "multi_gate", "use_sliding_window")
@@ -42,7 +60,7 @@ extension Family {
       "embedding_dropout", "output_dropout", "router_dtype", "num_nextn_predict_layers", "mtp_loss_scaling_factor", "sliding_window",
       "use_qk_norm",
     ])
-    var model = sizes.model("bailing_moe") { layer in
+    var model = sizes.model(family) { layer in
       var attention = fusedAttention(sizes, sizes.prefix(layer) + "attention.", rotary: rotary, bias: bias)
       if hasNorms {
         attention.queryNorm = HeadNormPlan(norm: sizes.rms(sizes.prefix(layer) + "attention.query_layernorm"), scope: .head)

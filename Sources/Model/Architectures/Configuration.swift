@@ -108,12 +108,12 @@ final class Configuration {
   func ofText(among families: [Family] = Family.all) throws -> Configuration {
     func isKnown(_ type: String?) -> Bool { families.contains { $0.modelType == type } }
     // A model that speaks too has the part that thinks in between.
-    let places = [["text_config"], ["thinker_config", "text_config"]]
+    let places = [["text_config"], ["thinker_config", "text_config"], ["language_config"]]
     func object(at place: [String]) -> JSONValue? {
       place.dropFirst().reduce(values[place[0]]) { $0?[$1] }.flatMap { $0.kind == .object ? $0 : nil }
     }
     let own = values["model_type"]?.string
-    let unsaid = own.flatMap { own in families.first { $0.wrapper == own } }?.modelType
+    let unsaid = own.flatMap { own in families.first { $0.wrapper == own || $0.publishedWrapper == own } }?.modelType
     guard !isKnown(own), let (path, text) = places.lazy.compactMap({ path in object(at: path).map { (path, $0) } }).first,
       let type = text["model_type"]?.string ?? unsaid, isKnown(type)
     else { return self }

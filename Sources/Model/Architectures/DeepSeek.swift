@@ -37,6 +37,16 @@ extension Family {
     modelType: "deepseek_v2", defaults: ["n_shared_experts": "2", "q_lora_rank": "1536", "rms_norm_eps": "1e-06"]
   ) { configuration in
     let sizes = try DecoderSizes(latent: configuration)
+    let router = try greedyRouter(configuration)
+    // The reference never renormalises, whatever this says.
+    _ = try configuration.flag("norm_topk_prob", default: false)
+    let attention = try latentAttention(sizes, interleaved: true)
+    let feedForward = try sharedExperts(sizes, router: router, hasBias: false)
+    return sizes.model("deepseek_v2") { sizes.block(layer: $0, attention($0, "self_attn."), feedForward($0)) }
+  }
+
+  /// The router of DeepSeek-V2: softmax over all experts, of the best groups alone where the file says so, never renormalised.
+  static func greedyRouter(_ configuration: Configuration) throws -> RouterSpec {
     let method = try configuration.text("topk_method", default: "greedy")
     var router = try RouterSpec.softmaxTopK(
       configuration.count("num_experts_per_tok"), of: configuration.count("n_routed_experts"), renormalised: false)
@@ -49,11 +59,7 @@ extension Family {
       throw configuration.refused("topk_method", found: "\"\(method)\"", supported: "\"greedy\", \"group_limited_greedy\"")
     }
     try configuration.require("scoring_func", "softmax", default: "softmax")
-    // The reference never renormalises, whatever this says.
-    _ = try configuration.flag("norm_topk_prob", default: false)
-    let attention = try latentAttention(sizes, interleaved: true)
-    let feedForward = try sharedExperts(sizes, router: router, hasBias: false)
-    return sizes.model("deepseek_v2") { sizes.block(layer: $0, attention($0, "self_attn."), feedForward($0)) }
+    return router
   }
 
   private static let defaultsOfV3 = [
@@ -67,6 +73,25 @@ extension Family {
   /// A.X-K1 (SKT 2026): DeepSeek-V3 with a norm behind each routed half.
   static let axK1 = Family(modelType: "axk1", defaults: defaultsOfV3.merging(["first_k_dense_replace": "1"]) { $1 }) {
     try latentSigmoid("axk1", $0, normsRoutedOutput: true)
+  }
+  /// Sarvam-105B (Sarvam AI 2026): DeepSeek-V3 without a narrow layer for queries, under the field names of Ling.
+  static let sarvamMLA = Family(
+    modelType: "sarvam_mla",
+    defaults: ["routed_scaling_factor": "2.5", "num_shared_experts": "1", "first_k_dense_replace": "1", "rms_norm_eps": "1e-06"]
+  ) { configuration in
+    try configuration.require("score_function", "sigmoid", default: "sigmoid")
+    try configuration.requireSet("moe_router_enable_expert_bias")
+    configuration.disregard(["default_theta", "q_head_dim", "use_qk_norm", "router_dtype", "embedding_dropout", "output_dropout"])
+    // What the published file is silent about: weights are always divided by their sum, and the best 2 of groups of eight are kept.
+    if configuration.isThere("norm_topk_prob") { try configuration.requireSet("norm_topk_prob") }
+    var router = RouterSpec.sigmoidTopK(
+      try configuration.count("num_experts_per_tok"), of: try configuration.count("num_experts", "n_routed_experts"),
+      normalization: .sum(epsilon: 1e-20), scale: try configuration.number("routed_scaling_factor", default: 2.5))
+    router.groupLimit =
+      configuration.isThere("n_group") || configuration.isThere("topk_group")
+      ? try configuration.groups(score: .sumOfTopTwo, fill: .negativeInfinity)
+      : .init(groupCount: router.expertCount / 8, topKGroups: 2, groupScore: .sumOfTopTwo, fill: .negativeInfinity)
+    return try latentSigmoid("sarvam_mla", configuration, router: router)
   }
   /// DeepSeek-V3.2: a scorer beside each attention chooses which earlier tokens it sees.
   static let deepSeekV32 = Family(modelType: "deepseek_v32", defaults: defaultsOfV3.merging(defaultsOfIndex) { $1 }) {
@@ -93,12 +118,13 @@ extension Family {
   enum IndexTurns { case halves, pairs }
 
   private static func latentSigmoid(
-    _ family: String, _ configuration: Configuration, indexTurns: IndexTurns? = nil, normsRoutedOutput: Bool = false
+    _ family: String, _ configuration: Configuration, router: RouterSpec? = nil, indexTurns: IndexTurns? = nil,
+    normsRoutedOutput: Bool = false
   ) throws -> ModelPlan {
     let sizes = try DecoderSizes(latent: configuration)
     let isInterleaved = try configuration.flag("rope_interleave", default: true)
     let attention = try latentAttention(sizes, interleaved: isInterleaved)
-    let feedForward = try sharedExperts(sizes, router: configuration.sigmoidRouter(), hasBias: true)
+    let feedForward = try sharedExperts(sizes, router: router ?? configuration.sigmoidRouter(), hasBias: true)
     let index = try indexTurns.map { try tokenIndex(sizes, $0) }
     return sizes.model(family) { layer in
       var latent = attention(layer, "self_attn.")
@@ -112,8 +138,12 @@ extension Family {
   }
 
   /// The scorer of each layer, or whose choice it takes over.
+  ///
+  /// - Parameters:
+  ///   - turnsLast: whether the last elements of its heads turn, and not the first.
+  ///   - epsilon: of the norm on its keys.
   static func tokenIndex(
-    _ sizes: DecoderSizes, _ turns: IndexTurns
+    _ sizes: DecoderSizes, _ turns: IndexTurns, turnsLast: Bool = false, epsilon: Double = 1e-6
   ) throws -> (Int, RotaryPlan?) -> LatentAttentionPlan.Index? {
     let configuration = sizes.configuration
     let (heads, size) = (try configuration.count("index_n_heads"), try configuration.count("index_head_dim"))
@@ -133,8 +163,8 @@ extension Family {
       return .own(
         TokenIndexPlan(
           headCount: heads, headSize: size, topK: topK, query: LinearPlan(prefix: prefix + "wq_b"), key: LinearPlan(prefix: prefix + "wk"),
-          keyNorm: .layer("\(prefix)k_norm.weight", bias: "\(prefix)k_norm.bias", 1e-6),
-          weights: LinearPlan(prefix: prefix + "weights_proj"), rotary: rotary))
+          keyNorm: .layer("\(prefix)k_norm.weight", bias: "\(prefix)k_norm.bias", epsilon),
+          weights: LinearPlan(prefix: prefix + "weights_proj"), rotary: rotary, turnsLast: turnsLast))
     }
   }
 

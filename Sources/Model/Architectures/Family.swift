@@ -6,6 +6,8 @@ struct Family: Sendable {
   let modelType: String
   /// `model_type` of checkpoints that see too, where the part that is this text model need not say its own.
   var wrapper: String?
+  /// Another such name, of the publisher's own program.
+  var publishedWrapper: String?
   /// What the reference's configuration class takes for fields that a config.json leaves out, as JSON, where that is more than silence
   /// says: a declaration reads these as if the file had them.
   var defaults: [String: String] = [:]
@@ -13,18 +15,24 @@ struct Family: Sendable {
   let plan: @Sendable (Configuration) throws -> ModelPlan
 
   static let all: [Family] = [
-    .afmoe, .ariaText, .axK1, .axK2, .bailingHybrid, .bailingMoE, .cohere2MoE, .dbrx, .deepSeek, .deepSeekV2, .deepSeekV3, .deepSeekV32,
+    .afmoe, .ariaText, .axK1, .axK2, .bailingHybrid, .bailingMoE, .cohere2MoE, .dbrx, .deepSeek, .deepSeekOCR, .deepSeekV2, .deepSeekV3,
+    .deepSeekV32,
     .deepSeekV4, .dots1, .ernie45MoE, .ernie45VL, .ernie45VLText, .exaoneMoE, .flexOlmo, .flint, .gemma4, .glm4MoE, .glm4MoELite, .glm4VMoE,
     .glmMoEDSA,
-    .gptOss, .graniteMoE, .graniteMoEHybrid, .graniteMoEShared, .graniteMoESWA, .hunYuanMoE, .hunYuanV3, .jamba, .jetMoE,
+    .gptOss, .graniteMoE, .graniteMoEHybrid, .graniteMoEShared, .graniteMoESWA, .hunYuanMoE, .hunYuanV3, .hunYuanV4, .jamba, .jetMoE,
     .kimiK2, .kimiLinear, .kolibri1, .laguna, .lfm2MoE, .llama4Text, .llamaMoE, .longCatFlash, .mellum, .miMoV2Flash, .miniMax, .miniMaxM2,
     .miniMaxM3, .miniMaxM3Text, .mistral4, .mixtral, .nemotronH, .nllbMoE, .olmoe, .phiMoE, .qwen2MoE, .qwen35MoE, .qwen3MoE,
-    .qwen3Next, .qwen3OmniMoE, .qwen3VLMoE, .qwen4Exp, .solarOpen, .step35, .switchTransformers,
+    .qwen3Next, .qwen3OmniMoE, .qwen3VLMoE, .qwen4Exp, .sarvamMLA, .sarvamMoE, .smallThinker, .solarOpen, .step35, .switchTransformers,
   ]
 
-  /// - Throws: `ModelError.unsupportedFamily`, or what the declaration throws.
+  /// - Throws: `ModelError.missingOperation`, `.unsupportedFamily`, or what the declaration throws.
   static func plan(for configuration: Configuration, among families: [Family] = all) throws -> ModelPlan {
     let type = try configuration.text("model_type")
+    let classes = configuration.value("architectures")?.elements.compactMap(\.string) ?? []
+    if let (name, gap) = KnownGap.among(classes + [type]) {
+      throw ModelError.missingOperation(
+        file: configuration.file, key: name == type ? "model_type" : "architectures", found: name, needs: gap.needs)
+    }
     guard let family = families.first(where: { $0.modelType == type }) else {
       throw ModelError.unsupportedFamily(file: configuration.file, found: type, known: families.map(\.modelType).sorted())
     }

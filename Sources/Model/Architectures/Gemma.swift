@@ -83,7 +83,7 @@ extension Family {
           plan.activation = .geluTanh
           return plan
         })
-      experts.routerInput = (.rms(VectorPlan(prefix + "router.scale"), epsilon), 1 / Float(hidden).squareRoot())
+      experts.routerInput = .stream(.rms(VectorPlan(prefix + "router.scale"), epsilon), factor: 1 / Float(hidden).squareRoot())
       experts.expertScales = VectorPlan(prefix + "router.per_expert_scale")
       return experts
     }

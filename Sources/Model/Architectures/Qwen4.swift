@@ -128,11 +128,12 @@ extension Configuration {
       func norm(_ name: String) -> StreamNormPlan {
         StreamNormPlan(streams: streams, weight: VectorPlan("\(prefix)\(name).weight"), epsilon: sizes.epsilon)
       }
+      let hash = NGramHash(
+        orders: orders, headsPerOrder: perOrder, end: end, vocabulary: sizes.vocabularySize, layer: number, base: base, multiple: multiple,
+        seed: seed)
+      try requireSame(hash)
       memories[layer - 1] = NGramMemoryPlan(
-        streams: streams,
-        hash: NGramHash(
-          orders: orders, headsPerOrder: perOrder, end: end, vocabulary: sizes.vocabularySize, layer: number, base: base,
-          multiple: multiple, seed: seed),
+        streams: streams, hash: hash,
         width: width, table: (table + "ngram_embedding", shards),
         numbers: (table + "layer_multipliers", table + "ngram_heads_vocab_sizes", table + "ngram_heads_offsets"),
         key: LinearPlan(prefix: prefix + "key_proj"), value: LinearPlan(prefix: prefix + "value_proj"), keyNorm: norm("norm_key"),
@@ -141,5 +142,18 @@ extension Configuration {
           channels: streams * sizes.hiddenSize, width: reach, dilation: orders, weight: prefix + "conv1d.weight"))
     }
     return memories
+  }
+
+  /// The numbers of a hash where the configuration says them too, as that of a GGUF file does: others would choose other rows.
+  private func requireSame(_ hash: NGramHash) throws {
+    let own: [(String, [Double])] = [
+      ("layer_multipliers", hash.multipliers.map { Double($0) }), ("ngram_heads_vocab_sizes", hash.sizes.map { Double($0) }),
+      ("ngram_heads_offsets", hash.offsets.map { Double($0) }),
+    ]
+    for (key, wanted) in own {
+      if let found = try numbers(key), found != wanted {
+        throw refused(key, found: "other numbers", supported: "those that follow from seed and the n-gram sizes")
+      }
+    }
   }
 }

@@ -78,6 +78,13 @@ struct ExpertsPlan: OperationPlan {
     var linear: LinearPlan
   }
 
+  enum RouterInput: Sendable {
+    /// The residual stream in front of the experts, normalised, times a factor.
+    case stream(NormPlan, factor: Float)
+    /// The residual stream as it entered the block, in front of attention.
+    case blockEntry
+  }
+
   var stack = RouterStack.feedForward
   /// Without its correction bias, which is a tensor.
   var router: RouterSpec
@@ -87,8 +94,8 @@ struct ExpertsPlan: OperationPlan {
   var routerLinear: LinearPlan
   /// A layer of the router in front of its last one; nil: there is but one.
   var routerHidden: RouterHidden?
-  /// What the router reads where it is not the experts' input: the residual stream, normalised, times a factor.
-  var routerInput: (norm: NormPlan, factor: Float)?
+  /// What the router reads where it is not the experts' input.
+  var routerInput: RouterInput?
   /// The router's logits become `cap * tanh(logit / cap)`; nil: they stay.
   var logitCap: Float?
   /// `[expertCount]` each.
@@ -139,7 +146,9 @@ struct BoundExperts: BoundOperation {
   let table: IntegerMatrix?
   let routerLinear: Linear
   let routerHidden: Linear?
-  let routerInput: (norm: Norm, factor: Float)?
+  /// Of the stream in front of the experts; nil: the router reads it as it is, or something else.
+  let routerNorm: (norm: Norm, factor: Float)?
+  let readsBlockEntry: Bool
   let logitCap: Float?
   /// Routed experts that have weights, then shared ones.
   let experts: [BoundExpert]
@@ -171,7 +180,11 @@ struct BoundExperts: BoundOperation {
     table = try plan.table.map {
       try binder.integers($0.tensor, rows: $0.rows, columns: spec.topK, because: "vocab_size and num_experts_per_tok in config.json")
     }
-    routerInput = try plan.routerInput.map { (try binder.norm($0.norm, size: binder.hiddenSize), $0.factor) }
+    switch plan.routerInput {
+    case .stream(let norm, let factor): (routerNorm, readsBlockEntry) = ((try binder.norm(norm, size: binder.hiddenSize), factor), false)
+    case .blockEntry: (routerNorm, readsBlockEntry) = (nil, true)
+    case nil: (routerNorm, readsBlockEntry) = (nil, false)
+    }
     logitCap = plan.logitCap
     let real = spec.expertCount - spec.identityExperts
     experts =
@@ -266,7 +279,8 @@ final class RunningExperts: RunningOperation {
   }
 
   private func routerReading(_ pass: Pass) -> UnsafePointer<Float> {
-    guard let input = bound.routerInput else { return UnsafePointer(pass.x) }
+    if bound.readsBlockEntry { return UnsafePointer(pass.blockEntry) }
+    guard let input = bound.routerNorm else { return UnsafePointer(pass.x) }
     let width = pass.count * pass.hiddenSize
     let normed = pass.arena.floats(width)
     input.norm.apply(pass.pool, out: normed, x: pass.stream, rows: pass.count)

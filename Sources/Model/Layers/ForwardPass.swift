@@ -57,7 +57,7 @@ public final class ForwardPass {
   private var takesWholeSequences: Bool { model.takesWholeSequences || intervention?.takesWholeSequences == true }
   private let plan: ModelPlan
   private let weights: ModelWeights
-  private let pass: Pass
+  let pass: Pass
   /// Of the encoder and the decoder, block by block.
   private let encoderOperations: [[any RunningOperation]]
   private let operations: [[any RunningOperation]]
@@ -66,9 +66,11 @@ public final class ForwardPass {
   private let hidden: GrowingBuffer
   /// `[tokens of a step, hiddenSize]` each: what a sublayer reads; what a block holds back; a sublayer's output where it does not go
   /// to the stream as it is.
-  private let normed: GrowingBuffer
-  private let held: GrowingBuffer
-  private let aside: GrowingBuffer
+  let normed: GrowingBuffer
+  let held: GrowingBuffer
+  let aside: GrowingBuffer
+  /// `[tokens of a step, hiddenSize]`: the stream as it entered a block whose router reads it there.
+  private let entry: GrowingBuffer
   /// `[encoder tokens, hiddenSize]`: what the encoder made of the sequence.
   private let encoded: GrowingBuffer
   private let head: OutputHead
@@ -105,7 +107,7 @@ public final class ForwardPass {
     operations = weights.decoder.blocks.map { $0.map { $0.operation.start() } }
     positions = plan.positions.map { [width = plan.hiddenSize] in SinusoidalPositions($0, width: width) }
     (hidden, normed, held, aside) = (GrowingBuffer(), GrowingBuffer(), GrowingBuffer(), GrowingBuffer())
-    encoded = GrowingBuffer()
+    (entry, encoded) = (GrowingBuffer(), GrowingBuffer())
     (head, keptHead) = (OutputHead(weights, plan), OutputHead(weights, plan))
   }
 
@@ -285,6 +287,10 @@ public final class ForwardPass {
         pass.tokens = tokens.dropFirst(start).prefix(pass.count)
         (pass.position, pass.firstToken) = (positions.lowerBound + start, firstToken + start)
         let known = pass.batches.count
+        if block.contains(where: \.operation.readsBlockEntry) {
+          pass.blockEntry = entry.floats(pass.count * plan.hiddenSize)
+          pass.blockEntry.update(from: stream + start * streamSize, count: pass.count * plan.hiddenSize)
+        }
         for (place, (sublayer, operation)) in zip(block, operations[index]).enumerated() {
           pass.isOver = index == end?.block && place == end?.sublayer
           run(sublayer, operation, stream + start * streamSize)
@@ -338,60 +344,5 @@ public final class ForwardPass {
       }
     }
     return stream
-  }
-
-  private func run(_ sublayer: BoundSublayer, _ operation: any RunningOperation, _ stream: UnsafeMutablePointer<Float>) {
-    let plan = sublayer.plan
-    let width = pass.count * pass.hiddenSize
-    pass.arena.reset()
-    if case .streams = plan.input {
-      (pass.x, pass.stream, pass.out) = (stream, stream, stream)
-      return operation.run(pass)
-    }
-    let input = normed.floats(width)
-    if let connection = sublayer.connection { return run(sublayer, operation, stream, over: connection, input) }
-    switch plan.input {
-    case .norm: sublayer.inputNorm?.apply(pool, out: input, x: stream, rows: pass.count)
-    case .stream: input.update(from: stream, count: width)
-    case .previous, .streams: break
-    }
-    sublayer.inputGate?.multiply(input, pass)
-    (pass.x, pass.stream) = (input, stream)
-    let isPlain =
-      plan.outputNorm == nil && plan.outputScale == 1 && plan.inputAsResidual == nil && plan.destination == .stream && plan.sumNorm == nil
-    pass.out = isPlain ? stream : aside.zeros(width)
-    operation.run(pass)
-    defer { if let factor = sublayer.streamFactor?.values { mt_scale(stream, stream, factor[0], width) } }
-    guard !isPlain || plan.addsHeld else { return }
-    if !isPlain {
-      sublayer.outputNorm?.apply(pool, out: pass.out, x: pass.out, rows: pass.count)
-      if let factor = plan.inputAsResidual { mt_scale(stream, input, factor, width) }
-      if let norm = sublayer.sumNorm {
-        mt_add(pass.out, pass.out, held.floats(width), width)
-        norm.apply(pool, out: pass.out, x: pass.out, rows: pass.count)
-      }
-      switch plan.destination {
-      case .stream: mt_axpy(stream, pass.out, plan.outputScale, width)
-      case .held: mt_scale(held.floats(width), pass.out, plan.outputScale, width)
-      }
-    }
-    if plan.addsHeld, plan.sumNorm == nil { mt_add(stream, stream, held.floats(width), width) }
-  }
-}
-
-extension ForwardPass {
-  /// A sublayer between several streams, `[count, streams, hiddenSize]`.
-  private func run(
-    _ sublayer: BoundSublayer, _ operation: any RunningOperation, _ stream: UnsafeMutablePointer<Float>,
-    over connection: any BoundStreamConnection, _ input: UnsafeMutablePointer<Float>
-  ) {
-    let (count, size) = (pass.count, pass.hiddenSize)
-    let mixture = connection.weights(stream, count: count, pool, pass.arena)
-    connection.collapse(stream, mixture, count: count, hidden: size, into: input, pool)
-    sublayer.inputNorm?.apply(pool, out: input, x: input, rows: count)
-    sublayer.inputGate?.multiply(input, pass)
-    (pass.x, pass.stream, pass.out) = (input, input, aside.zeros(count * size))
-    operation.run(pass)
-    connection.spread(pass.out, mixture, count: count, hidden: size, over: stream, pool)
   }
 }

@@ -45,14 +45,17 @@ protocol BoundStreamJoin: Sendable {
 /// What one half of a block reads from n streams and writes to them, by a few numbers for each token.
 struct HyperConnectionPlan: StreamConnectionPlan {
   var streams: Int
-  /// `[(2 + n) n, n * hidden]`: rows for n weights of the input, n of the output, and n x n of the mixture.
+  /// `[(2 + n) n, n * hidden]`: rows for n weights of the input, n of the output, and n x n of the mixture; `[2 n, n * hidden]` without one.
   var function: MatrixPlan
-  /// `[(2 + n) n]`, added; and `[3]`, a factor of each of the three parts.
+  /// `[(2 + n) n]`, added; and `[3]`, a factor of each of the three parts. Without a mixture `[2 n]` and `[2]`.
   var base: VectorPlan
   var scale: VectorPlan
-  /// Rounds of Sinkhorn and Knopp, the first of columns only.
-  var iterations: Int
-  /// Added to weights and sums.
+  /// Rounds of Sinkhorn and Knopp, the first of columns only; nil: streams are not mixed, each stays and takes its share of the output.
+  var iterations: Int?
+  /// The most that a weight of the output is, and what is added to it.
+  var outputFactor: Float = 2
+  var outputEpsilon: Float = 0
+  /// Added to weights of the input and to sums.
   var epsilon: Float
   /// Of the norm over all streams, which has no weight.
   var normEpsilon: Float
@@ -112,32 +115,36 @@ struct BoundHyperConnection: BoundStreamConnection {
     self.plan = plan
     let n = plan.streams
     function = try StreamFunction(
-      binder, streams: n, parts: [n, n, n * n], function: plan.function, base: plan.base, scale: plan.scale, normEpsilon: plan.normEpsilon)
+      binder, streams: n, parts: plan.iterations == nil ? [n, n] : [n, n, n * n], function: plan.function, base: plan.base,
+      scale: plan.scale, normEpsilon: plan.normEpsilon)
   }
+
+  /// Numbers of a token.
+  private var width: Int { (plan.iterations == nil ? 2 : 2 + plan.streams) * plan.streams }
 
   /// The numbers of each token: n for the input, n for the output, then n x n, row j of which says where stream j goes.
   ///
-  /// - Shape: `stream` is `[count, n, hidden]`; the result `[count, (2 + n) n]`, in the arena.
+  /// - Shape: `stream` is `[count, n, hidden]`; the result `[count, (2 + n) n]` or `[count, 2 n]`, in the arena.
   func weights(_ stream: UnsafePointer<Float>, count: Int, _ pool: WorkerPool, _ arena: Arena) -> UnsafeMutablePointer<Float> {
     let weights = function.apply(stream, count: count, pool, arena)
     let n = plan.streams
     let (base, scale) = (function.base.values, function.scale.values)
     for t in 0..<count {
-      let mine = weights + t * (2 + n) * n
-      for i in 0..<(2 + n) * n { mine[i] = mine[i] * scale[min(i / n, 2)] + base[i] }
+      let mine = weights + t * width
+      for i in 0..<width { mine[i] = mine[i] * scale[min(i / n, 2)] + base[i] }
       for i in 0..<n { mine[i] = sigmoid(mine[i]) + plan.epsilon }
-      for i in n..<2 * n { mine[i] = 2 * sigmoid(mine[i]) }
-      balance(mine + 2 * n)
+      for i in n..<2 * n { mine[i] = plan.outputFactor * sigmoid(mine[i]) + plan.outputEpsilon }
+      if let rounds = plan.iterations { balance(mine + 2 * n, rounds) }
     }
     return weights
   }
 
   /// Softmax of each row of `[n, n]`, then columns and rows in turn divided by their sums.
-  private func balance(_ matrix: UnsafeMutablePointer<Float>) {
+  private func balance(_ matrix: UnsafeMutablePointer<Float>, _ rounds: Int) {
     let n = plan.streams
     mt_softmax(matrix, n, n, n)
     for i in 0..<n * n { matrix[i] += plan.epsilon }
-    for round in 0..<plan.iterations {
+    for round in 0..<rounds {
       if round > 0 { for row in 0..<n { divide(matrix + row * n, step: 1) } }
       for column in 0..<n { divide(matrix + column, step: n) }
     }
@@ -155,11 +162,11 @@ struct BoundHyperConnection: BoundStreamConnection {
   ) {
     let n = plan.streams
     pool.forEachRow(of: count, cost: n * hidden) { rows in
-      for t in rows { weigh(stream + t * n * hidden, weights + t * (2 + n) * n, n, hidden, into: out + t * hidden) }
+      for t in rows { weigh(stream + t * n * hidden, weights + t * width, n, hidden, into: out + t * hidden) }
     }
   }
 
-  /// Each stream becomes its share of the half's output and the mixture of all streams.
+  /// Each stream becomes its share of the half's output and the mixture of all streams, or itself where they are not mixed.
   ///
   /// - Shape: `output` is `[count, hidden]`.
   func spread(
@@ -167,11 +174,18 @@ struct BoundHyperConnection: BoundStreamConnection {
     _ pool: WorkerPool
   ) {
     let n = plan.streams
+    guard plan.iterations != nil else {
+      return pool.forEachRow(of: count, cost: n * hidden) { rows in
+        for t in rows {
+          for k in 0..<n { mt_axpy(stream + (t * n + k) * hidden, output + t * hidden, weights[t * width + n + k], hidden) }
+        }
+      }
+    }
     pool.forEachRow(of: count, cost: n * (n + 1) * hidden) { rows in
       withUnsafeTemporaryAllocation(of: Float.self, capacity: n * hidden) { fresh in
         guard let fresh = fresh.baseAddress else { return }
         for t in rows {
-          let (mine, own) = (stream + t * n * hidden, weights + t * (2 + n) * n)
+          let (mine, own) = (stream + t * n * hidden, weights + t * width)
           for k in 0..<n {
             mt_scale(fresh + k * hidden, output + t * hidden, own[n + k], hidden)
             for j in 0..<n { mt_axpy(fresh + k * hidden, mine + j * hidden, own[2 * n + j * n + k], hidden) }

@@ -35,6 +35,8 @@ struct LatentAttentionPlan: OperationPlan {
   var queryFactor: Float = 1
   var latentFactor: Float = 1
   var temperature: TemperaturePlan?
+  /// `[headCount]`: a logit that takes part in each head's softmax without a value.
+  var sinks: VectorPlan?
   /// What multiplies the heads' output.
   var outputGate: OutputGatePlan?
   /// Which earlier tokens are looked at; nil: all.
@@ -66,6 +68,7 @@ struct BoundLatentAttention: BoundOperation {
   let query: Linear
   let latent: Linear
   let latentNorm: Norm
+  let sinks: WeightVector?
   let unfold: Linear
   let output: Linear
   let gate: Linear?
@@ -82,6 +85,7 @@ struct BoundLatentAttention: BoundOperation {
       columns: plan.queryDown == nil ? hidden : plan.queryDownSize * (plan.queryReadsBoth ? 2 : 1), because: because)
     latent = try binder.linear(plan.latent, rows: plan.latentSize + plan.rotatedSize, columns: hidden, because: because)
     latentNorm = try binder.norm(plan.latentNorm, size: plan.latentSize)
+    sinks = try plan.sinks.map { try binder.vector($0, count: plan.headCount, because: because) }
     unfold = try binder.linear(
       plan.unfold, rows: plan.headCount * (plan.plainSize + plan.valueSize), columns: plan.latentSize, because: because)
     output = try binder.linear(plan.output, rows: hidden, columns: plan.headCount * plan.valueSize, because: because)
@@ -154,10 +158,11 @@ final class RunningLatentAttention: RunningOperation {
       keys: keys, keyStride: plan.headCount * keySize, values: values, valueStride: plan.headCount * plan.valueSize,
       position: pass.position, count: count, end: pass.end)
     let mixed = pass.arena.floats(count * plan.headCount * plan.valueSize)
-    let attention = Attention(
+    var attention = Attention(
       out: mixed, queries: queries, keys: cache.keys, values: cache.values, tokens: count, heads: plan.headCount,
       kvHeads: plan.headCount, headDim: keySize, valueDim: plan.valueSize, keyCount: pass.position + count,
       firstPosition: pass.position, scale: plan.scale, capacity: cache.capacity)
+    attention.sinks = bound.sinks?.values
     if let topK = plan.index?.topK {
       attention.run(on: pass, whole: topK, from: cache) { token, _ in pass.seenPositions[pass.position + token] ?? [] }
     } else {

@@ -25,6 +25,8 @@ protocol BoundOperation: Sendable {
   var stateFloats: Int { get }
   /// Whether it needs more of earlier blocks than the residual stream, so that no sequence can begin with it.
   var readsEarlierBlocks: Bool { get }
+  /// Whether it needs the residual stream as it entered the block.
+  var readsBlockEntry: Bool { get }
   func start() -> any RunningOperation
 }
 
@@ -36,6 +38,7 @@ extension BoundOperation {
   var compactCacheFloatsPerToken: Int { cacheFloatsPerToken }
   var stateFloats: Int { 0 }
   var readsEarlierBlocks: Bool { false }
+  var readsBlockEntry: Bool { false }
 }
 
 /// An operation at work on one sequence.
@@ -89,6 +92,8 @@ final class Pass {
   var out: UnsafeMutablePointer<Float>
   /// `[count, hiddenSize]`: the residual stream before the operation.
   var stream: UnsafeMutablePointer<Float>
+  /// `[count, hiddenSize]`: the residual stream as it entered the block; only where an operation of the block reads it.
+  var blockEntry: UnsafeMutablePointer<Float>
   /// Decisions so far, in the order of the model's routers: of the pass, and behind them of the step at hand.
   var batches: [RoutingBatch] = []
   /// `[encodedCount, hiddenSize]`: what the encoder made of the sequence; only in a decoder that has one.
@@ -103,6 +108,7 @@ final class Pass {
     x = arena.floats(1)
     out = x
     stream = x
+    blockEntry = x
     encoded = x
   }
 

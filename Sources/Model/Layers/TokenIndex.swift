@@ -17,8 +17,9 @@ struct TokenIndexPlan: Sendable {
   var keyNorm: NormPlan
   /// `[headCount, hidden]`: how much each head counts.
   var weights: LinearPlan
-  /// Of the first elements of queries and keys.
+  /// Of the first elements of queries and keys, or of the last.
   var rotary: RotaryPlan
+  var turnsLast = false
 
   func bind(_ binder: WeightBinder, narrow: Int) throws -> BoundTokenIndex {
     let because = "the index sizes in config.json"
@@ -55,13 +56,15 @@ final class RunningTokenIndex {
     let plan = bound.plan
     let (size, heads, count) = (plan.headSize, plan.headCount, pass.count)
     let table = pass.rotary.table(plan.rotary, positions: pass.position + count)
+    let turned = plan.turnsLast ? size - plan.rotary.rotatedSize : 0
     let fresh = pass.project(bound.key, from: pass.x)
     bound.keyNorm.apply(pass.pool, out: fresh, x: fresh, rows: count)
-    table.turn(pass.pool, fresh, tokenStride: size, heads: 1, headStride: size, position: pass.position, count: count)
+    table.turn(pass.pool, fresh + turned, tokenStride: size, heads: 1, headStride: size, position: pass.position, count: count)
     keys += UnsafeBufferPointer(start: fresh, count: count * size)
     guard pass.position + count > plan.topK else { return }
     let queries = pass.project(bound.query, from: narrow)
-    table.turn(pass.pool, queries, tokenStride: heads * size, heads: heads, headStride: size, position: pass.position, count: count)
+    table.turn(
+      pass.pool, queries + turned, tokenStride: heads * size, heads: heads, headStride: size, position: pass.position, count: count)
     let scores = TokenIndexScores(
       heads: heads, size: size, queries: queries, weights: pass.project(bound.weights, from: pass.x),
       products: pass.arena.floats(heads * (pass.position + count)), prefersLater: true)

@@ -28,9 +28,12 @@ struct GGUFFamily: Sendable {
   var habits = GGUFNames.Habits()
   let fields: [Field]
 
-  /// - Throws: `ModelError.unsupportedFamily`.
+  /// - Throws: `ModelError.missingOperation`, `.unsupportedFamily`.
   static func of(_ metadata: GGUFMetadata) throws -> GGUFFamily {
     guard let family = all.first(where: { $0.architecture == metadata.architecture && $0.applies(metadata) }) else {
+      if let (name, gap) = KnownGap.among([metadata.architecture], in: KnownGap.all + KnownGap.ofGGUF) {
+        throw ModelError.missingOperation(file: metadata.file.path, key: "general.architecture", found: name, needs: gap.needs)
+      }
       let known = Set(all.map(\.architecture))
       let found = metadata.architecture + (known.contains(metadata.architecture) ? " without experts" : "")
       throw ModelError.unsupportedFamily(file: metadata.file.path, found: found, known: known.sorted())

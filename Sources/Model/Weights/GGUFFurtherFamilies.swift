@@ -1,5 +1,5 @@
 // More architectures of llama.cpp in the words of config.json: see GGUFFamilies.swift. Here are DeepSeek-MoE, Ling and Ring, MiniMax-M3,
-// Granite with windows, and Step.
+// Granite with windows, SmallThinker, Qwen4-Exp, and Step.
 
 import Formats
 
@@ -71,6 +71,39 @@ extension GGUFFamily {
           }),
       ]),
     GGUFFamily(
+      architecture: "smallthinker", modelType: "smallthinker",
+      fields: sizes + [
+        rms, headSize, experts("moe_num_primary_experts"), copy("moe_num_active_primary_experts", "expert_used_count"),
+        whole("moe_ffn_hidden_size") { $0.integer("expert_feed_forward_length", "feed_forward_length") },
+        flag("moe_primary_router_apply_softmax") { score($0) == "softmax" },
+        copy("sliding_window_size", "attention.sliding_window"), assume("rope_layout", layoutOfSmallThinker),
+        assume("sliding_window_layout", layoutOfSmallThinker),
+      ]),
+    GGUFFamily(
+      architecture: "qwen4exp", modelType: "qwen4_exp_text", habits: .init(addsOneToNorms: true, tilesValueHeads: true),
+      fields: deltaNetwork.filter { $0.key != "eos_token_id" } + [
+        copy("hc_count", "hyper_connection.count"), copy("hc_lowrank", "hyper_connection.low_rank"),
+        copy("indexer_n_heads", "attention.indexer.head_count"), copy("indexer_head_dim", "attention.indexer.key_length"),
+        copy("indexer_budget", "attention.indexer.top_k"),
+        whole("indexer_compress_ratio") { $0["attention.compress_ratios"]?.array?.integers?.max().flatMap { Int(exactly: $0) } },
+        copy("ngram_size", "ple.ngram_size"), copy("heads_per_ngram", "ple.heads_per_ngram"),
+        copy("ple_conv_kernel_size", "ple.conv_kernel"),
+        Field(key: "ple_layer_ids", source: .metadata { listed($0, "ple.layers", adding: 1) }),
+        whole("ple_embed_dim") { metadata in
+          guard let orders = metadata.integer("ple.ngram_size"), let heads = metadata.integer("ple.heads_per_ngram") else { return nil }
+          return metadata.integer("embedding_length_per_layer_input").map { $0 * max(0, orders - 1) * heads }
+        },
+        // The first head of the only table has the least prime that there may be.
+        whole("ngram_vocab_size_base") { $0["ple.head_vocab_sizes"]?.array?.integers?.first.flatMap { Int(exactly: $0) } },
+        whole("split_ngram_parts") { _ in 1 }, assume("make_ngram_vocab_size_divisible_by", "128"),
+        Field(key: "layer_multipliers", source: .metadata { listed($0, "ple.layer_multipliers") }),
+        Field(key: "ngram_heads_vocab_sizes", source: .metadata { listed($0, "ple.head_vocab_sizes") }),
+        Field(key: "ngram_heads_offsets", source: .metadata { listed($0, "ple.head_offsets") }),
+        Field(
+          key: "eos_token_id",
+          source: .metadata { $0.json("ple.eos_token_id") ?? $0.file["tokenizer.ggml.eos_token_id"]?.int64.map { "\($0)" } }),
+      ]),
+    GGUFFamily(
       architecture: "step35", modelType: "step3p5", habits: .init(addsOneToNorms: true),
       fields: unturnedSizes.filter { $0.key != "num_attention_heads" } + [
         whole("num_attention_heads") { headCount($0, "attention.head_count", nearby: false) },
@@ -82,6 +115,17 @@ extension GGUFFamily {
         clamps("swiglu_limits_shared", "swiglu_clamp_shexp"), Field(key: "rope_parameters", source: .metadata(turnsOfStep)),
       ]),
   ]
+
+  /// A list of whole numbers as JSON.
+  @Sendable private static func listed(_ metadata: GGUFMetadata, _ key: String, adding offset: Int64 = 0) -> String? {
+    metadata[key]?.array?.integers.map { "[" + $0.map { "\($0 &+ offset)" }.joined(separator: ", ") + "]" }
+  }
+
+  /// Where the published models have windows, each first of four layers has none, and encodes no positions.
+  @Sendable private static func layoutOfSmallThinker(_ metadata: GGUFMetadata) -> String? {
+    guard (metadata.integer("attention.sliding_window") ?? 0) > 0 else { return nil }
+    return "\((0..<metadata.blockCount).map { $0 % 4 == 0 ? 0 : 1 })"
+  }
 
   /// Biases of queries, keys and values in one.
   private static let fusedBias = flag("use_qkv_bias") { $0.anyBlock(has: "attn_qkv.bias") || $0.anyBlock(has: "attn_q.bias") }

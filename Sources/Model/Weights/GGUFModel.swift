@@ -281,6 +281,6 @@ struct GGUFMetadata: Sendable {
     return GGUFNames(
       habits: habits, headSize: headSize, headCount: headCount,
       linearHeads: (groups, max(1, integer("ssm.state_size") ?? 1), values, max(1, (integer("ssm.inner_size") ?? 1) / values)),
-      renamed: renamed, has: { shapes[$0] != nil })
+      indexSize: integer("attention.indexer.key_length") ?? 0, renamed: renamed, has: { shapes[$0] != nil })
   }
 }

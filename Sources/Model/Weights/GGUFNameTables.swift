@@ -17,8 +17,14 @@ extension GGUFNames {
     "model.word_embeddings.weight": "token_embd.weight", "backbone.norm_f.weight": "output_norm.weight",
     "model.embedding_norm.weight": "token_embd_norm.weight",
     "embed.weight": "token_embd.weight", "head.weight": "output.weight", "norm.weight": "output_norm.weight",
+    "model.hyper_connection_mixer.hc_norm.weight": "output_hc_norm.weight",
+    "model.hyper_connection_mixer.input_mix_weight_down.weight": "output_hc_down.weight",
+    "model.hyper_connection_mixer.input_mix_weight_up.weight": "output_hc_up.weight",
     "hc_head_fn": "output_hc_fn.weight", "hc_head_base": "output_hc_base.weight", "hc_head_scale": "output_hc_scale.weight",
   ]
+
+  /// Tensors of a block that stand in no block of the file.
+  static let blockless = ["ple.ple_embedding.ngram_embedding": "per_layer_token_embd.weight"]
 
   /// Gate and up projections that are published as one tensor.
   static let fused: [String: (gate: String, up: String)] = [
@@ -76,6 +82,18 @@ extension GGUFNames {
       "ffn.gate.tid2eid": ["ffn_gate_tid2eid"], "moe.gate": ["ffn_gate_inp"], "moe.router_bias": ["exp_probs_b"],
     ]
     for part in ["q_proj", "k_proj", "q_norm", "k_norm"] { table["self_attn.index_\(part)"] = ["indexer.\(part)", "index_\(part)"] }
+    for (half, own) in [("attn", "attn"), ("mlp", "ffn")] {
+      for (published, base) in [
+        ("hc_norm", "norm"), ("input_mix_weight_down", "down"), ("input_mix_weight_up", "up"), ("block_inject_weight", "inject"),
+      ] { table["\(half)_hyper_connection.\(published)"] = ["hc_\(own)_\(base)"] }
+    }
+    for (published, base) in [
+      ("key_proj", "key"), ("value_proj", "value"), ("norm_key", "norm_key"), ("norm_query", "norm_query"), ("norm_conv", "norm_conv"),
+      ("conv1d", "conv1d"),
+    ] { table["ple.\(published)"] = ["ple_\(base)"] }
+    for letter in ["q", "k"] { table["self_attn.indexer.\(letter)_layernorm"] = ["indexer.\(letter)_norm"] }
+    table["block_sparse_moe.primary_router"] = ["ffn_gate_inp"]
+    for part in ["gate", "up", "down"] { table["block_sparse_moe.experts.*.\(part)"] = ["ffn_\(part)_exps"] }
     for part in ["gate", "up", "down"] { table["share_expert.\(part)_proj"] = ["ffn_\(part)_shexp"] }
     for (published, base) in [("wkv", "kv"), ("wgate", "gate"), ("ape", "ape"), ("norm", "norm")] {
       table["attn.compressor.\(published)"] = ["attn_compressor_\(base)"]

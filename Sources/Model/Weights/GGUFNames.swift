@@ -68,6 +68,8 @@ struct GGUFNames: Sendable {
   var headCount = 1
   /// Key heads, key head size, value heads and value head size of linear attention; key heads are the groups of a state space layer.
   let linearHeads: (keys: Int, keySize: Int, values: Int, valueSize: Int)
+  /// Elements of a key of the scorer of earlier tokens, whose projection is published with that of its queries.
+  var indexSize = 0
   /// Tensors that the file has under a name of its own, with the usual one.
   var renamed: [String: String] = [:]
   /// Whether the file has a tensor, by its usual name.
@@ -80,6 +82,7 @@ struct GGUFNames: Sendable {
     guard let name = PublishedName(plan.tensor) else {
       return .stored(renamed(plan, Self.outside[plan.tensor] ?? plan.tensor))
     }
+    if let tensor = Self.blockless[name.module] { return .stored(renamed(plan, tensor)) }
     if let halves = Self.fused[name.module] {
       // Which half, by how the published tensor keeps them: interleaved columns, columns one after the other, or rows.
       let half: Int
@@ -116,6 +119,10 @@ struct GGUFNames: Sendable {
     case "attention.query_key_value" where !has(name.prefix + "attn_qkv.weight"):
       let parts = ["attn_q", "attn_k", "attn_v"].map { "\(name.prefix)\($0).weight" }
       return .gathered(tensors: parts, rows: allRows, row: { headRow($0, of: allRows) })
+    case "self_attn.indexer.index_qk_proj":
+      let queries = allRows - indexSize
+      let parts = ["q", "k"].map { "\(name.prefix)indexer.\($0)_proj.weight" }
+      return .gathered(tensors: parts, rows: allRows) { $0 < queries ? (0, $0) : (1, $0 - queries) }
     case "self_attn.kv_b_proj" where !has(name.prefix + "attn_kv_b.weight"),
       "attention.kv_b_proj" where !has(name.prefix + "attn_kv_b.weight"):
       return .unfolding(keys: name.prefix + "attn_k_b.weight", values: name.prefix + "attn_v_b.weight")
@@ -203,6 +210,10 @@ struct GGUFNames: Sendable {
       plan.tensor = Self.outside[plan.tensor] ?? plan.tensor
       return (plan, habits.addsOneToNorms && plan.tensor.hasSuffix("norm.weight") ? .plusOne : .none, asStored)
     }
+    if let tensor = Self.blockless[name.module] {
+      plan.tensor = tensor
+      return (plan, .none, asStored)
+    }
     if name.ending == "bias", let halves = Self.fused[name.module] {
       // Gate and up interleaved, `[experts, 2 * width]`.
       let expert = plan.first / (2 * count)
@@ -222,7 +233,7 @@ struct GGUFNames: Sendable {
       default: asStored
       }
     if name.module.hasSuffix(".A_log") { return (plan, habits.keepsSignOfRates ? .exponential : .negatedExponential, order) }
-    let isNorm = name.module.hasSuffix("norm") && name.module != "linear_attn.norm"
+    let isNorm = name.module.hasSuffix("norm") && name.module != "linear_attn.norm" || name.module.hasPrefix("ple.norm_")
     return (plan, habits.addsOneToNorms && isNorm ? .plusOne : .none, order)
   }
 }

@@ -30,9 +30,11 @@ enum ModelPart: Hashable {
   init(_ name: String, of layers: TextLayers) {
     let parts = name.split(separator: ".").map(String.init)
     func any(_ beginnings: [String]) -> Bool { parts.contains { part in beginnings.contains { part.hasPrefix($0) } } }
-    if any(["vision", "visual", "image_", "vit", "multi_modal_projector", "mm_projector", "patch_merge", "embed_vision", "resampler"])
-      || ["v", "mm"].contains(parts.first) || layers.isOfAnotherSense(parts)
-    {
+    let towers = [
+      "vision", "visual", "image_", "vit", "multi_modal_projector", "mm_projector", "patch_merge", "embed_vision", "resampler", "sam_model",
+      "qwen2_model", "projector", "view_sep",
+    ]
+    if any(towers) || ["v", "mm"].contains(parts.first) || layers.isOfAnotherSense(parts) {
       self = .vision
     } else if any(["audio", "speech", "embed_audio"]) || parts.first == "a" {
       self = .audio
