@@ -7,7 +7,7 @@ Prefill: every document (BOS and up to 512 tokens more; without a corpus random 
   capture  moetop records every decision into a trace and computes no logits; transformers computes the last token's logits only
   score    both compute the logits of every token; moetop also records, and takes the surprisal of every token
 Decode: greedy single tokens after the first document; moetop records.
-Transformers runs in float32 with every experts implementation it has; the fastest counts, for each of the three. One that is
+Transformers runs in float32 with every experts implementation that it has and that fits in memory; the fastest counts, for each of the three. One that is
 five times slower than the best on the first documents is measured on those alone. Rounds alternate between the two engines; `ratio` is
 the median over rounds of one beside the other right after it, `ratio_range` the least and the greatest.
 Prints JSON: medians, all rounds, ratios.
@@ -31,19 +31,19 @@ def main():
         documents = [d.ids for d in peer_transformers.reference.read_corpus(args.corpus, args.model)]
     else:
         documents = rounds.random_documents(peer.vocabulary, args.documents, args.tokens)
-    tokens, ways = sum(map(len, documents)), peer_transformers.EXPERTS
-    trial = {kind: {way: peer.measure(way, kind, documents[:2], 8) for way in ways} for kind in args.kinds}
+    tokens, ways = sum(map(len, documents)), {kind: peer.ways(kind, documents) for kind in args.kinds}
+    trial = {kind: {way: peer.measure(way, kind, documents[:2], 8) for way in ways[kind]} for kind in args.kinds}
     own = {kind: [] for kind in args.kinds}
-    theirs = {kind: {way: [] for way in ways} for kind in args.kinds}
+    theirs = {kind: {way: [] for way in ways[kind]} for kind in args.kinds}
     for _ in range(args.rounds):
         for kind in args.kinds:
             own[kind].append(rounds.moetop_speed(args, kind, documents, record="weights"))
-            for way in ways:
+            for way in ways[kind]:
                 slow = trial[kind][way] * 5 < max(trial[kind].values())
                 theirs[kind][way].append(peer.measure(way, kind, documents[:2] if slow else documents, args.decode))
     report = {"peer": peer_transformers.NAME, "threads": args.threads, "documents": len(documents), "tokens": tokens}
     for kind in args.kinds:
-        best = max(ways, key=lambda way: statistics.median(theirs[kind][way]))
+        best = max(ways[kind], key=lambda way: statistics.median(theirs[kind][way]))
         report[kind] = rounds.compared("transformers", own[kind], theirs[kind][best]) | {
             "experts": best, "transformers_rounds": {way: [round(v, 1) for v in values] for way, values in theirs[kind].items()}}
     print(json.dumps(report, indent=1))

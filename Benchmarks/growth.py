@@ -61,7 +61,8 @@ def main():
     if args.threads > 1:
         alone = seconds(args, peer, args.model, args.tokens, 1)
         report["threads_rows"] = [row(1, alone, alone), row(args.threads, by_length[0], alone)]
-    del peer
+    if peer:
+        peer.close()
     if args.deeper:
         peer = peer_of(args, args.deeper, args.tokens)
         seconds(argparse.Namespace(**vars(args) | {"rounds": 1}), peer, args.deeper, args.tokens, args.threads)

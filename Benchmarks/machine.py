@@ -69,12 +69,22 @@ def ceiling(threads):
     return 0.5e9 * float(subprocess.run([limits_program()[1], str(threads)], check=True, capture_output=True, text=True).stdout)
 
 
-def shares(work, speed, tokens, head, limits):
-    """What a speed makes of the limits: work of a token (make_bench_model.py) times tokens per second. `head`: logits of every token."""
-    products = work["multiply_adds"] + head * work["head_multiply_adds"] + work["attention_multiply_adds"][str(tokens)]
+def attended(attention, tokens):
+    """Multiply-adds among tokens, of one of `tokens`, the mean over their positions."""
+    seen = sum(min(place, attention["window"]) for place in range(1, tokens + 1)) / tokens
+    return attention["per_position"] * (attention["layers"] * (tokens + 1) / 2 + attention["window_layers"] * seen)
+
+
+def shares(work, kind, speed, tokens, limits):
+    """What a speed is of the limits. Reading is held against arithmetic, generating against reading of weights.
+
+    - Parameters: work is that of a token (make_bench_model.py), speed in tokens per second, tokens those of a text, limits of `limits`.
+    """
+    if kind == "decode":
+        return {"read": round(1e-9 * work["read_bytes"] * speed / limits["read"], 3)}
+    products = work["multiply_adds"] + (work["head_multiply_adds"] if kind == "score" else 0) + attended(work["attention"], tokens)
     rate = 2e-9 * products * speed
-    return {"gigaflops": round(rate, 1), "of_f32": round(rate / limits["f32"], 3),
-            "of_int8": round(rate / limits["int8"], 3) if limits["int8"] else None}
+    return {"f32": round(rate / limits["f32"], 3), "int8": round(rate / limits["int8"], 3) if limits["int8"] else None}
 
 
 class Watch:

@@ -77,6 +77,10 @@ class Peer:
             self.copied += size
         return True
 
+    def close(self):
+        llama_cpp.llama_free(self.context)
+        llama_cpp.llama_model_free(self.model)
+
     def set_threads(self, threads):
         llama_cpp.llama_set_n_threads(self.context, threads, threads)
 

@@ -54,12 +54,11 @@ class Shape:
                 tensor.name = f"blk.{layer}.{tensor.name}"
                 yield tensor
 
-    def attended(self, layers, tokens):
-        """Multiply-adds of scores and values of one token, the mean over `tokens` of them from the first."""
+    def attention(self, layers):
+        """Multiply-adds of scores and values for each position that a token sees, and in how many layers it sees all or the window's."""
         near = (layers + 1) // 2 if self.window else 0
-        mean = (tokens + 1) / 2
-        seen = sum(min(place, self.window) for place in range(1, tokens + 1)) / tokens if self.window else 0
-        return self.heads * (self.head_size + self.value_size) * ((layers - near) * mean + near * seen)
+        return {"per_position": self.heads * (self.head_size + self.value_size), "layers": layers - near, "window_layers": near,
+                "window": self.window}
 
 
 def experts(shape):

@@ -1,10 +1,12 @@
 """A model of a published one's true shape with random weights: something to time and to weigh, not to read.
 
-usage: make_bench_model.py -o FILE.gguf [--shape olmoe|qwen3|gpt-oss|deepseek-v2-lite] [--type q4_k_m|q8_0|mxfp4|bf16|f32] [--layers N] [--seed 0]
+usage: make_bench_model.py -o FILE.gguf [--shape olmoe|qwen3|gpt-oss|deepseek-v2-lite] [--type q4_k_m|q8_0|mxfp4|bf16|f32] [--layers N] [--fit BYTES]
+                           [--seed 0]
        make_bench_model.py -o FOLDER --type bf16|f32 [--shape olmoe|qwen3] [--sparse]
 
 OLMoE-1B-7B (the default) has 16 layers of 64 experts (top-8, width 1024), hidden 2048, 16 heads, vocabulary 50,304: 6.9 G parameters, about
-4.2 GB as q4_k_m and 7.4 GB as q8_0. The other shapes are Qwen3-30B-A3B, gpt-oss-20b and DeepSeek-V2-Lite (bench_shapes.py); --layers cuts them. llama.cpp tells by the number of
+4.2 GB as q4_k_m and 7.4 GB as q8_0. The other shapes are Qwen3-30B-A3B, gpt-oss-20b and DeepSeek-V2-Lite (bench_shapes.py); --layers cuts them,
+--fit to so many that the weights are no more than BYTES. llama.cpp tells by the number of
 DeepSeek-V2-Lite's layers that its queries are not compressed: of fewer than 26 it has to be told (compare_llama.py --override).
 Blocks are random bytes with scales that keep values near +-0.05. q4_k_m follows llama.cpp's mix: Q6_K for the output head, and for attn_v and
 ffn_down in the first and last eighth of the layers and every third one between; Q4_K for the rest; Q8_0 and Q5_0 for rows that are no
@@ -93,6 +95,10 @@ def stored_bytes(tensor, kind):
     return math.prod(tensor.shape[:-1]) * row_bytes(kind, tensor.shape[-1])
 
 
+def size_of(shape, named, layers):
+    return sum(stored_bytes(tensor, kind_of(tensor, named, layers)) for tensor in shape.tensors(layers))
+
+
 def plain(tensor, rng):
     if tensor.role == "ones":
         return np.ones(tensor.shape, dtype=np.float32)
@@ -100,14 +106,14 @@ def plain(tensor, rng):
 
 
 def work(name, named, layers, tensors, kinds):
-    """What a token costs; attention grows with the text, for the mean position of 512 and of 2,048 tokens."""
+    """What a token costs: products with weights, products among tokens, bytes of weights that it reads."""
     matrices = [(t, k) for t, k in zip(tensors, kinds) if len(t.shape) > 1 and t.role != "small"]
     head = next(t for t in tensors if t.role == "finer")
     return {
         "shape": name, "type": named, "layers": layers, "of_layers": SHAPES[name].layers, "parameters": sum(t.count for t in tensors),
         "bytes": sum(stored_bytes(t, k) for t, k in zip(tensors, kinds)),
         "multiply_adds": round(sum(t.count * t.share for t, _ in matrices if t is not head)), "head_multiply_adds": head.count,
-        "attention_multiply_adds": {str(n): round(SHAPES[name].attended(layers, n)) for n in (256, 512, 1024, 2048, 4096)},
+        "attention": SHAPES[name].attention(layers),
         "read_bytes": round(sum(stored_bytes(t, k) * t.share for t, k in matrices))}
 
 
@@ -194,11 +200,14 @@ def main():
     ap.add_argument("--shape", choices=SHAPES, default="olmoe")
     ap.add_argument("--type", choices=TYPES, default="q4_k_m")
     ap.add_argument("--layers", type=int)
+    ap.add_argument("--fit", type=int)
     ap.add_argument("--seed", type=int, default=0)
     ap.add_argument("--sparse", action="store_true")
     args = ap.parse_args()
     shape, rng = SHAPES[args.shape], np.random.default_rng(args.seed)
     layers = args.layers or shape.layers
+    while args.fit and layers > 1 and size_of(shape, args.type, layers) > args.fit:
+        layers -= 1
     tensors = list(shape.tensors(layers))
     is_file = args.out.suffix == ".gguf"
     if not is_file and (args.type not in ("bf16", "f32") or not shape.config):
