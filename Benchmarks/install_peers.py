@@ -14,7 +14,8 @@ import machine
 
 HERE = Path(__file__).resolve().parent
 LLAMA = "llama-cpp-python==0.3.36"
-CMAKE = "-DLLAMA_CURL=OFF"
+# Without what reads images: more than half of the files, and nothing here needs it.
+CMAKE = "-DLLAMA_CURL=OFF -DLLAVA_BUILD=OFF"
 # Instruction sets of /proc/cpuinfo, and the settings of llama.cpp's build that use them.
 SETS = {"sse4_2": "SSE42", "avx": "AVX", "avx2": "AVX2", "fma": "FMA", "f16c": "F16C", "bmi2": "BMI2", "avx_vnni": "AVX_VNNI", "avx512f": "AVX512",
         "avx512_vbmi": "AVX512_VBMI", "avx512vbmi": "AVX512_VBMI", "avx512_vnni": "AVX512_VNNI", "avx512_bf16": "AVX512_BF16"}

@@ -128,21 +128,24 @@ PARTS = {
 }
 
 
-def built(peer):
-    if "arguments" not in peer:
-        return "given with --llama-python"
-    failed = ", as its native build (GGML_NATIVE=ON) died of an illegal instruction" if peer.get("native_failed") else ""
-    return f"built with {peer['arguments']}{failed}"
+def installed(name, peer):
+    if "not_measured" in peer:
+        return f"not measured: {' '.join(peer['not_measured'].split())}"
+    if peer.get("given"):
+        return f"as found in the environment of --{name}-python"
+    if name == "torch":
+        return "from PyPI"
+    failed = ", as its native build (GGML_NATIVE=ON) died of an illegal instruction" if peer["native_failed"] else ""
+    return f"built from source with {peer['arguments']}{failed}"
 
 
 def peers(report):
-    """Names as the comparisons gave them, or why there is none."""
+    """Names as the comparisons gave them, and how each came here or why there is none."""
     lines = []
     for name, part, kind in (("llama", "llama", "llama.cpp"), ("torch", "transformers", "transformers and PyTorch")):
-        peer = report["peers"].get(name, {})
         named = next((entry["peer"] for entry in report["parts"].get(part, []) if "peer" in entry), kind)
-        how = f"not measured: {peer['not_measured']}" if "not_measured" in peer else built(peer) if name == "llama" else "from PyPI"
-        lines.append(f"- {named}: {how}")
+        peer = report["peers"].get(name, {"not_measured": "no part that was asked for needs it"})
+        lines.append(f"- {named}: {installed(name, peer)}")
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ usage: run.py [--moetop .build/release/moetop] [--quick] [--parts llama,transfor
 --quick goes through all parts with cut models, short texts and two rounds, to see that they run: its numbers are no results, and are written to
 the cache folder. Models and peers are kept in --cache (default: moetop-benchmarks in $XDG_CACHE_HOME or ~/.cache); about 60 GB of disk, and half
 an hour to build llama.cpp once. --llama-python and --torch-python name interpreters that have the peers already.
+Parts of one day, machine and program are gathered in one file. Needs Linux and a C compiler.
 Limits of the machine (ceiling.c) are measured before each comparison with the same number of threads. A peer that is not there is said so.
 Writes RESULTS/DATE-PROCESSOR.json after every part, and docs/speed.md from all of them (make_page.py) where RESULTS is Benchmarks/results.
 """
@@ -45,8 +46,16 @@ class Bench:
                        "moetop": self.version(), "machine": machine.described(), "at_rest": machine.at_rest(), "peers": {}, "parts": {}}
         name = re.sub(r"[^A-Za-z0-9]+", "-", self.report["machine"]["processor"]).strip("-")
         self.path = args.results / f"{self.report['date']}-{name}.json"
+        self.keep_earlier()
         self.pythons = {"torch": self.peer("torch", self.torch), "llama": None}
-        self.pythons["llama"] = self.peer("llama", self.llama)
+        if set(args.parts) & {"llama", "footprint", "start", "growth"}:
+            self.pythons["llama"] = self.peer("llama", self.llama)
+
+    def keep_earlier(self):
+        """Parts that the same program has been measured in today stay, unless they are measured again."""
+        earlier = json.loads(self.path.read_text()) if self.path.exists() else {}
+        if all(earlier.get(key) == self.report[key] for key in ("schema", "moetop", "threads", "quick")):
+            self.report["peers"], self.report["parts"] = earlier["peers"], earlier["parts"]
 
     def version(self):
         return subprocess.run([self.args.moetop, "--version"], check=True, capture_output=True, text=True).stdout.strip()
@@ -67,8 +76,6 @@ class Bench:
         return install_peers.torch(self.args.cache), {"given": False}
 
     def llama(self):
-        if not self.needs_llama():
-            raise Missing("no part that was asked for needs it")
         path, _ = models.make(self.args.cache, models.OLMOE_4, self.maker())
         if not self.args.llama_python:
             return install_peers.llama(self.args.cache, self.args.llama_source, path)
@@ -76,9 +83,6 @@ class Bench:
         if status:
             raise Missing(f"--llama-python ends with status {status} on a short run: {words}")
         return self.args.llama_python, {"given": True}
-
-    def needs_llama(self):
-        return set(self.args.parts) & {"llama", "footprint", "start", "growth"}
 
     def maker(self):
         if not self.pythons["torch"]:
