@@ -103,7 +103,7 @@ class Bench:
         meanwhile = watch.stop()
         if done.returncode:
             how = "was killed, as for want of memory" if done.returncode == -9 else f"ended with {done.returncode}"
-            raise Missing(f"{script} {how}: {(done.stderr.strip() or done.stdout.strip())[-400:]}")
+            raise Missing(f"{script} {how}: {(done.stderr.strip() or done.stdout.strip())[-400:]}".rstrip(": "))
         return json.loads(done.stdout), meanwhile
 
     def compared(self, peer, python, script, path, work, *options):
