@@ -19,6 +19,7 @@ from pathlib import Path
 
 import peer_dit
 import torch
+from machine import ceiling
 
 
 def torch_product(size=2048, rounds=5):
@@ -31,13 +32,6 @@ def torch_product(size=2048, rounds=5):
         a @ b
         best = max(best, size**3 / (time.perf_counter() - began))
     return best
-
-
-def ceiling(threads):
-    """f32 multiply-adds a second that the machine's units can do."""
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["cc", "-O3", "-march=native", "-ffp-contract=fast", "-pthread", Path(__file__).parent / "ceiling.c", "-o", f"{folder}/ceiling"], check=True)
-        return float(subprocess.run([f"{folder}/ceiling", str(threads)], check=True, capture_output=True, text=True).stdout) * 0.5e9
 
 
 def multiply_adds(config):

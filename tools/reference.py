@@ -1,6 +1,6 @@
 """The reference engine: a Hugging Face model folder run by transformers in float32 on the CPU.
 
-compare_sample.py, make_expected.py and Benchmarks/compare_speed.py all stand on these few functions, so that
+compare_sample.py, make_expected.py and Benchmarks/peer_transformers.py all stand on these few functions, so that
 "what transformers says" means the same thing in each.
 """
 import json
