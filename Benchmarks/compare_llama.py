@@ -5,7 +5,7 @@ usage: compare_llama.py --moetop BIN --model FILE.gguf [--threads 2] [--rounds 3
 
 Needs llama-cpp-python, built natively from source (CMAKE_ARGS=-DGGML_NATIVE=ON pip install --no-binary llama-cpp-python llama-cpp-python).
 Documents of random ids, each on its own, tokens per second over all of them.
-  capture  moetop computes no logits; llama.cpp those of the last token, and so records only that token in its last layer
+  capture  moetop stops behind its last router (--routing-only); llama.cpp computes logits of the last token, and so only that token in its last layer
   score    both compute the logits of every token; moetop takes the surprisal of every token too
   decode   single tokens after the first document
 llama.cpp multiplies activations rounded to 8 bits, moetop exact ones; both record ids, weights and router logits: moetop into a trace,

@@ -30,7 +30,7 @@ def seconds(args, peer, model, tokens, threads):
     document = rounds.random_documents(50000, 1, tokens)
     own, theirs = [], []
     for _ in range(args.rounds):
-        own.append(rounds.run(args.moetop, model, threads, ["--no-loss"], document)["prefill"]["seconds"])
+        own.append(rounds.run(args.moetop, model, threads, ["--routing-only"], document)["prefill"]["seconds"])
         if peer:
             peer.set_threads(threads)
             theirs.append(tokens / peer.measure("capture", document, 0))

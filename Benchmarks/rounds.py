@@ -48,7 +48,7 @@ def run(moetop, model, threads, more, sequences=None, record="full"):
 def moetop_speed(args, kind, documents, record="full"):
     """Tokens per second of one run: documents read (capture, score), or tokens generated after the first (decode)."""
     decode = kind == "decode"
-    more = {"capture": ["--no-loss"], "score": [], "decode": ["--generate", "--max-tokens", args.decode + 1, "--greedy"]}[kind]
+    more = {"capture": ["--routing-only"], "score": [], "decode": ["--generate", "--max-tokens", args.decode + 1, "--greedy"]}[kind]
     done = run(args.moetop, args.model, args.threads, more, documents[:1] if decode else documents, record)
     return done["decode" if decode else "prefill"]["tokens_per_second"]
 

@@ -1,7 +1,7 @@
 """Every benchmark in one command: makes the models, installs the peers, measures, and writes the page.
 
 usage: run.py [--moetop .build/release/moetop] [--quick] [--parts llama,transformers,diffusion,recording,footprint,start,growth]
-              [--threads CORES] [--rounds 5] [--cache FOLDER] [--results FOLDER] [--llama-python P] [--torch-python P] [--llama-source SDIST]
+              [--models NAMES] [--threads CORES] [--rounds 5] [--cache FOLDER] [--results FOLDER] [--llama-python P] [--torch-python P] [--llama-source SDIST]
 
   llama         ratios beside llama.cpp on shapes of published models, GGUF (compare_llama.py)
   transformers  ratios beside transformers, a Hugging Face folder (compare_speed.py)
@@ -12,7 +12,8 @@ usage: run.py [--moetop .build/release/moetop] [--quick] [--parts llama,transfor
   growth        with tokens, layers and threads (growth.py)
 
 --quick goes through all parts with cut models, short texts and two rounds, to see that they run: its numbers are no results, and are written to
-the cache folder. Models and peers are kept in --cache (default: moetop-benchmarks in $XDG_CACHE_HOME or ~/.cache); about 60 GB of disk, and half
+the cache folder. --models takes some of those beside llama.cpp alone, by the names of their files without .gguf.
+Models and peers are kept in --cache (default: moetop-benchmarks in $XDG_CACHE_HOME or ~/.cache); about 60 GB of disk, and half
 an hour to build llama.cpp once. --llama-python and --torch-python name interpreters that have the peers already.
 Parts of one day, machine and program are gathered in one file. Needs Linux and a C compiler.
 Limits of the machine (ceiling.c) are measured before each comparison with the same number of threads. A peer that is not there is said so.
@@ -134,6 +135,8 @@ class Bench:
             path, work = models.make(self.args.cache, wanted, self.maker())
             return self.compared("llama_cpp", self.pythons["llama"], "compare_llama.py", path, work, *models.override(work))
         wanted = models.QUICK_BESIDE_LLAMA if self.args.quick else models.BESIDE_LLAMA
+        if self.args.models:
+            wanted = [w for w in wanted if w.file.removesuffix(".gguf") in self.args.models]
         return [self.entry(w.file, lambda w=w: one(w)) for w in wanted]
 
     def part_transformers(self):
@@ -204,6 +207,7 @@ def main():
     parser.add_argument("--moetop", type=resolved, default=HERE.parent / ".build" / "release" / "moetop")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--parts", type=parts, default=PARTS)
+    parser.add_argument("--models", type=lambda names: names.split(","))
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--cache", type=resolved, default=Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "moetop-benchmarks")
