@@ -176,10 +176,8 @@ struct JSONSpans {
   mutating func countChild(of index: Int) { spans[index].countChild() }
 
   /// The span of a container that ends before `end`. What began after it and was kept lies within it, so a short one is the last.
-  mutating func close(_ index: Int, end: Int) -> Span {
+  mutating func close(_ index: Int, end: Int) {
     spans[index].end(at: end)
-    let span = spans[index]
-    if end - span.start < Self.shortest { spans.removeLast() }
-    return span
+    if end - spans[index].start < Self.shortest { spans.removeLast() }
   }
 }

@@ -10,8 +10,10 @@ struct JSONParser {
   private var position = 0
   /// The long containers that have ended and, among them, every one that is open.
   private var spans = JSONSpans()
-  /// Open containers, outermost first: their place in `spans`.
-  private var open: [Int] = []
+  /// Open containers, outermost first: their place in `spans`, and how many of `keys` are of those outside them.
+  private var open: [(span: Int, keysBefore: Int)] = []
+  /// Where the keys of the open objects begin, each object's behind those outside it; none where names may repeat.
+  private var keys: [UInt32] = []
 
   init(text: JSONText, name: String, offset: Int, options: JSON.Options) {
     self.text = text
@@ -23,7 +25,7 @@ struct JSONParser {
   mutating func parse() throws(FormatError) -> JSONSpans {
     position = text.afterSpace(position)
     try beginValue()
-    while let container = open.last {
+    while let container = open.last?.span {
       position = text.afterSpace(position)
       let isObject = text[spans[container].start] == ascii("{")
       let closing: UInt8 = isObject ? ascii("}") : ascii("]")
@@ -39,6 +41,8 @@ struct JSONParser {
       }
       if isObject {
         guard text[position] == ascii("\"") else { throw unexpected("a member name in quotes") }
+        // Offsets fit: texts of 4 GiB are refused.
+        if !options.allowsDuplicateKeys { keys.append(UInt32(truncatingIfNeeded: position)) }
         try string()
         position = text.afterSpace(position)
         guard text[position] == ascii(":") else { throw unexpected("\":\"") }
@@ -73,15 +77,15 @@ struct JSONParser {
       throw .syntax(
         file: name, offset: offset + position, expected: "at most \(options.depthLimit) levels of nesting", found: "more")
     }
-    open.append(spans.open(at: position))
+    open.append((spans.open(at: position), keys.count))
     position += 1
   }
 
   private mutating func close(_ container: Int) throws(FormatError) {
-    open.removeLast()
-    let span = spans.close(container, end: position)
-    guard text[span.start] == ascii("{"), !options.allowsDuplicateKeys, span.count > 1 else { return }
-    if let key = firstRepeatedKey(of: span, in: text, spans) {
+    let first = open.removeLast().keysBefore
+    spans.close(container, end: position)
+    defer { keys.removeLast(keys.count - first) }
+    if let key = firstRepeatedKey(keys[first...], in: text) {
       let found = String(decoding: text.buffer(text.string(at: key).content), as: UTF8.self)
       throw .syntax(file: name, offset: offset + key + 1, expected: "different member names", found: "\(quoted(found)) twice")
     }
