@@ -55,6 +55,8 @@ final class Specimen {
   /// Names of the files an error may be about.
   let fileNames: [String]
   let reading: Subject.Reading
+  /// What a converted model leaves out and has to be told.
+  private let settings: [String: String]
 
   /// Traces are opened as a copy: opening may bring the file up to date, and SQLite leaves files beside it.
   private static let opened = "opened.db"
@@ -93,6 +95,9 @@ final class Specimen {
     for companion in companions {
       try FileManager.default.createSymbolicLink(atPath: directory.file(companion), withDestinationPath: "\(folder)/\(companion)")
     }
+    let known = subject.reading == .gguf ? FileManager.default.contents(atPath: folder + "/settings.json") : nil
+    let all = try known.map { try JSONDecoder().decode([String: [String: String]].self, from: $0) } ?? [:]
+    settings = all[source.deletingPathExtension().lastPathComponent] ?? [:]
     path = directory.file(name)
     if !isMade { try FileManager.default.copyItem(atPath: subject.source, toPath: path) }
     bytes = Array(try Data(contentsOf: URL(fileURLWithPath: path)))
@@ -117,7 +122,8 @@ final class Specimen {
     case .pickle: .tensors(try PyTorchFile(path: path).tensors)
     case .json: .json(try JSON.read(path, options: .python))
     case .configuration, .weights, .shards: try model(directory.path)
-    case .gguf: .model(try LanguageModel(path: path, tables: Fixtures.root + "/Tests/Fixtures/lookup/iq-tables.bin"))
+    case .gguf:
+      .model(try LanguageModel(path: path, overrides: settings, tables: Fixtures.root + "/Tests/Fixtures/lookup/iq-tables.bin"))
     case .tokenizer where path.hasSuffix(".gguf"): .tokenizer(try Tokenizer(gguf: GGUFFile(path: path)))
     case .tokenizer: .tokenizer(try Tokenizer(directory: directory.path))
     case .template: .template(try ChatTemplate(text(), path: path, specialTokens: [("bos_token", "<s>"), ("eos_token", "</s>")]))
