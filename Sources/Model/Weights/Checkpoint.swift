@@ -17,6 +17,8 @@ final class Checkpoint: @unchecked Sendable {
   let choice: String?
   /// By their published names, of which several tensors can have one: the same under two prefixes.
   private let table: TensorTable
+  /// Whether any tensor is called as scales beside another are; most checkpoints have none, and every matrix would be asked for them.
+  private let holdsScales: Bool
   /// nil: tensors have their published names.
   private let names: GGUFNames?
   let packing: WeightPacking
@@ -69,6 +71,7 @@ final class Checkpoint: @unchecked Sendable {
     self.packing = packing
     self.tables = TablesAtHand(tables)
     table = TensorTable(contents.tensors, spelling: TensorSpelling(renamed: names?.renamed ?? [:], prefixes: Self.textPrefixes))
+    holdsScales = contents.tensors.contains { $0.name.hasSuffix("_scale_inv") || $0.name.hasSuffix(".scale") }
     isUsed = Array(repeating: false, count: contents.tensors.count)
   }
 
@@ -202,6 +205,7 @@ final class Checkpoint: @unchecked Sendable {
 
   /// The tensor of scales beside a packed one: `NAME.weight_scale_inv`, or `NAME.scale` of DeepSeek-V4.
   private func scales(beside name: String) -> String? {
+    guard holdsScales else { return nil }
     let ofPublisher = names == nil && name.hasSuffix(".weight") ? name.dropLast("weight".count) + "scale" : ""
     return [name + "_scale_inv", ofPublisher].first { table[$0] != nil }
   }
