@@ -66,9 +66,7 @@ final class Checkpoint: @unchecked Sendable {
   ) {
     self.path = path
     files = contents.files
-    choice = contents.choice
-    self.names = names
-    self.packing = packing
+    (choice, self.names, self.packing) = (contents.choice, names, packing)
     self.tables = TablesAtHand(tables)
     table = TensorTable(contents.tensors, spelling: TensorSpelling(renamed: names?.renamed ?? [:], prefixes: Self.textPrefixes))
     holdsScales = contents.tensors.contains { $0.name.hasSuffix("_scale_inv") || $0.name.hasSuffix(".scale") }
