@@ -1,9 +1,9 @@
-// Have these files been hashed before? Reading sixty gigabytes takes a core half a minute, and a model is run many times. A file whose device,
+// Have these files been hashed before? Reading a large model takes a core for a while, and it is run many times. A file whose device,
 // number, size and times are what they were holds what it held: the time of its last change of any kind (ctime) is the system's alone to set.
 
 /// SHA-256 digests of large files in a folder of the user's: one small file for each set, named after what was hashed and when it was changed.
 public struct KnownHashes: Sendable {
-  /// Files of fewer bytes in all are hashed each time: that takes less than a fifth of a second.
+  /// Files of fewer bytes in all are hashed each time: little is gained.
   public static let leastBytes = 256 << 20
   private let folder: String
 
