@@ -30,16 +30,29 @@ MT_INLINE void value_tile(const int tokens, const int vectors, size_t last, cons
     }
   }
   for (size_t j = 0; j < keys; j++, v += v_stride) {
-    vf value[4];
+    // As in a tile of a product: the fewer are held.
+    if (tokens <= vectors) {
+      vf weight[tile_tokens];
 #pragma clang loop unroll(full)
-    for (int d = 0; d < vectors; d++) {
-      value[d] = d + 1 < vectors || whole ? v_load(v + d * lanes) : v_load_n(v + d * lanes, last, 0);
-    }
+      for (int t = 0; t < tokens; t++) { weight[t] = v_set(p[(size_t)t * p_stride + j]); }
 #pragma clang loop unroll(full)
-    for (int t = 0; t < tokens; t++) {
-      const vf weight = v_set(p[(size_t)t * p_stride + j]);
+      for (int d = 0; d < vectors; d++) {
+        const vf value = d + 1 < vectors || whole ? v_load(v + d * lanes) : v_load_n(v + d * lanes, last, 0);
 #pragma clang loop unroll(full)
-      for (int d = 0; d < vectors; d++) { a[t * vectors + d] = v_fma(weight, value[d], a[t * vectors + d]); }
+        for (int t = 0; t < tokens; t++) { a[t * vectors + d] = v_fma(weight[t], value, a[t * vectors + d]); }
+      }
+    } else {
+      vf value[4];
+#pragma clang loop unroll(full)
+      for (int d = 0; d < vectors; d++) {
+        value[d] = d + 1 < vectors || whole ? v_load(v + d * lanes) : v_load_n(v + d * lanes, last, 0);
+      }
+#pragma clang loop unroll(full)
+      for (int t = 0; t < tokens; t++) {
+        const vf weight = v_set(p[(size_t)t * p_stride + j]);
+#pragma clang loop unroll(full)
+        for (int d = 0; d < vectors; d++) { a[t * vectors + d] = v_fma(weight, value[d], a[t * vectors + d]); }
+      }
     }
   }
 #pragma clang loop unroll(full)

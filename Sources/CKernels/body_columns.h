@@ -44,61 +44,44 @@ static void column_sums(const mt_matmul_job *job, size_t row, size_t count, cons
   }
 }
 
-/// Four outputs of four inputs.
-MT_INLINE void turn_four(float *out, size_t out_stride, const float *in, size_t in_stride) {
-  const four a = *(const four *)in, b = *(const four *)(in + in_stride);
-  const four c = *(const four *)(in + 2 * in_stride), d = *(const four *)(in + 3 * in_stride);
-  const four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-  const four ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7), cd2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-  *(four *)out = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
-  *(four *)(out + out_stride) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-  *(four *)(out + 2 * out_stride) = __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5);
-  *(four *)(out + 3 * out_stride) = __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
-}
-
-/// The rows [row, row + rows) as rows of f32, `stride` floats apart; rows <= 256.
-static void turn_panel(float *restrict out, size_t stride, const mt_matrix *w, size_t row, size_t rows) {
-  enum { inputs = 16, width = 256 + 16 };
-  float columns[inputs * width];
-  for (size_t i = 0; i < w->depth; i += inputs) {
-    const size_t count = w->depth - i < inputs ? w->depth - i : inputs;
-    for (size_t k = 0; k < count; k++) {
-      fetch_column(w, i + k, row, rows);
-      read_column(columns + k * width, w, i + k, row, rows);
-    }
-    const size_t whole_rows = rows / 4 * 4, whole_inputs = count / 4 * 4;
-    for (size_t r = 0; r < whole_rows; r += 4) {
-      for (size_t k = 0; k < whole_inputs; k += 4) { turn_four(out + r * stride + i + k, stride, columns + k * width + r, width); }
-    }
-    for (size_t r = 0; r < rows; r++) {
-      for (size_t k = r < whole_rows ? whole_inputs : 0; k < count; k++) { out[r * stride + i + k] = columns[k * width + r]; }
+/// More than few_column_tokens tokens: rows are turned over into panels, in stretches of whole cache lines, and once for all tokens.
+static void many_tokens_columns(const mt_matmul_job *job, float *scratch) {
+  enum { width = 64 + 16 };
+  const mt_matrix *w = &job->weights;
+  const size_t steps = steps_of(w->depth), floats = panel_width * steps * lanes, end = job->row_end, turned = mt_turned_rows(w->depth);
+  float *x = scratch + turned / panel_width * floats;
+  float column[width];
+  for (size_t first = 0, block; first < job->tokens; first += block) {
+    block = next_block(job, first);
+    make_tiles(x, job, first, first + block);
+    for (size_t row = job->row_begin; row < end; row += turned) {
+      const size_t rows = end - row < turned ? end - row : turned;
+      memset(column, 0, sizeof column);
+      for (size_t i = 0; i < w->depth; i++) {
+        fetch_column(w, i, row, rows);
+        read_column(column, w, i, row, rows);
+        float *at = place_of(scratch, panel_width, steps, i);
+        for (size_t r = 0; r < rows; r += panel_width, at += floats) { memcpy(at, column + r, panel_width * sizeof(float)); }
+      }
+      const float *panel = scratch;
+      for (size_t r = 0; r < rows; r += panel_width, panel += floats) {
+        clear_rest(scratch + r / panel_width * floats, panel_width, w->depth);
+        const size_t some = rows - r < panel_width ? rows - r : panel_width;
+        multiply_panel(job, panel, x, first, first + block, row + r, some, (const char *)w->base, (const char *)w->base);
+      }
     }
   }
 }
 
-static void column_matmul(const mt_matmul_job *job, void *scratch) {
-  const mt_matrix w = job->weights;
-  const size_t end = job->row_end;
-  if (job->tokens <= few_column_tokens) {
-    if (job->tokens == 0) { return; }
+static void column_matmul(const mt_matmul_job *job, float *scratch) {
+  if (job->tokens > few_column_tokens) {
+    many_tokens_columns(job, scratch);
+  } else if (job->tokens > 0) {
     const float *x[few_column_tokens];
     gather_rows(job, 0, job->tokens, x);
     const size_t step = sums_at_once / job->tokens / lanes * lanes;
-    for (size_t row = job->row_begin; row < end; row += step) { column_sums(job, row, end - row < step ? end - row : step, x); }
-    return;
-  }
-  // Rows are turned over in stretches of whole cache lines, more of them than the tiles want at a time, and once for all tokens.
-  const size_t block = mt_token_block(w.depth), stride = mt_panel_stride(w.depth), step = mt_panel_rows(w.depth);
-  const size_t turned = mt_turned_rows(w.depth);
-  for (size_t start = job->row_begin; start < end; start += turned) {
-    const size_t rows = end - start < turned ? end - start : turned;
-    turn_panel(scratch, stride, &w, start, rows);
-    for (size_t first = 0; first < job->tokens; first += block) {
-      const size_t last = job->tokens - first < block ? job->tokens : first + block;
-      for (size_t row = 0; row < rows; row += step) {
-        const char *base = (const char *)scratch + row * stride * sizeof(float);
-        panel(job, first, last, MT_F32, base, stride * sizeof(float), start + row, rows - row < step ? rows - row : step, base, base);
-      }
+    for (size_t row = job->row_begin; row < job->row_end; row += step) {
+      column_sums(job, row, job->row_end - row < step ? job->row_end - row : step, x);
     }
   }
 }
@@ -106,7 +89,9 @@ static void column_matmul(const mt_matmul_job *job, void *scratch) {
 static void matmul(const mt_matmul_job *job, void *scratch) {
   if (job->weights.depth_bytes) {
     column_matmul(job, scratch);
+  } else if (job->tokens > mt_many_tokens) {
+    many_tokens_rows(job, scratch);
   } else {
-    row_matmul(job, scratch);
+    some_tokens(job, scratch);
   }
 }

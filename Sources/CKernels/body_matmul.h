@@ -1,12 +1,36 @@
 // The product of a vector form. A tile is a few weight rows against a few tokens; each of its accumulators is one output,
 // its lanes partial sums over the depth. So every output has one chain of operations, whatever the tile, and weights are
-// read as they lie: there is no packing, only widening to f32 where many tokens share it.
+// read as they lie: there is no packing, only widening to f32 of quantised ones. body_panels.h has products with many tokens.
 
 /// What a tile fetches into the second-level cache on its way: two lines, `step` bytes further with each step of the depth.
 typedef struct prefetch {
   const char *at;
   size_t step;
 } prefetch;
+
+/// a[t * rows + r] += w[r] x[t] of one step: whichever there are fewer of, rows or tokens, is held, and the others pass by. Of 16 registers 12
+/// sums leave four: one sum that does not fit is stored and loaded again with every step, which takes twice the time of the arithmetic.
+#define MT_TILE_STEP(load_row, load_x)                                                                      \
+  do {                                                                                                      \
+    vf held[8];                                                                                             \
+    if (tokens <= rows) {                                                                                   \
+      _Pragma("clang loop unroll(full)") for (int t = 0; t < tokens; t++) { held[t] = load_x; }             \
+      _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++) {                                   \
+        const vf row = load_row;                                                                            \
+        _Pragma("clang loop unroll(full)") for (int t = 0; t < tokens; t++) {                               \
+          a[t * rows + r] = v_fma(row, held[t], a[t * rows + r]);                                           \
+        }                                                                                                   \
+      }                                                                                                     \
+    } else {                                                                                                \
+      _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++) { held[r] = load_row; }             \
+      _Pragma("clang loop unroll(full)") for (int t = 0; t < tokens; t++) {                                 \
+        const vf value = load_x;                                                                            \
+        _Pragma("clang loop unroll(full)") for (int r = 0; r < rows; r++) {                                 \
+          a[t * rows + r] = v_fma(held[r], value, a[t * rows + r]);                                         \
+        }                                                                                                   \
+      }                                                                                                     \
+    }                                                                                                       \
+  } while (0)
 
 /// sums[t * rows + r] = x[t] . w[r], for rows and tokens known when compiled.
 MT_INLINE void tile(const int rows, const int tokens, const mt_element_type type, const char *const *w,
@@ -17,32 +41,14 @@ MT_INLINE void tile(const int rows, const int tokens, const mt_element_type type
   size_t i = 0;
 #pragma clang loop unroll(disable)
   for (; i + lanes <= depth; i += lanes) {
-    vf row[8];
     if (tokens >= 3) {
       __builtin_prefetch(ahead.at, 0, 2);
       __builtin_prefetch(ahead.at + ahead.step / 2, 0, 2);
       ahead.at += ahead.step;
     }
-#pragma clang loop unroll(full)
-    for (int r = 0; r < rows; r++) { row[r] = v_load_element(w[r], type, i); }
-#pragma clang loop unroll(full)
-    for (int t = 0; t < tokens; t++) {
-      vf value = v_load(x[t] + i);
-#pragma clang loop unroll(full)
-      for (int r = 0; r < rows; r++) { a[t * rows + r] = v_fma(row[r], value, a[t * rows + r]); }
-    }
+    MT_TILE_STEP(v_load_element(w[r], type, i), v_load(x[t] + i));
   }
-  if (i < depth) {
-    vf row[8];
-#pragma clang loop unroll(full)
-    for (int r = 0; r < rows; r++) { row[r] = v_load_element_n(w[r], type, i, depth - i); }
-#pragma clang loop unroll(full)
-    for (int t = 0; t < tokens; t++) {
-      vf value = v_load_n(x[t] + i, depth - i, 0);
-#pragma clang loop unroll(full)
-      for (int r = 0; r < rows; r++) { a[t * rows + r] = v_fma(row[r], value, a[t * rows + r]); }
-    }
-  }
+  if (i < depth) { MT_TILE_STEP(v_load_element_n(w[r], type, i, depth - i), v_load_n(x[t] + i, depth - i, 0)); }
   const int count = rows * tokens;
   int done = 0;
   for (; done + 16 <= count; done += 16) { v_sums(a + done, 16, sums + done); }
@@ -175,41 +181,35 @@ MT_INLINE bool is_direct(const mt_matrix *w) {
   return (w->type == MT_F32 || w->type == MT_F16 || w->type == MT_BF16) && !w->scales.base;
 }
 
-/// A product with a matrix whose rows lie together in the file; body_columns.h has the others.
-static void row_matmul(const mt_matmul_job *job, void *scratch) {
+/// A few tiles of tokens against a matrix whose rows lie together in the file.
+static void some_tokens(const mt_matmul_job *job, float *scratch) {
   const mt_matrix w = job->weights;
   const char *base = w.base;
   const size_t begin = job->row_begin, end = job->row_end;
-  const bool direct = is_direct(&w);
-  if (job->tokens <= tile_tokens && direct) {
+  const bool widen = !is_direct(&w);
+  if (job->tokens <= tile_tokens && !widen) {
     if (job->tokens > 0) { few_tokens(job); }
     return;
   }
-  // A panel of weight rows and a block of tokens, both at home in the second-level cache. For few tokens a panel is small,
-  // so that the next one is soon under way.
-  const size_t block = mt_token_block(w.depth), widened = mt_panel_stride(w.depth);
-  for (size_t first = 0; first < job->tokens; first += block) {
-    const size_t last = job->tokens - first < block ? job->tokens : first + block;
-    const bool widen = !direct || (w.type != MT_F32 && last - first > widen_above);
-    // One tile of tokens reads a widened panel once: it need only outlive its making.
-    const size_t many = job->tokens <= tile_tokens ? 8 : mt_panel_rows(w.depth);
-    const size_t step = widen || last - first > widen_above ? many : mt_small_panel_rows(w.row_bytes);
-    for (size_t row = begin; row < end; row += step) {
-      const size_t rows = end - row < step ? end - row : step, next = row + rows;
-      const size_t after = end - next < step ? end - next : step;
-      const char *source = base + row * w.row_bytes;
-      const char *ahead = base + next * w.row_bytes, *ahead_end = ahead + after * w.row_bytes;
-      if (widen) {
-        for (size_t r = 0; r < rows; r++) {
-          // Two rows on, as these are far apart in time and the hardware looks no further than a page.
-          const char *soon = source + (r + 2) * w.row_bytes;
-          for (size_t i = 0; i < w.row_bytes; i += 64) { __builtin_prefetch(soon + i, 0, 3); }
-          read_row((float *)scratch + r * widened, &w, row + r);
-        }
-        panel(job, first, last, MT_F32, scratch, widened * sizeof(float), row, rows, ahead, ahead_end);
-      } else {
-        panel(job, first, last, w.type, source, w.row_bytes, row, rows, ahead, ahead_end);
-      }
+  // A panel of weight rows at home in the first or second-level cache, and small, so that the next one is soon under way. One tile of
+  // tokens reads a widened panel once: it need only outlive its making.
+  const size_t widened = mt_panel_stride(w.depth), many = job->tokens <= tile_tokens ? 8 : mt_panel_rows(w.depth);
+  const size_t step = widen ? many : mt_small_panel_rows(w.row_bytes);
+  for (size_t row = begin; row < end; row += step) {
+    const size_t rows = end - row < step ? end - row : step, next = row + rows;
+    const size_t after = end - next < step ? end - next : step;
+    const char *source = base + row * w.row_bytes;
+    const char *ahead = base + next * w.row_bytes, *ahead_end = ahead + after * w.row_bytes;
+    if (!widen) {
+      panel(job, 0, job->tokens, w.type, source, w.row_bytes, row, rows, ahead, ahead_end);
+      continue;
     }
+    for (size_t r = 0; r < rows; r++) {
+      // Two rows on, as these are far apart in time and the hardware looks no further than a page.
+      const char *soon = source + (r + 2) * w.row_bytes;
+      for (size_t i = 0; i < w.row_bytes; i += 64) { __builtin_prefetch(soon + i, 0, 3); }
+      read_row(scratch + r * widened, &w, row + r);
+    }
+    panel(job, 0, job->tokens, MT_F32, (const char *)scratch, widened * sizeof(float), row, rows, ahead, ahead_end);
   }
 }

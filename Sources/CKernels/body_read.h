@@ -71,14 +71,15 @@ static inline float scale_at(const uint8_t *row, mt_element_type type, size_t i)
   }
 }
 
-/// Multiplies one row by the scales its file keeps beside it.
-static void apply_scales(float *restrict out, const mt_matrix *w, size_t row) {
+/// Multiplies elements [start, start + count) of one row by the scales its file keeps beside it.
+static void apply_scales(float *restrict out, const mt_matrix *w, size_t row, size_t start, size_t count) {
   const mt_scales s = w->scales;
   const uint8_t *scales = (const uint8_t *)s.base + (s.first_row + row * s.row_step) / s.rows * s.row_bytes;
-  for (size_t start = 0, i = 0; start < w->depth; start += s.columns, i++) {
+  for (size_t j = 0; j < count;) {
+    const size_t i = (start + j) / s.columns, left = (i + 1) * s.columns - start;
+    const size_t end = left < count ? left : count;
     const float factor = scale_at(scales, s.type, i);
-    const size_t end = w->depth - start < s.columns ? w->depth : start + s.columns;
-    for (size_t j = start; j < end; j++) { out[j] = out[j] * factor; }
+    for (; j < end; j++) { out[j] = out[j] * factor; }
   }
 }
 
@@ -94,14 +95,19 @@ static void read_column(float *restrict out, const mt_matrix *w, size_t i, size_
   }
 }
 
+/// Elements [start, start + count) of one row of a matrix whose rows lie together; whole blocks of its type.
+static void read_part(float *restrict out, const mt_matrix *w, size_t row, size_t start, size_t count) {
+  convert(out, (const char *)w->base + row * w->row_bytes + mt_row_bytes(w->type, start), w->type, w->tables, count);
+  if (w->scales.base) { apply_scales(out, w, row, start, count); }
+}
+
 /// One row of a matrix as f32.
 static void read_row(float *restrict out, const mt_matrix *w, size_t row) {
   if (w->depth_bytes) {
     for (size_t i = 0; i < w->depth; i++) { read_column(out + i, w, i, row, 1); }
     return;
   }
-  convert(out, (const char *)w->base + row * w->row_bytes, w->type, w->tables, w->depth);
-  if (w->scales.base) { apply_scales(out, w, row); }
+  read_part(out, w, row, 0, w->depth);
 }
 
 #pragma STDC FP_CONTRACT DEFAULT

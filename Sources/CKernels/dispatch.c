@@ -156,7 +156,12 @@ bool mt_needs_tables(mt_element_type type) {
 
 size_t mt_lookup_tables_bytes(void) { return sizeof(mt_lookup_tables); }
 
-size_t mt_matmul_scratch_bytes(size_t depth) { return mt_turned_rows(depth) * mt_panel_stride(depth) * sizeof(float); }
+size_t mt_matmul_scratch_bytes(size_t depth) {
+  // Panels of many tokens, and the tokens; or the widened rows of some.
+  const size_t many = (mt_turned_rows(depth) + mt_token_block(depth)) * mt_whole_steps(depth);
+  const size_t some = mt_panel_rows(depth) * mt_panel_stride(depth);
+  return (many > some ? many : some) * sizeof(float);
+}
 
 size_t mt_attention_scratch_bytes(size_t keys) { return mt_query_rows(keys) * mt_score_stride(keys) * sizeof(float); }
 

@@ -6,8 +6,6 @@
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c"))), apply_to = function)
 
 #define MT_WIDE_TILES 1
-/// Tokens above which weights are widened once to f32 instead of in each tile.
-enum { widen_above = 32 };
 
 #include "vector_avx512.h"
 #include "vector_x86.h"
@@ -19,6 +17,7 @@ enum { widen_above = 32 };
 
 #include "body_out.h"
 #include "body_matmul.h"
+#include "body_panels.h"
 #include "body_columns.h"
 
 #include "body_attention.h"

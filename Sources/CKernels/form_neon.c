@@ -4,8 +4,6 @@
 #if defined(__aarch64__)
 
 #define MT_WIDE_TILES 1
-/// Tokens above which weights are widened once to f32 instead of in each tile.
-enum { widen_above = 32 };
 
 #include "vector_neon.h"
 
@@ -16,6 +14,7 @@ enum { widen_above = 32 };
 
 #include "body_out.h"
 #include "body_matmul.h"
+#include "body_panels.h"
 #include "body_columns.h"
 
 #include "body_attention.h"

@@ -36,7 +36,7 @@ static inline size_t mt_panel_stride(size_t depth) {
   return stride % 1024 == 0 ? stride + 16 : stride;
 }
 
-/// Weight rows of a panel for many tokens: 32 KiB of f32, the first-level cache, but 32 rows where these stay within
+/// Weight rows that are widened at a time for some tokens: 32 KiB of f32, the first-level cache, but 32 rows where these stay within
 /// 192 KiB, so that tokens need not be read again too often.
 static inline size_t mt_panel_rows(size_t depth) {
   size_t row_bytes = mt_panel_stride(depth ? depth : 1) * sizeof(float);
@@ -45,13 +45,9 @@ static inline size_t mt_panel_rows(size_t depth) {
   return rows < 8 ? 8 : rows > 256 ? 256 : rows;
 }
 
-/// Weight rows that are turned over at a time where the file has inputs as rows: two cache lines of halves, where so many rows stay
-/// within 1 MiB, and whole panels.
-static inline size_t mt_turned_rows(size_t depth) {
-  size_t panel = mt_panel_rows(depth), most = (size_t)1024 * 1024 / (mt_panel_stride(depth ? depth : 1) * sizeof(float));
-  size_t rows = (most < 64 ? most : 64) / panel * panel;
-  return rows < panel ? panel : rows;
-}
+/// Weight rows that are turned over at a time where the file has inputs as rows: two cache lines of halves where so many rows stay
+/// within 1 MiB, and whole panels of every form.
+static inline size_t mt_turned_rows(size_t depth) { return depth > 4096 ? 32 : 64; }
 
 /// Weight rows of a panel for few tokens: about 32 KiB as stored.
 static inline size_t mt_small_panel_rows(size_t row_bytes) {
@@ -59,11 +55,14 @@ static inline size_t mt_small_panel_rows(size_t row_bytes) {
   return rows < 8 ? 8 : rows > 256 ? 256 : rows;
 }
 
-/// Tokens against which a panel is used before the next: about 512 KiB of them.
+/// Tokens against which panels are used before they are made again: about 1 MiB of them.
 static inline size_t mt_token_block(size_t depth) {
-  size_t tokens = (size_t)512 * 1024 / sizeof(float) / (depth ? depth : 1) / 12 * 12;
+  size_t tokens = (size_t)1024 * 1024 / sizeof(float) / (depth ? depth : 1);
   return tokens < 48 ? 48 : tokens > 1008 ? 1008 : tokens;
 }
+
+/// Floats of a row or a token in a panel: whole vectors of every form.
+static inline size_t mt_whole_steps(size_t depth) { return (depth + 15) / 16 * 16; }
 
 /// Score columns of one query row: whole vectors, so that lane = key index modulo 16 for every query.
 static inline size_t mt_score_stride(size_t keys) { return (keys + 15) / 16 * 16 + 16; }

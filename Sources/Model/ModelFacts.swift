@@ -49,7 +49,7 @@ extension Checkpoint {
 extension LanguageModel {
   public func facts() -> ModelFacts {
     let checkpoint = weights.checkpoint
-    let count = ParameterCount(checkpoint.tensors)
+    let count = ParameterCount(checkpoint.written)
     // What is left over of the text model is counted, as its names are: it is in the file for some other program.
     let rest = count.byPart(of: checkpoint.unused, layers)
     let usedParameters = count.total(of: checkpoint.used)
@@ -100,7 +100,7 @@ extension ModelFacts.Stored {
   /// By element type, largest first.
   public static func table(of tensors: [TensorView]) -> [ModelFacts.Stored] {
     let list = TensorList([tensors])
-    return table(of: list, ParameterCount(list))
+    return table(of: list, ParameterCount(TensorTable(list)))
   }
 
   static func table(of tensors: TensorList, _ count: ParameterCount) -> [ModelFacts.Stored] {

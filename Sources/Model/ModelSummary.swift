@@ -45,18 +45,19 @@ public struct ModelSummary: Sendable {
   private mutating func read(gguf path: String) throws {
     let split = try GGUFSplit(path: path)
     family = split.files[0]["general.architecture"]?.string.map { OllamaFiles.named($0)?.architecture ?? $0 }
-    let tensors = TensorList(split.files.map(\.tensors))
+    let table = TensorTable(TensorList(split.files.map(\.tensors)))
+    let tensors = table.tensors
     // What a file without tensors is, its metadata say.
     let metadata = tensors.isEmpty ? try GGUFMetadata(split) : try? GGUFMetadata(split)
-    count(tensors, TextLayers(count: metadata?.blockCount, ahead: metadata?.lookaheadCount ?? 0, among: tensors))
+    count(table, TextLayers(count: metadata?.blockCount, ahead: metadata?.lookaheadCount ?? 0, among: tensors))
     guard bytes ?? 0 > 0 else { throw ModelError.noCheckpoint(path: path, why: "there are no weights in it") }
     _ = try Family.plan(for: GGUFModel(path: path).configuration(overrides: [:]))
   }
 
   /// Weights without a configuration: the only models that are known by their shapes are diffusion transformers.
   private mutating func read(file path: String) throws {
-    let tensors = try DenoisingShapes.open(path).tensors
-    count(tensors, TextLayers(count: nil, among: tensors))
+    let table = try DenoisingShapes.open(path).written
+    count(table, TextLayers(count: nil, among: table.tensors))
     family = try DenoisingModel(path: path).family
   }
 
@@ -80,8 +81,8 @@ public struct ModelSummary: Sendable {
       let settings = try? whole.get()
       let layers = TextLayers(
         count: settings?.declaredLayerCount, ahead: settings?.declaredLookahead ?? 0, ownExperts: (try? plan.get())?.ownExperts,
-        among: contents.tensors)
-      count(contents.tensors, layers, quantization: settings?.quantization)
+        among: contents.table.tensors)
+      count(contents.table, layers, quantization: settings?.quantization)
     } catch let absence as ModelError {
       _ = try plan.get()
       throw absence
@@ -89,10 +90,11 @@ public struct ModelSummary: Sendable {
     _ = try plan.get()
   }
 
-  private mutating func count(_ tensors: TensorList, _ layers: TextLayers, quantization: JSONValue? = nil) {
+  private mutating func count(_ table: TensorTable, _ layers: TextLayers, quantization: JSONValue? = nil) {
+    let tensors = table.tensors
     var byType: [String: Int] = [:]
     for tensor in tensors { byType[tensor.elementType.rawValue, default: 0] += tensor.byteCount }
-    let count = ParameterCount(tensors, quantization: quantization)
+    let count = ParameterCount(table, quantization: quantization)
     let parts = count.byPart(of: tensors, layers)
     parameters = parts[.text]
     otherParameters = OtherParameters(parts)

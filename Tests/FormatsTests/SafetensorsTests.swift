@@ -138,8 +138,8 @@ import Testing
     let good = #"{"metadata":{"total_size":35},"weight_map":{"a.weight":"model-1.safetensors","b":"model-1.safetensors"}}"#
     let index = try SafetensorsIndex(path: try directory.write(Array(good.utf8), to: "model.safetensors.index.json"))
     #expect(index.shardNames == ["model-1.safetensors"] && index.totalByteCount == 35 && index.directory == directory.path)
-    let (shards, tensors) = try index.openShards()
-    #expect(shards.count == 1 && shards[0]["b"] != nil && tensors.count == shards[0].tensors.count)
+    let (shards, table) = try index.openShards()
+    #expect(shards.count == 1 && shards[0]["b"] != nil && table.tensors.count == shards[0].tensors.count)
     for shard in ["../x", "/etc/passwd", "a/b", "..", ".", "", "a\\\\b", "a\\u0000b"] {
       let path = try directory.write(Array("{\"weight_map\":{\"b\":\"\(shard)\"}}".utf8), to: "bad.json")
       #expect(throws: FormatError.self, "\(shard)") { try SafetensorsIndex(path: path) }

@@ -28,17 +28,21 @@ struct TensorTableTests {
     let spelling = TensorSpelling(
       renamed: ["blk.0": "model.layers.0"], prefixes: [("language_model.", ""), ("model.language_model.", "model.")])
     let names = ["language_model.x", "model.language_model.y", "blk.0", "z", "language_model.", "language_modelx"]
-    let table = TensorTable(TensorList([try tensors(names)]), spelling: spelling)
+    let table = TensorTable(TensorTable(TensorList([try tensors(names)])), spelling: spelling)
     let published = ["x", "model.y", "model.layers.0", "z", "", "language_modelx"]
     #expect(names.map(spelling.published) == published)
-    #expect(published.map { table[$0] } == [0, 1, 2, 3, 4, 5] && table.doubled.isEmpty)
+    #expect(published.map { table[$0] } == [0, 1, 2, 3, 4, 5])
+    #expect(published.map { table.numbers(of: $0) } == (0..<6).map { [$0] })
     for name in ["language_model.x", "model.language_model.y", "blk.0", "y", "xx"] { #expect(table[name] == nil, "\(name)") }
   }
 
   @Test func theFirstOfSeveralIsFoundAndAllAreNamed() throws {
     let spelling = TensorSpelling(prefixes: [("language_model.", "")])
-    let table = TensorTable(TensorList([try tensors(["x", "q"]), try tensors(["language_model.x", "w"])]), spelling: spelling)
-    #expect(table["x"] == 0 && table["w"] == 3 && table.doubled == ["x": [0, 2]])
+    let stored = TensorTable(TensorList([try tensors(["language_model.x", "q"]), try tensors(["x", "w"]), try tensors(["q", "v"])]))
+    #expect(stored.doubled == ["q": [1, 4]] && stored["q"] == 1 && stored.numbers(of: "q") == [1, 4] && stored["x"] == 2)
+    let table = TensorTable(stored, spelling: spelling)
+    #expect(table["x"] == 0 && table["w"] == 3 && table.numbers(of: "x") == [0, 2] && table.numbers(of: "q") == [1, 4])
+    #expect(table.numbers(of: "language_model.x").isEmpty)
   }
 
   @Test func manyNamesAreAllFound() throws {

@@ -78,6 +78,38 @@ static void products(const mt_kernels *form, const char *name, const mt_kernels 
   }
 }
 
+/// Many tokens at once and each by itself: the same bits, whether rows or inputs lie together.
+static void many_tokens(const mt_kernels *form, const char *name, mt_element_type type) {
+  enum { many = 61, wide = 77, deep = 600 };
+  static float many_x[many * deep], together[many * wide], alone[many * wide];
+  static uint8_t weights[wide * deep * 4];
+  const size_t bytes = mt_block_bytes(type);
+  for (size_t i = 0; i < sizeof weights; i++) { weights[i] = (uint8_t)(next() % 120); }
+  for (size_t i = 0; type == MT_F32 && i + 4 <= sizeof weights; i += 4) {
+    const float value = number();
+    memcpy(weights + i, &value, 4);
+  }
+  numbers(many_x, many * deep);
+  for (size_t depth = 256; depth <= 597; depth += 341) {
+    for (int columns = 0; columns < 2; columns++) {
+      const bool plain = type == MT_F32 || type == MT_F16 || type == MT_BF16;
+      if (!plain && (columns || depth % 256)) { continue; }
+      mt_matrix w = {.base = weights, .row_bytes = mt_row_bytes(type, depth), .rows = wide, .depth = depth, .type = type};
+      if (columns) { w.row_bytes = bytes, w.depth_bytes = wide * bytes; }
+      for (size_t tokens = 23; tokens <= many; tokens += 2) {
+        mt_matmul_job job = {.out = together, .out_stride = wide, .x = many_x, .x_stride = depth, .tokens = tokens, .weights = w, .row_end = wide};
+        form->matmul(&job, scratch);
+        job.tokens = 1;
+        for (size_t t = 0; t < tokens; t++) {
+          job.x = many_x + t * depth, job.out = alone + t * wide;
+          form->matmul(&job, scratch);
+        }
+        compare(columns ? "many tokens, inputs as rows" : "many tokens", name, type, together, alone, tokens * wide, 0);
+      }
+    }
+  }
+}
+
 static void row_functions(const mt_kernels *form, const char *name, const mt_kernels *scalar) {
   static float weight[most_depth], bias[most_depth];
   numbers(weight, most_depth);
@@ -134,7 +166,7 @@ int main(void) {
     if (!form) { continue; }
     const char *name = mt_simd_level_name((mt_level)level);
     const int before = comparisons, bad = failures;
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++) { products(form, name, scalar, types[i]); }
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) { products(form, name, scalar, types[i]), many_tokens(form, name, types[i]); }
     row_functions(form, name, scalar);
     attention(form, name, scalar);
     printf("%s: %d comparisons, %d differ\n", name, comparisons - before, failures - bad);

@@ -131,6 +131,9 @@ typedef struct mt_matrix {
   const mt_lookup_tables *_Nullable tables;
 } mt_matrix;
 
+/// Tokens above which weights become panels of f32, of at most 32 rows: row ranges should be whole panels.
+enum { mt_many_tokens = 24 };
+
 /// How a product adds up. By digits where the matrix allows it (`mt_has_digits`), else in f32 all the same.
 typedef enum mt_sums { MT_SUMS_F32 = 0, MT_SUMS_DIGITS = 1 } mt_sums;
 

@@ -55,7 +55,7 @@ public struct SafetensorsIndex: Sendable {
   ///
   /// - Throws: `FormatError` for shards that are damaged or missing, for a tensor that is not where the table places it, and for one that
   ///   two shards hold and the table does not name.
-  public func openShards() throws(FormatError) -> (shards: [SafetensorsFile], tensors: TensorList) {
+  public func openShards() throws(FormatError) -> (shards: [SafetensorsFile], table: TensorTable) {
     for name in shardNames where !FileStatus.exists("\(directory)/\(name)") {
       throw .malformed(
         file: path, place: "weight_map", problem: "names \(quoted(name, limit: 255)), which is not beside it",
@@ -64,7 +64,7 @@ public struct SafetensorsIndex: Sendable {
     let shards = try openedShards()
     let all = TensorTable(TensorList(shards.map(\.tensors)))
     let isListed = try listed(all, shards)
-    if all.doubled.isEmpty { return (shards, all.tensors) }
+    if all.doubled.isEmpty { return (shards, all) }
     var isOlder = [Bool](repeating: false, count: all.tensors.count)
     for (name, numbers) in all.doubled.sorted(by: { $0.key < $1.key }) {
       guard numbers.contains(where: { isListed[$0] }) else {
@@ -74,7 +74,7 @@ public struct SafetensorsIndex: Sendable {
       }
       for number in numbers where !isListed[number] { isOlder[number] = true }
     }
-    return (shards, TensorList([all.tensors.indices.filter { !isOlder[$0] }.map { all.tensors[$0] }]))
+    return (shards, TensorTable(TensorList([all.tensors.indices.filter { !isOlder[$0] }.map { all.tensors[$0] }])))
   }
 
   /// The shards, on as many cores as there are: a header takes a hundredth of a second, and a checkpoint has a hundred.

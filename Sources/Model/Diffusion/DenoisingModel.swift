@@ -96,7 +96,7 @@ extension DenoisingModel {
     let checkpoint = weights.checkpoint
     let idle = weights.idle
     let routed = Set(routers.map(\.id.layer)).count
-    let count = ParameterCount(checkpoint.tensors)
+    let count = ParameterCount(checkpoint.written)
     let total = count.total(of: checkpoint.tensors)
     return ModelFacts(
       stored: ModelFacts.Stored.table(of: checkpoint.tensors, count), parameters: total, activeParameters: total - idle.parameters,

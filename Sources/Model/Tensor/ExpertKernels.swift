@@ -268,7 +268,8 @@ extension WorkerPool {
     let down = work.experts[work.shares[0].expert].down
     let columns = down.rows
     let grain = grain(work: work.downWork)
-    let width = min(columns, max(down.rowGrain, (grain / max(1, work.downWork / columns) + 7) / 8 * 8))
+    let step = down.rowGrain(tokens: work.shares.reduce(0) { max($0, $1.slots) })
+    let width = min(columns, max(step, (grain / max(1, work.downWork / columns) + step - 1) / step * step))
     run(chunks: (columns + width - 1) / width) { chunk, worker in
       let scratch = self.scratch(of: worker)
       for share in work.shares {

@@ -257,7 +257,8 @@ struct MatmulCut {
   init(_ weight: WeightMatrix, tokens: Int, grain: Int, mostTokens: Int = .max) {
     let (rows, depth) = (weight.rows, weight.columns)
     let row = max(1, depth * min(tokens, mostTokens))
-    rowsPerChunk = min(max(rows, 1), max(weight.rowGrain, (min(grain / row, rows) + 7) / 8 * 8))
+    let step = weight.rowGrain(tokens: tokens)
+    rowsPerChunk = min(max(rows, 1), max(step, (min(grain / row, rows) + step - 1) / step * step))
     rowChunks = (rows + rowsPerChunk - 1) / rowsPerChunk
     // So few rows may still be more than a grain: then tokens are cut, in blocks that repay the widening of weights.
     let tokenGrain = max(48, grain / max(1, depth * rowsPerChunk))

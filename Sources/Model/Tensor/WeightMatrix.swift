@@ -180,8 +180,9 @@ public struct WeightMatrix: @unchecked Sendable {
     return both
   }
 
-  /// Rows that a thread should take at least: where inputs are rows in the file, two cache lines of each.
-  var rowGrain: Int { inputBytes == nil ? 8 : 64 }
+  /// Rows that a thread should take at least, and multiples of them: where inputs are rows in the file two cache lines of each, for many
+  /// tokens whole panels.
+  func rowGrain(tokens: Int) -> Int { inputBytes != nil ? 64 : tokens > Int(mt_many_tokens) ? 32 : 8 }
 
   /// One row widened to f32: an embedding.
   public func read(row: Int, into out: UnsafeMutablePointer<Float>) {

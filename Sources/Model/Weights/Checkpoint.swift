@@ -17,16 +17,18 @@ final class Checkpoint: @unchecked Sendable {
   let choice: String?
   /// By their published names, of which several tensors can have one: the same under two prefixes.
   private let table: TensorTable
+  /// By the names that the files have.
+  let written: TensorTable
   /// Whether any tensor is called as scales beside another are; most checkpoints have none, and every matrix would be asked for them.
   private let holdsScales: Bool
   /// nil: tensors have their published names.
   private let names: GGUFNames?
   let packing: WeightPacking
   /// Matrices that are put together, by their published names: several plans may take parts of one.
-  private var assembled: [String: AssembledMatrix] = [:]
+  var assembled: [String: AssembledMatrix] = [:]
   /// Of each tensor whether it was asked for.
   private var isUsed: [Bool]
-  private let tables: TablesAtHand
+  let tables: TablesAtHand
   /// Why nothing can be computed with this checkpoint, though it can be described: the first tensor whose tables are not there.
   var obstacle: ModelError? { tables.obstacle }
 
@@ -68,9 +70,11 @@ final class Checkpoint: @unchecked Sendable {
     files = contents.files
     (choice, self.names, self.packing) = (contents.choice, names, packing)
     self.tables = TablesAtHand(tables)
-    table = TensorTable(contents.tensors, spelling: TensorSpelling(renamed: names?.renamed ?? [:], prefixes: Self.textPrefixes))
-    holdsScales = contents.tensors.contains { $0.name.hasSuffix("_scale_inv") || $0.name.hasSuffix(".scale") }
-    isUsed = Array(repeating: false, count: contents.tensors.count)
+    written = contents.table
+    table = TensorTable(written, spelling: TensorSpelling(renamed: names?.renamed ?? [:], prefixes: Self.textPrefixes))
+    let tensors = written.tensors
+    holdsScales = tensors.indices.contains { place in [".scale", "_scale_inv"].contains { tensors.name(of: place).hasSuffix($0) } }
+    isUsed = Array(repeating: false, count: tensors.count)
   }
 
   /// What a training script saved of its settings beside the weights.
@@ -160,10 +164,16 @@ final class Checkpoint: @unchecked Sendable {
 
   /// A tensor by the name its file has for it.
   func tensor(_ name: String) throws -> TensorView {
-    guard let place = table[name] else { throw explained(.missingTensor(file: path, name: name), name) }
+    guard let view = try tensorIfThere(name) else { throw explained(.missingTensor(file: path, name: name), name) }
+    return view
+  }
+
+  /// nil: the files have none of that name.
+  func tensorIfThere(_ name: String) throws -> TensorView? {
+    guard let (place, isAlone) = table.first(name) else { return nil }
     // Which of two counts nobody has said, and whichever were taken, the other would be in the file for nothing.
-    if let places = table.doubled[name] {
-      let (file, spellings) = (tensors[place].file.path, places.map { tensors[$0].name })
+    if !isAlone {
+      let (file, spellings) = (tensors[place].file.path, table.numbers(of: name).map { tensors[$0].name })
       throw ModelError.doubledTensor(file: file, name: name, spellings: spellings)
     }
     isUsed[place] = true
@@ -179,8 +189,11 @@ final class Checkpoint: @unchecked Sendable {
   }
 
   /// A whole tensor, all axes but the last as rows. A negative number in `shape` stands for any; axes of one are not compared.
-  private func stored(_ name: String, shape: [Int], because: String) throws -> WeightMatrix {
-    let view = try tensor(name)
+  func stored(_ name: String, shape: [Int], because: String) throws -> WeightMatrix {
+    try stored(tensor(name), name, shape: shape, because: because)
+  }
+
+  private func stored(_ view: TensorView, _ name: String, shape: [Int], because: String) throws -> WeightMatrix {
     if let halves = try halfBytes(view, name, shape: shape, because: because) { return halves }
     let (wanted, found) = (shape.filter { $0 != 1 }, view.shape.filter { $0 != 1 })
     guard wanted.count == found.count, zip(wanted, found).allSatisfy({ $0 < 0 || $0 == $1 }), names != nil || shape == view.shape,
@@ -202,16 +215,15 @@ final class Checkpoint: @unchecked Sendable {
   }
 
   /// The tensor of scales beside a packed one: `NAME.weight_scale_inv`, or `NAME.scale` of DeepSeek-V4.
-  private func scales(beside name: String) -> String? {
+  private func scales(beside name: String) throws -> TensorView? {
     guard holdsScales else { return nil }
-    let ofPublisher = names == nil && name.hasSuffix(".weight") ? name.dropLast("weight".count) + "scale" : ""
-    return [name + "_scale_inv", ofPublisher].first { table[$0] != nil }
+    if let view = try tensorIfThere(name + "_scale_inv") { return view }
+    return names == nil && name.hasSuffix(".weight") ? try tensorIfThere(name.dropLast("weight".count) + "scale") : nil
   }
 
   /// 4-bit floats `[rows, columns / 2]`, two a byte, with a power of two for each 32 of a row beside them; nil for a tensor of another kind.
   private func halfBytes(_ view: TensorView, _ name: String, shape: [Int], because: String) throws -> WeightMatrix? {
-    guard names == nil, view.elementType == .i8, shape.count == 2, let place = scales(beside: name) else { return nil }
-    let scales = try tensor(place)
+    guard names == nil, view.elementType == .i8, shape.count == 2, let scales = try self.scales(beside: name) else { return nil }
     let (rows, columns) = (shape[0], shape[1])
     guard columns % 32 == 0, view.shape == [rows, columns / 2] else {
       throw ModelError.tensorShape(
@@ -232,8 +244,7 @@ final class Checkpoint: @unchecked Sendable {
 
   /// The scales of 8-bit floats, in a tensor of their own.
   private func blockScales(of name: String, rows: Int, columns: Int) throws -> CompanionScales? {
-    guard let place = scales(beside: name) else { return nil }
-    let view = try tensor(place)
+    guard let view = try scales(beside: name) else { return nil }
     let scaleBlock = packing.scaleBlock
     let shape = [(rows + scaleBlock.rows - 1) / scaleBlock.rows, (columns + scaleBlock.columns - 1) / scaleBlock.columns]
     guard view.shape == shape else {
@@ -251,12 +262,17 @@ final class Checkpoint: @unchecked Sendable {
 
   /// A plan on the names and layouts of the files.
   private func part(of plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> WeightMatrix {
-    if table[plan.tensor] == nil {
-      if table[plan.tensor + "_packed"] != nil { return try packedInWords(plan, rows: rows, columns: columns, because: because) }
-      if table[plan.tensor + "_blocks"] != nil { return try microscaled(plan, rows: rows, columns: columns, because: because) }
+    guard let view = try tensorIfThere(plan.tensor) else {
+      if let words = try tensorIfThere(plan.tensor + "_packed") {
+        return try packedInWords(words, plan, rows: rows, columns: columns, because: because)
+      }
+      if let blocks = try tensorIfThere(plan.tensor + "_blocks") {
+        return try microscaled(blocks, plan, rows: rows, columns: columns, because: because)
+      }
+      throw explained(.missingTensor(file: path, name: plan.tensor), plan.tensor)
     }
     let shape = plan.storedShape ?? [rows, columns]
-    var whole = try stored(plan.tensor, shape: shape, because: because)
+    var whole = try stored(view, plan.tensor, shape: shape, because: because)
     if plan.columnAxes > 1 {
       let merged = shape.suffix(plan.columnAxes).reduce(1, *)
       let rows = whole.rows * whole.columns / merged
@@ -311,88 +327,6 @@ final class Checkpoint: @unchecked Sendable {
             whole.read(row: known, into: row)
           }
           out[i] = change.undone(row[element % whole.columns])
-        }
-      }
-    }
-  }
-
-  // MARK: Tensors that are put together
-
-  private func assemble(_ name: String, _ make: () throws -> AssembledMatrix) throws -> AssembledMatrix {
-    if let known = assembled[name] { return known }
-    let matrix = try make()
-    assembled[name] = matrix
-    return matrix
-  }
-
-  /// Rows of one or several tensors in another order. A row is whole blocks, so it is copied as it is stored where all have one type.
-  private func gather(
-    _ names: [String], rows: Int, columns: Int, because: String, _ row: @escaping @Sendable (Int) -> (tensor: Int, row: Int)
-  ) throws -> AssembledMatrix {
-    let tensors = try names.map { try stored($0, shape: [-1, columns], because: because) }
-    let places = (0..<rows).lazy.map(row)
-    // The count comes first: only what the file holds is worth a look at every row.
-    guard rows > 0, tensors.reduce(0, { $0 + $1.rows }) == rows, places.allSatisfy({ $0.row < tensors[$0.tensor].rows }) else {
-      throw ModelError.tensorShape(
-        file: path, name: names.joined(separator: ", "), expected: [rows, columns], found: [tensors.reduce(0) { $0 + $1.rows }, columns],
-        because: because)
-    }
-    let type = tensors.allSatisfy { $0.type == tensors[0].type } ? tensors[0].type : .f32
-    return AssembledMatrix(type: type, rows: rows, columns: columns, tables: tables.known(for: type)) { memory in
-      let bytes = type.rowBytes(columns: columns)
-      for r in 0..<rows {
-        let place = row(r)
-        let (tensor, out) = (tensors[place.tensor], memory + r * bytes)
-        if tensor.type == type {
-          out.copyMemory(from: tensor.base + place.row * bytes, byteCount: bytes)
-        } else {
-          tensor.read(row: place.row, into: out.bindMemory(to: Float.self, capacity: columns))
-        }
-      }
-    }
-  }
-
-  /// Runs of columns in another order. Runs that are whole blocks are copied as they are stored, others as f32.
-  private func regroup(
-    _ name: String, rows: Int, columns: Int, run: Int, because: String, _ place: @escaping @Sendable (Int) -> Int
-  ) throws -> AssembledMatrix {
-    let whole = try stored(name, shape: [rows, columns], because: because)
-    let type = run % whole.type.blockSize == 0 ? whole.type : .f32
-    return AssembledMatrix(type: type, rows: rows, columns: columns, tables: tables.known(for: type)) { memory in
-      let (rowBytes, runBytes) = (type.rowBytes(columns: columns), type.rowBytes(columns: run))
-      withUnsafeTemporaryAllocation(of: Float.self, capacity: columns) { numbers in
-        guard let numbers = numbers.baseAddress else { return }
-        for r in 0..<rows {
-          if type != whole.type { whole.read(row: r, into: numbers) }
-          let source = type == whole.type ? whole.base + r * rowBytes : UnsafeRawPointer(numbers)
-          for group in 0..<columns / run {
-            (memory + r * rowBytes + group * runBytes).copyMemory(from: source + place(group) * runBytes, byteCount: runBytes)
-          }
-        }
-      }
-    }
-  }
-
-  /// `[heads * (plain + value), latent]` from keys `[heads, latent, plain]` and values `[heads, value, latent]`. Blocks of the keys run
-  /// along the other axis, so they cannot stay quantised.
-  private func unfolding(keys: String, values: String, because: String) throws -> AssembledMatrix {
-    let (keyShape, valueShape) = (try tensor(keys).shape, try tensor(values).shape)
-    guard keyShape.count == 3, valueShape.count == 3, keyShape[0] == valueShape[0], keyShape[1] == valueShape[2] else {
-      throw ModelError.tensorShape(file: path, name: keys, expected: [-1, -1, -1], found: keyShape, because: because)
-    }
-    let key = try stored(keys, shape: keyShape, because: because), value = try stored(values, shape: valueShape, because: because)
-    let (heads, latent, plain, width) = (keyShape[0], keyShape[1], keyShape[2], valueShape[1])
-    return AssembledMatrix(type: .f32, rows: heads * (plain + width), columns: latent) { memory in
-      let out = memory.bindMemory(to: Float.self, capacity: heads * (plain + width) * latent)
-      withUnsafeTemporaryAllocation(of: Float.self, capacity: plain) { row in
-        guard let row = row.baseAddress else { return }
-        for head in 0..<heads {
-          let start = out + head * (plain + width) * latent
-          for i in 0..<latent {
-            key.read(row: head * latent + i, into: row)
-            for p in 0..<plain { start[p * latent + i] = row[p] }
-          }
-          for v in 0..<width { value.read(row: head * width + v, into: start + (plain + v) * latent) }
         }
       }
     }

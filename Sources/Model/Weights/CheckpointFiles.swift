@@ -30,20 +30,21 @@ extension PyTorchFile: TensorFile {}
 /// The files of a checkpoint and its tensors, each name once.
 struct CheckpointFiles: Sendable {
   let files: [any TensorFile]
-  let tensors: TensorList
+  let table: TensorTable
   /// Which weights of the folder were taken and which were left, where it holds two sets of them.
   private(set) var choice: String?
 
   /// Files of which each tensor is in one place.
   init(_ files: [any TensorFile]) {
-    self.files = files
-    tensors = TensorList(files.map(\.tensors))
+    self.init(files, TensorTable(TensorList(files.map(\.tensors))))
   }
 
   /// Shards and the index that maps tensors to them.
   ///
   /// - Throws: `FormatError`, see `SafetensorsIndex.openShards`.
-  init(_ index: SafetensorsIndex) throws(FormatError) { (files, tensors) = try index.openShards() }
+  init(_ index: SafetensorsIndex) throws(FormatError) { (files, table) = try index.openShards() }
+
+  private init(_ files: [any TensorFile], _ table: TensorTable) { (self.files, self.table) = (files, table) }
 
   /// Opens `model.safetensors`, else the shards that `model.safetensors.index.json` lists, else the only file of torch.save in `folder`.
   ///
@@ -82,7 +83,7 @@ struct CheckpointFiles: Sendable {
         path: folder, why: "\(double.key) is in \(holders), without an index that says which one counts",
         advice: "download model.safetensors.index.json beside them")
     }
-    self.init(files)
+    self.init(files, all)
   }
 
   private static func last(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }

@@ -5,8 +5,7 @@ import Formats
 extension Checkpoint {
   /// 4-bit floats in `NAME_blocks` `[experts, outputs, groups, 16]` with a power of two for each group in `NAME_scales`. Outputs are
   /// rows here, also where the unquantised tensor has inputs as rows.
-  func microscaled(_ plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> WeightMatrix {
-    let blocks = try tensor(plan.tensor + "_blocks")
+  func microscaled(_ blocks: TensorView, _ plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> WeightMatrix {
     let scales = try tensor(plan.tensor + "_scales")
     let transposition = plan.transposition ?? .init()
     guard let shape = plan.storedShape, shape.count == 3, plan.transposition != nil, columns % 32 == 0 else {
@@ -30,8 +29,8 @@ extension Checkpoint {
   /// Whole 4-bit numbers of compressed-tensors: `NAME_packed` `[rows, columns / 8]`, eight in a word of 32 bits, the first in the low bits,
   /// with a scale for each group of columns in `NAME_scale` `[rows, columns / group]` and the shape in `NAME_shape`. The number is the
   /// product of both as it is: nothing is rounded to the scales' type.
-  func packedInWords(_ plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> WeightMatrix {
-    let (words, scales) = (try tensor(plan.tensor + "_packed"), try tensor(plan.tensor + "_scale"))
+  func packedInWords(_ words: TensorView, _ plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> WeightMatrix {
+    let scales = try tensor(plan.tensor + "_scale")
     let shape = plan.storedShape ?? [rows, columns]
     guard let group = packing.groupSize, shape.count == 2, plan.columnAxes == 1, plan.transposition == nil, shape[1] % 8 == 0,
       shape[1] % group == 0

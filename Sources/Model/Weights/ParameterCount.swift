@@ -96,10 +96,7 @@ struct ParameterCount {
   private let quantization: JSONValue?
 
   /// - Parameter quantization: `quantization_config` (or MLX's `quantization`) of the configuration.
-  init(_ tensors: TensorList, quantization: JSONValue? = nil) {
-    self.quantization = quantization
-    table = TensorTable(tensors)
-  }
+  init(_ table: TensorTable, quantization: JSONValue? = nil) { (self.table, self.quantization) = (table, quantization) }
 
   func total(of tensors: some Sequence<TensorView>) -> Int { tensors.reduce(0) { $0 + elements(of: $1) } }
 

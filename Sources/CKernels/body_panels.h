@@ -1,0 +1,181 @@
+// Many tokens against weights that become f32 first, once for all of them. What a tile of body_matmul.h keeps side by side, the partial sums
+// of one output by lane, is computed here one lane after the other: a panel holds the elements i = lane, lane + lanes, ... of two vectors of
+// weight rows, row beside row, and a token's element meets them all at once. So a step loads two vectors and a number a token, which the
+// caches can keep up with; loading a vector for each row and each token, they cannot. The chain of every output is that of a tile.
+
+enum {
+  panel_width = 2 * lanes,
+  panel_tokens = MT_WIDE_TILES ? 12 : 6,
+  /// Elements of the rows of a panel that are read at a time: whole blocks of every type, in the first-level cache.
+  stretch = 256,
+  stretch_stride = stretch + 16
+};
+
+/// kept[token, row] = sum over k of w[k, row] x[k, token], for tokens known when compiled.
+MT_INLINE void phase(const int tokens, const float *w, const float *x, size_t steps, float *kept) {
+  vf a[2 * panel_tokens];
+#pragma clang loop unroll(full)
+  for (int i = 0; i < 2 * tokens; i++) { a[i] = v_set(0); }
+#pragma clang loop unroll(disable)
+  for (size_t k = 0; k < steps; k++, w += panel_width, x += tokens) {
+    const vf low = v_load(w), high = v_load(w + lanes);
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) {
+      const vf value = v_set(x[t]);
+      a[2 * t] = v_fma(low, value, a[2 * t]);
+      a[2 * t + 1] = v_fma(high, value, a[2 * t + 1]);
+    }
+  }
+#pragma clang loop unroll(full)
+  for (int i = 0; i < 2 * tokens; i++) { v_store(kept + i * lanes, a[i]); }
+}
+
+#define MT_PHASE(tokens)                                                                                         \
+  static __attribute__((noinline)) void phase_##tokens(const float *w, const float *x, size_t steps, float *kept) { \
+    phase(tokens, w, x, steps, kept);                                                                            \
+  }
+typedef void (*phase_function)(const float *w, const float *x, size_t steps, float *kept);
+
+MT_PHASE(1)
+MT_PHASE(2)
+MT_PHASE(3)
+MT_PHASE(4)
+MT_PHASE(5)
+MT_PHASE(6)
+#if MT_WIDE_TILES  // 32 registers: up to 24 accumulators
+MT_PHASE(7)
+MT_PHASE(8)
+MT_PHASE(9)
+MT_PHASE(10)
+MT_PHASE(11)
+MT_PHASE(12)
+static const phase_function phases[] = {NULL,    phase_1, phase_2, phase_3, phase_4,  phase_5, phase_6,
+                                        phase_7, phase_8, phase_9, phase_10, phase_11, phase_12};
+#else
+static const phase_function phases[] = {NULL, phase_1, phase_2, phase_3, phase_4, phase_5, phase_6};
+#endif
+
+MT_INLINE size_t steps_of(size_t depth) { return (depth + lanes - 1) / lanes; }
+
+/// Height of the next of as few parts of at most `most` as possible, which are nearly equal.
+MT_INLINE size_t even_part(size_t left, size_t most) {
+  const size_t count = (left + most - 1) / most;
+  return (left + count - 1) / count;
+}
+
+/// Four outputs of four inputs, `out_stride` apart.
+MT_INLINE void turn_four(float *out, size_t out_stride, const float *in_a, const float *in_b, const float *in_c, const float *in_d) {
+  const four a = *(const four *)in_a, b = *(const four *)in_b, c = *(const four *)in_c, d = *(const four *)in_d;
+  const four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+  const four ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7), cd2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  *(four *)out = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+  *(four *)(out + out_stride) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+  *(four *)(out + 2 * out_stride) = __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5);
+  *(four *)(out + 3 * out_stride) = __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
+}
+
+/// Where element i of all rows or tokens lies, `width` of them: by lane, then by step.
+MT_INLINE float *place_of(float *out, size_t width, size_t steps, size_t i) { return out + (i % lanes * steps + i / lanes) * width; }
+
+/// The elements that a last step has behind the depth.
+MT_INLINE void clear_rest(float *out, size_t width, size_t depth) {
+  const size_t steps = steps_of(depth);
+  for (size_t i = depth; i < steps * lanes; i++) { memset(place_of(out, width, steps, i), 0, width * sizeof(float)); }
+}
+
+/// A panel of the rows [row, row + rows) of a matrix whose rows lie together.
+static void make_panel(float *restrict out, const mt_matrix *w, size_t row, size_t rows) {
+  float part[panel_width * stretch_stride] __attribute__((aligned(64)));
+  const size_t steps = steps_of(w->depth), by_lane = steps * panel_width;
+  if (rows < panel_width) { memset(part + rows * stretch_stride, 0, (panel_width - rows) * stretch_stride * sizeof(float)); }
+  for (size_t start = 0; start < w->depth; start += stretch) {
+    const size_t count = w->depth - start < stretch ? w->depth - start : stretch, whole = count / 4 * 4;
+    for (size_t r = 0; r < rows; r++) { read_part(part + r * stretch_stride, w, row + r, start, count); }
+    for (size_t i = 0; i < whole; i += 4) {
+      float *at = place_of(out, panel_width, steps, start + i);
+      const float *in = part + i;
+#pragma clang loop unroll(full)
+      for (size_t r = 0; r < panel_width; r += 4, in += 4 * stretch_stride) {
+        turn_four(at + r, by_lane, in, in + stretch_stride, in + 2 * stretch_stride, in + 3 * stretch_stride);
+      }
+    }
+    for (size_t i = whole; i < count; i++) {
+      float *at = place_of(out, panel_width, steps, start + i);
+      for (size_t r = 0; r < panel_width; r++) { at[r] = part[r * stretch_stride + i]; }
+    }
+  }
+  clear_rest(out, panel_width, w->depth);
+}
+
+/// The tokens [first, first + count) of the job by lane, step and token.
+static void make_tile(float *restrict out, const mt_matmul_job *job, size_t first, size_t count) {
+  const size_t depth = job->weights.depth, steps = steps_of(depth), whole = count < 4 ? 0 : depth / 4 * 4;
+  const float *x[panel_tokens];
+  gather_rows(job, first, count, x);
+  for (size_t i = 0; i < whole; i += 4) {
+    float *at = place_of(out, count, steps, i);
+    for (size_t done = 0; done < count; done += 4) {
+      const size_t t = done + 4 <= count ? done : count - 4;  // of the last four some may have been written once
+      turn_four(at + t, steps * count, x[t] + i, x[t + 1] + i, x[t + 2] + i, x[t + 3] + i);
+    }
+  }
+  for (size_t i = whole; i < depth; i++) {
+    float *at = place_of(out, count, steps, i);
+    for (size_t t = 0; t < count; t++) { at[t] = x[t][i]; }
+  }
+  clear_rest(out, count, depth);
+}
+
+/// The rows [row, row + rows) of the job, in `panel`, against the tokens [first, end), in `x`. Meanwhile [ahead, ahead_end) is fetched, some
+/// with every lane.
+static void multiply_panel(const mt_matmul_job *job, const float *panel, const float *x, size_t first, size_t end, size_t row,
+                           size_t rows, const char *ahead, const char *ahead_end) {
+  float kept[lanes * panel_width * panel_tokens] __attribute__((aligned(64)));
+  float sums[panel_width] __attribute__((aligned(64)));
+  const size_t steps = steps_of(job->weights.depth);
+  const size_t parts = lanes * ((end - first + panel_tokens - 1) / panel_tokens);
+  const size_t slice = ((size_t)(ahead_end - ahead) / parts + 64) / 64 * 64;
+  for (size_t t = first, height; t < end; t += height) {
+    height = even_part(end - t, panel_tokens);
+    for (size_t lane = 0; lane < lanes; lane++) {
+      for (const char *stop = ahead + slice; ahead < stop && ahead < ahead_end; ahead += 64) { __builtin_prefetch(ahead, 0, 2); }
+      phases[height](panel + lane * steps * panel_width, x + lane * steps * height, steps, kept + lane * height * panel_width);
+    }
+    x += lanes * steps * height;
+    for (size_t i = 0; i < height; i++) {
+      v_store(sums, v_fold_lanes(kept + i * panel_width, height * panel_width));
+      v_store(sums + lanes, v_fold_lanes(kept + i * panel_width + lanes, height * panel_width));
+      for (size_t r = 0; r < rows; r += 4) { finish(job, t + i, row + r, 1, rows - r < 4 ? rows - r : 4, sums + r); }
+    }
+  }
+}
+
+/// Tokens that are multiplied before the weights are read again.
+MT_INLINE size_t next_block(const mt_matmul_job *job, size_t first) {
+  return even_part(job->tokens - first, mt_token_block(job->weights.depth));
+}
+
+static void make_tiles(float *x, const mt_matmul_job *job, size_t first, size_t end) {
+  const size_t padded = steps_of(job->weights.depth) * lanes;
+  for (size_t t = first, height; t < end; t += height, x += height * padded) {
+    height = even_part(end - t, panel_tokens);
+    make_tile(x, job, t, height);
+  }
+}
+
+/// More than mt_many_tokens tokens against a matrix whose rows lie together.
+static void many_tokens_rows(const mt_matmul_job *job, float *scratch) {
+  const mt_matrix *w = &job->weights;
+  float *x = scratch + panel_width * steps_of(w->depth) * lanes;
+  for (size_t first = 0, block; first < job->tokens; first += block) {
+    block = next_block(job, first);
+    make_tiles(x, job, first, first + block);
+    for (size_t row = job->row_begin; row < job->row_end; row += panel_width) {
+      const size_t rows = job->row_end - row < panel_width ? job->row_end - row : panel_width, next = row + rows;
+      const size_t after = job->row_end - next < panel_width ? job->row_end - next : panel_width;
+      const char *ahead = (const char *)w->base + next * w->row_bytes;
+      make_panel(scratch, w, row, rows);
+      multiply_panel(job, scratch, x, first, first + block, row, rows, ahead, ahead + after * w->row_bytes);
+    }
+  }
+}
