@@ -15,6 +15,8 @@ func tests(of name: String, _ dependencies: [Target.Dependency]) -> Target {
 }
 
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+/// SQLite as GRDB sees it.
+let sqlite = Target.Dependency.product(name: "GRDBSQLite", package: "GRDB.swift")
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
 /// The commit that is built, told by whoever builds (`make` does); anything that is not such a name is not taken over.
@@ -53,7 +55,7 @@ let package = Package(
     room("Formats", ["CMapGuard", "CZlib", .target(name: "CCrypto", condition: .when(platforms: [.linux]))]),
     room("Model", ["CKernels", "CPCRE2", "Routing", "Formats"]),
     room("Analysis", ["Routing"]),
-    room("Store", ["Routing", "Formats", grdb]),
+    room("Store", ["Routing", "Formats", grdb, sqlite]),
     room("Terminal", ["CNcurses", "CExitGuard"]),
     .executableTarget(
       name: "App", dependencies: ["Model", "Analysis", "Store", "Terminal", "Routing", "Formats", "CBuild", "CPng", argumentParser],

@@ -10,7 +10,7 @@ struct ArchitectureTests {
     "Formats": ["CCrypto", "CMapGuard", "CZlib"],
     "Model": ["CKernels", "CPCRE2", "Routing", "Formats"],
     "Analysis": ["Routing"],
-    "Store": ["Routing", "Formats", "GRDB"],
+    "Store": ["Routing", "Formats", "GRDB", "GRDBSQLite"],
     "Terminal": ["CNcurses", "CExitGuard"],
     "App": ["Model", "Analysis", "Store", "Terminal", "Routing", "Formats", "CBuild", "CPng", "ArgumentParser"],
   ]

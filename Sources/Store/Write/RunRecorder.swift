@@ -264,21 +264,27 @@ final class RunRecorder {
   }
 
   private func insertTokens(_ db: Database) throws {
-    let insertToken = try db.cachedStatement(sql: "INSERT INTO token VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+    var rows = try RowInserter(db, "INSERT INTO token VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
     for index in 0..<fresh.count {
-      insertToken.setUncheckedArguments([
-        run, fresh.firstToken + index, fresh.sequence[index], fresh.position[index], fresh.tokenID[index], fresh.phase[index].rawValue,
-        // SQLite stores NaN as NULL.
-        Double(fresh.surprisal[index]), Double(fresh.nextTokenEntropy[index]),
-      ])
-      try insertToken.execute()
+      rows.add(run)
+      rows.add(fresh.firstToken + index)
+      rows.add(fresh.sequence[index])
+      rows.add(fresh.position[index])
+      rows.add(fresh.tokenID[index])
+      rows.add(fresh.phase[index].rawValue)
+      rows.add(fresh.surprisal[index])
+      rows.add(fresh.nextTokenEntropy[index])
+      try rows.insert()
     }
     guard extras.contains(.passes) || extras.contains(.predicted) else { return }
-    let insertExtra = try db.cachedStatement(sql: "INSERT INTO token_extra VALUES (?, ?, ?, ?, ?)")
+    rows = try RowInserter(db, "INSERT INTO token_extra VALUES (?, ?, ?, ?, ?)")
     for index in 0..<fresh.count {
-      try insertExtra.execute(arguments: [
-        run, fresh.firstToken + index, fresh.pass?[index], fresh.batch?[index], fresh.predictedID?[index],
-      ])
+      rows.add(run)
+      rows.add(fresh.firstToken + index)
+      rows.add(fresh.pass?[index])
+      rows.add(fresh.batch?[index])
+      rows.add(fresh.predictedID?[index])
+      try rows.insert()
     }
   }
 
