@@ -128,12 +128,13 @@ public final class TensorTable: Sendable {
       if let number = name.withUTF8(find) { body(number) }
       return
     }
-    let same = name
-    func take(_ number: Int?) {
-      if let number, spelling.published(tensors.name(of: number)) == same { body(number) }
+    // A name that was found with the only prefix there is can have no other spelling.
+    let (same, isSure) = (name, prefixes.count == 1 && spelling.written.isEmpty)
+    func take(_ number: Int?, isSure: Bool) {
+      if let number, isSure || spelling.published(tensors.name(of: number)) == same { body(number) }
     }
-    take(name.withUTF8(find))
-    for var other in spelling.written[name] ?? [] where other != name { take(other.withUTF8(find)) }
+    take(name.withUTF8(find), isSure: false)
+    for var other in spelling.written[name] ?? [] where other != name { take(other.withUTF8(find), isSure: false) }
     for prefix in prefixes where name.hasPrefix(prefix.published) {
       let (head, skipped) = (prefix.written.utf8, prefix.published.utf8.count)
       take(
@@ -143,7 +144,7 @@ public final class TensorTable: Sendable {
             _ = room.initialize(from: head)
             return find(UnsafeBufferPointer(rebasing: room[..<rest]))
           }
-        })
+        }, isSure: isSure)
     }
   }
 

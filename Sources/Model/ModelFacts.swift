@@ -51,8 +51,9 @@ extension LanguageModel {
     let checkpoint = weights.checkpoint
     let count = ParameterCount(checkpoint.written)
     // What is left over of the text model is counted, as its names are: it is in the file for some other program.
-    let rest = count.byPart(of: checkpoint.unused, layers)
-    let usedParameters = count.total(of: checkpoint.used)
+    let (used, unused) = (checkpoint.numbers(used: true), checkpoint.numbers(used: false))
+    let rest = count.byPart(of: unused, layers)
+    let usedParameters = used.reduce(0) { $0 + count.elements[$1] }
     let operations = weights.operations
     let routedLayers = Set(routers.map { [$0.id.stack == .encoder ? 1 : 0, $0.id.layer.rawValue] }).count
     let blocks = (weights.encoder?.stack.blocks ?? []) + weights.decoder.blocks
@@ -69,7 +70,7 @@ extension LanguageModel {
       stored: ModelFacts.Stored.table(of: checkpoint.tensors, count), parameters: usedParameters + (rest[.text] ?? 0),
       activeParameters: active - tables.reduce(0) { $0 + $1.rows * $1.columns }, activeWithEmbeddings: active,
       otherParameters: OtherParameters(rest), weightBytes: checkpoint.weightBytes,
-      activeBytes: checkpoint.used.reduce(0) { $0 + $1.byteCount } - idleBytes, unusedTensors: weights.unusedTensors,
+      activeBytes: used.reduce(0) { $0 + checkpoint.tensors[$1].byteCount } - idleBytes, unusedTensors: weights.unusedTensors,
       routedLayers: routedLayers,
       denseLayers: layerCount - routedLayers - mixingLayers, mixingLayers: mixingLayers,
       cacheBytesPerToken: 4 * operations.reduce(0) { $0 + $1.cacheFloatsPerToken },
@@ -105,9 +106,9 @@ extension ModelFacts.Stored {
 
   static func table(of tensors: TensorList, _ count: ParameterCount) -> [ModelFacts.Stored] {
     var byType: [ElementType: ModelFacts.Stored] = [:]
-    for tensor in tensors {
+    for (number, tensor) in tensors.enumerated() {
       let type = tensor.elementType
-      byType[type, default: .init(type: type.safetensorsName, tensors: 0, parameters: 0, bytes: 0)].add(tensor, count.elements(of: tensor))
+      byType[type, default: .init(type: type.safetensorsName, tensors: 0, parameters: 0, bytes: 0)].add(tensor, count.elements[number])
     }
     return byType.values.sorted { $0.bytes > $1.bytes }
   }

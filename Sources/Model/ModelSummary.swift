@@ -95,7 +95,7 @@ public struct ModelSummary: Sendable {
     var byType: [String: Int] = [:]
     for tensor in tensors { byType[tensor.elementType.rawValue, default: 0] += tensor.byteCount }
     let count = ParameterCount(table, quantization: quantization)
-    let parts = count.byPart(of: tensors, layers)
+    let parts = count.byPart(of: tensors.indices, layers)
     parameters = parts[.text]
     otherParameters = OtherParameters(parts)
     bytes = tensors.reduce(0) { $0 + $1.byteCount }

@@ -34,7 +34,7 @@ struct ParameterCountTests {
   private func count(_ entries: [Entry], _ settings: String? = nil) throws -> Int {
     let tensors = try file(entries).tensors
     let quantization = try settings.map { try JSON.parse(text: $0, name: "settings") }
-    return ParameterCount(TensorTable(TensorList([tensors])), quantization: quantization).total(of: tensors)
+    return ParameterCount(TensorTable(TensorList([tensors])), quantization: quantization).total
   }
 
   /// A matrix of 64 x 128 in every layout that people have: 8,192 numbers.

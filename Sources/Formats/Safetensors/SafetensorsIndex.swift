@@ -30,7 +30,7 @@ public struct SafetensorsIndex: Sendable {
     var entries: [(name: UInt32, shard: UInt32)] = []
     entries.reserveCapacity(map.count)
     for (key, value) in try map.requireObject() {
-      if value.withUTF8({ !last.name.isEmpty && $0.elementsEqual(last.name) }) != true {
+      if value.withUTF8({ bytes in !last.name.isEmpty && last.name.withUnsafeBufferPointer { isEqual($0, bytes) } }) != true {
         let shard = try value.requireString()
         guard Self.isPlainFileName(shard) else { throw value.unexpected("a file name in the same directory") }
         let number = found[shard] ?? UInt32(found.count)

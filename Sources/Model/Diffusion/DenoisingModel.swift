@@ -97,7 +97,7 @@ extension DenoisingModel {
     let idle = weights.idle
     let routed = Set(routers.map(\.id.layer)).count
     let count = ParameterCount(checkpoint.written)
-    let total = count.total(of: checkpoint.tensors)
+    let total = count.total
     return ModelFacts(
       stored: ModelFacts.Stored.table(of: checkpoint.tensors, count), parameters: total, activeParameters: total - idle.parameters,
       activeWithEmbeddings: total - idle.parameters, weightBytes: checkpoint.weightBytes, activeBytes: checkpoint.weightBytes - idle.bytes,

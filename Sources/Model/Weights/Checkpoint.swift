@@ -74,7 +74,8 @@ final class Checkpoint: @unchecked Sendable {
     table = TensorTable(written, spelling: TensorSpelling(renamed: names?.renamed ?? [:], prefixes: Self.textPrefixes))
     let tensors = written.tensors
     holdsScales = tensors.indices.contains { place in [".scale", "_scale_inv"].contains { tensors.name(of: place).hasSuffix($0) } }
-    isUsed = Array(repeating: false, count: tensors.count)
+    // Shapes of packed matrices say what others say; reading them would touch a page for every expert.
+    isUsed = tensors.indices.map { packing.groupSize != nil && tensors.name(of: $0).hasSuffix("weight_shape") }
   }
 
   /// What a training script saved of its settings beside the weights.
@@ -92,11 +93,11 @@ final class Checkpoint: @unchecked Sendable {
   /// Names of tensors that nothing has asked for, as the model has them.
   var unusedTensors: [String] { unused.map { table.spelling.published($0.name) }.sorted() }
 
-  /// The tensors that something has asked for.
-  var used: some Sequence<TensorView> { tensors.indices.lazy.filter { self.isUsed[$0] }.map { self.tensors[$0] } }
+  /// The numbers of the tensors that something has asked for, or of the others.
+  func numbers(used: Bool) -> [Int] { tensors.indices.filter { isUsed[$0] == used } }
 
-  /// The others.
-  var unused: some Sequence<TensorView> { tensors.indices.lazy.filter { !self.isUsed[$0] }.map { self.tensors[$0] } }
+  /// The tensors that nothing has asked for.
+  var unused: [TensorView] { numbers(used: false).map { tensors[$0] } }
 
   // MARK: What plans ask for
 
@@ -262,6 +263,10 @@ final class Checkpoint: @unchecked Sendable {
 
   /// A plan on the names and layouts of the files.
   private func part(of plan: MatrixPlan, rows: Int, columns: Int, because: String) throws -> WeightMatrix {
+    // Where matrices are packed most are: they are looked for first.
+    if packing.groupSize != nil, let words = try tensorIfThere(plan.tensor + "_packed") {
+      return try packedInWords(words, plan, rows: rows, columns: columns, because: because)
+    }
     guard let view = try tensorIfThere(plan.tensor) else {
       if let words = try tensorIfThere(plan.tensor + "_packed") {
         return try packedInWords(words, plan, rows: rows, columns: columns, because: because)

@@ -48,8 +48,6 @@ extension Checkpoint {
         file: words.file.path, name: words.name, found: "\(words.elementType.safetensorsName), \(scales.elementType.safetensorsName)",
         supported: "I32 with scales of BF16, F16, F32")
     }
-    // It says what both shapes say; reading it would touch a page for every expert.
-    use(plan.tensor + "_shape")
     guard let base = words.bytes.baseAddress, let scaleBase = scales.bytes.baseAddress else {
       throw ModelError.missingTensor(file: path, name: words.name)
     }

@@ -94,20 +94,26 @@ struct TextLayers {
 struct ParameterCount {
   private let table: TensorTable
   private let quantization: JSONValue?
+  /// The numbers that each tensor of the table stands for.
+  private(set) var elements: [Int] = []
 
   /// - Parameter quantization: `quantization_config` (or MLX's `quantization`) of the configuration.
-  init(_ table: TensorTable, quantization: JSONValue? = nil) { (self.table, self.quantization) = (table, quantization) }
+  init(_ table: TensorTable, quantization: JSONValue? = nil) {
+    (self.table, self.quantization) = (table, quantization)
+    elements = table.tensors.map(elements)
+  }
 
-  func total(of tensors: some Sequence<TensorView>) -> Int { tensors.reduce(0) { $0 + elements(of: $1) } }
+  var total: Int { elements.reduce(0, +) }
 
-  func byPart(of tensors: some Sequence<TensorView>, _ layers: TextLayers) -> [ModelPart: Int] {
+  /// - Parameter numbers: of tensors of the table.
+  func byPart(of numbers: some Sequence<Int>, _ layers: TextLayers) -> [ModelPart: Int] {
     var parts: [ModelPart: Int] = [.text: 0]
-    for tensor in tensors { parts[ModelPart(tensor.name, of: layers), default: 0] += elements(of: tensor) }
+    for number in numbers { parts[ModelPart(table.tensors.name(of: number), of: layers), default: 0] += elements[number] }
     return parts
   }
 
   /// The numbers a tensor stands for; none for one that says how others are to be read.
-  func elements(of tensor: TensorView) -> Int {
+  private func elements(of tensor: TensorView) -> Int {
     let name = tensor.name
     if isCompanion(name, tensor.elementType) { return 0 }
     let count = tensor.elementCount
