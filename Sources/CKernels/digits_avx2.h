@@ -1,14 +1,10 @@
 // Words of the product by digits for AVX2: whole numbers in two digits of 12 bits, multiplied by weights of 16 bits.
 
 typedef __m256i bytes32;
-typedef struct digit_sums {
-  vf even, odd;  // of the blocks with even and with odd numbers
-} digit_sums;
-
 /// Weights are signed here: there is an instruction for 16 bits whatever their sign.
 #define MT_SIGNED_BYTES 1
 /// [block: high digits of even elements, of odd ones, low digits of even elements, of odd ones: 16 of 16 bits each]
-enum { places_bytes = 256 };
+enum { places_bytes = 256, second_block = 128 };
 
 MT_INLINE void place_digits(uint8_t *places, const int32_t *q, int less) {
   (void)less;
@@ -23,8 +19,6 @@ MT_INLINE void place_digits(uint8_t *places, const int32_t *q, int less) {
     }
   }
 }
-
-MT_INLINE digit_sums no_sums(void) { return (digit_sums){_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 
 /// Eight sums of four products, rounded once. Weights of which nothing was taken are not negative.
 MT_INLINE vf block_sums(bytes32 w, int less, const uint8_t *places) {
@@ -43,13 +37,4 @@ MT_INLINE vf block_sums(bytes32 w, int less, const uint8_t *places) {
   return v_fma(_mm256_cvtepi32_ps(high), v_set(4096), _mm256_cvtepi32_ps(low));
 }
 
-MT_INLINE vf block_factors(const float *factors, int count) {
-  return count == 1 ? _mm256_broadcast_ss(factors) : _mm256_set_m128(_mm_broadcast_ss(factors + 1), _mm_broadcast_ss(factors));
-}
-
-MT_INLINE void add_pair(digit_sums *sums, bytes32 a, bytes32 b, int less, const uint8_t *places, const float *factors, int count) {
-  sums->even = v_fma(block_sums(a, less, places), block_factors(factors, count), sums->even);
-  sums->odd = v_fma(block_sums(b, less, places + places_bytes / 2), block_factors(factors + count, count), sums->odd);
-}
-
-MT_INLINE __m256 both(digit_sums sums) { return _mm256_add_ps(sums.even, sums.odd); }
+#include "digits_pairs.h"

@@ -31,6 +31,8 @@ const mt_kernels *mt_kernels_at(mt_level level) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")
                ? &mt_avx2_kernels
                : NULL;
+  case MT_AVXVNNI:
+    return __builtin_cpu_supports("avxvnni") && mt_kernels_at(MT_AVX2) ? &mt_avxvnni_kernels : NULL;
   case MT_AVX512:
   case MT_AVX512VNNI:
     if (!(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
@@ -81,6 +83,7 @@ const char *mt_simd_level_name(mt_level level) {
   case MT_NEON: return "neon";
   case MT_NEONDOT: return "neondot";
   case MT_AVX2: return "avx2";
+  case MT_AVXVNNI: return "avxvnni";
   case MT_AVX512: return "avx512";
   case MT_AVX512VNNI: return "avx512vnni";
   }

@@ -29,9 +29,9 @@
 
 #pragma clang attribute pop
 
-#define MT_TABLE(at)                                                                                                   \
+#define MT_TABLE(at, sums)                                                                                                   \
   {                                                                                                                    \
-    .level = at, .matmul = matmul, .digits = digit_matmul, .attention = attention, .convert = convert,                 \
+    .level = at, .matmul = matmul, .digits = sums, .attention = attention, .convert = convert,                 \
     .read_row = read_row, .rms_norm = rms_norm, .layer_norm = layer_norm, .rope = rope, .activate = activate,          \
     .softmax = softmax, .logits_summary = logits_summary, .exp = exp_row, .sigmoid = sigmoid, .add = add,              \
     .multiply = multiply, .scale = scale, .axpy = axpy, .modulate = modulate,                                          \
@@ -39,6 +39,7 @@
 
 void mt_avx2_digits(const mt_matmul_job *job, void *scratch) { digit_matmul(job, scratch); }
 
-const mt_kernels mt_avx2_kernels = MT_TABLE(MT_AVX2);
+const mt_kernels mt_avx2_kernels = MT_TABLE(MT_AVX2, digit_matmul);
+const mt_kernels mt_avxvnni_kernels = MT_TABLE(MT_AVXVNNI, mt_avxvnni_digits);
 
 #endif

@@ -10,10 +10,12 @@
 extern const mt_kernels mt_scalar_kernels;
 #if defined(__x86_64__)
 extern const mt_kernels mt_avx2_kernels;
+extern const mt_kernels mt_avxvnni_kernels;
 extern const mt_kernels mt_avx512_kernels;
 extern const mt_kernels mt_avx512vnni_kernels;
 /// Products by digits that more than one form uses.
 void mt_avx2_digits(const mt_matmul_job *job, void *scratch);
+void mt_avxvnni_digits(const mt_matmul_job *job, void *scratch);
 void mt_vnni_digits(const mt_matmul_job *job, void *scratch);
 #elif defined(__aarch64__)
 extern const mt_kernels mt_neon_kernels;

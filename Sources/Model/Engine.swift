@@ -10,7 +10,7 @@ public enum Engine {
   /// How exact digits are multiplied here, in words: `by exact digits, three of 8 bits (VNNI)`.
   public static var digitWords: String {
     switch mt_simd_level() {
-    case MT_AVX512VNNI: "by exact digits, three of 8 bits (VNNI)"
+    case MT_AVX512VNNI, MT_AVXVNNI: "by exact digits, three of 8 bits (VNNI)"
     case MT_NEONDOT: "by exact digits, three of 8 bits (dot products)"
     case MT_AVX2, MT_AVX512: "by exact digits, two of 12 bits (AVX2)"
     default: "by exact whole numbers (scalar)"
@@ -37,13 +37,14 @@ public enum Engine {
 
 /// Kernels as a user asks for them.
 public enum KernelChoice: String, CaseIterable, Sendable {
-  case auto, scalar, avx2, avx512, vnni, neon, neondot
+  case auto, scalar, avx2, avxvnni, avx512, vnni, neon, neondot
 
   var level: mt_level? {
     switch self {
     case .auto: nil
     case .scalar: MT_SCALAR
     case .avx2: MT_AVX2
+    case .avxvnni: MT_AVXVNNI
     case .avx512: MT_AVX512
     case .vnni: MT_AVX512VNNI
     case .neon: MT_NEON

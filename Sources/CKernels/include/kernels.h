@@ -101,9 +101,10 @@ typedef enum mt_level {
   MT_SCALAR = 0,
   MT_NEON = 1,
   MT_AVX2 = 2,
-  MT_AVX512 = 3,
-  MT_AVX512VNNI = 4,
-  MT_NEONDOT = 5,
+  MT_AVXVNNI = 3,
+  MT_AVX512 = 4,
+  MT_AVX512VNNI = 5,
+  MT_NEONDOT = 6,
 } mt_level;
 
 /// Scales that a file keeps beside its elements: row r, element i of the matrix is multiplied by the scale in row

@@ -1,0 +1,19 @@
+// A block in a vector of 256 bits: the sums of the blocks with even and with odd numbers apart. `block_sums` is the including form's, the
+// digits of the second block of a pair begin `second_block` bytes behind those of the first.
+
+typedef struct digit_sums {
+  vf even, odd;
+} digit_sums;
+
+MT_INLINE digit_sums no_sums(void) { return (digit_sums){_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+
+MT_INLINE vf block_factors(const float *factors, int count) {
+  return count == 1 ? _mm256_broadcast_ss(factors) : _mm256_set_m128(_mm_broadcast_ss(factors + 1), _mm_broadcast_ss(factors));
+}
+
+MT_INLINE void add_pair(digit_sums *sums, bytes32 a, bytes32 b, int less, const uint8_t *places, const float *factors, int count) {
+  sums->even = v_fma(block_sums(a, less, places), block_factors(factors, count), sums->even);
+  sums->odd = v_fma(block_sums(b, less, places + second_block), block_factors(factors + count, count), sums->odd);
+}
+
+MT_INLINE __m256 both(digit_sums sums) { return _mm256_add_ps(sums.even, sums.odd); }
