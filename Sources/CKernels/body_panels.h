@@ -163,7 +163,7 @@ static void make_tiles(float *x, const mt_matmul_job *job, size_t first, size_t 
   }
 }
 
-/// More than mt_many_tokens tokens against a matrix whose rows lie together.
+/// Many tokens against a matrix whose rows lie together.
 static void many_tokens_rows(const mt_matmul_job *job, float *scratch) {
   const mt_matrix *w = &job->weights;
   float *x = scratch + panel_width * steps_of(w->depth) * lanes;

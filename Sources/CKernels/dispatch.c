@@ -166,6 +166,11 @@ size_t mt_matmul_scratch_bytes(size_t depth) {
   return (many > some ? many : some) * sizeof(float);
 }
 
+bool mt_takes_panels(mt_element_type type, size_t tokens) {
+  // A tile widens halves again for every few tokens; others it reads as they are, or as they have been widened for all.
+  return tokens > (type == MT_F16 || type == MT_BF16 ? 16 : 48);
+}
+
 size_t mt_attention_scratch_bytes(size_t keys) { return mt_query_rows(keys) * mt_score_stride(keys) * sizeof(float); }
 
 bool mt_has_digits(const mt_matrix *matrix) {

@@ -96,7 +96,7 @@ static void many_tokens(const mt_kernels *form, const char *name, mt_element_typ
       if (!plain && (columns || depth % 256)) { continue; }
       mt_matrix w = {.base = weights, .row_bytes = mt_row_bytes(type, depth), .rows = wide, .depth = depth, .type = type};
       if (columns) { w.row_bytes = bytes, w.depth_bytes = wide * bytes; }
-      for (size_t tokens = 23; tokens <= many; tokens += 2) {
+      for (size_t tokens = 15; tokens <= many; tokens += 2) {
         mt_matmul_job job = {.out = together, .out_stride = wide, .x = many_x, .x_stride = depth, .tokens = tokens, .weights = w, .row_end = wide};
         form->matmul(&job, scratch);
         job.tokens = 1;

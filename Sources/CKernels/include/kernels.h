@@ -132,9 +132,6 @@ typedef struct mt_matrix {
   const mt_lookup_tables *_Nullable tables;
 } mt_matrix;
 
-/// Tokens above which weights become panels of f32, of at most 32 rows: row ranges should be whole panels.
-enum { mt_many_tokens = 24 };
-
 /// How a product adds up. By digits where the matrix allows it (`mt_has_digits`), else in f32 all the same.
 typedef enum mt_sums { MT_SUMS_F32 = 0, MT_SUMS_DIGITS = 1 } mt_sums;
 
@@ -258,6 +255,9 @@ const char *mt_simd_level_name(mt_level level);
 
 // ---------------------------------------------------------------------------------------------------------------
 // The free functions: the table in use
+
+/// Whether weights of a type become panels of f32, of at most 32 rows, for so many tokens: row ranges should then be whole panels.
+bool mt_takes_panels(mt_element_type type, size_t tokens);
 
 /// The product described by the job; `scratch` holds mt_matmul_scratch_bytes(job->weights.depth).
 void mt_matmul(const mt_matmul_job *job, void *scratch);
