@@ -185,7 +185,7 @@ static void query_block(const mt_attention_job *job, size_t first, size_t last, 
   query_tile tiles[(mt_most_query_rows + tile_tokens - 1) / tile_tokens];
   size_t count = 0, from = job->keys, to = 0;
   for (size_t row = first; row < last; row += tiles[count - 1].height) {
-    tiles[count] = tile_of_queries(job, row, next_tile(last - row));
+    tiles[count] = tile_of_queries(job, row, even_part(last - row, tile_tokens));
     from = least(from, tiles[count].from);
     to = most_of(to, tiles[count].to);
     count++;

@@ -98,10 +98,10 @@ MT_INLINE const tile_function *tiles_of(mt_element_type type) {
   return type == MT_F16 ? tiles_f16 : type == MT_BF16 ? tiles_bf16 : tiles_f32;
 }
 
-/// Height of the next token tile: as few tiles as possible, of nearly equal height.
-MT_INLINE size_t next_tile(size_t tokens) {
-  size_t count = (tokens + tile_tokens - 1) / tile_tokens;
-  return (tokens + count - 1) / count;
+/// Height of the next of as few parts of at most `most` as possible, which are nearly equal.
+MT_INLINE size_t even_part(size_t left, size_t most) {
+  const size_t count = (left + most - 1) / most;
+  return (left + count - 1) / count;
 }
 
 /// One tile: weight rows row, row + apart, ... against a few tokens. Missing rows repeat the last one.
@@ -129,7 +129,7 @@ static void panel(const mt_matmul_job *job, size_t first, size_t end, mt_element
   const size_t all_steps = (rows + 3) / 4 * ((end - first + tile_tokens - 1) / tile_tokens) * steps;
   prefetch fetch = {ahead, (size_t)(ahead_end - ahead) > all_steps * 64 ? 128 : 64};
   for (size_t t = first, height; t < end; t += height) {
-    height = next_tile(end - t);
+    height = even_part(end - t, tile_tokens);
     const float *x[tile_tokens];
     gather_rows(job, t, height, x);
     const size_t width = tile_rows(height);

@@ -57,12 +57,6 @@ static const phase_function phases[] = {NULL, phase_1, phase_2, phase_3, phase_4
 
 MT_INLINE size_t steps_of(size_t depth) { return (depth + lanes - 1) / lanes; }
 
-/// Height of the next of as few parts of at most `most` as possible, which are nearly equal.
-MT_INLINE size_t even_part(size_t left, size_t most) {
-  const size_t count = (left + most - 1) / most;
-  return (left + count - 1) / count;
-}
-
 /// Four outputs of four inputs, `out_stride` apart.
 MT_INLINE void turn_four(float *out, size_t out_stride, const float *in_a, const float *in_b, const float *in_c, const float *in_d) {
   const four a = *(const four *)in_a, b = *(const four *)in_b, c = *(const four *)in_c, d = *(const four *)in_d;
