@@ -31,7 +31,10 @@ struct TokenScorer {
   ) {
     let count = tokens.count
     let vocabulary = forward.model.vocabularySize
-    let block = max(1, min(count, (8 << 20) / vocabulary))
+    // Even blocks: the head's weights are read, and widened, once for each.
+    let most = max(1, (8 << 20) / vocabulary)
+    let blocks = max(1, (count + most - 1) / most)
+    let block = max(1, (count + blocks - 1) / blocks)
     summaries.removeAll(keepingCapacity: true)
     summaries.append(contentsOf: repeatElement(mt_logits_summary(), count: count))
     let targets = Array(tokens.dropFirst()) + [following ?? -1]
