@@ -1,6 +1,6 @@
 // The product with a matrix whose inputs are rows in the file, so that the elements of one weight row lie far apart. The file is read in
 // the order it has: a stretch of a stored row is one input's weights of neighbouring outputs. A few tokens add such stretches to partial
-// sums that lie in memory; for many tokens a panel is turned over into scratch first, and becomes rows. Either way an output is the chain
+// sums that lie in memory; for many tokens stretches become panels (body_panels.h). Either way an output is the chain
 // of operations that body_matmul.h has for it: a partial sum a lane, the inputs in rising order, the lanes folded alike.
 
 enum {
@@ -44,7 +44,7 @@ static void column_sums(const mt_matmul_job *job, size_t row, size_t count, cons
   }
 }
 
-/// More than few_column_tokens tokens: rows are turned over into panels, in stretches of whole cache lines, and once for all tokens.
+/// More than few_column_tokens tokens: rows are turned over into panels, in stretches of whole cache lines, once for a block of tokens.
 static void many_tokens_columns(const mt_matmul_job *job, float *scratch) {
   enum { width = 64 + 16 };
   const mt_matrix *w = &job->weights;

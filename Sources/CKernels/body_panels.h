@@ -1,7 +1,7 @@
 // Many tokens against weights that become f32 first, once for all of them. What a tile of body_matmul.h keeps side by side, the partial sums
 // of one output by lane, is computed here one lane after the other: a panel holds the elements i = lane, lane + lanes, ... of two vectors of
-// weight rows, row beside row, and a token's element meets them all at once. So a step loads two vectors and a number a token, which the
-// caches can keep up with; loading a vector for each row and each token, they cannot. The chain of every output is that of a tile.
+// weight rows, row beside row, and a token's element meets them all at once. So a step loads two vectors and a number a token, where a tile
+// loads a vector for each row and each token. The chain of every output is that of a tile.
 
 enum {
   panel_width = 2 * lanes,
