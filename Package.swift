@@ -62,6 +62,7 @@ let package = Package(
       swiftSettings: strictSwift),
 
     .target(name: "Support", path: "Tests/Support", swiftSettings: strictSwift),
+    .target(name: "SnapshotSupport", path: "Tests/SnapshotSupport", swiftSettings: strictSwift),
     .target(name: "PngReading", path: "Tests/PngReading", cSettings: strictC, linkerSettings: [.linkedLibrary("png")]),
     .target(name: "CMemoryMeter", path: "Tests/CMemoryMeter", cSettings: strictC),
     .executableTarget(
@@ -73,8 +74,8 @@ let package = Package(
     tests(of: "Model", ["Model", "Routing", "Formats"]),
     tests(of: "Analysis", ["Analysis", "Routing"]),
     tests(of: "Store", ["Store", "Routing", "Formats", grdb]),
-    tests(of: "Terminal", ["Terminal"]),
-    tests(of: "App", ["App", "Analysis", "Store", "Terminal", "Routing", "PngReading", argumentParser]),
+    tests(of: "Terminal", ["Terminal", "SnapshotSupport"]),
+    tests(of: "App", ["App", "Analysis", "Store", "Terminal", "Routing", "PngReading", "SnapshotSupport", argumentParser]),
     tests(of: "EndToEnd", ["Formats", "Store"]),
   ],
   swiftLanguageModes: [.v6],

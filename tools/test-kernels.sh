@@ -1,5 +1,6 @@
 #!/bin/sh
-# The forms of the kernels against the scalar one, as a C program: for this machine, and for 64-bit ARM under an emulator.
+# The forms of the kernels against the scalar one, as a C program: for this machine, also under the
+# address and undefined-behaviour sanitizers, and for 64-bit ARM under an emulator.
 # Installs the cross compiler's libraries and the emulator where they are missing (Debian and Ubuntu).
 set -eu
 cd "$(dirname "$0")/.."
@@ -9,6 +10,9 @@ trap 'rm -rf "$folder"' EXIT
 
 clang -O2 -I $kernels -I $kernels/include $kernels/*.c Tests/KernelProgram/forms.c -lm -o "$folder/native"
 "$folder/native"
+clang -O1 -fuse-ld=lld -fsanitize=address,undefined -fno-sanitize-recover=undefined -I $kernels -I $kernels/include $kernels/*.c \
+  Tests/KernelProgram/forms.c -lm -o "$folder/watched"
+"$folder/watched"
 
 missing=
 for package in libc6-dev-arm64-cross libgcc-12-dev-arm64-cross qemu-user-static; do

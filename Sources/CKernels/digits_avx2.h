@@ -14,8 +14,8 @@ MT_INLINE void place_digits(uint8_t *places, const int32_t *q, int less) {
       const int32_t even = (q[2 * i] + 2048) >> 12, odd = (q[2 * i + 1] + 2048) >> 12;
       at[i] = (int16_t)even;
       at[16 + i] = (int16_t)odd;
-      at[32 + i] = (int16_t)(q[2 * i] - (even << 12));
-      at[48 + i] = (int16_t)(q[2 * i + 1] - (odd << 12));
+      at[32 + i] = (int16_t)(q[2 * i] - even * 4096);
+      at[48 + i] = (int16_t)(q[2 * i + 1] - odd * 4096);
     }
   }
 }

@@ -3,6 +3,7 @@
 import Analysis
 import Model
 import Routing
+import SnapshotSupport
 import Support
 import Terminal
 import Testing

@@ -1,5 +1,6 @@
 // Pictures of every screen, text and styles, from a session that is the same everywhere.
 
+import SnapshotSupport
 import Support
 import Terminal
 import Testing

@@ -245,7 +245,7 @@ struct GGUFBytes {
     refusal(directory.file("m-00001-of-00003.gguf"), "cannot open: No such file")
   }
 
-  @Test(.enabled(if: Fixtures.sharedRoot != nil, Fixtures.needsShared)) func furtherReferences() throws {
+  @Test(.enabled(if: Fixtures.sharedRoot != nil, "\(Fixtures.needsShared)")) func furtherReferences() throws {
     let root = try #require(Fixtures.sharedRoot)
     var count = 0
     for architecture in try FileManager.default.contentsOfDirectory(atPath: root) {

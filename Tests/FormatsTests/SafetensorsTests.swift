@@ -164,7 +164,7 @@ import Testing
     } catch { #expect("\(error)".hasSuffix("none: cannot open: No such file or directory")) }
   }
 
-  @Test(.enabled(if: Fixtures.sharedRoot != nil, Fixtures.needsShared)) func furtherReferences() throws {
+  @Test(.enabled(if: Fixtures.sharedRoot != nil, "\(Fixtures.needsShared)")) func furtherReferences() throws {
     let root = try #require(Fixtures.sharedRoot)
     var count = 0
     for architecture in try FileManager.default.contentsOfDirectory(atPath: root) {

@@ -29,7 +29,7 @@ import Testing
     try compare(form, type, Self.own(type))
   }
 
-  @Test(.enabled(if: Fixtures.sharedRoot != nil, Fixtures.needsShared), arguments: Form.all, types.filter { !lookedUp.contains($0) })
+  @Test(.enabled(if: Fixtures.sharedRoot != nil, "\(Fixtures.needsShared)"), arguments: Form.all, types.filter { !lookedUp.contains($0) })
   func equalsFurtherReferences(form: Form, type: StoredType) throws {
     try compare(form, type, Fixtures.shared("quant/dequant.safetensors"))
   }

@@ -132,6 +132,7 @@ private final class Bank {
       }
       for c in 0..<hidden { #expect(abs(Double(Float(bitPattern: results[0][t * hidden + c])) - wanted[c]) < 3e-3) }
     }
+    withExtendedLifetime((bank, kept)) {}
   }
 
   /// A token's expert sum has the same bits alone and in any batch: routing further up never depends on chunking.

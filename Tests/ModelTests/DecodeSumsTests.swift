@@ -69,7 +69,7 @@ struct DecodeSumsTests {
     try compare(folder + "/gguf/q4_0.gguf", in: folder)
   }
 
-  @Test(.enabled(if: Fixtures.sharedRoot != nil, Fixtures.needsShared), arguments: GGUFParityTests.sharedCases)
+  @Test(.enabled(if: Fixtures.sharedRoot != nil, "\(Fixtures.needsShared)"), arguments: GGUFParityTests.sharedCases)
   func furtherReferencesDoToo(_ item: GGUFParityTests.Case) throws {
     let folder = try #require(Fixtures.shared(item.family))
     try compare("\(folder)/\(item.file)", in: folder)

@@ -198,7 +198,7 @@ import Testing
 
   /// Vocabularies of published models with the ids that Hugging Face's tokenizers gave: `vocabularies/ggml-vocab-NAME.gguf`, `.inp`, `.out`, as
   /// llama.cpp has them in its folder `models`.
-  @Test(.enabled(if: Fixtures.shared("vocabularies") != nil, Fixtures.needsShared)) func furtherReferencesOfVocabularies() throws {
+  @Test(.enabled(if: Fixtures.shared("vocabularies") != nil, "\(Fixtures.needsShared)")) func furtherReferencesOfVocabularies() throws {
     let folder = try #require(Fixtures.shared("vocabularies"))
     var count = 0
     for name in try FileManager.default.contentsOfDirectory(atPath: folder).sorted() where name.hasSuffix(".gguf.out") {

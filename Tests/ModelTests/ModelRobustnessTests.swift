@@ -17,14 +17,15 @@ struct ModelRobustnessTests {
     "1e-300", "1e300", "1000000", "268435456", "2147483647", "2147483648", "9223372036854775807", "1e400",
   ]
 
+  /// Three of them a field: with seventy families every kind of damage meets every kind of field many times.
   @Test(arguments: ModelFixture.onePerFamily)
   func anyFieldMayHoldAnything(_ fixture: ModelFixture) throws {
     var random = SeededRandom(seed: fixture.name.utf8.reduce(7) { $0 &* 31 &+ UInt64($1) })
     let root = try JSON.read(fixture.file("config.json"), options: .python)
     for (key, value) in root.objectMembers {
-      for text in Self.damage.shuffled(using: &random).prefix(8) { try check(fixture, key, text) }
+      for text in Self.damage.shuffled(using: &random).prefix(3) { try check(fixture, key, text) }
       for (inner, _) in value.objectMembers {
-        for text in Self.damage.shuffled(using: &random).prefix(8) { try check(fixture, key, value.text(replacing: [inner], with: text)) }
+        for text in Self.damage.shuffled(using: &random).prefix(3) { try check(fixture, key, value.text(replacing: [inner], with: text)) }
       }
     }
   }

@@ -3,7 +3,6 @@
 // so that no test passes for want of a file.
 
 import Foundation
-import Testing
 
 public enum Fixtures {
   /// The root of the package.
@@ -21,7 +20,7 @@ public enum Fixtures {
   public static let sharedRoot: String? = ProcessInfo.processInfo.environment["MOETOP_SHARED"].flatMap { $0.isEmpty ? nil : $0 }
 
   /// Why a test of those models is skipped.
-  public static let needsShared: Comment = "MOETOP_SHARED names no folder of further reference models"
+  public static let needsShared = "MOETOP_SHARED names no folder of further reference models"
 
   /// The path of `name` in that folder, or nil.
   public static func shared(_ name: String) -> String? { sharedRoot.flatMap { existing("\($0)/\(name)") } }

@@ -74,7 +74,7 @@ import Testing
 
   @Test(arguments: 0..<200 as Range<UInt64>)
   func applyingADiffGivesTheNewScreen(seed: UInt64) {
-    var random = SeededGenerator(seed: seed)
+    var random = SeededRandom(seed: seed)
     let size = Size(width: Int.random(in: 1...17, using: &random), height: Int.random(in: 1...5, using: &random))
     var old = CellBuffer(size: size)
     scribble(on: &old, using: &random)
@@ -93,7 +93,7 @@ import Testing
     }
   }
 
-  private func scribble(on screen: inout CellBuffer, using random: inout SeededGenerator) {
+  private func scribble(on screen: inout CellBuffer, using random: inout SeededRandom) {
     let texts = ["a", "日", "x日y", "e\u{301}", "本語", "│─", "\n", "ж", " ", "😀"]
     for _ in 0..<Int.random(in: 0...30, using: &random) {
       let style = Style(

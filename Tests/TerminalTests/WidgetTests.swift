@@ -1,5 +1,6 @@
 // Widgets as pictures at several sizes, and at sizes where there is no room for a picture at all.
 
+import SnapshotSupport
 import Support
 import Testing
 

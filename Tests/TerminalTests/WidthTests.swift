@@ -55,7 +55,7 @@ import Testing
 
   /// Whatever a token holds, what is drawn is printable and takes the columns it says.
   @Test func randomScalarsStayHarmless() {
-    var random = SeededGenerator(seed: 7)
+    var random = SeededRandom(seed: 7)
     var harmful: Set<UInt32> = []
     for _ in 0..<20_000 {
       guard let scalar = Unicode.Scalar(UInt32.random(in: 0...0x10FFFF, using: &random)) else { continue }

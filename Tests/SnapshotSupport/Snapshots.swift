@@ -45,20 +45,5 @@ public func markedDifference(expected: String, got: String) -> String {
 }
 
 /// Tests/Snapshots of this checkout.
-public let snapshotFolder = URL(fileURLWithPath: #filePath)
+private let snapshotFolder = URL(fileURLWithPath: #filePath)
   .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("Snapshots")
-
-/// A small generator with a seed, so that a random test fails the same way twice.
-public struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
-
-  public init(seed: UInt64) { state = seed &+ 0x9E37_79B9_7F4A_7C15 }
-
-  public mutating func next() -> UInt64 {
-    state = state &+ 0x9E37_79B9_7F4A_7C15
-    var mixed = state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-    return mixed ^ (mixed >> 31)
-  }
-}
