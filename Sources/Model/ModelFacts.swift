@@ -32,8 +32,6 @@ public struct ModelFacts: Sendable {
   public var mixingLayers = 0
   /// Bytes of keys and values a position takes, as this engine keeps them.
   public var cacheBytesPerToken: Int
-  /// Bytes of what they can be computed from again: less where they come out of one vector (latent attention).
-  public var compactCacheBytesPerToken: Int
   /// Bytes that layers with a recurrence keep of a sequence, whatever its length.
   public var stateBytes: Int
   /// Element type of the routers' weights.
@@ -74,7 +72,6 @@ extension LanguageModel {
       routedLayers: routedLayers,
       denseLayers: layerCount - routedLayers - mixingLayers, mixingLayers: mixingLayers,
       cacheBytesPerToken: 4 * operations.reduce(0) { $0 + $1.cacheFloatsPerToken },
-      compactCacheBytesPerToken: 4 * operations.reduce(0) { $0 + $1.compactCacheFloatsPerToken },
       stateBytes: 4 * operations.reduce(0) { $0 + $1.stateFloats },
       routerPrecision: operations.compactMap(\.routerPrecision).first.map { "\($0)" } ?? "none")
   }

@@ -51,9 +51,11 @@ private final class Bank {
     #expect(results.allSatisfy { $0 == results[0] })
   }
 
-  @Test func attentionDoesNotKnowOfThreads() {
+  /// Many tokens, and one whose heads all share their keys: these are divided among the threads.
+  @Test(arguments: [(70, 6, 2, 90), (1, 40, 1, 300)])
+  func attentionDoesNotKnowOfThreads(tokens: Int, heads: Int, kvHeads: Int, keys: Int) {
     let bank = Bank(1)
-    let (tokens, heads, kvHeads, dim, keys) = (70, 6, 2, 24, 90)
+    let dim = 24
     let (q, k, v) = (
       Floats(bank.floats(tokens * heads * dim)), Floats(bank.floats(keys * kvHeads * dim)), Floats(bank.floats(keys * kvHeads * dim))
     )

@@ -54,12 +54,24 @@ struct DecodeSumsTests {
     #expect(decisions >= tokens.count)
     let distance = zip(once.logits, digits.logits).map { abs($0 - $1) }.max() ?? .infinity
     #expect(distance < 1e-3)
-    // Digits are used at all: their last bits are others.
-    if Self.hasDigits(model) { #expect(digits.logits != once.logits) }
+    // Digits are used at all, and latents as they are: their last bits are others.
+    if Self.hasDigits(model) || Self.hasLatents(model) { #expect(digits.logits != once.logits) }
   }
 
   private static func hasDigits(_ model: LanguageModel) -> Bool {
     ["q8_0", "q4_0", "q4_k", "q5_k", "q6_k", "mxfp4"].contains(model.facts().quantization)
+  }
+
+  /// Whether reading unfolds latents, which generating does not; a scorer makes both alike.
+  private static func hasLatents(_ model: LanguageModel) -> Bool {
+    model.weights.decoder.blocks.joined().contains { ($0.operation as? BoundLatentAttention).map { $0.plan.index == nil } ?? false }
+  }
+
+  @Test(arguments: ["deepseek_v2", "deepseek_v3", "kimi_linear", "longcat_flash", "hy_v4"]) func latentsMayStayAsTheyAre(_ name: String)
+    throws
+  {
+    let folder = try #require(ModelFixture.named(name).first).folder
+    try compare(folder, in: folder)
   }
 
   @Test func generatedTokensDecideAsReadOnes() throws {

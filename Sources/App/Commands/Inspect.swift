@@ -105,9 +105,7 @@ struct Inspect: ParsableCommand {
       row("stored", "\(stored.type)  \(Show.bytes(stored.bytes)) in \(Show.grouped(stored.tensors)) tensors")
     }
     let state = facts.stateBytes > 0 ? ", \(Show.bytes(facts.stateBytes)) of recurrent state" : ""
-    let isUnfolded = facts.compactCacheBytesPerToken < facts.cacheBytesPerToken
-    let unfolded = isUnfolded ? " (keys and values unfolded; as latent vectors \(Show.bytes(facts.compactCacheBytesPerToken)))" : ""
-    row("memory", "\(Show.bytes(facts.weightBytes)) mapped, \(Show.bytes(facts.cacheBytesPerToken)) of cache per token\(unfolded)\(state)")
+    row("memory", "\(Show.bytes(facts.weightBytes)) mapped, \(Show.bytes(facts.cacheBytesPerToken)) of cache per token\(state)")
     let opened = Result { try model.openTokenizer() }
     row("tokenizer", tokenizer(opened))
     if case .success(let tokenizer) = opened { row("beginning", beginning(of: tokenizer)) }
@@ -190,7 +188,6 @@ struct Inspect: ParsableCommand {
       writer.parameters(beside: facts.otherParameters)
       writer.member("weight_bytes", facts.weightBytes)
       writer.member("cache_bytes_per_token", facts.cacheBytesPerToken)
-      writer.member("compact_cache_bytes_per_token", facts.compactCacheBytesPerToken)
       writer.member("state_bytes", facts.stateBytes)
       writer.member("router_precision", facts.routerPrecision)
       writer.routers(model.routers) { $0.member("selection_score", $1.spec.selectionScoreUnit) }

@@ -209,7 +209,7 @@ extension Family {
         queryNorm: queryRank.map { _ in .rms("\(prefix)q_a_layernorm.weight", 1e-6) }, queryDownSize: queryRank ?? 0,
         query: LinearPlan(prefix: prefix + (queryRank == nil ? "q_proj" : "q_b_proj")),
         latent: LinearPlan(prefix: prefix + "kv_a_proj_with_mqa", bias: bias), latentNorm: .rms("\(prefix)kv_a_layernorm.weight", 1e-6),
-        unfold: LinearPlan(prefix: prefix + "kv_b_proj"), output: LinearPlan(prefix: prefix + output, bias: bias),
+        unfold: "\(prefix)kv_b_proj.weight", output: LinearPlan(prefix: prefix + output, bias: bias),
         rotary: settings?.plan, scale: scale, temperature: settings?.temperature)
     }
   }

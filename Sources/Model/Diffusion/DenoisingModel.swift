@@ -102,7 +102,7 @@ extension DenoisingModel {
       stored: ModelFacts.Stored.table(of: checkpoint.tensors, count), parameters: total, activeParameters: total - idle.parameters,
       activeWithEmbeddings: total - idle.parameters, weightBytes: checkpoint.weightBytes, activeBytes: checkpoint.weightBytes - idle.bytes,
       unusedTensors: weights.unusedTensors,
-      routedLayers: routed, denseLayers: layerCount - routed, cacheBytesPerToken: 0, compactCacheBytesPerToken: 0, stateBytes: 0,
+      routedLayers: routed, denseLayers: layerCount - routed, cacheBytesPerToken: 0, stateBytes: 0,
       routerPrecision: weights.routerPrecision.map { "\($0)" } ?? "none")
   }
 

@@ -7,9 +7,8 @@ extension Attention {
   ///
   /// - Parameters:
   ///   - whole: so many first tokens of a sequence see all, and as many positions are the most that a later one sees.
-  ///   - cache: where keys and values lie.
   ///   - chosen: by token of this call and key-value head the positions, rising; for every head of a token equally many.
-  func run(on pass: Pass, whole: Int, from cache: HeadCache, _ chosen: (_ token: Int, _ head: Int) -> [Int32]) {
+  func run(on pass: Pass, whole: Int, _ chosen: (_ token: Int, _ head: Int) -> [Int32]) {
     let plain = min(tokens, max(0, whole - firstPosition))
     if plain > 0 {
       var first = self
@@ -28,9 +27,9 @@ extension Attention {
         pass.pool.forEachRow(of: some, cost: whole * (headDim + valueDim)) { rows in
           for row in rows {
             for (place, position) in seen[row].enumerated() {
-              let from = (start + row) * cache.capacity + Int(position)
-              (someKeys + (row * whole + place) * headDim).update(from: cache.keys + from * headDim, count: headDim)
-              (someValues + (row * whole + place) * valueDim).update(from: cache.values + from * valueDim, count: valueDim)
+              let (head, position, to) = (start + row, Int(position), row * whole + place)
+              (someKeys + to * headDim).update(from: keys + head * keyHeadStride + position * keyStride, count: headDim)
+              (someValues + to * valueDim).update(from: values + head * valueHeadStride + position * valueStride, count: valueDim)
             }
           }
         }

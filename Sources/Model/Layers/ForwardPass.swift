@@ -46,7 +46,7 @@ public final class ForwardPass {
   private(set) var streams = ResidualStreams()
 
   /// Whether generated tokens are computed as read ones are, bit for bit: products with quantised weights are then never summed by digits,
-  /// which is slower.
+  /// and latent attention unfolds all tokens before each, which is slower.
   public var isReproducible = false
 
   /// Whether a pass stops behind the decoder's last router: decisions are the same, and what would come out of the model is unknown.

@@ -241,10 +241,10 @@ final class RunningAttention: RunningOperation {
       }
     } else if let blockIndex {
       let chosen = blockIndex.choose(pass)
-      call.run(on: pass, whole: blockIndex.whole, from: cache) { token, head in chosen[token][head] }
+      call.run(on: pass, whole: blockIndex.whole) { token, head in chosen[token][head] }
     } else if let pooledIndex {
       let chosen = pooledIndex.choose(pass)
-      call.run(on: pass, whole: pooledIndex.whole, from: cache) { token, _ in chosen[token] }
+      call.run(on: pass, whole: pooledIndex.whole) { token, _ in chosen[token] }
     } else {
       for part in call.cut(chunk: plan.chunk) { pass.pool.attend(part) }
     }

@@ -26,7 +26,7 @@ struct LatentAttentionPlan: OperationPlan {
   var latent: LinearPlan
   var latentNorm: NormPlan
   /// `[headCount * (plainSize + valueSize), latentSize]`: per head its key, then its value.
-  var unfold: LinearPlan
+  var unfold: MatrixPlan
   var output: LinearPlan
   /// nil: the rotated part does not turn either.
   var rotary: RotaryPlan?
@@ -69,7 +69,7 @@ struct BoundLatentAttention: BoundOperation {
   let latent: Linear
   let latentNorm: Norm
   let sinks: WeightVector?
-  let unfold: Linear
+  let unfold: BoundMatrix
   let output: Linear
   let gate: Linear?
   let index: BoundTokenIndex?
@@ -86,7 +86,7 @@ struct BoundLatentAttention: BoundOperation {
     latent = try binder.linear(plan.latent, rows: plan.latentSize + plan.rotatedSize, columns: hidden, because: because)
     latentNorm = try binder.norm(plan.latentNorm, size: plan.latentSize)
     sinks = try plan.sinks.map { try binder.vector($0, count: plan.headCount, because: because) }
-    unfold = try binder.linear(
+    unfold = try binder.matrix(
       plan.unfold, rows: plan.headCount * (plan.plainSize + plan.valueSize), columns: plan.latentSize, because: because)
     output = try binder.linear(plan.output, rows: hidden, columns: plan.headCount * plan.valueSize, because: because)
     if case .own(let own) = plan.index {
@@ -97,22 +97,21 @@ struct BoundLatentAttention: BoundOperation {
     gate = try plan.outputGate?.bind(binder, heads: plan.headCount, size: plan.valueSize, because: because)
   }
 
-  var cacheFloatsPerToken: Int { plan.headCount * (plan.plainSize + plan.rotatedSize + plan.valueSize) + (index?.plan.headSize ?? 0) }
-  var compactCacheFloatsPerToken: Int { plan.latentSize + plan.rotatedSize + (index?.plan.headSize ?? 0) }
+  var cacheFloatsPerToken: Int { plan.latentSize + plan.rotatedSize + (index?.plan.headSize ?? 0) }
   var readsEarlierBlocks: Bool { if case .earlier = plan.index { true } else { false } }
   func start() -> any RunningOperation { RunningLatentAttention(self) }
 }
 
 final class RunningLatentAttention: RunningOperation {
   private let bound: BoundLatentAttention
+  /// Latents, normalised, and the rotated key behind each: one head for all.
   private let cache: HeadCache
   private let index: RunningTokenIndex?
 
   init(_ bound: BoundLatentAttention) {
     self.bound = bound
     index = bound.index.map { RunningTokenIndex($0) }
-    let plan = bound.plan
-    cache = HeadCache(heads: plan.headCount, keySize: plan.plainSize + plan.rotatedSize, valueSize: plan.valueSize)
+    cache = HeadCache(heads: 1, keySize: bound.plan.latentSize + bound.plan.rotatedSize, valueSize: 0)
   }
 
   func reset() {
@@ -137,37 +136,18 @@ final class RunningLatentAttention: RunningOperation {
     table?.turn(
       pass.pool, latent + plan.latentSize, tokenStride: latentWidth, heads: 1, headStride: plan.rotatedSize, position: pass.position,
       count: count)
-    let compact = pass.arena.floats(count * plan.latentSize)
-    for t in 0..<count { (compact + t * plan.latentSize).update(from: latent + t * latentWidth, count: plan.latentSize) }
-    bound.latentNorm.apply(pass.pool, out: compact, x: compact, rows: count)
-    scale(compact, plan.latentFactor, count * plan.latentSize)
-    let unfolded = pass.project(bound.unfold, from: compact)
-
-    let keys = pass.arena.floats(count * plan.headCount * keySize)
-    let values = pass.arena.floats(count * plan.headCount * plan.valueSize)
     for t in 0..<count {
-      for head in 0..<plan.headCount {
-        let row = t * plan.headCount + head
-        let part = unfolded + row * (plan.plainSize + plan.valueSize)
-        (keys + row * keySize).update(from: part, count: plan.plainSize)
-        (keys + row * keySize + plan.plainSize).update(from: latent + t * latentWidth + plan.latentSize, count: plan.rotatedSize)
-        (values + row * plan.valueSize).update(from: part + plan.plainSize, count: plan.valueSize)
-      }
+      let row = latent + t * latentWidth
+      bound.latentNorm.apply(pass.pool, out: row, x: row, rows: 1)
+      scale(row, plan.latentFactor, plan.latentSize)
     }
     cache.store(
-      keys: keys, keyStride: plan.headCount * keySize, values: values, valueStride: plan.headCount * plan.valueSize,
-      position: pass.position, count: count, end: pass.end)
+      keys: latent, keyStride: latentWidth, values: latent, valueStride: latentWidth, position: pass.position, count: count, end: pass.end)
     let mixed = pass.arena.floats(count * plan.headCount * plan.valueSize)
-    var attention = Attention(
-      out: mixed, queries: queries, keys: cache.keys, values: cache.values, tokens: count, heads: plan.headCount,
-      kvHeads: plan.headCount, headDim: keySize, valueDim: plan.valueSize, keyCount: pass.position + count,
-      firstPosition: pass.position, scale: plan.scale, capacity: cache.capacity)
-    attention.sinks = bound.sinks?.values
-    if let topK = plan.index?.topK {
-      attention.run(on: pass, whole: topK, from: cache) { token, _ in pass.seenPositions[pass.position + token] ?? [] }
-    } else {
-      pass.pool.attend(attention)
-    }
+    let heads = LatentHeads(
+      plan: plan, unfold: bound.unfold.matrix, latents: cache.keys, queries: queries, sinks: bound.sinks?.values)
+    // Tokens that look at chosen positions would each unfold others.
+    if pass.isGenerating || plan.index != nil { heads.folded(pass, into: mixed) } else { heads.unfolded(pass, into: mixed) }
     if let gate = bound.gate, let form = plan.outputGate?.form {
       form.multiply(mixed, by: pass.project(gate, from: pass.x), heads: count * plan.headCount, size: plan.valueSize)
     }

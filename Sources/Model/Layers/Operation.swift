@@ -19,8 +19,6 @@ protocol BoundOperation: Sendable {
   var routerPrecision: StoredType? { get }
   /// Floats that one position adds to the state of a sequence.
   var cacheFloatsPerToken: Int { get }
-  /// Floats from which these can be computed again.
-  var compactCacheFloatsPerToken: Int { get }
   /// Floats of the state of a sequence, whatever its length.
   var stateFloats: Int { get }
   /// Whether it needs more of earlier blocks than the residual stream, so that no sequence can begin with it.
@@ -35,7 +33,6 @@ extension BoundOperation {
   var idle: WeightSize { WeightSize() }
   var routerPrecision: StoredType? { nil }
   var cacheFloatsPerToken: Int { 0 }
-  var compactCacheFloatsPerToken: Int { cacheFloatsPerToken }
   var stateFloats: Int { 0 }
   var readsEarlierBlocks: Bool { false }
   var readsBlockEntry: Bool { false }
@@ -99,6 +96,10 @@ final class Pass {
   /// `[encodedCount, hiddenSize]`: what the encoder made of the sequence; only in a decoder that has one.
   var encoded: UnsafeMutablePointer<Float>
   var encodedCount = 0
+
+  /// Whether the tokens of the step are computed in the way that is fastest for one that was generated: the last bits may be others than
+  /// those of read ones.
+  var isGenerating: Bool { pool.sums == .digits }
 
   init(pool: WorkerPool, hiddenSize: Int) {
     self.pool = pool

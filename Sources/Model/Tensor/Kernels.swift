@@ -56,10 +56,12 @@ public struct Product {
 ///
 /// Query head `h` uses KV head `h / (heads / kvHeads)`. Token `t` has position `firstPosition + t` among the keys.
 public struct Attention {
-  /// `[tokens, heads, valueDim]`, contiguous.
+  /// `[tokens, rowHeads, valueDim]`, of which the first `heads` are written.
   public var out: UnsafeMutablePointer<Float>
-  /// `[tokens, heads, headDim]`, contiguous.
+  /// `[tokens, rowHeads, headDim]`
   public var queries: UnsafePointer<Float>
+  /// Heads from one token to the next; those of a call may be some of them.
+  public var rowHeads: Int
   /// Key `j` of KV head `g` at `keys + j * keyStride + g * keyHeadStride`, and values alike.
   public var keys: UnsafePointer<Float>
   public var keyStride: Int
@@ -101,6 +103,7 @@ public struct Attention {
     self.values = values
     self.tokens = tokens
     self.heads = heads
+    rowHeads = heads
     self.kvHeads = kvHeads
     self.headDim = headDim
     self.valueDim = valueDim
@@ -113,17 +116,17 @@ public struct Attention {
     valueHeadStride = (capacity ?? 1) * valueDim
   }
 
-  /// The part of one KV head, with the query heads that share it, for some tokens.
-  func job(kvHead: Int, tokens range: Range<Int>) -> mt_attention_job {
-    let group = heads / kvHeads
-    let row = range.lowerBound * heads + kvHead * group
+  /// The part of one KV head, with some of the query heads that share it, for some tokens.
+  func job(kvHead: Int, sharers: Range<Int>, tokens range: Range<Int>) -> mt_attention_job {
+    let head = kvHead * (heads / kvHeads) + sharers.lowerBound
+    let row = range.lowerBound * rowHeads + head
     return mt_attention_job(
-      out: out + row * valueDim, out_token_stride: heads * valueDim, out_head_stride: valueDim, q: queries + row * headDim,
-      q_token_stride: heads * headDim, q_head_stride: headDim, k: keys + kvHead * keyHeadStride, k_stride: keyStride,
+      out: out + row * valueDim, out_token_stride: rowHeads * valueDim, out_head_stride: valueDim, q: queries + row * headDim,
+      q_token_stride: rowHeads * headDim, q_head_stride: headDim, k: keys + kvHead * keyHeadStride, k_stride: keyStride,
       v: values + kvHead * valueHeadStride, v_stride: valueStride, head_dim: headDim, value_dim: valueDim, tokens: range.count,
-      group: group, keys: keyCount, first_position: firstPosition + range.lowerBound, causal: causal, window: window ?? 0,
-      scale: scale, softcap: softcap ?? 0, sinks: sinks.map { $0 + kvHead * group },
-      distance_bias: distanceBias.map { $0 + kvHead * group * biasHeadStride }, bias_head_stride: biasHeadStride)
+      group: sharers.count, keys: keyCount, first_position: firstPosition + range.lowerBound, causal: causal, window: window ?? 0,
+      scale: scale, softcap: softcap ?? 0, sinks: sinks.map { $0 + head },
+      distance_bias: distanceBias.map { $0 + head * biasHeadStride }, bias_head_stride: biasHeadStride)
   }
 }
 
@@ -191,20 +194,27 @@ extension WorkerPool {
     threadCount == 1 || work < Self.forkThreshold ? .max : max(Self.forkThreshold / 4, work / (threadCount * 6))
   }
 
-  /// Attention of all heads: a chunk is one KV head with a block of tokens.
+  /// Attention of all heads: a chunk is one KV head, or some of the query heads that share it, with a block of tokens.
   public func attend(_ attention: Attention) {
     let group = attention.heads / attention.kvHeads
     let work = attention.tokens * attention.heads * attention.keyCount * (attention.headDim + attention.valueDim) / 2
     reserveScratch(bytes: mt_attention_scratch_bytes(attention.keyCount))
+    let alone = grain(work: work) == .max
     let block = max(1, 48 / group)
     let blocks = (attention.tokens + block - 1) / block
-    let alone = grain(work: work) == .max
-    let chunks = blocks * attention.kvHeads
+    // Where few tokens meet few KV heads, the heads that share one are divided among the threads.
+    let wanted = alone ? 1 : (2 * threadCount + blocks * attention.kvHeads - 1) / (blocks * attention.kvHeads)
+    let sharers = (group + min(wanted, group) - 1) / min(wanted, group)
+    let parts = (group + sharers - 1) / sharers
+    let chunks = blocks * attention.kvHeads * parts
     run(chunks: alone ? 1 : chunks) { first, worker in
       for chunk in alone ? 0..<chunks : first..<first + 1 {
         // Later tokens see more keys: begin with them, so that no long chunk is left for the end.
-        let token = (blocks - 1 - chunk / attention.kvHeads) * block
-        var job = attention.job(kvHead: chunk % attention.kvHeads, tokens: token..<min(token + block, attention.tokens))
+        let (kvHead, part) = (chunk / parts % attention.kvHeads, chunk % parts)
+        let token = (blocks - 1 - chunk / (parts * attention.kvHeads)) * block
+        var job = attention.job(
+          kvHead: kvHead, sharers: part * sharers..<min(part * sharers + sharers, group),
+          tokens: token..<min(token + block, attention.tokens))
         mt_attention(&job, self.scratch(of: worker))
       }
     }
