@@ -43,8 +43,32 @@ struct LatentHeadsTests {
     return WeightMatrix(base: memory, type: type, rows: rows, columns: sizes.latent)
   }
 
+  /// As a GGUF file has it: keys turned over, values by themselves, both f32.
+  private func apart(_ unfold: WeightMatrix, in room: Arena) -> (keys: WeightMatrix, values: WeightMatrix) {
+    let (keys, values) = (room.floats(sizes.heads * sizes.latent * sizes.plain), room.floats(sizes.heads * sizes.value * sizes.latent))
+    let row = room.floats(sizes.latent)
+    for head in 0..<sizes.heads {
+      for r in 0..<sizes.plain + sizes.value {
+        unfold.read(row: head * (sizes.plain + sizes.value) + r, into: row)
+        for l in 0..<sizes.latent {
+          if r < sizes.plain {
+            keys[(head * sizes.latent + l) * sizes.plain + r] = row[l]
+          } else {
+            values[(head * sizes.value + r - sizes.plain) * sizes.latent + l] = row[l]
+          }
+        }
+      }
+    }
+    return (
+      WeightMatrix(base: keys, type: .f32, rows: sizes.heads * sizes.latent, columns: sizes.plain),
+      WeightMatrix(base: values, type: .f32, rows: sizes.heads * sizes.value, columns: sizes.latent)
+    )
+  }
+
   /// `[count, heads, value]` of the last `count` of `positions` tokens, in steps.
-  private func run(_ type: StoredType, positions: Int, last count: Int, step: Int, threads: Int = 2, isFolded: Bool) -> [Float] {
+  private func run(_ type: StoredType, positions: Int, last count: Int, step: Int, threads: Int = 2, isFolded: Bool, isApart: Bool = false)
+    -> [Float]
+  {
     let (room, pass) = (Arena(), Pass(pool: WorkerPool(threads: threads), hiddenSize: 8))
     let width = sizes.heads * (sizes.plain + sizes.rotated)
     let latents = numbers(positions * (sizes.latent + sizes.rotated), 1, in: room)
@@ -54,7 +78,9 @@ struct LatentHeadsTests {
     for first in stride(from: positions - count, to: positions, by: step) {
       (pass.position, pass.count) = (first, min(step, positions - first))
       pass.arena.reset()
-      let heads = LatentHeads(plan: plan, unfold: unfold, latents: latents, queries: queries + first * width, sinks: sinks)
+      let heads = LatentHeads(
+        plan: plan, unfold: .inPlace(unfold), apart: isApart ? self.apart(unfold, in: room) : nil, latents: latents,
+        queries: queries + first * width, sinks: sinks)
       let place = out + (first - positions + count) * sizes.heads * sizes.value
       if isFolded { heads.folded(pass, into: place) } else { heads.unfolded(pass, into: place) }
     }
@@ -68,6 +94,12 @@ struct LatentHeadsTests {
     let distance = zip(folded, unfolded).map { abs($0 - $1) }.max() ?? .infinity
     #expect(distance < 2e-5 && folded.contains { abs($0) > 0.05 })
     #expect(folded != unfolded, "two orders of one sum")
+  }
+
+  @Test func aFileMayHaveItApart() {
+    let whole = run(.f32, positions: 30, last: 3, step: 3, isFolded: true)
+    let apart = run(.f32, positions: 30, last: 3, step: 3, isFolded: true, isApart: true)
+    #expect((zip(whole, apart).map { abs($0 - $1) }.max() ?? .infinity) < 2e-5)
   }
 
   @Test(arguments: [.f32, .bf16, .q80] as [StoredType], [false, true])

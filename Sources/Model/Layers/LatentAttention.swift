@@ -70,6 +70,8 @@ struct BoundLatentAttention: BoundOperation {
   let latentNorm: Norm
   let sinks: WeightVector?
   let unfold: BoundMatrix
+  /// The same where a file has it taken apart: keys `[headCount * latentSize, plainSize]`, values `[headCount * valueSize, latentSize]`.
+  let unfoldApart: (keys: WeightMatrix, values: WeightMatrix)?
   let output: Linear
   let gate: Linear?
   let index: BoundTokenIndex?
@@ -88,6 +90,8 @@ struct BoundLatentAttention: BoundOperation {
     sinks = try plan.sinks.map { try binder.vector($0, count: plan.headCount, because: because) }
     unfold = try binder.matrix(
       plan.unfold, rows: plan.headCount * (plan.plainSize + plan.valueSize), columns: plan.latentSize, because: because)
+    unfoldApart = try binder.unfoldingApart(
+      plan.unfold, heads: plan.headCount, plain: plan.plainSize, value: plan.valueSize, latent: plan.latentSize, because: because)
     output = try binder.linear(plan.output, rows: hidden, columns: plan.headCount * plan.valueSize, because: because)
     if case .own(let own) = plan.index {
       index = try own.bind(binder, narrow: plan.queryDown == nil ? hidden : plan.queryDownSize)
@@ -145,7 +149,7 @@ final class RunningLatentAttention: RunningOperation {
       keys: latent, keyStride: latentWidth, values: latent, valueStride: latentWidth, position: pass.position, count: count, end: pass.end)
     let mixed = pass.arena.floats(count * plan.headCount * plan.valueSize)
     let heads = LatentHeads(
-      plan: plan, unfold: bound.unfold.matrix, latents: cache.keys, queries: queries, sinks: bound.sinks?.values)
+      plan: plan, unfold: bound.unfold, apart: bound.unfoldApart, latents: cache.keys, queries: queries, sinks: bound.sinks?.values)
     // Tokens that look at chosen positions would each unfold others.
     if pass.isGenerating || plan.index != nil { heads.folded(pass, into: mixed) } else { heads.unfolded(pass, into: mixed) }
     if let gate = bound.gate, let form = plan.outputGate?.form {

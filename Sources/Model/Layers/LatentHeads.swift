@@ -7,7 +7,9 @@
 struct LatentHeads {
   let plan: LatentAttentionPlan
   /// `[headCount * (plainSize + valueSize), latentSize]`
-  let unfold: WeightMatrix
+  let unfold: BoundMatrix
+  /// The same as a file may have it: keys `[headCount * latentSize, plainSize]`, values `[headCount * valueSize, latentSize]`.
+  let apart: (keys: WeightMatrix, values: WeightMatrix)?
   /// `[positions, latentSize + rotatedSize]`: latents, normalised, and the rotated key behind each.
   let latents: UnsafePointer<Float>
   /// `[count, headCount, plainSize + rotatedSize]`
@@ -22,11 +24,11 @@ struct LatentHeads {
   private static let mostFloats = 1 << 22
 
   private func keyRows(_ head: Int) -> WeightMatrix {
-    unfold.rows(from: head * (plan.plainSize + plan.valueSize), step: 1, count: plan.plainSize)
+    unfold.matrix.rows(from: head * (plan.plainSize + plan.valueSize), step: 1, count: plan.plainSize)
   }
 
   private func valueRows(_ head: Int) -> WeightMatrix {
-    unfold.rows(from: head * (plan.plainSize + plan.valueSize) + plan.plainSize, step: 1, count: plan.valueSize)
+    unfold.matrix.rows(from: head * (plan.plainSize + plan.valueSize) + plan.plainSize, step: 1, count: plan.valueSize)
   }
 
   /// `[count, headCount, valueSize]` by keys and values of all positions so far.
@@ -84,35 +86,40 @@ struct LatentHeads {
     let products = (0..<heads).map { head in
       Product(
         out: out + head * plan.valueSize, outStride: heads * plan.valueSize, x: mixtures + head * plan.latentSize,
-        xStride: heads * plan.latentSize, tokens: count, weight: valueRows(head))
+        xStride: heads * plan.latentSize, tokens: count,
+        weight: apart?.values.rows(from: head * plan.valueSize, step: 1, count: plan.valueSize) ?? valueRows(head))
     }
     products.withUnsafeBufferPointer { pass.pool.multiply($0) }
   }
 
-  /// The plain parts of the queries times the rows that make keys, transposed: rows in blocks, which cannot be read across, are widened.
+  /// The plain parts of the queries times the rows that make keys, transposed.
   private func fold(_ pass: Pass, into folded: UnsafeMutablePointer<Float>) {
-    let (heads, size) = (plan.headCount, plan.plainSize * plan.latentSize)
-    let isWidened = keyRows(0).columns(from: 0, step: 1, count: plan.latentSize) == nil
-    let some = isWidened ? max(1, min(heads, Self.mostFloats / max(size, 1))) : heads
-    let room = pass.arena.floats(isWidened ? some * size : 0)
-    for first in stride(from: 0, to: heads, by: some) {
-      let range = first..<min(first + some, heads)
-      if isWidened {
-        pass.pool.forEachRow(of: range.count * plan.plainSize, cost: plan.latentSize) { rows in
-          for row in rows { keyRows(first + row / plan.plainSize).read(row: row % plan.plainSize, into: room + row * plan.latentSize) }
-        }
-      }
-      let products = range.compactMap { head -> Product? in
-        let rows =
-          isWidened
-          ? WeightMatrix(base: room + (head - first) * size, type: .f32, rows: plan.plainSize, columns: plan.latentSize) : keyRows(head)
-        return rows.columns(from: 0, step: 1, count: plan.latentSize).map {
+    func multiply(_ heads: Range<Int>, _ turned: (Int) -> WeightMatrix?) {
+      let products = heads.compactMap { head in
+        turned(head).map {
           Product(
-            out: folded + head * width, outStride: heads * width, x: queries + head * keySize, xStride: heads * keySize,
-            tokens: pass.count, weight: $0)
+            out: folded + head * width, outStride: plan.headCount * width, x: queries + head * keySize,
+            xStride: plan.headCount * keySize, tokens: pass.count, weight: $0)
         }
       }
       products.withUnsafeBufferPointer { pass.pool.multiply($0) }
+    }
+    let (heads, latent, plain) = (0..<plan.headCount, plan.latentSize, plan.plainSize)
+    if let apart { return multiply(heads) { apart.keys.rows(from: $0 * latent, step: 1, count: latent) } }
+    if keyRows(0).columns(from: 0, step: 1, count: latent) != nil {
+      return multiply(heads) { keyRows($0).columns(from: 0, step: 1, count: latent) }
+    }
+    // Rows in blocks cannot be read across, and are widened first.
+    let size = plain * latent, some = max(1, min(heads.count, Self.mostFloats / size))
+    let room = pass.arena.floats(some * size)
+    for first in stride(from: 0, to: heads.count, by: some) {
+      let range = first..<min(first + some, heads.count)
+      pass.pool.forEachRow(of: range.count * plain, cost: latent) { rows in
+        for row in rows { keyRows(first + row / plain).read(row: row % plain, into: room + row * latent) }
+      }
+      multiply(range) {
+        WeightMatrix(base: room + ($0 - first) * size, type: .f32, rows: plain, columns: latent).columns(from: 0, step: 1, count: latent)
+      }
     }
   }
 }

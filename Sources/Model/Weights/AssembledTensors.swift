@@ -59,6 +59,18 @@ extension Checkpoint {
     }
   }
 
+  /// Keys `[heads * latent, plain]` and values `[heads * value, latent]` of an unfolding that the file holds taken apart; nil: as one.
+  func unfoldingApart(
+    _ plan: MatrixPlan, heads: Int, plain: Int, value: Int, latent: Int, because: String
+  ) throws -> (keys: WeightMatrix, values: WeightMatrix)? {
+    let place = names?.place(plan, rows: heads * (plain + value), columns: latent)
+    guard case .unfolding(let keys, let values) = place else { return nil }
+    return (
+      try stored(keys, shape: [heads, latent, plain], because: because),
+      try stored(values, shape: [heads, value, latent], because: because)
+    )
+  }
+
   /// `[heads * (plain + value), latent]` from keys `[heads, latent, plain]` and values `[heads, value, latent]`. Blocks of the keys run
   /// along the other axis, so they cannot stay quantised.
   func unfolding(keys: String, values: String, because: String) throws -> AssembledMatrix {

@@ -22,7 +22,7 @@ final class Checkpoint: @unchecked Sendable {
   /// Whether any tensor is called as scales beside another are; most checkpoints have none, and every matrix would be asked for them.
   private let holdsScales: Bool
   /// nil: tensors have their published names.
-  private let names: GGUFNames?
+  let names: GGUFNames?
   let packing: WeightPacking
   /// Matrices that are put together, by their published names: several plans may take parts of one.
   var assembled: [String: AssembledMatrix] = [:]

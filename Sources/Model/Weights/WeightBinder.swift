@@ -42,6 +42,13 @@ final class WeightBinder {
     return try checkpoint.matrix(found ?? plan, rows: rows, columns: columns, because: because)
   }
 
+  /// Keys `[heads * latent, plain]` and values `[heads * value, latent]` of a matrix that the file holds taken apart so; nil: it does not.
+  func unfoldingApart(
+    _ plan: MatrixPlan, heads: Int, plain: Int, value: Int, latent: Int, because: String
+  ) throws -> (keys: WeightMatrix, values: WeightMatrix)? {
+    try checkpoint.unfoldingApart(spelled(plan), heads: heads, plain: plain, value: value, latent: latent, because: because)
+  }
+
   /// Whether the file holds the tensor of a plan, in the shape that the plan says where it says one.
   private func isThere(_ plan: MatrixPlan) -> Bool {
     guard checkpoint.has(plan.tensor) else { return false }
