@@ -74,7 +74,11 @@ MT_INLINE void digit_tile(const mt_element_type type, const uint8_t *const *w, s
     const size_t count = blocks - block < digit_run ? blocks - block : digit_run;
     const uint8_t *places = x.places + block / 2 * places_bytes;
     const eight units = eight_at(x.units + block), totals = eight_at(x.totals + block);
+#if MT_ROWS_UNROLLED
+#pragma clang loop unroll(full)
+#else
 #pragma clang loop unroll(disable)
+#endif
     for (int r = 0; r < digit_rows; r++) {
       const uint8_t *p = w[r] + offset;
       // The places are read where they lie: a compiler that fetches them once for all rows has to put them aside again.

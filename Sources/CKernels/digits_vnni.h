@@ -4,6 +4,9 @@ typedef __m256i bytes32;
 /// Lanes 0 to 7 are of the blocks with even numbers, the others of those with odd ones.
 typedef __m512 digit_sums;
 
+/// Rows of a tile one after the other: 32 registers hold what they share.
+#define MT_ROWS_UNROLLED 1
+
 #include "digits_bytes.h"
 
 MT_INLINE digit_sums no_sums(void) { return _mm512_setzero_ps(); }
@@ -22,10 +25,12 @@ MT_INLINE void add_pair(digit_sums *sums, bytes32 a, bytes32 b, int less, const 
     const __m512 high = _mm512_cvtepi32_ps(_mm512_sub_epi32(upper, _mm512_load_si512(x + 3)));
     exact = v_fma(high, v_set(256), _mm512_cvtepi32_ps(_mm512_sub_epi32(lowest, _mm512_load_si512(x + 4))));
   }
+  // Loads of what was just stored, and no wider: a wider one would wait until the store has reached the cache.
+  const __m512 of_blocks =
+      count == 1 ? _mm512_castpd_ps(_mm512_broadcastsd_pd(_mm_load_sd((const double *)factors))) : _mm512_broadcast_f32x4(_mm_loadu_ps(factors));
   const __m512i each = count == 1 ? _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1)
                                   : _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
-  const __m128 of_pair = count == 1 ? _mm_castpd_ps(_mm_load_sd((const double *)factors)) : _mm_loadu_ps(factors);
-  *sums = v_fma(exact, _mm512_permutexvar_ps(each, _mm512_castps128_ps512(of_pair)), *sums);
+  *sums = v_fma(exact, _mm512_permutevar_ps(of_blocks, each), *sums);
 }
 
 MT_INLINE __m256 both(digit_sums sums) {
