@@ -170,7 +170,7 @@ struct DenoisingScreensTests {
 
   @Test func patchesAreChosenByMouseAndArrows() throws {
     var model = try SyntheticImages.model()
-    let area = try #require(model.panelAreas[1])
+    let area = try #require(model.panelAreas[.patches])
     let grid = try #require(model.patchGrid(in: Panel.inner(area)))
     let cell = grid.rect(row: 3, column: 5)
     model.play(.mouse(MouseEvent(.press, at: Point(x: cell.x, y: cell.y))))
@@ -197,7 +197,7 @@ struct DenoisingScreensTests {
     model.play(.perform(.axis, "class"))
     #expect(model.special.resultFacet == .label("class"))
     var words = try SyntheticSession.model(texts: 2)
-    words.play(.perform(.screenSpecialization, ""))
+    words.play(.perform(ScreenID.specialization.action, ""))
     words.play(.perform(.axis, "step"))
     #expect(words.message?.text.contains("no timestep: not a denoising run") == true)
     #expect(words.whyNot(.branch)?.contains("not a denoising run") == true)
@@ -221,7 +221,7 @@ struct DenoisingScreensTests {
 
   @Test func theLogNamesTheAxisAndClassThatWereChosen() throws {
     var model = try SyntheticImages.model()
-    #expect(model.twin(.screenSpecialization)?.hasSuffix("--by step") == true)
+    #expect(model.twin(ScreenID.specialization.action)?.hasSuffix("--by step") == true)
     model.press("4")
     model.press("a")
     #expect(model.log.last?.twin.hasSuffix("--by patch") == true)

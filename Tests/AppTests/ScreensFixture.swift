@@ -135,11 +135,11 @@ extension AppModel {
         startEngine: { _, _ in NoEngine() })
       for effect in update(next) {
         switch effect {
-        case .study(var query):
+        case .work(var query as StudyQuery):
           // Few draws: what is tested here is the screens.
           query.draws = min(query.draws, draws)
-          _ = runner.run(.study(query))
-        case .findUncertain, .cancelStudy: _ = runner.run(effect)
+          _ = runner.run(.work(query))
+        case .work, .cancelWork: _ = runner.run(effect)
         default: break
         }
       }

@@ -45,7 +45,7 @@ struct ScreensFuzzTests {
     let size = try #require(Size(text))
     for depth in ColorDepth.allCases {
       var model = AppModel(size: size, theme: Theme(depth: depth, glyphs: depth == .mono ? .ascii : .utf8))
-      for key in ["1", "2", "3", "4", "5", "?", "esc", ":", "esc", "space", "s", "e", "esc", "!", "/"] { model.press(key) }
+      for key in ["1", "2", "3", "4", "5", "6", "7", "8", "?", "esc", ":", "esc", "space", "s", "e", "esc", "!", "/"] { model.press(key) }
       #expect(Painter.draw(model).screen.size == size)
     }
   }

@@ -14,7 +14,7 @@ struct ScreensSnapshotTests {
     var model = try SyntheticSession.model(size, theme: theme)
     model.window = 128
     model.press(keys)
-    if keys.hasPrefix("5") {
+    if keys.hasPrefix("8") {
       model.play(
         .runs(
           .success(
@@ -35,7 +35,7 @@ struct ScreensSnapshotTests {
   @Test(arguments: [
     ("live", "1"), ("live-selected", "shift-left shift-left j j l l l"), ("token", "2 j j"), ("uncertainty", "3"),
     ("specialization", "4 j"),
-    ("runs", "5"), ("help", "?"), ("palette", ": t o k"), ("live-importance", "m o"), ("models", "O j"),
+    ("runs", "8"), ("help", "?"), ("palette", ": t o k"), ("live-importance", "m o"), ("models", "O j"),
   ]) func full(_ name: String, _ keys: String) throws {
     expectSnapshot(Painter.draw(try model(Self.full, Theme(), keys)).screen.snapshot, "Screens/\(name)-120x40")
   }
@@ -44,7 +44,7 @@ struct ScreensSnapshotTests {
   @Test(arguments: ["80x24", "60x20"]) func reduced(_ text: String) throws {
     let size = try #require(Size(text))
     let theme = Theme(depth: .mono, glyphs: .ascii)
-    let pictures = try ["1", "2", "3", "4", "5", "?", "O"].map { Painter.draw(try model(size, theme, $0)).screen }
+    let pictures = try ["1", "2", "3", "4", "8", "?", "O"].map { Painter.draw(try model(size, theme, $0)).screen }
     for picture in pictures { #expect(!picture.plainText.unicodeScalars.contains { !$0.isASCII }) }
     expectSnapshot(
       pictures.map { $0.plainText }.joined(separator: String(repeating: "=", count: size.width) + "\n"), "Screens/mono-ascii-\(text)")

@@ -16,23 +16,24 @@ struct ScreensUpdateTests {
 
   private func quits(_ effects: [Effect]) -> Bool { effects.contains { if case .quit = $0 { true } else { false } } }
 
+  private static let table = ActionTable.standard
+  private static let screens = Screens.all.map { screen in screen.id }
+
   @Test func everyActionIsDescribedAndReachable() {
-    for id in ActionID.allCases {
-      guard let entry = ActionTable.entry(id) else {
-        Issue.record("\(id) is not in the table")
-        continue
-      }
-      #expect(!entry.help.isEmpty && !entry.title.isEmpty)
-      #expect(!entry.keyLabel(.utf8).isEmpty)
+    for entry in Self.table.entries {
+      #expect(!entry.help.isEmpty && !entry.title.isEmpty && !entry.keyLabel(.utf8).isEmpty, "\(entry.id)")
+      #expect(Self.table.named(entry.id.rawValue) == entry.id)
+      #expect(!entry.isChosen || !entry.screens.isEmpty, "\(entry.id) is on no screen")
       for key in entry.keys {
-        for screen in Screen.allCases where entry.applies(to: screen) { #expect(ActionTable.action(key, on: screen) == id) }
+        for screen in Self.screens where entry.applies(to: screen) { #expect(Self.table.action(key, on: screen) == entry.id) }
       }
     }
-    #expect(ActionTable.entries.count == ActionID.allCases.count)
+    #expect(Set(Self.table.entries.map(\.id)).count == Self.table.entries.count)
+    for screen in Screens.all { for id in screen.uses { #expect(Self.table[id]?.isChosen == true, "\(screen.id) uses \(id)") } }
   }
 
-  @Test(arguments: Screen.allCases) func oneMeaningAKey(_ screen: Screen) {
-    let keys = ActionTable.entries.filter { $0.applies(to: screen) }.flatMap(\.keys)
+  @Test(arguments: screens) func oneMeaningAKey(_ screen: ScreenID) {
+    let keys = Self.table.entries.filter { $0.applies(to: screen) }.flatMap(\.keys)
     #expect(Set(keys).count == keys.count)
   }
 
@@ -103,16 +104,34 @@ struct ScreensUpdateTests {
     #expect(Painter.draw(single).screen.plainText == Painter.draw(joined).screen.plainText)
   }
 
-  @Test(arguments: Screen.allCases) func barActionsApply(_ screen: Screen) {
-    for id in ActionTable.bar(screen) + ActionTable.fixedBar { #expect(ActionTable.entry(id)?.applies(to: screen) == true) }
+  @Test(arguments: screens) func barActionsApply(_ screen: ScreenID) throws {
+    var model = try SyntheticSession.model(texts: 1)
+    _ = model.go(screen)
+    for item in model.room.bar(in: model) + ActionTable.fixedBar {
+      #expect(model.actions[item.id]?.applies(to: screen) == true, "\(item.id)")
+    }
   }
 
-  @Test(arguments: Screen.allCases) func escapeNeverQuits(_ screen: Screen) throws {
+  @Test(arguments: Screens.all.indices) func escapeNeverQuits(_ place: Int) throws {
     var model = try SyntheticSession.model(texts: 2)
-    #expect(!quits(effects(&model, "\(screen.rawValue) + ? esc : esc / esc f esc")))
+    let key = try #require(Screens.all[place].keys.first?.name)
+    #expect(!quits(effects(&model, "\(key) + ? esc : esc / esc f esc")))
     for _ in 0..<20 { #expect(!quits(effects(&model, "esc"))) }
     #expect(model.screen == .live && model.selected == nil && !model.isZoomed && model.overlay == nil)
     #expect(quits(effects(&model, "q")))
+  }
+
+  /// Esc leads back the way one came, not to the first screen.
+  @Test func escapeGoesBackTheWayOneCame() throws {
+    var model = try SyntheticSession.model()
+    model.press("3")
+    model.play(.perform(.threshold, "0.5"))
+    model.press("down down enter")
+    #expect(model.screen == .token)
+    model.press("esc")
+    #expect(model.screen == .uncertainty && model.uncertain.rows.selected == 2)
+    model.press("1 3 2 1 3 esc")
+    #expect(model.screen == .live && model.trail.isEmpty, "a screen on the way is gone back to, not added")
   }
 
   @Test func interruptClosesFirstAndQuitsSecond() throws {
@@ -203,11 +222,11 @@ struct ScreensUpdateTests {
   @Test func studyRunsInTheBackgroundAndIsCancelled() throws {
     var model = try SyntheticSession.model()
     let started = effects(&model, "4")
-    guard case .study(let query)? = started.last else { Issue.record("no study"); return }
-    _ = model.update(.study(.drawn(20, of: 200, number: query.number)))
+    guard case .work(let query as StudyQuery)? = started.last else { Issue.record("no study"); return }
+    _ = model.update(.report(StudyProgress.drawn(20, of: 200, number: query.number)))
     #expect(model.special.progress?.done == 20)
-    guard case .cancelStudy? = effects(&model, "esc").first else { Issue.record("not cancelled"); return }
-    _ = model.update(.study(.drawn(40, of: 200, number: query.number)))
+    guard case .cancelWork(StudyQuery.lane)? = effects(&model, "esc").first else { Issue.record("not cancelled"); return }
+    _ = model.update(.report(StudyProgress.drawn(40, of: 200, number: query.number)))
     #expect(model.special.progress == nil && model.screen == .specialization)
   }
 
@@ -216,7 +235,7 @@ struct ScreensUpdateTests {
     var model = try SyntheticSession.model()
     model.press("4")
     let end = model.special.end
-    guard case .study? = effects(&model, "a").last else { Issue.record("no study"); return }
+    guard case .work(is StudyQuery)? = effects(&model, "a").last else { Issue.record("no study"); return }
     #expect(model.special.facet == .position && model.special.resultFacet == .label("domain") && model.study != nil)
     _ = effects(&model, "esc")
     #expect(model.special.results.isEmpty && model.special.resultFacet == .position && model.special.problem != nil)
@@ -226,21 +245,23 @@ struct ScreensUpdateTests {
     _ = effects(&model, "z")
     _ = effects(&model, "esc")
     #expect(model.study != nil && model.special.end == end && model.special.progress == nil)
-    #expect(!effects(&model, "j").contains { if case .study = $0 { true } else { false } }, "not begun again by itself")
+    #expect(!effects(&model, "j").contains { if case .work(is StudyQuery) = $0 { true } else { false } }, "not begun again by itself")
   }
 
   /// Other axes are looked at only where they are shown, and never twice at a time.
   @Test func otherAxesAreStudiedWhereTheyAreShown() throws {
-    func studies(_ effects: [Effect]) -> [StudyQuery] { effects.compactMap { if case .study(let query) = $0 { query } else { nil } } }
+    func studies(_ effects: [Effect]) -> [StudyQuery] {
+      effects.compactMap { if case .work(let query as StudyQuery) = $0 { query } else { nil } }
+    }
     for (size, isShown) in [(Size(width: 120, height: 40), true), (Size(width: 80, height: 24), false)] {
       var model = try SyntheticSession.model(size)
       let first = try #require(studies(effects(&model, "4")).first)
-      _ = model.update(.study(.done([], facet: first.facet, unlabelled: 0, draws: 1, end: first.end, number: first.number)))
+      _ = model.update(.report(StudyProgress.done([], facet: first.facet, unlabelled: 0, draws: 1, end: first.end, number: first.number)))
       #expect(model.showsAxes == isShown && (model.special.aside != nil) == isShown)
       // The axis looked at already: nothing changes and nothing is given up.
       _ = model.update(.perform(.axis, first.facet.name))
       #expect((model.special.aside != nil) == isShown)
-      let cancelled = effects(&model, "esc").contains { if case .cancelStudy = $0 { true } else { false } }
+      let cancelled = effects(&model, "esc").contains { if case .cancelWork = $0 { true } else { false } }
       #expect(model.screen == .live && model.special.aside == nil && cancelled == isShown)
     }
   }

@@ -25,7 +25,7 @@ struct ScreensWordsTests {
     #expect(text(model).contains("token 0 of 0-79") && text(model).contains("margin 1 to 2") && text(model).contains("ranks 1 and 2"))
     let best = try #require(model.buffer?.selected(0, router: 0).first)
     #expect(text(model).contains(" 0 \(model.expertName(Int(best))) "))
-    let table = model.exported()
+    let table = model.room.table(of: model)
     #expect(table.rows[0].prefix(4) == ["0", "0", "0", "\(best)"] && table.rows[0].last == "ffn.0")
     model.press("3")
     model.play(.perform(.threshold, "0.5"))
@@ -93,14 +93,14 @@ struct ScreensWordsTests {
     model.play(.perform(.layer, "1"))
     #expect(model.layerWords == "\(stacks.1.rawValue) layer 1")
     #expect(model.layerRanges([0, 1, 2, 5]) == "\(stacks.0.rawValue) 0-2, \(stacks.1.rawValue) 2")
-    #expect(Set(model.exported().rows.compactMap(\.last)).count == 6, "the export says so too")
+    #expect(Set(model.room.table(of: model).rows.compactMap(\.last)).count == 6, "the export says so too")
   }
 
   // MARK: - Nothing before it is so
 
   @Test func deletesAreLoggedWhenTheyAreDone() throws {
     var model = try SyntheticSession.model(texts: 1)
-    model.press("5")
+    model.press("8")
     model.play(.runs(.success(SyntheticSession.runs()), file: "/data/other.db"))
     let lines = model.log.count
     _ = model.update(.key(.char("D")))

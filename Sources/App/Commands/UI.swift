@@ -136,6 +136,8 @@ struct UI: ParsableCommand {
     let theme = Theme(
       depth: color == .never ? .mono : .indexed256, appearance: theme == .light ? .light : .dark, glyphs: ascii ? .ascii : .utf8)
     let own = file == "-" ? [] : [file]
+    var settings = settings
+    settings.asks = false
     let player = ScriptPlayer(size: size, theme: theme, settings: settings) { name, screen, inputs in
       try Self.write(screen, theme: theme, to: name, reading: inputs + own)
     }

@@ -1,13 +1,16 @@
 // The lines around a screen: tabs on top, status and key bar below. All are cut at whole items, never in the middle.
 
-/// Screens by number, the shown one in brackets, and what is loaded at the right end.
+/// Screens by their keys, the shown one in brackets, and what is loaded at the right end.
 public struct TabsLine: Hashable, Sendable {
   public struct Tab: Hashable, Sendable {
     public var title: String
     public var short: String
-    public init(_ title: String, short: String) {
+    /// The key that goes there; nil: its number.
+    public var key: String?
+    public init(_ title: String, short: String, key: String? = nil) {
       self.title = title
       self.short = short
+      self.key = key
     }
   }
 
@@ -33,7 +36,7 @@ public struct TabsLine: Hashable, Sendable {
       var x = 0
       placed = []
       for (index, title) in form.titles.enumerated() {
-        let name = "\(index + 1)\(title)"
+        let name = "\(tabs[index].key ?? String(index + 1))\(title)"
         let text = index == active ? "[\(name)]" : form.isSpaced ? " \(name) " : name
         placed.append((x, text))
         x += Printable.width(of: text) + (form.isSpaced ? 0 : 1)

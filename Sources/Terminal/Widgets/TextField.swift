@@ -18,10 +18,13 @@ public struct TextField: Hashable, Sendable {
   public private(set) var candidates: [String] = []
   private var historyPlace: Int?
   private var draft = ""
+  /// What stands in it was put there by the program: it gives way to the first character typed.
+  public private(set) var isSuggestion: Bool
 
-  public init(_ text: String = "", history: [String] = []) {
+  public init(_ text: String = "", history: [String] = [], isSuggestion: Bool = false) {
     head = text
     self.history = history
+    self.isSuggestion = isSuggestion && !text.isEmpty
   }
 
   /// - Complexity: O(length); keys need none of it.
@@ -40,6 +43,7 @@ public struct TextField: Hashable, Sendable {
 
   /// Puts text in at the cursor; line ends and other controls become blanks.
   public mutating func insert(_ pasted: String) {
+    giveWay()
     // A combining mark joins the character before it.
     head.unicodeScalars.append(contentsOf: pasted.unicodeScalars.lazy.map { $0.value < 0x20 || $0.value == 0x7F ? " " : $0 })
     historyPlace = nil
@@ -48,13 +52,17 @@ public struct TextField: Hashable, Sendable {
   /// - Parameter complete: for Tab: whole texts the present one could become. One is taken; of several, what they share.
   public mutating func handle(_ key: KeyEvent, complete: (String) -> [String] = { _ in [] }) -> Outcome {
     if key != .tab { candidates = [] }
+    // Whoever moves the cursor means to change what is there.
+    defer { isSuggestion = false }
     switch key {
     case .enter: return .submitted
     case .escape, .ctrl("c"): return .cancelled
-    case .char(let character): edit { $0.head.append(character) }
+    case .char(let character):
+      giveWay()
+      edit { $0.head.append(character) }
     case .backspace:
       if head.isEmpty { return .ignored }
-      edit { $0.head.removeLast() }
+      if isSuggestion { giveWay() } else { edit { $0.head.removeLast() } }
     case .delete, .ctrl("d"): if !tail.isEmpty { edit { $0.tail.removeLast() } }
     case .left, .ctrl("b"): if let character = head.popLast() { tail.append(character) }
     case .right, .ctrl("f"): if let character = tail.popLast() { head.append(character) }
@@ -79,6 +87,12 @@ public struct TextField: Hashable, Sendable {
     guard !text.isEmpty, history.last != text else { return }
     history.append(text)
     if history.count > limit { history.removeFirst(history.count - limit) }
+  }
+
+  /// A suggestion goes.
+  private mutating func giveWay() {
+    if isSuggestion { put("") }
+    isSuggestion = false
   }
 
   private mutating func edit(_ change: (inout TextField) -> Void) {
@@ -127,7 +141,7 @@ public struct TextField: Hashable, Sendable {
       before += wide
     }
     shown += String(tail.suffix(room.width).reversed())
-    screen.draw(shown, x: room.x, y: room.y, style: theme[.text], clip: room)
+    screen.draw(shown, x: room.x, y: room.y, style: theme[isSuggestion ? .selection : .text], clip: room)
     return Point(x: room.x + before, y: room.y)
   }
 }

@@ -33,6 +33,8 @@ struct SessionSettings: Sendable {
   var denoising = DenoisingSettings()
   /// Where models are looked for.
   var places = ModelPlaces.ofUser
+  /// Whether somebody is there to be asked before a file is replaced.
+  var asks = true
 
   /// The files that a session reads and records into, which no view is saved over.
   ///
@@ -57,13 +59,14 @@ final class EffectRunner {
   private let startEngine: (String, SessionRecorder.Plan?) -> any EngineDriver
   private let now: () -> Double
   private(set) var engine: (any EngineDriver)?
-  /// Numbers of the newest load and study; older ones stop when they see that they are not it.
+  /// The number of the newest load; older ones stop when they see that they are not it.
   private let load = Ticket()
+  /// The same of each lane of work.
+  private var lanes: [String: Ticket] = [:]
   /// The models and runs that were opened: one that failed to open leaves another there.
   private var opened: Set<String> = []
   /// Files that texts were read from.
   private var texts: Set<String> = []
-  private let study = Ticket()
   /// What is done to the runs of the trace and asked about them: a list that was begun before a delete must not be told after it.
   private let shelf = Lane()
 
@@ -98,18 +101,19 @@ final class EffectRunner {
         post(.texts(read.map(\.texts), path: path))
         if let note = (try? read.get())?.notes.first { post(.said(note, .warning)) }
       }
-    case .findUncertain(let query):
-      background { [post] in post(.uncertain(Self.find(query))) }
-    case .study(let query): begin(query)
-    case .cancelStudy: _ = study.next()
+    case .work(let work): begin(work)
+    case .cancelWork(let lane): _ = lanes[lane]?.next()
     case .setTags(let tags, let file, let run):
       edit(.done(.tag, "\(file)#\(run) \(tags.joined(separator: " "))", said: "run \(run): " + (tags.isEmpty ? "no tags" : "tagged"))) {
         try TraceEditor(file: file).setTags(tags, of: .id(run))
       }
     case .deleteRun(let file, let run):
       edit(.done(.delete, "\(file)#\(run)", said: "run \(run) is deleted")) { try TraceEditor(file: file).delete(.id(run)) }
-    case .write(let text, let path):
+    case .write(let text, let path, let replaces):
       background { [post, settings, opened, texts] in
+        if settings.asks, !replaces, FileStatus.exists(path) {
+          return post(.ask("\(path) is there already: replace it?", .write(text, path: path, replaces: true)))
+        }
         switch Self.attempt({ try OutputFile.write(text, to: path, reading: settings.files(of: opened) + texts) }) {
         case .success: post(.done(.export, path, said: "saved \(path), \(Show.bytes(text.utf8.count))"))
         case .failure(let failure): post(.said(failure.message, .error))
@@ -211,55 +215,18 @@ final class EffectRunner {
     return .runs(runs, file: file)
   }
 
-  // MARK: - Analysis
+  // MARK: - Work of screens
 
-  private static func find(_ query: UncertainQuery) -> UncertainList {
-    var fold = UncertainTokens(threshold: query.threshold, capacity: 5000)
-    fold.add(query.pass)
-    return UncertainList(
-      tokens: fold.result(), router: query.router, threshold: query.threshold, uncertainTokens: fold.uncertainTokens,
-      uncertainDecisions: fold.uncertainDecisions,
-      tokenCount: fold.tokens, end: query.end)
-  }
-
-  private func begin(_ query: StudyQuery) {
-    let ticket = study.next()
-    background { [post, study] in
-      do {
-        let settings = NullSettings(draws: query.draws, seed: 0)
-        let prepared: SpecializationStudy
-        if let counts = query.counts {
-          prepared = try SpecializationStudy(query.facet, of: counts, sequences: query.sequences, settings: settings)
-        } else {
-          switch query.facet {
-          case .label(let key):
-            prepared = try SpecializationStudy(label: key, counts: query.strata, sequences: query.sequences, settings: settings)
-          case .position: prepared = try SpecializationStudy(positions: query.routes, settings: settings)
-          case .step, .patchRow, .patchColumn, .patch: throw AnalysisError.notDenoising(asked: query.facet.name)
-          }
-        }
-        var draws = prepared.draws(0..<0)
-        let step = max(1, query.draws / 20)
-        for start in stride(from: 0, to: query.draws, by: step) {
-          guard study.isCurrent(ticket) else { return }
-          let end = min(query.draws, start + step)
-          draws.merge(prepared.draws(start..<end))
-          post(.study(.drawn(end, of: query.draws, number: query.number)))
-        }
-        post(
-          .study(
-            .done(
-              prepared.result(draws), facet: query.facet, unlabelled: prepared.unlabelled, draws: query.draws, end: query.end,
-              number: query.number)))
-      } catch AnalysisError.invalidPlan(_, let expected, let found) {
-        post(
-          .study(
-            .impossible(
-              "expected \(expected), found \(found)", inShort: "too few", facet: query.facet, end: query.end, number: query.number)))
-      } catch {
-        post(.study(.impossible(Failure.message(of: error), inShort: "failed", facet: query.facet, end: query.end, number: query.number)))
-      }
+  private func begin(_ work: any ScreenWork) {
+    var isWanted: @Sendable () -> Bool = { true }
+    if let lane = work.lane {
+      let ticket = lanes[lane] ?? Ticket()
+      lanes[lane] = ticket
+      let number = ticket.next()
+      isWanted = { ticket.isCurrent(number) }
     }
+    let desk = WorkDesk(settings: settings, isWanted: isWanted) { [post] in post(.report($0)) }
+    background { work.run(desk) }
   }
 
   // MARK: - Errors as values

@@ -95,7 +95,7 @@ struct SessionScript: Equatable, Sendable {
     case "paste": return .paste(rest)
     case "do":
       let words = rest.split(separator: " ", maxSplits: 1).map(String.init)
-      guard let name = words.first, let id = ActionID(rawValue: name) else {
+      guard let name = words.first, let id = ActionTable.standard.named(name) else {
         throw Problem(expected: "the name of an action, as the palette has it", found: words.first ?? "nothing")
       }
       return .perform(id, words.count > 1 ? words[1] : "")

@@ -1,0 +1,201 @@
+// Live: which experts each layer picks, right now. The heat map and the balance panel are folds over the window that ends at the token
+// looked at; the strip below shows the text with the router's uncertainty under each token.
+
+import Analysis
+import Routing
+import Terminal
+
+extension ScreenID {
+  static let live = ScreenID("live")
+}
+
+extension PanelID {
+  /// Load, or another metric, by layer and expert.
+  static let heat = PanelID("heat")
+  static let next = PanelID("next")
+  static let strip = PanelID("strip")
+  /// Uncertainty by layer of what is looked at.
+  static let layers = PanelID("layers")
+  static let balance = PanelID("balance")
+}
+
+struct LiveScreen: Screen {
+  enum Metric: String, CaseIterable, Sendable {
+    case load, importance, entropy, margin
+
+    /// As the headless commands call it.
+    var command: String { self == .margin ? "selection_margin" : rawValue }
+  }
+
+  enum Order: String, CaseIterable, Sendable {
+    case index, load
+  }
+
+  var metric = Metric.load
+  /// Tokens up to the one looked at; nil: all.
+  var window: Int? = 128
+  var order = Order.index
+
+  static let id = ScreenID.live
+  static let title = "Live"
+  static let keys: [KeyEvent] = [.char("1")]
+  static let uses: Set<ActionID> = [.branch, .metric, .order, .window, .lower, .raise, .threshold]
+
+  mutating func forget() {}
+
+  static func panels(in model: AppModel) -> [PanelID] {
+    model.isOfImages ? [.heat, .patches, .picture, .layers, .balance] : [.heat, .next, .strip, .layers, .balance]
+  }
+
+  /// The picture, where there is one: arrows go through its steps.
+  static func home(in model: AppModel) -> PanelID { model.isOfImages ? .picture : .heat }
+
+  static func areas(_ body: Rect, in model: AppModel) -> [PanelID: Rect] {
+    model.isOfImages ? model.imagePanels(body) : textPanels(body, model)
+  }
+
+  private static func textPanels(_ body: Rect, _ model: AppModel) -> [PanelID: Rect] {
+    let rows = max(1, model.routers.count)
+    if body.width < 100 || body.height < 30 {
+      // Reduced: the map, one line of text with its marks, one panel below that Tab changes.
+      let below: PanelID = [.heat, .strip].contains(model.focused) ? .balance : model.focused
+      let top = min(rows + 4, body.height - 4)
+      let parts = body.split(rows: [.fixed(top), .min(4), .fixed(body.height - top >= 9 ? 5 : 0)])
+      return [.heat: parts[0], .strip: parts[1], below: parts[2]].filter { !$0.value.isEmpty }
+    }
+    let top = min(max(rows + 4, 14), body.height - 14)
+    let parts = body.split(rows: [.fixed(top), .min(5), .fixed(9)])
+    let upper = parts[0].split(columns: [.flex(), .fixed(max(35, min(48, body.width * 3 / 10)))])
+    let lower = parts[2].split(columns: [.flex(), .flex()])
+    return [.heat: upper[0], .next: upper[1], .strip: parts[1], .layers: lower[0], .balance: lower[1]]
+  }
+
+  static func bar(in model: AppModel) -> [BarItem] {
+    guard model.isOfImages else {
+      return [.arrows()] + [.enter, .pause, .step, .faster, .metric, .window, .notable, .prompt, .find, .export].map { BarItem($0) }
+    }
+    return [BarItem(.right, "step")]
+      + [.pause, .step, .faster, .imageClass, .branch, .layerUp, .metric, .enter, .notable, .find, .export].map { BarItem($0) }
+  }
+
+  static func status(in model: AppModel) -> [StyledText] { [model.isOfImages ? model.imageStatus : model.liveStatus] }
+
+  static func draw(_ painter: inout Painter) {
+    let tallies = painter.model.windowTallies()
+    painter.drawHeat(tallies)
+    if painter.model.isOfImages {
+      painter.drawPatches()
+      painter.drawPicture()
+    } else {
+      painter.drawNextToken()
+      painter.drawStrip()
+    }
+    painter.drawLayers()
+    painter.drawBalance(tallies)
+  }
+
+  static func table(of model: AppModel) -> ExportTable {
+    let metric = model.metric
+    var table = ExportTable(columns: ["layer", "expert", "assignments", metric.rawValue, "router"])
+    let tallies = model.windowTallies()
+    for (index, values) in model.heat(tallies).enumerated() {
+      let router = model.routers[index]
+      for expert in 0..<router.spec.expertCount {
+        if index == model.router, expert == model.expert { table.selected = table.rows.count }
+        let counts = tallies[index].counts
+        table.rows.append([
+          "\(router.id.layer)", "\(expert)", counts.indices.contains(expert) ? "\(counts[expert])" : "0",
+          ExportTable.number(values?[expert]), "\(router.id)",
+        ])
+      }
+    }
+    return table
+  }
+
+  // MARK: - Keys
+
+  static func move(_ motion: ActionID, in model: inout AppModel) {
+    switch model.focused {
+    case .patches: model.movePatch(motion)
+    case .picture: model.moveSteps(motion)
+    case .strip: model.moveTokens(motion)
+    case .heat: model.moveRouter(motion) { $0.moveExpert($1, among: $0.expertOrder($0.router)) }
+    default:
+      model.moveRouter(motion) { model, by in
+        if model.isOfImages { model.scrub(steps: by) } else { model.moveExpert(by, among: model.expertOrder(model.router)) }
+      }
+    }
+  }
+
+  static func enter(_ model: inout AppModel) -> [Effect] { model.go(.token) }
+
+  static func perform(_ id: ActionID, _ argument: String, in model: inout AppModel) -> [Effect]? {
+    switch id {
+    case .metric: model.metric = model.next(model.metric)
+    case .order: model[LiveScreen.self].order = model.next(model.order)
+    case .window: return setWindow(argument, &model)
+    default: return nil
+    }
+    return []
+  }
+
+  private static func setWindow(_ argument: String, _ model: inout AppModel) -> [Effect] {
+    let steps: [Int?] = [32, 128, 512, nil]
+    if argument == "all" {
+      model.window = nil
+    } else if let value = Int(argument), value > 0 {
+      model.window = value
+    } else if argument.isEmpty {
+      let place = steps.firstIndex(of: model.window) ?? 1
+      model.window = steps[(place + 1) % steps.count]
+    } else {
+      return model.missing("a number of tokens, or all")
+    }
+    return []
+  }
+
+  static func refusal(of id: ActionID, _ argument: String, in model: AppModel) -> String? {
+    switch id {
+    case .window where model.isOfImages: "of images the window is the step looked at"
+    case .metric where model.buffer?.isEmpty ?? true: "there is no \(model.kind.row) yet"
+    default: nil
+    }
+  }
+
+  static func point(at place: Point, in area: Rect, of panel: PanelID, model: inout AppModel) -> [Effect] {
+    switch panel {
+    case .heat:
+      let tallies = model.windowTallies()
+      let map = model.heatMap(tallies, width: area.width)
+      guard let cell = map.geometry(in: area.dropping(bottom: 1), theme: model.theme).cell(at: place) else { return [] }
+      model.router = cell.row
+      let columns = model.expertOrder(cell.row, tallies)
+      if columns.indices.contains(cell.column) { model.expert = columns[cell.column] }
+    case .patches: model.point(atPatch: place, in: area)
+    case .strip:
+      let shown = model.strip(area)
+      if let token = shown.strip.token(at: place, in: area) { model.selected = shown.first + token }
+    default: break
+    }
+    return []
+  }
+
+  static func twin(of id: ActionID, _ argument: String, in model: AppModel) -> String? {
+    guard id == .metric || id == Self.id.action, model.isTrace || model.isLive else { return nil }
+    return "moetop analyze \(model.runReference) --metric \(model.metric.command) --by expert"
+  }
+}
+
+extension AppModel {
+  var metric: LiveScreen.Metric {
+    get { self[LiveScreen.self].metric }
+    set { self[LiveScreen.self].metric = newValue }
+  }
+
+  var window: Int? {
+    get { self[LiveScreen.self].window }
+    set { self[LiveScreen.self].window = newValue }
+  }
+
+  var order: LiveScreen.Order { self[LiveScreen.self].order }
+}

@@ -1,0 +1,177 @@
+// Runs: what was recorded. A table of the trace, what is known about the run selected, and the same from the shell.
+
+import Analysis
+import Routing
+import Store
+import Terminal
+
+extension ScreenID {
+  static let runs = ScreenID("runs")
+}
+
+extension PanelID {
+  static let runs = PanelID("runs")
+  static let details = PanelID("details")
+}
+
+extension ActionID {
+  static let tag = ActionID("tag")
+  static let delete = ActionID("delete")
+}
+
+struct RunsScreen: Screen {
+  var runs: [RunSummary] = []
+  var file = ""
+  var problem: String?
+  var list = ListState()
+
+  static let id = ScreenID.runs
+  static let title = "Runs"
+  static let keys: [KeyEvent] = [.char("8")]
+  static let isOfTheRun = false
+  static let actions = [
+    ActionEntry(
+      .tag, "tag", "change the tags of a run", keys: [.char("t")], argument: "TAGS",
+      line: LineHint(label: "tags: ", hint: "words, apart by spaces", takesNothing: true), takesTime: true),
+    ActionEntry(.delete, "delete", "delete a run (asks)", keys: [.char("D")], takesTime: true),
+  ]
+
+  mutating func forget() {}
+
+  /// Takes what is in a trace, newest first.
+  mutating func show(_ result: Result<[RunSummary], Failure>, file: String) {
+    self.file = file
+    switch result {
+    case .success(let found): (runs, problem) = (found.reversed(), nil)
+    case .failure(let failure): (runs, problem) = ([], failure.message)
+    }
+    list.settle(count: runs.count, page: 1)
+  }
+
+  static func panels(in model: AppModel) -> [PanelID] { [.runs, .details] }
+
+  static func areas(_ body: Rect, in model: AppModel) -> [PanelID: Rect] {
+    if body.width < 100 { return [model.focused: body] }
+    let parts = body.split(rows: [.flex(1), .fixed(min(19, body.height / 2))])
+    return [.runs: parts[0], .details: parts[1]]
+  }
+
+  static func bar(in model: AppModel) -> [BarItem] {
+    [BarItem(.down), BarItem(.enter, "open")] + [.find, .tag, .delete, .export].map { BarItem($0) }
+  }
+
+  static func status(in model: AppModel) -> [StyledText] { model.runsStatus }
+
+  static func draw(_ painter: inout Painter) {
+    painter.drawRuns()
+    painter.drawDetails()
+  }
+
+  static func table(of model: AppModel) -> ExportTable {
+    var table = ExportTable(columns: ["id", "name", "model", "input", "tokens", "state", "stored_bytes", "tags"])
+    table.rows = model.runs.runs.map {
+      [
+        "\($0.id)", $0.name, $0.description.model.name, $0.description.input.source, "\($0.tokenCount)", $0.state.name, "\($0.storedBytes)",
+        $0.description.tags.joined(separator: " "),
+      ]
+    }
+    return table
+  }
+
+  // MARK: - Keys
+
+  static func move(_ motion: ActionID, in model: inout AppModel) { model.moveList(\.runs.list, motion, count: model.runs.runs.count) }
+
+  static func enter(_ model: inout AppModel) -> [Effect] {
+    model.selectedRun.map { [.open("\(model.runs.file)#\($0.id)")] } ?? []
+  }
+
+  static func perform(_ id: ActionID, _ argument: String, in model: inout AppModel) -> [Effect]? {
+    switch id {
+    case .tag:
+      guard let run = model.selectedRun else { return [] }
+      if argument.isEmpty { return model.open(.tag, start: run.description.tags.joined(separator: " ")) }
+      let tags = argument.split(whereSeparator: { $0 == "," || $0 == " " }).map(String.init)
+      return [.setTags(tags, file: model.runs.file, run: run.id)]
+    case .delete: return askDelete(&model)
+    default: return nil
+    }
+  }
+
+  private static func askDelete(_ model: inout AppModel) -> [Effect] {
+    guard let run = model.selectedRun else { return [] }
+    if case .active(let file, let id, _, _) = model.recording, file == model.runs.file, id == run.id {
+      model.say("run \(id) is being recorded", .warning)
+      return []
+    }
+    model.overlay = .confirm(
+      question: "delete run \(run.id) \(run.name), \(Show.grouped(run.tokenCount)) tokens? y / n",
+      .deleteRun(file: model.runs.file, run: run.id))
+    return []
+  }
+
+  static func refusal(of id: ActionID, _ argument: String, in model: AppModel) -> String? {
+    (id == .tag || id == .delete) && model.runs.runs.isEmpty ? "there is no run" : nil
+  }
+
+  static func point(at place: Point, in area: Rect, of panel: PanelID, model: inout AppModel) -> [Effect] {
+    if panel == .runs { model.pick(\.runs.list, at: place, in: area, count: model.runs.runs.count) }
+    return []
+  }
+
+  static func find(_ text: String, forward: Bool, in model: inout AppModel) -> [Effect]? {
+    let count = model.runs.runs.count
+    let start = model.runs.list.selected
+    for offset in 1...max(1, count) where count > 0 {
+      let place = ((start + (forward ? offset : -offset)) % count + count) % count
+      let run = model.runs.runs[place]
+      let words =
+        "\(run.id) \(run.name) \(run.description.model.name) \(run.description.input.source) \(run.description.tags.joined(separator: " "))"
+      if words.localizedCaseInsensitiveContains(text) {
+        model.runs.list.selected = place
+        return []
+      }
+    }
+    model.say("no run mentions \"\(text)\"", .warning)
+    return []
+  }
+
+  static func twin(of id: ActionID, _ argument: String, in model: AppModel) -> String? {
+    switch id {
+    case Self.id.action: "moetop runs list"
+    case .tag where !argument.isEmpty: "moetop runs tag \(argument)"
+    case .delete where !argument.isEmpty: "moetop runs rm \(argument)"
+    default: nil
+    }
+  }
+
+  static func arrive(_ model: inout AppModel) -> [Effect] { [.listRuns] }
+}
+
+extension AppModel {
+  var runs: RunsScreen {
+    get { self[RunsScreen.self] }
+    set { self[RunsScreen.self] = newValue }
+  }
+
+  var selectedRun: RunSummary? {
+    runs.runs.indices.contains(runs.list.selected) ? runs.runs[runs.list.selected] : nil
+  }
+
+  var runsStatus: [StyledText] {
+    if let problem = runs.problem { return [StyledText(problem.split(separator: "\n").first.map(String.init) ?? problem, .warning)] }
+    guard let run = selectedRun else { return [StyledText("no runs in \(runs.file) yet")] }
+    let failed = run.failedChecks.count
+    return [
+      StyledText("run \(run.id)"), StyledText(run.state.name + (run.description.intervention == nil ? "" : ", under rules")),
+      StyledText(failed == 0 ? "capture checks held" : "\(Show.counted(failed, "capture check")) failed", failed == 0 ? nil : .error),
+      StyledText(runs.file, .dim),
+    ]
+  }
+
+  func shape(_ run: RunSummary) -> String {
+    let routers = run.description.routers
+    let experts = Set(routers.map(\.spec.expertCount)).sorted().map(String.init).joined(separator: "/")
+    return "\(routers.count) × \(experts)"
+  }
+}

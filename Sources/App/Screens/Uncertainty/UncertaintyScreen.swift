@@ -1,0 +1,212 @@
+// Uncertainty: how sure the routers are over the whole run, at which layers they hesitate, and at which tokens. The threshold is a
+// number the user owns; every panel says which one it is.
+
+import Analysis
+import Routing
+import Terminal
+
+extension ScreenID {
+  static let uncertainty = ScreenID("uncertainty")
+}
+
+extension PanelID {
+  static let histogram = PanelID("histogram")
+  static let byLayer = PanelID("by-layer")
+  static let uncertainTokens = PanelID("uncertain-tokens")
+}
+
+extension ActionID {
+  static let decisions = ActionID("decisions")
+}
+
+struct UncertaintyScreen: Screen {
+  enum Order: String, CaseIterable, Sendable {
+    case layers = "layers over threshold"
+    case entropy = "highest Ĥ"
+    case surprise = "surprise"
+    case position = "place in the run"
+  }
+
+  var list: UncertainList?
+  var isWorking = false
+  var order = Order.layers
+  /// The list holds the decisions of the layer looked at, not tokens.
+  var showsDecisions = false
+  var rows = ListState()
+
+  static let id = ScreenID.uncertainty
+  static let title = "Uncertainty"
+  static let keys: [KeyEvent] = [.char("3")]
+  static let uses: Set<ActionID> = [.order, .lower, .raise, .threshold]
+  static let actions = [
+    ActionEntry(.decisions, "decisions", "list tokens, or one layer's decisions", keys: [.char("t")])
+  ]
+
+  mutating func forget() {
+    (list, isWorking) = (nil, false)
+    rows = ListState()
+  }
+
+  mutating func filter() { rows = ListState() }
+
+  static func panels(in model: AppModel) -> [PanelID] { [.histogram, .byLayer, .uncertainTokens] }
+  static func home(in model: AppModel) -> PanelID { .uncertainTokens }
+
+  static func areas(_ body: Rect, in model: AppModel) -> [PanelID: Rect] {
+    if body.width < 100 || body.height < 26 {
+      let upper: PanelID = model.focused == .byLayer ? .byLayer : .histogram
+      let parts = body.split(rows: [.fixed(min(10, body.height / 2)), .min(5)])
+      return [upper: parts[0], .uncertainTokens: parts[1]]
+    }
+    let parts = body.split(rows: [.fixed(min(max(model.routers.count, 14) + 5, body.height / 2 + 3)), .min(6)])
+    let upper = parts[0].split(columns: [.flex(), .flex()])
+    return [.histogram: upper[0], .byLayer: upper[1], .uncertainTokens: parts[1]]
+  }
+
+  static func bar(in model: AppModel) -> [BarItem] {
+    [.raise, .threshold, .decisions, .layerUp, .enter, .order, .filter, .find, .export].map { BarItem($0) }
+  }
+
+  static func status(in model: AppModel) -> [StyledText] { [model.uncertaintyStatus] + model.stepWords }
+
+  static func draw(_ painter: inout Painter) {
+    guard let buffer = painter.model.buffer, !buffer.isEmpty else {
+      return painter.panel(.uncertainTokens, "Uncertain tokens") { painter, area in
+        painter.explain("No tokens yet. 1 goes to Live, 8 shows recorded runs.", in: area)
+      }
+    }
+    painter.drawHistogram(buffer)
+    painter.drawByLayer(buffer)
+    painter.drawUncertainTokens(buffer)
+  }
+
+  static func table(of model: AppModel) -> ExportTable {
+    var table = ExportTable(columns: [
+      "token", "sequence", "position", "token_id", "text", "layers_over", "max_entropy", "layer", "selection_margin", "next_token_entropy",
+      "surprisal", "router",
+    ])
+    table.rows = model.uncertainRows.map { token in
+      [
+        "\(token.token)", "\(token.sequence)", "\(token.position)", "\(token.tokenID)", model.plainText(token.token),
+        "\(token.routersOver)", ExportTable.number(Double(token.maxEntropy)), "\(token.maxEntropyRouter.layer)",
+        ExportTable.number(Double(token.selectionMargin)), ExportTable.number(Double(token.nextTokenEntropy)),
+        ExportTable.number(Double(token.surprisal)), "\(token.maxEntropyRouter)",
+      ]
+    }
+    if table.rows.indices.contains(model.uncertain.rows.selected) { table.selected = model.uncertain.rows.selected }
+    return table
+  }
+
+  // MARK: - Keys
+
+  static func move(_ motion: ActionID, in model: inout AppModel) {
+    if model.focused == .uncertainTokens {
+      model.moveList(\.uncertain.rows, motion, count: model.uncertainRows.count)
+    } else {
+      model.moveRouter(motion)
+    }
+  }
+
+  static func enter(_ model: inout AppModel) -> [Effect] {
+    let rows = model.uncertainRows
+    guard rows.indices.contains(model.uncertain.rows.selected) else { return [] }
+    let token = rows[model.uncertain.rows.selected]
+    model.look(at: token.token)
+    if let place = model.routers.firstIndex(where: { $0.id == token.maxEntropyRouter }) { model.router = place }
+    return model.go(.token)
+  }
+
+  static func perform(_ id: ActionID, _ argument: String, in model: inout AppModel) -> [Effect]? {
+    switch id {
+    case .order:
+      model.uncertain.order = model.next(model.uncertain.order)
+      model.say("sorted by \(model.uncertain.order.rawValue)")
+    case .decisions:
+      model.uncertain.showsDecisions.toggle()
+      model.uncertain.rows = ListState()
+    default: return nil
+    }
+    return []
+  }
+
+  static func point(at place: Point, in area: Rect, of panel: PanelID, model: inout AppModel) -> [Effect] {
+    switch panel {
+    case .byLayer:
+      let row = ListState.offset(0, showing: model.router, count: model.routers.count, page: area.height) + place.y - area.y
+      if model.routers.indices.contains(row), area.contains(place) { model.router = row }
+    case .uncertainTokens: model.pick(\.uncertain.rows, at: place, in: area, count: model.uncertainRows.count)
+    default: break
+    }
+    return []
+  }
+
+  static func twin(of id: ActionID, _ argument: String, in model: AppModel) -> String? {
+    guard id == Self.id.action else { return nil }
+    return "moetop analyze \(model.runReference) --metric uncertain --by layer --threshold \(model.threshold)"
+  }
+
+  // MARK: - In the background
+
+  /// Which tokens are uncertain is asked again when the threshold moves and when the run has grown.
+  static func refresh(_ model: inout AppModel) -> [Effect] {
+    guard let buffer = model.buffer, !buffer.isEmpty, !model.uncertain.isWorking else { return [] }
+    let threshold = model.resolvedThreshold
+    let scope = model.uncertain.showsDecisions ? model.router : nil
+    if let list = model.uncertain.list {
+      let grown = buffer.end - list.end
+      let moved = list.threshold.asked != threshold.asked || list.router != scope
+      let rests = !model.isLoading && !(model.isBusy && !model.isPaused)
+      guard moved || grown > 8 && grown * 50 > list.end || rests && grown > 0 else { return [] }
+    }
+    model.uncertain.isWorking = true
+    var pass = buffer.pass
+    if let scope { pass.batches = [pass.batches[scope]] }
+    for index in pass.batches.indices { pass.batches[index].logits = nil }
+    return [.work(UncertainQuery(pass: pass, router: scope, threshold: threshold, end: buffer.end))]
+  }
+}
+
+/// Which tokens are uncertain: over which rows, at which threshold.
+struct UncertainQuery: ScreenWork {
+  /// Of one router only, where its decisions are asked for.
+  var pass: RoutingPass
+  var router: Int?
+  var threshold: ResolvedThreshold
+  /// The run's rows when it was asked.
+  var end: Int
+
+  var lane: String? { nil }
+
+  func run(_ desk: WorkDesk) {
+    var fold = UncertainTokens(threshold: threshold, capacity: 5000)
+    fold.add(pass)
+    desk.post(
+      UncertainList(
+        tokens: fold.result(), router: router, threshold: threshold, uncertainTokens: fold.uncertainTokens,
+        uncertainDecisions: fold.uncertainDecisions, tokenCount: fold.tokens, end: end))
+  }
+}
+
+struct UncertainList: ScreenReport {
+  var tokens: [UncertainToken]
+  /// The router whose decisions these are; nil: tokens over the threshold at any.
+  var router: Int?
+  var threshold: ResolvedThreshold
+  var uncertainTokens: Int
+  var uncertainDecisions: Int
+  var tokenCount: Int
+  var end: Int
+
+  func arrive(in model: inout AppModel) -> [Effect] {
+    (model.uncertain.list, model.uncertain.isWorking) = (self, false)
+    model.uncertain.rows.settle(count: model.uncertainRows.count, page: 1)
+    return []
+  }
+}
+
+extension AppModel {
+  var uncertain: UncertaintyScreen {
+    get { self[UncertaintyScreen.self] }
+    set { self[UncertaintyScreen.self] = newValue }
+  }
+}
