@@ -54,6 +54,8 @@ public enum StoreError: Error, Sendable, Equatable {
   case unfoldedLog(file: String, bytes: Int)
   /// The path leads to another file, or to none, than the one that run `run` was written to; `rescued` is the trace that has all of it.
   case moved(file: String, run: Int64, rescued: String?)
+  /// The run has no such router, or the router no such expert.
+  case noSuchExpert(file: String, run: Int64, router: String, expert: Int)
   /// A run cannot be called so, as it could not be selected by that name.
   case badName(name: String, problem: String)
 
@@ -64,7 +66,7 @@ public enum StoreError: Error, Sendable, Equatable {
 
   public var kind: Kind {
     switch self {
-    case .missingFile, .noSuchRun, .unreachable: .missing
+    case .missingFile, .noSuchRun, .noSuchExpert, .unreachable: .missing
     case .notATrace, .damaged: .damaged
     case .newerSchema, .olderSchema: .unsupported
     case .locked: .locked
@@ -94,6 +96,7 @@ extension StoreError: CustomStringConvertible {
     case .diskFull(let file): "\(file): no space is left on the device"
     case .permission(let file, let reason): "\(file): \(reason)"
     case .noSuchRun(let file, let run, let known): "\(file): no run \(run); the trace has \(known)"
+    case .noSuchExpert(let file, let run, let router, let expert): "\(file)#\(run): no expert \(expert) at \(router)"
     case .badSelector(let text, let problem): "\"\(text)\" does not name a run: \(problem)"
     case .malformedPass(let file, let problem, let expected, let found): "\(file): \(problem): expected \(expected), found \(found)"
     case .refusedStatement(_, let reason): "only statements that read are run here: \(reason)"
@@ -125,6 +128,7 @@ extension StoreError: CustomStringConvertible {
     case .diskFull: "free some space, or choose another place; what was committed is whole"
     case .permission: "another place, or a copy where it can be written"
     case .noSuchRun(let file, _, _): "moetop runs list \(file)"
+    case .noSuchExpert(let file, let run, _, _): "its routers and experts: moetop runs show \(file)#\(run)"
     case .badSelector: "write FILE.db, FILE.db#12, 12, a run's name, or latest"
     case .refusedStatement: "begin with SELECT, WITH, VALUES or EXPLAIN"
     case .badStatement: "the views and their columns: moetop schema"

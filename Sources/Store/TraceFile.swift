@@ -56,9 +56,10 @@ enum TraceFile {
   static func openForReading(_ path: String, busyTimeout: Double) throws -> DatabaseQueue {
     _ = try checkBeforeOpening(path, mustExist: true)
     if access(path, R_OK) != 0 { throw StoreError.system(errno, file: path, creating: false) }
+    let isWritable = access(path, W_OK) == 0
     do {
-      return try openReadOnly(sqliteName(path), path: path, busyTimeout: busyTimeout)
-    } catch StoreError.olderSchema where access(path, W_OK) == 0 {
+      return try openReadOnly(sqliteName(path), path: path, busyTimeout: busyTimeout, acceptsOlder: !isWritable)
+    } catch StoreError.olderSchema where isWritable {
       try openForWriting(path, busyTimeout: busyTimeout).close()
       return try openReadOnly(sqliteName(path), path: path, busyTimeout: busyTimeout)
     } catch let error as StoreError where error.kind == .inputOutput || error.kind == .permission {
@@ -67,11 +68,14 @@ enum TraceFile {
       let log = URL(fileURLWithPath: path).resolvingSymlinksInPath().path + "-wal"
       let logBytes = (try? FileManager.default.attributesOfItem(atPath: log)[.size] as? Int) ?? 0
       if logBytes > 0 { throw StoreError.unfoldedLog(file: path, bytes: logBytes) }
-      return try openReadOnly(immutableURI(path), path: path, busyTimeout: busyTimeout)
+      return try openReadOnly(immutableURI(path), path: path, busyTimeout: busyTimeout, acceptsOlder: true)
     }
   }
 
-  private static func openReadOnly(_ name: String, path: String, busyTimeout: Double) throws -> DatabaseQueue {
+  /// - Parameter acceptsOlder: an older schema is read as it is, where it has all that readers need.
+  private static func openReadOnly(
+    _ name: String, path: String, busyTimeout: Double, acceptsOlder: Bool = false
+  ) throws -> DatabaseQueue {
     try StoreError.translating(path) {
       var configuration = Configuration()
       configuration.label = "moetop.trace.reader"
@@ -83,7 +87,8 @@ enum TraceFile {
         try checkIdentity(db, file: path)
         try checkVersion(db, file: path)
         let applied = try TraceMigrations.migrator.appliedMigrations(db)
-        if let known = TraceMigrations.names.last, applied.last != known {
+        let isEnough = acceptsOlder && applied.contains(TraceMigrations.enoughToRead)
+        if let known = TraceMigrations.names.last, applied.last != known, !isEnough {
           throw StoreError.olderSchema(file: path, found: applied.last ?? "none", known: known)
         }
       }

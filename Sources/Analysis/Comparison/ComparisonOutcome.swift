@@ -12,6 +12,10 @@ public struct ComparisonOutcome: Sendable {
     var taken: (a: Double, b: Double)
     /// Rows at which only one of the runs took an expert.
     var oneSided: Int
+    /// `[experts]`: assignments that were computed; B's experts as A calls them.
+    public var assignments: (a: [Int], b: [Int])
+    /// Choices of A that B made otherwise, most first; empty where that was not counted.
+    public var replaced: [(experts: Replacement, choices: Double)]
     /// `[experts of A]`: the expert of B that was taken for it, -1 where it has none; nil where experts go by their number.
     public var matching: [Int]?
   }
@@ -32,6 +36,8 @@ public struct ComparisonOutcome: Sendable {
     let all = zip(agreements, turned).map { fold, turned in
       Layer(
         pair: fold.pair, row: fold.row(turned: turned, isMatched: plan.matching == .behaviour), taken: fold.taken, oneSided: fold.oneSided,
+        assignments: (fold.computedA, fold.computedB),
+        replaced: fold.replaced.map { ($0.key, $0.value) }.sorted { ($1.1, $0.0.a, $0.0.b) < ($0.1, $1.0.a, $1.0.b) },
         matching: fold.matchingByA)
     }
     // Routers of which a filter leaves nothing are no rows.

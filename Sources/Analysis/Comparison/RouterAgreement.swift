@@ -22,7 +22,7 @@ public struct FlippedDecision: Sendable, Equatable {
 
 /// Agreement of one pair of routers.
 ///
-/// - Memory: 48 bytes an expert, 16 a text, at most 300 KiB for margins of flips, at most 2.4 MB for bins of entropy (a cell for each 1/1024
+/// - Memory: 48 bytes an expert, 24 a pair of experts that were exchanged where that is counted, 16 a text, at most 300 KiB for margins of flips, at most 2.4 MB for bins of entropy (a cell for each 1/1024
 ///   of an octave that occurs), and the first 100 flips.
 /// - Test: hand-made sets; merging random splits equals the whole.
 public struct RouterAgreement: Sendable {
@@ -56,12 +56,17 @@ public struct RouterAgreement: Sendable {
   private(set) var byText: [Int: MeanSum] = [:]
   private(set) var byEntropy = EntropyBins()
 
+  /// Choices of A that B made otherwise, by A's expert and B's in its place, B's as A calls it. Where several were lost at once, each of
+  /// them is shared out among all that came.
+  private(set) var replaced: [Replacement: Double] = [:]
+  private let countsReplaced: Bool
   private let margin: Double
   /// `[experts of B]`: B's experts as A calls them; nil leaves them as they are.
   let matching: [Int32]?
 
   /// - Parameter margin: flips of a margin above this are counted, in the unit of A's selection scores.
-  init(_ pair: RouterPair, margin: Double, matching: [Int32]? = nil) {
+  init(_ pair: RouterPair, margin: Double, matching: [Int32]? = nil, countsReplaced: Bool = false) {
+    self.countsReplaced = countsReplaced
     self.pair = pair
     self.margin = margin
     self.matching = matching
@@ -98,7 +103,10 @@ public struct RouterAgreement: Sendable {
       byEntropy.add(entropy, agreement: sets.agreement)
       Self.count(batches.a, batches.firstA + index, nil, &chosenA, &computedA)
       Self.count(batches.b, batches.firstB + index, matching, &chosenB, &computedB)
-      if !sets.areEqual { addFlip(batches, index, rows) }
+      if !sets.areEqual {
+        addFlip(batches, index, rows)
+        if countsReplaced { addReplaced(batches, index) }
+      }
     }
     agreement += inText.sum
     byText[rows.place.text, default: MeanSum()] += inText
@@ -135,6 +143,15 @@ public struct RouterAgreement: Sendable {
         position: Int(rows.a.tokens.position[place]), tokenID: rows.a.tokens.tokenID[place], margin: own, a: ids(batches.a, rowA),
         b: ids(batches.b, rowB))
     ])
+  }
+
+  private mutating func addReplaced(_ batches: PairedBatches, _ index: Int) {
+    let (rowA, rowB) = (batches.firstA + index, batches.firstB + index)
+    let mine = batches.a.selectedExperts[rowA * batches.a.topK..<(rowA + 1) * batches.a.topK].filter { $0 >= 0 }
+    let theirs = batches.b.selectedExperts[rowB * batches.b.topK..<(rowB + 1) * batches.b.topK].filter { $0 >= 0 }
+      .map { expert in matching.map { $0[Int(expert)] } ?? expert }
+    let (lost, come) = (mine.filter { !theirs.contains($0) }, theirs.filter { !mine.contains($0) })
+    for from in lost { for to in come { replaced[Replacement(a: from, b: to), default: 0] += 1 / Double(come.count) } }
   }
 
   private mutating func keep(_ more: [FlippedDecision]) {
@@ -190,7 +207,14 @@ public struct RouterAgreement: Sendable {
       return sum
     }
     byEntropy.merge(other.byEntropy)
+    replaced.merge(other.replaced, uniquingKeysWith: +)
   }
+}
+
+/// An expert of A, and the one that B chose in its place.
+public struct Replacement: Hashable, Sendable {
+  public var a: Int32
+  public var b: Int32
 }
 
 /// Agreement of one pair of routers about other texts at equal positions: what position and load alone make alike.

@@ -19,6 +19,8 @@ public struct ComparisonPlan: Sendable {
   public var margin: Double
   /// Which decisions and tokens of A are compared; nil for all.
   public var filter: ResolvedFilter?
+  /// Whether it is counted which expert of B came in the place of which of A.
+  public var countsReplaced = false
 
   /// - Parameter routers: those that the filter does not admit are left out.
   public init(routers: [RouterPair], matching: Matching = .index, margin: Double = 1e-3, filter: ResolvedFilter? = nil) {
@@ -80,7 +82,7 @@ public struct RunComparison: Sendable {
     self.plan = plan
     isMatching = plan.matching == .behaviour
     choices = isMatching ? plan.routers.map { JointChoices($0) } : []
-    agreements = plan.routers.map { RouterAgreement($0, margin: plan.margin) }
+    agreements = plan.routers.map { RouterAgreement($0, margin: plan.margin, countsReplaced: plan.countsReplaced) }
     turned = plan.routers.map { TurnedAgreement($0, matching: nil) }
     left = plan.filter.map { FilteredPairs($0, routers: plan.routers) }
   }
@@ -113,7 +115,9 @@ public struct RunComparison: Sendable {
     left = plan.filter.map { FilteredPairs($0, routers: plan.routers) }
     let matchings = choices.map { $0.matching() }
     choices = []
-    agreements = zip(plan.routers, matchings).map { RouterAgreement($0, margin: plan.margin, matching: $1) }
+    agreements = zip(plan.routers, matchings).map {
+      RouterAgreement($0, margin: plan.margin, matching: $1, countsReplaced: plan.countsReplaced)
+    }
     turned = zip(plan.routers, matchings).map { TurnedAgreement($0, matching: $1) }
     return true
   }
@@ -122,7 +126,9 @@ public struct RunComparison: Sendable {
   public func emptyPart() -> RunComparison {
     var part = self
     part.choices = choices.map { JointChoices($0.pair) }
-    part.agreements = agreements.map { RouterAgreement($0.pair, margin: plan.margin, matching: $0.matching) }
+    part.agreements = agreements.map {
+      RouterAgreement($0.pair, margin: plan.margin, matching: $0.matching, countsReplaced: plan.countsReplaced)
+    }
     part.turned = turned.map { TurnedAgreement($0.pair, matching: $0.matching) }
     part.losses = PairedLosses()
     part.left = plan.filter.map { FilteredPairs($0, routers: plan.routers) }

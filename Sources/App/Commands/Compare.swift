@@ -43,9 +43,11 @@ struct Compare: ParsableCommand {
     let conditions = try failIf.map { try ComparisonCondition(parsing: $0) }
     let pairing = try layers.map { try RouterPairing(parsing: $0) }
     let beside = RunBeside.labelled(try runs.map { try RunBeside($0, traces: traces, branch: branch) })
+    for warning in beside.flatMap(\.warnings) { StandardError.write("warning: \(warning)\n") }
     let reference = beside[0]
     let filter = try reference.resolved(chosen, branch: branch)
-    let pairs = try beside.dropFirst().map { try compare(reference, $0, pairing, filter) }
+    let settings = RunsSideBySide.Settings(matching: match, margin: margin, pairing: pairing, filter: filter)
+    let pairs = try beside.dropFirst().map { try RunsSideBySide(reference, $0, settings).compared() }
     let report = ComparisonReport(
       a: reference.facts, pairs: pairs,
       plan: ComparisonReport.Settings(
@@ -60,54 +62,6 @@ struct Compare: ParsableCommand {
     case .md: ReportOutput.markdown(report.tables(top: top, pieces: try reference.words()))
     }
     try judge(report, conditions)
-  }
-
-  /// One pass through both runs, two where experts are matched first.
-  private func compare(_ a: RunBeside, _ b: RunBeside, _ pairing: RouterPairing?, _ filter: ResolvedFilter?) throws -> ComparedPair {
-    try a.check(beside: b)
-    let alignment = TextAlignment(a.texts, b.texts, different: try a.idsOfOtherText(than: b))
-    guard alignment.tokens > 0 else {
-      throw Failure(.damaged, "\(b.facts.label) has no token in common with \(a.facts.label): \(a.whyNothing(in: b))")
-    }
-    let plan = ComparisonPlan(
-      routers: try RouterPairing.pairs(a.summary.description.routers, b.summary.description.routers, by: pairing), matching: match,
-      margin: margin, filter: filter)
-    try plan.validate(texts: alignment.pairs.count)
-    let hasLogits = [a, b].allSatisfy { $0.summary.description.recording.content == .full }
-    var comparison = RunComparison(plan)
-    repeat {
-      let withLogits = hasLogits && !comparison.isMatching
-      let walk = { (stretches: [AlignedStretch], body: (PairedRows) -> Void) in
-        try Self.walk(
-          stretches, a.window(Set(plan.routers.map(\.a.id)), withLogits), b.window(Set(plan.routers.map(\.b.id)), withLogits), body)
-      }
-      try walk(alignment.stretches) { comparison.add($0) }
-      if !comparison.isMatching { try walk(alignment.turned) { comparison.addTurned($0) } }
-    } while comparison.beginNextRound()
-    let result = comparison.result()
-    try result.requireSomethingPasses()
-    guard result.hasDecisions else {
-      throw Failure(
-        .damaged, "\(a.facts.label) and \(b.facts.label) have no decision in common: at no row did both take an expert")
-    }
-    return ComparedPair(a: a.facts, b: b.facts, alignment: alignment, result: result)
-  }
-
-  /// Hands out the rows of `stretches`, cut where a pass of either run ends.
-  private static func walk(
-    _ stretches: [AlignedStretch], _ a: PassWindow, _ b: PassWindow, _ body: (PairedRows) -> Void
-  ) throws {
-    for stretch in stretches {
-      var done = 0
-      while done < stretch.count {
-        let (rowA, rowB) = (stretch.rowA + done, stretch.rowB + done)
-        let (passA, passB) = (try a.pass(at: rowA), try b.pass(at: rowB))
-        let count = min(
-          stretch.count - done, passA.tokens.firstToken + passA.tokens.count - rowA, passB.tokens.firstToken + passB.tokens.count - rowB)
-        body(PairedRows(a: passA, b: passB, place: AlignedStretch(text: stretch.text, rowA: rowA, rowB: rowB, count: count)))
-        done += count
-      }
-    }
   }
 
   /// Which runs these are, before the tables.

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Formats
 import Foundation
+import Routing
 import Store
 
 /// The shelf of runs in a trace.
@@ -11,7 +12,7 @@ struct Runs: ParsableCommand {
       moetop runs
       moetop runs show corpus.db#2
       """,
-    subcommands: [List.self, Details.self, Tag.self, Rename.self, Remove.self, Check.self], defaultSubcommand: List.self)
+    subcommands: [List.self, Details.self, Tag.self, Label.self, Rename.self, Remove.self, Check.self], defaultSubcommand: List.self)
 }
 
 extension Runs {
@@ -82,6 +83,27 @@ extension Runs {
     func run() throws {
       let reference = try traces.reference(trace)
       try TraceEditor(file: reference.file).setTags(tags, of: reference.run)
+    }
+  }
+
+  struct Label: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Say what an expert of a run is called; without words its name is taken away.")
+
+    @Argument(help: ArgumentHelp("Run: FILE.db#12, 12, a name, or latest.", valueName: "run")) var trace: String
+    @Argument(help: ArgumentHelp("Router and expert, for instance ffn.3:12, or 3:12.", valueName: "layer:expert")) var expert: String
+    @Argument(help: "What it is called.") var words: [String] = []
+    @OptionGroup var traces: TraceOptions
+
+    func run() throws {
+      guard let match = expert.wholeMatch(of: /(?:([a-z]+)\.)?([0-9]{1,6}):([0-9]{1,9})/),
+        let stack = RouterStack(rawValue: match.1.map(String.init) ?? RouterStack.feedForward.rawValue), let layer = Int(match.2),
+        let number = Int(match.3)
+      else { throw ValidationError("\(expert): expected a layer and an expert, such as 3:12 or enc.3:12") }
+      let router = RouterID(stack: stack, layer: layer)
+      let reference = try traces.reference(trace)
+      let editor = try TraceEditor(file: reference.file)
+      try editor.setLabel(words.joined(separator: " "), ofExpert: number, at: router, of: reference.run)
+      try editor.close()
     }
   }
 

@@ -9,9 +9,11 @@ struct RunBeside {
   let summary: RunSummary
   private(set) var facts: ComparedRun
   let texts: RunTexts
+  /// What must be known of the run before it is believed: rules it was made under, capture checks that failed.
+  let warnings: [String]
   private let trace: TraceReader
 
-  /// Reads the tokens of a run; warns of failed capture checks.
+  /// Reads the tokens of a run.
   ///
   /// - Parameter branch: rows of a denoising run that are compared.
   /// - Throws: `StoreError`; `Failure` where the run keeps no decisions.
@@ -35,8 +37,9 @@ struct RunBeside {
     self.texts = texts
     facts = ComparedRun(
       label: label, trace: reference.file, description: description, tokens: texts.tokens, texts: texts.count, note: summary.note)
-    if let warning = summary.interventionWarning { StandardError.write("warning: \(label): \(warning)\n") }
-    for failed in summary.failedChecks { StandardError.write("warning: \(label): capture check \(failed.name) failed: \(failed.detail)\n") }
+    warnings =
+      (summary.interventionWarning.map { ["\(label): \($0)"] } ?? [])
+      + summary.failedChecks.map { "\(label): capture check \($0.name) failed: \($0.detail)" }
   }
 
   /// Runs by file and id; by the whole path where two files are called alike.

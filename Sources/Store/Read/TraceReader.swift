@@ -91,6 +91,20 @@ public final class TraceReader: Sendable {
     try read { try TokenRows.fetch($0, run: run, in: range, file: file) }
   }
 
+  /// What experts of a run are called, by router and expert. A trace that no moetop with such names has written to has none.
+  public func expertLabels(run: Int64) throws -> [RouterID: [Int: String]] {
+    try read { db in
+      var labels: [RouterID: [Int: String]] = [:]
+      guard try db.tableExists("expert_label") else { return labels }
+      let sql = "SELECT r.stack, r.layer, l.expert, l.label FROM expert_label AS l JOIN router AS r ON r.id = l.router WHERE r.run = ?"
+      for row in try Row.fetchAll(db, sql: sql, arguments: [run]) {
+        guard let stack = RouterStack(rawValue: try row.value("stack")) else { continue }
+        labels[RouterID(stack: stack, layer: try row.count("layer")), default: [:]][try row.count("expert")] = try row.value("label")
+      }
+      return labels
+    }
+  }
+
   /// The bytes of vocabulary entries that occur in a run, as far as they are known.
   public func pieces(run: Int64) throws -> [Int32: [UInt8]] {
     try read { db in

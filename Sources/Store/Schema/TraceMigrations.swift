@@ -12,6 +12,9 @@ enum TraceMigrations {
   /// Names of the steps, oldest first.
   static var names: [String] { migrator.migrations }
 
+  /// The step from which on a trace has all tables that a reader cannot do without.
+  static let enoughToRead = "trace-6"
+
   static var migrator: DatabaseMigrator {
     var migrator = DatabaseMigrator()
     migrator.registerMigration("trace-1") { db in
@@ -28,6 +31,7 @@ enum TraceMigrations {
     // No table changes: the views of runs say rules, and a program that does not know of them would take what they did for the model's own.
     migrator.registerMigration("trace-5") { _ in }
     migrator.registerMigration("trace-6") { db in try db.execute(sql: tables6) }
+    migrator.registerMigration("trace-7") { db in try db.execute(sql: tables7) }
     return migrator
   }
 
@@ -238,6 +242,16 @@ enum TraceMigrations {
       batch INTEGER,
       predicted_id INTEGER,
       PRIMARY KEY (run, token)
+    ) WITHOUT ROWID;
+    """
+
+  // What people call an expert. It says nothing about the capture and has no checksum.
+  private static let tables7 = """
+    CREATE TABLE expert_label (
+      router INTEGER NOT NULL REFERENCES router ON DELETE CASCADE,
+      expert INTEGER NOT NULL,
+      label TEXT NOT NULL,
+      PRIMARY KEY (router, expert)
     ) WITHOUT ROWID;
     """
 }

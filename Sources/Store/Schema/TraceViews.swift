@@ -258,6 +258,15 @@ extension TraceSchema {
       ],
       example: "SELECT name, outcome, detail FROM capture_checks WHERE run = 1",
       select: "SELECT run, name, outcome, detail FROM capture_check"),
+    View(
+      name: "expert_labels", meaning: "One row per expert that somebody gave a name.",
+      columns: [
+        run, stack, layer,
+        Column("expert", .integer, "0-based index of the expert within its layer."),
+        Column("label", .text, "What it is called by who looked at it."),
+      ],
+      example: "SELECT layer, expert, label FROM expert_labels WHERE run = 1",
+      select: "SELECT r.run, r.stack, r.layer, l.expert, l.label FROM expert_label AS l JOIN router AS r ON r.id = l.router"),
   ]
 
   private static let run = Column("run", .integer, "Id of the run.")

@@ -1,6 +1,7 @@
-// Changes to runs that are already there: names, tags, deletion. Routing itself is never edited.
+// Changes to runs that are already there: names, tags, what experts are called, deletion. Routing itself is never edited.
 
 import GRDB
+import Routing
 
 /// Edits the shelf of runs of a trace.
 public final class TraceEditor {
@@ -27,6 +28,26 @@ public final class TraceEditor {
   public func setTags(_ tags: [String], of run: RunSelector) throws {
     try update(run) { db, id in
       try db.execute(sql: "UPDATE run SET tags = ? WHERE id = ?", arguments: [try TraceCoding.json(tags), id])
+    }
+  }
+
+  /// Says what an expert is called; the empty text takes the name away.
+  ///
+  /// - Throws: `StoreError.noSuchRouter` for a router that the run does not have, or an expert that the router does not have.
+  public func setLabel(_ label: String, ofExpert expert: Int, at router: RouterID, of run: RunSelector) throws {
+    try update(run) { db, id in
+      let row = try Row.fetchOne(
+        db, sql: "SELECT id, expert_count FROM router WHERE run = ? AND layer = ? AND stack = ?",
+        arguments: [id, router.layer.rawValue, router.stack.rawValue])
+      guard let row, 0..<(try row.count("expert_count")) ~= expert else {
+        throw StoreError.noSuchExpert(file: file, run: id, router: "\(router)", expert: expert)
+      }
+      let key = try row.value("id") as Int64
+      if label.isEmpty {
+        try db.execute(sql: "DELETE FROM expert_label WHERE router = ? AND expert = ?", arguments: [key, expert])
+      } else {
+        try db.execute(sql: "INSERT OR REPLACE INTO expert_label VALUES (?, ?, ?)", arguments: [key, expert, label])
+      }
     }
   }
 

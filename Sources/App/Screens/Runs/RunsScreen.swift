@@ -57,7 +57,7 @@ struct RunsScreen: Screen {
   }
 
   static func bar(in model: AppModel) -> [BarItem] {
-    [BarItem(.down), BarItem(.enter, "open")] + [.find, .tag, .delete, .export].map { BarItem($0) }
+    [BarItem(.down), BarItem(.enter, "open"), BarItem(.pause, "mark")] + [.compareRuns, .find, .tag, .delete, .export].map { BarItem($0) }
   }
 
   static func status(in model: AppModel) -> [StyledText] { model.runsStatus }
@@ -94,8 +94,25 @@ struct RunsScreen: Screen {
       let tags = argument.split(whereSeparator: { $0 == "," || $0 == " " }).map(String.init)
       return [.setTags(tags, file: model.runs.file, run: run.id)]
     case .delete: return askDelete(&model)
+    case .pause:
+      model.runs.list.toggleMark()
+      return []
+    case .compareRuns: return compareMarked(&model)
     default: return nil
     }
+  }
+
+  /// The marked runs side by side, the older one first; one mark, or none, stands beside the run under the cursor.
+  private static func compareMarked(_ model: inout AppModel) -> [Effect] {
+    let marked = model.runs.list.marked.union([model.runs.list.selected]).filter { model.runs.runs.indices.contains($0) }
+    let chosen = model.runs.list.marked.count > 1 ? model.runs.list.marked : marked
+    guard chosen.count == 2 else {
+      model.say("space marks the run to compare with, found \(Show.counted(chosen.count, "run"))", .warning)
+      return []
+    }
+    let names = chosen.sorted(by: >).map { "\(model.runs.file)#\(model.runs.runs[$0].id)" }
+    (model.comparison.a, model.comparison.b) = (names[0], names[1])
+    return model.go(.compare) + CompareScreen.compare(&model)
   }
 
   private static func askDelete(_ model: inout AppModel) -> [Effect] {
@@ -111,7 +128,7 @@ struct RunsScreen: Screen {
   }
 
   static func refusal(of id: ActionID, _ argument: String, in model: AppModel) -> String? {
-    (id == .tag || id == .delete) && model.runs.runs.isEmpty ? "there is no run" : nil
+    [.tag, .delete, .pause, .compareRuns].contains(id) && model.runs.runs.isEmpty ? "there is no run" : nil
   }
 
   static func point(at place: Point, in area: Rect, of panel: PanelID, model: inout AppModel) -> [Effect] {

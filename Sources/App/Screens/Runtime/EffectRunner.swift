@@ -156,7 +156,8 @@ final class EffectRunner {
         let (reader, run) = try TraceReader.open(reference)
         let names = try reader.sequences(run: run.id)
         let counts = try (0..<(run.description.denoising?.branchCount ?? 0)).compactMap { try reader.denoisingCounts(of: run, branch: $0) }
-        post(.loading(.opened(run, file: reader.file, sequences: names, pieces: try reader.pieces(run: run.id), counts: counts)))
+        post(.loading(.opened(run, file: reader.file, sequences: names, pieces: try reader.pieces(run: run.id), counts: counts,
+              labels: try reader.expertLabels(run: run.id))))
         let cursor = reader.passes(of: run)
         let limit = RoutingBuffer(routers: run.description.routers).capacity
         var read = 0

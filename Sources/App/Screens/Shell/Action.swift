@@ -38,7 +38,8 @@ enum Action: Sendable {
 /// What opening a run tells, step by step.
 enum LoadEvent: Sendable {
   /// `counts`: of a denoising run, by branch, over its whole samples.
-  case opened(RunSummary, file: String, sequences: [SequenceDescription], pieces: [Int32: [UInt8]], counts: [DenoisingCounts] = [])
+  case opened(RunSummary, file: String, sequences: [SequenceDescription], pieces: [Int32: [UInt8]], counts: [DenoisingCounts] = [],
+    labels: [RouterID: [Int: String]] = [:])
   case pass(RoutingPass)
   case finished(note: String?)
   case failed(Failure)

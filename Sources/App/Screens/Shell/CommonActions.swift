@@ -51,6 +51,8 @@ extension ActionID {
   static let interrupt = ActionID("interrupt")
   static let quit = ActionID("quit")
   static let branch = ActionID("branch")
+  static let compareRuns = ActionID("compare-runs")
+  static let intervene = ActionID("intervene")
   static let imageClass = ActionID("class")
   // By name only.
   static let token = ActionID("token")
@@ -96,6 +98,7 @@ enum CommonActions {
       line: LineHint(label: "class: ", hint: "a class, or all; tab completes")),
     ActionEntry(.branch, "branch", "other branch of guidance (images)", keys: [.char("b")], isChosen: true),
     ActionEntry(.open, "open", "open a model or a run", keys: [.char("O")], argument: "MODEL"),
+    ActionEntry(.compareRuns, "compare", "compare this run, or two marked ones", keys: [.char("C")]),
     ActionEntry(.read, "read", "read a text or .jsonl file", argument: "FILE", takesTime: true),
     ActionEntry(.notable, "next uncertain", "next uncertain token", keys: [.char("!")]),
     ActionEntry(.layerDown, "layer", "layer before", keys: [.char("[")]),

@@ -112,10 +112,11 @@ extension AppModel {
   }
 
   private func label(_ item: BarItem) -> String {
+    if let title = item.title { return title }
     if item.id == .pause, isLive { return isPaused ? "resume" : "pause" }
     if item.id == .pause, isTrace { return isPaused || playhead == nil && !isOfImages ? "play" : "stop" }
-    if item.id == .tokenRight { return item.title ?? kind.moment }
-    return item.title ?? actions[item.id]?.title ?? ""
+    if item.id == .tokenRight { return kind.moment }
+    return actions[item.id]?.title ?? ""
   }
 
   /// The action under a column of the key bar.

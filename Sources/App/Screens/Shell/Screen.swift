@@ -130,7 +130,8 @@ extension Screen {
 /// The screens there are, in the order of their tabs.
 enum Screens {
   static let all: [any Screen.Type] = [
-    LiveScreen.self, TokenScreen.self, UncertaintyScreen.self, SpecializationScreen.self, RunsScreen.self,
+    LiveScreen.self, TokenScreen.self, UncertaintyScreen.self, SpecializationScreen.self, ExpertsScreen.self, CompareScreen.self,
+    RunsScreen.self,
   ]
 }
 

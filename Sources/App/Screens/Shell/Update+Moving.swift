@@ -53,12 +53,14 @@ extension AppModel {
     self[keyPath: place] = max(0, min(count - 1, moved))
   }
 
+  /// What the arrows' actions are in a list.
+  static let listMotions: [ActionID: ListMotion] = [
+    .up: .up, .down: .down, .pageUp: .pageUp, .pageDown: .pageDown, .halfUp: .halfUp, .halfDown: .halfDown, .first: .first, .last: .last,
+  ]
+
   /// Up and down a list, a page as long as half the screen.
   mutating func moveList(_ state: WritableKeyPath<AppModel, ListState>, _ id: ActionID, count: Int) {
-    let motions: [ActionID: ListMotion] = [
-      .up: .up, .down: .down, .pageUp: .pageUp, .pageDown: .pageDown, .halfUp: .halfUp, .halfDown: .halfDown, .first: .first, .last: .last,
-    ]
-    guard let motion = motions[id] else { return }
+    guard let motion = Self.listMotions[id] else { return }
     self[keyPath: state].move(motion, count: count, page: max(1, size.height / 2))
   }
 

@@ -54,6 +54,7 @@ extension AppModel {
     case .findNext: return findAgain(forward: true)
     case .findPrevious: return findAgain(forward: false)
     case .filter: return argument.isEmpty ? open(.filter) : setFilter(argument)
+    case .compareRuns: return go(.compare)
     case .palette: return open(.palette)
     case .help: overlay = .help(TextField(), selected: 0)
     case .log: overlay = .log(ListState(selected: max(0, log.count - 1)))

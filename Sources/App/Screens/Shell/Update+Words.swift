@@ -27,7 +27,7 @@ extension AppModel {
   mutating func findAgain(forward: Bool) -> [Effect] {
     guard !find.isEmpty else { return missing("a text to find: / asks for it") }
     if let effects = room.find(find, forward: forward, in: &self) { return effects }
-    if let wanted = expertNumber(find) {
+    if let wanted = Self.expertNumber(find) {
       turn(toExpert: wanted)
       return []
     }
@@ -48,7 +48,7 @@ extension AppModel {
   }
 
   /// `e12` and `expert 12` name an expert.
-  private func expertNumber(_ text: String) -> Int? {
+  static func expertNumber(_ text: String) -> Int? {
     if text.hasPrefix("expert ") { return Int(text.dropFirst(7)) }
     return text.count > 1 && text.hasPrefix("e") ? Int(text.dropFirst()) : nil
   }

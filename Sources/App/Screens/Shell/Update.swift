@@ -199,7 +199,7 @@ extension AppModel {
 
   private mutating func handle(_ event: LoadEvent) -> [Effect] {
     switch event {
-    case .opened(let run, let file, let sequences, let pieces, let counts):
+    case .opened(let run, let file, let sequences, let pieces, let counts, let labels):
       source = .trace(run, file: file, isLoading: true)
       var fresh = RoutingBuffer(routers: run.description.routers, denoising: run.description.denoising)
       fresh.describe(sequences)
@@ -210,6 +210,7 @@ extension AppModel {
       recording = .off
       note(.open, "\(file)#\(run.id)")
       resetPlace()
+      self[ExpertsScreen.self].labels = labels
       isPaused = true
       showRun()
       return [.closeEngine]
