@@ -24,7 +24,7 @@ struct WhatIf: ParsableCommand {
     String
   @OptionGroup(title: "Input") var input: RunInputOptions
   @Option(
-    help: ArgumentHelp("What is changed, such as 'mask 3:7; topk all=+1'; repeatable, a row each.", valueName: "rules")) var rules:
+    help: ArgumentHelp("What is changed, such as 'mask 3:7; topk all=+1', or @FILE; repeatable, a row each.", valueName: "rules")) var rules:
     [String] =
       []
   @Option(
@@ -192,7 +192,8 @@ struct WhatIf: ParsableCommand {
     if let experiment {
       return .experiment(try Experiment(named: experiment))
     }
-    let sets = try rules.map { text in
+    let sets = try rules.map { given in
+      let text = try RuleText.read(given)
       do { return try RuleSet(parsing: text) } catch { throw Failure(.usage, "--rules: \(error)") }
     }
     if input.prompt != nil, WhatIfQuestion.rules(sets).asksSurprisals {

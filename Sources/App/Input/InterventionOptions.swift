@@ -8,7 +8,7 @@ import Store
 struct InterventionOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Change routing by rules, such as 'mask 3:7; topk all=+1; shared all=off'; moetop docs contracts lists them.", valueName: "rules"))
+      "Change routing by rules, such as 'mask 3:7; topk all=+1; shared all=off', or @FILE; moetop docs contracts lists them.", valueName: "rules"))
   var intervene: [String] = []
 
   /// The rules for a language model, or nil when nothing is changed.
@@ -84,7 +84,8 @@ struct InterventionOptions: ParsableArguments {
     sharedExperts: [Int], seed: UInt64, run: () -> FilterContext, load: (String) throws -> ReplayedRouting
   ) throws -> Intervention? {
     // Given more than once: one after the other, as rules are joined.
-    let rules = try RuleSet(parsing: intervene.filter { !$0.allSatisfy(\.isWhitespace) }.joined(separator: "; "))
+    let texts = try intervene.map(RuleText.read)
+    let rules = try RuleSet(parsing: texts.filter { !$0.allSatisfy(\.isWhitespace) }.joined(separator: "; "))
     if rules.isEmpty { return nil }
     var replays: [String: ReplayedRouting] = [:]
     for name in rules.replayedRuns { replays[name] = try load(name) }

@@ -11,6 +11,8 @@ final class WhatIfRun<Subject: WhatIfSubject> {
   var replays: [String: ReplayedRouting] = [:]
   private let routers: [RouterID: Router]
   let showsProgress: Bool
+  /// Told what is done, in words and as steps done of all; false stops. In the place of the line of progress.
+  var onSteps: ((String, Int, Int) -> Bool)?
   private var ground: EffectGround
   /// Normalised entropies of what is read as it is, all routers pooled; empty where nobody asked.
   private var entropies = EntropySurvey()
@@ -74,7 +76,7 @@ final class WhatIfRun<Subject: WhatIfSubject> {
   /// Reads everything once for loads and entropies.
   private func survey() throws {
     let meter = Meter(
-      "loads and entropies", of: size(of: subject.members.indices), unit: subject.unit, isShown: showsProgress)
+      "loads and entropies", of: size(of: subject.members.indices), unit: subject.unit, isShown: showsProgress, onSteps: onSteps)
     defer { meter.finish() }
     subject.onProgress = meter.tell
     for index in subject.members.indices {
@@ -104,7 +106,7 @@ final class WhatIfRun<Subject: WhatIfSubject> {
     let variantDemand = RoutingDemand(statistics: recorder != nil)
     var study = EffectStudy(plan, measure: subject.measure)
     let meter = Meter(
-      "what if", of: size(of: subject.members.indices) * (1 + plan.variants.count) + rest, unit: subject.unit, isShown: showsProgress)
+      "what if", of: size(of: subject.members.indices) * (1 + plan.variants.count) + rest, unit: subject.unit, isShown: showsProgress, onSteps: onSteps)
     defer { meter.finish() }
     subject.onProgress = meter.tell
     for members in batches {
@@ -204,18 +206,20 @@ final class Meter {
   private var progress: Progress
   private let total: Int
   private let unit: String
+  private let label: String
+  private let onSteps: ((String, Int, Int) -> Bool)?
   private var done = 0
 
-  init(_ label: String, of total: Int, unit: String, isShown: Bool) {
+  init(_ label: String, of total: Int, unit: String, isShown: Bool, onSteps: ((String, Int, Int) -> Bool)? = nil) {
     progress = Progress(label, enabled: isShown)
-    (self.total, self.unit) = (total, unit)
+    (self.label, self.total, self.unit, self.onSteps) = (label, total, unit, onSteps)
   }
 
   /// - Parameter steps: done of the reading at hand.
   /// - Returns: false when a signal asks to stop.
   func tell(_ steps: Int) -> Bool {
     progress.update(done: min(total, done + steps), of: total, unit: unit)
-    return Interruption.signal == nil
+    return (onSteps?(label, min(total, done + steps), total) ?? true) && Interruption.signal == nil
   }
 
   func add(_ steps: Int) {

@@ -89,6 +89,9 @@ struct AppModel: Sendable {
   var knownQuantiles: (values: [Double: Double], end: Int)?
   var message: Message?
   var log: [LogLine] = []
+  /// What was changed and can be undone, and what was undone.
+  var changes: [Change] = []
+  var undone: [Change] = []
   /// What the engine was asked for and has not begun yet.
   var awaited: LogLine?
   /// What was refused so far, with a warning, an error or a key that means nothing: an action that adds to it was not done.

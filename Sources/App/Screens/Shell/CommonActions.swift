@@ -53,6 +53,8 @@ extension ActionID {
   static let branch = ActionID("branch")
   static let compareRuns = ActionID("compare-runs")
   static let intervene = ActionID("intervene")
+  static let undo = ActionID("undo")
+  static let redo = ActionID("redo")
   static let imageClass = ActionID("class")
   // By name only.
   static let token = ActionID("token")
@@ -99,6 +101,9 @@ enum CommonActions {
     ActionEntry(.branch, "branch", "other branch of guidance (images)", keys: [.char("b")], isChosen: true),
     ActionEntry(.open, "open", "open a model or a run", keys: [.char("O")], argument: "MODEL"),
     ActionEntry(.compareRuns, "compare", "compare this run, or two marked ones", keys: [.char("C")]),
+    ActionEntry(.intervene, "intervene", "what if it were masked? a rule for this", keys: [.char("x")]),
+    ActionEntry(.undo, "undo", "undo: rules, labels, tags, deletes", keys: [.char("u")]),
+    ActionEntry(.redo, "redo", "do again what was undone", keys: [.ctrl("r")]),
     ActionEntry(.read, "read", "read a text or .jsonl file", argument: "FILE", takesTime: true),
     ActionEntry(.notable, "next uncertain", "next uncertain token", keys: [.char("!")]),
     ActionEntry(.layerDown, "layer", "layer before", keys: [.char("[")]),
@@ -158,6 +163,7 @@ enum CommonActions {
     ActionGroup([.layerDown, .layerUp], "[  ]", "layer before, layer after"),
     ActionGroup([.lower, .raise], "<  >", "threshold down, up"),
     ActionGroup([.nextPanel, .previousPanel], "tab ⇧tab", ascii: "tab S-tab", "next panel, panel before"),
+    ActionGroup([.undo, .redo], "u  ^r", "undo, do again: rules, labels, tags, deletes"),
     ActionGroup([.grow, .shrink], "+  _", "the panel alone, all panels again"),
     ActionGroup([.findNext, .findPrevious], "n  N", "next match, match before"),
     ActionGroup([.interrupt, .quit], "q ^c f10", "quit"),

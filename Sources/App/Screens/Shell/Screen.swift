@@ -77,6 +77,8 @@ protocol Screen: Sendable {
   static func point(at place: Point, in area: Rect, of panel: PanelID, model: inout AppModel) -> [Effect]
   /// Looks for a text among what only this screen has; nil leaves it to the shell.
   static func find(_ text: String, forward: Bool, in model: inout AppModel) -> [Effect]?
+  /// The rule that would change what is under the cursor; nil where nothing is.
+  static func rule(in model: AppModel) -> String?
   /// What the argument of an action can be; nil leaves it to the shell.
   static func choices(for id: ActionID, in model: AppModel) -> [String]?
   /// The command that does the same without a screen; the action that goes there stands for the view itself.
@@ -116,6 +118,12 @@ extension Screen {
   static func refusal(of id: ActionID, _ argument: String, in model: AppModel) -> String? { nil }
   static func point(at place: Point, in area: Rect, of panel: PanelID, model: inout AppModel) -> [Effect] { [] }
   static func find(_ text: String, forward: Bool, in model: inout AppModel) -> [Effect]? { nil }
+  /// The expert under the cursor is masked.
+  static func rule(in model: AppModel) -> String? {
+    guard isOfTheRun, model.routers.indices.contains(model.router) else { return nil }
+    let id = model.routers[model.router].id
+    return "mask \(id.stack == .feedForward ? "\(id.layer)" : "\(id)"):\(model.expert)"
+  }
   static func choices(for id: ActionID, in model: AppModel) -> [String]? { nil }
   static func twin(of id: ActionID, _ argument: String, in model: AppModel) -> String? { nil }
 
@@ -131,7 +139,7 @@ extension Screen {
 enum Screens {
   static let all: [any Screen.Type] = [
     LiveScreen.self, TokenScreen.self, UncertaintyScreen.self, SpecializationScreen.self, ExpertsScreen.self, CompareScreen.self,
-    RunsScreen.self,
+    InterventionsScreen.self, RunsScreen.self,
   ]
 }
 

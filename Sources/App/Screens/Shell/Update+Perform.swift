@@ -55,6 +55,9 @@ extension AppModel {
     case .findPrevious: return findAgain(forward: false)
     case .filter: return argument.isEmpty ? open(.filter) : setFilter(argument)
     case .compareRuns: return go(.compare)
+    case .intervene: return intervene()
+    case .undo: return undo()
+    case .redo: return redo()
     case .palette: return open(.palette)
     case .help: overlay = .help(TextField(), selected: 0)
     case .log: overlay = .log(ListState(selected: max(0, log.count - 1)))
@@ -110,6 +113,8 @@ extension AppModel {
       return layout.branchCount > 1 ? nil : "this run has no guidance, so there is one branch"
     case .notable, .findNext, .findPrevious, .token, .lower, .raise, .copy:
       return nothing && room.isOfTheRun ? "there is no \(kind.row) yet" : nil
+    case .undo: return changes.isEmpty ? "there is nothing to undo" : nil
+    case .redo: return undone.isEmpty ? "there is nothing to do again" : nil
     case .filter: return nothing ? "there is no \(kind.row) yet" : nil
     default: return nil
     }

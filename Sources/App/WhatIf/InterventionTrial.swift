@@ -1,0 +1,144 @@
+// One set of rules tried on the texts of a run, for a screen: what it does to their loss beside its control, to the token that comes next, and
+// to a text that is continued. The same plan, measures and controls as `moetop whatif`.
+
+import Analysis
+import Model
+import Routing
+
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+/// What is tried, and on what.
+struct TrialQuestion: Sendable {
+  var model: String
+  var rules: String
+  /// Texts of the run, as ids.
+  var texts: [TokenSequence]
+  /// A text up to the place looked at, to be continued.
+  var prompt: TokenSequence?
+  /// Tokens that it is continued by.
+  var continuation = 40
+  /// Draws of controls and of rules that draw.
+  var draws = 5
+  var seed: UInt64 = 0
+}
+
+/// What came of it.
+struct TrialAnswer: Sendable {
+  /// One token that could come next.
+  struct Candidate: Sendable, Equatable {
+    var token: Int32
+    var before: Double
+    var after: Double
+  }
+
+  var effect: RoutingEffect
+  /// Surprisal of the unchanged reading, nat per scored token; nil where nothing was scored.
+  var baselineLoss: Double?
+  var scoredTokens: Int
+  /// The tokens that are among the most probable of either, by falling larger probability.
+  var candidates: [Candidate] = []
+  /// Nats: of the next token's distribution before and after, and how far the second is from the first.
+  var entropy: (before: Double, after: Double)?
+  var divergence: Double?
+  /// Greedy continuations, as ids.
+  var before: [Int32] = []
+  var after: [Int32] = []
+  /// What ids stand for that the run does not know.
+  var pieces: [Int32: [UInt8]] = [:]
+  var notes: [String] = []
+}
+
+/// Tries rules.
+struct InterventionTrial {
+  let engine: EngineOptions
+  let question: TrialQuestion
+  /// Told what is done, steps of how many; false stops.
+  let onSteps: (String, Int, Int) -> Bool
+
+  /// - Returns: nil when stopped.
+  /// - Throws: `RuleError` for rules that the model cannot have, what opening a model throws.
+  func answer() throws -> TrialAnswer? {
+    let rules = try RuleSet(parsing: question.rules)
+    guard !rules.isEmpty else { throw Failure(.usage, "there is no rule, so nothing would change") }
+    if let run = rules.replayedRuns.first { throw Failure(.usage, "replay \(run): runs are replayed by moetop whatif") }
+    let model = try engine.open(question.model)
+    for text in question.texts { try model.check(text) }
+    let tokenizer = TokenizerSlot(model)
+    let subject = TextSubject(
+      model, texts: question.texts, context: InterventionOptions.context(of: model, question.texts, tokenizer),
+      input: InputIdentity(source: "", hash: ""), threads: engine.threads)
+    let run = WhatIfRun(subject, showsProgress: false)
+    run.onSteps = onSteps
+    let plan = try run.plan(.rules([rules]), draws: question.draws, seed: question.seed)
+    let study = try run.measure(try run.bind(plan), recorder: nil)
+    guard study.texts == question.texts.count, let effect = study.effects().first else { return nil }
+    var answer = TrialAnswer(effect: effect, baselineLoss: study.baselineLoss, scoredTokens: study.scoredTokens)
+    if let prompt = question.prompt, !prompt.tokens.isEmpty {
+      let variant = plan.variants[plan.rows[0].variants[0]]
+      let intervention = try run.bind(variant.rules, seed: variant.seed, settled: nil)
+      guard try next(model, prompt, intervention, &answer) else { return nil }
+    }
+    let words = tokenizer.pieces
+    for id in answer.before + answer.after + answer.candidates.map(\.token) { answer.pieces[id] = words(id) }
+    return answer
+  }
+
+  /// What comes next as it is and under rules.
+  ///
+  /// - Returns: false when stopped.
+  private func next(
+    _ model: LanguageModel, _ prompt: TokenSequence, _ intervention: Intervention, _ answer: inout TrialAnswer
+  ) throws -> Bool {
+    var ways: [(probabilities: [Float], ids: [Int32])] = []
+    for (place, rules) in [nil, intervention].enumerated() {
+      let forward = ForwardPass(model, threads: engine.threads)
+      (forward.intervention, forward.isReproducible) = (rules, engine.reproducible)
+      let generator = try Generator(
+        forward, prompt: prompt, sampling: SamplingSettings(), maxTokens: question.continuation, sink: nil)
+      let row = (prompt.tokens.count - 1) % forward.passLimit
+      let probabilities = Self.softmax(forward.logits(row..<row + 1))
+      var ids: [Int32] = []
+      while ids.count < question.continuation, let draw = generator.next {
+        guard onSteps("continuing", place * question.continuation + ids.count, 2 * question.continuation) else { return false }
+        ids.append(draw.token)
+        if ids.count == question.continuation || model.endTokens.contains(draw.token) { break }
+        guard try generator.advance() != nil else { break }
+      }
+      ways.append((probabilities, ids))
+    }
+    let (before, after) = (ways[0].probabilities, ways[1].probabilities)
+    (answer.before, answer.after) = (ways[0].ids, ways[1].ids)
+    answer.entropy = (Self.entropy(before), Self.entropy(after))
+    answer.divergence = zip(before, after).reduce(0.0) { sum, pair in
+      pair.0 > 0 ? sum + Double(pair.0) * (log(Double(pair.0)) - log(max(Double(pair.1), .leastNormalMagnitude))) : sum
+    }
+    let best = Set(Self.largest(before, 8) + Self.largest(after, 8))
+    answer.candidates = best.map { TrialAnswer.Candidate(token: Int32($0), before: Double(before[$0]), after: Double(after[$0])) }
+      .sorted { (max($1.before, $1.after), $0.token) < (max($0.before, $0.after), $1.token) }
+    return true
+  }
+
+  private static func softmax(_ logits: UnsafeBufferPointer<Float>) -> [Float] {
+    let most = logits.max() ?? 0
+    let powers = logits.map { exp($0 - most) }
+    let sum = powers.reduce(Float(0), +)
+    return powers.map { $0 / sum }
+  }
+
+  private static func entropy(_ probabilities: [Float]) -> Double {
+    probabilities.reduce(0.0) { $1 > 0 ? $0 - Double($1) * log(Double($1)) : $0 }
+  }
+
+  private static func largest(_ values: [Float], _ count: Int) -> [Int] {
+    var best: [Int] = []
+    for (index, value) in values.enumerated() where best.count < count || value > values[best[best.count - 1]] {
+      best.insert(index, at: best.firstIndex { values[$0] < value } ?? best.count)
+      if best.count > count { best.removeLast() }
+    }
+    return best
+  }
+}
