@@ -39,9 +39,9 @@ struct ScreensUpdateTests {
 
   @Test func decisionsOfALayer() throws {
     var model = try SyntheticSession.model()
-    model.press("3 = q 0 . 9 enter t ] [")
+    model.press("3 = q 0 . 9 enter t t ] [")
     let list = try #require(model.uncertain.list)
-    #expect(model.uncertain.showsDecisions && list.router == 0)
+    #expect(model.uncertain.listing == .decisions && list.router == 0)
     let router = model.routers[0].id
     let buffer = try #require(model.buffer)
     let over = buffer.rows.count { row in

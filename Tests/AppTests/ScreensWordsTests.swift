@@ -107,8 +107,15 @@ struct ScreensWordsTests {
     #expect(model.log.count == lines, "asked")
     _ = model.update(.key(.char("n")))
     _ = model.update(.key(.char("D")))
-    let effects = model.update(.key(.char("y")))
-    #expect(model.log.count == lines, "answered")
+    #expect(model.update(.key(.char("y"))).isEmpty && model.runs.runs.count == 1 && model.log.count == lines, "answered: off the list")
+    // Undone, it is there again, and leaving the screen deletes nothing.
+    let kept = model.update(.key(.char("u")))
+    guard case .listRuns(file: "/data/other.db")? = kept.first else { Issue.record("not listed again"); return }
+    _ = model.update(.runs(.success(SyntheticSession.runs()), file: "/data/other.db"))
+    #expect(model.runs.runs.count == 2 && model.runs.doomed.isEmpty)
+    _ = model.update(.key(.ctrl("r")))
+    #expect(model.runs.runs.count == 1)
+    let effects = model.update(.key(.char("1")))
     guard case .deleteRun(let file, let run)? = effects.first else { Issue.record("no delete"); return }
     _ = model.update(.done(.delete, "\(file)#\(run)", said: "run \(run) is deleted"))
     #expect(model.log.last?.twin == "moetop runs rm /data/other.db#2" && model.message?.text == "run 2 is deleted")
@@ -193,9 +200,9 @@ struct ScreensWordsTests {
     let runner = EffectRunner(
       settings, now: { 0 }, background: { late.run($0) }, post: { told.post($0) },
       startEngine: { _, _ in NoEngine() })
-    _ = runner.run(.listRuns)
+    _ = runner.run(.listRuns(file: nil))
     _ = runner.run(.deleteRun(file: folder.file("traces.db"), run: 2))
-    _ = runner.run(.listRuns)
+    _ = runner.run(.listRuns(file: nil))
     late.runLastFirst()
     let lists = told.actions.compactMap { action -> [Int64]? in
       if case .runs(.success(let runs), _) = action { runs.map(\.id) } else { nil }

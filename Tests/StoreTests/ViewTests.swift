@@ -143,6 +143,9 @@ import Testing
       #expect(Double(line[2]) == Double(batch.routingWeights[slot]))
       #expect(line[3] == (batch.dropped?[slot] == true ? "1" : "0"))
     }
+    let editor = try TraceEditor(file: file)
+    try editor.setLabel("commas", ofExpert: 7, at: RouterID(layer: 3), of: .id(1))
+    try editor.close()
     for view in TraceSchema.views {
       let count = try stock("SELECT count(*) FROM \(view.name)")
       // A run of text has no denoising counts.

@@ -87,7 +87,8 @@ extension Runs {
   }
 
   struct Label: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Say what an expert of a run is called; without words its name is taken away.")
+    static let configuration = CommandConfiguration(
+      abstract: "Say what an expert of a run is called; without words its name is taken away.")
 
     @Argument(help: ArgumentHelp("Run: FILE.db#12, 12, a name, or latest.", valueName: "run")) var trace: String
     @Argument(help: ArgumentHelp("Router and expert, for instance ffn.3:12, or 3:12.", valueName: "layer:expert")) var expert: String

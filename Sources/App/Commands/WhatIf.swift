@@ -24,9 +24,9 @@ struct WhatIf: ParsableCommand {
     String
   @OptionGroup(title: "Input") var input: RunInputOptions
   @Option(
-    help: ArgumentHelp("What is changed, such as 'mask 3:7; topk all=+1', or @FILE; repeatable, a row each.", valueName: "rules")) var rules:
-    [String] =
-      []
+    help: ArgumentHelp("What is changed, such as 'mask 3:7; topk all=+1', or @FILE; repeatable, a row each.", valueName: "rules"))
+  var rules: [String] =
+    []
   @Option(
     help: ArgumentHelp("Rules that go by a name: \(Experiment.allCases.map(\.rawValue).joined(separator: ", ")).", valueName: "name"))
   var experiment: String?

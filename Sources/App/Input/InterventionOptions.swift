@@ -8,7 +8,8 @@ import Store
 struct InterventionOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Change routing by rules, such as 'mask 3:7; topk all=+1; shared all=off', or @FILE; moetop docs contracts lists them.", valueName: "rules"))
+      "Change routing by rules, such as 'mask 3:7; topk all=+1; shared all=off', or @FILE; moetop docs contracts lists them.",
+      valueName: "rules"))
   var intervene: [String] = []
 
   /// The rules for a language model, or nil when nothing is changed.

@@ -62,9 +62,21 @@ struct InterventionTrial {
   /// - Returns: nil when stopped.
   /// - Throws: `RuleError` for rules that the model cannot have, what opening a model throws.
   func answer() throws -> TrialAnswer? {
+    var isStopped = false
+    let tell = { (words: String, done: Int, all: Int) in
+      if !onSteps(words, done, all) { isStopped = true }
+      return !isStopped
+    }
+    // Loads that were not read to their end are no loads: that is an error, unless it is what was asked for.
+    do { return try answer(tell) } catch  where isStopped { return nil }
+  }
+
+  private func answer(_ tell: @escaping (String, Int, Int) -> Bool) throws -> TrialAnswer? {
     let rules = try RuleSet(parsing: question.rules)
     guard !rules.isEmpty else { throw Failure(.usage, "there is no rule, so nothing would change") }
-    if let run = rules.replayedRuns.first { throw Failure(.usage, "replay \(run): runs are replayed by moetop whatif") }
+    if let run = rules.replayedRuns.first {
+      throw Failure(.usage, "replay \(run): a run is replayed by moetop whatif MODEL -f TEXTS --rules RULES")
+    }
     let model = try engine.open(question.model)
     for text in question.texts { try model.check(text) }
     let tokenizer = TokenizerSlot(model)
@@ -72,7 +84,7 @@ struct InterventionTrial {
       model, texts: question.texts, context: InterventionOptions.context(of: model, question.texts, tokenizer),
       input: InputIdentity(source: "", hash: ""), threads: engine.threads)
     let run = WhatIfRun(subject, showsProgress: false)
-    run.onSteps = onSteps
+    run.onSteps = tell
     let plan = try run.plan(.rules([rules]), draws: question.draws, seed: question.seed)
     let study = try run.measure(try run.bind(plan), recorder: nil)
     guard study.texts == question.texts.count, let effect = study.effects().first else { return nil }
@@ -80,7 +92,7 @@ struct InterventionTrial {
     if let prompt = question.prompt, !prompt.tokens.isEmpty {
       let variant = plan.variants[plan.rows[0].variants[0]]
       let intervention = try run.bind(variant.rules, seed: variant.seed, settled: nil)
-      guard try next(model, prompt, intervention, &answer) else { return nil }
+      guard try next(model, prompt, intervention, tell, &answer) else { return nil }
     }
     let words = tokenizer.pieces
     for id in answer.before + answer.after + answer.candidates.map(\.token) { answer.pieces[id] = words(id) }
@@ -91,7 +103,8 @@ struct InterventionTrial {
   ///
   /// - Returns: false when stopped.
   private func next(
-    _ model: LanguageModel, _ prompt: TokenSequence, _ intervention: Intervention, _ answer: inout TrialAnswer
+    _ model: LanguageModel, _ prompt: TokenSequence, _ intervention: Intervention, _ tell: (String, Int, Int) -> Bool,
+    _ answer: inout TrialAnswer
   ) throws -> Bool {
     var ways: [(probabilities: [Float], ids: [Int32])] = []
     for (place, rules) in [nil, intervention].enumerated() {
@@ -103,7 +116,7 @@ struct InterventionTrial {
       let probabilities = Self.softmax(forward.logits(row..<row + 1))
       var ids: [Int32] = []
       while ids.count < question.continuation, let draw = generator.next {
-        guard onSteps("continuing", place * question.continuation + ids.count, 2 * question.continuation) else { return false }
+        guard tell("continuing", place * question.continuation + ids.count, 2 * question.continuation) else { return false }
         ids.append(draw.token)
         if ids.count == question.continuation || model.endTokens.contains(draw.token) { break }
         guard try generator.advance() != nil else { break }

@@ -106,7 +106,8 @@ final class WhatIfRun<Subject: WhatIfSubject> {
     let variantDemand = RoutingDemand(statistics: recorder != nil)
     var study = EffectStudy(plan, measure: subject.measure)
     let meter = Meter(
-      "what if", of: size(of: subject.members.indices) * (1 + plan.variants.count) + rest, unit: subject.unit, isShown: showsProgress, onSteps: onSteps)
+      "what if", of: size(of: subject.members.indices) * (1 + plan.variants.count) + rest, unit: subject.unit, isShown: showsProgress,
+      onSteps: onSteps)
     defer { meter.finish() }
     subject.onProgress = meter.tell
     for members in batches {

@@ -32,7 +32,9 @@ extension AppModel {
     let names = layers.map { $0.pair.a.id == $0.pair.b.id ? "\($0.pair.a.id)" : "\($0.pair.a.id)=\($0.pair.b.id)" }
     map.leading = [HeatMap.Side("", width: names.map(\.count).max() ?? 5) { StyledText(names[$0], .dim) }]
     map.trailing = [
-      HeatMap.Side("agree", width: 6, alignment: .right) { row in StyledText(layers[row].row[.setAgreement].map { Show.fixed($0, 3) } ?? "–") },
+      HeatMap.Side("agree", width: 6, alignment: .right) { row in
+        StyledText(layers[row].row[.setAgreement].map { Show.fixed($0, 3) } ?? "–")
+      },
       HeatMap.Side("load", width: 6, alignment: .right) { row in
         StyledText(layers[row].row[.loadBaseline].map { Show.fixed($0, 3) } ?? "–", .dim)
       },
@@ -64,7 +66,11 @@ extension Painter {
       if let progress = state.progress {
         rows.append(("", StyledText("")))
         let share = Double(progress.done) / Double(max(1, progress.of))
-        rows.append(("comparing", StyledText(BarText.bar(share, width: 40, glyphs: painter.theme.glyphs), .bar) + StyledText(" \(Int(share * 100)) %")))
+        rows.append(
+          (
+            "comparing",
+            StyledText(BarText.bar(share, width: 40, glyphs: painter.theme.glyphs), .bar) + StyledText(" \(Int(share * 100)) %")
+          ))
       }
       painter.facts(rows, in: area.dropping(left: 1), label: 13)
       if let problem = state.problem {
@@ -108,7 +114,8 @@ extension Painter {
         ),
         (
           "same first expert",
-          StyledText(number(.top1Agreement), .strong) + StyledText("  chance \(number(.top1Baseline)), load \(number(.top1LoadBaseline))", .dim)
+          StyledText(number(.top1Agreement), .strong)
+            + StyledText("  chance \(number(.top1Baseline)), load \(number(.top1LoadBaseline))", .dim)
         ),
         (
           "flips",
@@ -129,10 +136,18 @@ extension Painter {
       }
       if row[.jsDivergence] != nil {
         rows.append(
-          ("router JS", StyledText("\(number(.jsDivergence, 6)) nat", .strong) + StyledText("  0: the same distributions, ln 2: disjoint", .dim)))
+          (
+            "router JS",
+            StyledText("\(number(.jsDivergence, 6)) nat", .strong) + StyledText("  0: the same distributions, ln 2: disjoint", .dim)
+          ))
       }
       if let position = row[.partedAt] {
-        rows.append(("parted", StyledText("\(Int(row[.partedTexts] ?? 0)) texts, the first at position \(Int(position)): what follows is not compared", .warning)))
+        rows.append(
+          (
+            "parted",
+            StyledText(
+              "\(Int(row[.partedTexts] ?? 0)) texts, the first at position \(Int(position)): what follows is not compared", .warning)
+          ))
       }
       painter.facts(rows, in: area.dropping(left: 1), label: 18)
       if rows.count < area.height, let note = pair.notes.first {

@@ -166,7 +166,8 @@ struct CompareScreen: Screen {
 
   static func refusal(of id: ActionID, _ argument: String, in model: AppModel) -> String? {
     switch id {
-    case .notable where model.comparison.found == nil, .copy where model.comparison.found == nil, .matching where model.comparison.found == nil,
+    case .notable where model.comparison.found == nil, .copy where model.comparison.found == nil,
+      .matching where model.comparison.found == nil,
       .export where model.comparison.found == nil:
       "no runs are compared: A and B choose them"
     default: nil
@@ -204,7 +205,7 @@ struct CompareScreen: Screen {
   /// The open run is A, until somebody says otherwise; the runs of the trace are listed for whoever chooses.
   static func arrive(_ model: inout AppModel) -> [Effect] {
     if model.comparison.a == nil { model.comparison.a = model.tracePlace.map { "\($0.file)#\($0.run)" } }
-    return [.listRuns]
+    return [.listRuns(file: model.tracePlace?.file)]
   }
 
   static func compare(_ model: inout AppModel) -> [Effect] {
@@ -228,7 +229,9 @@ extension AppModel {
     if let progress = comparison.progress {
       return [StyledText("comparing: \(Show.grouped(progress.done)) of \(Show.grouped(progress.of)) rows, esc cancels")]
     }
-    guard let found = comparison.found else { return [StyledText(comparison.problem ?? "A and B choose two runs", comparison.problem == nil ? nil : .warning)] }
+    guard let found = comparison.found else {
+      return [StyledText(comparison.problem ?? "A and B choose two runs", comparison.problem == nil ? nil : .warning)]
+    }
     let layers = found.pair.result.layers
     guard layers.indices.contains(comparedLayer) else { return [] }
     let layer = layers[comparedLayer]

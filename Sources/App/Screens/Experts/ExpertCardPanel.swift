@@ -25,6 +25,7 @@ extension Painter {
       let contexts = min(card.heaviest.count, max(0, (area.height - y - 8) * 2 / 3))
       if contexts > 0 { y += painter.drawHeaviest(card.heaviest.prefix(contexts), in: inner.dropping(top: y + 1)) + 1 }
       if let partners = card.partners { y += painter.drawPartners(partners, in: inner.dropping(top: y + 1)) + 1 }
+      y += painter.drawIfMasked(in: inner.dropping(top: y + 1)) + 1
       let label = model.expertLabel
       if y + 1 < area.height {
         painter.line(
@@ -33,6 +34,25 @@ extension Painter {
           in: inner)
       }
     }
+  }
+
+  /// What masking it did, where that was tried.
+  ///
+  /// - Returns: lines used.
+  private mutating func drawIfMasked(in area: Rect) -> Int {
+    guard let rule = ExpertsScreen.rule(in: model) else { return 0 }
+    guard let effect = model.interventions.effects[rule], let change = effect.change.value else {
+      line(0, StyledText("if masked  ", .dim) + StyledText("not tried: x, then r, measures it beside a control", .dim), in: area)
+      return 1
+    }
+    func signed(_ value: Double?) -> String { value.map { ($0 > 0 ? "+" : "") + Show.fixed($0, 4) } ?? "–" }
+    line(
+      0,
+      StyledText("if masked  ", .dim) + StyledText("loss \(signed(change))", .strong)
+        + StyledText(
+          "  neighbours in load \(signed(effect.controlChange?.value))  p \(effect.p.map { Show.fixed($0, 3) } ?? "–")  \(Show.counted(effect.texts, "text"))"
+        ), in: area)
+    return 1
   }
 
   /// - Returns: lines used.
@@ -83,7 +103,8 @@ extension Painter {
     table.draw(into: &screen, area.row(0, count: room + 1 + (room == 0 ? 1 : 0)), theme: theme)
     let used = room + 1 + (room == 0 ? 1 : 0)
     let rare = "\(Show.grouped(tokens.rare)) tokens seen fewer than \(ExpertTokens.least) times are left out"
-    let chance = tokens.chanceLift.map { "by chance the largest lift is below \(Show.fixed($0, 1)) in 95 % of \(tokens.draws) shifts; " } ?? ""
+    let chance =
+      tokens.chanceLift.map { "by chance the largest lift is below \(Show.fixed($0, 1)) in 95 % of \(tokens.draws) shifts; " } ?? ""
     let lines = wrapped(chance + rare, area.width - 1)
     for (index, text) in lines.prefix(2).enumerated() { line(used + index, StyledText(text, .dim), in: area) }
     return used + min(2, lines.count)

@@ -28,7 +28,8 @@ extension AppModel {
 
   /// The card of the expert looked at; nil while it is made.
   var expertCardOfRun: ExpertCardReport? {
-    guard let card = self[ExpertsScreen.self].card, routers.indices.contains(router), card.router == routers[router].id, card.expert == expert
+    guard let card = self[ExpertsScreen.self].card, routers.indices.contains(router), card.router == routers[router].id,
+      card.expert == expert
     else { return nil }
     return card
   }
@@ -134,7 +135,8 @@ extension Painter {
     panel(
       .together, StyledText("Chosen together · \(model.layerWords) · times what load makes of it"),
       footer: StyledText(
-        marked.count < 2 ? "the busiest \(experts.count); space marks others" : "\(experts.count) marked · \(Show.grouped(buffer.end)) rows")
+        marked.count < 2 ? "the busiest \(experts.count); space marks others" : "\(experts.count) marked · \(Show.grouped(buffer.end)) rows"
+      )
     ) { painter, area in
       func right(_ text: String, _ width: Int) -> String { String(repeating: " ", count: max(0, width - text.count)) + text }
       let batch = buffer.batch(model.router)
@@ -144,7 +146,9 @@ extension Painter {
       let head = experts.map { right(model.expertName($0), 5) }.joined()
       painter.line(0, StyledText("     " + head, .dim), in: area)
       for (row, expert) in experts.enumerated() {
-        var text = StyledText(model.expertName(expert) + String(repeating: " ", count: max(0, 5 - model.expertName(expert).count)), expert == model.expert ? .accent : .dim)
+        var text = StyledText(
+          model.expertName(expert) + String(repeating: " ", count: max(0, 5 - model.expertName(expert).count)),
+          expert == model.expert ? .accent : .dim)
         for other in experts {
           guard other != expert, let ratio = ratios[row][other] else {
             text += StyledText(right(other == expert ? "–" : "", 5), .dim)

@@ -89,7 +89,8 @@ struct ExpertsScreen: Screen {
 
   static func table(of model: AppModel) -> ExportTable {
     var table = ExportTable(columns: [
-      "layer", "expert", "assignments", "load", "times_uniform", "importance", "mean_weight", "rank0_share", "top_token", "top_lift", "label",
+      "layer", "expert", "assignments", "load", "times_uniform", "importance", "mean_weight", "rank0_share", "top_token", "top_lift",
+      "label",
       "router",
     ])
     guard let use = model.expertUse, model.routers.indices.contains(model.router) else { return table }
@@ -109,7 +110,9 @@ struct ExpertsScreen: Screen {
   // MARK: - Keys
 
   static func move(_ motion: ActionID, in model: inout AppModel) {
-    if motion == .left || motion == .right { return model.router = max(0, min(model.routers.count - 1, model.router + (motion == .left ? -1 : 1))) }
+    if motion == .left || motion == .right {
+      return model.router = max(0, min(model.routers.count - 1, model.router + (motion == .left ? -1 : 1)))
+    }
     let order = model.expertRows.map(\.expert)
     guard !order.isEmpty else { return }
     var list = ListState(selected: order.firstIndex(of: model.expert) ?? 0)

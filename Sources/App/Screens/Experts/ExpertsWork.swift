@@ -88,7 +88,8 @@ struct ExpertCardQuery: ScreenWork {
       ExpertCardReport(
         tokens: ExpertTokens(
           expert, of: batch, tokens: pass.tokens, settings: NullSettings(draws: Self.draws, seed: 0), isWanted: desk.isWanted),
-        partners: batch.topK > 1 ? ExpertPartners(expert, of: batch) : nil, heaviest: batch.heaviestRows(of: expert, tokens: pass.tokens, most: 12),
+        partners: batch.topK > 1 ? ExpertPartners(expert, of: batch) : nil,
+        heaviest: batch.heaviestRows(of: expert, tokens: pass.tokens, most: 12),
         router: batch.router, expert: expert, end: end))
   }
 }
@@ -123,16 +124,21 @@ struct LabelWork: ScreenWork {
   var before: String
   var file: String
   var run: Int64
+  /// Undoing or doing again: no change of its own.
+  var isWayBack = false
   var lane: String? { nil }
 
   func run(_ desk: WorkDesk) {
+    func report(_ problem: String?) -> LabelReport {
+      LabelReport(label: label, before: before, work: (file, run), problem: problem, isWayBack: isWayBack)
+    }
     do {
       let editor = try TraceEditor(file: file)
       try editor.setLabel(label.words, ofExpert: label.expert, at: label.router, of: .id(run))
       try editor.close()
-      desk.post(LabelReport(label: label, before: before, place: "\(file)#\(run)", problem: nil))
+      desk.post(report(nil))
     } catch {
-      desk.post(LabelReport(label: label, before: before, place: "\(file)#\(run)", problem: Failure.message(of: error)))
+      desk.post(report(Failure.message(of: error)))
     }
   }
 }
@@ -140,8 +146,9 @@ struct LabelWork: ScreenWork {
 struct LabelReport: ScreenReport {
   var label: ExpertLabel
   var before: String
-  var place: String
+  var work: (file: String, run: Int64)
   var problem: String?
+  var isWayBack: Bool
 
   func arrive(in model: inout AppModel) -> [Effect] {
     if let problem {
@@ -149,8 +156,18 @@ struct LabelReport: ScreenReport {
       return []
     }
     model[ExpertsScreen.self].labels[label.router, default: [:]][label.expert] = label.words.isEmpty ? nil : label.words
-    model.say(label.words.isEmpty ? "the label is gone" : "labelled; kept in \(place)", .good)
-    model.note(.label, "\(place) \(label.router):\(label.expert) \(model.quoted(label.words))")
+    guard !isWayBack else { return [] }
+    let (place, label, before) = (work, label, before)
+    func way(_ words: String) -> Change.Way {
+      { _ in
+        var label = label
+        label.words = words
+        return [.work(LabelWork(label: label, before: before, file: place.file, run: place.run, isWayBack: true))]
+      }
+    }
+    model.changed("the label of \(label.router) expert \(label.expert)", back: way(before), forth: way(label.words))
+    model.say(label.words.isEmpty ? "the label is gone" : "labelled; kept in \(place.file)#\(place.run)", .good)
+    model.note(.label, "\(place.file)#\(place.run) \(label.router):\(label.expert) \(model.quoted(label.words))")
     return []
   }
 }

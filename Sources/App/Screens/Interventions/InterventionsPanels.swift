@@ -30,14 +30,17 @@ extension Painter {
   mutating func drawEffect() {
     let model = model
     let state = model.interventions
-    let texts = state.found.map { "\(Show.counted($0.answer.effect.texts, "text")) of this run, \(Show.counted($0.answer.scoredTokens, "scored token"))" }
+    let texts = state.found.map {
+      "\(Show.counted($0.answer.effect.texts, "text")) of this run, \(Show.counted($0.answer.scoredTokens, "scored token"))"
+    }
     panel(.effect, "What they do", footer: StyledText(texts ?? "")) { painter, area in
       let inner = area.dropping(left: 1)
       if let progress = state.progress {
         let share = Double(progress.done) / Double(max(1, progress.of))
         painter.line(0, StyledText("\(progress.words)  "), in: inner)
         painter.line(
-          1, StyledText(BarText.bar(share, width: min(40, inner.width - 8), glyphs: painter.theme.glyphs), .bar)
+          1,
+          StyledText(BarText.bar(share, width: min(40, inner.width - 8), glyphs: painter.theme.glyphs), .bar)
             + StyledText(" \(Int(share * 100)) %"), in: inner)
         return
       }
@@ -69,7 +72,11 @@ extension Painter {
     case .none: rows.append(("control", StyledText("none: \(effect.control.reason ?? "")", .dim)))
     default:
       let what = effect.control.kind == .equalLoad ? "neighbours in load" : "as many other decisions"
-      rows.append(("control", StyledText(signed(effect.controlChange?.value), .strong) + StyledText("  \(what), \(effect.control.variants.count) draws")))
+      rows.append(
+        (
+          "control",
+          StyledText(signed(effect.controlChange?.value), .strong) + StyledText("  \(what), \(effect.control.variants.count) draws")
+        ))
       rows.append(
         (
           "beyond control",
@@ -99,7 +106,8 @@ extension Painter {
     let context = found?.row.map { model.context($0, width: 40) }
     panel(.nextBeside, StyledText("Next token after ") + (context ?? StyledText("the token looked at"))) { painter, area in
       guard let found, !found.answer.candidates.isEmpty else {
-        return painter.explain("Nothing was tried yet. The text up to the token looked at is continued with and without the rules.", in: area)
+        return painter.explain(
+          "Nothing was tried yet. The text up to the token looked at is continued with and without the rules.", in: area)
       }
       let answer = found.answer
       let most = answer.candidates.map { max($0.before, $0.after) }.max() ?? 1
@@ -112,7 +120,8 @@ extension Painter {
       let table = Table(
         columns: [
           TableColumn("token", width: .fixed(17)), TableColumn("before", width: .fixed(6), alignment: .right),
-          TableColumn("", width: .fixed(bar)), TableColumn("after", width: .fixed(6), alignment: .right), TableColumn("", width: .fixed(bar)),
+          TableColumn("", width: .fixed(bar)), TableColumn("after", width: .fixed(6), alignment: .right),
+          TableColumn("", width: .fixed(bar)),
           TableColumn("change", width: .fixed(7), alignment: .right),
         ], rowCount: min(answer.candidates.count, max(1, area.height - 2)), state: ListState(selected: -1), spacing: 1
       ) { row, column in
@@ -159,7 +168,8 @@ extension Painter {
         if x + width > inner.width, x > 0 { (x, y) = (0, y + 1) }
         guard y < inner.height else { return }
         painter.screen.draw(
-          StyledText(text, index >= same ? .strong : .dim), in: Rect(x: inner.x + x, y: inner.y + y, width: max(0, inner.width - x), height: 1),
+          StyledText(text, index >= same ? .strong : .dim),
+          in: Rect(x: inner.x + x, y: inner.y + y, width: max(0, inner.width - x), height: 1),
           theme: painter.theme)
         x += width
       }

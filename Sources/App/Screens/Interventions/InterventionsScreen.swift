@@ -35,6 +35,8 @@ struct InterventionsScreen: Screen {
   var rules: [Rule] = []
   var list = ListState()
   var found: TrialReport?
+  /// What rules that were tried on this run did, by their text.
+  var effects: [String: RoutingEffect] = [:]
   var problem: String?
   /// What is being done, and steps of how many.
   var progress: (words: String, done: Int, of: Int)?
@@ -61,6 +63,7 @@ struct InterventionsScreen: Screen {
   /// Rules outlive the run they were written for; what they did does not.
   mutating func forget() {
     (found, problem, progress) = (nil, nil, nil)
+    effects = [:]
     number += 1
   }
 
@@ -103,7 +106,9 @@ struct InterventionsScreen: Screen {
   }
 
   static func table(of model: AppModel) -> ExportTable {
-    var table = ExportTable(columns: ["rules", "loss_change", "low", "high", "control", "control_change", "difference", "p", "touched", "texts"])
+    var table = ExportTable(columns: [
+      "rules", "loss_change", "low", "high", "control", "control_change", "difference", "p", "touched", "texts",
+    ])
     guard let found = model.interventions.found else { return table }
     let effect = found.answer.effect
     table.rows.append([
@@ -152,12 +157,16 @@ struct InterventionsScreen: Screen {
       guard model.ruleLookedAt != nil else { return [] }
       var rules = model.interventions.rules
       rules[model.interventions.list.selected].isOn.toggle()
-      model.setRules(rules, rules[model.interventions.list.selected].text + (rules[model.interventions.list.selected].isOn ? " on" : " off"))
+      model.setRules(
+        rules, rules[model.interventions.list.selected].text + (rules[model.interventions.list.selected].isOn ? " on" : " off"))
     case .evaluate: return model.evaluateRules()
     case .saveRules:
       if argument.isEmpty { return model.open(.saveRules, start: "rules.txt") }
       let on = model.interventions.rules.filter(\.isOn).map(\.text)
-      return [.write(RuleText.file(on, heading: "rules of moetop: moetop whatif MODEL -f TEXTS --rules @\(argument)"), path: argument, replaces: false)]
+      return [
+        .write(
+          RuleText.file(on, heading: "rules of moetop: moetop whatif MODEL -f TEXTS --rules @\(argument)"), path: argument, replaces: false)
+      ]
     default: return nil
     }
     return []
@@ -202,6 +211,20 @@ extension AppModel {
   mutating func intervene() -> [Effect] {
     if let rule = room.rule(in: self), !interventions.rules.contains(where: { $0.text == rule }) { _ = addRules(rule) }
     return go(.interventions)
+  }
+
+  /// A rule alone, tried at once: the others are turned off.
+  mutating func tryRule(_ text: String) -> [Effect] {
+    var rules = interventions.rules.map { InterventionsScreen.Rule(text: $0.text, isOn: $0.text == text) }
+    if !rules.contains(where: \.isOn) { rules.append(InterventionsScreen.Rule(text: text)) }
+    setRules(rules, text)
+    interventions.list.selected = rules.firstIndex(where: \.isOn) ?? 0
+    let shown = go(.interventions)
+    if let reason = whyNoTrial {
+      say(reason, .warning)
+      return shown
+    }
+    return shown + evaluateRules()
   }
 
   /// Whether a text is a rule or several; says what is wrong with it.

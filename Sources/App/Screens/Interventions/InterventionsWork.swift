@@ -23,7 +23,7 @@ extension AppModel {
   var whyNoTrial: String? {
     if interventions.progress != nil { return "rules are being tried: esc cancels" }
     if !interventions.rules.contains(where: \.isOn) { return "no rule is on: a adds one, space turns one on" }
-    if isOfImages { return "images are tried by moetop whatif" }
+    if isOfImages { return "rules on images: moetop whatif \(trialModel ?? "MODEL") --images 8 --rules RULES" }
     guard let path = trialModel else { return "there is no model: O opens one" }
     if !ModelPlaces.isModel(path) { return "the model of this run is not at \(path) any more" }
     return trialSequences.isEmpty ? "this run has no text of two tokens yet" : nil
@@ -128,6 +128,7 @@ struct TrialReport: ScreenReport {
   func arrive(in model: inout AppModel) -> [Effect] {
     guard number == model.interventions.number else { return [] }
     (model.interventions.found, model.interventions.progress) = (self, nil)
+    model.interventions.effects[rules] = answer.effect
     return []
   }
 }

@@ -24,6 +24,13 @@ struct RunsScreen: Screen {
   var file = ""
   var problem: String?
   var list = ListState()
+  /// Runs that are to be deleted when the screen is left.
+  var doomed: [DoomedRun] = []
+
+  struct DoomedRun: Sendable, Equatable {
+    var file: String
+    var run: Int64
+  }
 
   static let id = ScreenID.runs
   static let title = "Runs"
@@ -33,7 +40,7 @@ struct RunsScreen: Screen {
     ActionEntry(
       .tag, "tag", "change the tags of a run", keys: [.char("t")], argument: "TAGS",
       line: LineHint(label: "tags: ", hint: "words, apart by spaces", takesNothing: true), takesTime: true),
-    ActionEntry(.delete, "delete", "delete a run (asks)", keys: [.char("D")], takesTime: true),
+    ActionEntry(.delete, "delete", "delete a run (asks; u undoes)", keys: [.char("D")], argument: "RUN", takesTime: true),
   ]
 
   mutating func forget() {}
@@ -42,7 +49,8 @@ struct RunsScreen: Screen {
   mutating func show(_ result: Result<[RunSummary], Failure>, file: String) {
     self.file = file
     switch result {
-    case .success(let found): (runs, problem) = (found.reversed(), nil)
+    case .success(let found):
+      (runs, problem) = (found.reversed().filter { run in !doomed.contains(DoomedRun(file: file, run: run.id)) }, nil)
     case .failure(let failure): (runs, problem) = ([], failure.message)
     }
     list.settle(count: runs.count, page: 1)
@@ -91,15 +99,33 @@ struct RunsScreen: Screen {
     case .tag:
       guard let run = model.selectedRun else { return [] }
       if argument.isEmpty { return model.open(.tag, start: run.description.tags.joined(separator: " ")) }
-      let tags = argument.split(whereSeparator: { $0 == "," || $0 == " " }).map(String.init)
-      return [.setTags(tags, file: model.runs.file, run: run.id)]
-    case .delete: return askDelete(&model)
+      return setTags(argument.split(whereSeparator: { $0 == "," || $0 == " " }).map(String.init), of: run, &model)
+    case .delete:
+      if !argument.isEmpty, !select(argument, &model) { return [] }
+      return askDelete(&model)
     case .pause:
       model.runs.list.toggleMark()
       return []
     case .compareRuns: return compareMarked(&model)
     default: return nil
     }
+  }
+
+  /// Moves the cursor to a run by number or name.
+  private static func select(_ name: String, _ model: inout AppModel) -> Bool {
+    guard let place = model.runs.runs.firstIndex(where: { "\($0.id)" == name || $0.name == name }) else {
+      model.say("there is no run \(name) in \(model.runs.file)", .warning)
+      return false
+    }
+    model.runs.list.selected = place
+    return true
+  }
+
+  private static func setTags(_ tags: [String], of run: RunSummary, _ model: inout AppModel) -> [Effect] {
+    let (file, id, before) = (model.runs.file, run.id, run.description.tags)
+    model.changed(
+      "tags of run \(id)", back: { _ in [.setTags(before, file: file, run: id)] }, forth: { _ in [.setTags(tags, file: file, run: id)] })
+    return [.setTags(tags, file: file, run: id)]
   }
 
   /// The marked runs side by side, the older one first; one mark, or none, stands beside the run under the cursor.
@@ -122,8 +148,9 @@ struct RunsScreen: Screen {
       return []
     }
     model.overlay = .confirm(
-      question: "delete run \(run.id) \(run.name), \(Show.grouped(run.tokenCount)) tokens? y / n",
-      .deleteRun(file: model.runs.file, run: run.id))
+      question:
+        "delete run \(run.id) \(run.name), \(Show.grouped(run.tokenCount)) tokens? It goes when this screen is left; u keeps it. y / n",
+      .hideRun(file: model.runs.file, run: run.id))
     return []
   }
 
@@ -162,10 +189,44 @@ struct RunsScreen: Screen {
     }
   }
 
-  static func arrive(_ model: inout AppModel) -> [Effect] { [.listRuns] }
+  static func choices(for id: ActionID, in model: AppModel) -> [String]? { id == .delete ? model.runs.runs.map { "\($0.id)" } : nil }
+
+  /// The trace of the run that is open, else the one that sessions are recorded into.
+  static func arrive(_ model: inout AppModel) -> [Effect] { [.listRuns(file: model.tracePlace?.file)] }
+
+  /// What was deleted here goes now.
+  static func leave(_ model: inout AppModel) -> [Effect] {
+    let doomed = model.runs.doomed
+    model.runs.doomed = []
+    return doomed.map { .deleteRun(file: $0.file, run: $0.run) }
+  }
 }
 
 extension AppModel {
+  /// Takes a run off the list; it is deleted when the screen is left, until then it can be had back.
+  mutating func hideRun(file: String, run: Int64) -> [Effect] {
+    let doomed = RunsScreen.DoomedRun(file: file, run: run)
+    let hide: Change.Way = { model in
+      model.runs.doomed.append(doomed)
+      if model.runs.file == file { model.runs.runs.removeAll { $0.id == run } }
+      model.runs.list.settle(count: model.runs.runs.count, page: 1)
+      return []
+    }
+    _ = hide(&self)
+    changed(
+      "the delete of run \(run)",
+      back: { model in
+        guard let place = model.runs.doomed.firstIndex(of: doomed) else {
+          model.say("run \(run) is gone: the screen was left", .warning)
+          return []
+        }
+        model.runs.doomed.remove(at: place)
+        return [.listRuns(file: file)]
+      }, forth: hide)
+    say("run \(run) goes when you leave this screen; u keeps it")
+    return []
+  }
+
   var runs: RunsScreen {
     get { self[RunsScreen.self] }
     set { self[RunsScreen.self] = newValue }

@@ -88,7 +88,7 @@ final class EffectRunner {
     case .open(let text): open(text)
     case .startEngine(let path, let source): start(path, source: source)
     case .closeEngine: closeEngine(.completed)
-    case .listRuns: listRuns()
+    case .listRuns(let file): listRuns(file)
     case .findModels:
       background { [post, places = settings.places] in
         post(.models(ModelShelf(listing: ModelListing(places.everything()), places: places.places)))
@@ -104,11 +104,12 @@ final class EffectRunner {
     case .work(let work): begin(work)
     case .cancelWork(let lane): _ = lanes[lane]?.next()
     case .setTags(let tags, let file, let run):
-      edit(.done(.tag, "\(file)#\(run) \(tags.joined(separator: " "))", said: "run \(run): " + (tags.isEmpty ? "no tags" : "tagged"))) {
+      edit(file, .done(.tag, "\(file)#\(run) \(tags.joined(separator: " "))", said: "run \(run): " + (tags.isEmpty ? "no tags" : "tagged")))
+      {
         try TraceEditor(file: file).setTags(tags, of: .id(run))
       }
     case .deleteRun(let file, let run):
-      edit(.done(.delete, "\(file)#\(run)", said: "run \(run) is deleted")) { try TraceEditor(file: file).delete(.id(run)) }
+      edit(file, .done(.delete, "\(file)#\(run)", said: "run \(run) is deleted")) { try TraceEditor(file: file).delete(.id(run)) }
     case .write(let text, let path, let replaces):
       background { [post, settings, opened, texts] in
         if settings.asks, !replaces, FileStatus.exists(path) {
@@ -119,10 +120,13 @@ final class EffectRunner {
         case .failure(let failure): post(.said(failure.message, .error))
         }
       }
-    case .copy, .setMouse, .redraw, .suspend, .quit, .fail: return false
+    case .hideRun, .copy, .setMouse, .redraw, .suspend, .quit, .fail: return false
     }
     return true
   }
+
+  /// Waits for what is being changed in traces: whoever leaves has asked for it.
+  func finishEdits() { shelf.finish() }
 
   func closeEngine(_ outcome: RunOutcome) {
     engine?.close(outcome)
@@ -156,7 +160,10 @@ final class EffectRunner {
         let (reader, run) = try TraceReader.open(reference)
         let names = try reader.sequences(run: run.id)
         let counts = try (0..<(run.description.denoising?.branchCount ?? 0)).compactMap { try reader.denoisingCounts(of: run, branch: $0) }
-        post(.loading(.opened(run, file: reader.file, sequences: names, pieces: try reader.pieces(run: run.id), counts: counts,
+        post(
+          .loading(
+            .opened(
+              run, file: reader.file, sequences: names, pieces: try reader.pieces(run: run.id), counts: counts,
               labels: try reader.expertLabels(run: run.id))))
         let cursor = reader.passes(of: run)
         let limit = RoutingBuffer(routers: run.description.routers).capacity
@@ -191,14 +198,13 @@ final class EffectRunner {
 
   // MARK: - The shelf
 
-  private func listRuns() {
-    let file = settings.traceFile ?? settings.traces.defaultTrace
+  private func listRuns(_ named: String?) {
+    let file = named ?? settings.traceFile ?? settings.traces.defaultTrace
     shelf.run(on: background) { [post] in post(Self.runs(of: file)) }
   }
 
   /// Changes a run; says so when it is done, and what there is then.
-  private func edit(_ done: Action, _ body: @escaping @Sendable () throws -> Void) {
-    let file = settings.traceFile ?? settings.traces.defaultTrace
+  private func edit(_ file: String, _ done: Action, _ body: @escaping @Sendable () throws -> Void) {
     shelf.run(on: background) { [post] in
       switch Self.attempt(body) {
       case .success: post(done)

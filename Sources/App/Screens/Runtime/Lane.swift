@@ -1,5 +1,6 @@
 // How does work that must not overtake itself use a background that knows no order? One piece is out at a time; the others wait.
 
+import Foundation
 import Routing
 
 /// Pieces of work done one after the other, in the order in which they were given.
@@ -27,6 +28,15 @@ final class Lane: Sendable {
 
   private func drain() {
     while let work = next() { work() }
+  }
+
+  /// Does what waits here and now, and comes back when nothing is under way any more; after ten seconds anyway.
+  func finish() {
+    for _ in 0..<1000 {
+      if let work = state.withLock({ $0.waiting.isEmpty ? nil : $0.waiting.removeFirst() }) { work() }
+      if state.withLock({ $0.waiting.isEmpty && !$0.isBusy }) { return }
+      usleep(10_000)
+    }
   }
 
   private func next() -> Work? {

@@ -77,7 +77,10 @@ final class ScriptPlayer {
   /// The files that the session reads and records into.
   var files: [String] { runner?.files ?? [] }
 
-  func finish() { runner?.closeEngine(.completed) }
+  func finish() {
+    perform(model.room.leave(&model))
+    runner?.closeEngine(.completed)
+  }
 
   private func take(_ step: ScriptStep) throws {
     switch step {

@@ -86,6 +86,7 @@ final class TerminalLoop {
     }
     // Whoever leaves ends the session as it should end; a signal or a lost terminal cuts it short.
     runner.closeEngine(failure == nil ? .completed : .stopped)
+    runner.finishEdits()
     terminal.close()
     if let failure { throw failure }
   }

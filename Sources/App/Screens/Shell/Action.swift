@@ -38,7 +38,8 @@ enum Action: Sendable {
 /// What opening a run tells, step by step.
 enum LoadEvent: Sendable {
   /// `counts`: of a denoising run, by branch, over its whole samples.
-  case opened(RunSummary, file: String, sequences: [SequenceDescription], pieces: [Int32: [UInt8]], counts: [DenoisingCounts] = [],
+  case opened(
+    RunSummary, file: String, sequences: [SequenceDescription], pieces: [Int32: [UInt8]], counts: [DenoisingCounts] = [],
     labels: [RouterID: [Int: String]] = [:])
   case pass(RoutingPass)
   case finished(note: String?)
@@ -51,7 +52,8 @@ enum Effect: Sendable {
   case open(String)
   case startEngine(String, source: String)
   case closeEngine
-  case listRuns
+  /// nil: the trace that sessions are recorded into.
+  case listRuns(file: String?)
   case findModels
   case readTexts(String)
   case work(any ScreenWork)
@@ -59,6 +61,8 @@ enum Effect: Sendable {
   case cancelWork(String)
   case setTags([String], file: String, run: Int64)
   case deleteRun(file: String, run: Int64)
+  /// Takes a run off the list, to be deleted later.
+  case hideRun(file: String, run: Int64)
   case copy(String)
   /// `replaces`: what is there may be replaced.
   case write(String, path: String, replaces: Bool)

@@ -92,7 +92,7 @@ struct Painter {
 extension AppModel {
   var tabsLine: TabsLine {
     var trailing = sourceName
-    if isTrace, let row, size.width >= 100 {
+    if isTrace, let row, size.width >= 140 {
       trailing += StyledText(
         look.map { "  sample \($0.sample) step \($0.step)" } ?? "  token \(row) of \(rowRange)")
     }

@@ -26,7 +26,9 @@ extension AppModel {
     case .models(let list): return choose(key, list)
     case .confirm(_, let effect):
       overlay = nil
-      return key == .char("y") || key == .char("Y") ? [effect] : []
+      guard key == .char("y") || key == .char("Y") else { return [] }
+      if case .hideRun(let file, let run) = effect { return hideRun(file: file, run: run) }
+      return [effect]
     }
   }
 

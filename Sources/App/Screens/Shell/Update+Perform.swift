@@ -81,7 +81,7 @@ extension AppModel {
     case .export: return argument.isEmpty ? open(.export) : save(argument)
     case .redraw: return [.redraw]
     case .suspend: return [.suspend]
-    case .quit: return [.quit]
+    case .quit: return room.leave(&self) + [.quit]
     case .interrupt: return interrupt()
     default: return missing("an action of this screen; found \(id)")
     }
@@ -146,7 +146,7 @@ extension AppModel {
       overlay = nil
       return []
     }
-    return [.quit]
+    return room.leave(&self) + [.quit]
   }
 
   // MARK: - What is shown how

@@ -21,6 +21,56 @@ extension AppModel {
     }
   }
 
+  /// Uncertain tokens of one entry of the vocabulary.
+  struct UncertainWord: Sendable {
+    var tokenID: Int32
+    /// Uncertain tokens, and all of them that are in memory.
+    var count: Int
+    var of: Int
+    /// Mean layers over the threshold, and the token with most.
+    var layers: Double
+    var most: UncertainToken
+  }
+
+  /// The tokens of the list by the entry of the vocabulary they are, most first.
+  var uncertainWords: [UncertainWord] {
+    guard let buffer else { return [] }
+    var words: [Int32: UncertainWord] = [:]
+    for token in uncertainRows {
+      var word = words[token.tokenID] ?? UncertainWord(tokenID: token.tokenID, count: 0, of: 0, layers: 0, most: token)
+      word.count += 1
+      word.layers += Double(token.routersOver)
+      if token.routersOver > word.most.routersOver { word.most = token }
+      words[token.tokenID] = word
+    }
+    for id in buffer.pass.tokens.tokenID where words[id] != nil { words[id]?.of += 1 }
+    return words.values.map { word in
+      var word = word
+      word.layers /= Double(word.count)
+      return word
+    }.sorted { ($1.count, $0.tokenID) < ($0.count, $1.tokenID) }
+  }
+
+  /// Rows of the list as it is shown.
+  var uncertainCount: Int { uncertain.listing == .words ? uncertainWords.count : uncertainRows.count }
+
+  /// The token under the cursor; of a word the one that is over at most layers.
+  var uncertainTokenLookedAt: UncertainToken? {
+    let place = uncertain.rows.selected
+    if uncertain.listing == .words {
+      let words = uncertainWords
+      return words.indices.contains(place) ? words[place].most : nil
+    }
+    let rows = uncertainRows
+    return rows.indices.contains(place) ? rows[place] : nil
+  }
+
+  /// The threshold as filters and rules write it.
+  var thresholdTerm: String {
+    let share = resolvedThreshold.share(experts: spec?.expertCount ?? 2) ?? 0.9
+    return Show.fixed(share, 4)
+  }
+
   /// The threshold as a share of ln E at the router looked at; a dash while no decision has an entropy that a quantile could be of.
   var thresholdShare: String {
     let share = resolvedThreshold.isKnown ? resolvedThreshold.share(experts: spec?.expertCount ?? 2) : nil
@@ -125,6 +175,7 @@ extension Painter {
     let model = model
     let rows = model.uncertainRows
     let area = areas[.uncertainTokens].map(Panel.inner) ?? .zero
+    if model.uncertain.listing == .words { return drawUncertainWords(area) }
     let table = uncertainTable(rows, buffer, area)
     // One layer alone: every decision is over at one.
     let order = model.uncertain.list?.router != nil && model.uncertain.order == .layers ? .entropy : model.uncertain.order
@@ -140,6 +191,35 @@ extension Painter {
     panel(.uncertainTokens, StyledText(title), footer: StyledText(footer)) { painter, inner in
       table.draw(into: &painter.screen, inner, theme: painter.theme)
     }
+  }
+
+  private mutating func drawUncertainWords(_ area: Rect) {
+    let model = model
+    let words = model.uncertainWords
+    let isWide = area.width > 90
+    let table = Table(
+      columns: [
+        TableColumn("text", width: .fixed(16)), TableColumn("uncertain", width: .fixed(9), alignment: .right),
+        TableColumn("of", width: .fixed(7), alignment: .right), TableColumn("share", width: .fixed(6), alignment: .right),
+        TableColumn("layers over", width: .fixed(11), alignment: .right),
+        TableColumn(isWide ? "worst, in context" : "worst", width: .flex(12)),
+      ], rowCount: words.count, state: model.uncertain.rows,
+      emptyText: model.uncertain.list == nil ? "counting…" : "none is over the threshold"
+    ) { row, column in
+      let word = words[row]
+      switch column {
+      case 0: return StyledText(model.text(word.tokenID))
+      case 1: return StyledText(Show.grouped(word.count))
+      case 2: return StyledText(Show.grouped(word.of), .dim)
+      case 3: return StyledText("\(word.count * 100 / max(1, word.of)) %")
+      case 4: return StyledText(Show.fixed(word.layers, 1))
+      default: return isWide ? model.context(word.most.token, width: max(12, area.width - 66)) : StyledText("token \(word.most.token)")
+      }
+    }
+    panel(
+      .uncertainTokens, "Uncertain tokens by what they say",
+      footer: StyledText("\(table.position(area)) · mean layers over the threshold · ⏎ looks at the worst (t: tokens)")
+    ) { painter, inner in table.draw(into: &painter.screen, inner, theme: painter.theme) }
   }
 
   private func uncertainTable(_ rows: [UncertainToken], _ buffer: RoutingBuffer, _ area: Rect) -> Table {

@@ -17,6 +17,7 @@ extension PanelID {
 
 extension ActionID {
   static let decisions = ActionID("decisions")
+  static let broadcast = ActionID("broadcast")
 }
 
 struct UncertaintyScreen: Screen {
@@ -27,11 +28,20 @@ struct UncertaintyScreen: Screen {
     case position = "place in the run"
   }
 
+  /// What the list has a row for.
+  enum Listing: String, CaseIterable, Sendable {
+    /// Tokens over the threshold at a layer or more.
+    case tokens
+    /// Entries of the vocabulary, with how many of their tokens are.
+    case words
+    /// Decisions of the layer looked at.
+    case decisions
+  }
+
   var list: UncertainList?
   var isWorking = false
   var order = Order.layers
-  /// The list holds the decisions of the layer looked at, not tokens.
-  var showsDecisions = false
+  var listing = Listing.tokens
   var rows = ListState()
 
   static let id = ScreenID.uncertainty
@@ -39,7 +49,8 @@ struct UncertaintyScreen: Screen {
   static let keys: [KeyEvent] = [.char("3")]
   static let uses: Set<ActionID> = [.order, .lower, .raise, .threshold]
   static let actions = [
-    ActionEntry(.decisions, "decisions", "list tokens, or one layer's decisions", keys: [.char("t")])
+    ActionEntry(.decisions, "tokens/words", "list tokens, words, or one layer's decisions", keys: [.char("t")]),
+    ActionEntry(.broadcast, "broadcast", "would it help to ask all experts when unsure?", keys: [.char("b")]),
   ]
 
   mutating func forget() {
@@ -64,7 +75,7 @@ struct UncertaintyScreen: Screen {
   }
 
   static func bar(in model: AppModel) -> [BarItem] {
-    [.raise, .threshold, .decisions, .layerUp, .enter, .order, .filter, .find, .export].map { BarItem($0) }
+    [.raise, .threshold, .decisions, .layerUp, .enter, .order, .broadcast, .filter, .find, .export].map { BarItem($0) }
   }
 
   static func status(in model: AppModel) -> [StyledText] { [model.uncertaintyStatus] + model.stepWords }
@@ -101,16 +112,14 @@ struct UncertaintyScreen: Screen {
 
   static func move(_ motion: ActionID, in model: inout AppModel) {
     if model.focused == .uncertainTokens {
-      model.moveList(\.uncertain.rows, motion, count: model.uncertainRows.count)
+      model.moveList(\.uncertain.rows, motion, count: model.uncertainCount)
     } else {
       model.moveRouter(motion)
     }
   }
 
   static func enter(_ model: inout AppModel) -> [Effect] {
-    let rows = model.uncertainRows
-    guard rows.indices.contains(model.uncertain.rows.selected) else { return [] }
-    let token = rows[model.uncertain.rows.selected]
+    guard let token = model.uncertainTokenLookedAt else { return [] }
     model.look(at: token.token)
     if let place = model.routers.firstIndex(where: { $0.id == token.maxEntropyRouter }) { model.router = place }
     return model.go(.token)
@@ -122,11 +131,23 @@ struct UncertaintyScreen: Screen {
       model.uncertain.order = model.next(model.uncertain.order)
       model.say("sorted by \(model.uncertain.order.rawValue)")
     case .decisions:
-      model.uncertain.showsDecisions.toggle()
+      model.uncertain.listing = model.next(model.uncertain.listing)
       model.uncertain.rows = ListState()
+      model.say("one row for each of the \(model.uncertain.listing.rawValue)")
+    case .broadcast: return model.tryRule("broadcast all if entropy>\(model.thresholdTerm)")
     default: return nil
     }
     return []
+  }
+
+  static func refusal(of id: ActionID, _ argument: String, in model: AppModel) -> String? {
+    guard id == .broadcast else { return nil }
+    return model.resolvedThreshold.isKnown ? nil : "no decision has an entropy that a threshold could be of"
+  }
+
+  /// The next best expert in the place of the last one, where the router is unsure.
+  static func rule(in model: AppModel) -> String? {
+    model.resolvedThreshold.isKnown ? "swap all if entropy>\(model.thresholdTerm)" : nil
   }
 
   static func point(at place: Point, in area: Rect, of panel: PanelID, model: inout AppModel) -> [Effect] {
@@ -134,7 +155,7 @@ struct UncertaintyScreen: Screen {
     case .byLayer:
       let row = ListState.offset(0, showing: model.router, count: model.routers.count, page: area.height) + place.y - area.y
       if model.routers.indices.contains(row), area.contains(place) { model.router = row }
-    case .uncertainTokens: model.pick(\.uncertain.rows, at: place, in: area, count: model.uncertainRows.count)
+    case .uncertainTokens: model.pick(\.uncertain.rows, at: place, in: area, count: model.uncertainCount)
     default: break
     }
     return []
@@ -151,7 +172,7 @@ struct UncertaintyScreen: Screen {
   static func refresh(_ model: inout AppModel) -> [Effect] {
     guard let buffer = model.buffer, !buffer.isEmpty, !model.uncertain.isWorking else { return [] }
     let threshold = model.resolvedThreshold
-    let scope = model.uncertain.showsDecisions ? model.router : nil
+    let scope = model.uncertain.listing == .decisions ? model.router : nil
     if let list = model.uncertain.list {
       let grown = buffer.end - list.end
       let moved = list.threshold.asked != threshold.asked || list.router != scope
@@ -199,7 +220,7 @@ struct UncertainList: ScreenReport {
 
   func arrive(in model: inout AppModel) -> [Effect] {
     (model.uncertain.list, model.uncertain.isWorking) = (self, false)
-    model.uncertain.rows.settle(count: model.uncertainRows.count, page: 1)
+    model.uncertain.rows.settle(count: model.uncertainCount, page: 1)
     return []
   }
 }
