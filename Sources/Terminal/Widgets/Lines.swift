@@ -25,11 +25,12 @@ public struct TabsLine: Hashable, Sendable {
   }
 
   /// The tabs as drawn, each with its column: long titles where they fit beside the trailing text, else short ones, else
-  /// numbers. Long ones keep their places when another is active; short ones give up the blanks for that.
+  /// numbers and the title of the active one. Long ones keep their places when another is active; short ones give up the blanks for that.
   func items(_ width: Int) -> [(x: Int, text: String)] {
     let room = width - (trailing.isEmpty ? 0 : min(trailing.width, width / 4) + 1)
     let forms: [(titles: [String], isSpaced: Bool)] = [
-      (tabs.map { " " + $0.title }, true), (tabs.map { " " + $0.short }, false), (tabs.map { _ in "" }, false),
+      (tabs.map { " " + $0.title }, true), (tabs.map { " " + $0.short }, false),
+      (tabs.indices.map { $0 == active ? " " + tabs[$0].title : "" }, false), (tabs.map { _ in "" }, false),
     ]
     var placed: [(x: Int, text: String)] = []
     for form in forms {
