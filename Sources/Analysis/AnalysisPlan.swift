@@ -114,6 +114,8 @@ public struct AnalysisPlan: Sendable {
   public var recording: RecordingLevel
   /// Standard deviation of the noise that a flip is judged by, in the unit of the selection scores (`--noise`).
   public var noise: Double
+  /// What an entry of the vocabulary stands for, for axes of tokens; nil where nobody knows.
+  public var words: @Sendable (Int32) -> String? = { _ in nil }
   /// The seed by which labels were permuted over sequences before anything else; nil: they are as they were given.
   public var shuffledLabels: UInt64?
 
@@ -222,6 +224,7 @@ public struct AnalysisPlan: Sendable {
       case (_, true, nil): [[.load, .loadRatio, .weightedLoad, .importance]]
       case (_, true, .some(let facet)): facet.isDenoising ? [[.choices]] : [[.specialization]]
       case (_, false, .step), (_, false, .patch), (_, false, .patchRow), (_, false, .patchColumn): [bySteps, [.specialization]]
+      case (_, false, .vocabulary), (_, false, .tokenClass): [[.specialization]]
       // What a run of counts alone can answer comes last.
       case (_, false, .label), (_, false, .position), (_, false, nil):
         entropyForm.needsLogits ? [pooled] : [byLayer, bySteps, [.specialization]]

@@ -52,6 +52,17 @@ extension CellAxis {
     return table
   }
 
+  /// Estimated from 64 draws of a stream of its own, about the exact mean. The scale only decides how cells are weighed against each
+  /// other in the largest deviation; the control of the family holds for any scale that does not look at the observed order.
+  func pilotSpread(about mean: [Double], seed: UInt64) -> [Double] {
+    let pilots = 64
+    var squares = Array(repeating: 0.0, count: tableSize)
+    forEachDraw(0..<pilots, seed: ~seed) { _, table in
+      for entry in table.indices { squares[entry] += (Double(table[entry]) - mean[entry]) * (Double(table[entry]) - mean[entry]) }
+    }
+    return squares.map { ($0 / Double(pilots)).squareRoot() }
+  }
+
   /// Calls `body` with the table of each draw. Blocks of draws stay below 128 KiB.
   func forEachDraw(_ draws: Range<Int>, seed: UInt64, _ body: (_ draw: Int, _ table: UnsafeMutableBufferPointer<UInt32>) -> Void) {
     guard tableSize > 0 else { return }

@@ -183,17 +183,7 @@ struct PositionAxis: CellAxis {
 
   var expectation: Expectation { .fixed(meanTable) }
 
-  /// Estimated from 64 draws of a stream of its own, about the exact mean. The scale only decides how cells are weighed against each
-  /// other in the largest deviation; the control of the family holds for any scale that does not look at the observed order.
-  func spread(seed: UInt64) -> [Double] {
-    let pilots = 64
-    let mean = meanTable
-    var squares = Array(repeating: 0.0, count: tableSize)
-    forEachDraw(0..<pilots, seed: ~seed) { _, table in
-      for entry in table.indices { squares[entry] += (Double(table[entry]) - mean[entry]) * (Double(table[entry]) - mean[entry]) }
-    }
-    return squares.map { ($0 / Double(pilots)).squareRoot() }
-  }
+  func spread(seed: UInt64) -> [Double] { pilotSpread(about: meanTable, seed: seed) }
 
   var cellSizes: [(sequences: Int, tokens: Int)] {
     var sizes = cellNames.map { _ in (sequences: 0, tokens: 0) }

@@ -62,8 +62,14 @@ public struct RouteStore: RouterFold {
   public private(set) var topK = 0
   private var ids = PackedIDs(experts: 0)
   private var stretches: [Stretch] = []
+  /// `[tokens]`: entries of the vocabulary; empty unless they are kept.
+  private var tokenIDs: [Int32] = []
+  private let keepsTokens: Bool
 
-  public init() {}
+  public init() { self.init(keepsTokens: false) }
+
+  /// - Parameter keepsTokens: also which entry of the vocabulary each token is, 4 bytes a token.
+  public init(keepsTokens: Bool) { self.keepsTokens = keepsTokens }
 
   public mutating func add(_ batch: RoutingBatch, tokens table: TokenTable) {
     guard begin(experts: batch.expertCount, topK: batch.topK) else { return }
@@ -77,6 +83,7 @@ public struct RouteStore: RouterFold {
         stretches.append(Stretch(sequence: sequence, firstPosition: position, start: ids.count / topK, count: 1))
       }
       for slot in token * topK..<(token + 1) * topK { ids.append(batch.selectedExperts[slot]) }
+      if keepsTokens { tokenIDs.append(table.tokenID[offset + token]) }
     }
   }
 
@@ -84,6 +91,7 @@ public struct RouteStore: RouterFold {
     guard other.topK > 0, begin(experts: other.experts, topK: other.topK) else { return }
     let start = ids.count / topK
     ids.append(contentsOf: other.ids)
+    tokenIDs += other.tokenIDs
     stretches += other.stretches.map {
       Stretch(sequence: $0.sequence, firstPosition: $0.firstPosition, start: start + $0.start, count: $0.count)
     }
@@ -101,6 +109,9 @@ public struct RouteStore: RouterFold {
 
   public func result() -> RouteStore { self }
 
+  /// How often each entry of the vocabulary occurs; empty where tokens are not kept.
+  var tokenCounts: [Int32: Int] { tokenIDs.reduce(into: [:]) { $0[$1, default: 0] += 1 } }
+
   /// A sequence's tokens by rising position.
   struct SequenceRoutes: Sendable {
     var sequence: Int
@@ -108,6 +119,8 @@ public struct RouteStore: RouterFold {
     var positions: [Int]
     /// `[count, topK]`; -1 pads.
     var experts: [Int32]
+    /// `[count]`; empty where they are not kept.
+    var tokens: [Int32] = []
   }
 
   /// Sequences by rising index, each by rising position, however they arrived.
@@ -120,6 +133,7 @@ public struct RouteStore: RouterFold {
         for token in 0..<stretch.count {
           routes.positions.append(Int(stretch.firstPosition) + token)
           for slot in 0..<topK { routes.experts.append(Int32(ids[(stretch.start + token) * topK + slot])) }
+          if keepsTokens { routes.tokens.append(tokenIDs[stretch.start + token]) }
         }
       }
       return routes

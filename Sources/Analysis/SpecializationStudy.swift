@@ -130,6 +130,30 @@ public struct SpecializationStudy: Sendable {
     }
   }
 
+  /// What the tokens are: entries of the vocabulary, or classes of their text.
+  ///
+  /// - Parameters:
+  ///   - facet: one of `Facet.ofTokens`.
+  ///   - routes: with tokens.
+  ///   - words: what an entry of the vocabulary stands for; nil where nobody knows.
+  /// - Throws: `AnalysisError.invalidPlan` when all tokens are of one cell.
+  public init(tokens facet: Facet, _ routes: PerRouter<RouteStore>, words: (Int32) -> String?, settings: NullSettings) throws {
+    self.facet = facet
+    self.settings = settings
+    unlabelled = 0
+    // One sorting for all routers: those of a decoder may see other tokens than those of an encoder.
+    let counts = routes.folds.values.reduce(into: [Int32: Int]()) { $0.merge($1.tokenCounts) { max($0, $1) } }
+    let cells = TokenCells(facet, counts: counts, words: words)
+    pooledValues = facet == .vocabulary ? max(0, counts.count - TokenCells.mostWords) : 0
+    guard cells.names.count > 1 else {
+      throw AnalysisError.invalidPlan(
+        field: "--by \(facet.name)", expected: "tokens of two kinds or more", found: cells.names.first.map { "only \($0)" } ?? "none")
+    }
+    for (router, fold) in routes.folds {
+      prepared[router] = Self.prepare(TokenAxis(fold, cells), matched: nil, seed: settings.seed)
+    }
+  }
+
   /// An axis of a denoising run: a label of its samples, or one of `Facet.denoising`.
   /// - Throws: `AnalysisError.invalidPlan` without a whole sample, and with fewer than two cells.
   public init(_ facet: Facet, of counts: DenoisingCounts, sequences: [SequenceDescription] = [], settings: NullSettings) throws {

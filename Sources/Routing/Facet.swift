@@ -6,6 +6,8 @@ public enum Facet: Hashable, Sendable, Codable {
   case label(String)
   /// Place in the sequence.
   case position
+  /// The entry of the vocabulary that a token is, and the class of its text: word, number, punctuation, ...
+  case vocabulary, tokenClass
   /// Step of a denoising run, in order of execution.
   case step
   /// Row, column and cell of the grid of patches of a denoising run.
@@ -16,19 +18,23 @@ public enum Facet: Hashable, Sendable, Codable {
     if name.hasPrefix(Self.labelMark) {
       self = .label(String(name.dropFirst(Self.labelMark.count)))
     } else {
-      self = ([.position] + Self.denoising).first { $0.name == name } ?? .label(name)
+      self = ([.position] + Self.ofTokens + Self.denoising).first { $0.name == name } ?? .label(name)
     }
   }
 
   private static let labelMark = "label:"
   /// Words that a label may be called by and that mean something else where an axis is asked for.
-  private static let taken: Set<String> = ["layer", "expert", "token", "position", "step", "patch-row", "patch-column", "patch"]
+  private static let taken: Set<String> = [
+    "layer", "expert", "token", "position", "vocabulary", "token-class", "step", "patch-row", "patch-column", "patch",
+  ]
 
   /// How the axis is written on the command line and in exports; `init(named:)` reads it.
   public var name: String {
     switch self {
     case .label(let key): Self.taken.contains(key) || key.hasPrefix(Self.labelMark) ? Self.labelMark + key : key
     case .position: "position"
+    case .vocabulary: "vocabulary"
+    case .tokenClass: "token-class"
     case .step: "step"
     case .patchRow: "patch-row"
     case .patchColumn: "patch-column"
@@ -41,12 +47,17 @@ public enum Facet: Hashable, Sendable, Codable {
   public var isConstantWithinSequence: Bool {
     switch self {
     case .label: true
-    case .position, .step, .patchRow, .patchColumn, .patch: false
+    case .position, .vocabulary, .tokenClass, .step, .patchRow, .patchColumn, .patch: false
     }
   }
 
   /// Whether only denoising runs have this axis.
   public var isDenoising: Bool { Self.denoising.contains(self) }
+
+  /// Whether it sorts by what a token is.
+  public var isOfTokens: Bool { Self.ofTokens.contains(self) }
+
+  public static let ofTokens: [Facet] = [.vocabulary, .tokenClass]
 
   /// The axes that only denoising runs have.
   public static let denoising: [Facet] = [.step, .patchRow, .patchColumn, .patch]

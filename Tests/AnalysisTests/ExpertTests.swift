@@ -86,3 +86,73 @@ struct ExpertTests {
     #expect(ids.values.allSatisfy { $0.count <= 2 })
   }
 }
+
+/// The axis of what tokens are: cells, its null, and what it finds.
+struct TokenAxisTests {
+  /// Texts whose router looks at tokens below `planted`, or at none.
+  private func run(planted: Int32, seed: UInt64) throws -> SyntheticRouting.Run {
+    var run = try SyntheticRouting(documents: 16, length: 60...60, dirichlet: 0.5, stickiness: 0.5, seed: seed).run()
+    var random = SplitMix64(seed: seed &+ 99)
+    for pass in run.passes.indices {
+      for row in 0..<run.passes[pass].tokens.count {
+        let id = Int32(random.below(30))
+        run.passes[pass].tokens.tokenID[row] = id
+        if id < planted { run.passes[pass].batches[0].selectedExperts[row * 2] = id % 8 }
+      }
+    }
+    return run
+  }
+
+  @Test func aPlantedPreferenceIsFoundAndNoneIsNot() throws {
+    let found = try #require(try study(run(planted: 6, seed: 1), .vocabulary, draws: 99).result().first)
+    #expect(found.p == 0.01 && (found.effect ?? 0) > 0.03 && found.cells.count == 30)
+    let strongest = try #require(found.enrichment.first)
+    #expect(strongest.observed > 0 && found.cells[strongest.cell].name.count >= 3)
+    var small = 0
+    for seed in 0..<40 {
+      let none = try #require(try study(run(planted: 0, seed: UInt64(seed)), .vocabulary, draws: 99, seed: UInt64(seed)).result().first)
+      if none.p <= 0.05 { small += 1 }
+    }
+    #expect(small <= 6, "clustered texts and sticky choices are not taken for a taste in tokens")
+  }
+
+  /// Every shift leaves each text its tokens and its choices, and the mean over them is what is expected.
+  @Test func theNullKeepsWhatTextsHave() throws {
+    let run = try run(planted: 6, seed: 2)
+    var routes = RouteStore(keepsTokens: true)
+    for pass in run.passes { for batch in pass.batches { routes.add(batch, tokens: pass.tokens) } }
+    let cells = TokenCells(.vocabulary, counts: routes.tokenCounts) { "\($0)" }
+    let axis = TokenAxis(routes, cells)
+    guard case .fixed(let expected) = axis.expectation else { Issue.record("no fixed expectation"); return }
+    let width = axis.experts.count
+    let observed = axis.observed()
+    var mean = Array(repeating: 0.0, count: axis.tableSize)
+    axis.forEachDraw(0..<400, seed: 5) { _, table in
+      for cell in 0..<axis.cellNames.count {
+        let range = cell * width..<(cell + 1) * width
+        let (drawn, seen): (UInt32, UInt32) = (table[range].reduce(0, +), observed[range].reduce(0, +))
+        #expect(drawn == seen)
+      }
+      for entry in table.indices { mean[entry] += Double(table[entry]) / 400 }
+    }
+    var error = 0.0
+    for entry in mean.indices { error += abs(mean[entry] - expected[entry]) }
+    #expect(error / Double(axis.tableSize) < 0.35, "\(error)")
+    let choices: UInt32 = observed.reduce(0, +)
+    #expect(abs(expected.reduce(0, +) - Double(choices)) < 1e-6)
+  }
+
+  @Test func rareWordsShareACellAndClassesAreTold() {
+    let counts = Dictionary(uniqueKeysWithValues: (0..<100).map { (Int32($0), 1000 - $0) })
+    let cells = TokenCells(.vocabulary, counts: counts) { "w\($0)" }
+    #expect(cells.names.count == 64 && cells.names[0] == "'w0'")
+    #expect(cells.names[63] == "37 others" && cells.cell(99) == 63)
+    let classes: [(String?, TokenClass)] = [
+      (" the", .word), (" Paris", .capitalised), ("The", .capitalised), ("ing", .wordPart), (" сказал", .otherScript), (" 7", .number),
+      ("42", .number), (",", .punctuation), ("();", .punctuation), ("   ", .space), ("\n\n", .lineEnd), ("<|bos|>", .special),
+      (nil, .other),
+      ("\u{FFFD}", .other), ("<", .punctuation), ("it's", .wordPart), ("x1", .other),
+    ]
+    for (text, kind) in classes { #expect(TokenClass(text) == kind, "\(text ?? "nil")") }
+  }
+}

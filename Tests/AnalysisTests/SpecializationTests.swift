@@ -21,6 +21,10 @@ func study(_ run: SyntheticRouting.Run, _ facet: Facet, draws: Int, seed: UInt64
     var routes = PerRouter(RouteStore())
     for pass in run.passes { routes.add(pass) }
     return try SpecializationStudy(positions: routes, settings: settings)
+  case .vocabulary, .tokenClass:
+    var routes = PerRouter(RouteStore(keepsTokens: true))
+    for pass in run.passes { routes.add(pass) }
+    return try SpecializationStudy(tokens: facet, routes, words: { "\($0)" }, settings: settings)
   case .step, .patchRow, .patchColumn, .patch: throw AnalysisError.notDenoising(asked: facet.name)
   }
 }

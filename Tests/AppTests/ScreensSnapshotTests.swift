@@ -56,7 +56,9 @@ struct ScreensSnapshotTests {
   @Test(arguments: ["80x24", "60x20"]) func reduced(_ text: String) throws {
     let size = try #require(Size(text))
     let theme = Theme(depth: .mono, glyphs: .ascii)
-    let pictures = try ["1", "2", "3", "4", "5", "5 enter", "6", "6 tab tab", "7", "7 tab tab", "8", "?", "O"].map { Painter.draw(try model(size, theme, $0)).screen }
+    let pictures = try ["1", "2", "3", "4", "5", "5 enter", "6", "6 tab tab", "7", "7 tab tab", "8", "?", "O"].map {
+      Painter.draw(try model(size, theme, $0)).screen
+    }
     for picture in pictures { #expect(!picture.plainText.unicodeScalars.contains { !$0.isASCII }) }
     expectSnapshot(
       pictures.map { $0.plainText }.joined(separator: String(repeating: "=", count: size.width) + "\n"), "Screens/mono-ascii-\(text)")

@@ -39,7 +39,9 @@ enum ComparedFixture {
   }
 
   /// A session that compares two runs; the folder lives as long as it is held.
-  static func model(_ size: Size = Size(width: 120, height: 40), theme: Theme = Theme()) throws -> (model: AppModel, folder: TemporaryDirectory) {
+  static func model(_ size: Size = Size(width: 120, height: 40), theme: Theme = Theme()) throws -> (
+    model: AppModel, folder: TemporaryDirectory
+  ) {
     let (file, folder) = try trace()
     var model = try SyntheticSession.model(size, theme: theme)
     model.press("8")
@@ -57,7 +59,8 @@ enum TriedFixture {
     model.play(.perform(.addRule, "swap 0-5 if entropy>0.9"))
     model.press("space")
     var effect = RoutingEffect(
-      name: "mask 1:0", rules: "mask 1:0", control: EffectControl(kind: .equalLoad, variants: [1, 2, 3], loadRatio: 1.4), draws: 1, texts: 8,
+      name: "mask 1:0", rules: "mask 1:0", control: EffectControl(kind: .equalLoad, variants: [1, 2, 3], loadRatio: 1.4), draws: 1,
+      texts: 8,
       measure: .loss)
     func change(_ values: [Double]) -> RoutingEffect.Change {
       RoutingEffect.Change(

@@ -61,15 +61,15 @@ public struct Metric: Sendable {
     case all = "labels of sequences, position"
     case step = "step"
     case denoising = "labels of samples, step, patch-row, patch-column, patch"
-    case every = "labels of sequences, position; of denoising runs also step, patch-row, patch-column, patch"
+    case every = "labels of sequences, position, vocabulary, token-class; of denoising runs also step, patch-row, patch-column, patch"
 
     public func allows(_ facet: Facet) -> Bool {
       switch self {
       case .none: false
       case .labels: facet.isConstantWithinSequence
-      case .all: !facet.isDenoising
+      case .all: !facet.isDenoising && !facet.isOfTokens
       case .step: facet == .step
-      case .denoising: facet != .position
+      case .denoising: facet != .position && !facet.isOfTokens
       case .every: true
       }
     }

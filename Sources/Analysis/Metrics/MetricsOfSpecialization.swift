@@ -9,7 +9,7 @@ extension Metric {
     reading: "0: the axis says nothing about experts; H(cell): the expert tells the cell",
     grain: .axis, format: .number(3),
     baseline: "0; the plug-in information and its permutation null stand beside it (labels over sequences, circular shifts for "
-      + "position and step, toroidal shifts for patches)",
+      + "position, tokens and step, toroidal shifts for patches)",
     baselineValue: { _ in 0 }, facets: .every, interval: .always(MetricCatalog.jackknife),
     source: "mutual information; Quenouille 1956 (jackknife of bias); Westfall and Young 1993 (largest of many statistics)",
     glossary: "information between expert and axis, without the bias of few texts",
@@ -19,7 +19,7 @@ extension Metric {
 struct SpecializationMeasure: Measure {
   func folds(for plan: AnalysisPlan) -> Folds {
     switch plan.grouping.facet {
-    case .position, nil: .routes
+    case .position, .vocabulary, .tokenClass, nil: .routes
     case .label where plan.denoising == nil: .counts
     case .label, .step, .patchRow, .patchColumn, .patch: .denoising
     }
@@ -56,6 +56,7 @@ struct SpecializationMeasure: Measure {
       case .label: "labels permuted over whole sequences"
       case .step: "circular shifts of the steps of each group of samples"
       case .patch, .patchRow, .patchColumn: "toroidal shifts of the patches of each group of samples"
+      case .vocabulary, .tokenClass: "circular shifts of the tokens of each sequence"
       case .position, nil: "circular shifts inside each sequence, joined at the border of two cells"
       }
     let smallest = fixedPoint(1 / Double(1 + plan.null.draws), digits: 4)
@@ -66,7 +67,8 @@ struct SpecializationMeasure: Measure {
     if let study = reading.study {
       if study.unlabelled > 0 { notes.append("\(study.unlabelled) sequences without this label are left out") }
       if study.pooledValues > 0 {
-        notes.append("the \(study.pooledValues) rarest of \(study.pooledValues + SpecializationStudy.mostValues) values share one cell")
+        let own = study.facet.isOfTokens ? TokenCells.mostWords : SpecializationStudy.mostValues
+        notes.append("the \(study.pooledValues) rarest of \(study.pooledValues + own) values share one cell")
       }
     }
     let results = reading.specialization

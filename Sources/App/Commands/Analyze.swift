@@ -58,6 +58,10 @@ struct Analyze: AsyncParsableCommand {
       threshold: try EntropyThreshold(parsing: threshold), entropyForm: form, null: NullSettings(draws: nullDraws, seed: seed),
       intervals: intervals, top: top, sequences: sequences, routers: summary.description.routers, denoising: summary.description.denoising,
       branch: branch, recording: summary.description.recording, noise: noise, shuffledLabels: shuffleLabels)
+    if plan.grouping.facet?.isOfTokens == true {
+      let pieces = try reader.pieces(run: summary.id)
+      plan.words = { id in pieces[id].map { Show.line(String(decoding: $0, as: UTF8.self)) } }
+    }
     plan.metrics = try metric.map { try MetricKey.list(parsing: $0) } ?? plan.defaultMetrics
     for condition in conditions where !plan.metrics.contains(condition.metric) { plan.metrics.append(condition.metric) }
     try plan.validate()

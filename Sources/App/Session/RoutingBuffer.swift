@@ -27,7 +27,7 @@ struct RoutingBuffer: Sendable {
   private(set) var links = PerRouter(SequenceLinks())
   private(set) var uncertainty = PerRouter(RouterUncertainty())
   private(set) var strata = PerRouter(StratumCounts())
-  private(set) var routes = PerRouter(RouteStore())
+  private(set) var routes = PerRouter(RouteStore(keepsTokens: true))
   /// By branch; empty for text, which has `strata` and `routes`.
   private(set) var counts: [DenoisingCounts] = []
 

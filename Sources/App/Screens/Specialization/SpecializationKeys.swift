@@ -58,6 +58,20 @@ extension SpecializationScreen {
     id == .nullTest && model.special.facet == nil ? "there is no axis yet" : nil
   }
 
+  /// The next cell of that name, where the axis has names.
+  static func find(_ text: String, forward: Bool, in model: inout AppModel) -> [Effect]? {
+    guard AppModel.expertNumber(text) == nil, model.special.facet?.isDenoising != true, let names = model.cellTable?.names, !names.isEmpty
+    else { return nil }
+    for offset in 1...names.count {
+      let place = ((model.cell + (forward ? offset : -offset)) % names.count + names.count) % names.count
+      if names[place].localizedCaseInsensitiveContains(text) {
+        model.special.cell = place
+        return []
+      }
+    }
+    return nil
+  }
+
   static func choices(for id: ActionID, in model: AppModel) -> [String]? { id == .axis ? model.facets.map(\.name) : nil }
 
   static func point(at place: Point, in area: Rect, of panel: PanelID, model: inout AppModel) -> [Effect] {
@@ -134,7 +148,7 @@ extension AppModel {
     let keys = Set(buffer.sequences.flatMap(\.labels.keys)).sorted()
     let ordered = keys.filter { $0 == "domain" } + keys.filter { $0 != "domain" }
     let labels = ordered.map { Facet.label($0) }
-    guard let layout = buffer.layout else { return labels + [Facet.position] }
+    guard let layout = buffer.layout else { return labels + [.position, .tokenClass, .vocabulary] }
     return [.step] + (layout.patchCount > 1 ? [.patch, .patchRow, .patchColumn] : []) + labels
   }
 
@@ -143,7 +157,8 @@ extension AppModel {
     guard let layout else { return (Facet.denoising.map(\.name), "no timestep: not a denoising run") }
     let text = layout.patchCount > 1 ? [] : [Facet.patch.name]
     return (
-      text + [Facet.position.name, "vocabulary"], layout.patchCount > 1 ? "no text: a denoising run" : "decided once a step; no text"
+      text + ([Facet.position] + Facet.ofTokens).map(\.name),
+      layout.patchCount > 1 ? "no text: a denoising run" : "decided once a step; no text"
     )
   }
 
@@ -157,12 +172,15 @@ extension AppModel {
   /// Asks for a study; one that is under way is given up.
   mutating func study(_ facet: Facet, draws: Int) -> [Effect] {
     guard let buffer else { return [] }
+    let (textOf, printable) = (buffer.textOfTokens, theme.glyphs.printable)
+    let words: @Sendable (Int32) -> String? = { id in textOf(id).map { printable.bytes(Array($0.utf8)) } }
     special.number += 1
     (special.progress, special.aside) = facet == special.facet ? ((0, draws), nil) : (nil, facet)
     return [
       .work(
         StudyQuery(
-          facet: facet, strata: buffer.strata, routes: buffer.routes, counts: branchCounts, sequences: buffer.sequences, draws: draws,
+          facet: facet, strata: buffer.strata, routes: buffer.routes, counts: branchCounts, sequences: buffer.sequences,
+          words: words, draws: draws,
           end: buffer.end, number: special.number))
     ]
   }

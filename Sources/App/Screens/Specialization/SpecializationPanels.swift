@@ -158,9 +158,11 @@ extension AppModel {
       }
     ]
     map.ticks = .top
-    let wide = max(1, min(12, (width - 14) / max(1, found.names.count)))
+    // Steps and patches are read by their numbers; words need room, and what does not fit is scrolled to.
+    let isNumbered = special.facet?.isDenoising == true
+    let wide = max(isNumbered ? 1 : min(8, (width - 14)), min(12, (width - 14) / max(1, found.names.count)))
     map.columnWidth = wide
-    let every = wide > 2 || !isOfImages ? 1 : 10
+    let every = wide > 2 || !isNumbered ? 1 : 10
     map.tickEvery = every
     map.tickLabel = { every > 1 ? found.names[$0] : Printable.cut(found.names[$0], to: max(1, wide - 1)) }
     map.cursor = (order.firstIndex(of: expert) ?? 0, min(cell, found.names.count - 1))
@@ -212,7 +214,10 @@ extension Painter {
       painter.line(0, painter.axes(width: area.width - 1), in: area.dropping(left: 1))
       let inner = area.dropping(top: 1)
       guard let map = painter.model.cellMap(width: area.width) else { return painter.explainStudy(in: inner) }
-      map.draw(into: &painter.screen, painter.model.cellRoom(in: area), theme: painter.theme)
+      let room = painter.model.cellRoom(in: area)
+      map.draw(into: &painter.screen, room, theme: painter.theme)
+      let unshown = map.geometry(in: room, theme: painter.theme).note(rows: map.rows, columns: map.columns)
+      if !unshown.isEmpty { painter.line(inner.height - 1, StyledText(unshown + " ", .warning), in: inner, .right) }
       guard painter.model.special.scale == .share else { return }
       HeatLegend(
         low: "0", high: "\(Show.fixed(painter.model.cellLimit(map.rows) * 100, 0)) %",
@@ -320,6 +325,7 @@ extension Painter {
     case .step: "null: steps shifted, group by group"
     case .patch, .patchRow, .patchColumn: "null: patches shifted, group by group"
     case .position: "null: places shifted inside each text"
+    case .vocabulary, .tokenClass: "null: tokens shifted inside each text"
     default: "null: labels dealt out anew over \(model.kind.sequence)s"
     }
   }

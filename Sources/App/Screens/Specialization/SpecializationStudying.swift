@@ -12,6 +12,8 @@ struct StudyQuery: ScreenWork {
   /// Of a denoising run, in place of both.
   var counts: DenoisingCounts?
   var sequences: [SequenceDescription]
+  /// What an entry of the vocabulary stands for.
+  var words: @Sendable (Int32) -> String?
   var draws: Int
   var end: Int
   var number: Int
@@ -49,6 +51,7 @@ struct StudyQuery: ScreenWork {
     switch facet {
     case .label(let key): return try SpecializationStudy(label: key, counts: strata, sequences: sequences, settings: settings)
     case .position: return try SpecializationStudy(positions: routes, settings: settings)
+    case .vocabulary, .tokenClass: return try SpecializationStudy(tokens: facet, routes, words: words, settings: settings)
     case .step, .patchRow, .patchColumn, .patch: throw AnalysisError.notDenoising(asked: facet.name)
     }
   }
