@@ -128,7 +128,7 @@ extension Painter {
     let table = uncertainTable(rows, buffer, area)
     // One layer alone: every decision is over at one.
     let order = model.uncertain.list?.router != nil && model.uncertain.order == .layers ? .entropy : model.uncertain.order
-    var footer = "sorted by \(order.rawValue) (o) · \(table.position(area))"
+    var footer = "sorted by \(order.rawValue) (\(model.key(.order))) · \(table.position(area))"
     if let list = model.uncertain.list {
       footer += " · n = \(Show.grouped(list.tokenCount)) \(model.kind.rows)"
       if list.end < buffer.end { footer += ", \(Show.grouped(buffer.end - list.end)) newer not counted yet" }
