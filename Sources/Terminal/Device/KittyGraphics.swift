@@ -12,6 +12,8 @@ public struct PlacedPicture: Hashable, Sendable {
 public enum KittyGraphics {
   /// Bytes of base64 in one piece: the most that the protocol allows.
   static let piece = 4096
+  /// Bytes up to which a small picture is enlarged first: terminals blur what they enlarge, and a frame is to stay quick over a slow line.
+  static let mostEnlarged = 16_384
   /// The number of the first picture; others of the same terminal count from 1 on.
   static let firstID = 0x6D_6F65
 
@@ -39,8 +41,9 @@ public enum KittyGraphics {
 
   /// Sends a picture in 24 bits a pixel, to fill its area; the cursor stays where it is.
   static func show(_ placed: PlacedPicture, id: Int) -> String {
-    let (picture, area) = (placed.picture, placed.area)
-    guard picture.width > 0, picture.height > 0, !area.isEmpty else { return "" }
+    let area = placed.area
+    guard placed.picture.width > 0, placed.picture.height > 0, !area.isEmpty else { return "" }
+    let picture = placed.picture.enlarged(by: factor(of: placed))
     let data = Array(ClipboardPlan.base64(picture.pixels).utf8)
     var text = "\u{1B}7\u{1B}[\(area.y + 1);\(area.x + 1)H"
     var rest = data[...]
@@ -52,5 +55,13 @@ public enum KittyGraphics {
       control = ""
     } while !rest.isEmpty
     return text + "\u{1B}8"
+  }
+
+  /// As many pixels a side as a cell has at most, and as fit.
+  private static func factor(of placed: PlacedPicture) -> Int {
+    let (width, bytes) = (placed.picture.width, placed.picture.pixels.count)
+    var factor = max(1, placed.area.width * 8 / width)
+    while factor > 1, bytes * factor * factor > mostEnlarged { factor -= 1 }
+    return factor
   }
 }

@@ -28,7 +28,8 @@ struct Painter {
   static func draw(_ model: AppModel) -> (screen: CellBuffer, cursor: Point?, pictures: [PlacedPicture]) {
     var painter = Painter(model)
     painter.draw()
-    return (painter.screen, painter.cursor, model.pictures == .kitty ? painter.takePictures() : [])
+    let pictures = model.pictures == .kitty ? painter.takePictures() : []
+    return (painter.screen, painter.cursor, pictures)
   }
 
   /// A picture, in cells.
