@@ -28,8 +28,8 @@ struct Moetop: AsyncParsableCommand {
     do {
       try Arguments.checkEncoding()
       var command = try parsed()
-      // A mistake in what was settled is told before anything is done by it; pages and the doctor are for whoever mends one.
-      if !(command is Docs || command is Doctor) { _ = try Configuration.ofUser.get() }
+      // A mistake in what was settled is told before anything is done by it; help, pages and the doctor are for whoever mends one.
+      if !["help", "docs", "doctor"].contains(type(of: command)._commandName) { _ = try Configuration.ofUser.get() }
       if var command = command as? any AsyncParsableCommand {
         try await command.run()
       } else {
