@@ -126,6 +126,24 @@ struct ConfigurationTests {
     }
   }
 
+  /// A script has no terminal that shows pictures.
+  @Test func picturesAreInCellsWhereNothingElseShowsThem() throws {
+    let asked = try settings("pictures = kitty")
+    func pictures(_ shows: Bool) -> PictureChoice {
+      AppModel(size: Size(width: 80, height: 24), theme: Theme(), settings: asked, showsPictures: shows).pictures
+    }
+    #expect(pictures(true) == .kitty && pictures(false) == .auto)
+    #expect(try asked.terminal.asksForPictures && !settings("").terminal.asksForPictures)
+  }
+
+  @Test func colourIsAskedOfWhomeverSaidSo() throws {
+    let file = try settings("color = never\ntruecolor = off\ntheme = light\nascii = on").terminal
+    #expect(
+      file.color == nil && file.configuredColor == .never && file.directColor == .off && file.appearance == .light && file.forcesASCII)
+    let option = try settings("color = never", options: ["color": ("--color", "always")]).terminal
+    #expect(option.color == .always && option.configuredColor == nil)
+  }
+
   @Test func theLastPaletteIsTheUsualOne() throws {
     let state = SessionState(palette: .cividis)
     var nothing = Settings()

@@ -3,11 +3,14 @@
 import Terminal
 
 extension AppModel {
-  /// - Parameter theme: what the terminal allows.
-  init(size: Size, theme: Theme, settings: Settings) {
+  /// - Parameters:
+  ///   - theme: what the terminal allows.
+  ///   - showsPictures: whether the terminal shows pictures by itself; what does not gets them in cells.
+  init(size: Size, theme: Theme, settings: Settings, showsPictures: Bool = false) {
     self.init(size: size, theme: theme, keys: settings.keys)
     self.theme.palette = settings.palette
     (mouse, threshold, rate, pictures) = (settings.mouse, settings.threshold, settings.rate, settings.pictures)
+    if pictures == .kitty, !showsPictures { pictures = .auto }
     window = settings.window
   }
 }

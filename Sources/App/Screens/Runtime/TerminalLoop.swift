@@ -47,9 +47,8 @@ final class TerminalLoop {
     self.terminal = terminal
     let inbox = Inbox(waker: terminal.waker)
     self.inbox = inbox
-    model = AppModel(size: terminal.size, theme: terminal.traits.theme(), settings: chosen)
+    model = AppModel(size: terminal.size, theme: terminal.traits.theme(), settings: chosen, showsPictures: terminal.traits.showsPictures)
     model.histories = histories
-    if model.pictures == .kitty, !terminal.traits.showsPictures { model.pictures = .auto }
     let waker = terminal.waker
     let queue = DispatchQueue(label: "moetop.background", qos: .userInitiated, attributes: .concurrent)
     runner = EffectRunner(
