@@ -58,8 +58,8 @@ def content():
 
 
 def data_folder():
-    """Where moetop keeps its data (TraceLocation.swift)."""
-    if "MOETOP_DATA_DIR" in os.environ:
+    """Where moetop keeps its data (Places.swift), unless its configuration file says otherwise: `moetop config` tells."""
+    if os.environ.get("MOETOP_DATA_DIR"):
         return Path(os.environ["MOETOP_DATA_DIR"])
     base = os.environ.get("XDG_DATA_HOME", "")
     if base.startswith("/"):

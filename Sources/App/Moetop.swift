@@ -16,7 +16,7 @@ struct Moetop: AsyncParsableCommand {
     version: Version.summary,
     subcommands: [
       UI.self, Run.self, Analyze.self, Compare.self, WhatIf.self, Export.self, Runs.self, SQL.self, Schema.self, Inspect.self, Models.self,
-      Verify.self, Docs.self, Doctor.self,
+      Verify.self, Config.self, Docs.self, Doctor.self,
     ],
     defaultSubcommand: UI.self)
 
@@ -28,6 +28,8 @@ struct Moetop: AsyncParsableCommand {
     do {
       try Arguments.checkEncoding()
       var command = try parsed()
+      // A mistake in what was settled is told before anything is done by it; help, pages and the doctor are for whoever mends one.
+      if !["help", "docs", "doctor"].contains(type(of: command)._commandName) { _ = try Configuration.ofUser.get() }
       if var command = command as? any AsyncParsableCommand {
         try await command.run()
       } else {

@@ -40,6 +40,25 @@ static inline const char *moetop_codeset(void) {
   return nl_langinfo(CODESET);
 }
 
+static inline int moetop_pairs(void) { return COLOR_PAIRS; }
+
+/* Of term.h, whose macros have the names of half the variables here. */
+struct term;
+extern int setupterm(const char *name, int fd, int *status);
+extern struct term *set_curterm(struct term *entry);
+extern int del_curterm(struct term *entry);
+
+/* Colours that a terminfo entry says its terminal has; 0 for none, -1 where there is no such entry, or one that cannot move the cursor.
+   Before a terminal is opened only: the entry it was opened with would be forgotten. */
+static inline int moetop_entry_colors(const char *name) {
+  int status = 0;
+  if (setupterm(name, 1, &status) != OK) return -1;
+  char *cup = tigetstr("cup");
+  int colors = tigetnum("colors");
+  del_curterm(set_curterm(NULL));
+  return cup == NULL || cup == (char *)-1 ? -1 : colors < 0 ? 0 : colors;
+}
+
 /* A string capability of the current terminal; NULL when it has none. */
 static inline const char *moetop_capability(const char *name) {
   char *found = tigetstr(name);

@@ -89,6 +89,15 @@ public final class OutputFile {
     try file.commit()
   }
 
+  /// Writes a whole text that only its user may read, into a folder that is made where there is none.
+  public static func writePrivate(_ text: String, to path: String) throws(FormatError) {
+    try Folder.make(OutputPlace.folder(of: path))
+    let file = try OutputFile(path: path)
+    try file.write(Array(text.utf8))
+    if fchmod(file.descriptor, 0o600) != 0 { throw .system(file: path, operation: "create", code: errno) }
+    try file.commit()
+  }
+
   /// Removes what is under construction, in a signal handler too.
   public static func removeTemporaries() { TemporaryFiles.removeAll() }
 

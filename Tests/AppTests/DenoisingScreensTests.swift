@@ -49,6 +49,32 @@ struct DenoisingScreensTests {
     )
   }
 
+  /// A terminal that shows pictures gets the cells below them blank, but for those that something lies over.
+  @Test func picturesAreLeftToATerminalThatShowsThem() throws {
+    var model = try SyntheticImages.model(Self.full)
+    #expect(Painter.draw(model).pictures.isEmpty)
+    model.pictures = .kitty
+    let frame = Painter.draw(model)
+    #expect(frame.pictures.count == 2 && !frame.screen.plainText.contains("▀"))
+    for placed in frame.pictures {
+      #expect(placed.picture.width == 32 && !placed.area.isEmpty)
+      for y in placed.area.rows { for x in placed.area.columns { #expect(frame.screen[x, y] == .blank) } }
+    }
+    // Step by step: other pixels, the same place.
+    model.press("left")
+    let before = Painter.draw(model)
+    #expect(before.pictures.map(\.area) == frame.pictures.map(\.area) && before.pictures != frame.pictures)
+    model.press("?")
+    #expect(Painter.draw(model).pictures.isEmpty && text(model).contains("▀"))
+    model.press("esc 3")
+    #expect(Painter.draw(model).pictures.isEmpty)
+    model.press("1")
+    model.size = Size(width: 40, height: 10)
+    #expect(Painter.draw(model).pictures.isEmpty)
+    (model.size, model.pictures) = (Self.full, .off)
+    #expect(!text(model).contains("▀") && text(model).contains("Pictures are off"))
+  }
+
   @Test func halfBlocksWhereThereAreColours() throws {
     var model = try SyntheticImages.model(Self.full)
     #expect(text(model).contains("▀▀▀▀"))

@@ -10,7 +10,7 @@ import Testing
 struct DocumentTests {
   /// Page, and where it lies.
   private static let pages: [(Docs.Page, String)] = [
-    (.metrics, "metrics.md"), (.filters, "filters.md"), (.schema, "trace-schema.md"), (.exit, "exit-codes.md"),
+    (.metrics, "metrics.md"), (.filters, "filters.md"), (.keys, "keys.md"), (.schema, "trace-schema.md"), (.exit, "exit-codes.md"),
   ]
 
   @Test func generatedPagesAreFresh() throws {

@@ -15,14 +15,15 @@ struct PseudoTerminalTests {
   }
 
   /// The program on a terminal of its own, whose other end is `master`.
-  private func start(columns: UInt16, rows: UInt16) throws -> (process: Process, master: Int32) {
+  private func start(columns: UInt16, rows: UInt16, _ environment: [String: String] = [:]) throws -> (process: Process, master: Int32) {
     var (master, slave): (Int32, Int32) = (-1, -1)
     var size = winsize(ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0)
     #expect(openpty(&master, &slave, nil, nil, &size) == 0)
     // Whoever is started keeps no copy of it: it is gone when this end is closed.
     _ = fcntl(master, F_SETFD, FD_CLOEXEC)
     let process = Binary.start(
-      ["ui", model, "--no-record", "--data-dir", folder.path], environment: ["TERM": "xterm-256color"])
+      ["ui", model, "--no-record", "--data-dir", folder.path],
+      environment: ["TERM": "xterm-256color", "XDG_STATE_HOME": folder.path].merging(environment) { $1 })
     let terminal = FileHandle(fileDescriptor: slave, closeOnDealloc: true)
     (process.standardInput, process.standardOutput, process.standardError) = (terminal, terminal, terminal)
     try process.run()
@@ -57,6 +58,28 @@ struct PseudoTerminalTests {
     _ = read(master) { !process.isRunning }
     process.waitUntilExit()
     #expect(process.terminationReason == .exit && process.terminationStatus == 0)
+  }
+
+  private func type(_ text: String, _ master: Int32) {
+    let bytes = Array(text.utf8)
+    #expect(write(master, bytes, bytes.count) == bytes.count)
+  }
+
+  /// Pictures go out by kitty's protocol where that was asked for and the terminal answers, and are taken away before the screen is left.
+  @Test(arguments: [("kitty", true), ("kitty", false), ("auto", true)])
+  func pictures(_ setting: String, _ answers: Bool) throws {
+    let (process, master) = try start(columns: 120, rows: 40, ["MOETOP_PICTURES": setting])
+    defer { close(master) }
+    // The program waits a tenth of a second for answers: a late one would be taken for keys.
+    if setting == "kitty" { #expect(read(master, until: "a=q,") { !process.isRunning }) }
+    if answers, setting == "kitty" { type("\u{1B}_Gi=7171941;OK\u{1B}\\\u{1B}[?62c", master) }
+    let mark = setting == "kitty" && answers ? "\u{1B}_Ga=T,f=24," : "▀▀▀▀"
+    #expect(read(master, until: mark) { !process.isRunning })
+    type("q", master)
+    #expect(read(master, until: setting == "kitty" && answers ? "\u{1B}_Ga=d,d=I," : "\u{1B}[?1049l") { !process.isRunning })
+    _ = read(master) { !process.isRunning }
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 0)
   }
 
   /// Nobody is left to tell; the exit code tells it.

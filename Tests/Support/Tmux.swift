@@ -5,6 +5,8 @@ import Foundation
 /// One tmux server with one window, killed when it goes out of use.
 public final class TmuxSession {
   private let socket = "moetop-test-\(UUID().uuidString.prefix(8))"
+  /// Nobody's: what sessions leave behind for the next is not there, and goes with this one.
+  public var home: String { NSTemporaryDirectory() + socket + ".home" }
 
   /// Whether tmux is here at all.
   public static var isAvailable: Bool { FileManager.default.isExecutableFile(atPath: "/usr/bin/tmux") }
@@ -20,6 +22,7 @@ public final class TmuxSession {
     let server = (try? tmux(["display-message", "-p", "#{pid}"])).flatMap { Int32($0.trimmingCharacters(in: .whitespacesAndNewlines)) }
     _ = try? tmux(["kill-server"])
     if let server { kill(server, SIGKILL) }
+    try? FileManager.default.removeItem(atPath: home)
   }
 
   /// Keys by their names; after `-l`, text as it is.
@@ -61,7 +64,7 @@ public final class TmuxSession {
     posix_spawnattr_setsigdefault(&attributes, &signals)
     posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF))
     let words = ["/usr/bin/tmux", "-u", "-L", socket] + arguments
-    let settings = ["LANG=C.UTF-8", "PATH=/usr/bin:/bin", "TERM=xterm-256color", "HOME=" + NSTemporaryDirectory()]
+    let settings = ["LANG=C.UTF-8", "PATH=/usr/bin:/bin", "TERM=xterm-256color", "HOME=" + home]
     var argv: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
     var environment: [UnsafeMutablePointer<CChar>?] = settings.map { strdup($0) } + [nil]
     defer { for word in argv + environment { free(word) } }

@@ -112,7 +112,7 @@ extension EntropyForm: ExpressibleByArgument {}
 
 /// How many cores to use for work that is not the engine's.
 struct ThreadOptions: ParsableArguments {
-  @Option(name: .long, help: "Threads to compute with (default: every core).") var threads: Int?
+  @Option(name: .long, help: "Threads to compute with (default: as configured, else every core).") var threads: Int?
 
-  var count: Int { threads ?? ProcessInfo.processInfo.activeProcessorCount }
+  var count: Int { threads ?? Configuration.standing.threads ?? ProcessInfo.processInfo.activeProcessorCount }
 }

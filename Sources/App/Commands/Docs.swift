@@ -10,11 +10,12 @@ struct Docs: ParsableCommand {
     abstract: "Print a page of the documentation.",
     discussion: """
       moetop docs metrics
+      moetop docs keys
       moetop docs guide | less
       """)
 
   enum Page: String, ExpressibleByArgument, CaseIterable {
-    case guide, contracts, compare, whatif, models, metrics, filters, schema, exit, man
+    case guide, contracts, compare, whatif, models, metrics, filters, keys, schema, exit, man
 
     /// Also what the file in docs/ is called.
     init?(argument: String) {
@@ -26,17 +27,28 @@ struct Docs: ParsableCommand {
 
   @Argument(
     help:
-      "guide (a tour), contracts (what scripts may rely on), compare and whatif (questions, walked through), models, metrics, filters, schema, exit (codes) or man (for man -l)."
+      "guide (a tour), contracts (what scripts may rely on), compare and whatif (questions, walked through), models, metrics, filters, keys (of the screens, as configured), schema, exit (codes) or man (for man -l)."
   )
   var page: Page
 
-  func run() throws { StandardOutput.write(try Self.text(of: page)) }
+  func run() throws {
+    var table = ActionTable.standard
+    if page == .keys {
+      switch Configuration.ofUser {
+      case .success(let settings): table = ActionTable(Screens.all, settings.keys)
+      // Whoever mends a configuration looks here.
+      case .failure(let error): StandardError.write("note: these are the usual keys: \(Show.message(Failure.message(of: error)))\n")
+      }
+    }
+    StandardOutput.write(try Self.text(of: page, actions: table))
+  }
 
-  static func text(of page: Page) throws -> String {
+  static func text(of page: Page, actions: ActionTable = .standard) throws -> String {
     switch page {
     case .guide, .contracts, .compare, .whatif, .models: try installed(page.rawValue + ".md")
     case .metrics: MetricCatalog.markdown()
     case .filters: Filter.markdown()
+    case .keys: actions.markdown()
     case .schema: TraceSchema.rendered(as: .markdown)
     case .exit:
       "# Exit codes\n\n| Code | Meaning |\n|---|---|\n"

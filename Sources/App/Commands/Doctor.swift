@@ -1,7 +1,9 @@
 import ArgumentParser
+import Formats
 import Foundation
 import Model
 import Store
+import Terminal
 
 /// What works here, what is missing, and why.
 struct Doctor: ParsableCommand {
@@ -23,7 +25,7 @@ struct Doctor: ParsableCommand {
   }
 
   func run() throws {
-    let findings = processor() + terminal() + files()
+    let findings = processor() + terminal() + configuration() + files()
     var table = TextTable([.left(""), .left(""), .left("")])
     for finding in findings { table.rows.append([finding.subject, finding.verdict.rawValue, finding.text]) }
     StandardOutput.write(table.text)
@@ -61,7 +63,35 @@ struct Doctor: ParsableCommand {
       Finding(
         subject: "characters", verdict: isUnicode ? .ok : .note,
         text: isUnicode ? locale : "no UTF-8 locale (\(locale.isEmpty ? "LANG is not set" : locale)); screens use ASCII"),
-    ]
+    ] + colors(of: term)
+  }
+
+  /// How many colours the screens would have here, and who says so.
+  private func colors(of term: String) -> [Finding] {
+    let options = Configuration.standing.terminal
+    guard !term.isEmpty, let own = TerminfoEntry.colors(term) else {
+      return term.isEmpty ? [] : [Finding(subject: "colours", verdict: .note, text: "terminfo has no entry \(term); screens need one")]
+    }
+    let entry = DirectColorPlan(
+      choice: options.directColor, color: options.color ?? options.configuredColor, environment: options.environment,
+      colors: TerminfoEntry.colors)
+    let plan = ColorPlan(
+      option: options.color, configuration: options.configuredColor, environment: options.environment,
+      terminfoColors: TerminfoEntry.colors(entry.term) ?? own, isTerminal: true)
+    var text = plan.depth == .direct ? "24 bits: \(entry.reason)" : "\(plan.depth.words) (\(plan.reason)); not 24 bits: \(entry.reason)"
+    if !entry.missing.isEmpty { text += "; the package ncurses-term has such entries" }
+    return [Finding(subject: "colours", verdict: entry.missing.isEmpty ? .ok : .note, text: text)]
+  }
+
+  private func configuration() -> [Finding] {
+    let places = Places.ofUser
+    switch Configuration.ofUser {
+    case .failure(let error): return [Finding(subject: "configuration", verdict: .missing, text: Failure.message(of: error))]
+    case .success(let settings):
+      let count = Setting.all.count { if case .file = settings.origins[$0.name] { true } else { false } } + settings.keys.bindings.count
+      let text = FileStatus.exists(places.config) ? "\(places.config), \(Show.counted(count, "setting"))" : "\(places.config) is not there"
+      return [Finding(subject: "configuration", verdict: .ok, text: text + "; moetop config shows all")]
+    }
   }
 
   private func files() -> [Finding] {
@@ -85,5 +115,16 @@ struct Doctor: ParsableCommand {
           text: writable ? "\(trace) will be made by the first run" : "\(parent) cannot be written; --data-dir names another"))
     }
     return findings
+  }
+}
+
+extension ColorDepth {
+  fileprivate var words: String {
+    switch self {
+    case .mono: "none"
+    case .ansi16: "16"
+    case .indexed256: "256"
+    case .direct: "24 bits"
+    }
   }
 }

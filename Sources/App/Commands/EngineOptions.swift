@@ -5,8 +5,8 @@ import Model
 import Routing
 
 struct EngineOptions: ParsableArguments {
-  @Option(name: .long, help: "Threads to compute with (default: every core).")
-  var threads: Int?
+  @Option(name: .customLong("threads"), help: "Threads to compute with (default: as configured, else every core).")
+  var givenThreads: Int?
 
   @Option(
     name: .customLong("set"), parsing: .singleValue,
@@ -33,11 +33,14 @@ struct EngineOptions: ParsableArguments {
       throw ValidationError(
         "--kernels: expected what this machine has, found \(kernels.rawValue)\n  try: --kernels auto (\(Engine.simdLevel))")
     }
-    if let threads, threads < 1 { throw ValidationError("--threads: expected at least 1, found \(threads)") }
+    if let givenThreads, givenThreads < 1 { throw ValidationError("--threads: expected at least 1, found \(givenThreads)") }
     for setting in settings where !setting.contains("=") {
       throw ValidationError("--set: expected key=value, found \(setting)")
     }
   }
+
+  /// Nil: every core.
+  var threads: Int? { givenThreads ?? Configuration.standing.threads }
 
   /// Opens the model with the user's replacements, to be run.
   func open(_ path: String) throws -> LanguageModel {

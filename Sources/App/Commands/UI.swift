@@ -18,11 +18,12 @@ struct UI: ParsableCommand {
 
       A live session is recorded into the default trace unless --no-record is given. With --script the same session is played without a \
       terminal, and recorded only where --trace says; --dump writes its last screen: .txt, .svg, or .snapshot (text and styles). A line that \
-      asks for something that cannot be done does not end it, but the exit code is 1 then, and such lines are named.
+      asks for something that cannot be done does not end it, but the exit code is 1 then, and such lines are named. A script is the same on \
+      every machine: it takes settings from options, the environment, and a configuration file only where MOETOP_CONFIG names it.
       """)
 
   enum Coloring: String, ExpressibleByArgument, CaseIterable { case auto, always, never }
-  enum Background: String, ExpressibleByArgument, CaseIterable { case dark, light }
+  enum Background: String, ExpressibleByArgument, CaseIterable { case auto, dark, light }
 
   @Argument(
     help: ArgumentHelp(
@@ -32,8 +33,8 @@ struct UI: ParsableCommand {
   var what: String?
   @Flag(help: "Do not record the session.") var noRecord = false
   @Option(help: ArgumentHelp("Trace file to record into (default: the default trace).", valueName: "file")) var trace: String?
-  @Option(help: "Colours for a dark or a light terminal (default: ask it).") var theme: Background?
-  @Option(help: "auto, always or never.") var color: Coloring?
+  @Option(help: "Colours for a dark or a light terminal (default: as configured, else ask it).") var theme: Background?
+  @Option(help: "Whether there are colours (default: as configured, else as the terminal has them).") var color: Coloring?
   @Flag(help: "Draw with ASCII only.") var ascii = false
   @Flag(help: "Leave the mouse to the terminal.") var noMouse = false
   @Option(help: "Seed of the sampler.") var seed: UInt64 = 1
@@ -70,27 +71,39 @@ struct UI: ParsableCommand {
     settings.traceFile = trace
     settings.sampling.seed = seed
     settings.denoising = DenoisingSettings(steps: steps, guidance: cfg)
+    let chosen = try Configuration.settings(options: given, isScript: script != nil)
     if let script {
-      try play(script, settings)
+      try play(script, settings, chosen)
     } else {
-      try show(settings)
+      try show(settings, chosen)
     }
+  }
+
+  /// Options that are settings too.
+  private var given: [String: (option: String, text: String)] {
+    var given: [String: (option: String, text: String)] = [:]
+    if let theme { given["theme"] = ("--theme", theme.rawValue) }
+    if let color { given["color"] = ("--color", color.rawValue) }
+    if ascii { given["ascii"] = ("--ascii", "on") }
+    if noMouse { given["mouse"] = ("--no-mouse", "off") }
+    return given
   }
 
   // MARK: - On a terminal
 
-  private func show(_ settings: SessionSettings) throws {
+  private func show(_ settings: SessionSettings, _ chosen: Settings) throws {
     let target = try resolved()
-    var options = TerminalOptions()
-    options.color = color.flatMap { ColorChoice(rawValue: $0.rawValue) }
-    options.appearance = theme.flatMap { Appearance(rawValue: $0.rawValue) }
-    options.forcesASCII = ascii
-    options.mouse = !noMouse
+    var chosen = chosen
+    let state = SessionState.ofUser
+    state?.settle(&chosen)
     let terminal: CursesTerminal
-    do { terminal = try CursesTerminal(options) } catch let error as TerminalError {
+    do { terminal = try CursesTerminal(chosen.terminal) } catch let error as TerminalError {
       throw Self.failure(error, target: target ?? "MODEL")
     }
-    try TerminalLoop(terminal, mouse: !noMouse, settings: settings).run([target.map { .open($0) } ?? .findModels])
+    let loop = TerminalLoop(terminal, chosen, state?.histories ?? [:], settings: settings)
+    // However it ends; prompts of a session that is not to be recorded are not kept either.
+    defer { SessionState(of: loop.model, began: chosen.palette, without: noRecord ? [.prompt] : []).leave() }
+    try loop.run([target.map { .open($0) } ?? .findModels])
   }
 
   private static func failure(_ error: TerminalError, target: String) -> Failure {
@@ -130,15 +143,14 @@ struct UI: ParsableCommand {
 
   // MARK: - A script
 
-  private func play(_ file: String, _ settings: SessionSettings) throws {
+  private func play(_ file: String, _ settings: SessionSettings, _ chosen: Settings) throws {
     guard let size = Size(ofScreen: size) else { return }
     let script = try SessionScript(file: file)
-    let theme = Theme(
-      depth: color == .never ? .mono : .indexed256, appearance: theme == .light ? .light : .dark, glyphs: ascii ? .ascii : .utf8)
+    let theme = chosen.scriptTheme
     let own = file == "-" ? [] : [file]
     var settings = settings
     settings.asks = false
-    let player = ScriptPlayer(size: size, theme: theme, settings: settings) { name, screen, inputs in
+    let player = ScriptPlayer(size: size, theme: theme, chosen, settings: settings) { name, screen, inputs in
       try Self.write(screen, theme: theme, to: name, reading: inputs + own)
     }
     defer { player.finish() }

@@ -4,18 +4,14 @@
 import Formats
 import Foundation
 import Model
-import Store
 
 enum DataFolder {
-  /// As MOETOP_DATA_DIR says, else the place that the system has for data; `--data-dir` names another for traces.
-  static var ofUser: String {
-    let environment = ProcessInfo.processInfo.environment
-    return environment["MOETOP_DATA_DIR"] ?? TraceLocation.dataDirectory(environment: environment, home: NSHomeDirectory())
-  }
+  /// As it was settled, else the place that the system has for data; `--data-dir` names another for traces.
+  static var ofUser: String { Configuration.standing.dataDir ?? Places.ofUser.data }
 
   /// The file that tools/make_iq_tables.py makes, there or not.
   static var lookupTables: String { (ofUser as NSString).appendingPathComponent(LookupTables.fileName) }
 
   /// What files of weights were found to hold.
-  static var knownHashes: KnownHashes { KnownHashes(folder: (ofUser as NSString).appendingPathComponent("hashes")) }
+  static var knownHashes: KnownHashes { KnownHashes(folder: Places.hashes(inData: ofUser)) }
 }

@@ -22,7 +22,9 @@ struct ModelPlaces: Sendable {
 
   /// Those of whoever runs this program.
   static var ofUser: ModelPlaces {
-    ModelPlaces(environment: ProcessInfo.processInfo.environment, home: NSHomeDirectory(), samples: samplesOfProgram)
+    let settled = ["MOETOP_MODELS": Configuration.standing.models]
+    let environment = ProcessInfo.processInfo.environment.merging(settled) { $1 }
+    return ModelPlaces(environment: environment, home: Places.home, samples: samplesOfProgram)
   }
 
   /// The samples' folder in the working directory, in the checkout that the program was built in, or installed beside it.

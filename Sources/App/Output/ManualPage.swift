@@ -28,6 +28,15 @@ enum ManualPage {
     for term in Filter.terms { page.entry("\\fB\(Roff.escaped(term.form))\\fR", term.words) }
     page.macro("SH", "EXIT STATUS")
     for status in ExitStatus.allCases { page.entry("\\fB\(status.rawValue)\\fR", status.meaning) }
+    page.macro("SH", "SETTINGS")
+    page.text(
+      "The configuration file, $XDG_CONFIG_HOME/moetop/config (~/.config/moetop/config) or what MOETOP_CONFIG names, has lines of the form "
+        + "key = value; a hash at the start of a line or after a blank begins a comment. An option stands above the variable of the same name "
+        + "(MOETOP_THEME and so on), and that above the file. moetop config prints what holds, and why.")
+    for setting in Setting.all { page.entry("\\fB\(Roff.escaped(setting.name))\\fR", "\(setting.help): \(setting.expected)") }
+    page.entry(
+      "\\fBkey.\\fR\\fIACTION\\fR",
+      "keys of an action of the screens: up to \(KeyBindings.most) names, or none; moetop docs keys lists both")
     page.macro("SH", "ENVIRONMENT")
     for (name, meaning) in environment { page.entry("\\fB\(name)\\fR", meaning) }
     page.macro("SH", "SEE ALSO")
@@ -44,6 +53,11 @@ enum ManualPage {
     ),
     ("MOETOP_MODELS", "Further folders in which moetop models looks, colons between them."),
     ("HF_HOME, HF_HUB_CACHE, OLLAMA_MODELS, LLAMA_CACHE, XDG_CACHE_HOME, XDG_DATA_HOME", "As the programs that own them read them."),
+    ("MOETOP_CONFIG", "The configuration file, instead of the usual one."),
+    (
+      "XDG_CONFIG_HOME, XDG_STATE_HOME",
+      "Where the configuration is, and lines typed in sessions before; else ~/.config and ~/.local/state."
+    ),
     ("NO_COLOR, TERM, COLORTERM, LANG", "What the terminal can show."),
   ]
 }

@@ -27,6 +27,11 @@ extension CursesTerminal {
     guard mustClear || !runs.isEmpty || place != shownCursor else { return false }
 
     looks.removeAll(keepingCapacity: true)
+    // Colours that no cell has any more make room for those of this frame.
+    if pairs.room < runs.reduce(0, { $0 + $1.columns.count }) {
+      let styles = (0..<size.height).reduce(into: Set<Style>()) { styles, row in for cell in canvas.row(row) { styles.insert(cell.style) } }
+      pairs.keep(only: Set(styles.map { PairPool.Colors(foreground: number($0.foreground), background: number($0.background)) }))
+    }
     let bytes = caught {
       if mustClear {
         werase(window)
@@ -38,6 +43,7 @@ extension CursesTerminal {
       wmove(window, Int32(place?.y ?? max(0, size.height - 1)), Int32(place?.x ?? max(0, size.width - 1)))
       wrefresh(window)
     }
+    if mustClear { shownPictures = [] }
     mustClear = false
     shown = canvas
     shownCursor = place
@@ -45,6 +51,13 @@ extension CursesTerminal {
       try writeAll(traits.isSynchronized ? Array("\u{1B}[?2026h".utf8) + bytes + Array("\u{1B}[?2026l".utf8) : bytes)
     }
     return true
+  }
+
+  public func place(_ pictures: [PlacedPicture]) throws {
+    guard pictures != shownPictures, ExitGuard.isArmed else { return }
+    let text = KittyGraphics.changes(from: shownPictures, to: pictures)
+    shownPictures = pictures
+    try send(text)
   }
 
   public func send(_ control: String) throws { try writeAll(Array(control.utf8)) }
@@ -110,7 +123,7 @@ extension CursesTerminal {
     moetop_address(cursesOutput, Int32(run.row), column)
   }
 
-  /// Asked of ncurses once a frame: it looks pairs up in a tree, and may give a pair to other colours later.
+  /// Looked up once a frame.
   private func attributes(of style: Style) -> (attr_t, Int32) {
     if let known = looks[style] { return known }
     let found = attributesAsked(of: style)
@@ -130,7 +143,9 @@ extension CursesTerminal {
     if colors < 16, case .indexed(let index) = style.foreground.kind, (8..<16).contains(index) { attributes |= moetop_bold }
     let background = number(style.background)
     guard foreground != -1 || background != -1 else { return (attributes, 0) }
-    return (attributes, max(0, alloc_pair(foreground, background)))
+    guard let pair = pairs.number(of: PairPool.Colors(foreground: foreground, background: background)) else { return (attributes, 0) }
+    if pair.isNew, init_extended_pair(pair.number, foreground, background) != OK { return (attributes, 0) }
+    return (attributes, pair.number)
   }
 
   /// A colour as ncurses counts it here: -1 the terminal's own, an index, or RGB in a direct-colour entry.
@@ -139,11 +154,12 @@ extension CursesTerminal {
     case .default:
       return -1
     case .indexed(let index):
-      if colors > 256 { return index < 8 ? Int32(index) : Int32(max(8, Color.xterm(index))) }
+      // The first of a direct entry's numbers are named colours, eight or sixteen of them.
+      if colors > 256 { return index < 8 ? Int32(index) : Int32(max(16, Color.xterm(index))) }
       if Int32(index) < colors { return Int32(index) }
       return index < 16 ? Int32(index & 7) : Int32(Color.nearestNamed(Color.xterm(index)))
     case .direct(let rgb):
-      if colors > 256 { return rgb == 0 ? 0 : Int32(max(8, rgb)) }
+      if colors > 256 { return rgb == 0 ? 0 : Int32(max(16, rgb)) }
       if colors == 256 { return Int32(Color.nearestInCube(rgb)) }
       return Int32(Color.nearestNamed(rgb))
     }

@@ -22,6 +22,10 @@ public struct TerminalOptions: Hashable, Sendable {
   public var forcesASCII = false
   /// Off for `--no-mouse`, so that the terminal's own selection works.
   public var mouse = true
+  /// Whether an entry of terminfo with colours of 24 bits is looked for.
+  public var directColor = DirectColorChoice.auto
+  /// Whether the terminal is asked if it shows pictures by kitty's protocol.
+  public var asksForPictures = false
   public var environment: [String: String]
 
   public init(environment: [String: String] = TerminalOptions.currentEnvironment()) { self.environment = environment }
@@ -59,6 +63,9 @@ public final class CursesTerminal: TerminalDevice {
   var shownCursor: Point?
   /// Of the frame at hand.
   var looks: [Style: (attr_t, Int32)] = [:]
+  var pairs: PairPool
+  /// Pictures that the terminal shows, as far as we know.
+  var shownPictures: [PlacedPicture] = []
   var mustClear = true
   var queue: [InputEvent] = []
   var mouse = MouseDecoder()
@@ -89,7 +96,10 @@ public final class CursesTerminal: TerminalDevice {
     try ExitGuard.start(tty: output)
     // Before terminfo is read, the sequences of every terminal that has an alternate screen.
     ExitGuard.arm(tty: output, bytes: Array((CursesTerminal.ownModesOff + "\u{1B}[?25h\u{1B}[0m").utf8))
-    guard let opened = CursesTerminal.open(term: term, options: options, output: output, input: input) else {
+    let entry = DirectColorPlan(
+      choice: options.directColor, color: options.color ?? options.configuredColor, environment: options.environment,
+      colors: TerminfoEntry.colors)
+    guard let opened = CursesTerminal.open([entry.term, term], output: output, input: input) else {
       ExitGuard.disarm()
       ExitGuard.finish()
       throw TerminalError.unknown(term: term)
@@ -107,15 +117,18 @@ public final class CursesTerminal: TerminalDevice {
     CursesTerminal.enterModes(window)
     scratch = moetop_scratch()
 
-    let replies = TerminalProbe.isWorthAsking(term: term) ? CursesTerminal.ask(input: input, output: output) : nil
+    let replies =
+      TerminalProbe.isWorthAsking(term: term)
+      ? CursesTerminal.ask(TerminalProbe.question(pictures: options.asksForPictures), input: input, output: output) : nil
     colors = start_color() == OK && use_default_colors() == OK ? moetop_colors() : 0
+    pairs = PairPool(count: colors > 0 ? Int(moetop_pairs()) : 0)
     let plan = ColorPlan(
       option: options.color, configuration: options.configuredColor, environment: options.environment,
       terminfoColors: Int(colors), isTerminal: true)
     traits = TerminalTraits(
       color: plan, appearance: AppearancePlan(option: options.appearance, reply: replies?.background, environment: options.environment),
       glyphs: GlyphSet(codeset: codeset, forceASCII: options.forcesASCII), term: opened.term,
-      isSynchronized: replies?.isSynchronized ?? false)
+      isSynchronized: replies?.isSynchronized ?? false, showsPictures: replies?.showsPictures ?? false)
     waker = ExitGuard.waker()
     mouseIsOn = options.mouse
     size = Size(width: Int(moetop_columns()), height: Int(moetop_lines())).drawn
@@ -130,6 +143,7 @@ public final class CursesTerminal: TerminalDevice {
     guard isOpen else { return }
     isOpen = false
     if ExitGuard.isArmed {
+      try? place([])
       try? send(CursesTerminal.ownModesOff)
       endwin()
     }
@@ -145,6 +159,7 @@ public final class CursesTerminal: TerminalDevice {
   }
 
   public func suspend() throws {
+    try place([])
     try send(CursesTerminal.ownModesOff)
     endwin()
     ExitGuard.disarm()
@@ -173,16 +188,10 @@ public final class CursesTerminal: TerminalDevice {
 
   // MARK: Opening
 
-  /// Opens the direct-colour twin of the terminal where it exists and true colour is announced, else the terminal itself.
+  /// Opens the terminal by the first entry that it can be opened by.
   private static func open(
-    term: String, options: TerminalOptions, output: Int32, input: Int32
+    _ names: [String], output: Int32, input: Int32
   ) -> (screen: OpaquePointer, descriptor: Int32, term: String)? {
-    var names = [term]
-    let announced = options.environment["COLORTERM"] ?? ""
-    if announced == "truecolor" || announced == "24bit", options.color != .never, !term.hasSuffix("-direct") {
-      let stem = term.hasSuffix("-256color") ? String(term.dropLast("-256color".count)) : term
-      names.insert(stem + "-direct", at: 0)
-    }
     for name in names {
       var descriptor: Int32 = -1
       let most = Size.largestScreen
@@ -238,8 +247,8 @@ public final class CursesTerminal: TerminalDevice {
     return text
   }
 
-  private static func ask(input: Int32, output: Int32) -> TerminalProbe.Replies? {
-    let question = Array(TerminalProbe.question.utf8)
+  private static func ask(_ text: String, input: Int32, output: Int32) -> TerminalProbe.Replies? {
+    let question = Array(text.utf8)
     guard write(output, question, question.count) == question.count else { return nil }
     let end = ContinuousClock.now + TerminalProbe.limit
     var bytes: [UInt8] = []

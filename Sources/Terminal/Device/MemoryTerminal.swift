@@ -15,6 +15,7 @@ public final class MemoryTerminal: TerminalDevice {
   public private(set) var cellsWritten = 0
   public private(set) var presents = 0
   public private(set) var sent: [String] = []
+  public private(set) var pictures: [PlacedPicture] = []
   public private(set) var suspensions = 0
   public private(set) var mouseIsOn = true
   public private(set) var isClosed = false
@@ -57,6 +58,7 @@ public final class MemoryTerminal: TerminalDevice {
   }
 
   public func invalidate() { mustClear = true }
+  public func place(_ pictures: [PlacedPicture]) throws { self.pictures = pictures }
   public func setMouse(_ on: Bool) throws { mouseIsOn = on }
   public func send(_ control: String) throws { sent.append(control) }
   public func close() { isClosed = true }

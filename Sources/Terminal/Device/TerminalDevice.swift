@@ -10,13 +10,18 @@ public struct TerminalTraits: Hashable, Sendable {
   public var term: String
   /// Whether frames are bracketed so that the terminal shows them whole.
   public var isSynchronized: Bool
+  /// Whether it was asked and answered that it shows pictures by kitty's protocol.
+  public var showsPictures: Bool
 
-  public init(color: ColorPlan, appearance: AppearancePlan, glyphs: GlyphSet, term: String, isSynchronized: Bool) {
+  public init(
+    color: ColorPlan, appearance: AppearancePlan, glyphs: GlyphSet, term: String, isSynchronized: Bool, showsPictures: Bool = false
+  ) {
     self.color = color
     self.appearance = appearance
     self.glyphs = glyphs
     self.term = term
     self.isSynchronized = isSynchronized
+    self.showsPictures = showsPictures
   }
 
   public func theme(palette: PaletteName = .viridis) -> Theme {
@@ -35,6 +40,9 @@ public protocol TerminalDevice: AnyObject {
   /// - Returns: whether anything was written.
   @discardableResult
   func present(_ screen: CellBuffer, cursor: Point?) throws -> Bool
+
+  /// Shows pictures over the cells of the last frame, in place of those shown before.
+  func place(_ pictures: [PlacedPicture]) throws
 
   /// The next event; nil when none came in time. Without a timeout it waits for one.
   func poll(timeout: Duration?) throws -> InputEvent?

@@ -1,9 +1,13 @@
-// What a terminal says about itself: its background colour (OSC 11), whether it draws frames whole (mode 2026), and an
-// attributes report (DA1) that every terminal answers, which tells that no more replies will come.
+// What a terminal says about itself: its background colour (OSC 11), whether it draws frames whole (mode 2026) and pictures (asked only
+// for whoever wants them), and an attributes report (DA1) that every terminal answers, which tells that no more replies will come.
 
 enum TerminalProbe {
   static let limit = Duration.milliseconds(100)
-  static let question = "\u{1B}]11;?\u{1B}\\\u{1B}[?2026$p\u{1B}[c"
+
+  /// - Parameter pictures: whether to ask for kitty's protocol too, by one pixel that is looked at and not shown.
+  static func question(pictures: Bool) -> String {
+    "\u{1B}]11;?\u{1B}\\\u{1B}[?2026$p" + (pictures ? KittyGraphics.question : "") + "\u{1B}[c"
+  }
 
   /// Old consoles would show the question instead of answering it.
   static func isWorthAsking(term: String) -> Bool {
@@ -14,6 +18,7 @@ enum TerminalProbe {
   struct Replies: Hashable {
     var background: String?
     var isSynchronized = false
+    var showsPictures = false
     var isComplete = false
     var typed: [UInt8] = []
 
@@ -35,6 +40,11 @@ enum TerminalProbe {
       if second == UInt8(ascii: "]") {
         guard let end = bytes.firstIndex(where: { $0 == 7 || $0 == UInt8(ascii: "\\") }) else { return bytes.count }
         background = String(decoding: bytes[bytes.startIndex..<end].filter { $0 != 0x1B }, as: UTF8.self)
+        return end - bytes.startIndex + 1
+      }
+      if second == UInt8(ascii: "_") {
+        guard let end = bytes.firstIndex(of: UInt8(ascii: "\\")) else { return bytes.count }
+        if String(decoding: bytes[bytes.startIndex..<end], as: UTF8.self).hasSuffix(";OK\u{1B}") { showsPictures = true }
         return end - bytes.startIndex + 1
       }
       guard second == UInt8(ascii: "["), bytes.dropFirst(2).first == UInt8(ascii: "?") else { return nil }

@@ -16,6 +16,22 @@ public struct PixelView: Hashable, Sendable {
     self.pixels = pixels
   }
 
+  /// Every pixel as a square of them.
+  ///
+  /// - Precondition: `factor` is at least 1.
+  public func enlarged(by factor: Int) -> PixelView {
+    guard factor > 1, width > 0 else { return self }
+    var large: [UInt8] = []
+    large.reserveCapacity(pixels.count * factor * factor)
+    for row in 0..<height {
+      let line = (row * width..<(row + 1) * width).flatMap { place in
+        (0..<factor).flatMap { _ in pixels[3 * place..<3 * place + 3] }
+      }
+      for _ in 0..<factor { large += line }
+    }
+    return PixelView(width: width * factor, height: height * factor, pixels: large)
+  }
+
   /// Cells that a picture of so many pixels takes of a room.
   public static func size(width: Int, height: Int, in room: Size) -> Size {
     let shown = scaled(width, height, in: room)

@@ -21,6 +21,9 @@ public struct TextField: Hashable, Sendable {
   /// What stands in it was put there by the program: it gives way to the first character typed.
   public private(set) var isSuggestion: Bool
 
+  /// Whether what stands in it is an earlier entry, as it was.
+  public var isRecalled: Bool { historyPlace != nil }
+
   public init(_ text: String = "", history: [String] = [], isSuggestion: Bool = false) {
     head = text
     self.history = history
@@ -81,9 +84,9 @@ public struct TextField: Hashable, Sendable {
     return .changed
   }
 
-  /// Adds the text to the history, unless it is empty or the last one again.
-  public mutating func remember(limit: Int = 200) {
-    let text = text
+  /// Adds the text, or what it stands for, to the history, unless it is empty or the last one again.
+  public mutating func remember(_ meaning: String? = nil, limit: Int = 200) {
+    let text = meaning ?? text
     guard !text.isEmpty, history.last != text else { return }
     history.append(text)
     if history.count > limit { history.removeFirst(history.count - limit) }

@@ -57,11 +57,11 @@ extension AppModel {
 
 extension Painter {
   mutating func drawNoComparison() {
-    let state = model.comparison
+    let (model, state) = (model, model.comparison)
     panel(focused, "Compare two runs") { painter, area in
       var rows: [(String, StyledText)] = [
-        ("A, reference", StyledText(state.a ?? "none chosen: A chooses it", state.a == nil ? .dim : .strong)),
-        ("B", StyledText(state.b ?? "none chosen: B chooses it", state.b == nil ? .dim : .strong)),
+        ("A, reference", StyledText(state.a ?? "none chosen: \(model.key(.chooseA)) chooses it", state.a == nil ? .dim : .strong)),
+        ("B", StyledText(state.b ?? "none chosen: \(model.key(.chooseB)) chooses it", state.b == nil ? .dim : .strong)),
       ]
       if let progress = state.progress {
         rows.append(("", StyledText("")))
@@ -80,7 +80,8 @@ extension Painter {
       let runs = painter.model.runs.runs
       painter.explain(
         "Two runs on the same tokens: a quantisation beside its original, a checkpoint beside the one before, rules beside none. "
-          + "In Runs (8) space marks runs and C compares them. Tab completes the runs of this trace.",
+          + "In Runs (\(painter.model.key(ScreenID.runs.action))) \(painter.model.key(.pause)) marks runs and \(painter.model.key(.compareRuns)) "
+          + "compares them. Tab completes the runs of this trace.",
         in: area.dropping(top: rows.count + 1))
       for (index, run) in runs.prefix(max(0, area.height - rows.count - 6)).enumerated() {
         painter.line(
@@ -98,7 +99,7 @@ extension Painter {
     panel(
       .summary, StyledText("A \(name(found.a))   B \(name(pair.b))"),
       footer: StyledText(
-        "\(Show.grouped(Int(row[.tokens] ?? 0))) \(found.a.rowNoun)s of \(Show.grouped(Int(row[.texts] ?? 0))) \(found.a.textNoun)s · experts by \(pair.result.plan.matching.rawValue) (m)"
+        "\(Show.grouped(Int(row[.tokens] ?? 0))) \(found.a.rowNoun)s of \(Show.grouped(Int(row[.texts] ?? 0))) \(found.a.textNoun)s · experts by \(pair.result.plan.matching.rawValue) (\(model.key(.matching)))"
       )
     ) { painter, area in
       func number(_ key: ComparisonKey, _ digits: Int = 4) -> String { row[key].map { Show.fixed($0, digits) } ?? "–" }
@@ -230,7 +231,7 @@ extension Painter {
     panel(
       .flips, StyledText("Decisions that fell otherwise" + (units.map { " · margin in \($0)" } ?? "")),
       footer: StyledText(
-        "\(table.position(inner))" + (all > flips.count ? " kept of \(Show.grouped(all))" : "") + " · ⏎ looks at the token in A")
+        "\(table.position(inner))" + (all > flips.count ? " kept of \(Show.grouped(all))" : "") + " · \(model.key(.enter)) looks at the token in A")
     ) { painter, area in table.draw(into: &painter.screen, area, theme: painter.theme) }
   }
 }

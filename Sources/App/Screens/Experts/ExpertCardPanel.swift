@@ -30,7 +30,7 @@ extension Painter {
       if y + 1 < area.height {
         painter.line(
           y + 1,
-          StyledText("label (t)  ", .dim) + (label.map { StyledText($0, .good) } ?? StyledText("none yet", .dim)),
+          StyledText("label (\(model.key(.label)))  ", .dim) + (label.map { StyledText($0, .good) } ?? StyledText("none yet", .dim)),
           in: inner)
       }
     }
@@ -42,7 +42,7 @@ extension Painter {
   private mutating func drawIfMasked(in area: Rect) -> Int {
     guard let rule = ExpertsScreen.rule(in: model) else { return 0 }
     guard let effect = model.interventions.effects[rule], let change = effect.change.value else {
-      line(0, StyledText("if masked  ", .dim) + StyledText("not tried: x, then r, measures it beside a control", .dim), in: area)
+      line(0, StyledText("if masked  ", .dim) + StyledText("not tried: \(model.key(.intervene)), then \(model.key(.evaluate)), measures it beside a control", .dim), in: area)
       return 1
     }
     func signed(_ value: Double?) -> String { value.map { ($0 > 0 ? "+" : "") + Show.fixed($0, 4) } ?? "–" }

@@ -55,7 +55,8 @@ extension AppModel {
   var noStepWords: String {
     if isTrace, !isLoading, buffer?.hasCounts == true {
       return "This run keeps counts of its samples, not their decisions: there is no step to look at. "
-        + (screen == .specialization ? "Its tables show what was counted." : "4 shows what was counted.")
+        + (screen == .specialization
+          ? "Its tables show what was counted." : "\(key(SpecializationScreen.id.action)) shows what was counted.")
     }
     return "The first step has not come yet."
   }

@@ -74,8 +74,11 @@ extension Painter {
       panel(.picture, "Image") { painter, area in painter.explain(painter.model.noStepWords, in: area) }
       return
     }
-    let follows = model.isLive ? (model.selected == nil ? "following" : "esc follows again") : "space plays"
-    panel(.picture, StyledText("Image · \(model.sampleName(look.sample))"), footer: StyledText("←→ step  ↓↑ sample · \(follows)")) {
+    let follows = model.isLive ? (model.selected == nil ? "following" : "\(model.key(.back)) follows again") : "\(model.key(.pause)) plays"
+    panel(
+      .picture, StyledText("Image · \(model.sampleName(look.sample))"),
+      footer: StyledText("\(model.keys(.right)) step  \(model.keys(.down)) sample · \(follows)")
+    ) {
       painter, area in
       let inner = area.dropping(left: 1)
       let words = painter.pictureWords(look, layout, width: inner.width)
@@ -87,11 +90,13 @@ extension Painter {
 
   /// - Returns: the rows used.
   private mutating func drawPictures(_ look: StepLook, in area: Rect) -> Int {
-    guard let picture = model.buffer?.picture(look.first) else {
+    guard model.pictures != .off, let picture = model.buffer?.picture(look.first) else {
       let reason =
-        model.isTrace
-        ? "A trace holds routing, not pictures: the steps are replayed without them. The same class and seed make the picture again."
-        : "The picture of this step is no longer kept; its routing is."
+        model.pictures == .off
+        ? "Pictures are off, as the setting \"pictures\" says (moetop config)."
+        : model.isTrace
+          ? "A trace holds routing, not pictures: the steps are replayed without them. The same class and seed make the picture again."
+          : "The picture of this step is no longer kept; its routing is."
       let lines = wrapped(reason, area.width - 1)
       for (index, text) in lines.prefix(area.height).enumerated() { line(index, StyledText(text, .dim), in: area) }
       return min(area.height, lines.count + 1)
@@ -116,7 +121,7 @@ extension Painter {
   }
 
   private mutating func draw(_ picture: Picture, in area: Rect) {
-    PixelView(width: picture.width, height: picture.height, pixels: picture.pixels).draw(into: &screen, area, theme: theme)
+    draw(PixelView(width: picture.width, height: picture.height, pixels: picture.pixels), in: area)
   }
 
   /// Which step this is and how it is made.
@@ -127,12 +132,12 @@ extension Painter {
     let filled = BarText.bar(done, width: bar, glyphs: theme.glyphs)
     let rest = String(repeating: String(theme.glyphs.emptyBlock), count: max(0, bar - filled.count))
     let guidance = layout.branchCount > 1 ? "guidance \(Show.fixed(Double(layout.guidanceScale), 2))" : "no guidance"
-    let branch = layout.branchCount > 1 ? "  branch \(model.branchName(look.branch)) (b)" : ""
+    let branch = layout.branchCount > 1 ? "  branch \(model.branchName(look.branch)) (\(model.key(.branch)))" : ""
     return [
       StyledText(name, .strong) + StyledText(filled, .bar) + StyledText(rest, .dim),
       StyledText("\(guidance)\(branch)"),
       StyledText(
         layout.sampler + (layout.patchCount > 1 ? ", \(layout.patchRows) × \(layout.patchColumns) patches" : ", one decision a step"), .dim),
-    ] + (model.isLive ? [StyledText("c chooses a class", .dim)] : [])
+    ] + (model.isLive ? [StyledText("\(model.key(.imageClass)) chooses a class", .dim)] : [])
   }
 }

@@ -10,7 +10,7 @@ extension Painter {
     let state = model.interventions
     let table = Table(
       columns: [TableColumn("on", width: .fixed(3)), TableColumn("rule", width: .flex(20))], rowCount: state.rules.count, state: state.list,
-      spacing: 1, emptyText: "none: a adds one, x on any screen proposes one"
+      spacing: 1, emptyText: StyledText("none: \(model.key(.addRule)) adds one, \(model.key(.intervene)) on any screen proposes one")
     ) { row, column in
       let rule = state.rules[row]
       return column == 0 ? StyledText(rule.isOn ? "[x]" : "[ ]") : StyledText(rule.text, rule.isOn ? nil : .disabled)
@@ -45,7 +45,7 @@ extension Painter {
         return
       }
       guard let found = state.found else {
-        let reason = state.problem ?? model.whyNoTrial ?? "r tries the rules on the texts of this run."
+        let reason = state.problem ?? model.whyNoTrial ?? "\(model.key(.evaluate)) tries the rules on the texts of this run."
         return painter.explain(reason.replacing("\n", with: " "), in: area)
       }
       let (effect, answer) = (found.answer.effect, found.answer)

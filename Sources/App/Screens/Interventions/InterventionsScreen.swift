@@ -93,7 +93,7 @@ struct InterventionsScreen: Screen {
     }
     let on = state.rules.count(where: \.isOn)
     return [
-      StyledText(state.rules.isEmpty ? "no rule yet: a adds one, x on any screen proposes one" : "\(on) on, \(state.rules.count - on) off"),
+      StyledText(state.rules.isEmpty ? "no rule yet: \(model.key(.addRule)) adds one, \(model.key(.intervene)) on any screen proposes one" : "\(on) on, \(state.rules.count - on) off"),
       StyledText("weights on the disk are never changed", .dim),
     ]
   }
@@ -175,7 +175,7 @@ struct InterventionsScreen: Screen {
   static func refusal(of id: ActionID, _ argument: String, in model: AppModel) -> String? {
     switch id {
     case _ where [.deleteRule, .editRule, .pause].contains(id) && model.interventions.rules.isEmpty:
-      return "there is no rule yet: a adds one"
+      return "there is no rule yet: \(model.key(.addRule)) adds one"
     case .saveRules where !model.interventions.rules.contains(where: \.isOn): return "no rule is on"
     case .evaluate: return model.whyNoTrial
     default: return nil

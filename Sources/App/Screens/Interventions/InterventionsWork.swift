@@ -22,9 +22,9 @@ extension AppModel {
   /// Why rules cannot be tried now; nil when they can.
   var whyNoTrial: String? {
     if interventions.progress != nil { return "rules are being tried: esc cancels" }
-    if !interventions.rules.contains(where: \.isOn) { return "no rule is on: a adds one, space turns one on" }
+    if !interventions.rules.contains(where: \.isOn) { return "no rule is on: \(key(.addRule)) adds one, \(key(.pause)) turns one on" }
     if isOfImages { return "rules on images: moetop whatif \(trialModel ?? "MODEL") --images 8 --rules RULES" }
-    guard let path = trialModel else { return "there is no model: O opens one" }
+    guard let path = trialModel else { return "there is no model: \(key(.open)) opens one" }
     if !ModelPlaces.isModel(path) { return "the model of this run is not at \(path) any more" }
     return trialSequences.isEmpty ? "this run has no text of two tokens yet" : nil
   }

@@ -154,12 +154,12 @@ extension AppModel {
   var noTokenWords: String {
     switch source {
     case .live(let summary) where !summary.readsText:
-      "This model has no tokenizer: no text can be read here. moetop run --tokens records token ids, 8 lists what was recorded."
+      "This model has no tokenizer: no text can be read here. moetop run --tokens records token ids, \(key(RunsScreen.id.action)) lists what was recorded."
     case .live where isBusy: "The model is reading its first tokens."
-    case .live: "No tokens yet. p types a prompt."
+    case .live: "No tokens yet. \(key(.prompt)) types a prompt."
     case .trace where isLoading: "The first tokens are being read from the trace."
-    case .trace: "This run has no tokens. 8 lists the others."
-    case .nothing, .opening: "No tokens yet. O opens a model, 8 shows recorded runs."
+    case .trace: "This run has no tokens. \(key(RunsScreen.id.action)) lists the others."
+    case .nothing, .opening: "No tokens yet. \(key(.open)) opens a model, \(key(RunsScreen.id.action)) shows recorded runs."
     }
   }
 
@@ -167,7 +167,7 @@ extension AppModel {
   var waitingWords: String {
     switch source {
     case .live(let summary) where !summary.readsText: "no tokenizer: this model can read no text here"
-    case .live where !isBusy: "nothing was asked for yet: p types a prompt"
+    case .live where !isBusy: "nothing was asked for yet: \(key(.prompt)) types a prompt"
     case .trace where !isLoading: "this run has no tokens"
     default: "waiting for the first token"
     }
@@ -231,10 +231,13 @@ extension Painter {
     let orderName = model.order == .index ? "index" : "load, each layer by itself"
     panel(
       .heat, StyledText("\(model.metricName) · layer × expert"),
-      footer: StyledText(model.windowName + (model.isOfImages && model.order == .index ? "" : " · ordered by \(orderName) (o)"))
+      footer: StyledText(
+        model.windowName + (model.isOfImages && model.order == .index ? "" : " · ordered by \(orderName) (\(model.key(.order)))"))
     ) { painter, area in
       guard !painter.model.routers.isEmpty else {
-        painter.explain("No model is open. O lists those of this machine, 8 shows recorded runs.", in: area)
+        painter.explain(
+          "No model is open. \(painter.model.key(.open)) lists those of this machine, \(painter.model.key(RunsScreen.id.action)) shows recorded runs.",
+          in: area)
         return
       }
       guard painter.model.row != nil else {
@@ -273,8 +276,9 @@ extension Painter {
       StyledText("Tokens · below each: mean Ĥ × 10, ! over \(model.thresholdShare) (\(model.threshold)) at a layer or more"),
       footer: StyledText(
         model.selected == nil
-          ? (model.isLive ? "dim: given, bright: written by the model · following" : "dim: given, bright: generated · ⇧←→ selects")
-          : "esc follows again")
+          ? (model.isLive
+            ? "dim: given, bright: written by the model · following" : "dim: given, bright: generated · \(model.keys(.tokenRight)) selects")
+          : "\(model.key(.back)) follows again")
     ) { painter, area in
       if painter.model.row == nil {
         painter.explain(painter.model.noTokenWords, in: area)

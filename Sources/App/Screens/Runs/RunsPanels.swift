@@ -49,7 +49,8 @@ extension Painter {
     let model = model
     guard let run = model.selectedRun else { return }
     let description = run.description
-    panel(.details, StyledText("Run \(run.id) \(run.name)"), footer: "enter opens it on all screens") { painter, area in
+    panel(.details, StyledText("Run \(run.id) \(run.name)"), footer: StyledText("\(model.key(.enter)) opens it on all screens")) {
+      painter, area in
       let parts = area.width >= 100 ? area.split(columns: [.flex(), .flex()], spacing: 1) : [area]
       var rows: [(String, StyledText)] = [
         ("model", StyledText("\(description.model.name)  \(Show.hash(description.model.filesHash))")),

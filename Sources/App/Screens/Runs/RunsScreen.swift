@@ -133,7 +133,7 @@ struct RunsScreen: Screen {
     let marked = model.runs.list.marked.union([model.runs.list.selected]).filter { model.runs.runs.indices.contains($0) }
     let chosen = model.runs.list.marked.count > 1 ? model.runs.list.marked : marked
     guard chosen.count == 2 else {
-      model.say("space marks the run to compare with, found \(Show.counted(chosen.count, "run"))", .warning)
+      model.say("\(model.key(.pause)) marks the run to compare with, found \(Show.counted(chosen.count, "run"))", .warning)
       return []
     }
     let names = chosen.sorted(by: >).map { "\(model.runs.file)#\(model.runs.runs[$0].id)" }
@@ -149,7 +149,7 @@ struct RunsScreen: Screen {
     }
     model.overlay = .confirm(
       question:
-        "delete run \(run.id) \(run.name), \(Show.grouped(run.tokenCount)) tokens? It goes when this screen is left; u keeps it. y / n",
+        "delete run \(run.id) \(run.name), \(Show.grouped(run.tokenCount)) tokens? It goes when this screen is left; \(model.key(.undo)) keeps it. y / n",
       .hideRun(file: model.runs.file, run: run.id))
     return []
   }
@@ -223,7 +223,7 @@ extension AppModel {
         model.runs.doomed.remove(at: place)
         return [.listRuns(file: file)]
       }, forth: hide)
-    say("run \(run) goes when you leave this screen; u keeps it")
+    say("run \(run) goes when you leave this screen; \(key(.undo)) keeps it")
     return []
   }
 

@@ -24,9 +24,12 @@ final class ScriptPlayer {
   /// Screens written by `dump` lines, with the files that they must not be.
   private let write: (String, CellBuffer, [String]) throws -> Void
 
-  init(size: Size, theme: Theme, settings: SessionSettings, write: @escaping (String, CellBuffer, [String]) throws -> Void) {
+  init(
+    size: Size, theme: Theme, _ chosen: Settings, settings: SessionSettings,
+    write: @escaping (String, CellBuffer, [String]) throws -> Void
+  ) {
     self.write = write
-    model = AppModel(size: size, theme: theme)
+    model = AppModel(size: size, theme: theme, settings: chosen)
     let outbox = outbox
     runner = EffectRunner(
       settings, now: wallClock, background: { $0() }, post: { outbox.post($0) },

@@ -33,7 +33,7 @@ final class TerminalLoop {
   private let terminal: any TerminalDevice
   private let inbox: Inbox
   private let runner: EffectRunner
-  private var model: AppModel
+  private(set) var model: AppModel
   private var pacer = FramePacer()
   private var isDone = false
   private var failure: Failure?
@@ -42,12 +42,13 @@ final class TerminalLoop {
   /// Seconds that one turn may take from what has come, so that frames are seen while more comes.
   private static let turn = 0.1
 
-  init(_ terminal: any TerminalDevice, mouse: Bool, settings: SessionSettings) {
+  /// - Parameter histories: lines that were typed in sessions before.
+  init(_ terminal: any TerminalDevice, _ chosen: Settings, _ histories: [ActionID: [String]], settings: SessionSettings) {
     self.terminal = terminal
     let inbox = Inbox(waker: terminal.waker)
     self.inbox = inbox
-    model = AppModel(size: terminal.size, theme: terminal.traits.theme())
-    model.mouse = mouse
+    model = AppModel(size: terminal.size, theme: terminal.traits.theme(), settings: chosen, showsPictures: terminal.traits.showsPictures)
+    model.histories = histories
     let waker = terminal.waker
     let queue = DispatchQueue(label: "moetop.background", qos: .userInitiated, attributes: .concurrent)
     runner = EffectRunner(
@@ -154,7 +155,10 @@ final class TerminalLoop {
 
   private func present() {
     let frame = Painter.draw(model)
-    do { try terminal.present(frame.screen, cursor: frame.cursor) } catch {
+    do {
+      try terminal.present(frame.screen, cursor: frame.cursor)
+      try terminal.place(frame.pictures)
+    } catch {
       failure = Failure(.hangUp, "the terminal is gone\(model.whatIsKept)")
       isDone = true
     }

@@ -8,13 +8,16 @@ struct ActionTable: Sendable {
   /// Actions that the help shows as one line, by the first of them.
   let groups: [ActionGroup]
   private let places: [ActionID: Int]
+  /// Actions whose keys are not the usual ones.
+  private let rebound: Set<ActionID>
   /// A key may mean one thing here and another there.
   private let byKey: [KeyEvent: [Int]]
 
   /// The table of the program's own screens.
   static let standard = ActionTable(Screens.all)
 
-  init(_ screens: [any Screen.Type]) {
+  /// - Parameter bindings: keys that take the place of the usual ones.
+  init(_ screens: [any Screen.Type], _ bindings: KeyBindings = KeyBindings()) {
     var all = CommonActions.first
     for screen in screens {
       let id = screen.id
@@ -26,6 +29,7 @@ struct ActionTable: Sendable {
     }
     for screen in screens { all.append(ActionEntry(screen.id.action, screen.title, "go to \(screen.title)", keys: screen.keys)) }
     all += CommonActions.last
+    all = all.map { entry in bindings[entry.id].map { entry.with(keys: $0.keys) } ?? entry }
     entries = all
     var places: [ActionID: Int] = [:]
     var byKey: [KeyEvent: [Int]] = [:]
@@ -36,6 +40,25 @@ struct ActionTable: Sendable {
     (self.places, self.byKey) = (places, byKey)
     let goes = screens.map { screen in screen.id.action }
     groups = CommonActions.groups + [ActionGroup(goes, "1…\(goes.count)", ascii: "1-\(goes.count)", "go to a screen")]
+    rebound = Set(bindings.bindings.map(\.action))
+  }
+
+  /// The keys of actions that belong together: the text made for their usual keys while they have these, else the first of each.
+  func keyLabel(_ members: [ActionID], usual: String, _ glyphs: GlyphSet) -> String {
+    guard members.contains(where: rebound.contains) else { return usual }
+    return members.compactMap { self[$0]?.keys.first?.label(glyphs) }.joined(separator: " ")
+  }
+
+  /// The key that is shown of an action; one without is done by its name.
+  func key(_ id: ActionID, _ glyphs: GlyphSet) -> String { self[id]?.keys.first?.label(glyphs) ?? ":" + id.rawValue }
+
+  /// Another action that a key of this one means on a screen where both are.
+  func clash(of id: ActionID, over key: KeyEvent, on screens: [ScreenID]) -> (other: ActionID, screen: ScreenID)? {
+    let sharing = (byKey[key] ?? []).map { entries[$0] }.filter { $0.id != id }
+    for screen in screens where self[id]?.applies(to: screen) == true {
+      if let other = sharing.first(where: { $0.applies(to: screen) }) { return (other.id, screen) }
+    }
+    return nil
   }
 
   subscript(_ id: ActionID) -> ActionEntry? { places[id].map { entries[$0] } }
@@ -67,7 +90,7 @@ struct ActionEntry: Sendable {
   let title: String
   /// One line for the help.
   let help: String
-  let keys: [KeyEvent]
+  private(set) var keys: [KeyEvent]
   /// What follows the name in the palette: `N`, `FILE`; empty for nothing.
   let argument: String
   /// The line that its argument is typed into; nil for an action that opens none.
@@ -91,6 +114,13 @@ struct ActionEntry: Sendable {
     var entry = self
     entry.isChosen = true
     entry.screens.insert(screen)
+    return entry
+  }
+
+  /// The same under other keys.
+  func with(keys: [KeyEvent]) -> ActionEntry {
+    var entry = self
+    entry.keys = keys
     return entry
   }
 
@@ -124,10 +154,17 @@ struct ActionGroup: Sendable {
 
 /// An action in the key bar, with a word or keys of its own where the table's would say less.
 struct BarItem: Sendable {
+  /// One text for the keys of several actions.
+  struct Keys: Sendable {
+    let members: [ActionID]
+    let plain: String
+    let ascii: String
+  }
+
   let id: ActionID
   var title: String?
   /// Where one key stands for several.
-  var keys: (plain: String, ascii: String)?
+  var keys: Keys?
 
   init(_ id: ActionID, _ title: String? = nil) {
     (self.id, self.title) = (id, title)
@@ -137,17 +174,22 @@ struct BarItem: Sendable {
   /// Under all four arrows.
   static func arrows(_ title: String? = nil) -> BarItem {
     var item = BarItem(.down, title)
-    item.keys = ("←↓↑→", "hjkl")
+    item.keys = Keys(members: [.left, .down, .up, .right], plain: "←↓↑→", ascii: "hjkl")
     return item
   }
 
-  private static let pairs: [ActionID: (plain: String, ascii: String)] = [
-    .down: ("↓↑", "jk"), .right: ("←→", "hl"), .layerUp: ("[ ]", "[ ]"), .tokenRight: ("⇧←→", "S-hl"), .raise: ("< >", "< >"),
-    .faster: (", .", ", ."),
+  private static let pairs: [ActionID: Keys] = [
+    .down: Keys(members: [.down, .up], plain: "↓↑", ascii: "jk"),
+    .right: Keys(members: [.left, .right], plain: "←→", ascii: "hl"),
+    .layerUp: Keys(members: [.layerDown, .layerUp], plain: "[ ]", ascii: "[ ]"),
+    .tokenRight: Keys(members: [.tokenLeft, .tokenRight], plain: "⇧←→", ascii: "S-hl"),
+    .raise: Keys(members: [.lower, .raise], plain: "< >", ascii: "< >"),
+    .faster: Keys(members: [.slower, .faster], plain: ", .", ascii: ", ."),
   ]
 
   func keyLabel(_ table: ActionTable, _ glyphs: GlyphSet) -> String {
-    if let keys { return glyphs == .utf8 ? keys.plain : keys.ascii }
-    return table[id]?.keys.first?.label(glyphs) ?? ":" + id.rawValue
+    guard let keys else { return table.key(id, glyphs) }
+    let label = table.keyLabel(keys.members, usual: glyphs == .utf8 ? keys.plain : keys.ascii, glyphs)
+    return label.isEmpty ? table.key(id, glyphs) : label
   }
 }

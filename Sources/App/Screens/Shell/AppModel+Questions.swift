@@ -41,6 +41,12 @@ extension AppModel {
   var routers: [RouterDescription] { buffer?.routers ?? [] }
   var spec: RouterSpec? { routers.indices.contains(router) ? routers[router].spec : nil }
 
+  /// The key of an action, for a sentence: `space`, `O`; its command where it has none.
+  func key(_ id: ActionID) -> String { actions[id].map { $0.keys.first?.name ?? ":" + $0.id.rawValue } ?? "" }
+
+  /// The keys of an action and its counterpart, as the key bar has them: `←→`.
+  func keys(_ id: ActionID) -> String { BarItem(id).keyLabel(actions, theme.glyphs) }
+
   /// The screen that is on.
   var room: any Screen.Type { screens.first { $0.id == screen } ?? LiveScreen.self }
 

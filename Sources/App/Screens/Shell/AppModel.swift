@@ -36,6 +36,7 @@ struct AppModel: Sendable {
   var size: Size
   var theme: Theme
   var mouse = true
+  var pictures = PictureChoice.auto
   var now = 0.0
 
   // What is open.
@@ -99,9 +100,9 @@ struct AppModel: Sendable {
   var lastInterrupt: Double?
   var lastPlay = 0.0
 
-  init(size: Size, theme: Theme, screens: [any Screen.Type] = Screens.all) {
+  init(size: Size, theme: Theme, screens: [any Screen.Type] = Screens.all, keys: KeyBindings = KeyBindings()) {
     (self.size, self.theme, self.screens) = (size, theme, screens)
-    actions = ActionTable(screens)
+    actions = ActionTable(screens, keys)
     states = ScreenStates(screens)
     screen = screens.first?.id ?? ScreenID("")
   }

@@ -23,7 +23,7 @@ extension Painter {
     let all = model.actions.entries.count { $0.applies(to: model.screen) }
     let found = model.helpLines(field.text)
     let size = Size(width: min(112, body.width), height: body.height)
-    let footer = "\(all) actions here · type to filter, @ then a key to search by key · enter does it"
+    let footer = "\(all) actions here · type to filter, @ then a key to search by key · enter does it · moetop docs keys"
     let inner = Modal(Panel(StyledText("Help · \(model.room.title)"), footer: StyledText(footer), isFocused: true), size: size)
       .draw(into: &screen, body, theme: theme).inset(dx: 1)
     cursor = field.draw(into: &screen, inner.row(0), label: "filter: ", placeholder: "words, or @ and a key", theme: theme)
@@ -79,8 +79,10 @@ extension Painter {
     let height = min(entries.count, 16, frame.body.height - 2)
     guard height > 0 else { return }
     let area = Rect(x: 0, y: frame.body.maxY - height - 2, width: min(96, model.size.width), height: height + 2)
-    let inner = Panel("Commands", footer: StyledText("\(entries.count) · ↓↑ choose · tab completes · enter does it · esc"), isFocused: true)
-      .draw(into: &screen, area, theme: theme)
+    let inner = Panel(
+      "Commands", footer: StyledText("\(entries.count) · ↓↑ choose · ^P ^N history · tab completes · enter does it · esc"), isFocused: true
+    )
+    .draw(into: &screen, area, theme: theme)
     let first = ListState.offset(0, showing: selected, count: entries.count, page: height)
     for (place, index) in entries.indices.dropFirst(first).prefix(height).enumerated() {
       let entry = entries[index]

@@ -11,6 +11,8 @@ struct Painter {
   var screen: CellBuffer
   /// Where the text cursor belongs.
   var cursor: Point?
+  /// Pictures that were drawn in cells.
+  private var pictures: [PlacedPicture] = []
   /// Where the panels of the screen stand, and which of them has the keys.
   let areas: [PanelID: Rect]
   let focused: PanelID
@@ -22,11 +24,28 @@ struct Painter {
     screen = model.theme.buffer(model.size)
   }
 
-  /// The whole screen, and where its text cursor is.
-  static func draw(_ model: AppModel) -> (screen: CellBuffer, cursor: Point?) {
+  /// The whole screen, where its text cursor is, and the pictures that the terminal is to show over it.
+  static func draw(_ model: AppModel) -> (screen: CellBuffer, cursor: Point?, pictures: [PlacedPicture]) {
     var painter = Painter(model)
     painter.draw()
-    return (painter.screen, painter.cursor)
+    let pictures = model.pictures == .kitty ? painter.takePictures() : []
+    return (painter.screen, painter.cursor, pictures)
+  }
+
+  /// A picture, in cells.
+  mutating func draw(_ picture: PixelView, in area: Rect) {
+    pictures.append(PlacedPicture(picture, in: picture.draw(into: &screen, area, theme: theme)))
+  }
+
+  /// Those that nothing lies over leave their cells to the terminal.
+  private mutating func takePictures() -> [PlacedPicture] {
+    var alone = theme.buffer(model.size)
+    let free = pictures.filter { placed in
+      placed.picture.draw(into: &alone, placed.area, theme: theme)
+      return placed.area.rows.allSatisfy { y in placed.area.columns.allSatisfy { screen[$0, y] == alone[$0, y] } }
+    }
+    for placed in free { screen.fill(placed.area) }
+    return free
   }
 
   private mutating func draw() {
@@ -130,7 +149,7 @@ extension AppModel {
     guard room.isOfTheRun else { return room.status(in: self) }
     guard buffer != nil else {
       if case .opening(let name) = source { return [StyledText("opening \(name)")] }
-      return [StyledText("nothing is open: O for the models of this machine, 8 for recorded runs")]
+      return [StyledText("nothing is open: \(key(.open)) for the models of this machine, \(key(RunsScreen.id.action)) for recorded runs")]
     }
     var parts = room.status(in: self)
     if let filter { parts.append(StyledText("filter: \(filter.text)", .accent)) }

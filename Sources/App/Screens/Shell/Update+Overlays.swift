@@ -47,7 +47,9 @@ extension AppModel {
   }
 
   private mutating func type(_ key: KeyEvent, _ kind: ActionID, _ field: inout TextField, selected: Int) -> [Effect] {
-    if kind == .palette, key == .up || key == .down {
+    // There the arrows choose, unless a line before is looked for: from an empty line on, and while one is shown.
+    let recalls = field.isRecalled || key == .up && field.isEmpty && selected == 0
+    if kind == .palette, !recalls, key == .up || key == .down {
       let count = paletteEntries(field.text).count
       overlay = .entry(kind, field, selected: max(0, min(count - 1, selected + (key == .up ? -1 : 1))))
       return []
@@ -60,7 +62,8 @@ extension AppModel {
       return []
     case .cancelled: return []
     case .submitted:
-      field.remember()
+      let meant = kind == .palette ? command(field.text, selected: selected) : nil
+      field.remember(meant.map { $0.argument.isEmpty ? "\($0.id)" : "\($0.id) \($0.argument)" })
       histories[kind] = field.history
       return submit(kind, field.text, selected: selected)
     }
@@ -162,22 +165,25 @@ extension AppModel {
       .map { $0.id.rawValue + ($0.argument.isEmpty ? "" : " ") }
   }
 
-  private mutating func runCommand(_ text: String, selected: Int) -> [Effect] {
+  /// What a line of the palette means: the action that it names, else the one that was chosen.
+  private func command(_ text: String, selected: Int) -> (id: ActionID, argument: String)? {
     let parts = text.split(separator: " ", maxSplits: 1).map(String.init)
     let argument = parts.count > 1 ? parts[1] : ""
-    if let word = parts.first, let id = actions.named(word), let entry = actions[id], selected == 0 {
-      guard entry.applies(to: screen) else {
-        say("\(word) does nothing on this screen", .warning)
-        return []
-      }
-      return perform(id, argument)
-    }
+    if let word = parts.first, let id = actions.named(word), selected == 0 { return (id, argument) }
     let found = paletteEntries(text)
-    guard found.indices.contains(selected) else {
-      say("there is no command \"\(text)\"; ? lists all", .warning)
+    return found.indices.contains(selected) ? (found[selected].id, argument) : nil
+  }
+
+  private mutating func runCommand(_ text: String, selected: Int) -> [Effect] {
+    guard let (id, argument) = command(text, selected: selected) else {
+      say("there is no command \"\(text)\"; \(key(.help)) lists all", .warning)
       return []
     }
-    return perform(found[selected].id, argument)
+    guard actions[id]?.applies(to: screen) == true else {
+      say("\(id) does nothing on this screen", .warning)
+      return []
+    }
+    return perform(id, argument)
   }
 
   // MARK: - Help
@@ -212,6 +218,10 @@ extension AppModel {
     var isHere: Bool
   }
 
+  private func keys(of group: ActionGroup) -> String {
+    actions.keyLabel(group.members, usual: theme.glyphs == .utf8 ? group.keys : group.ascii, theme.glyphs)
+  }
+
   /// Lines of the help, this screen's first, that match the filter: words, or `@` and a key.
   func helpLines(_ filter: String) -> [HelpLine] {
     let here = actions.entries.filter { $0.isChosen && $0.applies(to: screen) }
@@ -231,7 +241,7 @@ extension AppModel {
       if filter.isEmpty, let group = actions.groups.first(where: { $0.members.contains(entry.id) }) {
         shown.formUnion(group.members)
         lines.append(
-          HelpLine(id: entry.id, keys: theme.glyphs == .utf8 ? group.keys : group.ascii, help: group.help, isHere: entry.isChosen))
+          HelpLine(id: entry.id, keys: keys(of: group), help: group.help, isHere: entry.isChosen))
       } else {
         lines.append(HelpLine(id: entry.id, keys: entry.keyLabel(theme.glyphs), help: entry.help, isHere: entry.isChosen))
       }

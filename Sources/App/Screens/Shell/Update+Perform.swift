@@ -99,15 +99,17 @@ extension AppModel {
     if let reason = room.refusal(of: id, argument, in: self) { return reason }
     let nothing = buffer?.isEmpty ?? true
     switch id {
-    case .step where !(isLive || isTrace), .pause where !(isLive || isTrace): return "nothing runs: O opens a model, 8 lists runs"
+    case .step where !(isLive || isTrace), .pause where !(isLive || isTrace):
+      return "nothing runs: \(key(.open)) opens a model, \(key(RunsScreen.id.action)) lists runs"
     case .step where !isPaused && playhead == nil && isLive:
-      return "space pauses first; then s goes \(kind.moment) by \(kind.moment)"
+      return "\(key(.pause)) pauses first; then \(key(.step)) goes \(kind.moment) by \(kind.moment)"
     case .prompt, .read:
-      if images != nil { return "this model makes images and reads no text; c chooses a class" }
-      return isLive ? nil : "this is a recorded run; open its model to run it (O)"
+      if images != nil { return "this model makes images and reads no text; \(key(.imageClass)) chooses a class" }
+      return isLive ? nil : "this is a recorded run; open its model to run it (\(key(.open)))"
     case .imageClass:
       if images != nil { return nil }
-      return isLive ? "this model continues texts and makes no images" : "nothing is made here: O opens a model that makes images"
+      return isLive
+        ? "this model continues texts and makes no images" : "nothing is made here: \(key(.open)) opens a model that makes images"
     case .branch:
       guard let layout else { return "no branch: not a denoising run" }
       return layout.branchCount > 1 ? nil : "this run has no guidance, so there is one branch"
@@ -134,7 +136,7 @@ extension AppModel {
     } else if selected != nil {
       selected = nil
     } else {
-      say("q quits", .dim, seconds: 2)
+      say("\(key(.quit)) quits", .dim, seconds: 2)
     }
     return refresh()
   }

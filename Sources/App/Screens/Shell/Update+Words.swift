@@ -25,7 +25,7 @@ extension AppModel {
   }
 
   mutating func findAgain(forward: Bool) -> [Effect] {
-    guard !find.isEmpty else { return missing("a text to find: / asks for it") }
+    guard !find.isEmpty else { return missing("a text to find: \(key(.find)) asks for it") }
     if let effects = room.find(find, forward: forward, in: &self) { return effects }
     if let wanted = Self.expertNumber(find) {
       turn(toExpert: wanted)

@@ -73,7 +73,7 @@ extension AppModel {
     if let effects = handleOverlay(key) { return effects }
     guard let id = actions.action(key, on: screen) else {
       refusals += 1
-      say("\(key.label(theme.glyphs)) does nothing here; ? shows all keys", .dim, seconds: 2)
+      say("\(key.label(theme.glyphs)) does nothing here; \(self.key(.help)) shows all keys", .dim, seconds: 2)
       return []
     }
     return perform(id, "")
@@ -91,7 +91,8 @@ extension AppModel {
       overlay = .help(field, selected: 0)
     case .log, .models, .confirm, nil:
       refusals += 1
-      say("nothing is open to paste into: p, /, f or : opens a line", .dim, seconds: 4)
+      say(
+        "nothing is open to paste into: \(key(.prompt)), \(key(.find)), \(key(.filter)) or \(key(.palette)) opens a line", .dim, seconds: 4)
     }
     return []
   }

@@ -47,7 +47,7 @@ extension SpecializationScreen {
     case .order: model.special.ordersByLoad.toggle()
     case .axis: return argument.isEmpty ? nextAxis(&model) : setAxis(argument, &model)
     case .nullTest:
-      model.say("testing against 1,000 shuffles; esc cancels")
+      model.say("testing against 1,000 shuffles; \(model.key(.back)) cancels")
       return model.special.facet.map { model.study($0, draws: 1000) } ?? []
     default: return nil
     }

@@ -170,12 +170,12 @@ extension AppModel {
   }
 
   /// What stands before the names of the axes.
-  static let axisLead = "axis (a) "
+  var axisLead: String { "axis (\(key(.axis))) " }
 
   /// Looks at the cell that is drawn at a place, or turns to the axis whose name is.
   mutating func pointAtCell(_ place: Point, in area: Rect) -> [Effect] {
     if place.y == area.y {
-      var x = area.x + 1 + Self.axisLead.count
+      var x = area.x + 1 + axisLead.count
       for facet in facets {
         let width = Printable.width(of: facet.name) + 2
         if x..<x + width ~= place.x { return SpecializationScreen.turn(to: facet, &self) }
@@ -198,7 +198,7 @@ extension Painter {
 
   /// The axes there are, and where there is room why there are no others.
   private func axes(width: Int) -> StyledText {
-    var text = StyledText(AppModel.axisLead, .dim)
+    var text = StyledText(model.axisLead, .dim)
     for facet in model.facets {
       text += facet == model.special.facet ? StyledText("[\(facet.name)]", .tabActive) : StyledText(" \(facet.name) ", .tab)
     }
@@ -210,7 +210,8 @@ extension Painter {
     let what =
       model.special.scale == .share
       ? "share of a column's choices; each column sums to 1" : "lift: observed over expected; white as chance has it"
-    panel(.cells, StyledText("Expert × \(axisName) · \(model.layerWords)"), footer: StyledText(what + " (m)")) { painter, area in
+    panel(.cells, StyledText("Expert × \(axisName) · \(model.layerWords)"), footer: StyledText(what + " (\(model.key(.metric)))")) {
+      painter, area in
       painter.line(0, painter.axes(width: area.width - 1), in: area.dropping(left: 1))
       let inner = area.dropping(top: 1)
       guard let map = painter.model.cellMap(width: area.width) else { return painter.explainStudy(in: inner) }
@@ -230,11 +231,13 @@ extension Painter {
   /// Why there is no picture yet.
   private mutating func explainStudy(in area: Rect) {
     if let progress = model.special.progress {
-      line(0, StyledText("shuffling \(axisName): \(progress.done) of \(progress.of) draws, esc cancels"), in: area.dropping(left: 1))
+      line(
+        0, StyledText("shuffling \(axisName): \(progress.done) of \(progress.of) draws, \(model.key(.back)) cancels"),
+        in: area.dropping(left: 1))
     } else if let problem = model.special.problem {
       let names = Set(model.buffer?.sequences.compactMap { $0.labels[axisName] } ?? [])
       explain(
-        "Not enough to compare yet: \(problem). \(model.isLive && names.count < 2 ? "Wait for another \(model.kind.sequence) to \(model.layout == nil ? "begin" : "end"), or press a for another axis." : "a chooses another axis.")",
+        "Not enough to compare yet: \(problem). \(model.isLive && names.count < 2 ? "Wait for another \(model.kind.sequence) to \(model.layout == nil ? "begin" : "end"), or press \(model.key(.axis)) for another axis." : "\(model.key(.axis)) chooses another axis.")",
         in: area)
     } else {
       line(0, StyledText("waiting for \(model.kind.whole)"), in: area.dropping(left: 1))

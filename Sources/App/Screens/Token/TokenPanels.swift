@@ -133,7 +133,7 @@ extension Painter {
     panel(
       .probabilities, StyledText("\(title) by layer · digits: rank of a selected expert"),
       footer: StyledText(
-        "\(model.layout == nil ? "token \(row) of \(model.rowRange)" : "←→ patch  ⇧←→ step") · v shows \(model.values.rawValue)"
+        "\(model.layout == nil ? "token \(row) of \(model.rowRange)" : "\(model.keys(.right)) patch  \(model.keys(.tokenRight)) step") · \(model.key(.values)) shows \(model.values.rawValue)"
       )
     ) { painter, area in
       let follows = model.layout == nil && row + 1 < buffer.end && buffer.sequence(row + 1) == buffer.sequence(row)

@@ -58,7 +58,9 @@ struct TokenScreen: Screen {
   static func draw(_ painter: inout Painter) {
     guard let row = painter.model.row, let buffer = painter.model.buffer else {
       return painter.panel(painter.focused, "Token") { painter, area in
-        painter.explain("No tokens yet. 1 goes to Live, p types a prompt, 8 shows recorded runs.", in: area)
+        painter.explain(
+          "No tokens yet. \(painter.model.key(ScreenID.live.action)) goes to Live, \(painter.model.key(.prompt)) types a prompt, \(painter.model.key(RunsScreen.id.action)) shows recorded runs.",
+          in: area)
       }
     }
     painter.drawProbabilities(row, buffer)

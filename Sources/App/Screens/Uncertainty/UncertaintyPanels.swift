@@ -179,7 +179,7 @@ extension Painter {
     let table = uncertainTable(rows, buffer, area)
     // One layer alone: every decision is over at one.
     let order = model.uncertain.list?.router != nil && model.uncertain.order == .layers ? .entropy : model.uncertain.order
-    var footer = "sorted by \(order.rawValue) (o) · \(table.position(area))"
+    var footer = "sorted by \(order.rawValue) (\(model.key(.order))) · \(table.position(area))"
     if let list = model.uncertain.list {
       footer += " · n = \(Show.grouped(list.tokenCount)) \(model.kind.rows)"
       if list.end < buffer.end { footer += ", \(Show.grouped(buffer.end - list.end)) newer not counted yet" }
@@ -218,7 +218,7 @@ extension Painter {
     }
     panel(
       .uncertainTokens, "Uncertain tokens by what they say",
-      footer: StyledText("\(table.position(area)) · mean layers over the threshold · ⏎ looks at the worst (t: tokens)")
+      footer: StyledText("\(table.position(area)) · mean layers over the threshold · \(model.key(.enter)) looks at the worst (\(model.key(.decisions)): tokens)")
     ) { painter, inner in table.draw(into: &painter.screen, inner, theme: painter.theme) }
   }
 

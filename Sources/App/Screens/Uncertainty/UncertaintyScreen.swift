@@ -83,7 +83,9 @@ struct UncertaintyScreen: Screen {
   static func draw(_ painter: inout Painter) {
     guard let buffer = painter.model.buffer, !buffer.isEmpty else {
       return painter.panel(.uncertainTokens, "Uncertain tokens") { painter, area in
-        painter.explain("No tokens yet. 1 goes to Live, 8 shows recorded runs.", in: area)
+        painter.explain(
+          "No tokens yet. \(painter.model.key(ScreenID.live.action)) goes to Live, \(painter.model.key(RunsScreen.id.action)) shows recorded runs.",
+          in: area)
       }
     }
     painter.drawHistogram(buffer)
