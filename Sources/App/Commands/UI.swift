@@ -64,7 +64,10 @@ struct UI: ParsableCommand {
     if let dump, ScreenFile(name: dump) == nil { throw ValidationError("--dump: expected \(ScreenFile.expected), found \(dump)") }
   }
 
-  func run() throws {
+  func run() throws { try run(nil) }
+
+  /// - Parameter tour: a walk through the screens.
+  func run(_ tour: Tour?) throws {
     var settings = SessionSettings(engine: engine, traces: traces)
     // What a script plays is a rehearsal: it becomes a run only where a trace was named for it.
     settings.records = !noRecord && (script == nil || trace != nil)
@@ -73,9 +76,9 @@ struct UI: ParsableCommand {
     settings.denoising = DenoisingSettings(steps: steps, guidance: cfg)
     let chosen = try Configuration.settings(options: given, isScript: script != nil)
     if let script {
-      try play(script, settings, chosen)
+      try play(script, settings, chosen, tour)
     } else {
-      try show(settings, chosen)
+      try show(settings, chosen, tour)
     }
   }
 
@@ -91,7 +94,7 @@ struct UI: ParsableCommand {
 
   // MARK: - On a terminal
 
-  private func show(_ settings: SessionSettings, _ chosen: Settings) throws {
+  private func show(_ settings: SessionSettings, _ chosen: Settings, _ tour: Tour?) throws {
     let target = try resolved()
     var chosen = chosen
     let state = SessionState.ofUser
@@ -103,7 +106,7 @@ struct UI: ParsableCommand {
     let loop = TerminalLoop(terminal, chosen, state?.histories ?? [:], settings: settings)
     // However it ends; prompts of a session that is not to be recorded are not kept either.
     defer { SessionState(of: loop.model, began: chosen.palette, without: noRecord ? [.prompt] : []).leave() }
-    try loop.run([target.map { .open($0) } ?? .findModels])
+    try loop.run([target.map { .open($0) } ?? .findModels], tour: tour)
   }
 
   private static func failure(_ error: TerminalError, target: String) -> Failure {
@@ -143,7 +146,7 @@ struct UI: ParsableCommand {
 
   // MARK: - A script
 
-  private func play(_ file: String, _ settings: SessionSettings, _ chosen: Settings) throws {
+  private func play(_ file: String, _ settings: SessionSettings, _ chosen: Settings, _ tour: Tour?) throws {
     guard let size = Size(ofScreen: size) else { return }
     let script = try SessionScript(file: file)
     let theme = chosen.scriptTheme
@@ -157,7 +160,7 @@ struct UI: ParsableCommand {
     // A wrong name is an error of the command; later ones are messages on a screen.
     let target = what == nil ? nil : try resolved()
     if let dump { try OutputFile.check(dump, reading: settings.files(of: target.map { [$0] } ?? []) + own) }
-    if let target { player.begin(target) }
+    if let target { player.begin(target, tour: tour) }
     try player.play(script)
     if let dump { try Self.write(player.screen(for: ScreenFile(name: dump)), theme: theme, to: dump, reading: player.files + own) }
     try player.requireAllDone()

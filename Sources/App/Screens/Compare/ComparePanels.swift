@@ -231,7 +231,8 @@ extension Painter {
     panel(
       .flips, StyledText("Decisions that fell otherwise" + (units.map { " · margin in \($0)" } ?? "")),
       footer: StyledText(
-        "\(table.position(inner))" + (all > flips.count ? " kept of \(Show.grouped(all))" : "") + " · \(model.key(.enter)) looks at the token in A")
+        "\(table.position(inner))" + (all > flips.count ? " kept of \(Show.grouped(all))" : "")
+          + " · \(model.key(.enter)) looks at the token in A")
     ) { painter, area in table.draw(into: &painter.screen, area, theme: painter.theme) }
   }
 }

@@ -42,7 +42,8 @@ extension Painter {
   private mutating func drawIfMasked(in area: Rect) -> Int {
     guard let rule = ExpertsScreen.rule(in: model) else { return 0 }
     guard let effect = model.interventions.effects[rule], let change = effect.change.value else {
-      line(0, StyledText("if masked  ", .dim) + StyledText("not tried: \(model.key(.intervene)), then \(model.key(.evaluate)), measures it beside a control", .dim), in: area)
+      let keys = "\(model.key(.intervene)), then \(model.key(.evaluate)),"
+      line(0, StyledText("if masked  not tried: \(keys) measures it beside a control", .dim), in: area)
       return 1
     }
     func signed(_ value: Double?) -> String { value.map { ($0 > 0 ? "+" : "") + Show.fixed($0, 4) } ?? "–" }

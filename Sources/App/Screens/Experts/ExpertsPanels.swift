@@ -118,7 +118,8 @@ extension Painter {
     panel(
       .experts, StyledText("Experts of \(model.layerWords)"),
       footer: StyledText(
-        "\(Show.counted(end, model.kind.row)) · by \(model[ExpertsScreen.self].order.rawValue) (\(model.key(.order))) · \(table.position(inner))")
+        "\(Show.counted(end, model.kind.row)) · by \(model[ExpertsScreen.self].order.rawValue) (\(model.key(.order))) · \(table.position(inner))"
+      )
     ) { painter, area in table.draw(into: &painter.screen, area, theme: painter.theme) }
   }
 
@@ -135,7 +136,8 @@ extension Painter {
     panel(
       .together, StyledText("Chosen together · \(model.layerWords) · times what load makes of it"),
       footer: StyledText(
-        marked.count < 2 ? "the busiest \(experts.count); \(model.key(.pause)) marks others" : "\(experts.count) marked · \(Show.grouped(buffer.end)) rows"
+        marked.count < 2
+          ? "the busiest \(experts.count); \(model.key(.pause)) marks others" : "\(experts.count) marked · \(Show.grouped(buffer.end)) rows"
       )
     ) { painter, area in
       func right(_ text: String, _ width: Int) -> String { String(repeating: " ", count: max(0, width - text.count)) + text }

@@ -93,7 +93,10 @@ struct InterventionsScreen: Screen {
     }
     let on = state.rules.count(where: \.isOn)
     return [
-      StyledText(state.rules.isEmpty ? "no rule yet: \(model.key(.addRule)) adds one, \(model.key(.intervene)) on any screen proposes one" : "\(on) on, \(state.rules.count - on) off"),
+      StyledText(
+        state.rules.isEmpty
+          ? "no rule yet: \(model.key(.addRule)) adds one, \(model.key(.intervene)) on any screen proposes one"
+          : "\(on) on, \(state.rules.count - on) off"),
       StyledText("weights on the disk are never changed", .dim),
     ]
   }

@@ -39,6 +39,7 @@ struct LiveScreen: Screen {
   static let id = ScreenID.live
   static let title = "Live"
   static let keys: [KeyEvent] = [.char("1")]
+  static let filterReach = "dims tokens; the map is of all"
   static let uses: Set<ActionID> = [.branch, .metric, .order, .window, .lower, .raise, .threshold]
 
   mutating func forget() {}

@@ -44,7 +44,12 @@ final class ScriptPlayer {
   }
 
   /// Opens what the session begins with.
-  func begin(_ what: String) { noting("opening \(what)") { open(what) } }
+  ///
+  /// - Parameter tour: a walk that begins when there is something to see.
+  func begin(_ what: String, tour: Tour? = nil) {
+    model.tour = tour
+    noting("opening \(what)") { open(what) }
+  }
 
   private func open(_ what: String) {
     perform([.open(what)])

@@ -63,10 +63,13 @@ final class TerminalLoop {
 
   /// Runs until the user leaves or the terminal goes away.
   ///
-  /// - Parameter start: what to open first.
+  /// - Parameters:
+  ///   - start: what to open first.
+  ///   - tour: a walk that begins when there is something to see.
   /// - Throws: `Failure`, after the terminal was given back.
-  func run(_ start: [Effect]) throws {
+  func run(_ start: [Effect], tour: Tour? = nil) throws {
     defer { terminal.close() }
+    model.tour = tour
     perform(start)
     while !isDone {
       var wait = pacer.wait(now: .now)

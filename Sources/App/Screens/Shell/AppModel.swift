@@ -81,6 +81,9 @@ struct AppModel: Sendable {
   /// Models of this machine; nil while nobody has looked.
   var shelf: ModelShelf?
 
+  /// A walk through the screens that is under way.
+  var tour: Tour?
+
   // What is being typed, found, said.
   var overlay: Overlay?
   var histories: [ActionID: [String]] = [:]

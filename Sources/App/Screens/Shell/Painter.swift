@@ -62,6 +62,7 @@ struct Painter {
     }
     StatusLine(model.statusParts, message: model.message.map { StyledText($0.text.replacing("\n", with: " "), $0.role) })
       .draw(into: &screen, frame.status, theme: theme)
+    drawTour(in: frame.body)
     drawOverlay(frame)
   }
 
@@ -152,7 +153,7 @@ extension AppModel {
       return [StyledText("nothing is open: \(key(.open)) for the models of this machine, \(key(RunsScreen.id.action)) for recorded runs")]
     }
     var parts = room.status(in: self)
-    if let filter { parts.append(StyledText("filter: \(filter.text)", .accent)) }
+    if let filter { parts.append(StyledText("filter: \(filter.text)", .accent) + StyledText(" (\(room.filterReach))", .dim)) }
     if isLive {
       let done = layout.map { (buffer?.end ?? 0) / ($0.branchCount * $0.patchCount) } ?? buffer?.end ?? 0
       var text = Show.counted(done, kind.moment)

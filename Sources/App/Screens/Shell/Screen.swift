@@ -44,6 +44,8 @@ protocol Screen: Sendable {
   static var uses: Set<ActionID> { get }
   /// Whether it shows the run that is open, and so nothing without one.
   static var isOfTheRun: Bool { get }
+  /// How far a filter reaches here, in words.
+  static var filterReach: String { get }
 
   // MARK: Looks
 
@@ -104,6 +106,7 @@ extension Screen {
   static var actions: [ActionEntry] { [] }
   static var uses: Set<ActionID> { [] }
   static var isOfTheRun: Bool { true }
+  static var filterReach: String { "without effect here" }
 
   static func home(in model: AppModel) -> PanelID { panels(in: model).first ?? PanelID("") }
   static func areas(_ body: Rect, in model: AppModel) -> [PanelID: Rect] { [home(in: model): body] }

@@ -25,7 +25,7 @@ extension AppModel {
       self.size = size
       return []
     case .tick: return tick()
-    case .engine(let events): return events.flatMap { handle($0) } + refresh()
+    case .engine(let events): return events.flatMap { handle($0) } + beginTour() + refresh()
     case .loading(let event): return handle(event) + refresh()
     case .runs(let result, let file):
       self[RunsScreen.self].show(result, file: file)
@@ -70,6 +70,7 @@ extension AppModel {
     // What was said has been read by whoever goes on.
     message = nil
     if key == .ctrl("c") { return perform(.interrupt, "") }
+    if let effects = walk(key) { return effects }
     if let effects = handleOverlay(key) { return effects }
     guard let id = actions.action(key, on: screen) else {
       refusals += 1
@@ -115,7 +116,7 @@ extension AppModel {
         if playhead == buffer.end { (playhead, isPaused) = (nil, true) }
       }
     }
-    return refresh()
+    return walk() + refresh()
   }
 
   /// Whether a recorded run of images is being played: step by step, sample by sample.
@@ -124,7 +125,7 @@ extension AppModel {
   /// When something changes by itself: a message that goes, a replay that goes on.
   var nextTick: Double? {
     let play = (playhead != nil && !isPaused) || isPlayingSteps ? lastPlay + 1 / (rate ?? 200) : nil
-    return [message?.until, play].compactMap { $0 }.min()
+    return [message?.until, play, tour.flatMap { $0.stop == nil ? nil : $0.due }].compactMap { $0 }.min()
   }
 
   // MARK: - The engine

@@ -30,6 +30,7 @@ struct TokenScreen: Screen {
   static let title = "Token"
   static let short = "Tok"
   static let keys: [KeyEvent] = [.char("2")]
+  static let filterReach = "of the same token elsewhere"
   static let uses: Set<ActionID> = [.branch, .values, .lower, .raise, .threshold]
 
   mutating func forget() { elsewhere = ListState() }

@@ -218,7 +218,9 @@ extension Painter {
     }
     panel(
       .uncertainTokens, "Uncertain tokens by what they say",
-      footer: StyledText("\(table.position(area)) · mean layers over the threshold · \(model.key(.enter)) looks at the worst (\(model.key(.decisions)): tokens)")
+      footer: StyledText(
+        "\(table.position(area)) · mean layers over the threshold · "
+          + "\(model.key(.enter)) looks at the worst (\(model.key(.decisions)): tokens)")
     ) { painter, inner in table.draw(into: &painter.screen, inner, theme: painter.theme) }
   }
 

@@ -47,6 +47,7 @@ struct UncertaintyScreen: Screen {
   static let id = ScreenID.uncertainty
   static let title = "Uncertainty"
   static let keys: [KeyEvent] = [.char("3")]
+  static let filterReach = "of the list; shares are of all"
   static let uses: Set<ActionID> = [.order, .lower, .raise, .threshold]
   static let actions = [
     ActionEntry(.decisions, "tokens/words", "list tokens, words, or one layer's decisions", keys: [.char("t")]),
