@@ -16,7 +16,9 @@ struct TrialQuestion: Sendable {
   var model: String
   var rules: String
   /// Texts of the run, as ids.
-  var texts: [TokenSequence]
+  var texts: [TokenSequence] = []
+  /// Of a model that makes images, in the place of texts.
+  var images: ImageTrial?
   /// A text up to the place looked at, to be continued.
   var prompt: TokenSequence?
   /// Tokens that it is continued by.
@@ -24,6 +26,14 @@ struct TrialQuestion: Sendable {
   /// Draws of controls and of rules that draw.
   var draws = 5
   var seed: UInt64 = 0
+}
+
+/// How images are made for a trial: of each class in turn, from the same noise with and without rules.
+struct ImageTrial: Sendable {
+  var count = 8
+  var steps: Int
+  /// nil: one branch.
+  var guidance: Float?
 }
 
 /// What came of it.
@@ -74,6 +84,7 @@ struct InterventionTrial {
   private func answer(_ tell: @escaping (String, Int, Int) -> Bool) throws -> TrialAnswer? {
     let rules = try RuleSet(parsing: question.rules)
     guard !rules.isEmpty else { throw Failure(.usage, "there is no rule, so nothing would change") }
+    if let images = question.images { return try answer(rules, images, tell) }
     if let run = rules.replayedRuns.first {
       throw Failure(.usage, "replay \(run): a run is replayed by moetop whatif MODEL -f TEXTS --rules RULES")
     }
@@ -84,10 +95,7 @@ struct InterventionTrial {
       model, texts: question.texts, context: InterventionOptions.context(of: model, question.texts, tokenizer),
       input: InputIdentity(source: "", hash: ""), threads: engine.threads)
     let run = WhatIfRun(subject, showsProgress: false)
-    run.onSteps = tell
-    let plan = try run.plan(.rules([rules]), draws: question.draws, seed: question.seed)
-    let study = try run.measure(try run.bind(plan), recorder: nil)
-    guard study.texts == question.texts.count, let effect = study.effects().first else { return nil }
+    guard let (plan, study, effect) = try measure(rules, run, members: question.texts.count, tell) else { return nil }
     var answer = TrialAnswer(effect: effect, baselineLoss: study.baselineLoss, scoredTokens: study.scoredTokens)
     if let prompt = question.prompt, !prompt.tokens.isEmpty {
       let variant = plan.variants[plan.rows[0].variants[0]]
@@ -97,6 +105,29 @@ struct InterventionTrial {
     let words = tokenizer.pieces
     for id in answer.before + answer.after + answer.candidates.map(\.token) { answer.pieces[id] = words(id) }
     return answer
+  }
+
+  /// Rules tried on images.
+  private func answer(_ rules: RuleSet, _ images: ImageTrial, _ tell: @escaping (String, Int, Int) -> Bool) throws -> TrialAnswer? {
+    let model = try engine.openDenoising(question.model)
+    let request = try DenoisingRequest(
+      model, classes: (0..<images.count).map { $0 % max(1, model.classCount) }, steps: images.steps, guidance: images.guidance,
+      seed: question.seed)
+    let subject = ImageSubject(model, request, noise: nil, source: "seed \(question.seed)", threads: engine.threads)
+    let run = WhatIfRun(subject, showsProgress: false)
+    guard let (_, _, effect) = try measure(rules, run, members: images.count, tell) else { return nil }
+    return TrialAnswer(effect: effect, baselineLoss: nil, scoredTokens: 0)
+  }
+
+  /// - Returns: nil when stopped before all members were read under all rules.
+  private func measure<Subject>(
+    _ rules: RuleSet, _ run: WhatIfRun<Subject>, members: Int, _ tell: @escaping (String, Int, Int) -> Bool
+  ) throws -> (plan: EffectPlan, study: EffectStudy, effect: RoutingEffect)? {
+    run.onSteps = tell
+    let plan = try run.plan(.rules([rules]), draws: question.draws, seed: question.seed)
+    let study = try run.measure(try run.bind(plan), recorder: nil)
+    guard study.texts == members, let effect = study.effects().first else { return nil }
+    return (plan, study, effect)
   }
 
   /// What comes next as it is and under rules.

@@ -30,8 +30,11 @@ extension Painter {
   mutating func drawEffect() {
     let model = model
     let state = model.interventions
-    let texts = state.found.map {
-      "\(Show.counted($0.answer.effect.texts, "text")) of this run, \(Show.counted($0.answer.scoredTokens, "scored token"))"
+    let texts = state.found.map { found in
+      let effect = found.answer.effect
+      return effect.measure == .loss
+        ? "\(Show.counted(effect.texts, "text")) of this run, \(Show.counted(found.answer.scoredTokens, "scored token"))"
+        : "\(Show.counted(effect.texts, "image")), each from the same noise with and without"
     }
     panel(.effect, "What they do", footer: StyledText(texts ?? "")) { painter, area in
       let inner = area.dropping(left: 1)
@@ -62,8 +65,9 @@ extension Painter {
     func interval(_ change: RoutingEffect.Change?) -> String {
       change?.interval.map { "95 % \(signed($0.low)) to \(signed($0.high))" } ?? "too few texts for an interval"
     }
-    let unit = "nat/token"
+    let unit = effect.measure.unit
     var rows: [(String, StyledText)] = []
+    if effect.measure == .latent { rows.append(("measure", StyledText("change of the last latent, \(unit)"))) }
     if let loss = answer.baselineLoss, let change = effect.change.value {
       rows.append(("loss", StyledText("\(Show.fixed(loss, 4)) to \(Show.fixed(loss + change, 4)) \(unit)")))
     }

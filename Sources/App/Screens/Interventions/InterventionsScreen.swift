@@ -67,13 +67,19 @@ struct InterventionsScreen: Screen {
     number += 1
   }
 
-  static func panels(in model: AppModel) -> [PanelID] { [.rules, .effect, .nextBeside, .textBefore, .textAfter] }
+  static func panels(in model: AppModel) -> [PanelID] {
+    model.isOfImages ? [.rules, .effect] : [.rules, .effect, .nextBeside, .textBefore, .textAfter]
+  }
 
   static func areas(_ body: Rect, in model: AppModel) -> [PanelID: Rect] {
     if body.width < 100 || body.height < 30 {
       let below: PanelID = model.focused == .rules ? .effect : model.focused
       let parts = body.split(rows: [.fixed(min(model.interventions.rules.count + 5, body.height / 3 + 2)), .min(4)])
       return [.rules: parts[0], below: parts[1]]
+    }
+    if model.isOfImages {
+      let parts = body.split(columns: [.flex(), .flex()])
+      return [.rules: parts[0], .effect: parts[1]]
     }
     let parts = body.split(rows: [.fixed(max(13, min(18, body.height / 3))), .fixed(11), .min(6)])
     let upper = parts[0].split(columns: [.flex(), .flex()])
@@ -195,7 +201,7 @@ struct InterventionsScreen: Screen {
   static func twin(of id: ActionID, _ argument: String, in model: AppModel) -> String? {
     let rules = model.interventions.rules.filter(\.isOn).map(\.text).joined(separator: "; ")
     guard id == .evaluate, !rules.isEmpty else { return nil }
-    return "moetop whatif \(model.trialModel ?? "MODEL") -f TEXTS --rules \(model.quoted(rules))"
+    return "moetop whatif \(model.trialModel ?? "MODEL") \(model.isOfImages ? "--images 8" : "-f TEXTS") --rules \(model.quoted(rules))"
   }
 }
 

@@ -23,9 +23,9 @@ extension AppModel {
   var whyNoTrial: String? {
     if interventions.progress != nil { return "rules are being tried: esc cancels" }
     if !interventions.rules.contains(where: \.isOn) { return "no rule is on: \(key(.addRule)) adds one, \(key(.pause)) turns one on" }
-    if isOfImages { return "rules on images: moetop whatif \(trialModel ?? "MODEL") --images 8 --rules RULES" }
     guard let path = trialModel else { return "there is no model: \(key(.open)) opens one" }
     if !ModelPlaces.isModel(path) { return "the model of this run is not at \(path) any more" }
+    if isOfImages { return nil }
     return trialSequences.isEmpty ? "this run has no text of two tokens yet" : nil
   }
 
@@ -57,7 +57,12 @@ extension AppModel {
     let rules = interventions.rules.filter(\.isOn).map(\.text).joined(separator: "; ")
     interventions.number += 1
     (interventions.progress, interventions.problem) = (("opening the model", 0, 1), nil)
-    let question = TrialQuestion(model: path, rules: rules, texts: trialSequences, prompt: trialPrompt)
+    var question = TrialQuestion(model: path, rules: rules)
+    if let layout {
+      question.images = ImageTrial(steps: layout.stepCount, guidance: layout.branchCount > 1 ? layout.guidanceScale : nil)
+    } else {
+      (question.texts, question.prompt) = (trialSequences, trialPrompt)
+    }
     // Two passes at once would slow each other down.
     let pause: [Effect] = isLive && isBusy && !isPaused ? [.engine(.pause)] : []
     if !pause.isEmpty { isPaused = true }

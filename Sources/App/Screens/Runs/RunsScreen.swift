@@ -17,6 +17,7 @@ extension PanelID {
 extension ActionID {
   static let tag = ActionID("tag")
   static let delete = ActionID("delete")
+  static let exportRun = ActionID("export-run")
 }
 
 struct RunsScreen: Screen {
@@ -40,6 +41,9 @@ struct RunsScreen: Screen {
     ActionEntry(
       .tag, "tag", "change the tags of a run", keys: [.char("t")], argument: "TAGS",
       line: LineHint(label: "tags: ", hint: "words, apart by spaces", takesNothing: true), takesTime: true),
+    ActionEntry(
+      .exportRun, "export run", "write the run's routing: .csv .jsonl .safetensors", keys: [.char("E")], argument: "FILE",
+      line: LineHint(label: "export the run as: ", hint: "routing.safetensors, routing.csv or routing.jsonl"), takesTime: true),
     ActionEntry(.delete, "delete", "delete a run (asks; u undoes)", keys: [.char("D")], argument: "RUN", takesTime: true),
   ]
 
@@ -65,7 +69,8 @@ struct RunsScreen: Screen {
   }
 
   static func bar(in model: AppModel) -> [BarItem] {
-    [BarItem(.down), BarItem(.enter, "open"), BarItem(.pause, "mark")] + [.compareRuns, .find, .tag, .delete, .export].map { BarItem($0) }
+    [BarItem(.down), BarItem(.enter, "open"), BarItem(.pause, "mark")]
+      + [.compareRuns, .find, .tag, .exportRun, .delete, .export].map { BarItem($0) }
   }
 
   static func status(in model: AppModel) -> [StyledText] { model.runsStatus }
@@ -103,6 +108,14 @@ struct RunsScreen: Screen {
     case .delete:
       if !argument.isEmpty, !select(argument, &model) { return [] }
       return askDelete(&model)
+    case .exportRun:
+      guard let run = model.selectedRun else { return [] }
+      if argument.isEmpty { return model.open(.exportRun, start: "run\(run.id).safetensors") }
+      let suffix = argument.split(separator: ".").last.map(String.init) ?? ""
+      guard let format = TraceExport.Format(rawValue: suffix) else {
+        return model.missing("a name that ends in .csv, .jsonl or .safetensors")
+      }
+      return [.work(ExportRunWork(file: model.runs.file, run: run.id, format: format, path: argument))]
     case .pause:
       model.runs.list.toggleMark()
       return []
@@ -155,7 +168,7 @@ struct RunsScreen: Screen {
   }
 
   static func refusal(of id: ActionID, _ argument: String, in model: AppModel) -> String? {
-    [.tag, .delete, .pause, .compareRuns].contains(id) && model.runs.runs.isEmpty ? "there is no run" : nil
+    [.tag, .delete, .pause, .compareRuns, .exportRun].contains(id) && model.runs.runs.isEmpty ? "there is no run" : nil
   }
 
   static func point(at place: Point, in area: Rect, of panel: PanelID, model: inout AppModel) -> [Effect] {
@@ -185,6 +198,7 @@ struct RunsScreen: Screen {
     case Self.id.action: "moetop runs list"
     case .tag where !argument.isEmpty: "moetop runs tag \(argument)"
     case .delete where !argument.isEmpty: "moetop runs rm \(argument)"
+    case .exportRun where !argument.isEmpty: "moetop export \(argument)"
     default: nil
     }
   }

@@ -27,7 +27,7 @@ extension Painter {
         ),
         (
           TableColumn("p", width: .fixed(8), alignment: .right),
-          { StyledText(model.pText($0.p), $0.adjustedP < 0.05 ? .good : .dim) }
+          { StyledText(model.pText($0.p), $0.isBeyondDoubt ? .good : .dim) }
         ),
         (
           TableColumn("", width: .fixed(bar)),
@@ -93,4 +93,12 @@ extension AppModel {
     guard screen == .specialization, let panel = panelAreas[.axes] else { return false }
     return axesHeight(in: panel.height - 2) > 0
   }
+}
+
+extension SpecializationResult {
+  /// Whether its interval, where it has one, holds 0.
+  var holdsZero: Bool { interval.map { $0.low <= 0 && $0.high >= 0 } ?? false }
+
+  /// Whether it stands above its null among all layers, and its interval does not say otherwise.
+  var isBeyondDoubt: Bool { adjustedP < 0.05 && !holdsZero }
 }

@@ -269,8 +269,10 @@ extension Painter {
         ),
         (
           "p",
-          StyledText(model.pText(result.p), result.adjustedP < 0.05 ? .good : nil)
-            + StyledText(result.p < 0.05 ? "  above its null" : "  as chance has it", .dim)
+          StyledText(model.pText(result.p), result.isBeyondDoubt ? .good : nil)
+            + StyledText(
+              result.p >= 0.05
+                ? "  as chance has it" : result.holdsZero ? "  above its null, but the interval holds 0" : "  above its null", .dim)
         ),
         (
           "of H(\(facet))",
@@ -284,7 +286,7 @@ extension Painter {
         rows.insert(("95 % interval", StyledText("\(Show.fixed(interval.low, 4)) to \(Show.fixed(interval.high, 4)) nat")), at: 3)
       }
       if model.special.results.count > 1, let place = rows.firstIndex(where: { $0.0 == "p" }) {
-        rows.insert(("p, all layers", StyledText(model.pText(result.adjustedP), result.adjustedP < 0.05 ? .good : nil)), at: place + 1)
+        rows.insert(("p, all layers", StyledText(model.pText(result.adjustedP), result.isBeyondDoubt ? .good : nil)), at: place + 1)
       }
       if model.special.unlabelled > 0 {
         rows.append(("left out", StyledText("\(Show.counted(model.special.unlabelled, model.kind.sequence)) without this label", .warning)))

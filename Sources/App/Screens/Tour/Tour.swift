@@ -64,7 +64,8 @@ struct Tour: Sendable {
     },
     Stop(
       seconds: 9, title: "Uncertainty",
-      words: "Sometimes the router can hardly tell experts apart: its entropy, Ĥ, is near 1. Those tokens are listed, the worst first. It may "
+      words:
+        "Sometimes the router can hardly tell experts apart: its entropy, Ĥ, is near 1. Those tokens are listed, the worst first. It may "
         + "mean a wrong choice, and it may mean nothing: a rule that acts on them, beside a control, tells which."
     ) { model in
       model.selected = nil
@@ -72,7 +73,8 @@ struct Tour: Sendable {
     },
     Stop(
       seconds: 9, title: "Specialists",
-      words: "Do experts follow what a text is about? Columns are kinds of text. The effect stands beside a null made by shuffling, because "
+      words:
+        "Do experts follow what a text is about? Columns are kinds of text. The effect stands beside a null made by shuffling, because "
         + "with few texts chance alone looks like order."
     ) { $0.go(.specialization) },
     Stop(
