@@ -201,7 +201,9 @@ struct InterventionsScreen: Screen {
   static func twin(of id: ActionID, _ argument: String, in model: AppModel) -> String? {
     let rules = model.interventions.rules.filter(\.isOn).map(\.text).joined(separator: "; ")
     guard id == .evaluate, !rules.isEmpty else { return nil }
-    return "moetop whatif \(model.trialModel ?? "MODEL") \(model.isOfImages ? "--images 8" : "-f TEXTS") --rules \(model.quoted(rules))"
+    let name = model.trialModel ?? "MODEL"
+    return model.isOfImages
+      ? "moetop whatif \(name) --images 8 --rules \(model.quoted(rules))" : "moetop whatif \(name) -f TEXTS --rules \(model.quoted(rules))"
   }
 }
 
