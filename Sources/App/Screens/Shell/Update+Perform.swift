@@ -12,7 +12,8 @@ extension AppModel {
       return []
     }
     let before = refusals
-    let effects = carryOut(id, argument)
+    // Whatever was done, the screen may show something that nobody has computed yet.
+    let effects = carryOut(id, argument) + refresh()
     // What takes its time is noted when it is done, and what was refused is not.
     switch id {
     case _ where actions[id]?.takesTime == true: break
@@ -27,10 +28,10 @@ extension AppModel {
   }
 
   private mutating func carryOut(_ id: ActionID, _ argument: String) -> [Effect] {
-    if let effects = room.perform(id, argument, in: &self) { return effects + refresh() }
+    if let effects = room.perform(id, argument, in: &self) { return effects }
     if id.isMotion {
       room.move(id, in: &self)
-      return refresh()
+      return []
     }
     if let screen = screens.first(where: { $0.id.action == id }) { return go(screen.id) }
     switch id {
@@ -39,7 +40,7 @@ extension AppModel {
       if isOfImages { scrub(steps: by) } else { step(tokens: by) }
     case .nextPanel: turnPanel(1)
     case .previousPanel: turnPanel(-1)
-    case .enter: return room.enter(&self) + refresh()
+    case .enter: return room.enter(&self)
     case .back: return back()
     case .pause, .step, .slower, .faster: return play(id)
     case .notable: return nextUncertain()
@@ -85,7 +86,7 @@ extension AppModel {
     case .interrupt: return interrupt()
     default: return missing("an action of this screen; found \(id)")
     }
-    return refresh()
+    return []
   }
 
   private mutating func turnPanel(_ by: Int) {
