@@ -70,7 +70,8 @@ struct TerminalWaysTests {
     expectGivenBack(session, before, "stopped")
     session.resize(columns: 100, rows: 32)
     session.send("\n")
-    #expect(session.wait(seconds: 20) { $0.plainText.contains("tok/s") && $0.lines[0].contains("1 Live") && $0.lines[31].contains("q quit") })
+    #expect(
+      session.wait(seconds: 20) { $0.plainText.contains("tok/s") && $0.lines[0].contains("1 Live") && $0.lines[31].contains("q quit") })
     #expect(session.screen.modes.isSuperset(of: [1049, 1000, 1002, 1006, 2004]) && !session.screen.modes.contains(25))
     session.send("q")
     #expect(session.wait(seconds: 20) { $0.plainText.contains("left-0") })
@@ -242,4 +243,3 @@ struct TerminalWaysTests {
     #expect(session.end(seconds: 10) == .exited(0))
   }
 }
-

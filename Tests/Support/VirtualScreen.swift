@@ -229,7 +229,9 @@ public struct VirtualScreen {
     let numbers = body.drop { !$0.isNumber && $0 != ";" }.split(separator: ";", omittingEmptySubsequences: false).map {
       Int($0.prefix { $0.isNumber })
     }
-    func number(_ place: Int, _ usual: Int) -> Int { numbers.indices.contains(place) ? numbers[place].map { max($0, min(usual, 1)) } ?? usual : usual }
+    func number(_ place: Int, _ usual: Int) -> Int {
+      numbers.indices.contains(place) ? numbers[place].map { max($0, min(usual, 1)) } ?? usual : usual
+    }
     let count = number(0, 1)
     switch final {
     case "h" where isPrivate, "l" where isPrivate: for case let mode? in numbers { set(mode, final == "h") }

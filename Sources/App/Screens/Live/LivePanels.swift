@@ -97,12 +97,16 @@ extension Painter {
     let what =
       model.look.map { rows.count > 1 ? "mean of \(rows.count) patches" : "step \($0.step)" }
       ?? "token \(row) \"\(model.tokenText(row))\""
-    panel(.layers, StyledText("Uncertainty Ĥ by layer · \(what)")) { painter, area in
-      let chart = area.dropping(left: 1, bottom: 1)
-      let stacks = painter.model.hasSeveralStacks
-      let names = painter.model.routers.map { (stacks ? $0.id.stack.rawValue : "") + painter.model.padded($0.id.layer.rawValue, 2) }
-      ColumnChart(values, range: 0...1, low: "0", high: "1", labels: names, highlighted: painter.model.router)
-        .draw(into: &painter.screen, chart, theme: painter.theme)
+    let stacks = model.hasSeveralStacks
+    let names = model.routers.map { (stacks ? $0.id.stack.rawValue : "") + model.padded($0.id.layer.rawValue, 2) }
+    let chart = ColumnChart(values, range: 0...1, low: "0", high: "1", labels: names, highlighted: model.router)
+    let room = (areas[.layers].map(Panel.inner) ?? .zero).dropping(left: 1, bottom: 1)
+    let shown = chart.shown(in: room)
+    panel(
+      .layers, StyledText("Uncertainty Ĥ by layer · \(what)"),
+      footer: StyledText(shown.count < values.count ? model.partWords(shown, of: values.count) : "")
+    ) { painter, area in
+      chart.draw(into: &painter.screen, room, theme: painter.theme)
       let limit = painter.model.thresholdShare
       let words =
         !threshold.isKnown

@@ -20,6 +20,12 @@ extension AppModel {
       .sorted { (abs($0 - row), $0) < (abs($1 - row), $1) }
   }
 
+  /// How many of some rows have the same first expert as a row at the first three layers.
+  func withTheSamePath(_ row: Int, _ rows: Range<Int>, _ buffer: RoutingBuffer) -> Int {
+    let first = (0..<3).map { (batch: buffer.batch($0), wanted: buffer.selected(row, router: $0).first ?? -1) }
+    return rows.count { other in first.allSatisfy { $0.batch.selectedExperts[(other - buffer.first) * $0.batch.topK] == $0.wanted } }
+  }
+
   /// What came before: the token before in its text, or the same patch a step before.
   func rowBefore(_ row: Int) -> Int? {
     guard let buffer else { return nil }
@@ -115,9 +121,11 @@ extension AppModel {
     map.ticks = .top
     map.tickEvery = columns <= 16 ? 2 : 8
     let room = width - layerNameWidth - 18
-    map.columnWidth = max(1, min(columns <= 16 ? 4 : 2, room / max(1, columns)))
+    map.columnWidth = max(1, min(8, room / max(1, columns)))
     map.allowsHalfBlocks = false
     map.firstRow = max(0, router - 6)
+    // Of more experts than columns those around the one looked at.
+    map.firstColumn = columns * (map.columnWidth ?? 1) > room ? max(0, expert - room / 2) : 0
     return map
   }
 }
@@ -129,11 +137,16 @@ extension Painter {
     let names: [TokenScreen.Values: String] = [
       .probabilities: "Router probabilities", .logits: "Router logits", .weights: "Routing weights",
     ]
+    let inside = areas[.probabilities].map(Panel.inner) ?? .zero
+    let map = model.probabilityMap(row, buffer, width: inside.width)
+    let room = inside.dropping(top: 1, bottom: 2)
+    let part = map.geometry(in: room, theme: theme).note(rows: map.rows, columns: map.columns)
     let title = hasLogits || model.values == .weights ? names[model.values] ?? "" : "Routing weights (logits are not in this trace)"
     panel(
       .probabilities, StyledText("\(title) by layer · digits: rank of a selected expert"),
       footer: StyledText(
-        "\(model.layout == nil ? "token \(row) of \(model.rowRange)" : "←→ patch  ⇧←→ step") · v shows \(model.values.rawValue)"
+        (part.isEmpty ? "" : part + " · ")
+          + "\(model.layout == nil ? "token \(row) of \(model.rowRange)" : "←→ patch  ⇧←→ step") · v shows \(model.values.rawValue)"
       )
     ) { painter, area in
       let follows = model.layout == nil && row + 1 < buffer.end && buffer.sequence(row + 1) == buffer.sequence(row)
@@ -142,8 +155,7 @@ extension Painter {
         model.layout == nil ? model.context(row, width: max(10, area.width - 2 - Printable.width(of: next))) : model.patchWords(row, buffer)
       context += StyledText(next, .dim)
       painter.line(0, context, in: area.dropping(left: 1))
-      let map = model.probabilityMap(row, buffer, width: area.width)
-      map.draw(into: &painter.screen, area.dropping(top: 1, bottom: 2), theme: painter.theme)
+      map.draw(into: &painter.screen, room, theme: painter.theme)
       let topK = model.spec?.topK ?? 1
       painter.line(
         area.height - 1,
@@ -276,24 +288,28 @@ extension Painter {
     let model = model
     let before = model.rowBefore(row)
     let look = model.look
+    let inner = (areas[.path].map(Panel.inner) ?? .zero).dropping(left: 1)
+    let path = model.routers.indices.map { layer -> String in
+      buffer.selected(row, router: layer).first.map { $0 >= 0 ? "e" + model.padded(Int($0), 2) : "–" } ?? "–"
+    }
+    var lines = wrapped("top-1 path " + path.joined(separator: " "), inner.width)
+    if path.count >= 3 {
+      let others = look?.rows ?? model.shownRows
+      let same = model.withTheSamePath(row, others, buffer)
+      let what = look == nil ? "tokens" : "patches"
+      lines.append(
+        "\(what) with the same first three: \(same) of \(Show.grouped(others.count)) \(look == nil ? "in memory" : "at this step")")
+    }
+    let top = lines.count + 1
+    let room = max(1, inner.height - top)
+    let columns = max(1, min(4, inner.width / 20))
+    let fitting = min(path.count, room * columns)
+    let part = fitting < path.count ? model.partWords(0..<fitting, of: path.count) + " · " : ""
     panel(
       .path, "Path through the layers",
       footer: before == nil
-        ? "" : StyledText("shared with the \(look == nil ? "token before" : "same patch a step before")\(chanceOfSharing)")
+        ? "" : StyledText("\(part)shared with the \(look == nil ? "token before" : "same patch a step before")\(chanceOfSharing)")
     ) { painter, area in
-      let inner = area.dropping(left: 1)
-      let path = model.routers.indices.map { layer -> String in
-        buffer.selected(row, router: layer).first.map { $0 >= 0 ? "e" + model.padded(Int($0), 2) : "–" } ?? "–"
-      }
-      var lines = painter.wrapped("top-1 path " + path.joined(separator: " "), inner.width)
-      if path.count >= 3 {
-        let prefix = (0..<3).map { buffer.selected(row, router: $0).first ?? -1 }
-        let others = look?.rows ?? model.shownRows
-        let same = others.count { other in (0..<3).allSatisfy { buffer.selected(other, router: $0).first == prefix[$0] } }
-        let what = look == nil ? "tokens" : "patches"
-        lines.append(
-          "\(what) with the same first three: \(same) of \(Show.grouped(others.count)) \(look == nil ? "in memory" : "at this step")")
-      }
       for (index, text) in lines.enumerated() {
         painter.line(index, StyledText(text, index == lines.count - 1 && path.count >= 3 ? .dim : nil), in: inner)
       }
@@ -302,9 +318,6 @@ extension Painter {
         painter.line(lines.count + 1, StyledText(reason, .dim), in: inner)
         return
       }
-      let top = lines.count + 1
-      let room = max(1, area.height - top)
-      let columns = max(1, min(4, inner.width / 20))
       for (index, _) in model.routers.enumerated() where index < room * columns {
         let shared = model.shared(row, before, router: index)
         let place = inner.dropping(top: top + index % room, left: index / room * (inner.width / columns))
