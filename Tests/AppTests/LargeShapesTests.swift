@@ -80,7 +80,7 @@ struct LargeShapesTests {
   @Test(arguments: ["200x60", "120x40", "100x30", "80x24", "60x16"]) func layersBeyondTheHeightLeaveASign(_ text: String) throws {
     let size = try #require(Size(text))
     var model = try SyntheticSession.model(size, layers: 130, experts: 8, topK: 2, texts: 1)
-    for key in ["1", "2", "3", "1 G", "2 G"] {
+    for key in ["1", "2", "3 tab tab", "1 G", "2 G"] {
       model.press(key)
       let drawn = self.text(model)
       #expect(drawn.contains(/rows \d+-\d+ of 130/), "\(text), \(key): \(drawn)")

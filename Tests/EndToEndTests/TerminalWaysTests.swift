@@ -21,7 +21,10 @@ struct TerminalWaysTests {
       ["ui", Self.sample, "--data-dir", folder.path] + more, columns: columns, rows: rows, term: term, environment: environment)
   }
 
-  private func isStreaming(_ screen: VirtualScreen) -> Bool { screen.plainText.contains("tok/s") }
+  /// Tokens are drawn: what is below them in a narrow window is the last thing to come.
+  private func isStreaming(_ screen: VirtualScreen) -> Bool {
+    screen.plainText.contains("tok/s") || screen.width < 100 && screen.plainText.contains("× uniform")
+  }
 
   /// What every end must leave behind: no mode of ours on, text drawn plainly, the line discipline as it was.
   private func expectGivenBack(_ session: TerminalSession, _ before: [UInt32], _ what: String) {
@@ -84,7 +87,7 @@ struct TerminalWaysTests {
     let session = try start()
     #expect(session.wait(until: isStreaming))
     session.signal(SIGSTOP)
-    session.settle()
+    session.settle(seconds: 2)
     let drawn = session.bytes.count
     session.signal(SIGCONT)
     #expect(session.wait(seconds: 20) { _ in session.bytes.count > drawn + 2000 }, "everything is drawn again")
@@ -131,7 +134,7 @@ struct TerminalWaysTests {
       #expect(session.wait(seconds: 20) { $0.lines[0].contains("[\(key) ") }, "\(term): key \(key)")
     }
     session.send("\u{1B}[B\u{1B}OB\u{1B}")
-    session.settle()
+    session.settle(seconds: 0.5)
     #expect(session.screen.overruns == 0 && session.screen.brokenBytes == 0, "\(term)")
     #expect(session.screen.widths.allSatisfy { $0 == 100 })
     #expect(session.screen.unknown.isEmpty, "\(term): \(session.screen.unknown)")
@@ -185,14 +188,14 @@ struct TerminalWaysTests {
         }
         let isThere = session.wait(seconds: 20) { $0.lines[0].contains("[\(tab.key) \(tab.name)]") }
         #expect(isThere, "\(tab.name), \(isClicked ? "clicked" : "by key"): \(session.screen.lines[0])")
-        session.settle(milliseconds: 60, seconds: 0.5)
+        session.settle(milliseconds: 40, seconds: 0.15)
         #expect(session.screen.overruns == 0)
       }
     }
     // Back along them, one step at a time, and never out.
     for _ in 0..<20 {
       session.send("\u{1B}")
-      session.settle(milliseconds: 60, seconds: 0.3)
+      session.settle(milliseconds: 40, seconds: 0.1)
     }
     #expect(!session.hasEnded && session.screen.lines[0].contains("[1 Live]"))
     session.send("q")
@@ -219,6 +222,57 @@ struct TerminalWaysTests {
     session.send("\u{C}")
     session.settle(milliseconds: 400)
     #expect(session.screen.lines == drawn)
+    session.send("q")
+    #expect(session.end(seconds: 10) == .exited(0))
+  }
+
+  // MARK: - Cost
+
+  /// Seconds on processors, of all threads; nil where the system does not say.
+  private func processorTime(_ session: TerminalSession) -> Double? {
+    let threads = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(session.process)/task")) ?? []
+    let times = threads.compactMap { thread in
+      (try? String(contentsOfFile: "/proc/\(session.process)/task/\(thread)/schedstat", encoding: .utf8))?.split(separator: " ").first
+        .flatMap { Double($0) }
+    }
+    return times.isEmpty ? nil : times.reduce(0, +) / 1e9
+  }
+
+  /// A session at rest draws nothing and takes next to nothing of a core.
+  @Test func aRestCostsNothing() throws {
+    let session = try start()
+    #expect(session.wait(until: isStreaming))
+    session.send(" ")
+    #expect(session.wait(seconds: 20) { $0.plainText.contains("paused") })
+    // Hashing the weights may take a while in a slow build.
+    session.settle(milliseconds: 1000, seconds: 5)
+    Thread.sleep(forTimeInterval: 2)
+    let drawn = session.bytes.count
+    guard let before = processorTime(session) else { return }
+    Thread.sleep(forTimeInterval: 3)
+    let spent = try #require(processorTime(session)) - before
+    session.read(waiting: 50)
+    #expect(session.bytes.count == drawn, "nothing is drawn")
+    #expect(spent < 0.015, "\(spent) s of processor time in 3 s")
+    session.send("q")
+    #expect(session.end(seconds: 10) == .exited(0))
+  }
+
+  /// The first rows of a long run are on the screen while the others are read.
+  @Test func aLongTraceIsShownBeforeItIsRead() throws {
+    let trace = folder.file("long.db")
+    let model = try #require(Fixtures.own("models/olmoe"))
+    let run = try Binary.run(
+      [
+        "run", model, "--tokens", try LongTrace.tokens(Binary.isOptimised ? 4000 : 200, in: folder), "--trace", trace, "--quiet",
+        "--no-loss",
+      ])
+    #expect(run.status == 0, "\(run.errors)")
+    let session = try TerminalSession(["ui", trace, "--data-dir", folder.path])
+    #expect(session.wait(seconds: 20) { $0.plainText.contains("uniform") })
+    let isPartial = session.screen.lines[0].contains("loading")
+    #expect(isPartial || !Binary.isOptimised, "\(session.screen.lines[0])")
+    #expect(session.wait(seconds: 60) { !$0.lines[0].contains("loading") })
     session.send("q")
     #expect(session.end(seconds: 10) == .exited(0))
   }

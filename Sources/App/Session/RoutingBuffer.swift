@@ -38,6 +38,9 @@ struct RoutingBuffer: Sendable {
   private(set) var version = Versions.next()
   /// What was folded last, for all who ask again.
   private var folded = FoldedRows()
+  private let pooled = Memo<Int, Histogram>()
+  /// Whether the number of a layer does not say which router is meant: an encoder beside a decoder, attention experts beside others.
+  let hasSeveralStacks: Bool
 
   /// Bytes of pictures kept at most; the oldest go first.
   private static let pictureMemory = 64 << 20
@@ -52,6 +55,7 @@ struct RoutingBuffer: Sendable {
   ///   - memory: bytes of decisions to keep, roughly.
   init(routers: [RouterDescription], denoising: DenoisingLayout? = nil, memory: Int = 192 << 20) {
     self.routers = routers
+    hasSeveralStacks = routers.contains { $0.id.stack != routers[0].id.stack }
     counts =
       denoising.map { layout in
         (0..<layout.branchCount).compactMap { try? DenoisingCounts(layout: layout, routers: routers, branch: $0) }
@@ -65,6 +69,9 @@ struct RoutingBuffer: Sendable {
       tokens: TokenTable(),
       batches: routers.map { RoutingBatch(router: $0.id, expertCount: $0.spec.expertCount, topK: $0.slots, firstToken: 0, count: 0) })
   }
+
+  /// Normalised entropies of all decisions that ever came.
+  var pooledEntropy: Histogram { pooled.answer(version) { _ in uncertainty.pooledEntropy } }
 
   // MARK: - Growing
 

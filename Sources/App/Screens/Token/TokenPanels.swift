@@ -37,10 +37,33 @@ extension AppModel {
 
   /// Experts two tokens have in common at a router, of how many.
   func shared(_ a: Int, _ b: Int, router: Int) -> (common: Int, of: Int) {
-    guard let buffer else { return (0, 0) }
-    let one = Set(buffer.selected(a, router: router).filter { $0 >= 0 })
-    let other = buffer.selected(b, router: router).filter { $0 >= 0 }
-    return (other.count { one.contains($0) }, max(one.count, other.count))
+    buffer.map { shared(a, CollectionOfOne(b), router: router, $0) } ?? (0, 0)
+  }
+
+  /// The same summed over some rows beside one.
+  private func shared(_ row: Int, _ others: some Collection<Int>, router: Int, _ buffer: RoutingBuffer) -> (common: Int, of: Int) {
+    let batch = buffer.batch(router)
+    let mine = buffer.selected(row, router: router).filter { $0 >= 0 }
+    var sums = (common: 0, of: 0)
+    for other in others {
+      let start = (other - buffer.first) * batch.topK
+      var count = 0
+      for slot in start..<start + batch.topK where batch.selectedExperts[slot] >= 0 {
+        count += 1
+        if mine.contains(batch.selectedExperts[slot]) { sums.common += 1 }
+      }
+      sums.of += max(mine.count, count)
+    }
+    return sums
+  }
+
+  /// By router: which share of a row's experts some rows have in common with it.
+  func agreement(_ row: Int, _ others: some Collection<Int>) -> [Double] {
+    guard let buffer else { return [] }
+    return routers.indices.map { router in
+      let sums = shared(row, others, router: router, buffer)
+      return sums.of > 0 ? Double(sums.common) / Double(sums.of) : 0
+    }
   }
 
   /// One line of the layer's list.
@@ -258,14 +281,7 @@ extension Painter {
         }
       }
       table.draw(into: &painter.screen, list, theme: painter.theme)
-      let sample = rows.prefix(200)
-      let agreement = model.routers.indices.map { router -> Double in
-        let sums = sample.reduce((0, 0)) { sum, other in
-          let shared = model.shared(row, other, router: router)
-          return (sum.0 + shared.common, sum.1 + shared.of)
-        }
-        return sums.1 > 0 ? Double(sums.0) / Double(sums.1) : 0
-      }
+      let agreement = model.agreement(row, rows.prefix(200))
       let first = model.layerName(0)
       let last = model.layerName(model.routers.count - 1)
       let chance = model.spec.map { Chance(experts: $0.expertCount, topK: $0.topK).meanOverlap / Double($0.topK) } ?? 0

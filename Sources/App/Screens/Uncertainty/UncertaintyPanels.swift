@@ -68,7 +68,7 @@ extension AppModel {
 extension Painter {
   mutating func drawHistogram(_ buffer: RoutingBuffer) {
     let model = model
-    let pooled = buffer.uncertainty.pooledEntropy
+    let pooled = buffer.pooledEntropy
     let share = model.resolvedThreshold.share(experts: model.spec?.expertCount ?? 2) ?? 1
     panel(
       .histogram, StyledText("Router entropy Ĥ · all decisions · \(theme.glyphs.shadedBlock) from \(model.thresholdShare)"),
