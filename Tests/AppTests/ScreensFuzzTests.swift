@@ -39,7 +39,7 @@ struct ScreensFuzzTests {
   }
 
   /// Events of one kind of session.
-  private static let events = ProcessInfo.processInfo.environment["MOETOP_FUZZ"] == "full" ? 100_000 / Kind.allCases.count : 1500
+  private static let events = ProcessInfo.processInfo.environment["MOETOP_FUZZ"] == "full" ? 100_000 / Kind.allCases.count : 4000
 
   private func key(_ random: inout SeededRandom) -> KeyEvent {
     if random.next() % 3 == 0, let key = KeyEvent(Self.named[Int(random.next() % UInt64(Self.named.count))]) { return key }

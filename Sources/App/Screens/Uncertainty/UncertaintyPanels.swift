@@ -78,7 +78,7 @@ extension Painter {
       guard area.height > 1, let low = pooled.quantile(0.005) else { return }
       let bins = max(2, min(area.height, 20))
       // Bins of round width that reach 1, so that their edges can be read.
-      let width = [0.01, 0.02, 0.03, 0.05, 0.1].first { (1 - low) / $0 <= Double(bins) } ?? 0.1
+      let width = [0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.25].first { (1 - low) / $0 <= Double(bins) } ?? 0.5
       let start = max(0, (low / width).rounded(.down) * width)
       let count = max(1, Int(((1 - start) / width).rounded(.up)))
       let counts = pooled.binned(count, over: start...(start + Double(count) * width))
