@@ -296,9 +296,13 @@ struct ScreensUpdateTests {
 
   @Test func mouseClicksAndWheel() throws {
     var model = try SyntheticSession.model()
-    model.play(.mouse(MouseEvent(.press, at: Point(x: 12, y: 4))))
-    #expect(model.router == 2 && model.expert == 1)
-    model.play(.mouse(MouseEvent(.wheelDown, at: Point(x: 12, y: 4))))
+    // Two lines a layer here: both are its.
+    for line in [6, 7] {
+      model.router = 0
+      model.play(.mouse(MouseEvent(.press, at: Point(x: 12, y: line))))
+      #expect(model.router == 2 && model.expert == 1)
+    }
+    model.play(.mouse(MouseEvent(.wheelDown, at: Point(x: 12, y: 7))))
     #expect(model.router == 3)
     model.play(.mouse(MouseEvent(.press, at: Point(x: 12, y: 0))))
     #expect(model.screen == .token)

@@ -18,7 +18,8 @@ struct ScreensCommandTests {
     let corpus = try String(contentsOfFile: Fixtures.root + "/samples/corpus.jsonl", encoding: .utf8)
     let texts = try folder.write(Array(corpus.split(separator: "\n").prefix(8).joined(separator: "\n").utf8), to: "texts.jsonl")
     for rules in ["", "mask 0:3"] {
-      let arguments = ["run", sample, "-f", texts, "--length", "96", "--trace", trace, "-q"] + (rules.isEmpty ? [] : ["--intervene", rules])
+      let arguments =
+        ["run", sample, "-f", texts, "--length", "96", "--trace", trace, "-q"] + (rules.isEmpty ? [] : ["--intervene", rules])
       let run = try Binary.run(arguments)
       #expect(run.status == 0, "\(run.errors)")
     }
@@ -44,10 +45,13 @@ struct ScreensCommandTests {
     let card = try shown("card.txt")
     #expect(card.contains("Card . layer 2 expert 7") || card.contains("Card · layer 2 expert 7"), "\(card)")
     let rows = try Binary.run([
-      "sql", "\(trace)#1", "SELECT expert, count(*) AS n FROM routing WHERE run = 1 AND layer = 2 GROUP BY expert ORDER BY expert", "--format", "csv",
+      "sql", "\(trace)#1", "SELECT expert, count(*) AS n FROM routing WHERE run = 1 AND layer = 2 GROUP BY expert ORDER BY expert",
+      "--format", "csv",
     ])
     let counts = rows.output.split(separator: "\n").dropFirst().map { $0.split(separator: ",").compactMap { Int($0) } }
-    let table = try shown("experts.csv").split(separator: "\n").dropFirst().map { $0.split(separator: ",", omittingEmptySubsequences: false) }
+    let table = try shown("experts.csv").split(separator: "\n").dropFirst().map {
+      $0.split(separator: ",", omittingEmptySubsequences: false)
+    }
     #expect(table.count == 16)
     for row in counts { #expect(table.contains { $0[1] == "\(row[0])" && $0[2] == "\(row[1])" }, "\(row)") }
   }
@@ -89,7 +93,8 @@ struct ScreensCommandTests {
   /// Rules saved by the screen are read by the commands, and do there what they did here.
   @Test func rulesAreSavedAndReadAgain() throws {
     let rules = folder.file("rules.txt")
-    let script = "key 7\ndo add-rule mask 0:3; swap 2 if entropy>0.8\nkey space\ndo save-rules \(rules)\nkey r\ndump \(folder.file("effect.txt"))\n"
+    let script =
+      "key 7\ndo add-rule mask 0:3; swap 2 if entropy>0.8\nkey space\ndo save-rules \(rules)\nkey r\ndump \(folder.file("effect.txt"))\n"
     let played = try play(script)
     #expect(played.status == 0, "\(played.errors)")
     #expect(try shown("rules.txt").hasSuffix("mask 0:3\n") && shown("effect.txt").contains("neighbours in load"))

@@ -34,6 +34,14 @@ struct RoutingBuffer: Sendable {
   /// Rows kept at most; the oldest go first.
   let capacity: Int
 
+  /// Which decisions these are: no two buffers that differ have the same number.
+  private(set) var version = Versions.next()
+  /// What was folded last, for all who ask again.
+  private var folded = FoldedRows()
+  private let pooled = Memo<Int, Histogram>()
+  /// Whether the number of a layer does not say which router is meant: an encoder beside a decoder, attention experts beside others.
+  let hasSeveralStacks: Bool
+
   /// Bytes of pictures kept at most; the oldest go first.
   private static let pictureMemory = 64 << 20
 
@@ -47,6 +55,7 @@ struct RoutingBuffer: Sendable {
   ///   - memory: bytes of decisions to keep, roughly.
   init(routers: [RouterDescription], denoising: DenoisingLayout? = nil, memory: Int = 192 << 20) {
     self.routers = routers
+    hasSeveralStacks = routers.contains { $0.id.stack != routers[0].id.stack }
     counts =
       denoising.map { layout in
         (0..<layout.branchCount).compactMap { try? DenoisingCounts(layout: layout, routers: routers, branch: $0) }
@@ -60,6 +69,9 @@ struct RoutingBuffer: Sendable {
       tokens: TokenTable(),
       batches: routers.map { RoutingBatch(router: $0.id, expertCount: $0.spec.expertCount, topK: $0.slots, firstToken: 0, count: 0) })
   }
+
+  /// Normalised entropies of all decisions that ever came.
+  var pooledEntropy: Histogram { pooled.answer(version) { _ in uncertainty.pooledEntropy } }
 
   // MARK: - Growing
 
@@ -82,6 +94,9 @@ struct RoutingBuffer: Sendable {
     guard next.tokens.firstToken == end, whole.batches.map(\.router) == routers.map(\.id),
       zip(whole.batches, pass.batches).allSatisfy({ $0.count == next.tokens.count && $0.topK == $1.topK && $0.firstToken == end })
     else { return false }
+    version = Versions.next()
+    // A copy may grow otherwise: what is kept of the rows to come is of one buffer only.
+    if !isKnownUniquelyReferenced(&folded) { folded = FoldedRows() }
     pass.append(whole)
     folds.add(next)
     uncertainty.add(next)
@@ -258,21 +273,40 @@ struct RoutingBuffer: Sendable {
     return RoutingBatch.importance(logits, count: 1, spec: routers[router].spec)
   }
 
-  /// What the experts of each router did over some rows.
+  /// What the experts of each router did over some rows; the last answer is kept.
   ///
   /// - Parameter withImportance: also their shares of router probability, which cost more; nil where not every row has them.
   func tallies(_ range: Range<Int>, withImportance: Bool) -> [RouterTally] {
-    var tallies = folds.tallies(range.clamped(to: rows)) { edge in
-      stretches(edge).flatMap { rows in
-        let local = rows.lowerBound - first..<rows.upperBound - first
-        let isEncoded = phase(rows.lowerBound) == .encode
-        return pass.batches.indices.filter { !hasTwoStacks || (routers[$0].id.stack == .encoder) == isEncoded }.map {
-          pass.batches[$0].part(local, spec: routers[$0].spec, withImportance: withImportance)
-        }
+    folded.tallies(FoldedRows.Question(version: version, rows: range.clamped(to: rows), withImportance: withImportance)) {
+      question, pieces in
+      var tallies = folds.tallies(question.rows) { edge in
+        stretches(edge).flatMap { rows in batches(of: rows, withImportance ? pieces : nil) }
       }
+      if !withImportance { for place in tallies.indices { tallies[place].forgetImportance() } }
+      return tallies
     }
-    if !withImportance { for place in tallies.indices { tallies[place].forgetImportance() } }
-    return tallies
+  }
+
+  /// Rows of one stretch, of each router that saw them.
+  ///
+  /// - Parameter pieces: probabilities of rows that were summed before; nil: none are asked for.
+  private func batches(of rows: Range<Int>, _ pieces: FoldedRows.Pieces?) -> [RoutingBatch] {
+    let local = rows.lowerBound - first..<rows.upperBound - first
+    let isEncoded = phase(rows.lowerBound) == .encode
+    return pass.batches.indices.filter { !hasTwoStacks || (routers[$0].id.stack == .encoder) == isEncoded }.map { router in
+      var part = pass.batches[router].part(local, spec: routers[router].spec, withImportance: false)
+      if let pieces, let sums = pieces.sum(router: router, rows: rows, of: { importance(of: $0, router: router) }) {
+        part.importanceSum = sums
+      }
+      return part
+    }
+  }
+
+  /// `[experts]`: sum of the router's distribution over some rows; nil where not all have logits.
+  private func importance(of rows: Range<Int>, router: Int) -> [Double]? {
+    let local = rows.lowerBound - first..<rows.upperBound - first
+    let sums = pass.batches[router].part(local, spec: routers[router].spec, withImportance: true).importanceSum
+    return sums.isEmpty ? nil : sums
   }
 
   /// Rows cut where tokens of an encoder and of a decoder follow each other: each went through the routers of its own stack only.

@@ -65,8 +65,11 @@ public struct Color: Hashable, Sendable {
     0.2126 * linear(rgb >> 16) + 0.7152 * linear(rgb >> 8) + 0.0722 * linear(rgb)
   }
 
-  private static func linear(_ channel: UInt32) -> Double {
-    let value = Double(channel & 0xFF) / 255
+  private static func linear(_ channel: UInt32) -> Double { linearChannels[Int(channel & 0xFF)] }
+
+  /// sRGB channels as light, 0 to 1: asked for every cell of a heat map.
+  private static let linearChannels: [Double] = (0..<256).map { channel in
+    let value = Double(channel) / 255
     if value <= 0.04045 { return value / 12.92 }
     // x^2.4 = x^2 * (x^(1/5))^2: two roots by Newton, so that this room needs no mathematics library.
     let base = (value + 0.055) / 1.055

@@ -56,8 +56,11 @@ public struct Theme: Hashable, Sendable {
 
   /// Level of a share of the scale: 0 below and at its start, the last from its end on.
   public func heatLevel(_ share: Double) -> Int {
-    guard share > 0 else { return 0 }
-    return min(heatLevels - 1, Int(min(share, 1) * Double(heatLevels)))
+    Theme.level(share, of: heatLevels)
+  }
+
+  static func level(_ share: Double, of levels: Int) -> Int {
+    share > 0 ? min(levels - 1, Int(min(share, 1) * Double(levels))) : 0
   }
 
   /// A heat cell for a share of the scale; a value that is missing gets a mark of its own.

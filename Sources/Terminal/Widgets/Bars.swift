@@ -75,9 +75,17 @@ public struct ColumnChart: Hashable, Sendable {
     self.highlighted = highlighted
   }
 
+  private var margin: Int { max(Printable.width(of: low), Printable.width(of: high)) + 2 }
+
+  /// The values that there is room for; the highlighted one is among them.
+  public func shown(in area: Rect) -> Range<Int> {
+    let room = min(values.count, max(0, area.width - margin))
+    let first = ListState.offset(0, showing: highlighted ?? 0, count: values.count, page: room)
+    return first..<first + room
+  }
+
   public func draw(into screen: inout CellBuffer, _ area: Rect, theme: Theme) {
     guard !area.isEmpty else { return }
-    let margin = max(Printable.width(of: low), Printable.width(of: high)) + 2
     let hasLabels = !labels.isEmpty && area.height >= 2
     let plot = area.dropping(left: margin, bottom: hasLabels ? 1 : 0)
     screen.draw(StyledText(high, .dim), in: area.row(0), theme: theme)
@@ -87,8 +95,9 @@ public struct ColumnChart: Hashable, Sendable {
     let step = max(1, min(max(2, label) + 1, plot.width / values.count))
     let wide = max(1, step - 1)
     let spark = Sparkline(values, range: range)
-    for (index, value) in values.enumerated() {
-      let x = plot.x + index * step
+    let shown = shown(in: area)
+    for (index, value) in values.enumerated() where shown.contains(index) {
+      let x = plot.x + (index - shown.lowerBound) * step
       guard let value, value.isFinite else { continue }
       let height = min(max(spark.share(value), 0), 1) * Double(plot.height)
       for row in 0..<plot.height {

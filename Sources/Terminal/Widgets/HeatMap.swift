@@ -1,5 +1,5 @@
 // A grid of values as heat: rows with labels and figures beside them, columns with ticks, a cursor. It shows what fits:
-// two cells a column where there is room, half blocks where rows exceed the height, then it scrolls, and says so.
+// several lines a row and cells a column where there is room, half blocks where rows exceed the height, then it scrolls, and says so.
 
 public struct HeatMap {
   /// Where column numbers stand.
@@ -42,6 +42,8 @@ public struct HeatMap {
   public var firstColumn = 0
   /// Cells a column takes; nil: two where they fit, else one.
   public var columnWidth: Int?
+  /// Lines a row takes at most, where the room is higher than the rows.
+  public var mostLines = 4
   public var allowsHalfBlocks = true
 
   public init(rows: Int, columns: Int, value: @escaping (Int, Int) -> Double?) {
@@ -56,6 +58,8 @@ public struct HeatMap {
     public let rows: Range<Int>
     public let columns: Range<Int>
     public let columnWidth: Int
+    /// Lines a row takes.
+    public let rowHeight: Int
     /// Two rows a line.
     public let isHalved: Bool
     let leading: [Rect]
@@ -64,10 +68,13 @@ public struct HeatMap {
     /// The row and column drawn at a place; of two rows in a line, the upper.
     public func cell(at point: Point) -> (row: Int, column: Int)? {
       guard cells.contains(point) else { return nil }
-      let row = rows.lowerBound + (point.y - cells.y) * (isHalved ? 2 : 1)
+      let row = self.row(onLine: point.y - cells.y)
       let column = columns.lowerBound + (point.x - cells.x) / columnWidth
       return rows.contains(row) && columns.contains(column) ? (row, column) : nil
     }
+
+    /// The row on a line of the cells; of two rows in a line, the upper.
+    func row(onLine line: Int) -> Int { rows.lowerBound + (isHalved ? line * 2 : line / rowHeight) }
 
     /// What is not shown, in words for a footer; empty when all is.
     public func note(rows total: Int, columns all: Int) -> String {
@@ -92,7 +99,8 @@ public struct HeatMap {
     let fittingColumns = min(columns, width / wide)
     let row = ListState.offset(firstRow, showing: cursor?.row ?? firstRow, count: rows, page: fittingRows)
     let column = ListState.offset(firstColumn, showing: cursor?.column ?? firstColumn, count: columns, page: fittingColumns)
-    let lines = isHalved ? (fittingRows + 1) / 2 : fittingRows
+    let tall = max(1, min(mostLines, height / max(1, rows)))
+    let lines = isHalved ? (fittingRows + 1) / 2 : fittingRows * tall
     let cells = Rect(
       x: area.x + head, y: area.y + (ticks == .top && area.height >= 2 ? 1 : 0), width: fittingColumns * wide, height: lines)
     var x = area.x
@@ -108,7 +116,7 @@ public struct HeatMap {
     let start = max(0, min(row, rows - fittingRows))
     return Geometry(
       cells: cells, rows: start..<start + fittingRows, columns: column..<column + fittingColumns, columnWidth: wide,
-      isHalved: isHalved, leading: left, trailing: right)
+      rowHeight: tall, isHalved: isHalved, leading: left, trailing: right)
   }
 
   @discardableResult
@@ -116,15 +124,19 @@ public struct HeatMap {
     let geometry = geometry(in: area, theme: theme)
     drawSides(leading, geometry.leading, into: &screen, area, geometry, theme)
     drawSides(trailing, geometry.trailing, into: &screen, area, geometry, theme)
-    for line in 0..<geometry.cells.height {
-      let row = geometry.rows.lowerBound + line * (geometry.isHalved ? 2 : 1)
+    // A look for each level, found once: a map has thousands of cells.
+    let levels = isDiverging ? [] : (0..<theme.heatLevels).map { theme.heat((Double($0) + 0.5) / Double(theme.heatLevels)) }
+    for line in stride(from: 0, to: geometry.cells.height, by: geometry.isHalved ? 1 : geometry.rowHeight) {
+      let row = geometry.row(onLine: line)
       for (place, column) in geometry.columns.enumerated() {
         let x = geometry.cells.x + place * geometry.columnWidth
         let y = geometry.cells.y + line
+        let look = look(row, column, levels, theme)
         if geometry.isHalved {
-          drawHalves(row, column, x: x, y: y, into: &screen, geometry, theme)
+          let lower = row + 1 < geometry.rows.upperBound ? self.look(row + 1, column, levels, theme).cell.style.background : .default
+          drawHalves(look.cell.style.background, lower, row, column, x: x, y: y, into: &screen, geometry, theme)
         } else {
-          drawCell(row, column, x: x, y: y, into: &screen, geometry, theme)
+          drawCell(look, row, column, x: x, y: y, into: &screen, geometry, theme)
         }
       }
     }
@@ -132,16 +144,18 @@ public struct HeatMap {
     return geometry
   }
 
-  private func look(_ row: Int, _ column: Int, theme: Theme) -> (cell: HeatCell, isOver: Bool) {
+  private func look(_ row: Int, _ column: Int, _ levels: [HeatCell], _ theme: Theme) -> (cell: HeatCell, isOver: Bool) {
     let value = value(row, column)
     if isDiverging { return (theme.diverging(value), false) }
-    return (theme.heat(value), value.map { $0 > 1 } ?? false)
+    guard let value, value.isFinite else { return (theme.heat(nil), false) }
+    return (levels[Theme.level(value, of: levels.count)], value > 1)
   }
 
   private func drawCell(
-    _ row: Int, _ column: Int, x: Int, y: Int, into screen: inout CellBuffer, _ geometry: Geometry, _ theme: Theme
+    _ look: (cell: HeatCell, isOver: Bool), _ row: Int, _ column: Int, x: Int, y: Int, into screen: inout CellBuffer,
+    _ geometry: Geometry, _ theme: Theme
   ) {
-    let (cell, isOver) = look(row, column, theme: theme)
+    let (cell, isOver) = look
     let isCursor = cursor.map { $0.row == row && $0.column == column } ?? false
     var signs = [Character](repeating: cell.glyph, count: geometry.columnWidth)
     // Where signs carry the level, those of the fullest cells stay full: a mark takes one of them, and none where there is only one.
@@ -160,14 +174,20 @@ public struct HeatMap {
       signs[0] = theme.glyphs.cursorMark
     }
     if isCursor { style = theme.cursor(on: style) }
-    for (offset, sign) in signs.enumerated() { screen.put(sign, x: x + offset, y: y, style: style, clip: geometry.cells) }
+    for (offset, sign) in signs.enumerated() {
+      screen.put(sign, x: x + offset, y: y, style: style, clip: geometry.cells)
+      // A sign stands once, whatever the height of its row.
+      let below: Character = sign == cell.glyph || isOver && theme.depth == .mono ? sign : cell.glyph
+      for line in 1..<max(1, geometry.rowHeight) {
+        screen.put(below, x: x + offset, y: y + line, style: style, clip: geometry.cells)
+      }
+    }
   }
 
   private func drawHalves(
-    _ row: Int, _ column: Int, x: Int, y: Int, into screen: inout CellBuffer, _ geometry: Geometry, _ theme: Theme
+    _ upper: Color, _ lower: Color, _ row: Int, _ column: Int, x: Int, y: Int, into screen: inout CellBuffer, _ geometry: Geometry,
+    _ theme: Theme
   ) {
-    let upper = look(row, column, theme: theme).cell.style.background
-    let lower = row + 1 < geometry.rows.upperBound ? look(row + 1, column, theme: theme).cell.style.background : .default
     var sign = theme.glyphs.upperHalf
     var style = Style(foreground: upper, background: lower)
     if let cursor, cursor.column == column, cursor.row == row || cursor.row == row + 1 {
@@ -182,8 +202,8 @@ public struct HeatMap {
     _ sides: [Side], _ rects: [Rect], into screen: inout CellBuffer, _ area: Rect, _ geometry: Geometry, _ theme: Theme
   ) {
     for (side, rect) in zip(sides, rects) {
-      for line in 0..<geometry.cells.height {
-        let row = geometry.rows.lowerBound + line * (geometry.isHalved ? 2 : 1)
+      for line in stride(from: 0, to: geometry.cells.height, by: geometry.isHalved ? 1 : geometry.rowHeight) {
+        let row = geometry.row(onLine: line)
         let isCursor = cursor.map { $0.row == row || (geometry.isHalved && $0.row == row + 1) } ?? false
         screen.draw(side.text(row), in: rect.row(line), theme: theme, base: isCursor ? theme[.strong] : .plain, alignment: side.alignment)
       }

@@ -36,21 +36,13 @@ extension AppModel {
     }
   }
 
-  /// Experts of a router by column.
-  func expertOrder(_ router: Int, _ tallies: [RouterTally]? = nil) -> [Int] {
-    guard routers.indices.contains(router) else { return [] }
-    let all = Array(0..<routers[router].spec.expertCount)
-    guard order == .load else { return all }
-    let given = tallies ?? windowTallies()
-    guard given.indices.contains(router), given[router].counts.count == all.count else { return all }
-    let counts = given[router].counts
-    return all.sorted { (counts[$1], $0) < (counts[$0], $1) }
-  }
+  /// A share in per cent; of very many experts with as many digits as say something.
+  func percent(_ share: Double, digits: Int = 1) -> String { Show.fixed(share * 100, share > 0 && share < 0.0005 ? 4 : digits) + " %" }
 
   func heatText(_ value: Double) -> String {
     guard value.isFinite else { return "–" }
     switch metric {
-    case .load, .importance: return Show.fixed(value * 100, 1) + " %"
+    case .load, .importance: return percent(value)
     case .entropy: return Show.fixed(value, 2)
     case .margin: return Show.fixed(value, 4)
     }
@@ -74,38 +66,32 @@ extension AppModel {
   }
 
   func heatMap(_ tallies: [RouterTally], width: Int) -> HeatMap {
-    let heat = heat(tallies)
+    let bin = bin(width: width)
+    let face = liveFace(tallies, bin: bin)
     let limit = heatLimit
-    let columns = routers.map(\.spec.expertCount).max() ?? 0
-    let orders = routers.indices.map { expertOrder($0, tallies) }
+    let columns = binned(routers.map(\.spec.expertCount).max() ?? 0, bin)
     // Marks exclude half blocks, which tall maps need.
     let isMarked = routers.count <= 20 && theme.depth != .mono
     var map = HeatMap(rows: routers.count, columns: columns) { row, column in
-      guard heat.indices.contains(row), let values = heat[row], orders[row].indices.contains(column) else { return nil }
-      let value = values[orders[row][column]]
+      guard let value = face.value(row, column) else { return nil }
       // Values over the scale get their mark below, once a cell however wide it is.
       return value.isFinite ? (isMarked ? min(1, value / limit) : value / limit) : 0
     }
     if isMarked {
-      map.mark = { row, column in
-        guard let values = heat[row], orders[row].indices.contains(column), values[orders[row][column]] > limit else { return nil }
-        return theme.saturationMark
-      }
+      map.mark = { row, column in face.value(row, column).map { $0 > limit } == true ? theme.saturationMark : nil }
     }
     let names = layerNameWidth
     map.leading = [HeatMap.Side("", width: names) { StyledText(layerName($0), .dim) }]
     map.trailing = [
       HeatMap.Side("", width: 12) { row in
-        guard heat.indices.contains(row), let values = heat[row] else { return StyledText("–", .dim) }
-        let best = values.indices.filter { values[$0].isFinite }.max { values[$0] < values[$1] }
-        return best.map { StyledText(expertName($0), .dim) + StyledText("  " + heatText(values[$0])) } ?? StyledText("–", .dim)
+        guard face.best.indices.contains(row), let best = face.best[row] else { return StyledText("–", .dim) }
+        return StyledText(expertName(best.expert), .dim) + StyledText("  " + heatText(best.value))
       }
     ]
-    map.cursor = routers.isEmpty ? nil : (router, orders[router].firstIndex(of: expert) ?? 0)
+    map.cursor = routers.isEmpty ? nil : (router, min(columns - 1, face.place(of: expert, router: router) / bin))
     map.tickEvery = columns <= 16 ? 2 : 8
-    map.tickLabel = { order == .index ? String($0) : "#\($0)" }
-    let room = width - names - 15
-    map.columnWidth = max(1, min(columns <= 16 ? 8 : columns <= 32 ? 4 : 2, room / max(1, columns)))
+    map.tickLabel = { order == .index ? String($0 * bin) : "#\($0 * bin)" }
+    map.columnWidth = max(1, min(16, (width - names - Self.besideCells) / max(1, columns)))
     return map
   }
 
@@ -122,10 +108,10 @@ extension AppModel {
     var text = "\(layerWords) expert \(expert)"
     if let load = shape.load, load.indices.contains(expert), let ratio = shape.loadRatio {
       text +=
-        "  load \(Show.fixed(load[expert] * 100, 1)) %  \(Show.fixed(ratio[expert], 1)) × uniform  \(shape.counts[expert]) of \(Show.grouped(shape.assignments)) picks"
+        "  load \(percent(load[expert]))  \(Show.fixed(ratio[expert], 1)) × uniform  \(shape.counts[expert]) of \(Show.grouped(shape.assignments)) picks"
     }
     if let importance = tallies[router].importance, importance.indices.contains(expert) {
-      text += "  importance \(Show.fixed(importance[expert] * 100, 1)) %"
+      text += "  importance \(percent(importance[expert]))"
     }
     if metric == .entropy || metric == .margin, let values = heat(tallies)[router], values.indices.contains(expert) {
       text += "  mean \(metric == .entropy ? "Ĥ" : "margin") \(heatText(values[expert]))"
@@ -229,10 +215,17 @@ extension AppModel {
 extension Painter {
   mutating func drawHeat(_ tallies: [RouterTally]) {
     let orderName = model.order == .index ? "index" : "load, each layer by itself"
+    let inside = areas[.heat].map(Panel.inner) ?? .zero
+    let map = model.heatMap(tallies, width: inside.width)
+    let room = inside.dropping(bottom: 1)
+    // What is not shown comes first: a narrow footer is cut at its end.
+    var notes = [map.geometry(in: room, theme: theme).note(rows: map.rows, columns: map.columns)]
+    if case let bin = model.bin(width: inside.width), bin > 1 { notes.append("mean of \(Show.grouped(bin)) experts (:bin)") }
+    notes.append(model.windowName)
+    if !model.isOfImages || model.order != .index { notes.append("ordered by \(orderName) (\(model.key(.order)))") }
     panel(
       .heat, StyledText("\(model.metricName) · layer × expert"),
-      footer: StyledText(
-        model.windowName + (model.isOfImages && model.order == .index ? "" : " · ordered by \(orderName) (\(model.key(.order)))"))
+      footer: StyledText(notes.filter { !$0.isEmpty }.joined(separator: " · "))
     ) { painter, area in
       guard !painter.model.routers.isEmpty else {
         painter.explain(
@@ -244,9 +237,7 @@ extension Painter {
         painter.explain(painter.model.nothingWords, in: area)
         return
       }
-      let map = painter.model.heatMap(tallies, width: area.width)
-      painter.screen.fill(area)
-      map.draw(into: &painter.screen, area.dropping(bottom: 1), theme: painter.theme)
+      map.draw(into: &painter.screen, room, theme: painter.theme)
       painter.drawScale(in: area)
     }
   }
@@ -258,8 +249,8 @@ extension Painter {
     switch model.metric {
     case .load, .importance:
       HeatLegend(
-        low: "0", high: "\(Show.fixed(limit * 100, 0)) %",
-        note: StyledText("uniform \(Show.fixed(uniform * 100, 1)) %" + (area.width < 60 ? "" : ", a quarter of the scale"), .dim)
+        low: "0", high: model.percent(limit, digits: limit < 0.02 ? 1 : 0),
+        note: StyledText("uniform \(model.percent(uniform))" + (area.width < 60 ? "" : ", a quarter of the scale"), .dim)
       ).draw(into: &screen, area.row(area.height - 1).dropping(left: indent), theme: theme)
     case .entropy:
       HeatLegend(low: "0", high: "1", note: StyledText("1: the router cannot tell experts apart", .dim))

@@ -97,12 +97,16 @@ extension Painter {
     let what =
       model.look.map { rows.count > 1 ? "mean of \(rows.count) patches" : "step \($0.step)" }
       ?? "token \(row) \"\(model.tokenText(row))\""
-    panel(.layers, StyledText("Uncertainty Ĥ by layer · \(what)")) { painter, area in
-      let chart = area.dropping(left: 1, bottom: 1)
-      let stacks = painter.model.hasSeveralStacks
-      let names = painter.model.routers.map { (stacks ? $0.id.stack.rawValue : "") + painter.model.padded($0.id.layer.rawValue, 2) }
-      ColumnChart(values, range: 0...1, low: "0", high: "1", labels: names, highlighted: painter.model.router)
-        .draw(into: &painter.screen, chart, theme: painter.theme)
+    let stacks = model.hasSeveralStacks
+    let names = model.routers.map { (stacks ? $0.id.stack.rawValue : "") + model.padded($0.id.layer.rawValue, 2) }
+    let chart = ColumnChart(values, range: 0...1, low: "0", high: "1", labels: names, highlighted: model.router)
+    let room = (areas[.layers].map(Panel.inner) ?? .zero).dropping(left: 1, bottom: 1)
+    let shown = chart.shown(in: room)
+    panel(
+      .layers, StyledText("Uncertainty Ĥ by layer · \(what)"),
+      footer: StyledText(shown.count < values.count ? model.partWords(shown, of: values.count) : "")
+    ) { painter, area in
+      chart.draw(into: &painter.screen, room, theme: painter.theme)
       let limit = painter.model.thresholdShare
       let words =
         !threshold.isKnown
@@ -119,20 +123,22 @@ extension Painter {
     panel(.balance, StyledText("Balance · \(model.windowName)")) { painter, area in
       let shapes = tallies.map(\.shape)
       guard let tokens = shapes.first?.tokens, tokens > 0, let buffer = model.buffer else { return }
-      let known = shapes.enumerated().filter { $0.element.cv != nil }
-      let mean = known.reduce(0) { $0 + ($1.element.cv ?? 0) } / Double(max(1, known.count))
-      let worst = known.max { ($0.element.cv ?? 0) < ($1.element.cv ?? 0) }
+      let variations = shapes.map(\.cv)
+      let known = variations.enumerated().compactMap { index, cv in cv.map { (layer: index, cv: $0) } }
+      let mean = known.reduce(0) { $0 + $1.cv } / Double(max(1, known.count))
+      let worst = known.max { $0.cv < $1.cv }
       let chance = shapes.first?.chance
       var rows: [(String, StyledText)] = []
-      let spark = Sparkline(shapes.map(\.cv)).text(painter.theme.glyphs)
+      let spark = Sparkline(variations).text(painter.theme.glyphs)
       rows.append(
         (
           "load CV",
           StyledText(Show.fixed(mean, 2) + " ", .strong) + StyledText(spark, .bar)
-            + StyledText(" worst \(model.layerName(worst?.offset ?? 0)) \(Show.fixed(worst?.element.cv ?? 0, 2))")
+            + StyledText(" worst \(model.layerName(worst?.layer ?? 0)) \(Show.fixed(worst?.cv ?? 0, 2))")
             + StyledText(chance.map { "  chance \(Show.fixed($0.loadCV(tokens: tokens), 2))" } ?? "", .dim)
         ))
-      if let busiest = shapes.enumerated().max(by: { ($0.element.maxOverMean ?? 0) < ($1.element.maxOverMean ?? 0) }),
+      let ratios = shapes.map { $0.maxOverMean ?? 0 }
+      if let place = ratios.indices.max(by: { ratios[$0] < ratios[$1] }), case let busiest = (offset: place, element: shapes[place]),
         let ratio = busiest.element.maxOverMean, let counts = Optional(busiest.element.counts),
         let expert = counts.indices.max(by: { counts[$0] < counts[$1] })
       {

@@ -35,11 +35,17 @@ struct LiveScreen: Screen {
   /// Tokens up to the one looked at; nil: all.
   var window: Int? = 128
   var order = Order.index
+  /// Experts that share a column; nil: as few as there is room for.
+  var bin: Int?
+  let faces = Memo<LiveFace.Question, LiveFace>()
 
   static let id = ScreenID.live
   static let title = "Live"
   static let keys: [KeyEvent] = [.char("1")]
   static let filterReach = "dims tokens; the map is of all"
+  static let actions = [
+    ActionEntry(.bin, "bin", "so many experts share a column; auto: as needed", argument: "N|auto")
+  ]
   static let uses: Set<ActionID> = [.branch, .metric, .order, .window, .lower, .raise, .threshold]
 
   mutating func forget() {}
@@ -64,7 +70,9 @@ struct LiveScreen: Screen {
       let parts = body.split(rows: [.fixed(top), .min(4), .fixed(body.height - top >= 9 ? 5 : 0)])
       return [.heat: parts[0], .strip: parts[1], below: parts[2]].filter { !$0.value.isEmpty }
     }
-    let top = min(max(rows + 4, 14), body.height - 14)
+    // Rows as high as the upper part of the screen has room for.
+    let lines = max(1, min(4, ((body.height - 9) * 3 / 5 - 4) / rows))
+    let top = min(max(rows * lines + 4, 14), body.height - 14)
     let parts = body.split(rows: [.fixed(top), .min(5), .fixed(9)])
     let upper = parts[0].split(columns: [.flex(), .fixed(max(35, min(48, body.width * 3 / 10)))])
     let lower = parts[2].split(columns: [.flex(), .flex()])
@@ -120,10 +128,10 @@ struct LiveScreen: Screen {
     case .patches: model.movePatch(motion)
     case .picture: model.moveSteps(motion)
     case .strip: model.moveTokens(motion)
-    case .heat: model.moveRouter(motion) { $0.moveExpert($1, among: $0.expertOrder($0.router)) }
+    case .heat: model.moveRouter(motion) { $0.moveColumn($1) }
     default:
       model.moveRouter(motion) { model, by in
-        if model.isOfImages { model.scrub(steps: by) } else { model.moveExpert(by, among: model.expertOrder(model.router)) }
+        if model.isOfImages { model.scrub(steps: by) } else { model.moveColumn(by) }
       }
     }
   }
@@ -135,6 +143,7 @@ struct LiveScreen: Screen {
     case .metric: model.metric = model.next(model.metric)
     case .order: model[LiveScreen.self].order = model.next(model.order)
     case .window: return setWindow(argument, &model)
+    case .bin: return model.setBin(argument)
     default: return nil
     }
     return []
@@ -170,8 +179,8 @@ struct LiveScreen: Screen {
       let map = model.heatMap(tallies, width: area.width)
       guard let cell = map.geometry(in: area.dropping(bottom: 1), theme: model.theme).cell(at: place) else { return [] }
       model.router = cell.row
-      let columns = model.expertOrder(cell.row, tallies)
-      if columns.indices.contains(cell.column) { model.expert = columns[cell.column] }
+      let bin = model.bin(width: area.width)
+      model.expert = model.liveFace(tallies, bin: bin).expert(at: cell.column * bin, router: cell.row)
     case .patches: model.point(atPatch: place, in: area)
     case .strip:
       let shown = model.strip(area)
@@ -180,6 +189,8 @@ struct LiveScreen: Screen {
     }
     return []
   }
+
+  static func choices(for id: ActionID, in model: AppModel) -> [String]? { id == .bin ? ["auto", "1", "2", "4", "8", "16"] : nil }
 
   static func twin(of id: ActionID, _ argument: String, in model: AppModel) -> String? {
     guard id == .metric || id == Self.id.action, model.isTrace || model.isLive else { return nil }

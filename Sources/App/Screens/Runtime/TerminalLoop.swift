@@ -39,6 +39,8 @@ final class TerminalLoop {
   private var failure: Failure?
   /// Characters that came at once while a line is typed into: they go into it in one piece, as a paste does.
   private var typed = ""
+  /// Answers that came while others were taken: of a long trace hundreds a second.
+  private var waiting: ArraySlice<Action> = []
   /// Seconds that one turn may take from what has come, so that frames are seen while more comes.
   private static let turn = 0.1
 
@@ -77,13 +79,18 @@ final class TerminalLoop {
         let left = Duration.seconds(max(0, tick - steadyClock()))
         wait = min(wait ?? left, left)
       }
+      if !waiting.isEmpty { wait = .zero }
       let event = wait == .zero ? try terminal.poll(timeout: .zero) : try terminal.poll(timeout: wait)
       model.now = steadyClock()
       if let event { take(event) }
       let end = model.now + Self.turn
       while !isDone, steadyClock() < end, let next = try terminal.poll(timeout: .zero) { take(next) }
       takeTyped()
-      for action in inbox.take() { apply(action) }
+      waiting += inbox.take()
+      while !isDone, let action = waiting.popFirst() {
+        apply(action)
+        if pacer.wait(now: .now) == .zero || steadyClock() >= end { break }
+      }
       if let tick = model.nextTick, tick <= model.now { apply(.tick) }
       if runner.engine?.hasEvents == true { pacer.invalidate() }
       if !isDone, pacer.take(now: .now) { showFrame() }
@@ -136,7 +143,8 @@ final class TerminalLoop {
 
   private func apply(_ action: Action) {
     let effects = model.update(action)
-    pacer.invalidate(isUrgent: action.isOfUser)
+    // Without a model at work nobody else needs the cores: a replay runs at the full rate.
+    pacer.invalidate(isUrgent: action.isOfUser || runner.engine == nil && action.isTick)
     perform(effects)
   }
 
@@ -214,6 +222,10 @@ final class TerminalLoop {
     defer { try? input.fileHandleForWriting.close() }
     return (try? input.fileHandleForWriting.write(contentsOf: Data(text.utf8))) != nil
   }
+}
+
+extension Action {
+  fileprivate var isTick: Bool { if case .tick = self { true } else { false } }
 }
 
 extension EngineSession: EngineDriver {

@@ -57,7 +57,7 @@ extension AppModel {
   }
 
   /// Whether the number of a layer does not say which router is meant: an encoder beside a decoder, attention experts beside others.
-  var hasSeveralStacks: Bool { routers.contains { $0.id.stack != routers[0].id.stack } }
+  var hasSeveralStacks: Bool { buffer?.hasSeveralStacks ?? false }
 
   /// `L07`, with the stack in front where there are several: `enc L07`.
   func layerName(_ index: Int) -> String {
@@ -112,7 +112,7 @@ extension AppModel {
   /// The threshold as a number, from the decisions of the whole run.
   var resolvedThreshold: ResolvedThreshold {
     if let known = knownThreshold, known.value.asked == threshold, known.end == buffer?.end { return known.value }
-    return buffer?.uncertainty.resolve(threshold) ?? ResolvedThreshold(threshold, entropies: Histogram())
+    return ResolvedThreshold(threshold, entropies: buffer?.pooledEntropy ?? Histogram())
   }
 
   /// A few tokens around a row, the row itself in brackets, of its own sequence only.

@@ -45,7 +45,7 @@ extension AppModel {
       hasTexts: isLive || buffer.hasTexts, hasWeights: hasWeights, isGrowing: isGrowing, text: buffer.textOfTokens)
     return try filter.resolved(in: context) { q in
       if let known = knownQuantiles, known.end == buffer.end, let value = known.values[q] { return value }
-      return buffer.uncertainty.pooledEntropy.lowerEdge(ofQuantile: q)
+      return buffer.pooledEntropy.lowerEdge(ofQuantile: q)
     }
   }
 
@@ -53,7 +53,7 @@ extension AppModel {
   var filterQuantiles: (values: [Double: Double], end: Int)? {
     guard let filter, let buffer, !filter.entropyQuantiles.isEmpty else { return nil }
     if let known = knownQuantiles, known.end == buffer.end, filter.entropyQuantiles.isSubset(of: known.values.keys) { return known }
-    let pooled = buffer.uncertainty.pooledEntropy
+    let pooled = buffer.pooledEntropy
     let values = filter.entropyQuantiles.map { ($0, pooled.lowerEdge(ofQuantile: $0) ?? 1) }
     return (Dictionary(uniqueKeysWithValues: values), buffer.end)
   }

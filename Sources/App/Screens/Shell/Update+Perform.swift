@@ -164,7 +164,7 @@ extension AppModel {
   /// tail of a run can be walked through.
   private mutating func shiftThreshold(_ by: Double) -> [Effect] {
     let share = (resolvedThreshold.isKnown ? resolvedThreshold.share(experts: spec?.expertCount ?? 2) : nil) ?? 0.9
-    let pooled = buffer?.uncertainty.pooledEntropy
+    let pooled = buffer?.pooledEntropy
     func over(_ share: Double) -> Int { pooled?.count(atLeast: share) ?? 0 }
     let here = over(share)
     var step = 0.01

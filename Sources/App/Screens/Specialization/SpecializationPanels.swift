@@ -210,15 +210,17 @@ extension Painter {
     let what =
       model.special.scale == .share
       ? "share of a column's choices; each column sums to 1" : "lift: observed over expected; white as chance has it"
-    panel(.cells, StyledText("Expert × \(axisName) · \(model.layerWords)"), footer: StyledText(what + " (\(model.key(.metric)))")) {
-      painter, area in
+    let inside = areas[.cells].map(Panel.inner) ?? .zero
+    let map = model.cellMap(width: inside.width)
+    let part = map.map { $0.geometry(in: model.cellRoom(in: inside), theme: theme).note(rows: $0.rows, columns: $0.columns) } ?? ""
+    panel(
+      .cells, StyledText("Expert × \(axisName) · \(model.layerWords)"),
+      footer: StyledText((part.isEmpty ? "" : part + " · ") + what + " (\(model.key(.metric)))")
+    ) { painter, area in
       painter.line(0, painter.axes(width: area.width - 1), in: area.dropping(left: 1))
       let inner = area.dropping(top: 1)
-      guard let map = painter.model.cellMap(width: area.width) else { return painter.explainStudy(in: inner) }
-      let room = painter.model.cellRoom(in: area)
-      map.draw(into: &painter.screen, room, theme: painter.theme)
-      let unshown = map.geometry(in: room, theme: painter.theme).note(rows: map.rows, columns: map.columns)
-      if !unshown.isEmpty { painter.line(inner.height - 1, StyledText(unshown + " ", .warning), in: inner, .right) }
+      guard let map else { return painter.explainStudy(in: inner) }
+      map.draw(into: &painter.screen, painter.model.cellRoom(in: area), theme: painter.theme)
       guard painter.model.special.scale == .share else { return }
       HeatLegend(
         low: "0", high: "\(Show.fixed(painter.model.cellLimit(map.rows) * 100, 0)) %",

@@ -83,7 +83,9 @@ struct SpecializationScreen: Screen {
   static func areas(_ body: Rect, in model: AppModel) -> [PanelID: Rect] {
     if body.width < 100 || body.height < 26 { return [model.focused: body] }
     let experts = model.spec?.expertCount ?? 8
-    let parts = body.split(rows: [.fixed(min(max(experts + 6, 16), body.height - 10)), .min(8)])
+    // Rows as high as the upper part of the screen has room for.
+    let lines = max(1, min(4, (body.height * 3 / 5 - 6) / max(1, experts)))
+    let parts = body.split(rows: [.fixed(min(max(experts * lines + 6, 16), body.height - 10)), .min(8)])
     let upper = parts[0].split(columns: [.flex(), .fixed(max(50, body.width * 2 / 5))])
     let above: [PanelID: Rect] = [.cells: upper[0], .figures: upper[1]]
     guard let layout = model.layout else {

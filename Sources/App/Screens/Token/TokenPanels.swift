@@ -20,6 +20,12 @@ extension AppModel {
       .sorted { (abs($0 - row), $0) < (abs($1 - row), $1) }
   }
 
+  /// How many of some rows have the same first expert as a row at the first three layers.
+  func withTheSamePath(_ row: Int, _ rows: Range<Int>, _ buffer: RoutingBuffer) -> Int {
+    let first = (0..<3).map { (batch: buffer.batch($0), wanted: buffer.selected(row, router: $0).first ?? -1) }
+    return rows.count { other in first.allSatisfy { $0.batch.selectedExperts[(other - buffer.first) * $0.batch.topK] == $0.wanted } }
+  }
+
   /// What came before: the token before in its text, or the same patch a step before.
   func rowBefore(_ row: Int) -> Int? {
     guard let buffer else { return nil }
@@ -31,10 +37,33 @@ extension AppModel {
 
   /// Experts two tokens have in common at a router, of how many.
   func shared(_ a: Int, _ b: Int, router: Int) -> (common: Int, of: Int) {
-    guard let buffer else { return (0, 0) }
-    let one = Set(buffer.selected(a, router: router).filter { $0 >= 0 })
-    let other = buffer.selected(b, router: router).filter { $0 >= 0 }
-    return (other.count { one.contains($0) }, max(one.count, other.count))
+    buffer.map { shared(a, CollectionOfOne(b), router: router, $0) } ?? (0, 0)
+  }
+
+  /// The same summed over some rows beside one.
+  private func shared(_ row: Int, _ others: some Collection<Int>, router: Int, _ buffer: RoutingBuffer) -> (common: Int, of: Int) {
+    let batch = buffer.batch(router)
+    let mine = buffer.selected(row, router: router).filter { $0 >= 0 }
+    var sums = (common: 0, of: 0)
+    for other in others {
+      let start = (other - buffer.first) * batch.topK
+      var count = 0
+      for slot in start..<start + batch.topK where batch.selectedExperts[slot] >= 0 {
+        count += 1
+        if mine.contains(batch.selectedExperts[slot]) { sums.common += 1 }
+      }
+      sums.of += max(mine.count, count)
+    }
+    return sums
+  }
+
+  /// By router: which share of a row's experts some rows have in common with it.
+  func agreement(_ row: Int, _ others: some Collection<Int>) -> [Double] {
+    guard let buffer else { return [] }
+    return routers.indices.map { router in
+      let sums = shared(row, others, router: router, buffer)
+      return sums.of > 0 ? Double(sums.common) / Double(sums.of) : 0
+    }
   }
 
   /// One line of the layer's list.
@@ -115,9 +144,11 @@ extension AppModel {
     map.ticks = .top
     map.tickEvery = columns <= 16 ? 2 : 8
     let room = width - layerNameWidth - 18
-    map.columnWidth = max(1, min(columns <= 16 ? 4 : 2, room / max(1, columns)))
+    map.columnWidth = max(1, min(8, room / max(1, columns)))
     map.allowsHalfBlocks = false
     map.firstRow = max(0, router - 6)
+    // Of more experts than columns those around the one looked at.
+    map.firstColumn = columns * (map.columnWidth ?? 1) > room ? max(0, expert - room / 2) : 0
     return map
   }
 }
@@ -129,11 +160,16 @@ extension Painter {
     let names: [TokenScreen.Values: String] = [
       .probabilities: "Router probabilities", .logits: "Router logits", .weights: "Routing weights",
     ]
+    let inside = areas[.probabilities].map(Panel.inner) ?? .zero
+    let map = model.probabilityMap(row, buffer, width: inside.width)
+    let room = inside.dropping(top: 1, bottom: 2)
+    let part = map.geometry(in: room, theme: theme).note(rows: map.rows, columns: map.columns)
     let title = hasLogits || model.values == .weights ? names[model.values] ?? "" : "Routing weights (logits are not in this trace)"
     panel(
       .probabilities, StyledText("\(title) by layer · digits: rank of a selected expert"),
       footer: StyledText(
-        "\(model.layout == nil ? "token \(row) of \(model.rowRange)" : "\(model.keys(.right)) patch  \(model.keys(.tokenRight)) step") · \(model.key(.values)) shows \(model.values.rawValue)"
+        (part.isEmpty ? "" : part + " · ")
+          + "\(model.layout == nil ? "token \(row) of \(model.rowRange)" : "\(model.keys(.right)) patch  \(model.keys(.tokenRight)) step") · \(model.key(.values)) shows \(model.values.rawValue)"
       )
     ) { painter, area in
       let follows = model.layout == nil && row + 1 < buffer.end && buffer.sequence(row + 1) == buffer.sequence(row)
@@ -142,8 +178,7 @@ extension Painter {
         model.layout == nil ? model.context(row, width: max(10, area.width - 2 - Printable.width(of: next))) : model.patchWords(row, buffer)
       context += StyledText(next, .dim)
       painter.line(0, context, in: area.dropping(left: 1))
-      let map = model.probabilityMap(row, buffer, width: area.width)
-      map.draw(into: &painter.screen, area.dropping(top: 1, bottom: 2), theme: painter.theme)
+      map.draw(into: &painter.screen, room, theme: painter.theme)
       let topK = model.spec?.topK ?? 1
       painter.line(
         area.height - 1,
@@ -246,14 +281,7 @@ extension Painter {
         }
       }
       table.draw(into: &painter.screen, list, theme: painter.theme)
-      let sample = rows.prefix(200)
-      let agreement = model.routers.indices.map { router -> Double in
-        let sums = sample.reduce((0, 0)) { sum, other in
-          let shared = model.shared(row, other, router: router)
-          return (sum.0 + shared.common, sum.1 + shared.of)
-        }
-        return sums.1 > 0 ? Double(sums.0) / Double(sums.1) : 0
-      }
+      let agreement = model.agreement(row, rows.prefix(200))
       let first = model.layerName(0)
       let last = model.layerName(model.routers.count - 1)
       let chance = model.spec.map { Chance(experts: $0.expertCount, topK: $0.topK).meanOverlap / Double($0.topK) } ?? 0
@@ -276,24 +304,28 @@ extension Painter {
     let model = model
     let before = model.rowBefore(row)
     let look = model.look
+    let inner = (areas[.path].map(Panel.inner) ?? .zero).dropping(left: 1)
+    let path = model.routers.indices.map { layer -> String in
+      buffer.selected(row, router: layer).first.map { $0 >= 0 ? "e" + model.padded(Int($0), 2) : "–" } ?? "–"
+    }
+    var lines = wrapped("top-1 path " + path.joined(separator: " "), inner.width)
+    if path.count >= 3 {
+      let others = look?.rows ?? model.shownRows
+      let same = model.withTheSamePath(row, others, buffer)
+      let what = look == nil ? "tokens" : "patches"
+      lines.append(
+        "\(what) with the same first three: \(same) of \(Show.grouped(others.count)) \(look == nil ? "in memory" : "at this step")")
+    }
+    let top = lines.count + 1
+    let room = max(1, inner.height - top)
+    let columns = max(1, min(4, inner.width / 20))
+    let fitting = min(path.count, room * columns)
+    let part = fitting < path.count ? model.partWords(0..<fitting, of: path.count) + " · " : ""
     panel(
       .path, "Path through the layers",
       footer: before == nil
-        ? "" : StyledText("shared with the \(look == nil ? "token before" : "same patch a step before")\(chanceOfSharing)")
+        ? "" : StyledText("\(part)shared with the \(look == nil ? "token before" : "same patch a step before")\(chanceOfSharing)")
     ) { painter, area in
-      let inner = area.dropping(left: 1)
-      let path = model.routers.indices.map { layer -> String in
-        buffer.selected(row, router: layer).first.map { $0 >= 0 ? "e" + model.padded(Int($0), 2) : "–" } ?? "–"
-      }
-      var lines = painter.wrapped("top-1 path " + path.joined(separator: " "), inner.width)
-      if path.count >= 3 {
-        let prefix = (0..<3).map { buffer.selected(row, router: $0).first ?? -1 }
-        let others = look?.rows ?? model.shownRows
-        let same = others.count { other in (0..<3).allSatisfy { buffer.selected(other, router: $0).first == prefix[$0] } }
-        let what = look == nil ? "tokens" : "patches"
-        lines.append(
-          "\(what) with the same first three: \(same) of \(Show.grouped(others.count)) \(look == nil ? "in memory" : "at this step")")
-      }
       for (index, text) in lines.enumerated() {
         painter.line(index, StyledText(text, index == lines.count - 1 && path.count >= 3 ? .dim : nil), in: inner)
       }
@@ -302,9 +334,6 @@ extension Painter {
         painter.line(lines.count + 1, StyledText(reason, .dim), in: inner)
         return
       }
-      let top = lines.count + 1
-      let room = max(1, area.height - top)
-      let columns = max(1, min(4, inner.width / 20))
       for (index, _) in model.routers.enumerated() where index < room * columns {
         let shared = model.shared(row, before, router: index)
         let place = inner.dropping(top: top + index % room, left: index / room * (inner.width / columns))

@@ -39,7 +39,9 @@ struct TokenScreen: Screen {
 
   static func areas(_ body: Rect, in model: AppModel) -> [PanelID: Rect] {
     if body.width < 100 || body.height < 30 { return [model.focused: body] }
-    let parts = body.split(rows: [.fixed(min(max(model.routers.count, 12) + 6, body.height - 11)), .min(8)])
+    // Rows as high as the upper part of the screen has room for.
+    let lines = max(1, min(4, (body.height * 3 / 5 - 6) / max(1, model.routers.count)))
+    let parts = body.split(rows: [.fixed(min(max(model.routers.count * lines, 12) + 6, body.height - 11)), .min(8)])
     let upper = parts[0].split(columns: [.flex(), .fixed(max(36, min(46, body.width * 3 / 10)))])
     let lower = parts[1].split(columns: [.flex(), .flex()])
     return [.probabilities: upper[0], .ranking: upper[1], .elsewhere: lower[0], .path: lower[1]]

@@ -102,6 +102,13 @@ extension AppModel {
     return StyledText(text)
   }
 
+  /// The layers that a list of them has room for, the one looked at among them, and the lines that each takes.
+  func layersShown(in area: Rect) -> (layers: Range<Int>, lines: Int) {
+    let lines = max(1, min(4, area.height / max(1, routers.count)))
+    let first = ListState.offset(0, showing: router, count: routers.count, page: area.height / lines)
+    return (first..<min(routers.count, first + area.height / lines), lines)
+  }
+
   /// Decisions over the threshold, from the run's histogram.
   func count(_ fold: RouterUncertainty, over threshold: ResolvedThreshold) -> Int {
     threshold.share(experts: fold.experts).map { fold.entropy.histogram.count(atLeast: $0) } ?? 0
@@ -111,7 +118,7 @@ extension AppModel {
 extension Painter {
   mutating func drawHistogram(_ buffer: RoutingBuffer) {
     let model = model
-    let pooled = buffer.uncertainty.pooledEntropy
+    let pooled = buffer.pooledEntropy
     let share = model.resolvedThreshold.share(experts: model.spec?.expertCount ?? 2) ?? 1
     panel(
       .histogram, StyledText("Router entropy Ĥ · all decisions · \(theme.glyphs.shadedBlock) from \(model.thresholdShare)"),
@@ -121,7 +128,7 @@ extension Painter {
       guard area.height > 1, let low = pooled.quantile(0.005) else { return }
       let bins = max(2, min(area.height, 20))
       // Bins of round width that reach 1, so that their edges can be read.
-      let width = [0.01, 0.02, 0.03, 0.05, 0.1].first { (1 - low) / $0 <= Double(bins) } ?? 0.1
+      let width = [0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.25].first { (1 - low) / $0 <= Double(bins) } ?? 0.5
       let start = max(0, (low / width).rounded(.down) * width)
       let count = max(1, Int(((1 - start) / width).rounded(.up)))
       let counts = pooled.binned(count, over: start...(start + Double(count) * width))
@@ -139,16 +146,18 @@ extension Painter {
   mutating func drawByLayer(_ buffer: RoutingBuffer) {
     let model = model
     let threshold = model.resolvedThreshold
-    panel(.byLayer, "By layer", footer: "share uncertain · mean Ĥ · mean margin") { painter, area in
+    let inside = areas[.byLayer].map(Panel.inner) ?? .zero
+    let (shown, lines) = model.layersShown(in: inside)
+    let part = shown.count < model.routers.count ? model.partWords(shown, of: model.routers.count) + " · " : ""
+    panel(.byLayer, "By layer", footer: StyledText(part + "share uncertain · mean Ĥ · mean margin")) { painter, area in
       let folds = model.routers.map { buffer.uncertainty[$0.id] }
       let shares = folds.map { fold -> Double? in
         guard let fold, fold.entropy.moments.count > 0 else { return nil }
         return Double(model.count(fold, over: threshold)) / Double(fold.entropy.moments.count)
       }
-      let first = ListState.offset(0, showing: model.router, count: folds.count, page: area.height)
-      for (place, index) in folds.indices.dropFirst(first).prefix(area.height).enumerated() {
+      for (place, index) in shown.enumerated() {
         guard let fold = folds[index] else { continue }
-        let row = area.row(place)
+        let row = area.row(place * lines)
         let mark = index == model.router ? String(painter.theme.glyphs.selectionMark) : " "
         let share = shares[index] ?? 0
         let name = StyledText(mark, .accent) + StyledText(model.layerName(index), .dim)
@@ -161,9 +170,12 @@ extension Painter {
         if model.routers[index].spec.isHashed {
           painter.screen.draw(StyledText("experts by token id", .dim), in: bar, theme: painter.theme)
         }
-        painter.screen.draw(
-          BarText.bar(share, width: bar.width, glyphs: painter.theme.glyphs, shaded: true), x: bar.x, y: bar.y,
-          style: painter.theme[.uncertain], clip: bar)
+        // A blank line between bars that are higher than one.
+        for line in 0..<max(1, lines - 1) {
+          painter.screen.draw(
+            BarText.bar(share, width: bar.width, glyphs: painter.theme.glyphs, shaded: true), x: bar.x, y: bar.y + line,
+            style: painter.theme[.uncertain], clip: area)
+        }
         let means =
           "\(fold.entropy.moments.mean.map { Show.fixed($0, 3) } ?? "–")  \(fold.selectionMargin.moments.mean.map { Show.fixed($0, 4) } ?? "–")"
         painter.screen.draw(StyledText(means), in: row, theme: painter.theme, alignment: .right)

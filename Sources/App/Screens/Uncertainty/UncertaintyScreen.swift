@@ -156,8 +156,9 @@ struct UncertaintyScreen: Screen {
   static func point(at place: Point, in area: Rect, of panel: PanelID, model: inout AppModel) -> [Effect] {
     switch panel {
     case .byLayer:
-      let row = ListState.offset(0, showing: model.router, count: model.routers.count, page: area.height) + place.y - area.y
-      if model.routers.indices.contains(row), area.contains(place) { model.router = row }
+      let (shown, lines) = model.layersShown(in: area)
+      let row = shown.lowerBound + (place.y - area.y) / lines
+      if shown.contains(row), area.contains(place) { model.router = row }
     case .uncertainTokens: model.pick(\.uncertain.rows, at: place, in: area, count: model.uncertainCount)
     default: break
     }
