@@ -75,7 +75,7 @@ extension AppModel {
       (TableColumn("×unif", width: .fixed(5), alignment: .right), { StyledText($0.ratio.map { Show.fixed($0, 1) } ?? "–") }),
       (TableColumn("weight", width: .fixed(6), alignment: .right), { StyledText($0.weight.map { Show.fixed($0, 3) } ?? "–") }),
     ]
-    if !isOfImages {
+    if kind.hasNext {
       columns.append(
         (
           TableColumn("top token", width: .flex(11)),
@@ -118,7 +118,7 @@ extension Painter {
     panel(
       .experts, StyledText("Experts of \(model.layerWords)"),
       footer: StyledText(
-        "\(Show.counted(end, model.kind.row)) · by \(model[ExpertsScreen.self].order.rawValue) (\(model.key(.order))) · \(table.position(inner))"
+        "\(Show.counted(end, model.kind.words.row)) · by \(model[ExpertsScreen.self].order.rawValue) (\(model.key(.order))) · \(table.position(inner))"
       )
     ) { painter, area in table.draw(into: &painter.screen, area, theme: painter.theme) }
   }

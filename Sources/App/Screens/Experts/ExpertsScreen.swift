@@ -56,7 +56,8 @@ struct ExpertsScreen: Screen {
   }
 
   static func panels(in model: AppModel) -> [PanelID] {
-    [.experts, model[ExpertsScreen.self].showsTogether ? .together : model.isOfImages ? .card : .expertCard]
+    let own = model.kind.panels(of: id)
+    return model[ExpertsScreen.self].showsTogether ? [own[0], .together] : own
   }
 
   static func areas(_ body: Rect, in model: AppModel) -> [PanelID: Rect] {
@@ -77,13 +78,12 @@ struct ExpertsScreen: Screen {
     guard let buffer = painter.model.buffer, !buffer.isEmpty || buffer.hasCounts else {
       return painter.panel(.experts, "Experts") { painter, area in painter.explain(painter.model.nothingWords, in: area) }
     }
-    painter.drawExperts()
-    if painter.model[ExpertsScreen.self].showsTogether {
-      painter.drawTogether()
-    } else if painter.model.isOfImages {
-      painter.drawExpertCard()
-    } else {
-      painter.drawCardOfExpert()
+    for panel in panels(in: painter.model) {
+      switch panel {
+      case .experts: painter.drawExperts()
+      case .together: painter.drawTogether()
+      default: painter.model.kind.draw(panel, &painter)
+      }
     }
   }
 
@@ -167,7 +167,7 @@ struct ExpertsScreen: Screen {
   static func refusal(of id: ActionID, _ argument: String, in model: AppModel) -> String? {
     switch id {
     case _ where actions.contains { $0.id == id } && model.routers.isEmpty: "there is no expert yet"
-    case .together where (model.spec?.topK ?? 1) < 2: "each \(model.kind.row) takes one expert: none are chosen together"
+    case .together where (model.spec?.topK ?? 1) < 2: "each \(model.kind.words.row) takes one expert: none are chosen together"
     default: nil
     }
   }

@@ -23,7 +23,7 @@ extension ExpertsScreen {
       state.isWorking = true
       effects.append(.work(ExpertUseQuery(pass: alone(), end: buffer.end)))
     }
-    if !model.isOfImages {
+    if panels(in: model).contains(.expertCard) {
       let isAnother = state.card.map { $0.router != router || $0.expert != model.expert || model.hasOutgrown($0.end) } ?? true
       if isAnother, !state.isWorkingOnCard {
         state.isWorkingOnCard = true

@@ -152,10 +152,15 @@ extension Painter {
     }
   }
 
-  mutating func drawTexts() {
-    let found = model.interventions.found
-    draw(.textBefore, "Continued as it is (greedy)", found?.answer.before ?? [], beside: found?.answer.after ?? [])
-    draw(.textAfter, "Continued under the rules (greedy)", found?.answer.after ?? [], beside: found?.answer.before ?? [])
+  /// One of the two continuations.
+  mutating func drawText(_ panel: PanelID) {
+    let answer = model.interventions.found?.answer
+    let (before, after) = (answer?.before ?? [], answer?.after ?? [])
+    if panel == .textBefore {
+      draw(panel, "Continued as it is (greedy)", before, beside: after)
+    } else {
+      draw(panel, "Continued under the rules (greedy)", after, beside: before)
+    }
   }
 
   /// A text, with what differs from the other in brackets and bold.

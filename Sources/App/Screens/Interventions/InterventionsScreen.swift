@@ -67,9 +67,7 @@ struct InterventionsScreen: Screen {
     number += 1
   }
 
-  static func panels(in model: AppModel) -> [PanelID] {
-    model.isOfImages ? [.rules, .effect] : [.rules, .effect, .nextBeside, .textBefore, .textAfter]
-  }
+  static func panels(in model: AppModel) -> [PanelID] { model.kind.panels(of: id) }
 
   static func areas(_ body: Rect, in model: AppModel) -> [PanelID: Rect] {
     if body.width < 100 || body.height < 30 {
@@ -77,14 +75,7 @@ struct InterventionsScreen: Screen {
       let parts = body.split(rows: [.fixed(min(model.interventions.rules.count + 5, body.height / 3 + 2)), .min(4)])
       return [.rules: parts[0], below: parts[1]]
     }
-    if model.isOfImages {
-      let parts = body.split(columns: [.flex(), .flex()])
-      return [.rules: parts[0], .effect: parts[1]]
-    }
-    let parts = body.split(rows: [.fixed(max(13, min(18, body.height / 3))), .fixed(11), .min(6)])
-    let upper = parts[0].split(columns: [.flex(), .flex()])
-    let lower = parts[2].split(columns: [.flex(), .flex()])
-    return [.rules: upper[0], .effect: upper[1], .nextBeside: parts[1], .textBefore: lower[0], .textAfter: lower[1]]
+    return model.kind.areas(of: id, body, in: model)
   }
 
   static func bar(in model: AppModel) -> [BarItem] {
@@ -110,8 +101,7 @@ struct InterventionsScreen: Screen {
   static func draw(_ painter: inout Painter) {
     painter.drawRules()
     painter.drawEffect()
-    painter.drawNextBeside()
-    painter.drawTexts()
+    for panel in panels(in: painter.model).dropFirst(2) { painter.model.kind.draw(panel, &painter) }
   }
 
   static func table(of model: AppModel) -> ExportTable {
@@ -201,9 +191,7 @@ struct InterventionsScreen: Screen {
   static func twin(of id: ActionID, _ argument: String, in model: AppModel) -> String? {
     let rules = model.interventions.rules.filter(\.isOn).map(\.text).joined(separator: "; ")
     guard id == .evaluate, !rules.isEmpty else { return nil }
-    let name = model.trialModel ?? "MODEL"
-    return model.isOfImages
-      ? "moetop whatif \(name) --images 8 --rules \(model.quoted(rules))" : "moetop whatif \(name) -f TEXTS --rules \(model.quoted(rules))"
+    return model.kind.whatIf(model.trialModel ?? "MODEL", rules: model.quoted(rules))
   }
 }
 

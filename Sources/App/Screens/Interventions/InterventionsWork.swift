@@ -25,8 +25,7 @@ extension AppModel {
     if !interventions.rules.contains(where: \.isOn) { return "no rule is on: \(key(.addRule)) adds one, \(key(.pause)) turns one on" }
     guard let path = trialModel else { return "there is no model: \(key(.open)) opens one" }
     if !ModelPlaces.isModel(path) { return "the model of this run is not at \(path) any more" }
-    if isOfImages { return nil }
-    return trialSequences.isEmpty ? "this run has no text of two tokens yet" : nil
+    return kind.hasNext && trialSequences.isEmpty ? "this run has no text of two tokens yet" : nil
   }
 
   /// Texts of the run as ids, from its beginning, evenly over its sequences.

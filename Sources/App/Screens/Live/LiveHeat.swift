@@ -8,7 +8,7 @@ extension AppModel {
   // MARK: - Numbers of the window
 
   /// Whether the window is the run as it grows.
-  var windowIsTheRun: Bool { !isOfImages && window == nil && selected == nil && playhead == nil }
+  var windowIsTheRun: Bool { kind.hasNeighbours && window == nil && selected == nil && playhead == nil }
 
   /// What the experts of each router did over the window.
   func windowTallies() -> [RouterTally] {
@@ -120,7 +120,6 @@ extension AppModel {
   }
 
   func tokenWords(_ row: Int, _ buffer: RoutingBuffer) -> StyledText {
-    if isOfImages { return patchWords(row, buffer) }
     let over = layersOver(row, resolvedThreshold, buffer)
     var text = StyledText("token \(row) ") + StyledText("\"\(tokenText(row))\"", .strong)
     text += StyledText("  id \(buffer.tokenID(row))  position \(buffer.position(row))")
@@ -134,7 +133,7 @@ extension AppModel {
   }
 
   /// What stands in place of rows there are none of.
-  var nothingWords: String { isOfImages ? noStepWords : noTokenWords }
+  var nothingWords: String { kind.nothing(in: self) }
 
   /// What stands in place of tokens there are none of.
   var noTokenWords: String {
@@ -222,7 +221,7 @@ extension Painter {
     var notes = [map.geometry(in: room, theme: theme).note(rows: map.rows, columns: map.columns)]
     if case let bin = model.bin(width: inside.width), bin > 1 { notes.append("mean of \(Show.grouped(bin)) experts (:bin)") }
     notes.append(model.windowName)
-    if !model.isOfImages || model.order != .index { notes.append("ordered by \(orderName) (\(model.key(.order)))") }
+    if model.kind.hasNeighbours || model.order != .index { notes.append("ordered by \(orderName) (\(model.key(.order)))") }
     panel(
       .heat, StyledText("\(model.metricName) · layer × expert"),
       footer: StyledText(notes.filter { !$0.isEmpty }.joined(separator: " · "))

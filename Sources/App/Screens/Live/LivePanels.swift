@@ -162,7 +162,7 @@ extension Painter {
       let dropped = tallies.reduce(0) { $0 + $1.load.droppedCount }
       if dropped > 0 { rows.append(("dropped", StyledText(Show.counted(dropped, "choice"), .warning))) }
       // Patches of an image are not tokens one after the other.
-      if !model.isOfImages, let first = model.routers.indices.contains(model.router) ? model.router : nil {
+      if model.kind.hasNeighbours, let first = model.routers.indices.contains(model.router) ? model.router : nil {
         let links = model.links(buffer, router: first)
         if let overlap = links.total.overlap, let spec = model.spec {
           let uniform = Chance(experts: spec.expertCount, topK: spec.topK).meanOverlap

@@ -50,57 +50,22 @@ struct LiveScreen: Screen {
 
   mutating func forget() {}
 
-  static func panels(in model: AppModel) -> [PanelID] {
-    model.isOfImages ? [.heat, .patches, .picture, .layers, .balance] : [.heat, .next, .strip, .layers, .balance]
-  }
-
-  /// The picture, where there is one: arrows go through its steps.
-  static func home(in model: AppModel) -> PanelID { model.isOfImages ? .picture : .heat }
-
-  static func areas(_ body: Rect, in model: AppModel) -> [PanelID: Rect] {
-    model.isOfImages ? model.imagePanels(body) : textPanels(body, model)
-  }
-
-  private static func textPanels(_ body: Rect, _ model: AppModel) -> [PanelID: Rect] {
-    let rows = max(1, model.routers.count)
-    if body.width < 100 || body.height < 30 {
-      // Reduced: the map, one line of text with its marks, one panel below that Tab changes.
-      let below: PanelID = [.heat, .strip].contains(model.focused) ? .balance : model.focused
-      let top = min(rows + 4, body.height - 4)
-      let parts = body.split(rows: [.fixed(top), .min(4), .fixed(body.height - top >= 9 ? 5 : 0)])
-      return [.heat: parts[0], .strip: parts[1], below: parts[2]].filter { !$0.value.isEmpty }
-    }
-    // Rows as high as the upper part of the screen has room for.
-    let lines = max(1, min(4, ((body.height - 9) * 3 / 5 - 4) / rows))
-    let top = min(max(rows * lines + 4, 14), body.height - 14)
-    let parts = body.split(rows: [.fixed(top), .min(5), .fixed(9)])
-    let upper = parts[0].split(columns: [.flex(), .fixed(max(35, min(48, body.width * 3 / 10)))])
-    let lower = parts[2].split(columns: [.flex(), .flex()])
-    return [.heat: upper[0], .next: upper[1], .strip: parts[1], .layers: lower[0], .balance: lower[1]]
-  }
-
-  static func bar(in model: AppModel) -> [BarItem] {
-    guard model.isOfImages else {
-      return [.arrows()] + [.enter, .pause, .step, .faster, .metric, .window, .notable, .prompt, .find, .export].map { BarItem($0) }
-    }
-    return [BarItem(.right, "step")]
-      + [.pause, .step, .faster, .imageClass, .branch, .layerUp, .metric, .enter, .notable, .find, .export].map { BarItem($0) }
-  }
-
-  static func status(in model: AppModel) -> [StyledText] { [model.isOfImages ? model.imageStatus : model.liveStatus] }
+  static func panels(in model: AppModel) -> [PanelID] { model.kind.panels(of: id) }
+  static func home(in model: AppModel) -> PanelID { model.kind.home(of: id) ?? .heat }
+  static func areas(_ body: Rect, in model: AppModel) -> [PanelID: Rect] { model.kind.areas(of: id, body, in: model) }
+  static func bar(in model: AppModel) -> [BarItem] { model.kind.bar(of: id) }
+  static func status(in model: AppModel) -> [StyledText] { [model.kind.status(in: model)] }
 
   static func draw(_ painter: inout Painter) {
-    let tallies = painter.model.windowTallies()
-    painter.drawHeat(tallies)
-    if painter.model.isOfImages {
-      painter.drawPatches()
-      painter.drawPicture()
-    } else {
-      painter.drawNextToken()
-      painter.drawStrip()
+    let (kind, tallies) = (painter.model.kind, painter.model.windowTallies())
+    for panel in panels(in: painter.model) {
+      switch panel {
+      case .heat: painter.drawHeat(tallies)
+      case .layers: painter.drawLayers()
+      case .balance: painter.drawBalance(tallies)
+      default: kind.draw(panel, &painter)
+      }
     }
-    painter.drawLayers()
-    painter.drawBalance(tallies)
   }
 
   static func table(of model: AppModel) -> ExportTable {
@@ -124,16 +89,10 @@ struct LiveScreen: Screen {
   // MARK: - Keys
 
   static func move(_ motion: ActionID, in model: inout AppModel) {
-    switch model.focused {
-    case .patches: model.movePatch(motion)
-    case .picture: model.moveSteps(motion)
-    case .strip: model.moveTokens(motion)
-    case .heat: model.moveRouter(motion) { $0.moveColumn($1) }
-    default:
-      model.moveRouter(motion) { model, by in
-        if model.isOfImages { model.scrub(steps: by) } else { model.moveColumn(by) }
-      }
-    }
+    let kind = model.kind
+    if kind.move(motion, over: model.focused, in: &model) { return }
+    let isMap = model.focused == .heat
+    model.moveRouter(motion) { if isMap { $0.moveColumn($1) } else { kind.moveAcross($1, in: &$0) } }
   }
 
   static func enter(_ model: inout AppModel) -> [Effect] { model.go(.token) }
@@ -166,8 +125,8 @@ struct LiveScreen: Screen {
 
   static func refusal(of id: ActionID, _ argument: String, in model: AppModel) -> String? {
     switch id {
-    case .window where model.isOfImages: "of images the window is the step looked at"
-    case .metric where model.buffer?.isEmpty ?? true: "there is no \(model.kind.row) yet"
+    case .window where !model.kind.hasNeighbours: "of images the window is the step looked at"
+    case .metric where model.buffer?.isEmpty ?? true: "there is no \(model.kind.words.row) yet"
     default: nil
     }
   }

@@ -66,9 +66,9 @@ extension AppModel {
     let labels = Set(buffer?.sequences.flatMap(\.labels.keys) ?? []).sorted().map {
       Filter.TermHelp(form: "\($0)=VALUE", subject: .token, meaning: "label of the sequence")
     }
-    let isImage = layout != nil
+    let kind = kind
     var terms = Filter.terms.filter { term in
-      (isImage ? !term.isOfText : !term.isOfImages) && term.form.first != "@" && !term.form.hasPrefix("LABEL")
+      kind.admits(term) && term.form.first != "@" && !term.form.hasPrefix("LABEL")
     }
     for label in labels where !terms.contains(where: { $0.completion == label.completion }) { terms.append(label) }
     return terms.filter { word.isEmpty || $0.form.hasPrefix(word) || word.hasPrefix($0.completion) }

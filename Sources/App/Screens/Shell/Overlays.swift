@@ -66,7 +66,7 @@ extension Painter {
     let line = model.actions[kind]?.line
     let hint =
       switch kind {
-      case .find: model.kind.finding
+      case .find: model.kind.words.finding
       case .imageClass: model.images.map { $0.classNames.prefix(4).joined(separator: ", ") + " … or all; tab completes" } ?? ""
       default: line?.hint ?? ""
       }

@@ -134,8 +134,8 @@ extension AppModel {
   private func label(_ item: BarItem) -> String {
     if let title = item.title { return title }
     if item.id == .pause, isLive { return isPaused ? "resume" : "pause" }
-    if item.id == .pause, isTrace { return isPaused || playhead == nil && !isOfImages ? "play" : "stop" }
-    if item.id == .tokenRight { return kind.moment }
+    if item.id == .pause, isTrace { return isPaused || playhead == nil && !playsSteps ? "play" : "stop" }
+    if item.id == .tokenRight { return kind.words.moment }
     return actions[item.id]?.title ?? ""
   }
 
@@ -156,16 +156,17 @@ extension AppModel {
     if let filter { parts.append(StyledText("filter: \(filter.text)", .accent) + StyledText(" (\(room.filterReach))", .dim)) }
     if isLive {
       let done = layout.map { (buffer?.end ?? 0) / ($0.branchCount * $0.patchCount) } ?? buffer?.end ?? 0
-      var text = Show.counted(done, kind.moment)
+      var text = Show.counted(done, kind.words.moment)
       if isPaused {
         text += "  paused"
       } else if let speed = pace.tokensPerSecond(now: now) {
-        text += "  \(Show.fixed(speed, 1)) \(kind.rate)"
+        text += "  \(Show.fixed(speed, 1)) \(kind.words.rate)"
       }
       parts.append(StyledText(text, isPaused ? .warning : nil))
       if case .active(_, _, _, let bytes) = recording, bytes > 0 { parts.append(StyledText("trace \(Show.bytes(bytes))", .dim)) }
     } else if playhead != nil || isPlayingSteps {
-      parts.append(StyledText(isPaused ? "replay stopped" : "replay at \(rate.map { Show.fixed($0, 0) } ?? "200") \(kind.rate)", .accent))
+      parts.append(
+        StyledText(isPaused ? "replay stopped" : "replay at \(rate.map { Show.fixed($0, 0) } ?? "200") \(kind.words.rate)", .accent))
     }
     return parts
   }

@@ -37,7 +37,7 @@ extension AppModel {
     switch id {
     case .tokenLeft, .tokenRight:
       let by = id == .tokenLeft ? -1 : 1
-      if isOfImages { scrub(steps: by) } else { step(tokens: by) }
+      kind.moveOn(by, in: &self)
     case .nextPanel: turnPanel(1)
     case .previousPanel: turnPanel(-1)
     case .enter: return room.enter(&self)
@@ -103,7 +103,7 @@ extension AppModel {
     case .step where !(isLive || isTrace), .pause where !(isLive || isTrace):
       return "nothing runs: \(key(.open)) opens a model, \(key(RunsScreen.id.action)) lists runs"
     case .step where !isPaused && playhead == nil && isLive:
-      return "\(key(.pause)) pauses first; then \(key(.step)) goes \(kind.moment) by \(kind.moment)"
+      return "\(key(.pause)) pauses first; then \(key(.step)) goes \(kind.words.moment) by \(kind.words.moment)"
     case .prompt, .read:
       if images != nil { return "this model makes images and reads no text; \(key(.imageClass)) chooses a class" }
       return isLive ? nil : "this is a recorded run; open its model to run it (\(key(.open)))"
@@ -115,10 +115,10 @@ extension AppModel {
       guard let layout else { return "no branch: not a denoising run" }
       return layout.branchCount > 1 ? nil : "this run has no guidance, so there is one branch"
     case .notable, .findNext, .findPrevious, .token, .lower, .raise, .copy:
-      return nothing && room.isOfTheRun ? "there is no \(kind.row) yet" : nil
+      return nothing && room.isOfTheRun ? "there is no \(kind.words.row) yet" : nil
     case .undo: return changes.isEmpty ? "there is nothing to undo" : nil
     case .redo: return undone.isEmpty ? "there is nothing to do again" : nil
-    case .filter: return nothing ? "there is no \(kind.row) yet" : nil
+    case .filter: return nothing ? "there is no \(kind.words.row) yet" : nil
     default: return nil
     }
   }

@@ -6,14 +6,14 @@ extension AppModel {
   /// Pausing, stepping and speed, of a live session or of a replay.
   mutating func play(_ id: ActionID) -> [Effect] {
     switch id {
-    case .pause where isTrace && isOfImages:
+    case .pause where isTrace && playsSteps:
       // From its end a run is played again from its beginning.
       if isPaused, let look, buffer?.firstRow(sample: look.sample + 1, step: 0) == nil, lastStep(of: look.sample) == look.step {
         selected = shownRows.lowerBound
       }
       isPaused.toggle()
       lastPlay = now
-    case .step where isTrace && isOfImages:
+    case .step where isTrace && playsSteps:
       scrub(steps: 1)
       isPaused = true
     case .pause where isTrace:
@@ -38,7 +38,7 @@ extension AppModel {
       let place = rate.flatMap { now in steps.lastIndex { $0 <= now } } ?? steps.count
       let moved = place + (id == .faster ? 1 : -1)
       rate = moved >= steps.count ? nil : steps[max(0, moved)]
-      say("speed: " + (rate.map { "at most \(Show.fixed($0, 0)) \(kind.rate)" } ?? "as fast as it can"))
+      say("speed: " + (rate.map { "at most \(Show.fixed($0, 0)) \(kind.words.rate)" } ?? "as fast as it can"))
       return isLive ? [.engine(.limitRate(rate))] : []
     }
     return []

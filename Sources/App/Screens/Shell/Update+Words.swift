@@ -31,7 +31,7 @@ extension AppModel {
       turn(toExpert: wanted)
       return []
     }
-    if isOfImages { return find(inImages: find) }
+    if let effects = kind.find(find, in: &self) { return effects }
     let rows = shownRows
     guard let row else { return [] }
     let order =
@@ -70,7 +70,7 @@ extension AppModel {
         (buffer.place($0)?.branch ?? branch) == branch && layersOver($0, threshold, buffer) > 0 && admits($0)
       })
     else {
-      say("no \(kind.row) is over the threshold", .warning)
+      say("no \(kind.words.row) is over the threshold", .warning)
       return []
     }
     look(at: found)

@@ -120,7 +120,7 @@ extension AppModel {
   }
 
   /// Whether a recorded run of images is being played: step by step, sample by sample.
-  var isPlayingSteps: Bool { isTrace && isOfImages && !isPaused }
+  var isPlayingSteps: Bool { isTrace && playsSteps && !isPaused }
 
   /// When something changes by itself: a message that goes, a replay that goes on.
   var nextTick: Double? {
@@ -159,7 +159,7 @@ extension AppModel {
       if buffer?.append(part.pass) == false { say("a pass did not continue the run and is not shown", .error, seconds: 20) }
       for (row, draw) in part.draws { buffer?.note(draw, after: row) }
       for picture in part.pictures { buffer?.note(picture) }
-      pace.note(isOfImages ? part.pictures.count : part.pass.tokens.phase.count { $0 == .decode }, at: now)
+      pace.note(kind.made(part), at: now)
       return []
     case .idle(let reason):
       engineNote = reason
@@ -218,7 +218,7 @@ extension AppModel {
       return [.closeEngine]
     case .pass(let pass):
       if buffer?.append(pass) == false {
-        return handle(.finished(note: "only the first \(Show.counted(shownRows.count, kind.row)): the capture has gaps"))
+        return handle(.finished(note: "only the first \(Show.counted(shownRows.count, kind.words.row)): the capture has gaps"))
       }
     case .finished(let note):
       if case .trace(let run, let file, _) = source { source = .trace(run, file: file, isLoading: false) }

@@ -6,12 +6,9 @@ import Terminal
 
 extension SpecializationScreen {
   static func move(_ motion: ActionID, in model: inout AppModel) {
-    switch model.focused {
-    case .patches: model.movePatch(motion)
-    case .axes: model.moveList(\.special.list, motion, count: model.special.results.count)
-    case .figures where model.isOfImages, .card: model.moveRouter(motion) { $0.scrub(steps: $1) }
-    default: model.move(\.expert, motion, count: model.spec?.expertCount ?? 0) { $0.moveCell($1) }
-    }
+    if model.focused == .axes { return model.moveList(\.special.list, motion, count: model.special.results.count) }
+    if model.kind.move(motion, over: model.focused, in: &model) { return }
+    model.move(\.expert, motion, count: model.spec?.expertCount ?? 0) { $0.moveCell($1) }
   }
 
   static func enter(_ model: inout AppModel) -> [Effect] {

@@ -84,9 +84,9 @@ extension AppModel {
   mutating func moveCell(_ by: Int) {
     switch special.facet {
     case .step where look != nil: scrub(steps: by)
-    case .patch where layout != nil: movePatch(by: by)
-    case .patchRow where layout != nil: movePatch(rows: by, columns: 0)
-    case .patchColumn where layout != nil: movePatch(rows: 0, columns: by)
+    case .patch: movePatch(by: by)
+    case .patchRow: movePatch(rows: by, columns: 0)
+    case .patchColumn: movePatch(rows: 0, columns: by)
     default: special.cell = max(0, min((cellTable?.names.count ?? 1) - 1, special.cell + by))
     }
   }
@@ -113,9 +113,9 @@ extension AppModel {
     }
     if special.end > 0, special.end < buffer.end {
       text += StyledText(
-        layout == nil
-          ? "  from \(Show.grouped(special.end)) of \(Show.grouped(buffer.end)) tokens"
-          : "  statistics of \(Show.counted(study?.sequences ?? 0, "whole sample"))", .dim)
+        kind.countsSamples
+          ? "  statistics of \(Show.counted(study?.sequences ?? 0, "whole sample"))"
+          : "  from \(Show.grouped(special.end)) of \(Show.grouped(buffer.end)) tokens", .dim)
     }
     return text
   }
@@ -202,7 +202,7 @@ extension Painter {
     for facet in model.facets {
       text += facet == model.special.facet ? StyledText("[\(facet.name)]", .tabActive) : StyledText(" \(facet.name) ", .tab)
     }
-    let others = StyledText(model.layout == nil ? "  step, patch: not a denoising run" : "  position: no text", .dim)
+    let others = StyledText("  " + model.kind.words.missingAxes, .dim)
     return text.width + others.width <= width ? text + others : text
   }
 
@@ -239,10 +239,10 @@ extension Painter {
     } else if let problem = model.special.problem {
       let names = Set(model.buffer?.sequences.compactMap { $0.labels[axisName] } ?? [])
       explain(
-        "Not enough to compare yet: \(problem). \(model.isLive && names.count < 2 ? "Wait for another \(model.kind.sequence) to \(model.layout == nil ? "begin" : "end"), or press \(model.key(.axis)) for another axis." : "\(model.key(.axis)) chooses another axis.")",
+        "Not enough to compare yet: \(problem). \(model.isLive && names.count < 2 ? "Wait for another \(model.kind.words.sequence) to \(model.kind.words.arrival), or press \(model.key(.axis)) for another axis." : "\(model.key(.axis)) chooses another axis.")",
         in: area)
     } else {
-      line(0, StyledText("waiting for \(model.kind.whole)"), in: area.dropping(left: 1))
+      line(0, StyledText("waiting for \(model.kind.words.whole)"), in: area.dropping(left: 1))
     }
   }
 
@@ -254,7 +254,7 @@ extension Painter {
       footer: StyledText(nullWords)
     ) { painter, area in
       guard let result = model.study, model.special.resultFacet == model.special.facet else {
-        if model.layout != nil { painter.explainStudy(in: area) }
+        if model.kind.countsSamples { painter.explainStudy(in: area) }
         return
       }
       let facet = painter.axisName
@@ -266,8 +266,8 @@ extension Painter {
           StyledText(result.effect.map { Show.fixed($0, 4) + " nat" } ?? "–", .strong)
             + StyledText(
               result.hasFewTexts
-                ? "  few \(model.kind.sequence)s"
-                : result.interval == nil ? "  too few \(model.kind.sequence)s for an interval" : "", .dim)
+                ? "  few \(model.kind.words.sequence)s"
+                : result.interval == nil ? "  too few \(model.kind.words.sequence)s for an interval" : "", .dim)
         ),
         (
           "p",
@@ -282,7 +282,7 @@ extension Painter {
             + StyledText("  H = \(Show.fixed(result.cellEntropy, 2)) nat", .dim)
         ),
         ("N", StyledText(Show.counted(result.assignments, "choice"))),
-        ("", StyledText("\(Show.counted(result.sequences, model.kind.sequence)), \(Show.counted(result.cells.count, "cell"))")),
+        ("", StyledText("\(Show.counted(result.sequences, model.kind.words.sequence)), \(Show.counted(result.cells.count, "cell"))")),
       ]
       if let interval = result.interval {
         rows.insert(("95 % interval", StyledText("\(Show.fixed(interval.low, 4)) to \(Show.fixed(interval.high, 4)) nat")), at: 3)
@@ -291,7 +291,8 @@ extension Painter {
         rows.insert(("p, all layers", StyledText(model.pText(result.adjustedP), result.isBeyondDoubt ? .good : nil)), at: place + 1)
       }
       if model.special.unlabelled > 0 {
-        rows.append(("left out", StyledText("\(Show.counted(model.special.unlabelled, model.kind.sequence)) without this label", .warning)))
+        rows.append(
+          ("left out", StyledText("\(Show.counted(model.special.unlabelled, model.kind.words.sequence)) without this label", .warning)))
       }
       if let matched = result.matched {
         rows.append(
@@ -333,13 +334,13 @@ extension Painter {
     case .patch, .patchRow, .patchColumn: "null: patches shifted, group by group"
     case .position: "null: places shifted inside each text"
     case .vocabulary, .tokenClass: "null: tokens shifted inside each text"
-    default: "null: labels dealt out anew over \(model.kind.sequence)s"
+    default: "null: labels dealt out anew over \(model.kind.words.sequence)s"
     }
   }
 
   /// How far the figures can be trusted.
   private func caution(_ result: SpecializationResult) -> String {
-    let word = model.kind.sequence
+    let word = model.kind.words.sequence
     if model.special.facet?.isDenoising == true {
       return result.sequences < 2
         ? "One sample shifted as a whole gives the same table: nothing can be said yet. More samples will tell."
@@ -351,7 +352,7 @@ extension Painter {
       ? "With one \(word) to a cell every shuffle gives the same table: nothing can be said yet. More \(word)s will tell."
       : result.hasFewTexts
         ? "Few \(word)s: \(result.fewest) at the least, and below \(Jackknife.minimumSequences) an effect is not to be ranked."
-        : "The null keeps \(word)s whole, so what \(model.layout == nil ? "tokens" : "steps") of one \(word) have in common does not count as evidence."
+        : "The null keeps \(word)s whole, so what \(model.kind.words.members) of one \(word) have in common does not count as evidence."
   }
 
   mutating func drawEnrichment() {

@@ -76,9 +76,7 @@ struct SpecializationScreen: Screen {
     number += 1
   }
 
-  static func panels(in model: AppModel) -> [PanelID] {
-    model.isOfImages ? [.cells, .figures, .patches, .axes, .card] : [.cells, .figures, .enrichment, .axes]
-  }
+  static func panels(in model: AppModel) -> [PanelID] { model.kind.panels(of: id) }
 
   static func areas(_ body: Rect, in model: AppModel) -> [PanelID: Rect] {
     if body.width < 100 || body.height < 26 { return [model.focused: body] }
@@ -88,23 +86,10 @@ struct SpecializationScreen: Screen {
     let parts = body.split(rows: [.fixed(min(max(experts * lines + 6, 16), body.height - 10)), .min(8)])
     let upper = parts[0].split(columns: [.flex(), .fixed(max(50, body.width * 2 / 5))])
     let above: [PanelID: Rect] = [.cells: upper[0], .figures: upper[1]]
-    guard let layout = model.layout else {
-      let lower = parts[1].split(columns: [.flex(), .flex()])
-      return above.merging([.enrichment: lower[0], .axes: lower[1]]) { first, _ in first }
-    }
-    let high = max(1, min(3, (parts[1].height - 3) / max(1, layout.patchRows)))
-    let map = max(38, min(2 * layout.patchColumns * high + 4, body.width / 3))
-    let lower = parts[1].split(columns: [.fixed(map), .flex(), .fixed(48)])
-    return above.merging([.patches: lower[0], .card: lower[1], .axes: lower[2]]) { first, _ in first }
+    return above.merging(model.kind.areas(of: id, parts[1], in: model)) { first, _ in first }
   }
 
-  static func bar(in model: AppModel) -> [BarItem] {
-    let own: [ActionID] =
-      model.isOfImages
-      ? [.axis, .right, .pause, .layerUp, .branch, .metric, .nullTest, .order, .export]
-      : [.axis, .right, .layerUp, .metric, .nullTest, .order, .export]
-    return own.map { BarItem($0) }
-  }
+  static func bar(in model: AppModel) -> [BarItem] { model.kind.bar(of: id) }
 
   static func status(in model: AppModel) -> [StyledText] { [model.specializationStatus] + model.stepWords }
 
@@ -116,15 +101,14 @@ struct SpecializationScreen: Screen {
           in: area)
       }
     }
-    painter.drawCells()
-    painter.drawFigures()
-    if painter.model.isOfImages {
-      painter.drawPatches()
-      painter.drawExpertCard()
-    } else {
-      painter.drawEnrichment()
+    for panel in panels(in: painter.model) {
+      switch panel {
+      case .cells: painter.drawCells()
+      case .figures: painter.drawFigures()
+      case .axes: painter.drawAxesByLayer()
+      default: painter.model.kind.draw(panel, &painter)
+      }
     }
-    painter.drawAxesByLayer()
   }
 
   static func table(of model: AppModel) -> ExportTable {

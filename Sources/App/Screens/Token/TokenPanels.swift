@@ -169,15 +169,10 @@ extension Painter {
       .probabilities, StyledText("\(title) by layer · digits: rank of a selected expert"),
       footer: StyledText(
         (part.isEmpty ? "" : part + " · ")
-          + "\(model.layout == nil ? "token \(row) of \(model.rowRange)" : "\(model.keys(.right)) patch  \(model.keys(.tokenRight)) step") · \(model.key(.values)) shows \(model.values.rawValue)"
+          + "\(model.kind.place(row, in: model)) · \(model.key(.values)) shows \(model.values.rawValue)"
       )
     ) { painter, area in
-      let follows = model.layout == nil && row + 1 < buffer.end && buffer.sequence(row + 1) == buffer.sequence(row)
-      let next = follows ? "   next \"\(model.tokenText(row + 1))\"" : ""
-      var context =
-        model.layout == nil ? model.context(row, width: max(10, area.width - 2 - Printable.width(of: next))) : model.patchWords(row, buffer)
-      context += StyledText(next, .dim)
-      painter.line(0, context, in: area.dropping(left: 1))
+      painter.line(0, model.kind.context(row, width: area.width - 2, in: model), in: area.dropping(left: 1))
       map.draw(into: &painter.screen, room, theme: painter.theme)
       let topK = model.spec?.topK ?? 1
       painter.line(
@@ -249,32 +244,24 @@ extension Painter {
   mutating func drawElsewhere(_ row: Int) {
     let model = model
     let rows = model.elsewhereRows
-    let isImage = model.layout != nil
-    let place = isImage ? "step" : "place"
+    let (kind, words) = (model.kind, model.kind.words)
     panel(
-      .elsewhere, StyledText(isImage ? "Same patch at other steps" : "Same token elsewhere · \"\(model.tokenText(row))\""),
+      .elsewhere, StyledText(words.alike.title + (kind.hasNeighbours ? " · \"\(model.tokenText(row))\"" : "")),
       footer: StyledText(
-        "\(Show.grouped(rows.count)) other \(place)\(rows.count == 1 ? "" : "s") · of the \(isImage ? "steps" : "tokens") in memory")
+        "\(Show.grouped(rows.count)) other \(words.alike.one)\(rows.count == 1 ? "" : "s") · of the \(words.alike.among) in memory")
     ) { painter, area in
-      guard !rows.isEmpty else {
-        painter.explain(isImage ? "There is no other step of this sample yet." : "This token occurs once so far.", in: area)
-        return
-      }
+      guard !rows.isEmpty else { return painter.explain(words.alike.none, in: area) }
       let list = area.dropping(bottom: 2)
       let table = Table(
         columns: [
-          TableColumn(isImage ? "step" : "token", width: .fixed(6), alignment: .right),
-          TableColumn(isImage ? "experts" : "context", width: .flex(20)),
+          TableColumn(kind.hasNeighbours ? words.row : words.moment, width: .fixed(6), alignment: .right),
+          TableColumn(words.alike.head, width: .flex(20)),
           TableColumn("same experts \(model.layerName(model.router))", width: .fixed(13 + model.layerNameWidth), alignment: .right),
         ], rowCount: rows.count, state: model.elsewhere
       ) { place, column in
         switch column {
-        case 0: return StyledText("\(model.buffer?.place(rows[place])?.step ?? rows[place])")
-        case 1 where isImage:
-          return StyledText(
-            model.ranking(rows[place], router: model.router).filter { $0.weight != nil }.map { model.expertName($0.expert) }.joined(
-              separator: " "))
-        case 1: return model.context(rows[place], width: max(10, list.width - 30))
+        case 0: return StyledText("\(kind.number(rows[place], in: model))")
+        case 1: return kind.difference(rows[place], width: max(10, list.width - 30), in: model)
         default:
           let shared = model.shared(row, rows[place], router: model.router)
           return StyledText("\(shared.common) of \(shared.of)")

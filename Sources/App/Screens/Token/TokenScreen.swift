@@ -47,15 +47,11 @@ struct TokenScreen: Screen {
     return [.probabilities: upper[0], .ranking: upper[1], .elsewhere: lower[0], .path: lower[1]]
   }
 
-  static func bar(in model: AppModel) -> [BarItem] {
-    let first = [BarItem(.right, model.kind.row)] + (model.isOfImages ? [BarItem(.tokenRight)] : []) + [BarItem(.down, "layer")]
-    let own: [ActionID] = model.isOfImages ? [.branch, .notable, .values] : [.notable, .values, .layerUp]
-    return first + (own + [.find, .export]).map { BarItem($0) }
-  }
+  static func bar(in model: AppModel) -> [BarItem] { model.kind.bar(of: id) }
 
   static func status(in model: AppModel) -> [StyledText] {
     guard let row = model.row, let buffer = model.buffer else { return [StyledText(model.waitingWords)] }
-    return [model.tokenWords(row, buffer)]
+    return [model.kind.sentence(row, buffer, in: model)]
   }
 
   static func draw(_ painter: inout Painter) {
@@ -93,9 +89,8 @@ struct TokenScreen: Screen {
     if model.focused == .elsewhere {
       return model.moveList(\.elsewhere, motion, count: model.elsewhereRows.count)
     }
-    model.moveRouter(motion) { model, by in
-      if model.isOfImages { model.movePatch(by: by) } else { model.step(tokens: by) }
-    }
+    let kind = model.kind
+    model.moveRouter(motion) { kind.moveAside($1, in: &$0) }
   }
 
   static func enter(_ model: inout AppModel) -> [Effect] {

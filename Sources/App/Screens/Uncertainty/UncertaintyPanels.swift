@@ -91,12 +91,12 @@ extension AppModel {
     let decisions = "\(Show.grouped(sums.0)) of \(Show.grouped(sums.1)) decisions, \(share) %"
     // A narrow line is cut at its end: nats are the same in other words.
     guard size.width >= 100 else {
-      let tokens = uncertain.list.map { ", \(Show.grouped($0.uncertainTokens)) \(kind.rows)" } ?? ""
+      let tokens = uncertain.list.map { ", \(Show.grouped($0.uncertainTokens)) \(kind.words.rows)" } ?? ""
       return StyledText("over \(thresholdShare) (\(self.threshold)): \(decisions)" + (uncertain.list?.router == nil ? tokens : ""))
     }
     var text = "threshold \(thresholdWords)  uncertain: \(decisions)"
     if let list = uncertain.list {
-      let place = list.router.map { "decisions at \(layerName($0))" } ?? "\(kind.rows) at a layer or more"
+      let place = list.router.map { "decisions at \(layerName($0))" } ?? "\(kind.words.rows) at a layer or more"
       text += "  \(Show.grouped(list.uncertainTokens)) \(place)"
     }
     return StyledText(text)
@@ -193,12 +193,12 @@ extension Painter {
     let order = model.uncertain.list?.router != nil && model.uncertain.order == .layers ? .entropy : model.uncertain.order
     var footer = "sorted by \(order.rawValue) (\(model.key(.order))) · \(table.position(area))"
     if let list = model.uncertain.list {
-      footer += " · n = \(Show.grouped(list.tokenCount)) \(model.kind.rows)"
+      footer += " · n = \(Show.grouped(list.tokenCount)) \(model.kind.words.rows)"
       if list.end < buffer.end { footer += ", \(Show.grouped(buffer.end - list.end)) newer not counted yet" }
       if list.uncertainTokens > list.tokens.count { footer += " · the first \(Show.grouped(list.tokens.count)) kept" }
     }
     if buffer.isTruncated { footer += " · older tokens dropped" }
-    let all = "Uncertain \(model.kind.rows)"
+    let all = "Uncertain \(model.kind.words.rows)"
     let title = model.uncertain.list?.router.map { "Uncertain decisions of \(model.layerName($0))" } ?? all
     panel(.uncertainTokens, StyledText(title), footer: StyledText(footer)) { painter, inner in
       table.draw(into: &painter.screen, inner, theme: painter.theme)
@@ -244,30 +244,24 @@ extension Painter {
     let router = model.uncertain.list?.router
     let empty =
       model.uncertain.list == nil ? "counting…" : model.filter == nil ? "none is over the threshold" : "none passes the filter"
-    let isImage = model.isOfImages
+    let (kind, words) = (model.kind, model.kind.words)
     return Table(
       columns: [
-        TableColumn(isImage ? "row" : "token", width: .fixed(isImage ? 7 : 6), alignment: .right),
-        TableColumn(isImage ? "patch" : "text", width: .fixed(isImage ? 22 : 12)),
-        TableColumn(isImage ? "branch, sample" : "context", width: .flex(16)),
+        TableColumn(words.heads.number, width: .fixed(words.widths.number), alignment: .right),
+        TableColumn(words.heads.name, width: .fixed(words.widths.name)), TableColumn(words.heads.context, width: .flex(16)),
         TableColumn(router == nil ? "layers over" : "picks", width: .fixed(13)),
         TableColumn("max Ĥ", width: .fixed(6), alignment: .right), TableColumn("at", width: .fixed(max(4, model.layerNameWidth))),
         TableColumn("margin", width: .fixed(7), alignment: .right),
       ]
-        // What comes next is a question of texts.
-        + (isImage
-          ? []
-          : [TableColumn("next H", width: .fixed(6), alignment: .right), TableColumn("loss", width: .fixed(5), alignment: .right)]),
+        + (kind.hasNext
+          ? [TableColumn("next H", width: .fixed(6), alignment: .right), TableColumn("loss", width: .fixed(5), alignment: .right)] : []),
       rowCount: rows.count, state: model.uncertain.rows, emptyText: StyledText(empty)
     ) { row, column in
       let token = rows[row]
       switch column {
       case 0: return StyledText("\(token.token)")
       case 1: return StyledText(model.tokenText(token.token))
-      case 2 where isImage:
-        let branch = buffer.place(token.token).map { model.branchName($0.branch) } ?? ""
-        return StyledText(branch + "  " + model.sampleName(token.sequence), .dim)
-      case 2: return model.context(token.token, width: room)
+      case 2: return kind.difference(token.token, width: room, in: model)
       case 3:
         if let router {
           return StyledText(buffer.selected(token.token, router: router).filter { $0 >= 0 }.map { "\($0)" }.joined(separator: " "))
