@@ -14,6 +14,8 @@ import Routing
 /// What is tried, and on what.
 struct TrialQuestion: Sendable {
   var model: String
+  /// What the model must be; nil: whatever it is.
+  var identity: ModelIdentity?
   var rules: String
   /// Texts of the run, as ids.
   var texts: [TokenSequence] = []
@@ -89,6 +91,7 @@ struct InterventionTrial {
       throw Failure(.usage, "replay \(run): a run is replayed by moetop whatif MODEL -f TEXTS --rules RULES")
     }
     let model = try engine.open(question.model)
+    try require(model.identity)
     for text in question.texts { try model.check(text) }
     let tokenizer = TokenizerSlot(model)
     let subject = TextSubject(
@@ -107,9 +110,22 @@ struct InterventionTrial {
     return answer
   }
 
+  /// Texts are ids, which mean something to the model that read them alone.
+  private func require(_ found: ModelIdentity) throws {
+    guard let asked = question.identity else { return }
+    let same = (found.name, found.layerCount, found.vocabularySize) == (asked.name, asked.layerCount, asked.vocabularySize)
+    if !same || found.quantization != asked.quantization {
+      throw Failure(
+        .usage,
+        "the run is of \(Show.line(asked.name)) \(asked.quantization), at \(question.model) is \(Show.line(found.name)) \(found.quantization)"
+      )
+    }
+  }
+
   /// Rules tried on images.
   private func answer(_ rules: RuleSet, _ images: ImageTrial, _ tell: @escaping (String, Int, Int) -> Bool) throws -> TrialAnswer? {
     let model = try engine.openDenoising(question.model)
+    try require(model.identity)
     let request = try DenoisingRequest(
       model, classes: (0..<images.count).map { $0 % max(1, model.classCount) }, steps: images.steps, guidance: images.guidance,
       seed: question.seed)

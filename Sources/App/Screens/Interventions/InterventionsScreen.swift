@@ -24,6 +24,7 @@ extension ActionID {
   static let deleteRule = ActionID("delete-rule")
   static let evaluate = ActionID("evaluate")
   static let saveRules = ActionID("save-rules")
+  static let trialModel = ActionID("model")
 }
 
 struct InterventionsScreen: Screen {
@@ -40,6 +41,8 @@ struct InterventionsScreen: Screen {
   var problem: String?
   /// What is being done, and steps of how many.
   var progress: (words: String, done: Int, of: Int)?
+  /// The model that rules are tried on, where its user says it is.
+  var model: String?
   /// The latest trial asked for; answers to others are dropped.
   var number = 0
 
@@ -55,6 +58,7 @@ struct InterventionsScreen: Screen {
       .editRule, "edit", "change the rule under the cursor", argument: "RULE", line: LineHint(label: "rule: ", hint: "what it should be")),
     ActionEntry(.deleteRule, "delete", "delete the rule under the cursor", keys: [.char("d")]),
     ActionEntry(.evaluate, "evaluate", "try the rules on texts of this run", keys: [.char("r")]),
+    ActionEntry(.trialModel, "model", "where the model of this run is now", argument: "PATH"),
     ActionEntry(
       .saveRules, "save rules", "save the rules that are on as a file", keys: [.char("S")], argument: "FILE",
       line: LineHint(label: "save rules as: ", hint: "rules.txt; moetop whatif --rules @rules.txt reads it"), takesTime: true),
@@ -62,7 +66,7 @@ struct InterventionsScreen: Screen {
 
   /// Rules outlive the run they were written for; what they did does not.
   mutating func forget() {
-    (found, problem, progress) = (nil, nil, nil)
+    (found, problem, progress, model) = (nil, nil, nil, nil)
     effects = [:]
     number += 1
   }
@@ -159,6 +163,9 @@ struct InterventionsScreen: Screen {
       model.setRules(
         rules, rules[model.interventions.list.selected].text + (rules[model.interventions.list.selected].isOn ? " on" : " off"))
     case .evaluate: return model.evaluateRules()
+    case .trialModel:
+      guard !argument.isEmpty else { return model.missing("a model: model PATH") }
+      (model.interventions.model, model.interventions.problem) = (ModelPlaces.found(argument), nil)
     case .saveRules:
       if argument.isEmpty { return model.open(.saveRules, start: "rules.txt") }
       let on = model.interventions.rules.filter(\.isOn).map(\.text)

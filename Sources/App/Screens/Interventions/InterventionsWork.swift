@@ -10,21 +10,25 @@ extension AppModel {
   static let trialTexts = 48
   static let trialTokens = 128
 
-  /// The model that the run is of, where it still lies.
+  /// The model that the run is of: where its user says, else where it was when it was recorded.
   var trialModel: String? {
+    if let chosen = interventions.model { return chosen }
     switch source {
-    case .live: modelPath
-    case .trace(let run, _, _): run.description.model.path.isEmpty ? nil : run.description.model.path
-    case .nothing, .opening: nil
+    case .live: return modelPath
+    case .trace(let run, _, _): return run.description.model.path.isEmpty ? nil : ModelPlaces.found(run.description.model.path)
+    case .nothing, .opening: return nil
     }
   }
+
+  /// What the model must be, so that its tokens and routers are the run's; nil for a live one.
+  private var trialIdentity: ModelIdentity? { if case .trace(let run, _, _) = source { run.description.model } else { nil } }
 
   /// Why rules cannot be tried now; nil when they can.
   var whyNoTrial: String? {
     if interventions.progress != nil { return "rules are being tried: esc cancels" }
     if !interventions.rules.contains(where: \.isOn) { return "no rule is on: \(key(.addRule)) adds one, \(key(.pause)) turns one on" }
     guard let path = trialModel else { return "there is no model: \(key(.open)) opens one" }
-    if !ModelPlaces.isModel(path) { return "the model of this run is not at \(path) any more" }
+    if !ModelPlaces.isModel(path) { return "the model of this run is not at \(path): :\(ActionID.trialModel) says where it is" }
     return kind.hasNext && trialSequences.isEmpty ? "this run has no text of two tokens yet" : nil
   }
 
@@ -56,7 +60,7 @@ extension AppModel {
     let rules = interventions.rules.filter(\.isOn).map(\.text).joined(separator: "; ")
     interventions.number += 1
     (interventions.progress, interventions.problem) = (("opening the model", 0, 1), nil)
-    var question = TrialQuestion(model: path, rules: rules)
+    var question = TrialQuestion(model: path, identity: trialIdentity, rules: rules)
     if let layout {
       question.images = ImageTrial(steps: layout.stepCount, guidance: layout.branchCount > 1 ? layout.guidanceScale : nil)
     } else {
