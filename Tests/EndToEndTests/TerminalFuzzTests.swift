@@ -39,6 +39,9 @@ struct TerminalFuzzTests {
     for file in ["config.json", "model.safetensors", "tokenizer_config.json"] {
       try FileManager.default.createSymbolicLink(atPath: "\(model)/\(file)", withDestinationPath: "\(sample)/\(file)")
     }
+    // What a live session reads by itself.
+    try FileManager.default.createSymbolicLink(
+      atPath: folder.file("corpus.jsonl"), withDestinationPath: Fixtures.root + "/samples/corpus.jsonl")
     let source = try Data(contentsOf: URL(fileURLWithPath: sample + "/tokenizer.json"))
     var tokenizer = try #require(try JSONSerialization.jsonObject(with: source) as? [String: Any])
     let texts: [(String, [UInt8])] = [
