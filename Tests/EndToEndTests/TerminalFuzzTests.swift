@@ -39,6 +39,9 @@ struct TerminalFuzzTests {
     for file in ["config.json", "model.safetensors", "tokenizer_config.json"] {
       try FileManager.default.createSymbolicLink(atPath: "\(model)/\(file)", withDestinationPath: "\(sample)/\(file)")
     }
+    // What a live session reads by itself.
+    try FileManager.default.createSymbolicLink(
+      atPath: folder.file("corpus.jsonl"), withDestinationPath: Fixtures.root + "/samples/corpus.jsonl")
     let source = try Data(contentsOf: URL(fileURLWithPath: sample + "/tokenizer.json"))
     var tokenizer = try #require(try JSONSerialization.jsonObject(with: source) as? [String: Any])
     let texts: [(String, [UInt8])] = [
@@ -81,11 +84,16 @@ struct TerminalFuzzTests {
   private static let sizes = [(120, 40), (80, 24), (60, 16), (200, 60), (30, 8), (1, 1), (61, 17), (100, 30), (250, 12), (62, 70)]
 
   /// One event as bytes; sizes are set at once.
-  private func bytes(_ random: inout SeededRandom, _ session: TerminalSession) -> [UInt8] {
+  private func bytes(_ random: inout SeededRandom, _ session: TerminalSession, _ forgiven: inout Int) -> [UInt8] {
     switch random.next() % 30 {
     case 0:
+      // Frames that are on their way are still for the old size, and are drawn on a terminal of that.
+      session.settle(milliseconds: 40, seconds: 0.2)
       let size = Self.sizes[Int(random.next() % UInt64(Self.sizes.count))]
       session.resize(columns: size.0, rows: size.1)
+      session.settle(milliseconds: 60, seconds: 0.3)
+      // What was drawn before the program heard of it.
+      forgiven = session.screen.overruns
       return []
     case 1, 2:
       let (x, y) = (1 + random.next() % 210, 1 + random.next() % 62)
@@ -99,49 +107,62 @@ struct TerminalFuzzTests {
     }
   }
 
-  private func expectWhole(_ session: TerminalSession, _ step: Int) {
-    #expect(session.screen.overruns == 0, "step \(step): something ran over the right edge")
+  private func expectWhole(_ session: TerminalSession, _ step: Int, _ forgiven: Int) {
+    #expect(session.screen.overruns == forgiven, "step \(step): something ran over the right edge")
     #expect(session.screen.brokenBytes == 0, "step \(step): bytes that are no UTF-8")
     #expect(session.screen.unknown.isEmpty, "step \(step): \(session.screen.unknown)")
     let widths = Set(session.screen.widths)
     #expect(widths == [session.screen.width], "step \(step): rows of \(widths) columns")
   }
 
+  /// What was drawn piece by piece is what is drawn at once. A replay may go on meanwhile: then it is tried again.
+  private func expectTheSameAtOnce(_ session: TerminalSession, _ step: Int) {
+    // Out of a paste that never ended, of a line, of what lies over the screen; a replay stops.
+    session.send("\u{1B}[201~")
+    var (pieces, whole): ([String], [String]) = ([], [])
+    for _ in 0..<4 where !session.hasEnded {
+      session.send("\u{1B}")
+      session.settle(milliseconds: 150, seconds: 1)
+      // Messages go with the next key.
+      pieces = session.screen.lines.dropLast(2) + session.screen.lines.suffix(1)
+      session.send("\u{C}")
+      session.settle(milliseconds: 150, seconds: 1)
+      whole = session.screen.lines.dropLast(2) + session.screen.lines.suffix(1)
+      if whole == pieces { return }
+      session.send(" ")
+      session.settle(milliseconds: 100, seconds: 1)
+    }
+    #expect(whole == pieces || session.hasEnded, "step \(step)")
+  }
+
   @Test(arguments: Kind.allCases) func eventsLeaveWholeScreens(_ kind: Kind) throws {
     var random = SeededRandom(seed: UInt64(17 + kind.rawValue.utf8.count))
     let target = try target(kind)
     var before: [UInt32] = []
+    var forgiven = 0
     func start() throws -> TerminalSession {
       let session = try TerminalSession(
         ["ui"] + target + ["--data-dir", folder.path], environment: ["HOME": folder.path], folder: folder.path)
       session.keepsBytes = false
       before = session.modes
+      if kind != .images { #expect(session.wait { $0.plainText.contains("漢") }, "tokens are hostile") }
       #expect(session.wait { $0.plainText.contains("Load ·") || $0.plainText.contains("Load") && $0.plainText.contains("layer") })
       return session
     }
     var session = try start()
     for step in 0..<Self.events {
-      session.send(bytes(&random, session))
+      session.send(bytes(&random, session, &forgiven))
       session.read(waiting: step % 5 == 0 ? 4 : 0)
       // Letters may spell a command of the palette that leaves.
       if session.hasEnded {
         #expect(session.end() == .exited(0), "step \(step)")
         session = try start()
+        forgiven = 0
       }
       guard step % 100 == 99 else { continue }
       session.settle(milliseconds: 60, seconds: 2)
-      expectWhole(session, step)
-      guard kind == .recorded else { continue }
-      // Nothing goes on by itself: the next whole drawing shows the same, but for what the key itself says.
-      session.send("\u{1B}\u{1B}[200~\u{1B}[201~")
-      session.settle(milliseconds: 200, seconds: 5)
-      session.send("\u{1B}")
-      session.settle(milliseconds: 200, seconds: 5)
-      func drawn() -> [String] { session.screen.lines.dropLast(2) + session.screen.lines.suffix(1) }
-      let pieces = drawn()
-      session.send("\u{C}")
-      session.settle(milliseconds: 200, seconds: 5)
-      if !session.hasEnded { #expect(drawn() == pieces, "step \(step)") }
+      expectWhole(session, step, forgiven)
+      if kind == .recorded { expectTheSameAtOnce(session, step) }
     }
     if session.hasEnded { session = try start() }
     session.signal(SIGTERM)

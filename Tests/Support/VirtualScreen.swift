@@ -12,8 +12,7 @@ public struct VirtualScreen {
   public private(set) var height: Int
   /// Private modes that are on (DECSET): 25 the cursor, 7 wrapping, 1049 the alternate screen, 1000 to 1006 the mouse, 2004 pastes.
   public private(set) var modes = VirtualScreen.modesAtFirst
-  /// Glyphs that ran over the right edge, so that a terminal wraps or cuts them, and bytes that are no UTF-8. After a change of size what
-  /// was on its way is still for the old one: nothing is counted until the program blanks the screen.
+  /// Glyphs that ran over the right edge, so that a terminal wraps or cuts them, and bytes that are no UTF-8.
   public private(set) var overruns = 0
   public private(set) var brokenBytes = 0
   /// Whether the keypad sends sequences of its own, and whether text is drawn plainly.
@@ -35,7 +34,6 @@ public struct VirtualScreen {
   private var main: [[String?]]?
   private var (x, y) = (0, 0)
   private var isPending = false
-  private var isSettled = true
   private var kept = (x: 0, y: 0)
   private var margins: ClosedRange<Int>
   private var last: Unicode.Scalar?
@@ -66,12 +64,15 @@ public struct VirtualScreen {
 
   /// As a terminal does it: what stands beyond the new edges is lost.
   public mutating func resize(columns: Int, rows: Int) {
+    guard columns != width || rows != height else { return }
     func fitted(_ grid: [[String?]]) -> [[String?]] {
       (0..<rows).map { row in
-        (0..<columns).map { grid.indices.contains(row) && grid[row].indices.contains($0) ? grid[row][$0] ?? " " : " " }
+        var line = grid.indices.contains(row) ? Array(grid[row].prefix(columns)) : []
+        // Half of a wide glyph is none.
+        if line.count < width, grid.indices.contains(row), grid[row][line.count] == nil { line[line.count - 1] = " " }
+        return line + [String?](repeating: " ", count: columns - line.count)
       }
     }
-    if columns != width || rows != height { isSettled = false }
     (cells, main) = (fitted(cells), main.map(fitted))
     (width, height) = (columns, rows)
     (x, y, isPending) = (min(x, columns - 1), min(y, rows - 1), false)
@@ -179,7 +180,7 @@ public struct VirtualScreen {
       return
     }
     if isPending || x + columns > width {
-      if isSettled { overruns += 1 }
+      overruns += 1
       if modes.contains(7) {
         x = 0
         lineFeed()
@@ -284,7 +285,6 @@ public struct VirtualScreen {
 
   private mutating func eraseScreen(_ part: Int) {
     let row = y
-    if part == 2 || part == 0 && x == 0 && y == 0 { isSettled = true }
     if part == 0 { erase(x..<width) } else if part == 1 { erase(0..<x + 1) }
     let rows = [0: row + 1..<max(row + 1, height), 1: 0..<row, 2: 0..<height][part] ?? 0..<0
     for other in rows {
