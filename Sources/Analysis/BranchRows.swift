@@ -7,7 +7,7 @@ extension RoutingPass {
   /// The rows of a branch as passes of neighbouring rows, in order; rows that the layout does not have are in no branch.
   ///
   /// Sums that the engine took over the rows of this pass are lost in its parts (`RoutingBatch.slice`).
-  func stretches(of branch: Int, in layout: DenoisingLayout) -> [RoutingPass] {
+  public func stretches(of branch: Int, in layout: DenoisingLayout) -> [RoutingPass] {
     let isWanted = tokens.position.indices.map { row in
       let position = Int(tokens.position[row])
       return tokens.phase[row] == .denoise && (0..<layout.rowsPerSample).contains(position)

@@ -56,6 +56,10 @@ public enum StoreError: Error, Sendable, Equatable {
   case moved(file: String, run: Int64, rescued: String?)
   /// The run has no such router, or the router no such expert.
   case noSuchExpert(file: String, run: Int64, router: String, expert: Int)
+  /// The file has another run of that number than it had: another trace lies there now.
+  case otherRun(file: String, run: Int64)
+  /// Somebody else has called the expert `label` since; empty where the name was taken away.
+  case otherLabel(file: String, run: Int64, expert: String, label: String)
   /// A run cannot be called so, as it could not be selected by that name.
   case badName(name: String, problem: String)
 
@@ -69,9 +73,9 @@ public enum StoreError: Error, Sendable, Equatable {
     case .missingFile, .noSuchRun, .noSuchExpert, .unreachable: .missing
     case .notATrace, .damaged: .damaged
     case .newerSchema, .olderSchema: .unsupported
-    case .locked: .locked
+    case .locked, .otherLabel: .locked
     case .cannotCreate: .cannotCreate
-    case .inputOutput, .diskFull, .unfoldedLog, .moved: .inputOutput
+    case .inputOutput, .diskFull, .unfoldedLog, .moved, .otherRun: .inputOutput
     case .permission: .permission
     case .badSelector, .badName, .refusedStatement, .badStatement, .impossibleExport, .impossibleRecording: .usage
     case .malformedPass, .writerClosed: .ourFault
@@ -96,6 +100,9 @@ extension StoreError: CustomStringConvertible {
     case .diskFull(let file): "\(file): no space is left on the device"
     case .permission(let file, let reason): "\(file): \(reason)"
     case .noSuchRun(let file, let run, let known): "\(file): no run \(run); the trace has \(known)"
+    case .otherRun(let file, let run): "\(file): run \(run) is another one than it was: another trace lies there now; nothing was changed"
+    case .otherLabel(let file, let run, let expert, let label):
+      "\(file)#\(run): expert \(expert) is called \(label.isEmpty ? "nothing" : "\"\(label)\"") by now; nothing was changed"
     case .noSuchExpert(let file, let run, let router, let expert): "\(file)#\(run): no expert \(expert) at \(router)"
     case .badSelector(let text, let problem): "\"\(text)\" does not name a run: \(problem)"
     case .malformedPass(let file, let problem, let expected, let found): "\(file): \(problem): expected \(expected), found \(found)"
@@ -138,7 +145,8 @@ extension StoreError: CustomStringConvertible {
     case .moved(_, _, let rescued):
       rescued.map { "moetop analyze \($0); moetop runs check \($0)" } ?? "record it again, and leave the trace where it is meanwhile"
     case .badName: "a name with a letter, without # and /, that does not end in .db"
-    case .impossibleExport, .malformedPass, .writerClosed: nil
+    case .otherRun: "open it again"
+    case .impossibleExport, .malformedPass, .writerClosed, .otherLabel: nil
     }
   }
 }

@@ -58,8 +58,7 @@ struct ExpertsScreenTests {
       return
     }
     #expect(work.file == "/data/traces.db" && work.run == 12 && work.label.words == "water edges")
-    _ = model.update(
-      .report(LabelReport(label: work.label, before: "", work: (work.file, work.run), problem: nil, isWayBack: false)))
+    _ = model.update(.report(LabelReport(label: work.label, before: "", work: work, problem: nil)))
     #expect(model.expertLabel == "water edges" && text(model).contains("water edges"))
     #expect(model.log.last?.twin == "moetop runs label /data/traces.db#12 ffn.0:\(model.expert) 'water edges'")
     let labelled = model.expert
@@ -68,7 +67,7 @@ struct ExpertsScreenTests {
     #expect(model.expert == labelled)
     let back = model.update(.key(.char("u")))
     guard case .work(let undo as LabelWork)? = back.first else { Issue.record("not undone"); return }
-    #expect(undo.label.words.isEmpty && undo.isWayBack)
+    #expect(undo.label.words.isEmpty && undo.before == "water edges" && undo.isWayBack && undo.startedAt == work.startedAt)
   }
 
   @Test func labelsAreWrittenToTheTrace() throws {
@@ -83,6 +82,29 @@ struct ExpertsScreenTests {
     LabelWork(label: ExpertLabel(router: RouterID(layer: 9), expert: 5, words: "x"), before: "", file: file, run: 1).run(desk)
     #expect(answers.problems == [nil, "\(file)#1: no expert 5 at ffn.9\n  try: its routers and experts: moetop runs show \(file)#1"])
     #expect(try TraceReader(file: file).expertLabels(run: 1) == [RouterID(layer: 2): [5: "commas"]])
+  }
+
+  /// Two people may label one trace, and a trace may be replaced by another while it is looked at.
+  @Test func whatOthersWroteIsLeftAlone() throws {
+    let folder = try TemporaryDirectory()
+    let file = folder.file("t.db")
+    let writer = try TraceWriter(file: file, description: try #require(SyntheticSession.runs().first).description)
+    try writer.finish(.completed)
+    let router = RouterID(layer: 2)
+    let answers = Reports()
+    let desk = WorkDesk(settings: SyntheticSession.settings, isWanted: { true }) { answers.post($0) }
+    func write(_ words: String, over before: String, startedAt: Double? = nil) {
+      LabelWork(label: ExpertLabel(router: router, expert: 5, words: words), before: before, file: file, run: 1, startedAt: startedAt).run(
+        desk)
+    }
+    write("commas", over: "")
+    write("mine", over: "")
+    write("", over: "water edges")
+    write("dots", over: "commas", startedAt: 1)
+    let now = "\(file)#1: expert ffn.2:5 is called \"commas\" by now; nothing was changed"
+    let other = "\(file): run 1 is another one than it was: another trace lies there now; nothing was changed\n  try: open it again"
+    #expect(answers.problems == [nil, now, now, other])
+    #expect(try TraceReader(file: file).expertLabels(run: 1) == [router: [5: "commas"]])
   }
 
   @Test func maskingProposesARule() throws {

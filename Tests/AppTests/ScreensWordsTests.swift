@@ -116,8 +116,9 @@ struct ScreensWordsTests {
     _ = model.update(.key(.ctrl("r")))
     #expect(model.runs.runs.count == 1)
     let effects = model.update(.key(.char("1")))
-    guard case .deleteRun(let file, let run)? = effects.first else { Issue.record("no delete"); return }
-    _ = model.update(.done(.delete, "\(file)#\(run)", said: "run \(run) is deleted"))
+    guard case .deleteRun(let place)? = effects.first else { Issue.record("no delete"); return }
+    #expect(place.startedAt == (try #require(SyntheticSession.runs().first { $0.id == place.run })).description.startedAt)
+    _ = model.update(.done(.delete, "\(place.file)#\(place.run)", said: "run \(place.run) is deleted"))
     #expect(model.log.last?.twin == "moetop runs rm /data/other.db#2" && model.message?.text == "run 2 is deleted")
   }
 
@@ -200,13 +201,18 @@ struct ScreensWordsTests {
     let runner = EffectRunner(
       settings, now: { 0 }, background: { late.run($0) }, post: { told.post($0) },
       startEngine: { _, _ in NoEngine() })
+    let file = folder.file("traces.db")
+    let startedAt = try TraceReader(file: file).run(.id(2)).description.startedAt
     _ = runner.run(.listRuns(file: nil))
-    _ = runner.run(.deleteRun(file: folder.file("traces.db"), run: 2))
-    _ = runner.run(.listRuns(file: nil))
+    _ = runner.run(.deleteRun(RunPlace(file: file, run: 2, startedAt: startedAt)))
+    // Another trace under that name: its run 3 is not the one that was looked at.
+    _ = runner.run(.deleteRun(RunPlace(file: file, run: 3, startedAt: 1)))
     late.runLastFirst()
     let lists = told.actions.compactMap { action -> [Int64]? in
       if case .runs(.success(let runs), _) = action { runs.map(\.id) } else { nil }
     }
     #expect(lists == [[1, 2, 3], [1, 3], [1, 3]])
+    let said = told.actions.compactMap { action in if case .said(let words, .error) = action { words } else { nil } }
+    #expect(said.count == 1 && said.first?.contains("run 3 is another one than it was") == true, "\(said)")
   }
 }

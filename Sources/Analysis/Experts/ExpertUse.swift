@@ -22,24 +22,30 @@ public struct ExpertUse: Sendable {
   /// `[experts]`
   public let rows: [Row]
 
-  public init(_ batch: RoutingBatch, tokens table: TokenTable) {
-    var rows = Array(repeating: Row(ranks: Array(repeating: 0, count: batch.topK)), count: batch.expertCount)
-    let offset = batch.rows(in: table).lowerBound
+  public init(_ batch: RoutingBatch, tokens table: TokenTable) { self.init([RoutingPass(tokens: table, batches: [batch])]) }
+
+  /// - Parameter passes: of one router each, of the same experts.
+  public init(_ passes: [RoutingPass]) {
+    let first = passes.first?.batches.first
+    var rows = Array(repeating: Row(ranks: Array(repeating: 0, count: first?.topK ?? 0)), count: first?.expertCount ?? 0)
     var totals: [Int32: Int] = [:]
     var choices: [Choice: Int] = [:]
     var decisions = 0
-    for token in 0..<batch.count {
-      let start = token * batch.topK
-      guard batch.selectedExperts[start..<start + batch.topK].contains(where: { $0 >= 0 }) else { continue }
-      decisions += 1
-      let id = table.tokenID[offset + token]
-      totals[id, default: 0] += 1
-      for slot in 0..<batch.topK {
-        let expert = batch.selectedExperts[start + slot]
-        guard expert >= 0 else { continue }
-        rows[Int(expert)].ranks[slot] += 1
-        rows[Int(expert)].weightSum += Double(batch.routingWeights[start + slot])
-        choices[Choice(token: id, expert: expert), default: 0] += 1
+    for (table, batch) in passes.compactMap({ pass in pass.batches.first.map { (pass.tokens, $0) } }) {
+      let offset = batch.rows(in: table).lowerBound
+      for token in 0..<batch.count {
+        let start = token * batch.topK
+        guard batch.selectedExperts[start..<start + batch.topK].contains(where: { $0 >= 0 }) else { continue }
+        decisions += 1
+        let id = table.tokenID[offset + token]
+        totals[id, default: 0] += 1
+        for slot in 0..<batch.topK {
+          let expert = batch.selectedExperts[start + slot]
+          guard expert >= 0 else { continue }
+          rows[Int(expert)].ranks[slot] += 1
+          rows[Int(expert)].weightSum += Double(batch.routingWeights[start + slot])
+          choices[Choice(token: id, expert: expert), default: 0] += 1
+        }
       }
     }
     for (choice, taken) in choices {

@@ -38,7 +38,10 @@ struct KeyBindings: Sendable {
       }
       // Whatever else is settled, a person gets out.
       if action == .interrupt { throw ConfigurationFile.problem(path, entry.line, "ctrl-c always interrupts; key.quit is for leaving") }
-      bindings.append(Binding(action: action, keys: try Self.keys(entry, path), line: entry.line))
+      let keys = try Self.keys(entry, path)
+      // What has no key is done by its name, in the palette.
+      if action == .palette, keys.isEmpty { throw ConfigurationFile.problem(path, entry.line, "key.palette: expected a key, found none") }
+      bindings.append(Binding(action: action, keys: keys, line: entry.line))
     }
     let table = ActionTable(screens, self)
     for binding in bindings {

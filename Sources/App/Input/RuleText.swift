@@ -8,7 +8,16 @@ enum RuleText {
   /// - Throws: `Failure` or `FormatError` for a file that cannot be read.
   static func read(_ given: String) throws -> String {
     guard given.hasPrefix("@") else { return given }
-    return joined(try TextInput(String(given.dropFirst())).lines)
+    let name = String(given.dropFirst())
+    let lines = try TextInput(name).lines
+    for (number, line) in lines.enumerated() {
+      do { _ = try RuleSet(parsing: joined([line])) } catch {
+        throw Failure(.usage, "\(name), line \(number + 1): \(error)")
+      }
+    }
+    let text = joined(lines)
+    guard !text.isEmpty else { throw Failure(.usage, "\(name): expected a rule or more, found none") }
+    return text
   }
 
   /// Lines of a file as one text.

@@ -31,7 +31,10 @@ enum Show {
   }
 
   /// `1 thread`, `2,048 threads`.
-  static func counted(_ value: Int, _ noun: String) -> String { "\(grouped(value)) \(noun)\(value == 1 ? "" : "s")" }
+  static func counted(_ value: Int, _ noun: String) -> String {
+    let ending = noun.hasSuffix("ch") || noun.hasSuffix("s") ? "es" : "s"
+    return "\(grouped(value)) \(noun)\(value == 1 ? "" : ending)"
+  }
 
   /// The beginning of a SHA-256 in hexadecimal; empty ones are unknown.
   static func hash(_ digest: String) -> String { digest.isEmpty ? "sha256 not known" : "sha256 \(digest.prefix(12))" }

@@ -29,7 +29,7 @@ public struct TabsLine: Hashable, Sendable {
   func items(_ width: Int) -> [(x: Int, text: String)] {
     let room = width - (trailing.isEmpty ? 0 : min(trailing.width, width / 4) + 1)
     let forms: [(titles: [String], isSpaced: Bool)] = [
-      (tabs.map { " " + $0.title }, true), (tabs.map { " " + $0.short }, false),
+      (tabs.map { " " + $0.title }, true), (tabs.indices.map { " " + ($0 == active ? tabs[$0].title : tabs[$0].short) }, false),
       (tabs.indices.map { $0 == active ? " " + tabs[$0].title : "" }, false), (tabs.map { _ in "" }, false),
     ]
     var placed: [(x: Int, text: String)] = []

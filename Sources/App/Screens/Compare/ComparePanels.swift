@@ -79,17 +79,25 @@ extension Painter {
       guard state.progress == nil else { return }
       let runs = painter.model.runs.runs
       painter.explain(
-        "Two runs on the same tokens: a quantisation beside its original, a checkpoint beside the one before, rules beside none. "
+        "\(painter.model.key(.enter)) takes the run below. "
           + "In Runs (\(painter.model.key(ScreenID.runs.action))) \(painter.model.key(.pause)) marks runs and \(painter.model.key(.compareRuns)) "
           + "compares them. Tab completes the runs of this trace.",
-        in: area.dropping(top: rows.count + 1))
-      for (index, run) in runs.prefix(max(0, area.height - rows.count - 6)).enumerated() {
-        painter.line(
-          rows.count + 5 + index,
-          StyledText("\(painter.model.runs.file)#\(run.id)  ", .accent)
-            + StyledText("\(run.description.model.name) \(run.description.model.quantization)  \(run.description.input.source)  ")
-            + StyledText("\(Show.grouped(run.tokenCount)) tokens", .dim), in: area.dropping(left: 1))
+        in: area.dropping(top: rows.count))
+      let table = Table(
+        columns: [
+          TableColumn("run", width: .flex(14)), TableColumn("model", width: .flex(14)), TableColumn("input", width: .flex(14)),
+          TableColumn("tokens", width: .fixed(10), alignment: .right),
+        ], rowCount: runs.count, state: state.choice, emptyText: "no run is recorded here yet"
+      ) { row, column in
+        let run = runs[row]
+        switch column {
+        case 0: return StyledText("\(model.runs.file)#\(run.id)", .accent)
+        case 1: return StyledText("\(run.description.model.name) \(run.description.model.quantization)")
+        case 2: return StyledText(run.description.input.source)
+        default: return StyledText(Show.grouped(run.tokenCount))
+        }
       }
+      table.draw(into: &painter.screen, area.dropping(top: 5), theme: painter.theme)
     }
   }
 
@@ -131,8 +139,8 @@ extension Painter {
         rows.append(
           (
             "loss",
-            StyledText("\(number(.lossA)) to \(number(.lossB)) nat per token, ")
-              + StyledText("change \(number(.lossChange))", .strong) + StyledText("  \(interval(.low, .high))")
+            StyledText(((row[.lossChange] ?? 0) > 0 ? "+" : "") + number(.lossChange), .strong)
+              + StyledText(" nat  \(interval(.low, .high))  \(number(.lossA)) to \(number(.lossB)) a token")
           ))
       }
       if row[.jsDivergence] != nil {
@@ -182,13 +190,12 @@ extension Painter {
       let inner = area.dropping(left: 1)
       painter.line(0, StyledText("in common, by Ĥ in A", .dim), in: inner)
       var y = 1
-      for bin in found.pair.result.byEntropy.prefix(max(0, area.height / 2 - 1)) {
-        guard let low = bin[.low], let high = bin[.high], let agreement = bin[.setAgreement] else { continue }
-        let bar = BarText.bar(agreement, width: max(0, min(12, inner.width - 26)), glyphs: painter.theme.glyphs)
+      for bin in Self.bands(found.pair.result.byEntropy, atMost: max(2, (area.height - 4) * 3 / 5)) {
+        let bar = BarText.bar(bin.agreement, width: max(0, min(12, inner.width - 26)), glyphs: painter.theme.glyphs)
         painter.line(
           y,
-          StyledText("\(Show.fixed(low, 2))–\(Show.fixed(high, 2))  \(Show.fixed(agreement, 3)) ") + StyledText(bar, .bar)
-            + StyledText(" n \(Show.count(Int(bin[.decisions] ?? 0)))", .dim), in: inner)
+          StyledText("\(Show.fixed(bin.low, 2))–\(Show.fixed(bin.high, 2))  \(Show.fixed(bin.agreement, 3)) ") + StyledText(bar, .bar)
+            + StyledText(" n \(Show.count(bin.decisions))", .dim), in: inner)
         y += 1
       }
       guard layers.indices.contains(model.comparedLayer) else { return }
@@ -202,6 +209,23 @@ extension Painter {
             + StyledText(" of choices", .dim), in: inner)
       }
       if layer.replaced.isEmpty { painter.line(y + 2, StyledText("none: they are alike here", .dim), in: inner) }
+    }
+  }
+
+  /// Bands of entropy, neighbours joined until they fit: all decisions are shown, whatever the room.
+  private static func bands(
+    _ rows: [ComparisonRow], atMost most: Int
+  ) -> [(low: Double, high: Double, agreement: Double, decisions: Int)] {
+    let all = rows.compactMap { row -> (low: Double, high: Double, agreement: Double, decisions: Int)? in
+      guard let low = row[.low], let high = row[.high], let agreement = row[.setAgreement] else { return nil }
+      return (low, high, agreement, Int(row[.decisions] ?? 0))
+    }
+    guard all.count > most else { return all }
+    return (0..<most).map { place in
+      let part = all[place * all.count / most..<(place + 1) * all.count / most]
+      let decisions = part.reduce(0) { $0 + $1.decisions }
+      let sum = part.reduce(0.0) { $0 + $1.agreement * Double($1.decisions) }
+      return (part[part.startIndex].low, part[part.endIndex - 1].high, sum / Double(max(1, decisions)), decisions)
     }
   }
 
@@ -232,7 +256,7 @@ extension Painter {
       .flips, StyledText("Decisions that fell otherwise" + (units.map { " · margin in \($0)" } ?? "")),
       footer: StyledText(
         "\(table.position(inner))" + (all > flips.count ? " kept of \(Show.grouped(all))" : "")
-          + " · \(model.key(.enter)) looks at the token in A")
+          + (model.isOpen(found) ? " · \(model.key(.enter)) looks at the token in A" : ""))
     ) { painter, area in table.draw(into: &painter.screen, area, theme: painter.theme) }
   }
 }

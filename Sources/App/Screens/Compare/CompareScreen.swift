@@ -37,6 +37,8 @@ struct CompareScreen: Screen {
   /// The latest comparison asked for; answers to others are dropped.
   var number = 0
   var flips = ListState()
+  /// In the list of runs to choose from.
+  var choice = ListState()
   /// The layer and the expert looked at, of the two runs.
   var layer = 0
   var expert = 0
@@ -111,7 +113,7 @@ struct CompareScreen: Screen {
   // MARK: - Keys
 
   static func move(_ motion: ActionID, in model: inout AppModel) {
-    guard let found = model.comparison.found else { return }
+    guard let found = model.comparison.found else { return model.moveList(\.comparison.choice, motion, count: model.runs.runs.count) }
     if model.focused == .flips { return model.moveList(\.comparison.flips, motion, count: found.pair.result.flipped.count) }
     let layers = found.pair.result.layers
     let experts = layers.map(\.assignments.a.count).max() ?? 1
@@ -120,7 +122,7 @@ struct CompareScreen: Screen {
 
   /// The token of the flip looked at, where the run it is in is the one that is open.
   static func enter(_ model: inout AppModel) -> [Effect] {
-    guard let found = model.comparison.found else { return [] }
+    guard let found = model.comparison.found else { return chooseListed(&model) }
     let flips = found.pair.result.flipped
     guard flips.indices.contains(model.comparison.flips.selected) else { return [] }
     guard model.focused == .flips else {
@@ -128,13 +130,22 @@ struct CompareScreen: Screen {
       return []
     }
     let flip = flips[model.comparison.flips.selected]
-    guard model.runReference == found.a.trace + "#\(found.idA)", model.buffer?.rows.contains(flip.token) == true else {
+    guard model.isOpen(found), model.buffer?.rows.contains(flip.token) == true else {
       model.say("run A is not the one that is open: O and \(found.a.label) opens it", .warning)
       return []
     }
     model.look(at: flip.token)
     if let place = model.routers.firstIndex(where: { $0.id == flip.router }) { model.router = place }
     return model.go(.token)
+  }
+
+  /// The run under the cursor of the list becomes A where there is none, else B.
+  private static func chooseListed(_ model: inout AppModel) -> [Effect] {
+    let (runs, place) = (model.runs.runs, model.comparison.choice.selected)
+    guard runs.indices.contains(place) else { return [] }
+    let name = "\(model.runs.file)#\(runs[place].id)"
+    if model.comparison.a == nil { model.comparison.a = name } else { model.comparison.b = name }
+    return compare(&model)
   }
 
   static func back(_ model: inout AppModel) -> [Effect]? {
@@ -180,7 +191,10 @@ struct CompareScreen: Screen {
   }
 
   static func point(at place: Point, in area: Rect, of panel: PanelID, model: inout AppModel) -> [Effect] {
-    guard let found = model.comparison.found else { return [] }
+    guard let found = model.comparison.found else {
+      model.pick(\.comparison.choice, at: place, in: area.dropping(top: 5), count: model.runs.runs.count)
+      return []
+    }
     switch panel {
     case .flips: model.pick(\.comparison.flips, at: place, in: area, count: found.pair.result.flipped.count)
     case .change:
@@ -214,6 +228,7 @@ struct CompareScreen: Screen {
     model.comparison.flips = ListState()
     (model.comparedLayer, model.comparedExpert) = (0, 0)
     guard let a = model.comparison.a, let b = model.comparison.b else { return [.cancelWork(CompareWork.lane)] }
+    if a == b { model.say("A and B are the same run: it agrees with itself", .warning) }
     model.comparison.progress = (0, 1)
     return [.work(CompareWork(a: a, b: b, matching: model.comparison.matching, number: model.comparison.number))]
   }
@@ -224,6 +239,9 @@ extension AppModel {
     get { self[CompareScreen.self] }
     set { self[CompareScreen.self] = newValue }
   }
+
+  /// Whether run A is the one that is open.
+  func isOpen(_ found: ComparedRuns) -> Bool { runReference == found.a.trace + "#\(found.idA)" }
 
   var comparisonStatus: [StyledText] {
     if let progress = comparison.progress {

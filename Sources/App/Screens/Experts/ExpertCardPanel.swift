@@ -50,9 +50,8 @@ extension Painter {
     line(
       0,
       StyledText("if masked  ", .dim) + StyledText("loss \(signed(change))", .strong)
-        + StyledText(
-          "  neighbours in load \(signed(effect.controlChange?.value))  p \(effect.p.map { Show.fixed($0, 3) } ?? "–")  \(Show.counted(effect.texts, "text"))"
-        ), in: area)
+        + StyledText("  beyond neighbours \(signed(effect.difference?.value))", .strong)
+        + StyledText("  p \(effect.p.map { Show.fixed($0, 3) } ?? "–")  \(Show.counted(effect.texts, effect.measure.subject))"), in: area)
     return 1
   }
 
@@ -103,7 +102,7 @@ extension Painter {
     }
     table.draw(into: &screen, area.row(0, count: room + 1 + (room == 0 ? 1 : 0)), theme: theme)
     let used = room + 1 + (room == 0 ? 1 : 0)
-    let rare = "\(Show.grouped(tokens.rare)) tokens seen fewer than \(ExpertTokens.least) times are left out"
+    let rare = "\(Show.counted(tokens.rare, "token")) seen fewer than \(ExpertTokens.least) times left out"
     let chance =
       tokens.chanceLift.map { "by chance the largest lift is below \(Show.fixed($0, 1)) in 95 % of \(tokens.draws) shifts; " } ?? ""
     let lines = wrapped(chance + rare, area.width - 1)

@@ -116,7 +116,10 @@ extension Painter {
     let inner = areas[.experts].map(Panel.inner) ?? .zero
     let end = model[ExpertsScreen.self].use?.end ?? 0
     panel(
-      .experts, StyledText("Experts of \(model.layerWords)"),
+      .experts,
+      StyledText(
+        "Experts of \(model.layerWords)"
+          + (model.layout.map { $0.branchCount > 1 ? " · \(model.branchName(model.shownBranch))" : "" } ?? "")),
       footer: StyledText(
         "\(Show.counted(end, model.kind.words.row)) · by \(model[ExpertsScreen.self].order.rawValue) (\(model.key(.order))) · \(table.position(inner))"
       )

@@ -55,6 +55,8 @@ struct ExpertsScreen: Screen {
     self.order = order
   }
 
+  mutating func turn() { use = nil }
+
   static func panels(in model: AppModel) -> [PanelID] {
     let own = model.kind.panels(of: id)
     return model[ExpertsScreen.self].showsTogether ? [own[0], .together] : own
@@ -154,14 +156,14 @@ struct ExpertsScreen: Screen {
   private static func setLabel(_ text: String, _ model: inout AppModel) -> [Effect] {
     guard model.routers.indices.contains(model.router) else { return [] }
     let router = model.routers[model.router].id
-    let words = text.allSatisfy(\.isWhitespace) ? "" : text
+    let words = String(text.trimmingPrefix(while: \.isWhitespace).reversed().trimmingPrefix(while: \.isWhitespace).reversed())
     let change = ExpertLabel(router: router, expert: model.expert, words: words)
     guard let place = model.tracePlace else {
       model[ExpertsScreen.self].labels[router, default: [:]][change.expert] = words.isEmpty ? nil : words
       model.say("this session is not recorded: the label goes with it", .warning)
       return []
     }
-    return [.work(LabelWork(label: change, before: model.expertLabel ?? "", file: place.file, run: place.run))]
+    return [.work(LabelWork(label: change, before: model.expertLabel ?? "", file: place.file, run: place.run, startedAt: place.startedAt))]
   }
 
   static func refusal(of id: ActionID, _ argument: String, in model: AppModel) -> String? {

@@ -21,7 +21,7 @@ extension ExpertsScreen {
     }
     if isStale, !state.isWorking {
       state.isWorking = true
-      effects.append(.work(ExpertUseQuery(pass: alone(), end: buffer.end)))
+      effects.append(.work(ExpertUseQuery(pass: alone(), layout: buffer.layout, branch: model.shownBranch, end: buffer.end)))
     }
     if panels(in: model).contains(.expertCard) {
       let isAnother = state.card.map { $0.router != router || $0.expert != model.expert || model.hasOutgrown($0.end) } ?? true
@@ -43,10 +43,10 @@ extension AppModel {
   }
 
   /// The run that what a user says of it is kept in; nil for a session that is not recorded.
-  var tracePlace: (file: String, run: Int64)? {
+  var tracePlace: (file: String, run: Int64, startedAt: Double?)? {
     switch source {
-    case .trace(let run, let file, _): (file, run.id)
-    case .live: if case .active(let file, let run, _, _) = recording { (file, run) } else { nil }
+    case .trace(let run, let file, _): (file, run.id, run.description.startedAt)
+    case .live: if case .active(let file, let run, _, _) = recording { (file, run, nil) } else { nil }
     case .nothing, .opening: nil
     }
   }
@@ -54,12 +54,16 @@ extension AppModel {
 
 struct ExpertUseQuery: ScreenWork {
   var pass: RoutingPass
+  /// Of images: the rows of one branch of guidance.
+  var layout: DenoisingLayout?
+  var branch: Int
   var end: Int
   var lane: String? { nil }
 
   func run(_ desk: WorkDesk) {
     guard let batch = pass.batches.first else { return }
-    desk.post(ExpertUseReport(use: ExpertUse(batch, tokens: pass.tokens), router: batch.router, end: end))
+    let parts = layout.map { pass.stretches(of: branch, in: $0) } ?? [pass]
+    desk.post(ExpertUseReport(use: ExpertUse(parts), router: batch.router, end: end))
   }
 }
 
@@ -124,17 +128,21 @@ struct LabelWork: ScreenWork {
   var before: String
   var file: String
   var run: Int64
+  /// When the run began, so that another trace of that name is left alone; nil where that is not known.
+  var startedAt: Double?
   /// Undoing or doing again: no change of its own.
   var isWayBack = false
   var lane: String? { nil }
 
   func run(_ desk: WorkDesk) {
     func report(_ problem: String?) -> LabelReport {
-      LabelReport(label: label, before: before, work: (file, run), problem: problem, isWayBack: isWayBack)
+      LabelReport(label: label, before: before, work: self, problem: problem)
     }
     do {
       let editor = try TraceEditor(file: file)
-      try editor.setLabel(label.words, ofExpert: label.expert, at: label.router, of: .id(run))
+      try editor.setLabel(
+        label.words, ofExpert: label.expert, at: label.router, of: .id(run), insteadOf: before,
+        marked: startedAt.map { TraceEditor.Mark(startedAt: $0) })
       try editor.close()
       desk.post(report(nil))
     } catch {
@@ -146,9 +154,8 @@ struct LabelWork: ScreenWork {
 struct LabelReport: ScreenReport {
   var label: ExpertLabel
   var before: String
-  var work: (file: String, run: Int64)
+  var work: LabelWork
   var problem: String?
-  var isWayBack: Bool
 
   func arrive(in model: inout AppModel) -> [Effect] {
     if let problem {
@@ -156,18 +163,20 @@ struct LabelReport: ScreenReport {
       return []
     }
     model[ExpertsScreen.self].labels[label.router, default: [:]][label.expert] = label.words.isEmpty ? nil : label.words
-    guard !isWayBack else { return [] }
-    let (place, label, before) = (work, label, before)
-    func way(_ words: String) -> Change.Way {
+    guard !work.isWayBack else { return [] }
+    let work = work
+    func way(from before: String, to words: String) -> Change.Way {
       { _ in
-        var label = label
-        label.words = words
-        return [.work(LabelWork(label: label, before: before, file: place.file, run: place.run, isWayBack: true))]
+        var work = work
+        (work.label.words, work.before, work.isWayBack) = (words, before, true)
+        return [.work(work)]
       }
     }
-    model.changed("the label of \(label.router) expert \(label.expert)", back: way(before), forth: way(label.words))
-    model.say(label.words.isEmpty ? "the label is gone" : "labelled; kept in \(place.file)#\(place.run)", .good)
-    model.note(.label, "\(place.file)#\(place.run) \(label.router):\(label.expert) \(model.quoted(label.words))")
+    model.changed(
+      "the label of \(label.router) expert \(label.expert)", back: way(from: label.words, to: before),
+      forth: way(from: before, to: label.words))
+    model.say(label.words.isEmpty ? "the label is gone" : "labelled; kept in \(work.file)#\(work.run)", .good)
+    model.note(.label, "\(work.file)#\(work.run) \(label.router):\(label.expert) \(model.quoted(label.words))")
     return []
   }
 }

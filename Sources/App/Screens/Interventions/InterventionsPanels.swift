@@ -33,7 +33,7 @@ extension Painter {
     let texts = state.found.map { found in
       let effect = found.answer.effect
       return effect.measure == .loss
-        ? "\(Show.counted(effect.texts, "text")) of this run, \(Show.counted(found.answer.scoredTokens, "scored token"))"
+        ? "\(Show.counted(effect.texts, "text")), at most \(AppModel.trialTokens) tokens each, \(Show.grouped(found.answer.scoredTokens)) scored"
         : "\(Show.counted(effect.texts, "image")), each from the same noise with and without"
     }
     panel(.effect, "What they do", footer: StyledText(texts ?? "")) { painter, area in
@@ -52,9 +52,11 @@ extension Painter {
         return painter.explain(reason.replacing("\n", with: " "), in: area)
       }
       let (effect, answer) = (found.answer.effect, found.answer)
-      painter.facts(painter.effectRows(effect, answer), in: inner, label: 15)
+      painter.facts(painter.effectRows(effect, answer), in: inner.dropping(bottom: 1), label: 15)
       let on = state.rules.filter(\.isOn).map(\.text).joined(separator: "; ")
-      if on != found.rules {
+      if let own = model.rulesOfRun {
+        painter.line(area.height - 1, StyledText("beside the bare model, without this run's own rules: \(own)", .warning), in: inner)
+      } else if on != found.rules {
         painter.line(area.height - 1, StyledText("of other rules than those on now: \(found.rules)", .warning), in: inner)
       }
     }

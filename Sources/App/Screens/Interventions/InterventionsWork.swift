@@ -20,6 +20,9 @@ extension AppModel {
     }
   }
 
+  /// Rules that the open run was recorded under.
+  var rulesOfRun: String? { if case .trace(let run, _, _) = source { run.description.intervention } else { nil } }
+
   /// What the model must be, so that its tokens and routers are the run's; nil for a live one.
   private var trialIdentity: ModelIdentity? { if case .trace(let run, _, _) = source { run.description.model } else { nil } }
 

@@ -26,12 +26,7 @@ struct RunsScreen: Screen {
   var problem: String?
   var list = ListState()
   /// Runs that are to be deleted when the screen is left.
-  var doomed: [DoomedRun] = []
-
-  struct DoomedRun: Sendable, Equatable {
-    var file: String
-    var run: Int64
-  }
+  var doomed: [RunPlace] = []
 
   static let id = ScreenID.runs
   static let title = "Runs"
@@ -54,7 +49,7 @@ struct RunsScreen: Screen {
     self.file = file
     switch result {
     case .success(let found):
-      (runs, problem) = (found.reversed().filter { run in !doomed.contains(DoomedRun(file: file, run: run.id)) }, nil)
+      (runs, problem) = (found.reversed().filter { run in !doomed.contains { $0.file == file && $0.run == run.id } }, nil)
     case .failure(let failure): (runs, problem) = ([], failure.message)
     }
     list.settle(count: runs.count, page: 1)
@@ -135,10 +130,9 @@ struct RunsScreen: Screen {
   }
 
   private static func setTags(_ tags: [String], of run: RunSummary, _ model: inout AppModel) -> [Effect] {
-    let (file, id, before) = (model.runs.file, run.id, run.description.tags)
-    model.changed(
-      "tags of run \(id)", back: { _ in [.setTags(before, file: file, run: id)] }, forth: { _ in [.setTags(tags, file: file, run: id)] })
-    return [.setTags(tags, file: file, run: id)]
+    let (place, before) = (RunPlace(file: model.runs.file, run: run.id, startedAt: run.description.startedAt), run.description.tags)
+    model.changed("tags of run \(run.id)", back: { _ in [.setTags(before, place)] }, forth: { _ in [.setTags(tags, place)] })
+    return [.setTags(tags, place)]
   }
 
   /// The marked runs side by side, the older one first; one mark, or none, stands beside the run under the cursor.
@@ -161,9 +155,8 @@ struct RunsScreen: Screen {
       return []
     }
     model.overlay = .confirm(
-      question:
-        "delete run \(run.id) \(run.name), \(Show.grouped(run.tokenCount)) tokens? It goes when this screen is left; \(model.key(.undo)) keeps it. y / n",
-      .hideRun(file: model.runs.file, run: run.id))
+      question: "delete run \(run.id)? \(model.key(.undo)) keeps it until this screen is left. y / n",
+      .hideRun(RunPlace(file: model.runs.file, run: run.id, startedAt: run.description.startedAt)))
     return []
   }
 
@@ -212,32 +205,31 @@ struct RunsScreen: Screen {
   static func leave(_ model: inout AppModel) -> [Effect] {
     let doomed = model.runs.doomed
     model.runs.doomed = []
-    return doomed.map { .deleteRun(file: $0.file, run: $0.run) }
+    return doomed.map { .deleteRun($0) }
   }
 }
 
 extension AppModel {
   /// Takes a run off the list; it is deleted when the screen is left, until then it can be had back.
-  mutating func hideRun(file: String, run: Int64) -> [Effect] {
-    let doomed = RunsScreen.DoomedRun(file: file, run: run)
+  mutating func hideRun(_ place: RunPlace) -> [Effect] {
     let hide: Change.Way = { model in
-      model.runs.doomed.append(doomed)
-      if model.runs.file == file { model.runs.runs.removeAll { $0.id == run } }
+      model.runs.doomed.append(place)
+      if model.runs.file == place.file { model.runs.runs.removeAll { $0.id == place.run } }
       model.runs.list.settle(count: model.runs.runs.count, page: 1)
       return []
     }
     _ = hide(&self)
     changed(
-      "the delete of run \(run)",
+      "the delete of run \(place.run)",
       back: { model in
-        guard let place = model.runs.doomed.firstIndex(of: doomed) else {
-          model.say("run \(run) is gone: the screen was left", .warning)
+        guard let index = model.runs.doomed.firstIndex(of: place) else {
+          model.say("run \(place.run) is gone: the screen was left", .warning)
           return []
         }
-        model.runs.doomed.remove(at: place)
-        return [.listRuns(file: file)]
+        model.runs.doomed.remove(at: index)
+        return [.listRuns(file: place.file)]
       }, forth: hide)
-    say("run \(run) goes when you leave this screen; \(key(.undo)) keeps it")
+    say("run \(place.run) goes when you leave this screen; \(key(.undo)) keeps it")
     return []
   }
 

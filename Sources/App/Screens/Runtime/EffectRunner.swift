@@ -103,13 +103,15 @@ final class EffectRunner {
       }
     case .work(let work): begin(work)
     case .cancelWork(let lane): _ = lanes[lane]?.next()
-    case .setTags(let tags, let file, let run):
-      edit(file, .done(.tag, "\(file)#\(run) \(tags.joined(separator: " "))", said: "run \(run): " + (tags.isEmpty ? "no tags" : "tagged")))
-      {
-        try TraceEditor(file: file).setTags(tags, of: .id(run))
+    case .setTags(let tags, let place):
+      let words = tags.isEmpty ? "no tags" : "tagged"
+      edit(place, .done(.tag, "\(place.file)#\(place.run) \(tags.joined(separator: " "))", said: "run \(place.run): " + words)) {
+        try $0.setTags(tags, of: .id(place.run), marked: TraceEditor.Mark(startedAt: place.startedAt))
       }
-    case .deleteRun(let file, let run):
-      edit(file, .done(.delete, "\(file)#\(run)", said: "run \(run) is deleted")) { try TraceEditor(file: file).delete(.id(run)) }
+    case .deleteRun(let place):
+      edit(place, .done(.delete, "\(place.file)#\(place.run)", said: "run \(place.run) is deleted")) {
+        try $0.delete(.id(place.run), marked: TraceEditor.Mark(startedAt: place.startedAt))
+      }
     case .write(let text, let path, let replaces):
       background { [post, settings, opened, texts] in
         if settings.asks, !replaces, FileStatus.exists(path) {
@@ -200,23 +202,24 @@ final class EffectRunner {
 
   private func listRuns(_ named: String?) {
     let file = named ?? settings.traceFile ?? settings.traces.defaultTrace
-    shelf.run(on: background) { [post] in post(Self.runs(of: file)) }
+    shelf.run(on: background) { [post] in post(Self.runs(of: file, isThere: named != nil)) }
   }
 
   /// Changes a run; says so when it is done, and what there is then.
-  private func edit(_ file: String, _ done: Action, _ body: @escaping @Sendable () throws -> Void) {
+  private func edit(_ place: RunPlace, _ done: Action, _ body: @escaping @Sendable (TraceEditor) throws -> Void) {
     shelf.run(on: background) { [post] in
-      switch Self.attempt(body) {
+      switch Self.attempt({ try body(TraceEditor(file: place.file)) }) {
       case .success: post(done)
       case .failure(let failure): post(.said(failure.message, .error))
       }
-      post(Self.runs(of: file))
+      post(Self.runs(of: place.file, isThere: true))
     }
   }
 
-  private static func runs(of file: String) -> Action {
+  /// - Parameter isThere: whether the trace was there before: then it is missed.
+  private static func runs(of file: String, isThere: Bool) -> Action {
     let runs = attempt { () throws -> [RunSummary] in
-      guard FileManager.default.fileExists(atPath: file) else { return [] }
+      guard isThere || FileManager.default.fileExists(atPath: file) else { return [] }
       return try TraceReader(file: file).runs()
     }
     return .runs(runs, file: file)

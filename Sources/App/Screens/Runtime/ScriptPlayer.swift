@@ -61,7 +61,12 @@ final class ScriptPlayer {
   ///
   /// - Throws: the `Failure` that the session ended with, and what writing a screen throws.
   func play(_ script: SessionScript) throws {
-    for line in script.lines where !isDone {
+    for line in script.lines {
+      if isDone, failure == nil {
+        refused.append("line \(line.number), \(Printable.cut(line.text, to: 60)): the session was left before it")
+        continue
+      }
+      if isDone { break }
       try noting("line \(line.number), \(Printable.cut(line.text, to: 60))") { try take(line.step) }
     }
     if let failure { throw failure }

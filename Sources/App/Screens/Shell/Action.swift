@@ -59,10 +59,10 @@ enum Effect: Sendable {
   case work(any ScreenWork)
   /// Ends the work of a lane.
   case cancelWork(String)
-  case setTags([String], file: String, run: Int64)
-  case deleteRun(file: String, run: Int64)
+  case setTags([String], RunPlace)
+  case deleteRun(RunPlace)
   /// Takes a run off the list, to be deleted later.
-  case hideRun(file: String, run: Int64)
+  case hideRun(RunPlace)
   case copy(String)
   /// `replaces`: what is there may be replaced.
   case write(String, path: String, replaces: Bool)
@@ -72,6 +72,14 @@ enum Effect: Sendable {
   case quit
   /// Leave with an error, told after the terminal was given back.
   case fail(Failure)
+}
+
+/// A run of a trace that is to be changed.
+struct RunPlace: Sendable, Hashable {
+  var file: String
+  var run: Int64
+  /// When it began: another trace may lie there by now.
+  var startedAt: Double
 }
 
 extension Effect {

@@ -27,7 +27,7 @@ extension AppModel {
     case .confirm(_, let effect):
       overlay = nil
       guard key == .char("y") || key == .char("Y") else { return [] }
-      if case .hideRun(let file, let run) = effect { return hideRun(file: file, run: run) }
+      if case .hideRun(let place) = effect { return hideRun(place) }
       return [effect]
     }
   }

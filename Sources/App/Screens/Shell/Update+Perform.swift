@@ -84,7 +84,9 @@ extension AppModel {
     case .suspend: return [.suspend]
     case .quit: return room.leave(&self) + [.quit]
     case .interrupt: return interrupt()
-    default: return missing("an action of this screen; found \(id)")
+    default:
+      let owners = screens.filter { screen in actions[id]?.applies(to: screen.id) == true }.map { "\($0.title) (\(key($0.id.action)))" }
+      return missing("a screen that has \(id): \(owners.joined(separator: ", "))")
     }
     return []
   }
