@@ -62,6 +62,7 @@ struct ConfigurationTests {
     ("key.quit = ctrl-c", "ctrl-c always interrupts"), ("key.interrupt = x", "ctrl-c always interrupts"),
     ("key.pause = q", "F, line 1: key q would be pause and quit on live\n  try: key.quit = another key, or none"),
     ("\nkey.pause = T\nkey.tag = T", "F, line 2: key T would be pause and tag (line 3) on runs"),
+    ("key.palette = none", "key.palette: expected a key, found none"),
     ("key.branch = m", "key m would be branch and metric on live"),
   ])
   func mistakes(_ text: String, _ expected: String) {

@@ -121,6 +121,19 @@ struct InterventionCommandTests {
     #expect(!FileManager.default.fileExists(atPath: folder.file("t.db")), "nothing was recorded")
   }
 
+  /// Rules come from a file, one a line, and a fault is named by its line.
+  @Test func rulesOfAFile() throws {
+    let rules = try folder.write(Array("# words\n\nmask 0:1   # the first\nmask 1:2; swap 1\n".utf8), to: "rules.txt")
+    let whole = try run("t.db", "@" + rules)
+    #expect(whole.status == 0 && whole.output.contains("mask 0:1; mask 1:2; swap 1"), "\(whole.output)\(whole.errors)")
+    let broken = try folder.write(Array("mask 0:1\n\nmusk 1\n".utf8), to: "broken.txt")
+    let refused = try run("u.db", "@" + broken)
+    #expect(refused.status == 64 && refused.errors.contains("\(broken), line 3: "), "\(refused.errors)")
+    let empty = try folder.write(Array("# nothing\n".utf8), to: "empty.txt")
+    #expect(try run("u.db", "@" + empty).errors.contains("\(empty): expected a rule or more, found none"))
+    #expect(try run("u.db", "@" + folder.file("none.txt")).status == 66)
+  }
+
   @Test func otherTextsAreNotReplayed() throws {
     #expect(try run("t.db", nil).status == 0)
     let other = try folder.write(Array(#"{"sequences": [[40, 41, 42]]}"#.utf8), to: "other.json")

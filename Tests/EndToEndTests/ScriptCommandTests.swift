@@ -113,6 +113,15 @@ struct ScriptCommandTests {
     #expect(try play("key p\npaste one two three\nkey enter\nwait 5 tokens\n", on: sample).status == 0)
   }
 
+  /// A session that is left does nothing more, and the lines that are left over are said.
+  @Test func whatComesAfterTheEndIsSaid() throws {
+    let dump = folder.file("after.txt")
+    let result = try play("key j\nkey q\nkey k\ndump \(dump)\n")
+    #expect(result.status == 1 && result.errors.contains("line 3, key k: the session was left before it"), "\(result.errors)")
+    #expect(result.errors.contains("line 4, dump ") && !FileManager.default.fileExists(atPath: dump))
+    #expect(try play("key j\nkey q\n").status == 0)
+  }
+
   @Test func picturesAreRefusedByTheirEnding() throws {
     let refused = try play("key j\n", ["--no-record", "--dump", folder.file("x.png")])
     #expect(refused.status == 64 && refused.errors.contains(".txt, .svg or .snapshot"))
