@@ -278,6 +278,23 @@ struct TerminalWaysTests {
     #expect(session.end(seconds: 10) == .exited(0))
   }
 
+  /// A model of very many tensors is looked through behind the first frame; what is wrong with it ends the session as it would have before.
+  @Test func whatIsFoundLateEndsTheSession() throws {
+    let entry = ":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":["
+    var header = "{" + (0..<200_000).map { "\"t\($0)\"\(entry)\($0 * 4),\($0 * 4 + 4)]}" }.joined(separator: ",")
+    header += ",\"last\"\(entry)800004,800008]}}"
+    let length = withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { Array($0) }
+    let file = try folder.write(length + Array(header.utf8) + [UInt8](repeating: 0, count: 800_008), to: "model.safetensors")
+    try FileManager.default.copyItem(
+      atPath: try #require(Fixtures.own("models/olmoe")) + "/config.json", toPath: folder.file("config.json"))
+    let session = try TerminalSession(["ui", folder.path, "--no-record", "--data-dir", folder.path], columns: 120, rows: 40)
+    let before = session.modes
+    #expect(session.wait(seconds: 20) { $0.plainText.contains("opening") }, "\(session.screen.plainText)")
+    #expect(session.end(seconds: 60) == .exited(65))
+    expectGivenBack(session, before, "found late")
+    #expect(session.screen.plainText.contains("\(file): tensor \"last\": leaves a gap before it"), "\(session.screen.plainText)")
+  }
+
   // MARK: - What is typed
 
   /// 220,000 characters into a line, as a paste and as keys that came at once; both are taken in time, and the program goes on.

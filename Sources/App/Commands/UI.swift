@@ -2,6 +2,7 @@ import ArgumentParser
 import Formats
 import Foundation
 import Model
+import Routing
 import Store
 import Terminal
 
@@ -95,7 +96,7 @@ struct UI: ParsableCommand {
   // MARK: - On a terminal
 
   private func show(_ settings: SessionSettings, _ chosen: Settings, _ tour: Tour?) throws {
-    let target = try resolved()
+    let target = try resolved(within: Self.patience)
     var chosen = chosen
     let state = SessionState.ofUser
     state?.settle(&chosen)
@@ -121,13 +122,26 @@ struct UI: ParsableCommand {
     }
   }
 
+  /// Seconds in which a model that cannot be opened is refused before the terminal is touched. Models of very many tensors take longer to look
+  /// through: the screen is drawn meanwhile, and what is wrong ends it with the same words and code.
+  private static let patience = 0.08
+
   /// What to open; looked at first, so that a wrong name is an ordinary error of an ordinary command. nil: nothing was named, and there
   /// is nothing that one would expect.
-  private func resolved() throws -> String? {
+  ///
+  /// - Parameter seconds: how long a model is waited for; nil: until all of it is known to be right.
+  private func resolved(within seconds: Double? = nil) throws -> String? {
     guard let target = what ?? Self.usual(traces) else { return nil }
     // A folder, or a file of one that is no model by itself: the reason is told by whoever opens models.
     if ModelPlaces.isModel(target) || FileStatus.isFolder(target) || target.hasSuffix(".json") && FileStatus.exists(target) {
-      try engine.probe(target)
+      let (outcome, came) = (Locked<Result<Void, any Error>?>(nil), DispatchSemaphore(value: 0))
+      Thread.detachNewThread { [engine] in
+        let result = Result { try engine.probe(target) }
+        outcome.withLock { $0 = result }
+        came.signal()
+      }
+      _ = came.wait(timeout: seconds.map { .now() + $0 } ?? .distantFuture)
+      try outcome.withLock { $0 }?.get()
     } else {
       let reference = try traces.reference(target)
       do { _ = try TraceReader.open(reference) } catch let error as StoreError where what != nil && error.kind == .missing {

@@ -144,7 +144,8 @@ extension AppModel {
     case .live: "No tokens yet. \(key(.prompt)) types a prompt."
     case .trace where isLoading: "The first tokens are being read from the trace."
     case .trace: "This run has no tokens. \(key(RunsScreen.id.action)) lists the others."
-    case .nothing, .opening: "No tokens yet. \(key(.open)) opens a model, \(key(RunsScreen.id.action)) shows recorded runs."
+    case .opening(let name): "\(name) is being opened."
+    case .nothing: "No model is open. \(key(.open)) lists those of this machine, \(key(RunsScreen.id.action)) shows recorded runs."
     }
   }
 
@@ -227,9 +228,7 @@ extension Painter {
       footer: StyledText(notes.filter { !$0.isEmpty }.joined(separator: " · "))
     ) { painter, area in
       guard !painter.model.routers.isEmpty else {
-        painter.explain(
-          "No model is open. \(painter.model.key(.open)) lists those of this machine, \(painter.model.key(RunsScreen.id.action)) shows recorded runs.",
-          in: area)
+        painter.explain(painter.model.noTokenWords, in: area)
         return
       }
       guard painter.model.row != nil else {

@@ -37,6 +37,8 @@ final class TerminalLoop {
   private var pacer = FramePacer()
   private var isDone = false
   private var failure: Failure?
+  /// Whether what the command named is still being opened: if that fails there is nothing to go back to.
+  private var isFirst = false
   /// Characters that came at once while a line is typed into: they go into it in one piece, as a paste does.
   private var typed = ""
   /// Answers that came while others were taken: of a long trace hundreds a second.
@@ -72,6 +74,7 @@ final class TerminalLoop {
   func run(_ start: [Effect], tour: Tour? = nil) throws {
     defer { terminal.close() }
     model.tour = tour
+    if case .open(let name)? = start.first { (isFirst, model.source) = (true, .opening(name)) }
     perform(start)
     while !isDone {
       var wait = pacer.wait(now: .now)
@@ -142,6 +145,8 @@ final class TerminalLoop {
   }
 
   private func apply(_ action: Action) {
+    if isFirst, case .loading(.failed(let reason)) = action { return perform([.fail(reason)]) }
+    if action.opens { isFirst = false }
     let effects = model.update(action)
     // Without a model at work nobody else needs the cores: a replay runs at the full rate.
     pacer.invalidate(isUrgent: action.isOfUser || runner.engine == nil && action.isTick)
@@ -226,6 +231,14 @@ final class TerminalLoop {
 
 extension Action {
   fileprivate var isTick: Bool { if case .tick = self { true } else { false } }
+
+  /// Something is on the screen, or will be.
+  fileprivate var opens: Bool {
+    switch self {
+    case .modelChosen, .loading(.opened): true
+    default: false
+    }
+  }
 }
 
 extension EngineSession: EngineDriver {
