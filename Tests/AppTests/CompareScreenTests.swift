@@ -32,6 +32,19 @@ struct CompareScreenTests {
     #expect(model.room.table(of: model).rows.count == 6 * 16)
   }
 
+  /// Without marks the runs of the trace are listed, and a run is not set beside itself.
+  @Test func aListedRunIsTaken() throws {
+    let (_, folder) = try ComparedFixture.model()
+    let file = folder.file("two.db")
+    var model = try SyntheticSession.model()
+    model.press("6")
+    model.play(.runs(.success(try TraceReader(file: file).runs()), file: file))
+    model.play(.perform(.chooseA, "\(file)#2"))
+    #expect(model.comparableRuns.map(\.id) == [1] && text(model).contains("takes the run below"))
+    model.press("enter")
+    #expect(model.comparison.b == "\(file)#1" && model.comparison.found?.a.description.name == "other")
+  }
+
   @Test func whatCannotBeComparedIsSaid() throws {
     var model = try SyntheticSession.model()
     model.press("6")

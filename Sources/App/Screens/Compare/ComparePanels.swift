@@ -77,7 +77,7 @@ extension Painter {
         return painter.explain(problem.replacing("\n", with: " "), in: area.dropping(top: rows.count + 1))
       }
       guard state.progress == nil else { return }
-      let runs = painter.model.runs.runs
+      let runs = model.comparableRuns
       painter.explain(
         "\(painter.model.key(.enter)) takes the run below. "
           + "In Runs (\(painter.model.key(ScreenID.runs.action))) \(painter.model.key(.pause)) marks runs and \(painter.model.key(.compareRuns)) "
@@ -87,7 +87,7 @@ extension Painter {
         columns: [
           TableColumn("run", width: .flex(14)), TableColumn("model", width: .flex(14)), TableColumn("input", width: .flex(14)),
           TableColumn("tokens", width: .fixed(10), alignment: .right),
-        ], rowCount: runs.count, state: state.choice, emptyText: "no run is recorded here yet"
+        ], rowCount: runs.count, state: state.choice, emptyText: "no other run is recorded here yet"
       ) { row, column in
         let run = runs[row]
         switch column {

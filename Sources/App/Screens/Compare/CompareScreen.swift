@@ -113,7 +113,7 @@ struct CompareScreen: Screen {
   // MARK: - Keys
 
   static func move(_ motion: ActionID, in model: inout AppModel) {
-    guard let found = model.comparison.found else { return model.moveList(\.comparison.choice, motion, count: model.runs.runs.count) }
+    guard let found = model.comparison.found else { return model.moveList(\.comparison.choice, motion, count: model.comparableRuns.count) }
     if model.focused == .flips { return model.moveList(\.comparison.flips, motion, count: found.pair.result.flipped.count) }
     let layers = found.pair.result.layers
     let experts = layers.map(\.assignments.a.count).max() ?? 1
@@ -141,7 +141,7 @@ struct CompareScreen: Screen {
 
   /// The run under the cursor of the list becomes A where there is none, else B.
   private static func chooseListed(_ model: inout AppModel) -> [Effect] {
-    let (runs, place) = (model.runs.runs, model.comparison.choice.selected)
+    let (runs, place) = (model.comparableRuns, model.comparison.choice.selected)
     guard runs.indices.contains(place) else { return [] }
     let name = "\(model.runs.file)#\(runs[place].id)"
     if model.comparison.a == nil { model.comparison.a = name } else { model.comparison.b = name }
@@ -192,7 +192,7 @@ struct CompareScreen: Screen {
 
   static func point(at place: Point, in area: Rect, of panel: PanelID, model: inout AppModel) -> [Effect] {
     guard let found = model.comparison.found else {
-      model.pick(\.comparison.choice, at: place, in: area.dropping(top: 5), count: model.runs.runs.count)
+      model.pick(\.comparison.choice, at: place, in: area.dropping(top: 5), count: model.comparableRuns.count)
       return []
     }
     switch panel {
@@ -239,6 +239,9 @@ extension AppModel {
     get { self[CompareScreen.self] }
     set { self[CompareScreen.self] = newValue }
   }
+
+  /// The runs listed that can stand beside A: all but A itself.
+  var comparableRuns: [RunSummary] { runs.runs.filter { "\(runs.file)#\($0.id)" != comparison.a } }
 
   /// Whether run A is the one that is open.
   func isOpen(_ found: ComparedRuns) -> Bool { runReference == found.a.trace + "#\(found.idA)" }
