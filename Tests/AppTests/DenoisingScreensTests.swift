@@ -259,7 +259,7 @@ struct DenoisingScreensTests {
   }
 
   @Test func expertCardCountsByStepAndPlace() throws {
-    let model = try SyntheticImages.model()
+    var model = try SyntheticImages.model()
     let counts = try #require(model.branchCounts)
     // Even experts were drawn to the disc in the middle, low ones to early steps.
     let early = try #require(ExpertWork(0, of: model.routers[0], in: counts))
@@ -270,6 +270,16 @@ struct DenoisingScreensTests {
     #expect(early.steps(columns: 5).count == 5 && early.steps(columns: 80) == early.byStep)
     let total = try (0..<8).map { try #require(ExpertWork($0, of: model.routers[0], in: counts)?.byStep[3]) }.reduce(0, +)
     #expect(abs(total - 2) < 1e-9)
+    // An even choice is what the numbers stand beside.
+    var even = early
+    even.byPatch = even.byPatch.map { _ in 0.25 }
+    let (found, expected) = (try #require(even.center(columns: 8)), ExpertWork.evenCenter(rows: even.byPatch.count / 8, columns: 8))
+    #expect(
+      abs(found.row - expected.row) < 1e-9 && abs(found.column - expected.column) < 1e-9 && abs(found.spread - expected.spread) < 1e-9)
+    model.press("5")
+    let card = text(model)
+    #expect(card.contains("even (3.5,3.5)  spread 3.2") && card.contains("even 25 %") && card.contains("whole samples"), "\(card)")
+    #expect(card.contains("if masked  not tried") && card.contains("label (t)"), "\(card)")
   }
 
   @Test func aModelThatDecidesOnceAStepSaysSo() throws {

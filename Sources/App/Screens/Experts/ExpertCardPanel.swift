@@ -25,15 +25,17 @@ extension Painter {
       let contexts = min(card.heaviest.count, max(0, (area.height - y - 8) * 2 / 3))
       if contexts > 0 { y += painter.drawHeaviest(card.heaviest.prefix(contexts), in: inner.dropping(top: y + 1)) + 1 }
       if let partners = card.partners { y += painter.drawPartners(partners, in: inner.dropping(top: y + 1)) + 1 }
-      y += painter.drawIfMasked(in: inner.dropping(top: y + 1)) + 1
-      let label = model.expertLabel
-      if y + 1 < area.height {
-        painter.line(
-          y + 1,
-          StyledText("label (\(model.key(.label)))  ", .dim) + (label.map { StyledText($0, .good) } ?? StyledText("none yet", .dim)),
-          in: inner)
-      }
+      painter.drawWhatIsSaid(in: inner.dropping(top: y + 1))
     }
+  }
+
+  /// What masking the expert did, where that was tried, and what it is called.
+  mutating func drawWhatIsSaid(in area: Rect) {
+    let used = drawIfMasked(in: area)
+    let label = model.expertLabel
+    line(
+      used == 0 ? 0 : used + 1,
+      StyledText("label (\(model.key(.label)))  ", .dim) + (label.map { StyledText($0, .good) } ?? StyledText("none yet", .dim)), in: area)
   }
 
   /// What masking it did, where that was tried.

@@ -44,6 +44,12 @@ struct ExpertWork: Sendable, Equatable {
     return (y, x, max(0, squares / sum - x * x - y * y).squareRoot())
   }
 
+  /// What `center` is of an expert that every patch chooses alike.
+  static func evenCenter(rows: Int, columns: Int) -> (row: Double, column: Double, spread: Double) {
+    let (rows, columns) = (Double(rows), Double(columns))
+    return ((rows - 1) / 2, (columns - 1) / 2, ((rows * rows - 1 + columns * columns - 1) / 12).squareRoot())
+  }
+
   /// The steps in as many columns as there are, neighbours averaged.
   func steps(columns: Int) -> [Double?] {
     guard byStep.count > columns, columns > 0 else { return byStep }
@@ -64,10 +70,15 @@ extension Painter {
       return
     }
     let largest = work.byPatch.compactMap { $0 }.max() ?? 1
+    let spec = model.routers[model.router].spec
+    let even = Double(spec.topK) / Double(spec.expertCount)
+    let isWide = (areas[.card]?.width ?? 0) >= 60
+    let samples = Show.counted(counts.samples.count, "whole sample")
     panel(
       .card,
       StyledText("Expert \(model.expert)" + (work.share.map { " · \(Show.fixed($0 * 100, 0)) % of choices" } ?? "")),
-      footer: StyledText(layout.patchCount > 1 ? "map: 0 to \(Show.fixed(largest * 100, 0)) % of steps" : "")
+      footer: StyledText(
+        layout.patchCount > 1 ? "map: 0 to \(Show.fixed(largest * 100, 0)) % of steps" + (isWide ? " · \(samples)" : "") : samples)
     ) { painter, area in
       let inner = area.dropping(left: 1)
       let last = String(layout.stepCount - 1)
@@ -79,27 +90,32 @@ extension Painter {
       let known = work.byStep.enumerated().compactMap { step, share in share.map { (step, $0) } }
       if let most = known.max(by: { $0.1 < $1.1 }), let least = known.min(by: { $0.1 < $1.1 }) {
         let base = layout.patchCount > 1 ? "of patches" : "of samples"
-        painter.line(1, StyledText("most  \(Show.fixed(most.1 * 100, 0)) % \(base), step \(most.0)"), in: inner)
+        painter.line(
+          1,
+          StyledText("most  \(Show.fixed(most.1 * 100, 0)) % \(base), step \(most.0)")
+            + StyledText(isWide ? "  even \(Show.fixed(even * 100, 0)) %" : "", .dim), in: inner)
         painter.line(2, StyledText("least \(Show.fixed(least.1 * 100, 0)) % \(base), step \(least.0)"), in: inner)
       }
       guard layout.patchCount > 1 else {
         painter.explain("There are no patches: this model decides once a step for the whole image.", in: area.dropping(top: 4))
         return
       }
+      func words(_ center: (row: Double, column: Double, spread: Double)) -> String {
+        "(\(Show.fixed(center.row, 1)),\(Show.fixed(center.column, 1)))  spread \(Show.fixed(center.spread, 1))"
+      }
       if let center = work.center(columns: layout.patchColumns) {
-        painter.line(
-          3,
-          StyledText(
-            "centre (\(Show.fixed(center.row, 1)),\(Show.fixed(center.column, 1)))  spread \(Show.fixed(center.spread, 1))"), in: inner)
+        let even = ExpertWork.evenCenter(rows: layout.patchRows, columns: layout.patchColumns)
+        painter.line(3, StyledText("centre \(words(center))") + StyledText(isWide ? "  even \(words(even))" : "", .dim), in: inner)
       }
       let room = inner.dropping(top: 4)
-      let high = max(1, min(room.height / max(1, layout.patchRows), room.width / max(1, 2 * layout.patchColumns), 2))
+      let high = max(1, min(room.height / max(1, layout.patchRows), room.width / max(1, 2 * layout.patchColumns), 4))
       var map = HeatMap(rows: layout.patchRows * high, columns: layout.patchColumns) { row, column in
         work.byPatch[row / high * layout.patchColumns + column].map { largest > 0 ? $0 / largest : 0 }
       }
       map.ticks = .none
       map.columnWidth = 2 * layout.patchColumns <= room.width ? 2 * high : 1
       map.draw(into: &painter.screen, room, theme: painter.theme)
+      if model.screen == .experts, room.height >= map.rows + 4 { painter.drawWhatIsSaid(in: room.dropping(top: map.rows + 1)) }
     }
   }
 }
