@@ -80,6 +80,21 @@ struct RowFoldsTests {
     expectEqual(buffer.folds.total, direct(buffer, 0..<buffer.end), "the run")
   }
 
+  /// A window that moves along with a run that grows token by token, as Live draws it: what is remembered of rows is what they are.
+  @Test func aMovingWindowIsWhatItsRowsAre() throws {
+    var buffer = try filled([90])
+    var random = SeededRandom(seed: 4)
+    for step in 0..<700 {
+      let next = try pass(buffer.routers.map(\.id), first: buffer.end, count: step % 50 == 49 ? 5 : 1, &random)
+      let isTaken = buffer.append(next)
+      guard step % 3 != 1 else { continue }
+      let window = max(0, buffer.end - 300)..<buffer.end
+      let shown = buffer.tallies(window, withImportance: step % 40 != 0)
+      if step % 40 != 0, step % 7 == 0 { expectEqual(shown, direct(buffer, window), "\(window)") }
+      #expect(isTaken)
+    }
+  }
+
   @Test func droppedRowsAreCountedInTheRunOnly() throws {
     let buffer = try filled(Array(repeating: 100, count: 40), memory: 0)
     #expect(buffer.first > 0)
