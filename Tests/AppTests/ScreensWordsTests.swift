@@ -122,6 +122,24 @@ struct ScreensWordsTests {
     #expect(model.log.last?.twin == "moetop runs rm /data/other.db#2" && model.message?.text == "run 2 is deleted")
   }
 
+  /// A delete that is not undone happens, whether the screen is left or not.
+  @Test func deletesHappenInTime() throws {
+    var model = try SyntheticSession.model(texts: 1)
+    model.press("8")
+    model.play(.runs(.success(SyntheticSession.runs()), file: "/data/other.db"))
+    _ = model.update(.key(.char("D")))
+    #expect(model.update(.key(.char("y"))).isEmpty)
+    let due = try #require(model.nextTick)
+    #expect(due == model.now + RunsScreen.grace)
+    model.now = due - 0.5
+    #expect(model.update(.tick).isEmpty && model.runs.doomed.count == 1)
+    model.now = due
+    guard case .deleteRun(let place)? = model.update(.tick).first else { Issue.record("no delete"); return }
+    #expect(place.run == 2 && model.runs.doomed.isEmpty && model.nextTick ?? .infinity > due)
+    _ = model.update(.key(.char("u")))
+    #expect(model.runs.runs.count == 1 && model.message?.text == "run 2 is gone")
+  }
+
   @Test func whatWasRefusedIsNotLogged() throws {
     var model = try SyntheticSession.model(texts: 1)
     let lines = model.log.count

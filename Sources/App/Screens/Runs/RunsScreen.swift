@@ -25,8 +25,17 @@ struct RunsScreen: Screen {
   var file = ""
   var problem: String?
   var list = ListState()
-  /// Runs that are to be deleted when the screen is left.
-  var doomed: [RunPlace] = []
+  /// Runs off the list that can still be had back; they are deleted in time, or when the screen is left.
+  var doomed: [Doomed] = []
+
+  struct Doomed: Sendable {
+    var place: RunPlace
+    /// When it goes, on the clock of the session.
+    var due: Double
+  }
+
+  /// Seconds in which a delete can be undone.
+  static let grace = 5.0
 
   static let id = ScreenID.runs
   static let title = "Runs"
@@ -49,7 +58,7 @@ struct RunsScreen: Screen {
     self.file = file
     switch result {
     case .success(let found):
-      (runs, problem) = (found.reversed().filter { run in !doomed.contains { $0.file == file && $0.run == run.id } }, nil)
+      (runs, problem) = (found.reversed().filter { run in !doomed.contains { $0.place.file == file && $0.place.run == run.id } }, nil)
     case .failure(let failure): (runs, problem) = ([], failure.message)
     }
     list.settle(count: runs.count, page: 1)
@@ -155,7 +164,7 @@ struct RunsScreen: Screen {
       return []
     }
     model.overlay = .confirm(
-      question: "delete run \(run.id)? \(model.key(.undo)) keeps it until this screen is left. y / n",
+      question: "delete run \(run.id)? \(model.key(.undo)) has it back for \(Int(grace)) s. y / n",
       .hideRun(RunPlace(file: model.runs.file, run: run.id, startedAt: run.description.startedAt)))
     return []
   }
@@ -202,18 +211,24 @@ struct RunsScreen: Screen {
   static func arrive(_ model: inout AppModel) -> [Effect] { [.listRuns(file: model.tracePlace?.file)] }
 
   /// What was deleted here goes now.
-  static func leave(_ model: inout AppModel) -> [Effect] {
-    let doomed = model.runs.doomed
-    model.runs.doomed = []
-    return doomed.map { .deleteRun($0) }
+  static func leave(_ model: inout AppModel) -> [Effect] { deleted(by: .infinity, &model) }
+
+  static func nextTick(in model: AppModel) -> Double? { model.runs.doomed.map(\.due).min() }
+
+  static func refresh(_ model: inout AppModel) -> [Effect] { deleted(by: model.now, &model) }
+
+  private static func deleted(by time: Double, _ model: inout AppModel) -> [Effect] {
+    let due = model.runs.doomed.filter { $0.due <= time }
+    model.runs.doomed.removeAll { $0.due <= time }
+    return due.map { .deleteRun($0.place) }
   }
 }
 
 extension AppModel {
-  /// Takes a run off the list; it is deleted when the screen is left, until then it can be had back.
+  /// Takes a run off the list; it is deleted seconds later, or when the screen is left, until then it can be had back.
   mutating func hideRun(_ place: RunPlace) -> [Effect] {
     let hide: Change.Way = { model in
-      model.runs.doomed.append(place)
+      model.runs.doomed.append(RunsScreen.Doomed(place: place, due: model.now + RunsScreen.grace))
       if model.runs.file == place.file { model.runs.runs.removeAll { $0.id == place.run } }
       model.runs.list.settle(count: model.runs.runs.count, page: 1)
       return []
@@ -222,14 +237,14 @@ extension AppModel {
     changed(
       "the delete of run \(place.run)",
       back: { model in
-        guard let index = model.runs.doomed.firstIndex(of: place) else {
-          model.say("run \(place.run) is gone: the screen was left", .warning)
+        guard let index = model.runs.doomed.firstIndex(where: { $0.place == place }) else {
+          model.say("run \(place.run) is gone", .warning)
           return []
         }
         model.runs.doomed.remove(at: index)
         return [.listRuns(file: place.file)]
       }, forth: hide)
-    say("run \(place.run) goes when you leave this screen; \(key(.undo)) keeps it")
+    say("run \(place.run) is gone in \(Int(RunsScreen.grace)) s; \(key(.undo)) has it back", seconds: RunsScreen.grace)
     return []
   }
 

@@ -93,6 +93,8 @@ protocol Screen: Sendable {
   static func leave(_ model: inout AppModel) -> [Effect]
   /// Asks for what is shown and nobody has computed yet.
   static func refresh(_ model: inout AppModel) -> [Effect]
+  /// When something here changes by itself: `refresh` is asked then.
+  static func nextTick(in model: AppModel) -> Double?
   /// Another run was opened: what was about the last one goes, what was chosen stays.
   mutating func forget()
   /// The other branch of guidance is looked at: what was counted of the first goes.
@@ -133,6 +135,7 @@ extension Screen {
   static func arrive(_ model: inout AppModel) -> [Effect] { [] }
   static func leave(_ model: inout AppModel) -> [Effect] { [] }
   static func refresh(_ model: inout AppModel) -> [Effect] { [] }
+  static func nextTick(in model: AppModel) -> Double? { nil }
   mutating func forget() { self = Self() }
   mutating func turn() {}
   mutating func filter() {}

@@ -23,16 +23,18 @@ extension AppModel {
   mutating func undo() -> [Effect] {
     guard let change = changes.popLast() else { return [] }
     undone.append(change)
+    let refused = refusals
     let effects = change.back(&self)
-    say("undone: \(change.words)")
+    if refusals == refused { say("undone: \(change.words)") }
     return effects
   }
 
   mutating func redo() -> [Effect] {
     guard let change = undone.popLast() else { return [] }
     changes.append(change)
+    let refused = refusals
     let effects = change.forth(&self)
-    say("done again: \(change.words)")
+    if refusals == refused { say("done again: \(change.words)") }
     return effects
   }
 }

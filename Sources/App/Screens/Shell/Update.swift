@@ -125,7 +125,7 @@ extension AppModel {
   /// When something changes by itself: a message that goes, a replay that goes on.
   var nextTick: Double? {
     let play = (playhead != nil && !isPaused) || isPlayingSteps ? lastPlay + 1 / (rate ?? 200) : nil
-    return [message?.until, play, tour.flatMap { $0.stop == nil ? nil : $0.due }].compactMap { $0 }.min()
+    return [message?.until, play, room.nextTick(in: self), tour.flatMap { $0.stop == nil ? nil : $0.due }].compactMap { $0 }.min()
   }
 
   // MARK: - The engine
