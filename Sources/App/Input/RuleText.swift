@@ -20,11 +20,12 @@ enum RuleText {
     return text
   }
 
-  /// Lines of a file as one text.
+  /// Lines of a file as one text. A hash begins a comment at the start of a line and after a blank; a run is named by another
+  /// (`corpus.db#2`).
   static func joined(_ lines: [String]) -> String {
     lines.map { line in
-      let text = line.trimmingCharacters(in: .whitespaces)
-      return text.hasPrefix("#") ? "" : text.trimmingCharacters(in: CharacterSet(charactersIn: "; "))
+      let start = line.indices.first { line[$0] == "#" && ($0 == line.startIndex || line[line.index(before: $0)].isWhitespace) }
+      return line[..<(start ?? line.endIndex)].trimmingCharacters(in: CharacterSet(charactersIn: "; \t"))
     }.filter { !$0.isEmpty }.joined(separator: "; ")
   }
 
