@@ -15,9 +15,6 @@ enum Versions {
 final class Memo<Question: Equatable & Sendable, Answer: Sendable>: Sendable {
   private let kept = Locked<(question: Question, answer: Answer)?>(nil)
 
-  /// What was asked last.
-  var question: Question? { kept.withLock { $0?.question } }
-
   /// The answer, computed where the last question was another one.
   func answer(_ question: Question, _ compute: (Question) -> Answer) -> Answer {
     if let known = kept.withLock({ $0 }), known.question == question { return known.answer }
@@ -38,14 +35,6 @@ final class FoldedRows: Sendable {
 
   private let last = Memo<Question, [RouterTally]>()
   private let pieces = Pieces()
-
-  /// Whether the last who asked wanted shares of probability: then rows that come with them are remembered.
-  var wantsImportance: Bool { last.question?.withImportance == true }
-
-  /// Takes the router probabilities of one row, as its pass has them.
-  ///
-  /// - Parameter sums: `[experts]`.
-  func know(_ sums: [Double], router: Int, row: Int) { pieces.know(sums, router: router, row: row) }
 
   func tallies(_ question: Question, _ compute: (Question, Pieces) -> [RouterTally]) -> [RouterTally] {
     last.answer(question) { question in
@@ -103,13 +92,8 @@ final class FoldedRows: Sendable {
         guard let sums = value(single, compute) else { return nil }
         if total.isEmpty { total = sums } else { for expert in sums.indices { total[expert] += sums[expert] } }
       }
-      // What they were is in the piece now.
-      kept.withLock { kept in for single in singles { kept[single] = nil } }
       return total
     }
-
-    /// Takes the sums of one row that came with them.
-    func know(_ sums: [Double], router: Int, row: Int) { kept.withLock { $0[Key(router: router, rows: row..<row + 1)] = sums } }
 
     /// Keeps what lies in or near a stretch, and nothing where that is much.
     func forget(but rows: Range<Int>) {

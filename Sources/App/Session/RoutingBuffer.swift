@@ -97,11 +97,6 @@ struct RoutingBuffer: Sendable {
     version = Versions.next()
     // A copy may grow otherwise: what is kept of the rows to come is of one buffer only.
     if !isKnownUniquelyReferenced(&folded) { folded = FoldedRows() }
-    if next.tokens.count == 1, folded.wantsImportance {
-      for (router, batch) in whole.batches.enumerated() where batch.importanceSum.count == batch.expertCount {
-        folded.know(batch.importanceSum, router: router, row: end)
-      }
-    }
     pass.append(whole)
     folds.add(next)
     uncertainty.add(next)
