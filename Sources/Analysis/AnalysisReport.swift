@@ -219,13 +219,13 @@ public struct MetricRow: Sendable, Encodable, Equatable {
 
   var isPooled: Bool { pooledRouters != nil }
   /// `ffn.3`; `enc` where it stands for a stack.
-  var place: String { isPooled ? router.stack.rawValue : router.description }
+  var place: String { isPooled ? router.lane : router.description }
 
   public func encode(to encoder: any Encoder) throws {
     var container = encoder.container(keyedBy: NamedKey.self)
     func key(_ name: String) -> NamedKey { NamedKey(stringValue: name) }
     if let pooledRouters {
-      try container.encode(router.stack.rawValue, forKey: key("stack"))
+      try container.encode(router.lane, forKey: key("stack"))
       try container.encode(pooledRouters, forKey: key("routers"))
     } else {
       try container.encode(router.description, forKey: key("router"))

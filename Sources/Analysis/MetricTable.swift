@@ -120,7 +120,7 @@ struct MetricTable {
         columns: [isPooled ? "stack" : "router"] + (hasCells ? [documents.first?.axis ?? "cell"] : []) + (hasExperts ? ["expert"] : [])
           + parts.flatMap(\.columns) + sizes.map(\.title),
         rows: places.map { place in
-          [.text(place.isPooled ? place.router.stack.rawValue : place.router.description)]
+          [.text(place.isPooled ? place.router.lane : place.router.description)]
             + (hasCells ? [.text(place.cell >= 0 ? names[place.cell] : "")] : [])
             + (hasExperts ? [.count(place.expert)] : []) + parts.flatMap { $0.cells(place) }
             + sizes.map { size in size.ns[place].map { .count($0) } ?? .missing }

@@ -37,12 +37,21 @@ public struct CaptureAudit: Sendable {
   private var encoder = StackInput()
   private var other = StackInput()
   private var outputs = OutputTally()
+  private let origin: RunOrigin
 
-  /// - Parameter intervention: the rules that changed the decisions.
+  /// - Parameters:
+  ///   - intervention: the rules that changed the decisions.
+  ///   - origin: where the decisions come from and what a row is; checks are those that such a run can be held to.
   /// - Throws: `RoutingError.invalidSpec` when a description cannot be a router.
-  public init(routers descriptions: [RouterDescription], intervention: Intervention? = nil) throws {
+  public init(
+    routers descriptions: [RouterDescription], intervention: Intervention? = nil, origin: RunOrigin = RunOrigin()
+  ) throws {
+    self.origin = origin
     for description in descriptions {
-      routers[description.id] = try RouterAudit(Router(description.spec), rules: intervention?[description.id], slots: description.slots)
+      try description.spec.validate()
+      routers[description.id] = RouterAudit(
+        description.spec, router: description.spec.rule == .executable ? try Router(description.spec) : nil,
+        rules: intervention?[description.id], slots: description.slots)
     }
   }
 
@@ -63,7 +72,7 @@ public struct CaptureAudit: Sendable {
     var suspicions: [String] = []
     for id in routers.keys.sorted() {
       guard let audit = routers[id] else { continue }
-      switch audit.verdict(kind, input: id.stack == .encoder ? encoder : other) {
+      switch audit.verdict(kind, input: id.stack == .encoder ? encoder : other, origin) {
       case .held: held += 1
       case .failed(let what): failures.append("router \(id): \(what)")
       case .suspicious(let what): suspicions.append("router \(id): \(what)")
@@ -76,7 +85,7 @@ public struct CaptureAudit: Sendable {
     if !failures.isEmpty { return check(.failed, failures.joined(separator: "; ")) }
     if !suspicions.isEmpty { return check(.suspicious, suspicions.joined(separator: "; ")) }
     if held == 0 { return check(.notApplicable, reason) }
-    let looks = kind == .selectionRecomputed && routers.values.contains { $0.router.spec.isHashed }
+    let looks = kind == .selectionRecomputed && routers.values.contains { $0.spec.isHashed }
     let also = looks ? ", or one choice for each token id where they are looked up" : ""
     return check(.held, "\(kind.meaning)\(also), \(held) of \(routers.count) routers")
   }
@@ -150,7 +159,9 @@ private enum Verdict {
 }
 
 private struct RouterAudit {
-  let router: Router
+  let spec: RouterSpec
+  /// Repeats decisions; nil where the rule cannot be repeated.
+  let router: Router?
   /// What changed its decisions; nil: nothing did.
   let rules: BoundRules?
   let slots: Int
@@ -174,12 +185,13 @@ private struct RouterAudit {
   private var windows = 0
   private var partitions = 0
 
-  init(_ router: Router, rules: BoundRules?, slots: Int) {
+  init(_ spec: RouterSpec, router: Router?, rules: BoundRules?, slots: Int) {
+    self.spec = spec
     self.router = router
     self.rules = rules
     self.slots = slots
-    counts = Array(repeating: 0, count: router.spec.expertCount)
-    window = Array(repeating: false, count: router.spec.expertCount)
+    counts = Array(repeating: 0, count: spec.expertCount)
+    window = Array(repeating: false, count: spec.expertCount)
   }
 
   mutating func add(_ batch: RoutingBatch, of table: TokenTable) {
@@ -200,7 +212,7 @@ private struct RouterAudit {
         }
       }
       if firstRow.isEmpty { firstRow = Array(row) } else if !sawOtherRow && !row.elementsEqual(firstRow) { sawOtherRow = true }
-      let isKnown = batch.isMeasured(token) && (router.spec.isHashed || !batch.routerEntropy[token].isNaN)
+      let isKnown = batch.isMeasured(token) && (spec.isHashed || !batch.routerEntropy[token].isNaN)
       if !batch.importanceSum.isEmpty && !isKnown { nonFinite += 1 }
       addToWindow(row)
     }
@@ -208,8 +220,7 @@ private struct RouterAudit {
   }
 
   private var windowLength: Int {
-    let spec = router.spec
-    return spec.expertCount % spec.topK == 0 ? spec.expertCount / spec.topK : 1
+    spec.expertCount % spec.topK == 0 ? spec.expertCount / spec.topK : 1
   }
 
   private mutating func addToWindow(_ row: ArraySlice<Int32>) {
@@ -229,8 +240,8 @@ private struct RouterAudit {
 
   /// - Parameter table: tokens of the pass the batch is of.
   private mutating func recompute(_ batch: RoutingBatch, of table: TokenTable) {
-    if router.spec.isHashed { return lookUp(batch, of: table) }
-    guard let logits = batch.logits, !logits.rows.isEmpty, rules?.isRecomputable != false else { return }
+    if spec.isHashed { return lookUp(batch, of: table) }
+    guard let router, let logits = batch.logits, !logits.rows.isEmpty, rules?.isRecomputable != false else { return }
     var ruled: RuledRows?
     if let rules {
       var kept = TokenTable()
@@ -268,21 +279,29 @@ private struct RouterAudit {
     }
   }
 
-  func verdict(_ kind: CheckKind, input: StackInput) -> Verdict {
-    let spec = router.spec
+  func verdict(_ kind: CheckKind, input: StackInput, _ origin: RunOrigin) -> Verdict {
     let topK = rules == nil ? spec.topK : min(spec.topK, slots)
     if tokens == 0 && kind != .equalTokens { return .notApplicable("no token was recorded") }
+    if kind.comparesTokens && !origin.row.isManyOfOneInput { return .notApplicable("rows are \(origin.row.words), each one of its own") }
+    if kind.comparesTokens && spec.fillsSlots != true && kind != .distinctRows {
+      return .notApplicable("it is not known how experts are taken, or rows take different numbers of them")
+    }
     if kind.comparesTokens && !input.differs { return .notApplicable("fewer than \(StackInput.enough) different tokens") }
     if kind.comparesTokens && rules?.choosesExperts == true { return .notApplicable("an intervention chose experts") }
     switch kind {
     case .assignmentSum:
       if rules?.keepsCount == false { return .notApplicable("an intervention changed how many experts a token takes") }
+      guard let fills = spec.fillsSlots ?? (padding == 0 ? true : nil) else {
+        return .notApplicable("it is not known how many experts a row takes")
+      }
+      if !fills { return .notApplicable("rows take different numbers of experts") }
       let expected = tokens * topK - padding
       return assignments == expected && padding == 0
         ? .held : .failed("\(assignments) assignments (\(drops) dropped), expected \(tokens) x \(topK)")
     case .scoreSum:
       if let share = spec.share { return .notApplicable("\(share.rawValue) scores need not sum to 1") }
       if importanceTokens == 0 { return .notApplicable("router probabilities were not recorded") }
+      if router == nil { return .notApplicable("its rule is not repeated, and its scores need not sum to 1") }
       if importanceTokens == nonFinite { return .notApplicable("no token has finite logits") }
       let mean = importance / Double(importanceTokens - nonFinite)
       return abs(mean - 1) < 1e-4 ? .held : .failed("router probabilities sum to \(mean)")
@@ -293,9 +312,13 @@ private struct RouterAudit {
           ? .held : .failed("\(recomputedDiffers) of \(recomputed) tokens have other experts than the same token before")
       }
       if rules?.isRecomputable == false { return .notApplicable("an intervention chose experts by more than their logits") }
+      if router == nil { return .notApplicable("its rule is \(spec.rule == .unknown ? "not known" : "declared, not repeated")") }
       if recomputed == 0 { return .notApplicable("raw logits were not recorded") }
       return recomputedDiffers == 0 ? .held : .failed("\(recomputedDiffers) of \(recomputed) decisions differ from their logits")
     case .equalTokens:
+      if tokens < input.tokens, origin.kind.mayLackRoutes {
+        return .notApplicable("the route of \(input.tokens - tokens) of \(input.tokens) rows is not known")
+      }
       return tokens == input.tokens ? .held : .failed("\(tokens) tokens, its stack has \(input.tokens)")
     case .distinctRows:
       if topK >= spec.expertCount { return .notApplicable("every expert is always selected") }
@@ -317,7 +340,6 @@ private struct RouterAudit {
   /// Counts that scatter far less than independent choices would are not choices. Lower tail of the chi-square distribution by the
   /// Wilson-Hilferty cube root, which errs towards silence for few degrees of freedom.
   private func loadVariance() -> Verdict {
-    let spec = router.spec
     if spec.topK >= spec.expertCount { return .notApplicable("every expert is always selected") }
     if tokens < 64 { return .notApplicable("fewer than 64 tokens") }
     let expected = Double(assignments) / Double(spec.expertCount)

@@ -19,6 +19,9 @@ public struct Router: Sendable {
   /// - Throws: `RoutingError.invalidSpec`.
   public init(_ spec: RouterSpec) throws {
     try spec.validate()
+    guard spec.rule == .executable else {
+      throw RoutingError.invalidSpec(expected: "a rule that can be repeated", found: spec.summary)
+    }
     self.spec = spec
   }
 
@@ -199,7 +202,7 @@ extension Router {
     case .softmax: softmax(row.logits, into: row.scores)
     case .sigmoid: for e in row.logits.indices { row.scores[e] = RouterSpec.Share.sigmoid(row.logits[e]) }
     case .sqrtSoftplus: for e in row.logits.indices { row.scores[e] = RouterSpec.Share.sqrtSoftplus(row.logits[e]) }
-    case .logits, .sparsemixer: for e in row.logits.indices { row.scores[e] = row.logits[e] }
+    case .logits, .sparsemixer, .stated: for e in row.logits.indices { row.scores[e] = row.logits[e] }
     }
   }
 
@@ -243,7 +246,7 @@ extension Router {
   /// Step 3. The picked experts and the first rejected one.
   func select(_ row: inout RouterRow) {
     switch spec.selection {
-    case .tokenChoice: row.best.fill(from: row.selectionScores)
+    case .tokenChoice, .stated: row.best.fill(from: row.selectionScores)
     case .hash: row.best.hold(row.hashed.map(Array.init) ?? [], from: row.selectionScores)
     }
   }
@@ -333,7 +336,10 @@ extension Router {
       return nil
     }
     var sum: Float = 0
-    for e in logits.indices { sum += exp(logits[e] - peak) }
+    for e in logits.indices {
+      row.probs[e] = exp(logits[e] - peak)
+      sum += row.probs[e]
+    }
     if let share = spec.share {
       var total: Float = 0
       for e in logits.indices {
@@ -342,9 +348,27 @@ extension Router {
       }
       for e in logits.indices { row.probs[e] /= total }
     } else {
-      for e in logits.indices { row.probs[e] = exp(logits[e] - peak) / sum }
+      for e in logits.indices { row.probs[e] /= sum }
     }
     return peak + log(sum)
+  }
+
+  /// Sums over `count` tokens of the router's distribution and of the squared log-sum-exp, from raw logits `[count, experts]`, the same as
+  /// a decision of these tokens counts; which experts are taken has no part in them.
+  func sums(of logits: UnsafePointer<Float>, count: Int) -> (importance: [Double], squaredLogSumExp: Double) {
+    let experts = spec.expertCount
+    var importance = [Double](repeating: 0, count: experts)
+    var squared = 0.0
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: 3 * experts) { scratch in
+      var row = RouterRow(experts: experts, taking: 0, scratch: scratch, best: TopList(capacity: 0))
+      for token in 0..<count {
+        row.logits = UnsafeBufferPointer(start: logits + token * experts, count: experts)
+        guard let logSumExp = distribute(&row) else { continue }
+        squared += Double(logSumExp) * Double(logSumExp)
+        for e in row.probs.indices { importance[e] += Double(row.probs[e]) }
+      }
+    }
+    return (importance, squared)
   }
 
   /// Router probability on the experts taken.

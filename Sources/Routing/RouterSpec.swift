@@ -29,11 +29,14 @@ public struct RouterSpec: Hashable, Sendable, Codable {
   public var appliesTo: Application
   /// nil: every token is computed by every expert it chose.
   public var capacity: CapacityRule?
+  /// What the weights of a router are whose rule does not say it; nil: what the rule makes them.
+  public var statedWeights: WeightKind?
 
   public init(
     expertCount: Int, identityExperts: Int = 0, scoring: Scoring, correctionBias: [Float]? = nil, groupLimit: GroupLimit? = nil,
     selection: Selection, weighting: Weighting = .scores, normalization: Normalization = .none, routedScale: Float = 1,
-    expertScales: [Float]? = nil, appliesTo: Application = .output, capacity: CapacityRule? = nil
+    expertScales: [Float]? = nil, appliesTo: Application = .output, capacity: CapacityRule? = nil,
+    statedWeights: WeightKind? = nil
   ) {
     self.expertCount = expertCount
     self.identityExperts = identityExperts
@@ -47,6 +50,7 @@ public struct RouterSpec: Hashable, Sendable, Codable {
     self.expertScales = expertScales
     self.appliesTo = appliesTo
     self.capacity = capacity
+    self.statedWeights = statedWeights
   }
 
   /// Step 1: logits to scores.
@@ -62,6 +66,8 @@ public struct RouterSpec: Hashable, Sendable, Codable {
     /// Experts are drawn one after the other, each by a softmax over those within `2 * epsilon` of the best one left
     /// (relative distance). Source: Liu et al. 2023, arXiv:2310.00811, as released with PhiMoE (inference form).
     case sparsemixer(epsilon: Float)
+    /// By a function that is not repeated here.
+    case stated(StatedScoring)
   }
 
   /// Step 2: only the experts of the best groups may be selected.
@@ -98,6 +104,8 @@ public struct RouterSpec: Hashable, Sendable, Codable {
     /// is no margin and no uncertainty; scores only weigh. The table is the model's and comes with the logits.
     /// Source: Roller et al. 2021, arXiv:2106.04426; as in the first layers of DeepSeek-V4.
     case hash(topK: Int)
+    /// In a way that is not repeated here; a row takes up to `slots` experts.
+    case stated(StatedSelection, slots: Int)
   }
 
   /// Step 4: what the picked experts weigh before normalisation.
@@ -119,7 +127,7 @@ public struct RouterSpec: Hashable, Sendable, Codable {
   /// Experts a token takes.
   public var topK: Int {
     switch selection {
-    case .tokenChoice(let topK), .hash(let topK): topK
+    case .tokenChoice(let topK), .hash(let topK), .stated(_, let topK): topK
     }
   }
 
@@ -151,7 +159,7 @@ public struct RouterSpec: Hashable, Sendable, Codable {
     switch scoring {
     case .sigmoid: .sigmoid
     case .sqrtSoftplus: .sqrtSoftplus
-    case .softmax, .logits, .sparsemixer: weighting == .sigmoidOfSelectedLogits ? .sigmoid : nil
+    case .softmax, .logits, .sparsemixer, .stated: weighting == .sigmoidOfSelectedLogits ? .sigmoid : nil
     }
   }
 }
@@ -166,12 +174,14 @@ extension RouterSpec {
       case .sigmoid: "sigmoid score"
       case .sqrtSoftplus: "sqrt-softplus score"
       case .logits, .sparsemixer: "logit"
+      case .stated: "score"
       }
     return correctionBias == nil ? base : "biased " + base
   }
 
   /// The policy in one line, e.g. `softmax, top-8 of 64, weights not renormalised`.
   public var summary: String {
+    if rule != .executable { return statedSummary }
     var parts: [String] = []
     switch scoring {
     case .softmax: parts.append("softmax")
@@ -179,6 +189,7 @@ extension RouterSpec {
     case .sqrtSoftplus: parts.append("sqrt-softplus")
     case .logits: parts.append(weighting == .sigmoidOfSelectedLogits ? "sigmoid of the chosen" : "softmax over the chosen")
     case .sparsemixer(let epsilon): parts.append("sparsemixer (epsilon \(epsilon))")
+    case .stated(let scoring): parts.append(scoring.words)
     }
     if correctionBias != nil { parts.append("selection bias") }
     if let groupLimit { parts.append("best \(groupLimit.topKGroups) of \(groupLimit.groupCount) groups") }
@@ -209,6 +220,7 @@ extension RouterSpec {
     }
     try require(expertCount > 0, "at least one expert", "\(expertCount)")
     try require(topK > 0 && topK <= expertCount, "1 <= topK <= \(expertCount)", "topK \(topK)")
+    try require(rule == .executable || capacity == nil, "no capacity where the rule is not repeated", "one")
     try require((0...expertCount).contains(identityExperts), "0...\(expertCount) identity experts", "\(identityExperts)")
     if let correctionBias {
       try require(correctionBias.count == expertCount, "\(expertCount) selection biases", "\(correctionBias.count)")

@@ -83,10 +83,10 @@ extension RoutingBatch {
     if !withImportance { batch.logits = nil }
     var part = batch.slice(rows)
     if withImportance, part.importanceSum.isEmpty, let spec, let logits = part.logits, logits.rows.count == part.count,
-      let measured = Self.measured(logits.values[...], count: part.count, spec: spec)
+      let sums = Self.sums(logits.values[...], count: part.count, spec: spec)
     {
-      part.importanceSum = measured.importanceSum
-      part.squaredLogSumExpSum = measured.squaredLogSumExpSum
+      part.importanceSum = sums.importance
+      part.squaredLogSumExpSum = sums.squaredLogSumExp
     }
     if !withImportance { part.importanceSum = [] }
     return part
@@ -94,20 +94,15 @@ extension RoutingBatch {
 
   /// Sum over tokens of the router's distribution, from raw logits `[count, experts]`; the router itself computes it.
   public static func importance(_ logits: ArraySlice<Float>, count: Int, spec: RouterSpec) -> [Double]? {
-    measured(logits, count: count, spec: spec)?.importanceSum
+    sums(logits, count: count, spec: spec)?.importance
   }
 
-  /// The decisions that the router makes of raw logits `[count, experts]`; nil where the rule does not fit them.
-  private static func measured(_ logits: ArraySlice<Float>, count: Int, spec: RouterSpec) -> RoutingBatch? {
-    // What is asked of them are sums over its distribution, which do not depend on how experts are taken.
-    var spec = spec
-    spec.selection = .tokenChoice(topK: spec.topK)
+  /// Sums over tokens of the router's distribution and of the squared log-sum-exp; nil where the rule does not fit the logits.
+  private static func sums(
+    _ logits: ArraySlice<Float>, count: Int, spec: RouterSpec
+  ) -> (importance: [Double], squaredLogSumExp: Double)? {
     guard count > 0, logits.count == count * spec.expertCount, let router = try? Router(spec) else { return nil }
-    var batch = RoutingBatch(router: RouterID(layer: 0), expertCount: spec.expertCount, topK: spec.topK, firstToken: 0, count: count)
-    logits.withUnsafeBufferPointer { buffer in
-      if let base = buffer.baseAddress { router.decide(base, demand: RoutingDemand(), into: &batch) }
-    }
-    return batch
+    return logits.withUnsafeBufferPointer { buffer in buffer.baseAddress.map { router.sums(of: $0, count: count) } }
   }
 }
 
@@ -125,6 +120,7 @@ extension TokenTable {
     part.pass = pass.map { Array($0[range]) }
     part.batch = batch.map { Array($0[range]) }
     part.predictedID = predictedID.map { Array($0[range]) }
+    part.facts = facts?.slice(range)
     return part
   }
 }

@@ -26,12 +26,14 @@ public struct RunDescription: Sendable, Codable, Equatable {
   public var series: String?
   /// Texts that shared a batch, where rules counted its rows; nil: nothing counted over more than one.
   public var batch: Int?
+  /// Who recorded it and what its rows are; nil: this engine, tokens (or patches, of a denoising run).
+  public var recorded: RunOrigin?
 
   public init(
     name: String, model: ModelIdentity, routers: [RouterDescription], input: InputIdentity, recording: RecordingLevel,
     sampling: String? = nil, seed: UInt64 = 0, engine: EngineIdentity, startedAt: Double, tags: [String] = [],
     denoising: DenoisingLayout? = nil, beginningToken: Int32? = nil, intervention: String? = nil, parent: Int64? = nil,
-    series: String? = nil, batch: Int? = nil
+    series: String? = nil, batch: Int? = nil, recorded: RunOrigin? = nil
   ) {
     self.name = name
     self.model = model
@@ -49,22 +51,11 @@ public struct RunDescription: Sendable, Codable, Equatable {
     self.parent = parent
     self.series = series
     self.batch = batch
+    self.recorded = recorded
   }
-}
 
-/// A router and the rule it follows in this run.
-public struct RouterDescription: Sendable, Codable, Equatable {
-  public var id: RouterID
-  public var spec: RouterSpec
-  /// Experts a token has room for in batches of this run: `topK` of the rule, unless an intervention changes it.
-  public var slots: Int
-
-  /// - Parameter slots: nil: as many as the rule selects.
-  public init(id: RouterID, spec: RouterSpec, slots: Int? = nil) {
-    self.id = id
-    self.spec = spec
-    self.slots = slots ?? spec.topK
-  }
+  /// Who recorded it and what its rows are.
+  public var origin: RunOrigin { recorded ?? RunOrigin(row: denoising == nil ? .token : .patch) }
 }
 
 public struct ModelIdentity: Sendable, Codable, Equatable {

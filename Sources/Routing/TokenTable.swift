@@ -55,6 +55,8 @@ public struct TokenTable: Sendable, Equatable {
   public var batch: [Int32]?
   /// `[count]`: id with the largest logit behind the token (of equals the lowest); -1 where no logit was computed. nil when it was not kept.
   public var predictedID: [Int32]?
+  /// What few runs know of single tokens; nil: nothing of it.
+  public var facts: TokenFacts?
   /// Of the model's outputs behind these tokens; nothing where they were read back from a trace.
   public var outputs = OutputTally()
 
@@ -91,6 +93,10 @@ public struct TokenTable: Sendable, Equatable {
     Self.join(&pass, other.pass, counts: (count - other.count, other.count))
     Self.join(&batch, other.batch, counts: (count - other.count, other.count))
     Self.join(&predictedID, other.predictedID, counts: (count - other.count, other.count))
+    if facts != nil || other.facts != nil {
+      if facts == nil { facts = TokenFacts(count: count - other.count) }
+      facts?.append(other.facts ?? TokenFacts(count: other.count))
+    }
     outputs += other.outputs
   }
 

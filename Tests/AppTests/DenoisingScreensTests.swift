@@ -23,7 +23,7 @@ struct DenoisingScreensTests {
 
   @Test(arguments: [
     ("live", ""), ("live-scrubbed", "left left left b [ tab tab tab tab right"), ("token", "left 2 right right j j"), ("uncertainty", "3"),
-    ("specialization", "left left 4 j j"), ("specialization-class", "4 a a a a m"),
+    ("specialization", "left left 4 j j"), ("specialization-class", "4 a a a a m"), ("experts", "5"), ("expert", "5 enter"),
   ]) func full(_ name: String, _ keys: String) throws {
     var model = try SyntheticImages.model(Self.full)
     model.press(keys)
@@ -36,9 +36,26 @@ struct DenoisingScreensTests {
     expectSnapshot(Painter.draw(model).screen.snapshot, "Screens/images-trace-120x40")
   }
 
+  /// Keys to each screen, and to its further panels.
+  private static let all = [
+    "", "left tab tab tab tab", "2", "3", "4", "4 tab tab", "4 backtab", "5", "5 enter", "6", "7", "8",
+  ]
+
+  /// On a large terminal: text only, one file for all.
+  @Test func large() throws {
+    let size = Size(width: 200, height: 60)
+    let pictures = try Self.all.map { keys in
+      var model = try SyntheticImages.model(size)
+      model.press(keys)
+      return Painter.draw(model).screen
+    }
+    expectSnapshot(
+      pictures.map { $0.plainText }.joined(separator: String(repeating: "=", count: size.width) + "\n"), "Screens/images-large-200x60")
+  }
+
   @Test(arguments: ["80x24", "60x20"]) func reduced(_ name: String) throws {
     let size = try #require(Size(name))
-    let pictures = try ["", "left tab tab tab tab", "2", "3", "4", "4 tab tab", "4 backtab"].map { keys in
+    let pictures = try Self.all.map { keys in
       var model = try SyntheticImages.model(size, theme: Theme(depth: .mono, glyphs: .ascii))
       model.press(keys)
       return Painter.draw(model).screen

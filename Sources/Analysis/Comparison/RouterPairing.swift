@@ -91,8 +91,8 @@ public struct RouterPairing: Sendable, Hashable, CustomStringConvertible {
 extension [RouterID] {
   /// `ffn.0-3,7 attn.0`
   var inWords: String {
-    let stacks = Dictionary(grouping: self, by: \.stack).sorted { $0.key < $1.key }
-    let words = stacks.map { "\($0.key.rawValue).\(LayerSelection($0.value.map(\.layer.rawValue)))" }
+    let stacks = Dictionary(grouping: self, by: \.lane).sorted { $0.key < $1.key }
+    let words = stacks.map { "\($0.key).\(LayerSelection($0.value.map(\.layer.rawValue)))" }
     return words.isEmpty ? "no router" : words.joined(separator: " ")
   }
 }

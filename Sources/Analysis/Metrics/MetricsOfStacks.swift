@@ -104,10 +104,11 @@ struct StackMeasure: Measure {
   func rows(_ reading: MetricReading) -> MetricDocument.Rows {
     let hashed = Set(reading.plan.routers.filter(\.spec.isHashed).map(\.id))
     let folds = (reading.analysis.uncertainty?.sorted(in: reading.plan.layers) ?? []).filter { !hashed.contains($0.key) }
+    let lanes = RouterStack.allCases.flatMap { kind in
+      folds.map(\.key).filter { $0.stack == kind }.map(\.lane).reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }
+    }
     return .metric(
-      RouterStack.allCases.filter { stack == nil || stack == $0 }.compactMap { stack in
-        row(reading, folds.filter { $0.key.stack == stack })
-      })
+      lanes.filter { stack == nil || stack?.rawValue == $0 }.compactMap { lane in row(reading, folds.filter { $0.key.lane == lane }) })
   }
 
   private func row(_ reading: MetricReading, _ own: [(key: RouterID, value: RouterUncertainty)]) -> MetricRow? {

@@ -139,9 +139,9 @@ struct Inspect: ParsableCommand {
   static func policies(of routers: [RouterDescription]) -> [(String, String)] {
     var layers: [[String]: [Int]] = [:]
     var order: [[String]] = []
-    let hasStacks = Set(routers.map(\.id.stack)).count > 1
+    let hasStacks = Set(routers.map(\.id.lane)).count > 1
     for router in routers {
-      let key = [router.spec.summary, hasStacks ? router.id.stack.rawValue + " " : ""]
+      let key = [router.spec.summary, hasStacks ? router.id.lane + " " : ""]
       if layers[key] == nil { order.append(key) }
       layers[key, default: []].append(router.id.layer.rawValue)
     }

@@ -96,11 +96,10 @@ extension Runs {
     @OptionGroup var traces: TraceOptions
 
     func run() throws {
-      guard let match = expert.wholeMatch(of: /(?:([a-z]+)\.)?([0-9]{1,6}):([0-9]{1,9})/),
-        let stack = RouterStack(rawValue: match.1.map(String.init) ?? RouterStack.feedForward.rawValue), let layer = Int(match.2),
-        let number = Int(match.3)
+      let parts = expert.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+      guard parts.count == 2, parts[1].wholeMatch(of: /[0-9]{1,9}/) != nil, let number = Int(parts[1]),
+        let router = RouterID(path: parts[0].wholeMatch(of: /[0-9]{1,6}/) != nil ? "ffn.\(parts[0])" : parts[0])
       else { throw ValidationError("\(expert): expected a layer and an expert, such as 3:12 or enc.3:12") }
-      let router = RouterID(stack: stack, layer: layer)
       let reference = try traces.reference(trace)
       let editor = try TraceEditor(file: reference.file)
       try editor.setLabel(words.joined(separator: " "), ofExpert: number, at: router, of: reference.run)

@@ -55,7 +55,7 @@ struct RoutingBuffer: Sendable {
   ///   - memory: bytes of decisions to keep, roughly.
   init(routers: [RouterDescription], denoising: DenoisingLayout? = nil, memory: Int = 192 << 20) {
     self.routers = routers
-    hasSeveralStacks = routers.contains { $0.id.stack != routers[0].id.stack }
+    hasSeveralStacks = routers.contains { $0.id.lane != routers[0].id.lane }
     counts =
       denoising.map { layout in
         (0..<layout.branchCount).compactMap { try? DenoisingCounts(layout: layout, routers: routers, branch: $0) }
@@ -90,7 +90,8 @@ struct RoutingBuffer: Sendable {
   /// Takes the pass that follows.
   /// - Returns: false for a pass that does not continue this run: a capture that lost tokens of some router.
   mutating func append(_ next: RoutingPass) -> Bool {
-    let whole = next.batches.map(\.router) == routers.map(\.id) ? next : completed(next)
+    let isWhole = next.batches.map(\.router) == routers.map(\.id) && next.batches.allSatisfy { $0.count == next.tokens.count }
+    let whole = isWhole ? next : completed(next)
     guard next.tokens.firstToken == end, whole.batches.map(\.router) == routers.map(\.id),
       zip(whole.batches, pass.batches).allSatisfy({ $0.count == next.tokens.count && $0.topK == $1.topK && $0.firstToken == end })
     else { return false }
@@ -120,17 +121,25 @@ struct RoutingBuffer: Sendable {
     return true
   }
 
-  /// The pass with its batches in the run's order. Routers of the stack that the tokens were not fed to get rows without a decision.
+  /// The pass with one batch a router, in the run's order. Where a router did not see a token (it is of another stack), or nobody knows what
+  /// it decided, it has a row without a decision.
   private func completed(_ next: RoutingPass) -> RoutingPass {
-    let given = Dictionary(next.batches.map { ($0.router, $0) }, uniquingKeysWith: { first, _ in first })
-    let isEncoded = next.tokens.phase.first == .encode
+    let given = Dictionary(grouping: next.batches, by: \.router)
+    let last = next.tokens.firstToken + next.tokens.count
     return RoutingPass(
       tokens: next.tokens,
-      batches: routers.compactMap { router in
-        if let batch = given[router.id] { return batch }
-        guard hasTwoStacks, (router.id.stack == .encoder) != isEncoded else { return nil }
-        return RoutingBatch(
-          router: router.id, expertCount: router.spec.expertCount, topK: router.slots, firstToken: end, count: next.tokens.count)
+      batches: routers.map { router in
+        func blank(_ rows: Range<Int>) -> RoutingBatch {
+          RoutingBatch(
+            router: router.id, expertCount: router.spec.expertCount, topK: router.slots, firstToken: rows.lowerBound, count: rows.count)
+        }
+        var whole = blank(next.tokens.firstToken..<next.tokens.firstToken)
+        for batch in given[router.id] ?? [] where batch.firstToken >= whole.firstToken + whole.count && batch.topK == router.slots {
+          whole.append(blank(whole.firstToken + whole.count..<batch.firstToken))
+          whole.append(batch)
+        }
+        whole.append(blank(whole.firstToken + whole.count..<max(last, whole.firstToken + whole.count)))
+        return whole
       })
   }
 

@@ -161,7 +161,7 @@ extension [RouterID] {
   public var listed: String {
     var runs: [(first: RouterID, last: RouterID)] = []
     for id in sorted() {
-      if let last = runs.last?.last, last.stack == id.stack, last.layer.rawValue + 1 == id.layer.rawValue {
+      if let last = runs.last?.last, last.lane == id.lane, last.layer.rawValue + 1 == id.layer.rawValue {
         runs[runs.count - 1].last = id
       } else {
         runs.append((id, id))

@@ -43,7 +43,7 @@ extension TraceExport {
             let expert = batch.selectedExperts[slot]
             if expert < 0 { continue }
             let isDropped = batch.dropped?[slot] == true
-            output.append("\(run.id),\(batch.router.stack.rawValue),\(batch.router.layer),\(place),\(rank),\(expert),")
+            output.append("\(run.id),\(batch.router.lane),\(batch.router.layer),\(place),\(rank),\(expert),")
             output.append("\(CSV.cell(isDropped ? 0 : batch.routingWeights[slot])),\(isDropped ? 1 : 0),\(tail)\(step)")
             for column in extras { output.append("," + CSV.extra(column, batch, mine: mine, slot: slot, tokens, row: row)) }
             try output.endLine()

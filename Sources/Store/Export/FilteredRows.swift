@@ -70,7 +70,7 @@ extension TraceExport {
           left.knowsImportance.contains(router) && totals.importanceTokens > 0
           ? number(totals.importance[expert] / Double(totals.importanceTokens)) : .null
         let row: [String: SQLValue] = [
-          "run": .integer(run.id), "stack": .text(router.stack.rawValue), "layer": .integer(Int64(router.layer.rawValue)),
+          "run": .integer(run.id), "stack": .text(router.lane), "layer": .integer(Int64(router.layer.rawValue)),
           "expert": .integer(Int64(expert)), "assignments": .integer(Int64(count)),
           "load": totals.assignments > 0 ? .real(Double(count) / Double(totals.assignments)) : .null, "importance": importance,
           "mean_weight": count > 0 ? number(totals.weights[expert] / Double(count)) : .null,

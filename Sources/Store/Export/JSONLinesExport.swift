@@ -26,7 +26,7 @@ extension TraceExport {
     var json = JSONWriter()
     json.object {
       $0.member("run", run.id)
-      $0.member("stack", batch.router.stack.rawValue)
+      $0.member("stack", batch.router.lane)
       $0.member("layer", batch.router.layer.rawValue)
       $0.member("token", tokens.firstToken + row)
       $0.member("sequence", tokens.sequence[row])

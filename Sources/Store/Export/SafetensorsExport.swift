@@ -120,7 +120,7 @@ private struct SafetensorsPlan {
           SELECT coalesce(sum(CASE WHEN p.logits IS NULL THEN 0 WHEN p.logit_rows IS NULL THEN p.token_count
             ELSE length(p.logit_rows) / 4 END), 0)
           FROM page AS p JOIN router AS r ON r.id = p.router WHERE r.run = ? AND r.stack = ? AND r.layer = ?
-          """, arguments: [run, id.stack.rawValue, id.layer.rawValue]) ?? 0
+          """, arguments: [run, id.lane, id.layer.rawValue]) ?? 0
     }
   }
 

@@ -12,7 +12,7 @@ struct ExportTable {
 
   /// run, layer, expert, assignments, load, importance, mean_weight; a run with several stacks of routers has `stack` as a last column.
   static func load(of run: RunSummary) -> ExportTable {
-    let hasStacks = Set(run.description.routers.map(\.id.stack)).count > 1
+    let hasStacks = Set(run.description.routers.map(\.id.lane)).count > 1
     let columns = ["run", "layer", "expert", "assignments", "load", "importance", "mean_weight"] + (hasStacks ? ["stack"] : [])
     let sql = "SELECT \(columns.joined(separator: ", ")) FROM layer_load WHERE run = \(run.id) ORDER BY stack, layer, expert"
     return ExportTable(columns: columns, sql: sql, singles: [])

@@ -13,12 +13,15 @@ struct RowChecksum: Equatable, Sendable {
   mutating func remove(_ row: UInt32) { value &-= row }
 
   /// - Parameter ordinal: place among the routers of the run, in the order of their ids, from 0: pages hang on the id.
-  static func router(ordinal: Int, layer: Int, stack: String, expertCount: Int, topK: Int, spec: String) -> UInt32 {
+  static func router(
+    ordinal: Int, layer: Int, stack: String, expertCount: Int, topK: Int, spec: String, more: RouterMore?
+  ) -> UInt32 {
     var row = RowBytes()
     for number in [ordinal, layer] { row.append(number) }
     row.append(Data(stack.utf8))
     for number in [expertCount, topK] { row.append(number) }
     row.append(Data(spec.utf8))
+    if let more { for text in [more.path, more.facts] { row.append(Data(text.utf8)) } }
     return row.checksum
   }
 

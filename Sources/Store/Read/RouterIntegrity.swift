@@ -30,16 +30,17 @@ extension TraceReader {
       for router in routers {
         let stack: String = try router.value(0)
         let layer = try router.count(1)
-        let id = "router \(stack).\(layer)"
+        let name = RouterID(lane: stack, layer: layer)
+        let id = "router \(name?.description ?? "\(stack).\(layer)")"
         if layers > 0, layer >= layers { found.append("\(id): the model has \(layers) layers") }
         let logarithm: Double = try router.value(4)
         if abs(logarithm - log(Double(try router.count(3)))) > 1e-9 {
           found.append("\(id): its log_expert_count is \(logarithm), not that of its experts")
         }
         guard sawAll, tokens > 0 else { continue }
-        let isOfPair = stack == RouterStack.encoder.rawValue || stack == RouterStack.decoder.rawValue
+        let isOfPair = name?.stack == .encoder || name?.stack == .decoder
         if isOfPair != (encoded > 0) { found.append("\(id): the run has \(encoded > 0 ? "an" : "no") encoder, and no such stack") }
-        let expected = stack == RouterStack.encoder.rawValue ? encoded : tokens - encoded
+        let expected = name?.stack == .encoder ? encoded : tokens - encoded
         let seen = try router.count(2)
         if seen != expected { found.append("\(id): tokens: found \(seen), expected \(expected), those of its stack") }
       }

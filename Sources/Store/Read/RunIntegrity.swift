@@ -9,12 +9,13 @@ extension TraceReader {
   func checkRouterRows(of run: Int64, _ problems: inout [String]) throws {
     let (stored, found) = try read { db -> (Int64?, RowChecksum) in
       var sum = RowChecksum()
-      let sql = "SELECT layer, stack, expert_count, top_k, spec FROM router WHERE run = ? ORDER BY id"
+      let more = try RouterMore.fetch(db, run: run)
+      let sql = "SELECT layer, stack, expert_count, top_k, spec, id FROM router WHERE run = ? ORDER BY id"
       for (ordinal, row) in try Row.fetchAll(db, sql: sql, arguments: [run]).enumerated() {
         sum.add(
           RowChecksum.router(
             ordinal: ordinal, layer: try row.count(0), stack: try row.value(1), expertCount: try row.count(2), topK: try row.count(3),
-            spec: try row.value(4)))
+            spec: try row.value(4), more: more[try row.value(5)]))
       }
       return (try Self.stored("router_checksum", db, run), sum)
     }

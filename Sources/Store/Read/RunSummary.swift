@@ -80,7 +80,8 @@ public struct RunSummary: Sendable, Equatable, Identifiable {
 extension RunSummary {
   /// All runs of a trace, oldest first, or the one of an id: four queries, however many there are.
   static func fetch(_ db: Database, id: Int64? = nil, file: String, isAlive: (ProcessIdentity, Double) -> Bool) throws -> [RunSummary] {
-    var routers = try Grouped(db, "SELECT run, stack, layer, spec, top_k FROM router", id, order: "run, id")
+    var routers = try Grouped(db, "SELECT run, stack, layer, spec, top_k, id FROM router", id, order: "run, id")
+    let more = try RouterMore.fetch(db, run: id)
     var checks = try Grouped(db, "SELECT run, name, outcome, detail FROM capture_check", id, order: "run, name")
     var sequences = try Grouped(db, "SELECT run, count(*) FROM sequence", id, order: "run", grouping: "GROUP BY run")
     var specs: [String: RouterSpec] = [:]
@@ -92,7 +93,7 @@ extension RunSummary {
       var description = try decoded(RunDescription.self, row.value("description"), place: "description of run \(run)", file: file)
       description.name = try row.value("name")
       description.tags = try decoded([String].self, row.value("tags"), place: "tags of run \(run)", file: file)
-      description.routers = try routers.take(run) { try router($0, run: run, specs: &specs, file: file) }
+      description.routers = try routers.take(run) { try router($0, more[try $0.value(5)], run: run, specs: &specs, file: file) }
       let sequenceCount = try sequences.take(run) { try $0.count(1) }.first ?? 0
       runs.append(
         RunSummary(
@@ -146,20 +147,22 @@ extension RunSummary {
   }
 
   /// - Parameter specs: rules that were read before; most routers of a trace follow few of them.
-  private static func router(_ row: Row, run: Int64, specs: inout [String: RouterSpec], file: String) throws -> RouterDescription {
-    guard let stack = RouterStack(rawValue: try row.value(1)) else {
+  private static func router(
+    _ row: Row, _ more: RouterMore?, run: Int64, specs: inout [String: RouterSpec], file: String
+  ) throws -> RouterDescription {
+    guard let id = RouterID(lane: try row.value(1), layer: try row.count(2)) else {
       throw StoreError.damaged(file: file, place: "routers of run \(run)", problem: "unknown stack \(try row.value(1) as String)")
     }
-    let id = RouterID(stack: stack, layer: try row.count(2))
+    let facts = try more?.decoded(place: "router \(id) of run \(run)", file: file)
     let text: String = try row.value(3)
     let slots = try row.count(4)
-    if let spec = specs[text] { return RouterDescription(id: id, spec: spec, slots: slots) }
+    if let spec = specs[text] { return RouterDescription(id: id, spec: spec, slots: slots, more: facts) }
     let spec = try decoded(RouterSpec.self, text, place: "router \(id) of run \(run)", file: file)
     do { try spec.validate() } catch {
       throw StoreError.damaged(file: file, place: "router \(id) of run \(run)", problem: "\(error)")
     }
     specs[text] = spec
-    return RouterDescription(id: id, spec: spec, slots: slots)
+    return RouterDescription(id: id, spec: spec, slots: slots, more: facts)
   }
 
   static func decoded<Value: Decodable>(_ type: Value.Type, _ text: String, place: String, file: String) throws -> Value {

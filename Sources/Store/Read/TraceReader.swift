@@ -98,11 +98,16 @@ public final class TraceReader: Sendable {
       guard try db.tableExists("expert_label") else { return labels }
       let sql = "SELECT r.stack, r.layer, l.expert, l.label FROM expert_label AS l JOIN router AS r ON r.id = l.router WHERE r.run = ?"
       for row in try Row.fetchAll(db, sql: sql, arguments: [run]) {
-        guard let stack = RouterStack(rawValue: try row.value("stack")) else { continue }
-        labels[RouterID(stack: stack, layer: try row.count("layer")), default: [:]][try row.count("expert")] = try row.value("label")
+        guard let router = RouterID(lane: try row.value("stack"), layer: try row.count("layer")) else { continue }
+        labels[router, default: [:]][try row.count("expert")] = try row.value("label")
       }
       return labels
     }
+  }
+
+  /// What was found out about the record that a run was imported from; nothing of other runs.
+  public func importFindings(run: Int64) throws -> [ImportFinding] {
+    try read { try ImportAuditRows.fetch($0, run: run, file: file) }
   }
 
   /// The bytes of vocabulary entries that occur in a run, as far as they are known.
@@ -175,11 +180,10 @@ enum RouterRows {
       let layout = PageLayout(
         expertCount: try row.count("expert_count"), topK: try row.count("top_k"), idBytes: try row.count("id_bytes"),
         weightBytes: try row.count("weight_bytes"), logitBytes: try row.count("logit_bytes"))
-      guard let stack = RouterStack(rawValue: try row.value("stack")), (1...1 << 24).contains(layout.expertCount),
+      guard let id = RouterID(lane: try row.value("stack"), layer: try row.count("layer")), (1...1 << 24).contains(layout.expertCount),
         (1...layout.expertCount).contains(layout.topK), [1, 2, 4].contains(layout.idBytes),
         [0, 2, 4].contains(layout.weightBytes), [0, 2, 4].contains(layout.logitBytes)
       else { throw StoreError.damaged(file: file, place: "routers of run \(run)", problem: "shape or width out of range") }
-      let id = RouterID(stack: stack, layer: try row.count("layer"))
       return StoredRouter(run: run, row: try row.value("id"), id: id, layout: layout, pageTokens: try row.count("page_tokens"))
     }
     return routers.sorted { $0.id < $1.id }
@@ -214,6 +218,7 @@ enum TokenRows {
         surprisal: Float((try row.value(5) as Double?) ?? .nan), nextTokenEntropy: Float((try row.value(6) as Double?) ?? .nan))
     }
     try addExtras(db, to: &table, run: run, file: file)
+    table.facts = try TokenMore.fetch(db, run: run, of: table)
     return table
   }
 

@@ -32,6 +32,7 @@ enum TraceMigrations {
     migrator.registerMigration("trace-5") { _ in }
     migrator.registerMigration("trace-6") { db in try db.execute(sql: tables6) }
     migrator.registerMigration("trace-7") { db in try db.execute(sql: tables7) }
+    migrator.registerMigration("trace-8") { db in try db.execute(sql: tables8) }
     return migrator
   }
 
@@ -252,6 +253,52 @@ enum TraceMigrations {
       expert INTEGER NOT NULL,
       label TEXT NOT NULL,
       PRIMARY KEY (router, expert)
+    ) WITHOUT ROWID;
+    """
+
+  // What records of other engines and of other kinds of routers say, in tables that a plain run has no row in:
+  // - router_more: of a router that is not a plain one of a plain stack. `path` and `stack` are what the views say, where `router.stack` is
+  //   the path without its layer; `facts` is JSON (bank, parent, states, experts …). Both count in the checksum of routers, behind spec.
+  // - token_more, token_label, coordinate: of single rows. import_finding: what an import found.
+  private static let tables8 = """
+    CREATE TABLE router_more (
+      router INTEGER PRIMARY KEY REFERENCES router ON DELETE CASCADE,
+      path TEXT NOT NULL,
+      stack TEXT NOT NULL,
+      facts TEXT NOT NULL
+    );
+    CREATE TABLE token_more (
+      run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
+      token INTEGER NOT NULL,
+      request INTEGER,
+      rank INTEGER,
+      PRIMARY KEY (run, token)
+    ) WITHOUT ROWID;
+    CREATE TABLE token_label (
+      run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
+      token INTEGER NOT NULL,
+      label TEXT NOT NULL,
+      value TEXT NOT NULL,
+      PRIMARY KEY (run, token, label)
+    ) WITHOUT ROWID;
+    CREATE TABLE coordinate (
+      run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
+      token INTEGER NOT NULL,
+      name TEXT NOT NULL,
+      value REAL NOT NULL,
+      PRIMARY KEY (run, token, name)
+    ) WITHOUT ROWID;
+    CREATE TABLE import_finding (
+      run INTEGER NOT NULL REFERENCES run ON DELETE CASCADE,
+      number INTEGER NOT NULL,
+      code TEXT NOT NULL,
+      severity TEXT NOT NULL,
+      router TEXT,
+      count INTEGER NOT NULL,
+      "of" INTEGER NOT NULL,
+      first TEXT NOT NULL,
+      detail TEXT NOT NULL,
+      PRIMARY KEY (run, number)
     ) WITHOUT ROWID;
     """
 }

@@ -34,7 +34,9 @@ public enum TraceSchema {
     let select: String
 
     /// The statement that makes the view.
-    var sql: String { "CREATE VIEW \(name) (\(columns.map(\.name).joined(separator: ", "))) AS\n\(select)" }
+    var sql: String {
+      "CREATE VIEW \(name) (\(columns.map { $0.name == "of" ? "\"of\"" : $0.name }.joined(separator: ", "))) AS\n\(select)"
+    }
   }
 
   /// Makes the views say what this version of the catalogue says. Costs nothing when they already do.

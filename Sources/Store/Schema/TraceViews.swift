@@ -29,6 +29,12 @@ extension TraceSchema {
         Column("parent", .integer, "The run in this trace that this one is a variant of; NULL where it is none."),
         Column("intervention", .text, "Rules that changed its routing; NULL where the routers decided by themselves."),
         Column("series", .text, "Name that runs share which belong together; NULL without one."),
+        Column(
+          "kind", .text,
+          "Who recorded it: engine (moetop's own), recorder (a program that ran the model), import (another engine's record) or merged."),
+        Column("row", .text, "What a row of it is: token, patch, frame, sample, task, step, node or user."),
+        Column("source_format", .text, "The format it was imported from; NULL for all others."),
+        Column("origin", .text, "The file, or FILE#RUN, it was imported or copied from; NULL for all others."),
       ],
       example: "SELECT run, name, state, tokens FROM runs ORDER BY run DESC",
       select: """
@@ -39,7 +45,11 @@ extension TraceSchema {
           r.tags, json_extract(r.description, '$.model.name'), json_extract(r.description, '$.model.family'),
           json_extract(r.description, '$.model.filesHash'), json_extract(r.description, '$.model.quantization'),
           json_extract(r.description, '$.input.source'), json_extract(r.description, '$.recording.content'), r.description,
-          json_extract(r.description, '$.parent'), json_extract(r.description, '$.intervention'), json_extract(r.description, '$.series')
+          json_extract(r.description, '$.parent'), json_extract(r.description, '$.intervention'), json_extract(r.description, '$.series'),
+          coalesce(json_extract(r.description, '$.recorded.kind'), 'engine'),
+          coalesce(json_extract(r.description, '$.recorded.row'),
+            CASE WHEN json_type(r.description, '$.denoising') IS NULL THEN 'token' ELSE 'patch' END),
+          json_extract(r.description, '$.recorded.format'), json_extract(r.description, '$.recorded.source')
         FROM run AS r
         """),
     View(
@@ -89,6 +99,9 @@ extension TraceSchema {
         Column(
           "predicted_id", .integer,
           "Vocabulary id with the largest logit behind the token; NULL without --record +predicted, and in an encoder."),
+        Column("request", .integer, "Number of the request it came with; NULL where none was recorded."),
+        Column("rank", .integer, "Process that decided on it; NULL where none was recorded."),
+        Column("row", .text, "What the row is, as runs.row says."),
       ],
       example: "SELECT token, text, surprisal FROM tokens WHERE run = 1 ORDER BY surprisal DESC LIMIT 10",
       select: """
@@ -97,9 +110,12 @@ extension TraceSchema {
           t.position / (d.patch_rows * d.patch_columns * d.branches), s.timestep,
           t.position / (d.patch_rows * d.patch_columns) % d.branches,
           t.position % (d.patch_rows * d.patch_columns) / d.patch_columns, t.position % d.patch_columns,
-          x.pass, x.batch, nullif(x.predicted_id, -1)
+          x.pass, x.batch, nullif(x.predicted_id, -1), o.request, o.rank,
+          (SELECT coalesce(json_extract(u.description, '$.recorded.row'), CASE t.phase WHEN 3 THEN 'patch' ELSE 'token' END)
+            FROM run AS u WHERE u.id = t.run)
         FROM token AS t LEFT JOIN piece AS p ON p.run = t.run AND p.token_id = t.token_id
         LEFT JOIN token_extra AS x ON x.run = t.run AND x.token = t.token
+        LEFT JOIN token_more AS o ON o.run = t.run AND o.token = t.token
         LEFT JOIN denoising AS d ON d.run = t.run
         LEFT JOIN denoising_step AS s ON s.run = t.run AND s.step = t.position / (d.patch_rows * d.patch_columns * d.branches)
         """),
@@ -112,10 +128,25 @@ extension TraceSchema {
         Column("tokens", .integer, "Tokens this router has decided on so far."),
         Column("policy", .text, "The rule in one line."),
         Column("selection_unit", .text, "Unit of selection_margin: what the router's top-k compares."),
-        Column("spec", .text, "The rule as JSON, enough to repeat every decision from its logits."),
+        Column("spec", .text, "The rule as JSON; an executable one is enough to repeat every decision from its logits."),
+        Column("router", .text, "Path of the router: stack and layer, and what else tells it from others."),
+        Column("bank", .text, "Name of the experts it chooses among, which routers may share; else its own path."),
+        Column(
+          "selection", .text,
+          "How experts are taken: top_k, top_p, threshold, expert_choice, dense, fixed, hash, drawn or unknown."),
+        Column("scoring", .text, "How scores come of logits: softmax, sigmoid, …, or unknown."),
+        Column("rule", .text, "executable (each decision can be repeated from its logits), declared (by who recorded it) or unknown."),
+        Column(
+          "weight_kind", .text, "What a weight is: probability, unnormalized (0 or more), signed, or none (no weight is known)."),
+        Column("shared_experts", .integer, "Shared experts beside the routed ones; NULL where nobody said."),
       ],
       example: "SELECT layer, policy FROM routers WHERE run = 1",
-      select: "SELECT run, stack, layer, expert_count, top_k, token_count, policy, selection_unit, spec FROM router"),
+      select: """
+        SELECT r.run, \(RouterExpressions.stack), r.layer, r.expert_count, r.top_k, r.token_count, r.policy, r.selection_unit, r.spec,
+          \(RouterExpressions.path), coalesce(\(RouterExpressions.fact("bank")), \(RouterExpressions.path)), \(RouterExpressions.selection), \(RouterExpressions.scoring),
+          \(RouterExpressions.rule), \(RouterExpressions.weightKind), \(RouterExpressions.fact("sharedExperts"))
+        FROM router AS r \(RouterExpressions.join)
+        """),
     View(
       name: "routing", meaning: "One row per assignment: a token, a router, one of the experts it took.",
       columns: [
@@ -124,25 +155,26 @@ extension TraceSchema {
         Column("expert", .integer, "0-based index of the expert within its layer."),
         Column("weight", .real, "The factor really applied to the expert, exactly as stored; NULL when only ids were recorded."),
         Column("dropped", .integer, "1 when the expert was chosen but had no capacity left, else 0."),
-        Column("router", .text, "Path of the router: stack and layer."),
+        Column("router", .text, "Path of the router, as in routers."),
         Column(
           "norm", .real,
           "L2 norm of what the expert computed, before its weight; NULL without --record +norms, and for an expert that computed nothing."),
       ],
       example: "SELECT expert, weight FROM routing WHERE run = 1 AND layer = 3 AND token = 17 ORDER BY rank",
       select: """
-        SELECT t.run, r.stack, r.layer, t.token, n.number,
+        SELECT t.run, \(RouterExpressions.stack), r.layer, t.token, n.number,
           CASE r.id_bytes WHEN 1 THEN \(SQLDecoding.unsigned("p.ids", offset: slot, byteCount: 1))
             WHEN 2 THEN \(SQLDecoding.unsigned("p.ids", offset: "(\(slot)) * 2", byteCount: 2))
             ELSE \(SQLDecoding.unsigned("p.ids", offset: "(\(slot)) * 4", byteCount: 4)) END,
           CASE length(p.weights) WHEN p.token_count * r.top_k * 4 THEN \(SQLDecoding.float32("p.weights", offset: "(\(slot)) * 4"))
             WHEN p.token_count * r.top_k * 2 THEN \(SQLDecoding.float16("p.weights", offset: "(\(slot)) * 2")) END,
           CASE WHEN p.dropped IS NULL THEN 0 ELSE \(SQLDecoding.bit("p.dropped", slot)) END,
-          r.stack || '.' || r.layer, \(SQLDecoding.float32("x.norms", offset: "(\(slot)) * 4"))
+          \(RouterExpressions.path), \(SQLDecoding.float32("x.norms", offset: "(\(slot)) * 4"))
         \(decisions)
         CROSS JOIN number AS n ON n.number < r.top_k
         CROSS JOIN decoder AS d
         LEFT JOIN page_extra AS x ON x.page = p.id
+        \(RouterExpressions.join)
         WHERE p.absent IS NULL OR NOT \(SQLDecoding.bit("p.absent", slot))
         """),
     View(
@@ -159,19 +191,24 @@ extension TraceSchema {
           "shared_weight", .real,
           "Factor of the shared expert, 1 where it has none; NULL without --record +shared, and without a shared expert."),
         Column("shared_norm", .real, "L2 norm of what the shared expert computed, before its factor; NULL without --record +norms+shared."),
+        Column("router", .text, "Path of the router, as in routers."),
+        Column(
+          "state", .integer, "Number of the rule that the router followed, from 0, where it changed while the run went on; NULL elsewhere."),
+        Column("parent", .text, "Path of the router whose decision this one depends on; NULL without one."),
       ],
       example: "SELECT token, entropy FROM routing_stats WHERE run = 1 AND layer = 3 AND token BETWEEN 10 AND 20",
       select: """
-        SELECT t.run, r.stack, r.layer, t.token,
+        SELECT t.run, \(RouterExpressions.stack), r.layer, t.token,
           \(SQLDecoding.float32("p.entropy", offset: "(\(row)) * 4")),
           \(SQLDecoding.float32("p.selection_margin", offset: "(\(row)) * 4")),
           \(SQLDecoding.float32("p.top1_margin", offset: "(\(row)) * 4")),
           \(SQLDecoding.float32("p.top_k_mass", offset: "(\(row)) * 4")),
           \(SQLDecoding.float32("x.shared_weight", offset: "(\(row)) * 4")),
-          \(SQLDecoding.float32("x.shared_norm", offset: "(\(row)) * 4"))
+          \(SQLDecoding.float32("x.shared_norm", offset: "(\(row)) * 4")), \(RouterExpressions.path), \(RouterExpressions.state), \(RouterExpressions.fact("parent"))
         \(decisions)
         CROSS JOIN decoder AS d
         LEFT JOIN page_extra AS x ON x.page = p.id
+        \(RouterExpressions.join)
         """),
     View(
       name: "layer_load", meaning: "One row per expert of a router, over all tokens of the run.",
@@ -182,14 +219,15 @@ extension TraceSchema {
         Column("load", .real, "Share of the router's assignments; sums to 1 over the experts."),
         Column("importance", .real, unit: "probability", "Mean router probability of the expert; NULL when unknown."),
         Column("mean_weight", .real, "Mean factor applied when the expert was taken; NULL when it never was."),
+        Column("router", .text, "Path of the router, as in routers."),
       ],
       example: "SELECT expert, load FROM layer_load WHERE run = 1 AND layer = 3 ORDER BY load DESC",
       select: """
-        SELECT r.run, r.stack, r.layer, e.expert, e.assignments,
+        SELECT r.run, \(RouterExpressions.stack), r.layer, e.expert, e.assignments,
           CASE WHEN r.assignments > 0 THEN CAST(e.assignments AS REAL) / r.assignments END,
           CASE WHEN r.importance_tokens > 0 THEN e.importance_sum / r.importance_tokens END,
-          CASE WHEN e.assignments > 0 THEN e.weight_sum / e.assignments END
-        FROM router AS r CROSS JOIN expert_total AS e ON e.router = r.id
+          CASE WHEN e.assignments > 0 THEN e.weight_sum / e.assignments END, \(RouterExpressions.path)
+        FROM router AS r CROSS JOIN expert_total AS e ON e.router = r.id \(RouterExpressions.join)
         """),
     View(
       name: "layer_summary", meaning: "One row per router: its run in a few numbers.",
@@ -208,10 +246,11 @@ extension TraceSchema {
         Column("mean_selection_margin", .real, unit: "routers.selection_unit", "Mean selection margin."),
         Column("mean_top1_margin", .real, unit: "probability", "Mean top-1 margin."),
         Column("mean_top_k_mass", .real, unit: "probability", "Mean router probability on the selected experts."),
+        Column("router", .text, "Path of the router, as in routers."),
       ],
       example: "SELECT layer, idle_experts, mean_normalized_entropy FROM layer_summary WHERE run = 1",
       select: """
-        SELECT r.run, r.stack, r.layer, r.expert_count, r.top_k, r.token_count, r.assignments, r.dropped,
+        SELECT r.run, \(RouterExpressions.stack), r.layer, r.expert_count, r.top_k, r.token_count, r.assignments, r.dropped,
           (SELECT count(*) FROM expert_total AS e WHERE e.router = r.id AND e.assignments = 0),
           (SELECT CAST(max(e.assignments) AS REAL) / nullif(r.assignments, 0) FROM expert_total AS e WHERE e.router = r.id),
           (SELECT CAST(max(e.assignments) AS REAL) * r.expert_count / nullif(r.assignments, 0) FROM expert_total AS e WHERE e.router = r.id),
@@ -219,8 +258,8 @@ extension TraceSchema {
           r.entropy_sum / nullif(r.entropy_tokens * r.log_expert_count, 0),
           r.selection_margin_sum / nullif(r.selection_margin_tokens, 0),
           r.top1_margin_sum / nullif(r.top1_margin_tokens, 0),
-          r.top_k_mass_sum / nullif(r.top_k_mass_tokens, 0)
-        FROM router AS r
+          r.top_k_mass_sum / nullif(r.top_k_mass_tokens, 0), \(RouterExpressions.path)
+        FROM router AS r \(RouterExpressions.join)
         """),
     View(
       name: "denoising_counts",
@@ -239,9 +278,9 @@ extension TraceSchema {
         UNION ALL
         \(groupCounts(axis: "patch", column: "patches"))
         UNION ALL
-        SELECT r.run, r.stack, r.layer, c.branch, 'class', CAST(json_extract(q.labels, '$.class') AS TEXT), n.number,
+        SELECT r.run, \(RouterExpressions.stack), r.layer, c.branch, 'class', CAST(json_extract(q.labels, '$.class') AS TEXT), n.number,
           sum(\(SQLDecoding.unsigned("c.counts", offset: "n.number * 4", byteCount: 4)))
-        FROM router AS r
+        FROM router AS r \(RouterExpressions.join)
         CROSS JOIN denoising_sample AS c ON c.router = r.id
         CROSS JOIN sequence AS q ON q.run = r.run AND q.sequence = c.sample AND json_extract(q.labels, '$.class') IS NOT NULL
         CROSS JOIN number AS n ON n.number < r.expert_count
@@ -266,7 +305,56 @@ extension TraceSchema {
         Column("label", .text, "What it is called by who looked at it."),
       ],
       example: "SELECT layer, expert, label FROM expert_labels WHERE run = 1",
-      select: "SELECT r.run, r.stack, r.layer, l.expert, l.label FROM expert_label AS l JOIN router AS r ON r.id = l.router"),
+      select: """
+        SELECT r.run, \(RouterExpressions.stack), r.layer, l.expert, l.label FROM expert_label AS l JOIN router AS r ON r.id = l.router \(RouterExpressions.join)
+        """),
+    View(
+      name: "experts", meaning: "One row per expert that something is known of beside its routing.",
+      columns: [
+        run,
+        Column("router", .text, "Path of the router, as in routers."),
+        Column("expert", .integer, "0-based index of the expert within its bank."),
+        Column("name", .text, "What who recorded it calls it; NULL without a name, like all that follows."),
+        Column("width", .integer, "Width of its hidden layer."),
+        Column("bytes", .integer, unit: "bytes", "Size of its weights."),
+        Column("rank", .integer, "Process or device that holds it."),
+        Column("physical", .integer, "Slot that it is at there."),
+        Column("pruned", .integer, "1 when it was taken out of the model, else 0."),
+      ],
+      example: "SELECT expert, width FROM experts WHERE run = 1 AND router = 'ffn.3'",
+      select: """
+        SELECT r.run, \(RouterExpressions.path), json_extract(j.value, '$.expert'), json_extract(j.value, '$.name'), json_extract(j.value, '$.width'),
+          json_extract(j.value, '$.bytes'), json_extract(j.value, '$.rank'), json_extract(j.value, '$.physical'),
+          json_extract(j.value, '$.pruned')
+        FROM router_more AS m JOIN router AS r ON r.id = m.router CROSS JOIN json_each(m.facts, '$.experts') AS j
+        """),
+    View(
+      name: "token_labels", meaning: "One row per label of a single row of a run.",
+      columns: [
+        run, token, Column("label", .text, "The axis, e.g. modality."), Column("value", .text, "Where the row stands on it, e.g. image."),
+      ],
+      example: "SELECT value, count(*) FROM token_labels WHERE run = 1 AND label = 'modality' GROUP BY value",
+      select: "SELECT run, token, label, value FROM token_label"),
+    View(
+      name: "coordinates", meaning: "One row per number that says where a single row of a run stands.",
+      columns: [
+        run, token, Column("name", .text, "What it counts, e.g. seconds."), Column("value", .real, "The number."),
+      ],
+      example: "SELECT token, value FROM coordinates WHERE run = 1 AND name = 'seconds'",
+      select: "SELECT run, token, name, value FROM coordinate"),
+    View(
+      name: "import_audit", meaning: "One row per finding about a record that was imported.",
+      columns: [
+        run, Column("code", .text, "What was found, e.g. zero_rows; docs/contracts.md lists all."),
+        Column("severity", .text, "fault (the rows are stored as unknown), warning or note."),
+        Column("router", .text, "Path of the router it is of; NULL for the whole record."),
+        Column("count", .integer, "Rows, or whatever detail says, that it is found at."),
+        Column("of", .integer, "How many were looked at."),
+        Column("first", .text, "JSON array of the first rows it is found at."),
+        Column("detail", .text, "In words."),
+      ],
+      example: "SELECT code, router, count, \"of\" FROM import_audit WHERE run = 1 AND severity = 'fault'",
+      select: "SELECT run, code, severity, router, count, \"of\", first, detail FROM import_finding"),
   ]
 
   private static let run = Column("run", .integer, "Id of the run.")
@@ -285,9 +373,10 @@ extension TraceSchema {
   /// Choices by step or patch: group tables added up.
   private static func groupCounts(axis: String, column: String) -> String {
     """
-    SELECT r.run, r.stack, r.layer, g.branch, '\(axis)', CAST(n.number / r.expert_count AS TEXT), n.number % r.expert_count,
+    SELECT r.run, \(RouterExpressions.stack), r.layer, g.branch, '\(axis)', CAST(n.number / r.expert_count AS TEXT), n.number % r.expert_count,
       sum(\(SQLDecoding.unsigned("g.\(column)", offset: "n.number * 4", byteCount: 4)))
     FROM router AS r
+    \(RouterExpressions.join)
     CROSS JOIN denoising_group AS g ON g.router = r.id
     CROSS JOIN number AS n ON n.number < length(g.\(column)) / 4
     CROSS JOIN decoder AS d

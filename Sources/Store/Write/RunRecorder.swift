@@ -41,6 +41,7 @@ final class RunRecorder {
   private let keepsDecisions: Bool
   private let extras: RecordingExtras
   private var numbering: PassNumbering
+  private var findings: [ImportFinding] = []
 
   /// Tokens received and not yet committed.
   private(set) var uncommittedTokens = 0
@@ -56,7 +57,7 @@ final class RunRecorder {
     self.sequences = sequences
     self.pieces = pieces
     numbering = PassNumbering(texts: description.batch ?? 1)
-    audit = try CaptureAudit(routers: description.routers, intervention: intervention)
+    audit = try CaptureAudit(routers: description.routers, intervention: intervention, origin: description.origin)
     let recording = description.recording
     keepsDecisions = recording.content > .counts
     extras = recording.extras
@@ -79,10 +80,12 @@ final class RunRecorder {
           let spec = try TraceCoding.json(router.spec)
           let row = try RunRecorder.insertRouter(db, router, spec: spec, layout: layout, run: run)
           routers[router.id] = RouterRecord(row: row, layout: layout)
-          let (layer, stack) = (router.id.layer.rawValue, router.id.stack.rawValue)
+          let more = try RouterMore(router)
+          try more?.insert(db, router: row)
           sum.add(
             RowChecksum.router(
-              ordinal: ordinal, layer: layer, stack: stack, expertCount: layout.expertCount, topK: layout.topK, spec: spec))
+              ordinal: ordinal, layer: router.id.layer.rawValue, stack: router.id.lane, expertCount: layout.expertCount, topK: layout.topK,
+              spec: spec, more: more))
         }
         try db.execute(sql: "UPDATE run SET router_checksum = ? WHERE id = ?", arguments: [Int64(sum.value), run])
         try denoising?.storeLayout(db, run: run)
@@ -105,6 +108,9 @@ final class RunRecorder {
     dirtySequences.formUnion(sequences.count..<sequences.count + more.count)
     sequences += more
   }
+
+  /// What was found out about the record that the run is made of; replaces what was said before.
+  func note(_ findings: [ImportFinding]) { self.findings = findings }
 
   /// Changes what is said about the run.
   func revise(_ change: (inout RunDescription) -> Void) {
@@ -176,12 +182,19 @@ final class RunRecorder {
       throw StoreError.malformedPass(
         file: file, problem: "sequence of a token", expected: "0..<\(TraceReader.sequenceLimit)", found: "\(wrong)")
     }
-    var seen: Set<RouterID> = []
+    if let facts = tokens.facts { try require("length of the facts of tokens", facts.count, tokens.count) }
+    var ends: [RouterID: Int] = [:]
     for batch in pass.batches {
-      guard let record = routers[batch.router], seen.insert(batch.router).inserted else {
+      guard let record = routers[batch.router] else {
         throw StoreError.malformedPass(
-          file: file, problem: "router of a batch", expected: "one of the run's \(routers.count), once", found: "\(batch.router)")
+          file: file, problem: "router of a batch", expected: "one of the run's \(routers.count)", found: "\(batch.router)")
       }
+      if let end = ends[batch.router], batch.firstToken < end {
+        throw StoreError.malformedPass(
+          file: file, problem: "batches of router \(batch.router)", expected: "one that begins at token \(end) or behind it",
+          found: "\(batch.firstToken)")
+      }
+      ends[batch.router] = batch.firstToken + batch.count
       try require("experts of router \(batch.router)", batch.expertCount, record.layout.expertCount)
       try require("topK of router \(batch.router)", batch.topK, record.layout.topK)
       if batch.firstToken < span.lowerBound || batch.firstToken + batch.count > span.upperBound {
@@ -229,7 +242,8 @@ final class RunRecorder {
           written[id] = writes
         }
         samples = try denoising?.store(db, routers: rows)
-        for check in audit.result() {
+        try ImportAuditRows.store(db, findings, run: run)
+        for check in audit.result() + ImportAuditRows.check(findings) {
           try db.cachedStatement(sql: "INSERT OR REPLACE INTO capture_check VALUES (?, ?, ?, ?)")
             .execute(arguments: [run, check.name, check.outcome.rawValue, check.detail])
         }
@@ -276,6 +290,7 @@ final class RunRecorder {
       rows.add(fresh.nextTokenEntropy[index])
       try rows.insert()
     }
+    if let facts = fresh.facts { try TokenMore.insert(db, facts, run: run, firstToken: fresh.firstToken) }
     guard extras.contains(.passes) || extras.contains(.predicted) else { return }
     rows = try RowInserter(db, "INSERT INTO token_extra VALUES (?, ?, ?, ?, ?)")
     for index in 0..<fresh.count {
@@ -336,7 +351,7 @@ final class RunRecorder {
         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
       arguments: [
-        run, router.id.layer.rawValue, router.id.stack.rawValue, layout.expertCount, layout.topK, layout.idBytes, layout.weightBytes,
+        run, router.id.layer.rawValue, router.id.lane, layout.expertCount, layout.topK, layout.idBytes, layout.weightBytes,
         layout.logitBytes, log(Double(layout.expertCount)), router.spec.selectionScoreUnit, router.spec.summary, spec,
       ])
     let row = db.lastInsertedRowID

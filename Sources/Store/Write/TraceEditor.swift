@@ -52,7 +52,7 @@ public final class TraceEditor {
     try update(run, mark) { db, id in
       let row = try Row.fetchOne(
         db, sql: "SELECT id, expert_count FROM router WHERE run = ? AND layer = ? AND stack = ?",
-        arguments: [id, router.layer.rawValue, router.stack.rawValue])
+        arguments: [id, router.layer.rawValue, router.lane])
       guard let row, 0..<(try row.count("expert_count")) ~= expert else {
         throw StoreError.noSuchExpert(file: file, run: id, router: "\(router)", expert: expert)
       }

@@ -95,6 +95,9 @@ public final class TraceWriter: RoutingSink, Sendable {
   /// Changes what is said about the run: facts that become known only while it goes on. Its routers stay as they are.
   public func revise(_ change: @escaping @Sendable (inout RunDescription) -> Void) { worker.revise(change) }
 
+  /// Says what was found out about a record that another program made; replaces what was said before.
+  public func note(_ findings: [ImportFinding]) throws { try worker.note(findings) }
+
   /// Returns when everything received so far is on disk.
   public func flush() throws { try worker.flush() }
 

@@ -108,6 +108,14 @@ final class WriterWorker: @unchecked Sendable {
     queue.sync { recorder.append(sequences: sequences) }
   }
 
+  func note(_ findings: [ImportFinding]) throws {
+    try locked {
+      if let failure { throw failure }
+      if isClosed { throw StoreError.writerClosed(file: recorder.file) }
+    }
+    queue.sync { recorder.note(findings) }
+  }
+
   /// Stored with the next commit.
   func revise(_ change: @escaping @Sendable (inout RunDescription) -> Void) {
     queue.async { [self] in

@@ -98,7 +98,7 @@ extension Painter {
       model.look.map { rows.count > 1 ? "mean of \(rows.count) patches" : "step \($0.step)" }
       ?? "token \(row) \"\(model.tokenText(row))\""
     let stacks = model.hasSeveralStacks
-    let names = model.routers.map { (stacks ? $0.id.stack.rawValue : "") + model.padded($0.id.layer.rawValue, 2) }
+    let names = model.routers.map { (stacks ? $0.id.lane : "") + model.padded($0.id.layer.rawValue, 2) }
     let chart = ColumnChart(values, range: 0...1, low: "0", high: "1", labels: names, highlighted: model.router)
     let room = (areas[.layers].map(Panel.inner) ?? .zero).dropping(left: 1, bottom: 1)
     let shown = chart.shown(in: room)

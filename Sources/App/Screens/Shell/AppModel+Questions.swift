@@ -64,7 +64,7 @@ extension AppModel {
     guard routers.indices.contains(index) else { return "" }
     let id = routers[index].id
     let name = "L" + padded(id.layer.rawValue, 2)
-    return hasSeveralStacks ? "\(id.stack.rawValue) \(name)" : name
+    return hasSeveralStacks ? "\(id.lane) \(name)" : name
   }
 
   /// Columns of the longest name of a layer.
@@ -74,16 +74,16 @@ extension AppModel {
   var layerWords: String {
     guard routers.indices.contains(router) else { return "layer –" }
     let id = routers[router].id
-    return (hasSeveralStacks ? "\(id.stack.rawValue) " : "") + "layer \(id.layer)"
+    return (hasSeveralStacks ? "\(id.lane) " : "") + "layer \(id.layer)"
   }
 
   /// Routers by the numbers of their layers, `0-3,7`; where there are several stacks each with its own, `enc 1-3, dec 5`.
   func layerRanges(_ indices: [Int]) -> String {
     let ids = indices.filter(routers.indices.contains).map { routers[$0].id }
     guard hasSeveralStacks else { return LayerRanges.text(ids.map(\.layer.rawValue).sorted()) }
-    let stacks = ids.map(\.stack).reduce(into: [RouterStack]()) { if !$0.contains($1) { $0.append($1) } }
-    return stacks.map { stack in
-      "\(stack.rawValue) " + LayerRanges.text(ids.filter { $0.stack == stack }.map(\.layer.rawValue).sorted())
+    let lanes = ids.map(\.lane).reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }
+    return lanes.map { lane in
+      "\(lane) " + LayerRanges.text(ids.filter { $0.lane == lane }.map(\.layer.rawValue).sorted())
     }.joined(separator: ", ")
   }
 

@@ -2,6 +2,7 @@
 // they stand, what keys do there, what its work in the background is, what it shows and what it saves. The shell asks the screen that is
 // on; it never asks which one that is. A screen is a folder, and a line in `Screens.all`.
 
+import Routing
 import Terminal
 
 /// A screen by name; the action that goes there has the same.
@@ -127,7 +128,7 @@ extension Screen {
   static func rule(in model: AppModel) -> String? {
     guard isOfTheRun, model.routers.indices.contains(model.router) else { return nil }
     let id = model.routers[model.router].id
-    return "mask \(id.stack == .feedForward ? "\(id.layer)" : "\(id)"):\(model.expert)"
+    return "mask \(id.lane == RouterStack.feedForward.rawValue ? "\(id.layer)" : "\(id)"):\(model.expert)"
   }
   static func choices(for id: ActionID, in model: AppModel) -> [String]? { nil }
   static func twin(of id: ActionID, _ argument: String, in model: AppModel) -> String? { nil }

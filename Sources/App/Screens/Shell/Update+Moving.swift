@@ -87,8 +87,8 @@ extension AppModel {
   /// `3`, or with its stack `enc.3`; of two layers of that number the one in the stack looked at.
   mutating func turn(toLayer text: String) -> [Effect] {
     let named = routers.indices.filter { routers[$0].id.description == text || String(routers[$0].id.layer.rawValue) == text }
-    let stack = routers.indices.contains(router) ? routers[router].id.stack : nil
-    if let place = named.first(where: { routers[$0].id.stack == stack }) ?? named.first {
+    let lane = routers.indices.contains(router) ? routers[router].id.lane : nil
+    if let place = named.first(where: { routers[$0].id.lane == lane }) ?? named.first {
       router = place
     } else if routers.isEmpty {
       say("there is no layer yet", .warning)
