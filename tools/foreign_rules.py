@@ -82,12 +82,13 @@ def dealt_windows(sequences, experts):
     return accused
 
 
-def judge(sequences, layers, experts=None, top_k=None, model_layers=None, tokens=None, last=1, format_pads=False):
+def judge(sequences, layers, experts=None, top_k=None, model_layers=None, tokens=None, last=1, slack=0, format_pads=False):
     """The audit of arrays of ids.
 
     - layers: the number of each column of the layer axis.
     - experts, top_k: of the model or the options, None: not known. model_layers: which layers have a router.
-    - tokens: token ids (or only their number) of each sequence; last: how many rows the format leaves out at the end.
+    - tokens: token ids (or only their number) of each sequence; last: how many rows the format leaves out at the end;
+      slack: how many more it may leave out, as when the last generated token was never read.
     - format_pads: the format always appends a row there.
     Gives ({(code, router or None): (count, of)}, notes, rows by sequence, routers as (layer, experts, k), unknown by router).
     """
@@ -136,7 +137,9 @@ def judge(sequences, layers, experts=None, top_k=None, model_layers=None, tokens
             if not format_pads:
                 count, of = counts.get(("padded", None), (0, 0))
                 counts["padded", None] = (count + 1, of + rows)
-        elif rows == expected - 1:
+        elif slack and expected - slack <= rows < expected:
+            notes.add("no_last_token")
+        elif rows == expected - slack - 1:
             count, _ = counts.get(("missing_last", None), (0, 0))
             counts["missing_last", None] = (count + 1, len(sequences))
         elif rows > expected and all((r == np.arange(width)).all() for r in sequence[expected:]) and last == 1:
@@ -165,9 +168,8 @@ def judge(sequences, layers, experts=None, top_k=None, model_layers=None, tokens
             notes.add("dense_layers")
         else:
             live.append(i)
-    if any(code == "shifted_layers" for code, _ in counts):
-        live = [i for i in live if flat[:, i].any()]
-        return finish(sequences, counts, notes, layers, live, width, experts, lost, total, everything=True)
+    if any(code == "shifted_layers" for code, _ in counts):   # the model's own routers have no route that can be trusted
+        return finish(sequences, counts, notes, model_layers, range(len(model_layers)), width, experts, lost, total, everything=True)
     if experts is None:
         notes.add("experts_guessed")
         known = flat[:, live]
