@@ -749,7 +749,9 @@ def megatron(cases, a, b):
     files = write("shifted_layers", sound, a, layers=[1, 2])
     cases.add("megatron/shifted_layers", files, ["--model", a.argument, "--tokens", a.tokens_argument],
               ({("shifted_layers", "ffn.2"): (48, 48)}, set(), [24, 24], [(0, 8, 3), (1, 8, 3)], {"ffn.0": 48, "ffn.1": 48}), NOTES,
-              more={"because": "the model has no layer 2, so that none of the numbers can be trusted"})
+              more={"because": "the model has no layer 2, so that none of the numbers can be trusted; recorded inside a graph they count from one"})
+    cases.add("megatron/shifted_layers, options", files, ["--model", a.argument, "--tokens", a.tokens_argument, "--layers", "0-1"],
+              check("options", judge(sound, [0, 1], last=0, slack=1, **known(a)), None), NOTES, a, spans(a, last=0))
     files = write("shifted_layers_dense", b.routes(last=0), b, layers=[0])
     cases.add("megatron/shifted_layers_dense", files, ["--model", b.argument, "--tokens", b.tokens_argument],
               check("dense", judge(b.routes(last=0), [0], last=0, **known(b)), "shifted_layers"), NOTES)
