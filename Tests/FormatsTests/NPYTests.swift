@@ -49,7 +49,8 @@ import Testing
 
   @Test func readsFloats() throws {
     let half: [(UInt16, Float)] = [
-      (0x0000, 0), (0x3C00, 1), (0xC000, -2), (0x0001, 0x1p-24), (0x83FF, -0x3FFp-24), (0x7BFF, 65504), (0x7C00, .infinity), (0x3555, 0x1.554p-2),
+      (0x0000, 0), (0x3C00, 1), (0xC000, -2), (0x0001, 0x1p-24), (0x83FF, -0x3FFp-24), (0x7BFF, 65504), (0x7C00, .infinity),
+      (0x3555, 0x1.554p-2),
     ]
     let file = try open(Self.npy("'<f2'", "(8,)", bytes(half.map(\.0))))
     #expect(file.header.elementType == .f16 && file.rows.width == 1)

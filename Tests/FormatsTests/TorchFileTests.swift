@@ -50,8 +50,10 @@ import Testing
   @Test func seesTensorsOfAnyDevice() throws {
     let storage =
       Pickle.tuple(
-        Pickle.text("storage"), Pickle.global("torch", "IntStorage"), Pickle.text("0"), Pickle.text("cuda:3"), Pickle.int(6)) + Array("Q".utf8)
-    let root = try open(Pickle.tuple(Pickle.tensor(storage: storage), Pickle.tensor([3, 2], [1, 3]), Pickle.tensor(at: 2, [0, 3], [3, 1])))
+        Pickle.text("storage"), Pickle.global("torch", "IntStorage"), Pickle.text("0"), Pickle.text("cuda:3"), Pickle.int(6))
+      + Array("Q".utf8)
+    let root = try open(
+      Pickle.tuple(Pickle.tensor(storage: storage), Pickle.tensor([3, 2], [1, 3]), Pickle.tensor(at: 2, [0, 3], [3, 1])))
     let items = try #require(root.items)
     #expect(items[0].tensorShape?.elementType == .i32 && items[0].tensorShape?.shape == [2, 3])
     let tensor = try items[0].requireTensor(rank: 2)

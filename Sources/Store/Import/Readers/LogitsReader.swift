@@ -68,7 +68,8 @@ struct LogitsReader: ForeignRecord {
     let isNumbered = layers.enumerated().contains { $1.number != nil && $1.number != $0 }
     return layers.map { layer in
       ForeignColumn(
-        router: isNumbered ? layer.number.map { RouterID(layer: $0) } : nil, slots: 0, experts: layer.rows?.width ?? common, hasLogits: true)
+        router: isNumbered ? layer.number.map { RouterID(layer: $0) } : nil, slots: 0, experts: layer.rows?.width ?? common, hasLogits: true
+      )
     }
   }
 

@@ -154,10 +154,12 @@ struct PassLinker {
     for piece in batch { waiting[pieces[piece].next, default: []].append(piece) }
     var wanted: [Int: Int] = [:]
     for row in rows { wanted[Int(pass.positions[row]), default: 0] += 1 }
-    if isWhole, rows.allSatisfy({ row in
-      let position = Int(pass.positions[row])
-      return waiting[position] == nil && left.contains { $0.contains(position) }
-    }) {
+    if isWhole,
+      rows.allSatisfy({ row in
+        let position = Int(pass.positions[row])
+        return waiting[position] == nil && left.contains { $0.contains(position) }
+      })
+    {
       throw .turns
     }
     var taken: [Int: Int] = [:]

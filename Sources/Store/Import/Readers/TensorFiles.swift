@@ -23,7 +23,8 @@ struct TorchFiles {
     findings.append(
       ImportFinding(
         .truncated, count: cut.count, of: paths.count,
-        detail: "files without their end, where torch.save lists what is in them: \(cut.map { fileName($0.path) }.joined(separator: ", "))"))
+        detail: "files without their end, where torch.save lists what is in them: \(cut.map { fileName($0.path) }.joined(separator: ", "))")
+    )
   }
 }
 

@@ -57,7 +57,8 @@ struct TensorRTReader: ForeignRecord {
     let order = Dictionary(files.enumerated().map { ($1, $0) }, uniquingKeysWith: min)
     found.sort { (order[$0.path] ?? 0, $0.number ?? 0) < (order[$1.path] ?? 0, $1.number ?? 0) }
     guard let first = found.first else {
-      throw .value(file: files.first ?? "", path: "the saved value", expected: "at least one tensor [rows, layers, k]", found: "an empty list")
+      throw .value(
+        file: files.first ?? "", path: "the saved value", expected: "at least one tensor [rows, layers, k]", found: "an empty list")
     }
     for part in found where part.shape[1...] != first.shape[1...] || part.shape[1] == 0 || part.shape[2] == 0 {
       throw .value(
