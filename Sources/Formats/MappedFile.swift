@@ -92,7 +92,7 @@ public final class MappedFile: @unchecked Sendable {
   var isSettled: Bool { stamp.isSettled }
 
   /// Gives back the memory of the first `count` bytes, which were read once; reading them again fetches them again.
-  func release(first count: Int) {
+  public func release(first count: Int) {
     let page = Int(sysconf(Int32(_SC_PAGESIZE)))
     if let start = bytes.baseAddress { madvise(UnsafeMutableRawPointer(mutating: start), count / page * page, MADV_DONTNEED) }
   }

@@ -96,6 +96,8 @@ struct ForeignColumn {
   var spec: RouterSpec?
   var hasWeights = false
   var hasLogits = false
+  /// Rows, counted over all sequences, whose route is unknown for what a finding of the reader says already.
+  var explained: [Range<Int>] = []
 }
 
 /// One text, prompt or answer of a record.
