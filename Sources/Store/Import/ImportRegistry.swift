@@ -24,6 +24,9 @@ enum ImportRegistry {
     case .sglang: SGLangReader.recognises(file)
     case .nemoRL: NeMoReader.recognises(file)
     case .verifiers: VerifiersReader.recognises(file)
+    case .megatron: MegatronReader.recognises(file)
+    case .olmoe: OLMoEReader.recognises(file)
+    case .moetopJSONL: MoetopLinesReader.recognises(file)
     default: false
     }
   }
@@ -33,6 +36,9 @@ enum ImportRegistry {
     case .sglang: .rows(try SGLangReader.open(request.files, request: request))
     case .nemoRL: .rows(try NeMoReader.open(request.files))
     case .verifiers: .rows(try VerifiersReader.open(request.files))
+    case .megatron: .rows(try MegatronReader(files: request.files, request: request))
+    case .olmoe: .rows(try OLMoEReader(files: request.files, request: request))
+    case .moetopJSONL: .rows(try MoetopLinesReader(files: request.files, request: request))
     default: throw ImportError.unrecognized(file: request.files[0])
     }
   }

@@ -105,7 +105,7 @@ struct ImportedRows {
     for index in rows {
       var order = Array(0..<description.slots)
       let weights = decisions.weights.map { Array($0[index * slots..<index * slots + description.slots]) }
-      if let weights, zip(weights, weights.dropFirst()).contains(where: { $0 < $1 }) {
+      if judgement.sortsByWeight, let weights {
         order.sort { weights[$0] != weights[$1] ? weights[$0] > weights[$1] : $0 < $1 }
       }
       let into = (index - rows.lowerBound) * description.slots

@@ -12,6 +12,8 @@ struct RecordJudgement {
   var sequences: [JudgedSequence] = []
   /// Whether what the record calls logits are probabilities.
   var areProbabilities = false
+  /// Whether ids stand in the order of their numbers, and weights say their ranks.
+  var sortsByWeight = false
 
   var faults: [ImportFinding] { findings.filter { $0.severity == .fault } }
   /// Rows that the run will have.
@@ -179,7 +181,8 @@ struct RecordJudge {
     guard record.shape.mayOmit > 0 else { return false }
     return zip(judgement.sequences, record.shape.sequences).contains { judged, sequence in
       guard let length = request.tokens?[judged.index].count ?? sequence.tokens?.count ?? sequence.tokenCount else { return false }
-      return judged.rows < length - judged.start - record.shape.omitted
+      let expected = length - judged.start - record.shape.omitted
+      return judged.rows < expected && judged.rows >= expected - record.shape.mayOmit
     }
   }
 
@@ -304,7 +307,7 @@ struct RecordJudge {
     }
     tally.finish()
     let isPhysical =
-      (request.experts != nil || request.model != nil)
+      places.allSatisfy { isKnown($0) }
       && places.allSatisfy { Double(tally.beyond[$0]) >= Self.physicalShare * Double(total * judgement.routers[$0].slots) }
       && places.allSatisfy { tally.outside[$0] == 0 } && tally.beyond.contains { $0 > 0 }
     for place in places {
@@ -349,18 +352,28 @@ struct RecordJudge {
       return
     }
     let clean = tally.clean - dealt
-    if tally.rising.isFound, clean > 0 {
-      for place in places {
+    guard tally.rising.isFound, clean > 0 else { return }
+    for place in places {
+      let router = judgement.routers[place]
+      let rises = tally.weightsRise[place]
+      if router.column.map({ record.shape.columns[$0].hasWeights }) == true {
+        judgement.sortsByWeight = true
+        guard rises.count > 0 else { continue }
         say(
-          .unsorted, judgement.routers[place].id, clean, of: total,
+          .unsorted, router.id, rises.count, of: total, first: rises.first,
+          "ids rise with their numbers in every row, and weights do not fall: ids were put in the order of their weights")
+      } else {
+        say(
+          .unsorted, router.id, clean, of: total,
           "ids rise with their numbers in every row: their order is not that of the scores, and ranks are not known")
       }
     }
-    for place in places where tally.weightsRise[place].count > 0 {
-      say(
-        .unsorted, judgement.routers[place].id, tally.weightsRise[place].count, of: total, first: tally.weightsRise[place].first,
-        "weights do not fall within the row: ids were put in the order of their weights")
-    }
+  }
+
+  /// Whether somebody says how many experts a router has.
+  private func isKnown(_ place: Int) -> Bool {
+    let router = judgement.routers[place]
+    return experts(of: router.id) != nil || router.column.flatMap { record.shape.columns[$0].experts } != nil
   }
 
   // MARK: Scores instead of ids

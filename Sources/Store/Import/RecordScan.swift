@@ -39,6 +39,8 @@ struct RowTally {
   private let routers: [JudgedRouter]
   private let places: [Int]
   private let slots: [Int]
+  /// Rows of the record, by router, of which a finding says already why they are unknown.
+  private let explained: [[Range<Int>]]
   private let mayTakeFewer: Bool
   /// `[routers][RowFault]`
   private(set) var faults: [[FoundRows]]
@@ -73,6 +75,7 @@ struct RowTally {
     self.mayTakeFewer = mayTakeFewer
     places = routers.indices.filter { routers[$0].column != nil }
     slots = routers.map { $0.column.map { columns[$0].slots } ?? 0 }
+    explained = routers.map { $0.column.map { columns[$0].explained.sorted { $0.lowerBound < $1.lowerBound } } ?? [] }
     faults = routers.map { _ in Array(repeating: FoundRows(), count: RowFault.allCases.count) }
     beyond = Array(repeating: 0, count: routers.count)
     outside = beyond
@@ -144,7 +147,7 @@ struct RowTally {
       rows.append(ids)
       if let fault = RowFault.of(ids, experts: router.experts, mayTakeFewer: mayTakeFewer) {
         isClean = false
-        faults[place][fault.rawValue].add(row)
+        if fault != .unknown || !isExplained(row, place) { faults[place][fault.rawValue].add(row) }
         if fault == .outOfRange || fault == .duplicate { measure(ids, place) }
       }
       if isConstant[place] {
@@ -167,6 +170,16 @@ struct RowTally {
       counted.add(rows, at: sequenceRows)
       dealt.add(rows)
     }
+  }
+
+  private func isExplained(_ row: Int, _ place: Int) -> Bool {
+    let ranges = explained[place]
+    var (low, high) = (0, ranges.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if ranges[middle].upperBound <= row { low = middle + 1 } else { high = middle }
+    }
+    return low < ranges.count && ranges[low].contains(row)
   }
 
   private mutating func measure(_ ids: UnsafeBufferPointer<Int32>, _ place: Int) {
