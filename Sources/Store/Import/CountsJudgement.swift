@@ -51,7 +51,7 @@ struct CountsJudgement {
       let id = names.routers[column]
       let spec = model?.first { $0.id == id }?.spec
       let experts = counted.counts[column].count
-      let slots = spec?.topK ?? request.topK ?? max(counted.columns[column].slots, 1)
+      let slots = spec?.topK ?? request.topK ?? Self.slots(counted, column)
       routers.append(Self.router(id, spec, slots: slots, experts: experts))
       loads[id] = counted.counts[column]
       judge(counted, column, id, experts: spec?.expertCount ?? request.experts, topK: spec?.topK ?? request.topK, size: size)
@@ -66,6 +66,14 @@ struct CountsJudgement {
       return RouterDescription(id: id, spec: spec)
     }
     return RouterDescription(id: id, spec: .unknown(experts: experts, slots: min(max(slots, 1), experts)))
+  }
+
+  /// Experts of a token, as the record says it or as its sums do; 1 where nothing says it.
+  private static func slots(_ counted: ForeignCounts, _ column: Int) -> Int {
+    let stated = counted.columns[column].slots
+    guard stated == 0, let tokens = counted.tokens, tokens > 0 else { return max(stated, 1) }
+    let ratio = Double(counted.counts[column].reduce(0, +)) / Double(tokens)
+    return abs(ratio - ratio.rounded()) <= tolerance * ratio ? max(Int(ratio.rounded()), 1) : 1
   }
 
   private mutating func add(_ code: ImportFinding.Code, _ router: RouterID?, _ count: Int, _ of: Int, _ detail: String) {

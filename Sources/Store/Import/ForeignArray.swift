@@ -19,6 +19,14 @@ struct ForeignArray {
   enum Element: String {
     case uint8, int8, uint16, int16, int32, uint32, int64
 
+    init?(_ type: ElementType) {
+      let known: [ElementType: Element] = [
+        .u8: .uint8, .i8: .int8, .u16: .uint16, .i16: .int16, .i32: .int32, .u32: .uint32, .i64: .int64,
+      ]
+      guard let element = known[type] else { return nil }
+      self = element
+    }
+
     var bytes: Int {
       switch self {
       case .uint8, .int8: 1

@@ -21,25 +21,33 @@ enum ImportRegistry {
 
   private static func recognises(_ file: String, as format: ImportFormat) -> Bool {
     switch format {
+    case .vllm: VLLMReader.recognises(file)
     case .sglang: SGLangReader.recognises(file)
+    case .sglangDistribution: SGLangDistributionReader.recognises(file)
+    case .tensorrtLLM: TensorRTReader.recognises(file)
+    case .imatrix: IMatrixReader.recognises(file)
+    case .hfLogits: LogitsReader.recognises(file)
     case .nemoRL: NeMoReader.recognises(file)
     case .verifiers: VerifiersReader.recognises(file)
     case .megatron: MegatronReader.recognises(file)
     case .olmoe: OLMoEReader.recognises(file)
     case .moetopJSONL: MoetopLinesReader.recognises(file)
-    default: false
     }
   }
 
   static func open(_ format: ImportFormat, request: ImportRequest) throws -> ForeignSource {
     switch format {
+    case .vllm: .rows(try VLLMReader.open(request.files))
     case .sglang: .rows(try SGLangReader.open(request.files, request: request))
+    case .sglangDistribution: try SGLangDistributionReader(files: request.files, request: request).source
+    case .tensorrtLLM: .rows(try TensorRTReader(files: request.files, request: request))
+    case .imatrix: try IMatrixReader(files: request.files, request: request).source
+    case .hfLogits: .rows(try LogitsReader(files: request.files, request: request, lengths: request.tokens?.map(\.count)))
     case .nemoRL: .rows(try NeMoReader.open(request.files))
     case .verifiers: .rows(try VerifiersReader.open(request.files))
     case .megatron: .rows(try MegatronReader(files: request.files, request: request))
     case .olmoe: .rows(try OLMoEReader(files: request.files, request: request))
     case .moetopJSONL: .rows(try MoetopLinesReader(files: request.files, request: request))
-    default: throw ImportError.unrecognized(file: request.files[0])
     }
   }
 }

@@ -19,6 +19,11 @@ public final class RecordImport {
   public init(_ request: ImportRequest) throws {
     format = try ImportRegistry.format(of: request)
     source = try ImportRegistry.open(format, request: request)
+    var request = request
+    // Rows that nothing cuts follow all sequences.
+    if case .rows(let record) = source, record.shape.content == .logits, record.shape.sequences.count == 1, let tokens = request.tokens {
+      request.tokens = [tokens.flatMap(\.self)]
+    }
     self.request = request
     switch source {
     case .rows(let record):

@@ -340,7 +340,7 @@ struct RecordJudge {
     let isFaultless = dealt == 0 && tally.lost == 0 && places.allSatisfy { place in tally.faults[place].allSatisfy { $0.count == 0 } }
     let all = request.tokens ?? record.shape.sequences.compactMap(\.tokens)
     let distinct = all.isEmpty ? nil : all.reduce(into: Set<Int32>()) { $0.formUnion($1) }.count
-    if isFaultless, places.count >= 2, total >= Self.enoughRows, distinct.map({ $0 >= Self.enoughTokens }) ?? true,
+    if isFaultless, places.count >= 2, tally.clean >= Self.enoughRows, distinct.map({ $0 >= Self.enoughTokens }) ?? true,
       places.allSatisfy({ tally.isConstant[$0] && judgement.routers[$0].slots < judgement.routers[$0].experts })
     {
       for place in places {

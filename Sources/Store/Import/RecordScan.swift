@@ -145,12 +145,13 @@ struct RowTally {
       let start = index * slots[place]
       let ids = UnsafeBufferPointer(rebasing: buffers[number][start..<start + router.slots])
       rows.append(ids)
+      var isSound = true
       if let fault = RowFault.of(ids, experts: router.experts, mayTakeFewer: mayTakeFewer) {
-        isClean = false
+        (isClean, isSound) = (false, false)
         if fault != .unknown || !isExplained(row, place) { faults[place][fault.rawValue].add(row) }
         if fault == .outOfRange || fault == .duplicate { measure(ids, place) }
       }
-      if isConstant[place] {
+      if isConstant[place], isSound {
         if firstRows[place].isEmpty {
           firstRows[place] = Array(ids)
         } else if !ids.elementsEqual(firstRows[place]) {

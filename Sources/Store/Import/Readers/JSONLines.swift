@@ -99,7 +99,7 @@ final class JSONLines {
   private func note(_ bytes: Int) {
     held += bytes
     guard held >= Self.heldBytes else { return }
-    file.release(first: file.byteCount)
+    file.release(0..<file.byteCount)
     held = 0
   }
 
@@ -154,7 +154,8 @@ final class JSONLines {
 
   /// The next newline from `position` on, or the end.
   private static func lineEnd(_ bytes: UnsafeRawBufferPointer, from position: Int) -> Int {
-    guard let start = bytes.baseAddress, position < bytes.count, let found = memchr(start + position, Int32(newline), bytes.count - position)
+    guard let start = bytes.baseAddress, position < bytes.count,
+      let found = memchr(start + position, Int32(newline), bytes.count - position)
     else { return bytes.count }
     return UnsafeRawPointer(found) - start
   }
