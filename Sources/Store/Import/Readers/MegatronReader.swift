@@ -70,7 +70,9 @@ final class MegatronReader: ForeignRecord {
         if columns[index].hasLogits { result[index].logits = record.logits }
         guard record.takes(columns[index].slots) else { return }
         for row in try json.array("top_indices") {
-          guard try row.appendIDs(to: &result[index].ids) == record.width else { throw row.unexpected("\(record.width) ids, as in its first row") }
+          guard try row.appendIDs(to: &result[index].ids) == record.width else {
+            throw row.unexpected("\(record.width) ids, as in its first row")
+          }
         }
         guard result[index].ids.count == step.rows * record.width else { throw .changed(file: rank.lines.path) }
       }

@@ -32,7 +32,9 @@ struct MoetopLinesHeader: Equatable {
     }
     row = .token
     if let word = try line.memberIfPresent("row") {
-      guard let kind = RowKind(rawValue: try word.requireString()) else { throw word.unexpected(Self.words(RowKind.allCases.map(\.rawValue))) }
+      guard let kind = RowKind(rawValue: try word.requireString()) else {
+        throw word.unexpected(Self.words(RowKind.allCases.map(\.rawValue)))
+      }
       row = kind
     }
     routers = []
@@ -44,9 +46,12 @@ struct MoetopLinesHeader: Equatable {
       let experts = try element.integer("experts", in: 1...Self.expertLimit)
       let topK = try element.integer("top_k", in: 1...experts)
       let rule = try element.memberIfPresent("rule")
-      routers.append(Router(id: id, experts: experts, topK: topK, spec: try rule.map { (rule) throws(FormatError) in
-        try Self.spec(rule, experts: experts, topK: topK)
-      }))
+      routers.append(
+        Router(
+          id: id, experts: experts, topK: topK,
+          spec: try rule.map { (rule) throws(FormatError) in
+            try Self.spec(rule, experts: experts, topK: topK)
+          }))
     }
     guard !routers.isEmpty else { throw try line.member("routers").unexpected("at least one router") }
   }
@@ -62,7 +67,8 @@ struct MoetopLinesHeader: Equatable {
     }
     let selection = word == RuleKnowledge.declared.rawValue ? .topK : StatedSelection(rawValue: word)
     guard let selection else {
-      throw rule.unexpected(words(RuleKnowledge.allCases.prefix(2).map(\.rawValue) + StatedSelection.allCases.map(\.rawValue)) + ", or a rule")
+      throw rule.unexpected(
+        words(RuleKnowledge.allCases.prefix(2).map(\.rawValue) + StatedSelection.allCases.map(\.rawValue)) + ", or a rule")
     }
     return RouterSpec(expertCount: experts, scoring: .stated(.unknown), selection: .stated(selection, slots: topK))
   }
@@ -105,7 +111,9 @@ struct MoetopLine {
       guard let name = key.string else { continue }
       switch name {
       case "sequence":
-        guard value.kind == .string || value.kind == .number, let text = value.scalarText else { throw value.unexpected("a number or a name") }
+        guard value.kind == .string || value.kind == .number, let text = value.scalarText else {
+          throw value.unexpected("a number or a name")
+        }
         sequence = text
       case "position": position = try value.requireInteger(in: Self.positions)
       case "token_id": token = try value.requireID()

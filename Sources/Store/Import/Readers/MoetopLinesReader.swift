@@ -52,7 +52,9 @@ final class MoetopLinesReader: ForeignRecord {
           let line = try MoetopLine(json, routers: routers)
           tokens.append(line.token ?? -1)
           if let text = line.text, let token = line.token { rows.texts[token] = Array(text.utf8) }
-          for (label, value) in try line.labels() where known.labels[label] == nil { facts.setLabel(label, value, of: row - range.lowerBound) }
+          for (label, value) in try line.labels() where known.labels[label] == nil {
+            facts.setLabel(label, value, of: row - range.lowerBound)
+          }
           for (name, value) in try line.coordinates() { facts.setCoordinate(name, value, of: row - range.lowerBound) }
           if let request = line.request { facts.setRequest(request, of: row - range.lowerBound) }
           if let rank = line.rank { facts.setRank(rank, of: row - range.lowerBound) }

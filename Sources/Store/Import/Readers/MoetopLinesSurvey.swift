@@ -200,6 +200,7 @@ struct MoetopLinesSurvey {
     }
     guard missing > 0 else { return nil }
     return ImportFinding(
-      .lengthMismatch, count: missing, of: positions, first: behind.first, detail: "positions between rows that have no row; the first rows are those behind")
+      .lengthMismatch, count: missing, of: positions, first: behind.first,
+      detail: "positions between rows that have no row; the first rows are those behind")
   }
 }

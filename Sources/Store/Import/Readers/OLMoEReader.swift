@@ -41,7 +41,8 @@ final class OLMoEReader: ForeignRecord {
         if let found, extent == nil { extent = found }
         if let found, let extent, found != extent {
           throw FormatError.value(
-            file: file.path, path: "line \(file.number(of: line)), exp_ids[0]", expected: "\(extent.slots) lists of \(extent.layers) ids, as before",
+            file: file.path, path: "line \(file.number(of: line)), exp_ids[0]",
+            expected: "\(extent.slots) lists of \(extent.layers) ids, as before",
             found: "\(found.slots) of \(found.layers)")
         }
         var sequence = ForeignSequence(name: ForeignName.of(line + 1, in: paths, number), rows: rows)
