@@ -101,7 +101,7 @@ extension RouterSpec {
   }
 
   /// Whether every row takes `topK` experts; nil where nobody knows.
-  var fillsSlots: Bool? {
+  public var fillsSlots: Bool? {
     switch selection {
     case .tokenChoice, .hash: true
     case .stated(.unknown, _): nil

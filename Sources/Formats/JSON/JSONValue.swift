@@ -125,7 +125,7 @@ public struct JSONValue: Sendable {
   var end: Int { document.afterValue(at: start) }
 
   /// The value as the file spells it.
-  var source: String { String(decoding: sourceBytes, as: UTF8.self) }
+  public var source: String { String(decoding: sourceBytes, as: UTF8.self) }
 
   private var sourceBytes: UnsafeBufferPointer<UInt8> { text.buffer(start..<max(start, end)) }
 

@@ -96,6 +96,8 @@ struct ForeignColumn {
   var spec: RouterSpec?
   var hasWeights = false
   var hasLogits = false
+  /// Rows, counted over all sequences, whose route is unknown for what a finding of the reader says already.
+  var explained: [Range<Int>] = []
 }
 
 /// One text, prompt or answer of a record.
@@ -111,6 +113,8 @@ struct ForeignSequence {
   var tokenCount: Int?
   /// Position of the first token that the model generated.
   var generatedFrom: Int?
+  /// Whether the file ends before it does, so that its length says nothing.
+  var isTruncated = false
 
   init(name: String, rows: Int) {
     self.name = name

@@ -7,6 +7,8 @@ import Routing
 /// The files of a record that torch.save wrote, those that are whole.
 struct TorchFiles {
   var files: [TorchFile] = []
+  /// Those that lost their end.
+  var cut: [String] = []
   var findings: [ImportFinding] = []
 
   /// - Throws: `FormatError`; a file that lost its end is a finding, as long as another one is whole.
@@ -20,6 +22,7 @@ struct TorchFiles {
     }
     guard let first = cut.first else { return }
     guard !files.isEmpty else { throw first.error }
+    self.cut = cut.map(\.path)
     findings.append(
       ImportFinding(
         .truncated, count: cut.count, of: paths.count,

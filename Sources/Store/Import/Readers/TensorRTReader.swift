@@ -9,7 +9,7 @@ import Routing
 struct TensorRTReader: ForeignRecord {
   let shape: ForeignShape
   /// Of each sequence, `[rows, layers · k]`.
-  private let parts: [NumberRows]
+  private let parts: [NumberRows?]
   private let layers: Int
   private let slots: Int
 
@@ -52,15 +52,16 @@ struct TensorRTReader: ForeignRecord {
       let torch = try TorchFiles(saved)
       findings += torch.findings
       for file in torch.files { found += try Self.parts(of: file) }
+      for path in torch.cut { found.append(Part(path: path, number: nil, shape: [], rows: nil)) }
     }
     // In the order in which the files were named.
     let order = Dictionary(files.enumerated().map { ($1, $0) }, uniquingKeysWith: min)
     found.sort { (order[$0.path] ?? 0, $0.number ?? 0) < (order[$1.path] ?? 0, $1.number ?? 0) }
-    guard let first = found.first else {
+    guard let first = found.first(where: { $0.rows != nil }) else {
       throw .value(
         file: files.first ?? "", path: "the saved value", expected: "at least one tensor [rows, layers, k]", found: "an empty list")
     }
-    for part in found where part.shape[1...] != first.shape[1...] || part.shape[1] == 0 || part.shape[2] == 0 {
+    for part in found where part.rows != nil && (part.shape[1...] != first.shape[1...] || part.shape[1] == 0 || part.shape[2] == 0) {
       throw .value(
         file: part.path, path: part.number.map { "[\($0)]" } ?? "the saved value",
         expected: "a tensor [rows, layers, k] with layers and k as in \(fileName(first.path)) \(first.shape), and neither 0",
@@ -70,7 +71,11 @@ struct TensorRTReader: ForeignRecord {
     parts = found.map(\.rows)
     var shape = ForeignShape(
       format: .tensorrtLLM, columns: Array(repeating: ForeignColumn(slots: slots), count: layers),
-      sequences: found.map { ForeignSequence(name: $0.name, rows: $0.rows.count) })
+      sequences: found.map { part in
+        var sequence = ForeignSequence(name: part.name, rows: part.rows?.count ?? 0)
+        sequence.isTruncated = part.rows == nil
+        return sequence
+      })
     shape.omitted = 1
     shape.findings = findings
     self.shape = shape
@@ -84,7 +89,8 @@ struct TensorRTReader: ForeignRecord {
     /// In a list.
     var number: Int?
     var shape: [Int]
-    var rows: NumberRows
+    /// Nil: the file lost its end.
+    var rows: NumberRows?
 
     var name: String { fileName(path) + (number.map { "[\($0)]" } ?? "") }
   }
@@ -101,12 +107,12 @@ struct TensorRTReader: ForeignRecord {
   }
 
   func rows(_ range: Range<Int>, of sequence: Int) throws -> ForeignRows {
-    let flat = try parts[sequence].integers(range)
+    let flat = try parts[sequence]?.integers(range) ?? []
     var columns: [ForeignDecisions] = []
     for layer in 0..<layers {
       var ids: [Int32] = []
       ids.reserveCapacity(range.count * slots)
-      for row in 0..<range.count {
+      for row in 0..<(flat.isEmpty ? 0 : range.count) {
         let start = (row * layers + layer) * slots
         ids += flat[start..<start + slots]
       }
