@@ -234,6 +234,7 @@ def judge(sequences, layers, experts=None, top_k=None, model_layers=None, tokens
 
 def finish(sequences, counts, notes, layers, live, width, experts, lost, total, bad=None, everything=False):
     unknown = {f"ffn.{layers[i]}": total if everything else len(bad[i]) for i in live}
+    experts = max(experts, width)                              # a row of k different experts: there are k at least
     return (counts, notes, [len(s) for s in sequences], [(layers[i], experts, width) for i in live],
             {name: count for name, count in unknown.items() if count})
 

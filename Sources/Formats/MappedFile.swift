@@ -92,9 +92,17 @@ public final class MappedFile: @unchecked Sendable {
   var isSettled: Bool { stamp.isSettled }
 
   /// Gives back the memory of the first `count` bytes, which were read once; reading them again fetches them again.
-  public func release(first count: Int) {
+  func release(first count: Int) { release(0..<count) }
+
+  /// Gives back the memory of bytes that were read once; reading them again fetches them again. What shares the last page with bytes
+  /// behind the range stays.
+  /// - Precondition: the range lies in the file.
+  public func release(_ range: Range<Int>) {
     let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-    if let start = bytes.baseAddress { madvise(UnsafeMutableRawPointer(mutating: start), count / page * page, MADV_DONTNEED) }
+    let first = range.lowerBound / page * page
+    let count = range.upperBound / page * page - first
+    guard count > 0, let start = bytes.baseAddress else { return }
+    madvise(UnsafeMutableRawPointer(mutating: start + first), count, MADV_DONTNEED)
   }
 
   /// Whether something that can be read is at `path`: for files that may or may not come with a model.

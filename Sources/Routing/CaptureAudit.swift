@@ -316,6 +316,7 @@ private struct RouterAudit {
       if recomputed == 0 { return .notApplicable("raw logits were not recorded") }
       return recomputedDiffers == 0 ? .held : .failed("\(recomputedDiffers) of \(recomputed) decisions differ from their logits")
     case .equalTokens:
+      if input.tokens == 0, origin.kind != .engine { return .notApplicable("no token was recorded") }
       if tokens < input.tokens, origin.kind.mayLackRoutes {
         return .notApplicable("the route of \(input.tokens - tokens) of \(input.tokens) rows is not known")
       }

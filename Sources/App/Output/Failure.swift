@@ -93,6 +93,7 @@ struct Failure: Error {
     case is RoutingError: .unsupported
     case is AnalysisError, is ExperimentError, is FilterError, is RuleError, is ValidationError: .usage
     case let error as StoreError: error.exitStatus
+    case let error as ImportError: error.kind == .usage ? .usage : .damaged
     default: foundation(error)?.status
     }
   }

@@ -14,6 +14,8 @@ struct PickleMachine {
 
   let file: MappedFile
   let entry: StoredZip.Entry
+  /// Bytes that the pickle may have.
+  let limit: Int
   /// The bytes of the storage with this key; nil when there are none.
   let storage: (String) -> Range<Int>?
 
@@ -26,9 +28,10 @@ struct PickleMachine {
   private var start: Int
   private var instruction = PickleInstruction.proto
 
-  init(file: MappedFile, entry: StoredZip.Entry, storage: @escaping (String) -> Range<Int>?) {
+  init(file: MappedFile, entry: StoredZip.Entry, limit: Int = byteLimit, storage: @escaping (String) -> Range<Int>?) {
     self.file = file
     self.entry = entry
+    self.limit = limit
     self.storage = storage
     offset = entry.range.lowerBound
     start = offset
@@ -37,8 +40,8 @@ struct PickleMachine {
   /// - Returns: the one value that the pickle describes, and what it refers to.
   /// - Throws: `FormatError` for what is damaged (`malformed`) and for what is refused (`unsupported`).
   mutating func run() throws(FormatError) -> (root: PickleValue, heap: PickleHeap) {
-    guard entry.range.count <= Self.byteLimit else {
-      throw malformed("has \(entry.range.count) bytes, at most \(Self.byteLimit) are allowed", hint: nil)
+    guard entry.range.count <= limit else {
+      throw malformed("has \(entry.range.count) bytes, at most \(limit) are allowed", hint: nil)
     }
     while true {
       start = offset

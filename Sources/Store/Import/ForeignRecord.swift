@@ -113,6 +113,8 @@ struct ForeignSequence {
   var tokenCount: Int?
   /// Position of the first token that the model generated.
   var generatedFrom: Int?
+  /// Whether the file ends before it does, so that its length says nothing.
+  var isTruncated = false
 
   init(name: String, rows: Int) {
     self.name = name

@@ -49,6 +49,9 @@ struct RouterRecord {
     totals.add(batch)
   }
 
+  /// Takes assignments by expert, without decisions.
+  mutating func count(_ load: [Int], tokens: Int) { totals.add(load, tokens: tokens) }
+
   mutating func closePage() {
     if !pages.isEmpty { lastPageIsComplete = true }
   }

@@ -68,6 +68,16 @@ struct RouterTotals: Sendable {
     }
   }
 
+  /// - Parameter load: `[expertCount]`: assignments.
+  mutating func add(_ load: [Int], tokens: Int) {
+    self.tokens += tokens
+    for (expert, count) in load.enumerated() where count > 0 && counts.indices.contains(expert) {
+      assignments += count
+      counts[expert] += count
+      isDirty[expert] = true
+    }
+  }
+
   /// All totals are on disk.
   mutating func settle() {
     for expert in isDirty.indices { isDirty[expert] = false }

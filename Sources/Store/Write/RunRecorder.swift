@@ -62,7 +62,7 @@ final class RunRecorder {
     keepsDecisions = recording.content > .counts
     extras = recording.extras
     let denoising = try description.denoising.map { try DenoisingRecord($0, routers: description.routers) }
-    if !keepsDecisions && denoising == nil {
+    if !keepsDecisions && denoising == nil && description.origin.kind == .engine {
       throw StoreError.impossibleRecording(problem: "counts alone can be kept of denoising runs, and this is a run of text")
     }
     self.denoising = denoising
@@ -107,6 +107,14 @@ final class RunRecorder {
   func append(sequences more: [SequenceDescription]) {
     dirtySequences.formUnion(sequences.count..<sequences.count + more.count)
     sequences += more
+  }
+
+  /// Takes assignments by expert where nobody knows the decisions.
+  ///
+  /// - Parameter tokens: that were counted.
+  func count(_ loads: [RouterID: [Int]], tokens: Int) {
+    for (id, load) in loads { routers[id]?.count(load, tokens: tokens) }
+    tokenCount += tokens
   }
 
   /// What was found out about the record that the run is made of; replaces what was said before.

@@ -95,6 +95,11 @@ public final class TraceWriter: RoutingSink, Sendable {
   /// Changes what is said about the run: facts that become known only while it goes on. Its routers stay as they are.
   public func revise(_ change: @escaping @Sendable (inout RunDescription) -> Void) { worker.revise(change) }
 
+  /// Takes assignments by expert, of a run of which nothing else is known.
+  ///
+  /// - Parameter tokens: that were counted.
+  public func count(_ loads: [RouterID: [Int]], tokens: Int) throws { try worker.count(loads, tokens: tokens) }
+
   /// Says what was found out about a record that another program made; replaces what was said before.
   public func note(_ findings: [ImportFinding]) throws { try worker.note(findings) }
 

@@ -108,6 +108,14 @@ final class WriterWorker: @unchecked Sendable {
     queue.sync { recorder.append(sequences: sequences) }
   }
 
+  func count(_ loads: [RouterID: [Int]], tokens: Int) throws {
+    try locked {
+      if let failure { throw failure }
+      if isClosed { throw StoreError.writerClosed(file: recorder.file) }
+    }
+    queue.sync { recorder.count(loads, tokens: tokens) }
+  }
+
   func note(_ findings: [ImportFinding]) throws {
     try locked {
       if let failure { throw failure }

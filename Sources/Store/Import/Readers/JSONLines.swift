@@ -100,7 +100,7 @@ final class JSONLines {
   private func note(_ bytes: Int) {
     held += bytes
     guard held >= Self.heldBytes else { return }
-    file.release(first: file.byteCount)
+    file.release(0..<file.byteCount)
     held = 0
   }
 
