@@ -1,7 +1,7 @@
 // Every kind of router, row and run that a trace can hold: stored, read back equal, audited without a complaint, shown by views and exports.
 
-import Foundation
 import Formats
+import Foundation
 import Routing
 import Support
 import Testing
@@ -57,13 +57,17 @@ struct RecordKindsTests {
     }
     let byRow: [Kind] = try RowKind.allCases.map { (row: RowKind) -> Kind in
       Kind(
-        name: "rows are \(row.words)", routers: [try stated("route.0", .topK)], origin: RunOrigin(kind: .import, row: row, format: "moetop-jsonl"),
+        name: "rows are \(row.words)", routers: [try stated("route.0", .topK)],
+        origin: RunOrigin(kind: .import, row: row, format: "moetop-jsonl"),
         route: three, hasFacts: true)
     }
     let paths = ["vision.ffn.1", "attn.3.q.h2", "attn.3.k.h0.r1.t4", "ffn.7.r2", "audio_1.attn.0.down"]
     let facts = RouterFacts(
       bank: "shared bank", sharedExperts: 2, parent: "route.0", holdsFor: [0, 1, 5],
-      states: [RouterState(firstToken: 10, spec: .unknown(experts: 8, slots: 3)), RouterState(firstToken: 20, spec: .unknown(experts: 8, slots: 3))],
+      states: [
+        RouterState(firstToken: 10, spec: .unknown(experts: 8, slots: 3)),
+        RouterState(firstToken: 20, spec: .unknown(experts: 8, slots: 3)),
+      ],
       experts: [
         ExpertFacts(expert: 0, name: "commas", width: 64, bytes: 4096, rank: 1, physical: 9, pruned: false),
         ExpertFacts(expert: 5, pruned: true),
@@ -76,7 +80,8 @@ struct RecordKindsTests {
         name: "facts", routers: [try stated("ffn.0", .topK, more: facts), try stated("ffn.1", .topK, more: facts)],
         origin: RunOrigin(kind: .merged, source: "a.db#1 b.db#2"), route: three),
       Kind(
-        name: "pairs of two lists", routers: [try stated("ffn.0.h0", .threshold, experts: 1024, slots: 6, scoring: .productKey, more: pairs)],
+        name: "pairs of two lists",
+        routers: [try stated("ffn.0.h0", .threshold, experts: 1024, slots: 6, scoring: .productKey, more: pairs)],
         origin: RunOrigin(kind: .recorder), route: { _, row in [Int32(row % 512), Int32((row * 7 + 1) % 512), Int32(512 + row % 512)] }),
       Kind(
         name: "signed weights", routers: [try stated("ffn.0", .dense, slots: 8, weights: .signed)], origin: RunOrigin(kind: .recorder),
@@ -134,7 +139,8 @@ struct RecordKindsTests {
   private func record(_ kind: Kind, rows: Int = 40) throws -> RoutingPass {
     let written = pass(kind, rows: rows)
     let description = RunDescription(
-      name: "kind", model: ModelIdentity(
+      name: "kind",
+      model: ModelIdentity(
         name: "m", family: "", path: "", filesHash: "", quantization: "", routerPrecision: "", tokenizerHash: "", layerCount: 0,
         vocabularySize: 0),
       routers: kind.routers, input: InputIdentity(source: "test", hash: ""), recording: RecordingLevel(),
@@ -232,7 +238,9 @@ struct RecordKindsTests {
 
   /// Of a rule as JSON SQL says what Swift says, whatever the rule.
   @Test func expressionsOfRulesAreThoseOfTheProgram() throws {
-    let scorings: [RouterSpec.Scoring] = [.softmax, .sigmoid, .sqrtSoftplus, .logits, .sparsemixer(epsilon: 0.01), .stated(.cosine), .stated(.unknown)]
+    let scorings: [RouterSpec.Scoring] = [
+      .softmax, .sigmoid, .sqrtSoftplus, .logits, .sparsemixer(epsilon: 0.01), .stated(.cosine), .stated(.unknown),
+    ]
     let normalizations: [RouterSpec.Normalization] = [.none, .sum(epsilon: 0), .sumClamped(minimum: 1), .pNorm(1), .pNorm(2)]
     let weightings: [RouterSpec.Weighting] = [.scores, .softmaxOfSelectedLogits, .sigmoidOfSelectedLogits, .ones]
     var routers: [RouterDescription] = []
@@ -256,7 +264,9 @@ struct RecordKindsTests {
     let rows = try TraceQuery(trace: TraceReader(file: file)).all("SELECT selection, rule, weight_kind FROM routers ORDER BY layer").rows
     #expect(rows.count == routers.count)
     for (row, router) in zip(rows, routers) {
-      #expect(row == [.text(router.spec.selectionName), .text(router.spec.rule.rawValue), .text(router.spec.weightKind.rawValue)], "\(router.spec)")
+      #expect(
+        row == [.text(router.spec.selectionName), .text(router.spec.rule.rawValue), .text(router.spec.weightKind.rawValue)],
+        "\(router.spec)")
     }
   }
 
@@ -267,7 +277,8 @@ struct RecordKindsTests {
     for view in ["experts", "token_labels", "coordinates", "import_audit"] {
       #expect(try query.all("SELECT count(*) FROM \(view)").rows[0][0] == .integer(0))
     }
-    #expect(try query.all("SELECT router, kind FROM routers JOIN runs USING (run) ORDER BY layer").rows[2] == [.text("ffn.3"), .text("engine")])
+    #expect(
+      try query.all("SELECT router, kind FROM routers JOIN runs USING (run) ORDER BY layer").rows[2] == [.text("ffn.3"), .text("engine")])
   }
 
   /// Facts of a router are of its checksum.

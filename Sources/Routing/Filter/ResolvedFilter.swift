@@ -114,7 +114,7 @@ public struct ResolvedFilter: Sendable {
       let sequence = Int(tokens.sequence[row])
       guard context.sequences.indices.contains(sequence), let value = context.sequences[sequence].labels[name] else { return false }
       return values.contains(value)
-    case .coordinate(let name, let test): 
+    case .coordinate(let name, let test):
       return (tokens.facts?.coordinates[name]?[row] ?? context.coordinate(name, tokens.firstToken + row)).map(test.holds) ?? false
     case .place(let axis, let test):
       let position = Int(tokens.position[row])
