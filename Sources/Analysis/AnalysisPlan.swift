@@ -116,6 +116,8 @@ public struct AnalysisPlan: Sendable {
   public var noise: Double
   /// What an entry of the vocabulary stands for, for axes of tokens; nil where nobody knows.
   public var words: @Sendable (Int32) -> String? = { _ in nil }
+  /// Values of the labels that single tokens have, by label, in the order of their numbers.
+  public var tokenLabels: [String: [String]] = [:]
   /// Who recorded the run and what its rows are.
   public var origin = RunOrigin()
   /// Rows that each router has decided on, where some of the run may lack a route; nil: all of its stack.
@@ -190,6 +192,13 @@ public struct AnalysisPlan: Sendable {
     try threshold.validate(experts: asked.map(\.spec.expertCount).max() ?? 0, field: "--threshold")
   }
 
+  /// Number of the value that a token has of the label asked for, -1 without one; nil where no label of tokens is asked for.
+  var tokenLabelNumber: (@Sendable (TokenTable, Int) -> Int32)? {
+    guard case .tokenLabel(let key) = grouping.facet else { return nil }
+    let numbers = Dictionary(uniqueKeysWithValues: (tokenLabels[key] ?? []).enumerated().map { ($1, Int32($0)) })
+    return { table, row in table.facts?.labels[key]?[row].flatMap { numbers[$0] } ?? -1 }
+  }
+
   /// Whether a router is looked at at all.
   func shows(_ router: RouterID) -> Bool { layers?.contains(router.layer) ?? true && filter?.admits(router) ?? true }
 
@@ -233,7 +242,7 @@ public struct AnalysisPlan: Sendable {
       case (_, true, nil): [[.load, .loadRatio, .weightedLoad, .importance]]
       case (_, true, .some(let facet)): facet.isDenoising ? [[.choices]] : [[.specialization]]
       case (_, false, .step), (_, false, .patch), (_, false, .patchRow), (_, false, .patchColumn): [bySteps, [.specialization]]
-      case (_, false, .vocabulary), (_, false, .tokenClass): [[.specialization]]
+      case (_, false, .vocabulary), (_, false, .tokenClass), (_, false, .tokenLabel): [[.specialization]]
       // What a run of counts alone can answer comes last.
       case (_, false, .label), (_, false, .position), (_, false, nil):
         entropyForm.needsLogits ? [pooled] : [byLayer, bySteps, [.specialization]]
@@ -282,7 +291,8 @@ public struct AnalysisPlan: Sendable {
     guard let facet = grouping.facet else { return nil }
     if !entry.facets.allows(facet) { return refused("--by layer") }
     if case .label(let key) = facet, !sequences.contains(where: { $0.labels[key] != nil }) {
-      let known = Set(sequences.flatMap(\.labels.keys)).sorted().map { Facet.label($0).name }.joined(separator: ", ")
+      let known = Set(sequences.flatMap(\.labels.keys)).union(tokenLabels.keys).sorted().map { Facet.label($0).name }.joined(
+        separator: ", ")
       return .badGrouping(
         found: key,
         expected: "expert, token, position" + (known.isEmpty ? " (this run has no labels)" : " or a label of this run: \(known)"))

@@ -65,11 +65,17 @@ public struct RouteStore: RouterFold {
   /// `[tokens]`: entries of the vocabulary; empty unless they are kept.
   private var tokenIDs: [Int32] = []
   private let keepsTokens: Bool
+  /// Kept in place of the entry of the vocabulary; nil: that is.
+  private let labelled: (@Sendable (TokenTable, Int) -> Int32)?
 
   public init() { self.init(keepsTokens: false) }
 
-  /// - Parameter keepsTokens: also which entry of the vocabulary each token is, 4 bytes a token.
-  public init(keepsTokens: Bool) { self.keepsTokens = keepsTokens }
+  /// - Parameters:
+  ///   - keepsTokens: also which entry of the vocabulary each token is, 4 bytes a token.
+  ///   - labelled: a number of a token, by its row of the table, that is kept in place of its entry.
+  public init(keepsTokens: Bool, labelled: (@Sendable (TokenTable, Int) -> Int32)? = nil) {
+    (self.keepsTokens, self.labelled) = (keepsTokens, labelled)
+  }
 
   public mutating func add(_ batch: RoutingBatch, tokens table: TokenTable) {
     guard begin(experts: batch.expertCount, topK: batch.topK) else { return }
@@ -83,7 +89,7 @@ public struct RouteStore: RouterFold {
         stretches.append(Stretch(sequence: sequence, firstPosition: position, start: ids.count / topK, count: 1))
       }
       for slot in token * topK..<(token + 1) * topK { ids.append(batch.selectedExperts[slot]) }
-      if keepsTokens { tokenIDs.append(table.tokenID[offset + token]) }
+      if keepsTokens { tokenIDs.append(labelled.map { $0(table, offset + token) } ?? table.tokenID[offset + token]) }
     }
   }
 

@@ -52,7 +52,9 @@ public struct RunAnalysis: PassFold {
     if folds.contains(.uncertainty) { uncertainty = PerRouter(RouterUncertainty(plan)) }
     if folds.contains(.links) { links = PerRouter(SequenceLinks(keepsSets: folds.contains(.sets))) }
     if folds.contains(.counts) { counts = PerRouter(StratumCounts()) }
-    if folds.contains(.routes) { routes = PerRouter(RouteStore(keepsTokens: plan.grouping.facet?.isOfTokens == true)) }
+    if folds.contains(.routes) {
+      routes = PerRouter(RouteStore(keepsTokens: plan.grouping.facet?.isOfTokens == true, labelled: plan.tokenLabelNumber))
+    }
     if folds.contains(.norms) { norms = PerRouter(ExpertNorms(weightsInput: Self.weightingInput(plan.routers))) }
     if plan.filter != nil {
       tally = FilterTally()
@@ -268,7 +270,7 @@ public struct RunAnalysis: PassFold {
     case .position:
       guard let routes else { return nil }
       return try SpecializationStudy(positions: routes, settings: plan.null)
-    case .vocabulary, .tokenClass:
+    case .vocabulary, .tokenClass, .tokenLabel:
       guard let routes, let facet = plan.grouping.facet else { return nil }
       return try SpecializationStudy(tokens: facet, routes, words: plan.words, settings: plan.null)
     case .step, .patchRow, .patchColumn, .patch, nil: return nil

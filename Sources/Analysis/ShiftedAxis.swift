@@ -115,7 +115,7 @@ extension Facet {
     case .patchRow: (layout.patchRows, 1)
     case .patchColumn: (1, layout.patchColumns)
     case .patch: (layout.patchRows, layout.patchColumns)
-    case .label, .position, .vocabulary, .tokenClass: (0, 0)
+    case .label, .position, .vocabulary, .tokenClass, .tokenLabel: (0, 0)
     }
   }
 
@@ -124,7 +124,7 @@ extension Facet {
     switch self {
     case .patchRow: place / layout.patchColumns
     case .patchColumn: place % layout.patchColumns
-    case .step, .patch, .label, .position, .vocabulary, .tokenClass: place
+    case .step, .patch, .label, .position, .vocabulary, .tokenClass, .tokenLabel: place
     }
   }
 

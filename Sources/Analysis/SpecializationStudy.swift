@@ -144,7 +144,7 @@ public struct SpecializationStudy: Sendable {
     // One sorting for all routers: those of a decoder may see other tokens than those of an encoder.
     let counts = routes.folds.values.reduce(into: [Int32: Int]()) { $0.merge($1.tokenCounts) { max($0, $1) } }
     let cells = TokenCells(facet, counts: counts, words: words)
-    pooledValues = facet == .vocabulary ? max(0, counts.count - TokenCells.mostWords) : 0
+    pooledValues = facet != .tokenClass ? max(0, counts.count - TokenCells.mostWords) : 0
     guard cells.names.count > 1 else {
       throw AnalysisError.invalidPlan(
         field: "--by \(facet.name)", expected: "tokens of two kinds or more", found: cells.names.first.map { "only \($0)" } ?? "none")

@@ -126,7 +126,7 @@ public struct TokenCells: Sendable {
   func cell(_ id: Int32) -> Int32 { places[id] ?? rest }
 
   /// - Parameters:
-  ///   - facet: `.vocabulary` or `.tokenClass`.
+  ///   - facet: `.vocabulary`, `.tokenClass` or `.tokenLabel`.
   ///   - counts: how often each entry occurs.
   ///   - words: what an entry stands for; nil where nobody knows.
   public init(_ facet: Facet, counts: [Int32: Int], words: (Int32) -> String?) {
@@ -141,7 +141,10 @@ public struct TokenCells: Sendable {
       let own = order.prefix(Self.mostWords)
       for (place, id) in own.enumerated() { places[id] = Int32(place) }
       rest = Int32(own.count)
-      names = own.map { words($0).map { "'\($0)'" } ?? "<\($0)>" } + (order.count > own.count ? ["\(order.count - own.count) others"] : [])
+      let isLabel = if case .tokenLabel = facet { true } else { false }
+      names =
+        own.map { id in words(id).map { isLabel ? $0 : "'\($0)'" } ?? (isLabel ? "without" : "<\(id)>") }
+        + (order.count > own.count ? ["\(order.count - own.count) others"] : [])
     }
     self.places = places
   }

@@ -8,6 +8,8 @@ public enum Facet: Hashable, Sendable, Codable {
   case position
   /// The entry of the vocabulary that a token is, and the class of its text: word, number, punctuation, ...
   case vocabulary, tokenClass
+  /// A label of the token itself, e.g. `modality`.
+  case tokenLabel(String)
   /// Step of a denoising run, in order of execution.
   case step
   /// Row, column and cell of the grid of patches of a denoising run.
@@ -31,7 +33,7 @@ public enum Facet: Hashable, Sendable, Codable {
   /// How the axis is written on the command line and in exports; `init(named:)` reads it.
   public var name: String {
     switch self {
-    case .label(let key): Self.taken.contains(key) || key.hasPrefix(Self.labelMark) ? Self.labelMark + key : key
+    case .label(let key), .tokenLabel(let key): Self.taken.contains(key) || key.hasPrefix(Self.labelMark) ? Self.labelMark + key : key
     case .position: "position"
     case .vocabulary: "vocabulary"
     case .tokenClass: "token-class"
@@ -47,7 +49,7 @@ public enum Facet: Hashable, Sendable, Codable {
   public var isConstantWithinSequence: Bool {
     switch self {
     case .label: true
-    case .position, .vocabulary, .tokenClass, .step, .patchRow, .patchColumn, .patch: false
+    case .position, .vocabulary, .tokenClass, .tokenLabel, .step, .patchRow, .patchColumn, .patch: false
     }
   }
 
@@ -55,7 +57,7 @@ public enum Facet: Hashable, Sendable, Codable {
   public var isDenoising: Bool { Self.denoising.contains(self) }
 
   /// Whether it sorts by what a token is.
-  public var isOfTokens: Bool { Self.ofTokens.contains(self) }
+  public var isOfTokens: Bool { if case .tokenLabel = self { true } else { Self.ofTokens.contains(self) } }
 
   public static let ofTokens: [Facet] = [.vocabulary, .tokenClass]
 

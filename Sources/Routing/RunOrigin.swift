@@ -47,4 +47,13 @@ public struct RunOrigin: Hashable, Sendable, Codable {
     self.source = source
     self.withoutIDs = withoutIDs
   }
+
+  /// In words: `vllm`, `recorder`, `merged`; nil for this engine's own.
+  public var words: String? {
+    switch kind {
+    case .engine: nil
+    case .import: format ?? kind.rawValue
+    case .recorder, .merged: kind.rawValue
+    }
+  }
 }

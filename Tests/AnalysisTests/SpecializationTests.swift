@@ -21,7 +21,7 @@ func study(_ run: SyntheticRouting.Run, _ facet: Facet, draws: Int, seed: UInt64
     var routes = PerRouter(RouteStore())
     for pass in run.passes { routes.add(pass) }
     return try SpecializationStudy(positions: routes, settings: settings)
-  case .vocabulary, .tokenClass:
+  case .vocabulary, .tokenClass, .tokenLabel:
     var routes = PerRouter(RouteStore(keepsTokens: true))
     for pass in run.passes { routes.add(pass) }
     return try SpecializationStudy(tokens: facet, routes, words: { "\($0)" }, settings: settings)

@@ -125,7 +125,7 @@ struct MetricReading {
       let bins = Set(strata.map(\.bin)).sorted()
       let index = Dictionary(uniqueKeysWithValues: bins.enumerated().map { ($1, $0) })
       return (bins.map(\.name), { index[$0.bin] })
-    case .vocabulary, .tokenClass, .step, .patchRow, .patchColumn, .patch: return ([], { _ in nil })
+    case .vocabulary, .tokenClass, .tokenLabel, .step, .patchRow, .patchColumn, .patch: return ([], { _ in nil })
     }
   }
 }

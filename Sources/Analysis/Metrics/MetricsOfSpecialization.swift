@@ -19,7 +19,7 @@ extension Metric {
 struct SpecializationMeasure: Measure {
   func folds(for plan: AnalysisPlan) -> Folds {
     switch plan.grouping.facet {
-    case .position, .vocabulary, .tokenClass, nil: .routes
+    case .position, .vocabulary, .tokenClass, .tokenLabel, nil: .routes
     case .label where plan.denoising == nil: .counts
     case .label, .step, .patchRow, .patchColumn, .patch: .denoising
     }
@@ -56,7 +56,7 @@ struct SpecializationMeasure: Measure {
       case .label: "labels permuted over whole sequences"
       case .step: "circular shifts of the steps of each group of samples"
       case .patch, .patchRow, .patchColumn: "toroidal shifts of the patches of each group of samples"
-      case .vocabulary, .tokenClass: "circular shifts of the tokens of each sequence"
+      case .vocabulary, .tokenClass, .tokenLabel: "circular shifts of the tokens of each sequence"
       case .position, nil: "circular shifts inside each sequence, joined at the border of two cells"
       }
     let smallest = fixedPoint(1 / Double(1 + plan.null.draws), digits: 4)

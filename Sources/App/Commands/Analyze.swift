@@ -64,7 +64,13 @@ struct Analyze: AsyncParsableCommand {
       plan.routedRows = totals.mapValues(\.tokens)
       plan.rowCount = summary.tokenCount
     }
-    if plan.grouping.facet?.isOfTokens == true {
+    plan.tokenLabels = try reader.namedPlaces(run: summary.id).labels.mapValues { $0.sorted() }
+    // A label that texts have is one of texts.
+    if case .label(let key) = plan.grouping.facet, let values = plan.tokenLabels[key], !sequences.contains(where: { $0.labels[key] != nil })
+    {
+      plan.grouping.facet = .tokenLabel(key)
+      plan.words = { number in values.indices.contains(Int(number)) ? Show.line(values[Int(number)]) : nil }
+    } else if plan.grouping.facet?.isOfTokens == true {
       let pieces = try reader.pieces(run: summary.id)
       plan.words = { id in pieces[id].map { Show.line(String(decoding: $0, as: UTF8.self)) } }
     }

@@ -38,17 +38,20 @@ extension Runs {
         StandardOutput.write(writer.text + "\n")
         return
       }
-      var table = TextTable([
-        .right("id"), .left("when"), .left("name"), .left("model"), .left("quant"), .left("input"), .right("tokens"), .left("state"),
-        .right("size"), .left("tags"), .left("rules"),
-      ])
+      let hasOthers = runs.contains { $0.description.origin.words != nil }
+      var table = TextTable(
+        [
+          .right("id"), .left("when"), .left("name"), .left("model"), .left("quant"), .left("input"), .right("tokens"), .left("state"),
+          .right("size"), .left("tags"), .left("rules"),
+        ] + (hasOthers ? [.left("from")] : []))
       for run in runs.reversed() {
         let description = run.description
-        table.rows.append([
-          "\(run.id)", Clock.minutes(description.startedAt), run.name, description.model.name, description.model.quantization,
-          description.input.source, Show.grouped(run.tokenCount), run.state.name, Show.bytes(run.storedBytes),
-          description.tags.joined(separator: ","), description.intervention ?? "",
-        ])
+        table.rows.append(
+          [
+            "\(run.id)", Clock.minutes(description.startedAt), run.name, description.model.name, description.model.quantization,
+            description.input.source, Show.grouped(run.tokenCount), run.state.name, Show.bytes(run.storedBytes),
+            description.tags.joined(separator: ","), description.intervention ?? "",
+          ] + (hasOthers ? [description.origin.words ?? ""] : []))
       }
       StandardOutput.say(table.text + "\(runs.count) run\(runs.count == 1 ? "" : "s") in \(Show.line(file))\n")
     }
@@ -204,6 +207,10 @@ extension Runs {
       writer.member("tokens", run.tokenCount)
       writer.member("stored_bytes", run.storedBytes)
       writer.member("tags", description.tags)
+      writer.member("kind", description.origin.kind.rawValue)
+      writer.member("row", description.origin.row.rawValue)
+      if let format = description.origin.format { writer.member("source_format", format) }
+      if let source = description.origin.source { writer.member("origin", source) }
       writer.routers(description.routers)
       writer.checks(run.checks)
     }

@@ -1,6 +1,7 @@
 // A run in words: provenance, size beside the floor, capture checks.
 
 import Foundation
+import Routing
 import Store
 
 struct RunDetails {
@@ -21,8 +22,15 @@ struct RunDetails {
     row("run", "\(file)#\(run.id)  \(run.name)")
     row("state", run.note ?? run.state.name)
     row("started", Clock.minutes(description.startedAt))
+    if let words = description.origin.words {
+      let rows = description.origin.row == .token ? "" : ", rows are \(description.origin.row.words)"
+      row("from", "\(words)\(rows)\(description.origin.source.map { "  \($0)" } ?? "")")
+      if description.origin.withoutIDs == true { row("ids", "left out: --no-ids") }
+    }
     row("model", "\(description.model.name)  \(description.model.family)  \(Show.hash(description.model.filesHash))")
-    row("weights", "\(description.model.quantization), router \(description.model.routerPrecision) with f32 arithmetic")
+    if description.origin.kind == .engine {
+      row("weights", "\(description.model.quantization), router \(description.model.routerPrecision) with f32 arithmetic")
+    }
     for policy in Set(description.routers.map(\.spec.summary)).sorted() { row("router", policy) }
     row("rules", description.intervention ?? "")
     if let batch = description.batch { row("batch", Show.counted(batch, "text")) }
@@ -30,12 +38,7 @@ struct RunDetails {
     row("series", description.series ?? "")
     row("input", "\(description.input.source)  \(Show.hash(description.input.hash))")
     row("bos", description.input.bos.map { "--bos \($0), whatever the tokenizer does" } ?? "")
-    row("mode", description.sampling.map { "generated, \($0)" } ?? "teacher-forced")
-    row(
-      "engine",
-      "moetop \(description.engine.version), \(description.engine.simd), \(Show.counted(description.engine.threads, "thread"))"
-        + (description.engine.reproducible == true ? ", --reproducible" : "")
-        + (description.engine.routingOnly == true ? ", --routing-only" : ""))
+    if description.origin.kind == .engine { rowsOfEngine(description, row) }
     row("recorded", description.recording.description)
     row("tokens", "\(Show.grouped(run.tokenCount)) in \(Show.counted(run.sequenceCount, "sequence"))")
     row(
@@ -46,6 +49,15 @@ struct RunDetails {
     row("tags", description.tags.joined(separator: ", "))
     for check in run.checks { row("check", "\(check.name)  \(check.outcome.words)  \(check.detail)") }
     return table.text
+  }
+
+  private func rowsOfEngine(_ description: RunDescription, _ row: (String, String) -> Void) {
+    row("mode", description.sampling.map { "generated, \($0)" } ?? "teacher-forced")
+    row(
+      "engine",
+      "moetop \(description.engine.version), \(description.engine.simd), \(Show.counted(description.engine.threads, "thread"))"
+        + (description.engine.reproducible == true ? ", --reproducible" : "")
+        + (description.engine.routingOnly == true ? ", --routing-only" : ""))
   }
 }
 

@@ -102,7 +102,8 @@ public final class RecordImport {
     name: String?, version: String, startedAt: Double, tags: [String] = [], withoutIDs: Bool = false
   ) -> RunDescription {
     let identity = request.model?.identity
-    var input = InputIdentity(source: request.files.joined(separator: " "), hash: "")
+    let first = request.files[0]
+    var input = InputIdentity(source: request.files.count == 1 ? first : "\(first) and \(request.files.count - 1) more", hash: "")
     if let hash = tokenHash { input.hash = hash }
     var recording = RecordingLevel(content: .ids)
     if case .rows(let record) = source {

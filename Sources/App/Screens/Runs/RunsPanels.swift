@@ -24,7 +24,9 @@ extension Painter {
       switch column {
       case 0: return StyledText("\(run.id)")
       case 1: return StyledText(Clock.minutes(run.description.startedAt))
-      case 2: return StyledText("\(run.description.model.name)")
+      case 2:
+        return StyledText(
+          [run.description.model.name, run.description.origin.words.map { "(\($0))" } ?? ""].filter { !$0.isEmpty }.joined(separator: " "))
       case 3: return StyledText(Show.grouped(run.tokenCount))
       case 4: return StyledText(run.description.input.source)
       case 5: return StyledText(model.shape(run))

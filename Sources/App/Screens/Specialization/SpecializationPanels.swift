@@ -333,7 +333,7 @@ extension Painter {
     case .step: "null: steps shifted, group by group"
     case .patch, .patchRow, .patchColumn: "null: patches shifted, group by group"
     case .position: "null: places shifted inside each text"
-    case .vocabulary, .tokenClass: "null: tokens shifted inside each text"
+    case .vocabulary, .tokenClass, .tokenLabel: "null: tokens shifted inside each text"
     default: "null: labels dealt out anew over \(model.kind.words.sequence)s"
     }
   }

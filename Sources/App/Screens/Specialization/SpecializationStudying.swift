@@ -51,7 +51,7 @@ struct StudyQuery: ScreenWork {
     switch facet {
     case .label(let key): return try SpecializationStudy(label: key, counts: strata, sequences: sequences, settings: settings)
     case .position: return try SpecializationStudy(positions: routes, settings: settings)
-    case .vocabulary, .tokenClass: return try SpecializationStudy(tokens: facet, routes, words: words, settings: settings)
+    case .vocabulary, .tokenClass, .tokenLabel: return try SpecializationStudy(tokens: facet, routes, words: words, settings: settings)
     case .step, .patchRow, .patchColumn, .patch: throw AnalysisError.notDenoising(asked: facet.name)
     }
   }
