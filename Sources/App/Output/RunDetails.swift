@@ -27,7 +27,10 @@ struct RunDetails {
       row("from", "\(words)\(rows)\(description.origin.source.map { "  \($0)" } ?? "")")
       if description.origin.withoutIDs == true { row("ids", "left out: --no-ids") }
     }
-    row("model", "\(description.model.name)  \(description.model.family)  \(Show.hash(description.model.filesHash))")
+    row(
+      "model",
+      description.model.name.isEmpty
+        ? "" : "\(description.model.name)  \(description.model.family)  \(Show.hash(description.model.filesHash))")
     if description.origin.kind == .engine {
       row("weights", "\(description.model.quantization), router \(description.model.routerPrecision) with f32 arithmetic")
     }

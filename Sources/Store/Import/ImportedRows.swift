@@ -110,8 +110,11 @@ struct ImportedRows {
       }
       let into = (index - rows.lowerBound) * description.slots
       for (rank, slot) in order.enumerated() {
-        batch.selectedExperts[into + rank] = max(decisions.ids[index * slots + slot], -1)
-        if let weights { batch.routingWeights[into + rank] = weights[slot] }
+        let expert = max(decisions.ids[index * slots + slot], -1)
+        // What its rule made of the logits stands where it chose the same; not known is not 0.
+        let computed = batch.selectedExperts[into + rank] == expert ? batch.routingWeights[into + rank] : .nan
+        batch.selectedExperts[into + rank] = expert
+        batch.routingWeights[into + rank] = expert < 0 ? 0 : weights?[slot] ?? computed
       }
     }
     return batch

@@ -71,7 +71,7 @@ public final class RecordImport {
     if shape.content == .logits { return try scored(judged, own, file: request.files[0]) }
     let hasWeights = column?.hasWeights ?? false
     if var spec = own ?? column?.spec, spec.expertCount == judged.experts, spec.topK == judged.slots {
-      if !hasWeights { spec.statedWeights = WeightKind.none }
+      if !hasWeights, column?.hasLogits != true || spec.rule != .executable { spec.statedWeights = WeightKind.none }
       return RouterDescription(id: judged.id, spec: spec)
     }
     return RouterDescription(

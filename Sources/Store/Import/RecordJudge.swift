@@ -410,7 +410,7 @@ struct RecordJudge {
 
   private func words(_ fault: RowFault, _ router: JudgedRouter) -> String {
     switch fault {
-    case .unknown: "every id of the row is -1: the record says that it does not know the route"
+    case .unknown: "the record says that it does not know the route: it has no id, or -1 in place of each"
     case .zero: "every id of the row is 0, and a token takes \(router.slots) different experts: the row was never written"
     case .outOfRange: "an id is not one of the \(router.experts) experts"
     case .duplicate: "an expert is taken twice"
