@@ -59,6 +59,7 @@ struct Analyze: AsyncParsableCommand {
       intervals: intervals, top: top, sequences: sequences, routers: summary.description.routers, denoising: summary.description.denoising,
       branch: branch, recording: summary.description.recording, noise: noise, shuffledLabels: shuffleLabels)
     if plan.grouping.facet?.isOfTokens == true {
+      plan.hasTokenIDs = try reader.keepsTokenIDs(summary)
       let pieces = try reader.pieces(run: summary.id)
       plan.words = { id in pieces[id].map { Show.line(String(decoding: $0, as: UTF8.self)) } }
     }
