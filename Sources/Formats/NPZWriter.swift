@@ -31,8 +31,10 @@ public final class NPZWriter: TensorFileWriter {
   /// Names in the order of the archive.
   private let order: [String]
 
-  /// What 32 bits cannot say.
-  private static let limit = 0xFFFF_FFFF
+  /// From here on a size or a place needs 64 bits.
+  private let wideFrom: Int
+  /// What stands in a field of 32 bits whose number stands elsewhere in 64.
+  private static let elsewhere = 0xFFFF_FFFF
   private static let nameLimit = 1024
 
   /// Creates the (still hidden) file.
@@ -40,9 +42,18 @@ public final class NPZWriter: TensorFileWriter {
   /// - Parameters:
   ///   - arrays: laid out in this order.
   ///   - texts: arrays of a single text each (`[key].item()` in numpy), behind the others.
+  ///   - wideFrom: smaller in tests, which make no archives of 4 GiB.
   /// - Throws: `FormatError.system` when the folder cannot be written, `.malformed` for repeated names and impossible arrays.
-  public init(path: String, arrays: [TensorDeclaration], texts: [(key: String, value: String)] = []) throws(FormatError) {
-    self.path = path
+  public convenience init(
+    path: String, arrays: [TensorDeclaration], texts: [(key: String, value: String)] = []
+  ) throws(FormatError) {
+    try self.init(path: path, arrays: arrays, texts: texts, wideFrom: Self.elsewhere)
+  }
+
+  init(
+    path: String, arrays: [TensorDeclaration], texts: [(key: String, value: String)] = [], wideFrom: Int
+  ) throws(FormatError) {
+    (self.path, self.wideFrom) = (path, wideFrom)
     var place = 0
     var entries: [String: Entry] = [:]
     func add(_ name: String, head: [UInt8], byteCount: Int) throws(FormatError) {
@@ -55,7 +66,7 @@ public final class NPZWriter: TensorFileWriter {
       var checksum = CRC32()
       checksum.add(head)
       var entry = Entry(file: file, head: head, start: place, content: 0, byteCount: byteCount, checksum: checksum)
-      entry.content = place + 30 + file.count + (Self.isWide(entry.size) ? 20 : 0)
+      entry.content = place + 30 + file.count + (entry.size >= wideFrom ? 20 : 0)
       entries[name] = entry
       place = entry.end
     }
@@ -77,9 +88,6 @@ public final class NPZWriter: TensorFileWriter {
     self.entries = entries
     for text in scalars { try append(text.value.isEmpty ? [UInt32(0)] : text.value.map(\.littleEndian), to: text.key) }
   }
-
-  /// Whether an entry's header has its sizes in 64 bits.
-  private static func isWide(_ size: Int) -> Bool { size >= limit }
 
   public func append(_ bytes: UnsafeRawBufferPointer, to name: String) throws(FormatError) {
     guard let entry = entries[name] else {
@@ -104,11 +112,11 @@ public final class NPZWriter: TensorFileWriter {
         throw .malformed(
           file: path, place: "array \(quoted(name))", problem: "got \(entry.written) of \(entry.byteCount) bytes", hint: nil)
       }
-      try write(Self.header(of: entry) + entry.head, at: entry.start)
-      directory.bytes += Self.record(of: entry)
+      try write(header(of: entry) + entry.head, at: entry.start)
+      directory.bytes += record(of: entry)
       end = entry.end
     }
-    try write(directory.bytes + Self.ending(count: order.count, start: end, size: directory.bytes.count), at: end)
+    try write(directory.bytes + ending(count: order.count, start: end, size: directory.bytes.count), at: end)
     try output.commit()
   }
 
@@ -130,18 +138,18 @@ public final class NPZWriter: TensorFileWriter {
     var record = ZipBytes()
     record.add16(version(isWide), 0x0800, 0, 0, 0x21)
     record.add32(Int(entry.checksum.value))
-    let size = sizesAreWide ? limit : entry.size
+    let size = sizesAreWide ? elsewhere : entry.size
     record.add32(size, size)
     record.add16(entry.file.count)
     return record
   }
 
   /// The header before an entry's content.
-  private static func header(of entry: Entry) -> [UInt8] {
-    let isWide = isWide(entry.size)
+  private func header(of entry: Entry) -> [UInt8] {
+    let isWide = entry.size >= wideFrom
     var record = ZipBytes()
     record.add32(0x0403_4B50)
-    record.bytes += common(entry, isWide: isWide, sizesAreWide: isWide).bytes
+    record.bytes += Self.common(entry, isWide: isWide, sizesAreWide: isWide).bytes
     record.add16(isWide ? 20 : 0)
     record.bytes += entry.file
     if isWide {
@@ -152,18 +160,18 @@ public final class NPZWriter: TensorFileWriter {
   }
 
   /// An entry's record in the directory.
-  private static func record(of entry: Entry) -> [UInt8] {
-    let (sizeIsWide, placeIsWide) = (isWide(entry.size), entry.start >= limit)
+  private func record(of entry: Entry) -> [UInt8] {
+    let (sizeIsWide, placeIsWide) = (entry.size >= wideFrom, entry.start >= wideFrom)
     var extra = ZipBytes()
     if sizeIsWide { extra.add64(entry.size, entry.size) }
     if placeIsWide { extra.add64(entry.start) }
     var record = ZipBytes()
     record.add32(0x0201_4B50)
-    record.add16(version(sizeIsWide || placeIsWide))
-    record.bytes += common(entry, isWide: sizeIsWide || placeIsWide, sizesAreWide: sizeIsWide).bytes
+    record.add16(Self.version(sizeIsWide || placeIsWide))
+    record.bytes += Self.common(entry, isWide: sizeIsWide || placeIsWide, sizesAreWide: sizeIsWide).bytes
     // Extra field, comment, disk, attributes inside and outside.
     record.add16(extra.bytes.isEmpty ? 0 : extra.bytes.count + 4, 0, 0, 0)
-    record.add32(0, placeIsWide ? limit : entry.start)
+    record.add32(0, placeIsWide ? Self.elsewhere : entry.start)
     record.bytes += entry.file
     if !extra.bytes.isEmpty {
       record.add16(1, extra.bytes.count)
@@ -173,8 +181,8 @@ public final class NPZWriter: TensorFileWriter {
   }
 
   /// What stands behind the directory.
-  private static func ending(count: Int, start: Int, size: Int) -> [UInt8] {
-    let isWide = count >= 0xFFFF || start >= limit || size >= limit
+  private func ending(count: Int, start: Int, size: Int) -> [UInt8] {
+    let isWide = count >= 0xFFFF || start >= wideFrom || size >= wideFrom
     var record = ZipBytes()
     if isWide {
       record.add32(0x0606_4B50)
@@ -188,7 +196,7 @@ public final class NPZWriter: TensorFileWriter {
     }
     record.add32(0x0605_4B50)
     record.add16(0, 0, min(count, 0xFFFF), min(count, 0xFFFF))
-    record.add32(min(size, limit), min(start, limit))
+    record.add32(size >= wideFrom ? Self.elsewhere : size, start >= wideFrom ? Self.elsewhere : start)
     record.add16(0)
     return record.bytes
   }
