@@ -61,7 +61,8 @@ public final class NPZWriter: TensorFileWriter {
       let isSound = !name.isEmpty && !name.contains("/") && !name.utf8.contains(0) && file.count <= Self.nameLimit
       guard isSound, entries[name] == nil, place <= Int.max / 4 else {
         throw .malformed(
-          file: path, place: "array \(quoted(name))", problem: "cannot be written: a repeated name, or one that no entry can have", hint: nil)
+          file: path, place: "array \(quoted(name))", problem: "cannot be written: a repeated name, or one that no entry can have",
+          hint: nil)
       }
       var checksum = CRC32()
       checksum.add(head)

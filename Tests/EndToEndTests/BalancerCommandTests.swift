@@ -62,7 +62,9 @@ struct BalancerCommandTests {
     for folder in (ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin").split(separator: ":") {
       let program = "\(folder)/python3"
       guard FileManager.default.isExecutableFile(atPath: program) else { continue }
-      if (try? Binary.run(["-c", "import numpy"], program: program, environment: ProcessInfo.processInfo.environment))?.status == 0 { return program }
+      if (try? Binary.run(["-c", "import numpy"], program: program, environment: ProcessInfo.processInfo.environment))?.status == 0 {
+        return program
+      }
     }
     return nil
   }()

@@ -28,7 +28,8 @@ struct MergeCommandTests {
 
   /// A run of some texts, which are the same for the same numbers.
   private func run(_ trace: String, _ texts: Range<Int>, name: String, more: [String] = []) throws {
-    let lists = texts.map { text in "[" + (0..<30).map { String((text * 7 + $0 * 5 + $0 * $0 % 11) % 60 + 3) }.joined(separator: ",") + "]" }
+    let lists = texts.map { text in "[" + (0..<30).map { String((text * 7 + $0 * 5 + $0 * $0 % 11) % 60 + 3) }.joined(separator: ",") + "]"
+    }
     let names = texts.map { "\"text \($0)\"" }
     let labels = texts.map { "{\"domain\": \"\(["code", "law"][$0 % 2])\"}" }
     let json =
@@ -52,7 +53,9 @@ struct MergeCommandTests {
     #expect(answer.output.contains("3 runs more in") && answer.output.contains("first") && answer.errors.isEmpty)
     #expect(try moetop("runs", "check", "all.db").output.hasSuffix("integrity ok\n"))
     for (copy, original) in [("all.db#1", "a.db#1"), ("all.db#2", "a.db#2"), ("all.db#3", "b.db#1")] {
-      for command in [["export", "--format", "csv"], ["export", "--what", "tokens", "--format", "jsonl"], ["analyze", "--by", "expert", "--json"]] {
+      for command in [
+        ["export", "--format", "csv"], ["export", "--what", "tokens", "--format", "jsonl"], ["analyze", "--by", "expert", "--json"],
+      ] {
         func text(_ run: String) throws -> String {
           let result = try Binary.run([command[0], folder.file(run)] + command.dropFirst())
           #expect(result.status == 0 && !result.output.isEmpty, "\(result.errors)")
@@ -67,7 +70,9 @@ struct MergeCommandTests {
       #expect(pair.output.contains("\"flips\":0"))
     }
     let shown = try object(try moetop("runs", "show", "all.db#3", "--json").output)
-    #expect(shown["origin"] as? String == folder.file("b.db") + "#1" && shown["kind"] as? String == "engine" && shown["name"] as? String == "third")
+    #expect(
+      shown["origin"] as? String == folder.file("b.db") + "#1" && shown["kind"] as? String == "engine"
+        && shown["name"] as? String == "third")
     let sql = try moetop("sql", "all.db", "SELECT run, kind, origin FROM runs ORDER BY run", "--format", "csv").output
     #expect(sql.contains("\n2,engine,\(folder.file("a.db"))#2"))
   }
@@ -106,19 +111,16 @@ struct MergeCommandTests {
     }
     let answer = try object(try moetop("merge", "rank1.db", "rank0.db", "-o", "job.db", "--one", "--json").output)
     let runs = try #require(answer["runs"] as? [[String: Any]])
-    #expect(runs.count == 1 && runs[0]["kind"] as? String == "merged" && runs[0]["name"] as? String == "job" && runs[0]["tokens"] as? Int == 180)
+    #expect(
+      runs.count == 1 && runs[0]["kind"] as? String == "merged" && runs[0]["name"] as? String == "job" && runs[0]["tokens"] as? Int == 180)
     #expect(runs[0]["parts"] as? [String] == [folder.file("rank0.db") + "#1", folder.file("rank1.db") + "#1"])
     #expect(try moetop("runs", "check", "job.db").output.hasSuffix("integrity ok\n"))
-    let columns = "SELECT router, token, sequence, position, rank, expert, weight, entropy FROM routing_stats JOIN routing USING (run, router, token) "
+    let columns =
+      "SELECT router, token, sequence, position, rank, expert, weight, entropy FROM routing_stats JOIN routing USING (run, router, token) "
     func table(_ trace: String) throws -> String {
       try moetop("sql", trace, columns + "ORDER BY router, token, rank", "--format", "csv").output
     }
     #expect(try table("job.db") == table("whole.db") && table("job.db").count > 10_000)
-    func metrics(_ trace: String) throws -> Substring {
-      let text = try moetop("analyze", trace, "--metric", "load_cv,entropy,repeat_first,specialization", "--by", "domain", "--null", "99", "--json", status: 64)
-      return text.errors[...]
-    }
-    _ = try metrics("job.db")
     for by in [["load_cv,entropy,repeat_first,z_loss", "layer"], ["specialization", "domain"]] {
       func numbers(_ trace: String) throws -> String {
         try moetop("analyze", trace, "--metric", by[0], "--by", by[1], "--null", "99", "--json").output
@@ -157,7 +159,8 @@ struct MergeCommandTests {
     try setSeries("a.db", "job")
     for (output, more) in [("copy.db", []), ("job.db", ["--one"])] {
       let merged = try Binary.run(["merge", folder.file("a.db"), "-o", folder.file(output)] + more)
-      #expect(merged.status == 0 && merged.errors.contains("equal_tokens failed: ") && merged.errors.contains("lost rows"), "\(merged.errors)")
+      #expect(
+        merged.status == 0 && merged.errors.contains("equal_tokens failed: ") && merged.errors.contains("lost rows"), "\(merged.errors)")
       #expect(try moetop("analyze", output, "--metric", "load_cv").errors.contains("lost rows"))
     }
   }

@@ -40,12 +40,16 @@ struct NoIDsCommandTests {
     let bytes = try Data(contentsOf: URL(fileURLWithPath: folder.file("without.db")))
     for word in ["secret", "garden", "clock"] { #expect(bytes.range(of: Data(word.utf8)) == nil, "\(word)") }
     let sql = "SELECT count(*), count(text), max(token_id), count(surprisal) > 0 FROM tokens"
-    let answer = try moetop("sql", "without.db", sql, "--format", "csv").output.split(separator: "\n")[1].split(separator: ",", omittingEmptySubsequences: false)
+    let answer = try moetop("sql", "without.db", sql, "--format", "csv").output.split(separator: "\n")[1].split(
+      separator: ",", omittingEmptySubsequences: false)
     #expect(Int(answer[0]) ?? 0 > 20 && answer[1] == "0" && ["", "-1"].contains(answer[2]) && answer[3] == "1")
     let (mine, theirs) = (
-      try object(try moetop("runs", "show", "without.db", "--json").output), try object(try moetop("runs", "show", "with.db", "--json").output)
+      try object(try moetop("runs", "show", "without.db", "--json").output),
+      try object(try moetop("runs", "show", "with.db", "--json").output)
     )
-    #expect(mine["input_hash"] as? String == theirs["input_hash"] as? String && mine["without_ids"] as? Bool == true && theirs["without_ids"] == nil)
+    #expect(
+      mine["input_hash"] as? String == theirs["input_hash"] as? String && mine["without_ids"] as? Bool == true
+        && theirs["without_ids"] == nil)
     #expect(try moetop("runs", "show", "without.db").output.contains("left out"))
     let outcomes = { (run: [String: Any]) in (run["checks"] as? [[String: Any]])?.map { $0["outcome"] as? String } }
     #expect(outcomes(mine) == outcomes(theirs), "checks are made with the ids")
@@ -73,15 +77,20 @@ struct NoIDsCommandTests {
       ["analyze", "--filter", "token~secret"], ["export", "--filter", "!id=5"],
     ] {
       let result = try Binary.run([arguments[0], folder.file("t.db")] + arguments.dropFirst())
-      #expect(result.status == 64 && result.errors.contains("keeps no token ids") && result.output.isEmpty, "\(arguments): \(result.errors)")
+      #expect(
+        result.status == 64 && result.errors.contains("keeps no token ids") && result.output.isEmpty, "\(arguments): \(result.errors)")
     }
     // What is said of places needs no ids: a run that names no BOS takes position 0 for it.
     #expect(try moetop("analyze", "t.db", "--filter", "bos", "--metric", "load_cv", "--json").output.contains("load_cv"))
     let predicted = try moetop("run", model, "-p", "x", "--no-ids", "--record", "ids+predicted", "--trace", "p.db", status: 64)
     #expect(predicted.errors.contains("+predicted"))
-    let images = try Binary.run(["run", Fixtures.root + "/samples/dit-moe-tiny", "--no-ids", "--images", "1", "--trace", folder.file("i.db")])
+    let images = try Binary.run([
+      "run", Fixtures.root + "/samples/dit-moe-tiny", "--no-ids", "--images", "1", "--trace", folder.file("i.db"),
+    ])
     #expect(images.status == 64 && images.errors.contains("--no-ids"))
-    let replay = try Binary.run(["run", model, "-p", "x", "--intervene", "replay all=\(folder.file("t.db"))", "--trace", folder.file("r.db")])
+    let replay = try Binary.run([
+      "run", model, "-p", "x", "--intervene", "replay all=\(folder.file("t.db"))", "--trace", folder.file("r.db"),
+    ])
     #expect(replay.status == 64 && replay.errors.contains("keeps no token ids"))
   }
 
@@ -107,7 +116,8 @@ struct NoIDsCommandTests {
   @Test func generatedTokensAreNotPaired() throws {
     for (trace, seed) in [("a.db", "1"), ("b.db", "2")] {
       let result = try Binary.run([
-        "run", model, "-p", "Once upon a time", "--max-tokens", "12", "--temperature", "2", "--seed", seed, "--no-ids", "--trace", folder.file(trace), "-q",
+        "run", model, "-p", "Once upon a time", "--max-tokens", "12", "--temperature", "2", "--seed", seed, "--no-ids", "--trace",
+        folder.file(trace), "-q",
       ])
       #expect(result.status == 0, "\(result.errors)")
     }
@@ -140,7 +150,10 @@ struct NoIDsCommandTests {
     #expect([0, 1].contains(result.status), "\(result.errors)")
     func screen(_ name: String) throws -> String { try String(contentsOfFile: folder.file(name), encoding: .utf8) }
     #expect(try screen("live.txt").contains("Live") && !screen("live.txt").contains("<-1>"))
-    for name in ["token.txt", "words.txt", "experts.txt"] { #expect(try screen(name).contains("keeps no token ids"), "\(try screen(name))") }
+    for name in ["token.txt", "words.txt", "experts.txt"] {
+      let shown = try screen(name)
+      #expect(shown.contains("keeps no token ids"), "\(name): \(shown)")
+    }
     #expect(try screen("filter.txt").contains("keeps no token ids"))
   }
 }

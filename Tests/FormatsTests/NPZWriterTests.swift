@@ -30,7 +30,9 @@ import Testing
     let ids = try #require(zip["ffn.3.expert_ids.npy"])
     let header = try NPYHeader(zip.bytes(of: ids), file: path)
     #expect(header.elementType == .i32 && header.shape == [2, 3] && header.dataOffset % 64 == 0 && !header.isTruncated)
-    #expect(zip.bytes(of: ids)[header.dataOffset...].elementsEqual([7, -1, 3, 4, 5, 6].flatMap { (n: Int32) in withUnsafeBytes(of: n) { Array($0) } }))
+    #expect(
+      zip.bytes(of: ids)[header.dataOffset...].elementsEqual(
+        [7, -1, 3, 4, 5, 6].flatMap { (n: Int32) in withUnsafeBytes(of: n) { Array($0) } }))
     let phase = try NPYHeader(zip.bytes(of: try #require(zip["phase.npy"])), file: path)
     #expect(phase.elementType == .u8 && phase.shape == [5])
     #expect(try NPYHeader(zip.bytes(of: try #require(zip["none.npy"])), file: path).shape == [0, 2])

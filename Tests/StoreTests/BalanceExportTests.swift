@@ -29,7 +29,9 @@ import Testing
     Self.shape.routers.map { router in
       var counts = Array(repeating: Int64(0), count: 5)
       for batch in passes.flatMap(\.batches) where batch.router == router {
-        for (slot, expert) in batch.selectedExperts.enumerated() where expert >= 0 && batch.dropped?[slot] != true { counts[Int(expert)] += 1 }
+        for (slot, expert) in batch.selectedExperts.enumerated() where expert >= 0 && batch.dropped?[slot] != true {
+          counts[Int(expert)] += 1
+        }
       }
       return counts
     }

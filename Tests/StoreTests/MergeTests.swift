@@ -61,7 +61,8 @@ import Testing
   /// A run with all that a run can have.
   private func recordRich(in file: String, parent: Int64? = nil) throws {
     var shape = SampleShape(
-      name: "rich", routers: [RouterID(layer: 0), try #require(RouterID(path: "vision.attn.4.q.h2"))], recording: RecordingLevel(content: .full, extras: .all),
+      name: "rich", routers: [RouterID(layer: 0), try #require(RouterID(path: "vision.attn.4.q.h2"))],
+      recording: RecordingLevel(content: .full, extras: .all),
       passes: [300, 200, 1, 1], hasNaN: true, hasDrops: true)
     shape.sequenceLength = 40
     var description = shape.run
@@ -133,9 +134,12 @@ import Testing
   @Test func imagesAreCarriedOver() throws {
     let images = directory.file("images.db")
     let layout = DenoisingLayout(sampler: "ddpm", timesteps: [1, 0.5], branchCount: 1, patchRows: 20, patchColumns: 3, guidanceScale: 1)
-    var description = SampleShape(name: "images", routers: [RouterID(layer: 0)], expertCount: 5, recording: RecordingLevel(content: .counts), passes: []).run
+    var description = SampleShape(
+      name: "images", routers: [RouterID(layer: 0)], expertCount: 5, recording: RecordingLevel(content: .counts), passes: []
+    ).run
     description.denoising = layout
-    let writer = try TraceWriter(file: images, description: description, sequences: [SequenceDescription(name: "s", labels: ["class": "1"])])
+    let writer = try TraceWriter(
+      file: images, description: description, sequences: [SequenceDescription(name: "s", labels: ["class": "1"])])
     var shape = SampleShape(name: "images", routers: [RouterID(layer: 0)], expertCount: 5, passes: [120])
     shape.hasDrops = true
     var pass = shape.makePasses()[0]
@@ -194,7 +198,8 @@ import Testing
     }
     #expect(failure { _ = try copy([a, "\(a)#1"]) } as? MergeError == .twice(run: "\(a)#1"))
     try FileManager.default.createSymbolicLink(atPath: directory.file("link.db"), withDestinationPath: a)
-    #expect(failure { _ = try copy([a, directory.file("link.db")]) } as? MergeError == .twice(run: "\(a)#1"), "the same file by another name")
+    #expect(
+      failure { _ = try copy([a, directory.file("link.db")]) } as? MergeError == .twice(run: "\(a)#1"), "the same file by another name")
     #expect((failure { _ = try copy(["\(a)#9"]) } as? StoreError)?.kind == .missing)
     #expect(!FileManager.default.fileExists(atPath: output))
     _ = try copy([a])

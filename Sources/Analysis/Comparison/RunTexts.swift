@@ -108,7 +108,8 @@ public struct RunTexts: Sendable {
       } else {
         texts[sequence, default: RunText()].decoder.add(position: position, row: row, id: id)
         if tokens.phase[index] == .decode {
-          texts[sequence]?.generatedFrom = min(texts[sequence]?.generatedFrom ?? position, position)
+          let known = texts[sequence]?.generatedFrom ?? position
+          texts[sequence]?.generatedFrom = min(known, position)
         }
       }
       self.tokens += 1

@@ -252,7 +252,8 @@ private struct TextMatching {
     let (different, byPlace) = (different, byPlace)
     let areEqual = { (x: Int32, y: Int32) in byPlace || x == y && (different.isEmpty || !different.contains(x)) }
     // What models wrote may be something else at each position.
-    let until = byPlace ? min(mine.generatedFrom ?? SideBySide.everything, theirs.generatedFrom ?? SideBySide.everything) : SideBySide.everything
+    let until =
+      byPlace ? min(mine.generatedFrom ?? SideBySide.everything, theirs.generatedFrom ?? SideBySide.everything) : SideBySide.everything
     let encoder = SideBySide(mine.encoder, theirs.encoder, areEqual: areEqual)
     guard areAlike(text, other), encoder.tokens == mine.encoder.count, encoder.tokens == theirs.encoder.count else {
       return Side(partedAt: encoder.partedAt, ends: [0, 0])

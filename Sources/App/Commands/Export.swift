@@ -33,7 +33,8 @@ struct Export: ParsableCommand {
     var export = TraceExport(trace: reader, run: summary, filter: filter)
     var progress = Progress("exporting", enabled: !noProgress && output != "-")
     export.progress = { progress.update(done: Int($0 * 100), of: 100, unit: "%") }
-    try export.write(what ?? (format == .eplb ? .load : .routing), as: format, to: output == "-" ? .stream { StandardOutput.write($0) } : .file(output))
+    try export.write(
+      what ?? (format == .eplb ? .load : .routing), as: format, to: output == "-" ? .stream { StandardOutput.write($0) } : .file(output))
     progress.finish()
     for failed in summary.failedChecks { StandardError.write("warning: capture check \(failed.name) failed: \(failed.detail)\n") }
   }

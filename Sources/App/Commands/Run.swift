@@ -228,9 +228,10 @@ struct RecordingOptions: ParsableArguments {
   ) throws -> TraceWriter {
     var options = TraceWriter.Options()
     options.createsDirectory = trace == nil
+    let nothing: @Sendable (Int32) -> [UInt8]? = { _ in nil }
     return try TraceWriter(
       file: trace ?? traces.defaultTrace, description: description, sequences: sequences, intervention: intervention,
-      pieces: noIds ? { _ in nil } : pieces,
+      pieces: noIds ? nothing : pieces,
       options: options)
   }
 }

@@ -29,7 +29,8 @@ struct FilterOptions: ParsableArguments {
     let hasIDs = try !filter.looksAtIDs || trace.keepsTokenIDs(run)
     let context = FilterContext(
       routers: description.routers, sequences: sequences, layout: description.denoising,
-      beginningID: hasIDs ? description.beginningToken : nil, hasTexts: !pieces.isEmpty, hasIDs: hasIDs, hasWeights: description.recording.content >= .weights,
+      beginningID: hasIDs ? description.beginningToken : nil, hasTexts: !pieces.isEmpty, hasIDs: hasIDs,
+      hasWeights: description.recording.content >= .weights,
       text: { id in pieces[id].map { String(decoding: $0, as: UTF8.self) } })
     var survey: EntropySurvey?
     return try filter.resolved(in: context) { q in

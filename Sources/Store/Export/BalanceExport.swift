@@ -30,7 +30,9 @@ struct ExpertCounts {
       for (id, total) in totals { loads[id] = (counts[id] ?? [], total.dropped, total.tokens) }
     }
     let routers = loads.keys.sorted()
-    guard let first = routers.first else { throw StoreError.impossibleExport(problem: "run \(run.id) has no router whose experts could be counted") }
+    guard let first = routers.first else {
+      throw StoreError.impossibleExport(problem: "run \(run.id) has no router whose experts could be counted")
+    }
     let widths = routers.map { loads[$0]?.counts.count ?? 0 }
     if Set(widths).count > 1 {
       throw StoreError.unevenExperts(file: export.trace.file, run: run.id, routers: zip(routers, widths).map { "\($0) \($1)" })

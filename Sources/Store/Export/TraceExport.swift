@@ -52,9 +52,12 @@ public struct TraceExport {
       let forms = Self.formats(of: content).map(\.rawValue).joined(separator: ", ")
       throw StoreError.impossibleExport(problem: "\(content.rawValue) has no \(format.rawValue) form; it has \(forms)")
     }
-    if run.description.recording.content == .counts && (content == .tokens || content == .routing && ![.safetensors, .npz].contains(format)) {
+    if run.description.recording.content == .counts
+      && (content == .tokens || content == .routing && ![.safetensors, .npz].contains(format))
+    {
       throw StoreError.impossibleExport(
-        problem: "run \(run.id) keeps counts only; they are exported with --what routing --format safetensors (or npz), or read from the view "
+        problem:
+          "run \(run.id) keeps counts only; they are exported with --what routing --format safetensors (or npz), or read from the view "
           + "denoising_counts")
     }
     if filter != nil && run.description.recording.content == .counts {

@@ -43,7 +43,7 @@ private struct Transfer {
   func carry() throws -> Int64 {
     // Shapes are checked first: views count with a table that grows by them.
     let routers = try RouterRows.fetch(source, run: id, file: copy.source.file)
-    try NumberRows.provide(target, upTo: try entries(of: routers))
+    try CountingRows.provide(target, upTo: try entries(of: routers))
     let new = try insertRun()
     for table in RunTable.all where table.owner == .run {
       try carrier(table, key: "run", owner: "run")?.carry(key: id, owner: new, onRow: copy.onRow)

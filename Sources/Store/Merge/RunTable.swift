@@ -15,7 +15,8 @@ struct RunTable: Sendable, Equatable {
   /// All but `run`, `router` and `page` themselves, whose rows get new ids.
   static let all =
     [
-      "sequence", "token", "token_extra", "token_more", "token_label", "coordinate", "piece", "capture_check", "import_finding", "denoising",
+      "sequence", "token", "token_extra", "token_more", "token_label", "coordinate", "piece", "capture_check", "import_finding",
+      "denoising",
       "denoising_step",
     ].map { RunTable(name: $0, owner: .run) }
     + ["router_more", "expert_total", "expert_label", "denoising_group", "denoising_weight", "denoising_sample"].map {
@@ -41,7 +42,8 @@ struct RowCarrier {
   ///   - without: columns that are left out: ids that SQLite gives.
   /// - Returns: nil where the source is older than the table.
   init?(
-    _ table: RunTable, key: String, owner: String?, without: Set<String> = [], from source: Database, sourceFile: String, to target: Database,
+    _ table: RunTable, key: String, owner: String?, without: Set<String> = [], from source: Database, sourceFile: String,
+    to target: Database,
     targetFile: String
   ) throws {
     let present = Set(try Self.columns(of: table.name, in: source, file: sourceFile))

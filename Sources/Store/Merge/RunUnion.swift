@@ -69,7 +69,9 @@ struct RunUnion {
       try same("rule of router \(mine.id)", mine.spec.summary, theirs.spec.summary)
       try same("slots of router \(mine.id)", "\(mine.slots)", "\(theirs.slots)")
       try same("facts of router \(mine.id)", try TraceCoding.json(Self.plain(mine.more)), try TraceCoding.json(Self.plain(theirs.more)))
-      if mine.spec != theirs.spec { try same("rule of router \(mine.id)", try TraceCoding.json(mine.spec), try TraceCoding.json(theirs.spec)) }
+      if mine.spec != theirs.spec {
+        try same("rule of router \(mine.id)", try TraceCoding.json(mine.spec), try TraceCoding.json(theirs.spec))
+      }
     }
     try same("rules", a.intervention ?? "none", b.intervention ?? "none")
     try same("batches", a.batch.map { "\($0) texts" } ?? "one text", b.batch.map { "\($0) texts" } ?? "one text")

@@ -105,6 +105,7 @@ public struct TraceMerge {
       let database = try TraceFile.openForWriting(output, busyTimeout: 5)
       defer { try? database.close() }
       let total = merge.parts.reduce(0) { $0 + $1.bytes }
+      let tell = merge.progress
       var before = 0
       var copies: [String: Int64] = [:]
       for part in merge.parts {
@@ -112,18 +113,19 @@ public struct TraceMerge {
         if let lost = part.parent, parent == nil {
           merge.notes.append("\(part.label) is a variant of run \(lost) of that trace, which is not copied: the copy names no parent")
         }
-        let copied = try merge.copy(part, parent: parent, to: database, output) { merge.progress(before + $0, total) }
+        let start = before
+        let copied = try merge.copy(part, parent: parent, to: database, output) { tell(start + $0, total) }
         copies[part.label] = copied.id
         merge.done.append(copied)
         before += part.bytes
-        merge.progress(before, total)
+        tell(before, total)
       }
       try StoreError.translating(output) { try TraceFile.settle(database) }
     }
   }
 
   private func copy(
-    _ part: MergePart, parent: Int64?, to database: DatabaseQueue, _ output: String, progress: (Int) -> Void
+    _ part: MergePart, parent: Int64?, to database: DatabaseQueue, _ output: String, progress: @escaping (Int) -> Void
   ) throws -> MergedRun {
     let trace = try TraceReader(file: part.file)
     defer { trace.close() }

@@ -29,7 +29,7 @@ struct DenoisingRecord {
     }
     // One row of `number` for every entry of a table: the view of counts counts with it.
     let cells = max(layout.stepCount, layout.patchCount)
-    try NumberRows.provide(db, upTo: cells * (branches.first?.routers.values.map(\.expertCount).max() ?? 0))
+    try CountingRows.provide(db, upTo: cells * (branches.first?.routers.values.map(\.expertCount).max() ?? 0))
   }
 
   /// Writes the samples that became whole since the last time, and the groups they fell into.

@@ -148,7 +148,9 @@ final class RunRecorder {
       let sequence = Int(tokens.sequence[index])
       sequenceTokens[sequence, default: 0] += 1
       dirtySequences.insert(sequence)
-      if !hidesIDs, tokens.tokenID[index] >= 0, seenTokenIDs.insert(tokens.tokenID[index]).inserted { freshTokenIDs.append(tokens.tokenID[index]) }
+      if !hidesIDs, tokens.tokenID[index] >= 0, seenTokenIDs.insert(tokens.tokenID[index]).inserted {
+        freshTokenIDs.append(tokens.tokenID[index])
+      }
     }
     denoising?.add(pass)
     tokenCount += tokens.count
@@ -377,7 +379,7 @@ final class RunRecorder {
       ])
     let row = db.lastInsertedRowID
     // One row of `number` for every slot a token can have: the views count with it.
-    try NumberRows.provide(db, upTo: layout.topK)
+    try CountingRows.provide(db, upTo: layout.topK)
     return row
   }
 }

@@ -2,7 +2,7 @@
 
 import GRDB
 
-enum NumberRows {
+enum CountingRows {
   /// Makes the table hold 0 ..< `end`.
   static func provide(_ db: Database, upTo end: Int) throws {
     let present = try Int.fetchOne(db, sql: "SELECT count(*) FROM number") ?? 0
