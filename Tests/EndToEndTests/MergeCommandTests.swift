@@ -116,12 +116,12 @@ struct MergeCommandTests {
     #expect(runs[0]["parts"] as? [String] == [folder.file("rank0.db") + "#1", folder.file("rank1.db") + "#1"])
     #expect(try moetop("runs", "check", "job.db").output.hasSuffix("integrity ok\n"))
     let columns =
-      "SELECT router, token, sequence, position, rank, expert, weight, entropy FROM routing_stats JOIN routing USING (run, router, token) "
+      "SELECT router, token, rank, expert, weight, entropy FROM routing JOIN routing_stats USING (run, router, token) "
     func table(_ trace: String) throws -> String {
       try moetop("sql", trace, columns + "ORDER BY router, token, rank", "--format", "csv").output
     }
     #expect(try table("job.db") == table("whole.db") && table("job.db").count > 10_000)
-    for by in [["load_cv,entropy,repeat_first,z_loss", "layer"], ["specialization", "domain"]] {
+    for by in [["load_cv,entropy,repeat_first", "layer"], ["specialization", "domain"]] {
       func numbers(_ trace: String) throws -> String {
         try moetop("analyze", trace, "--metric", by[0], "--by", by[1], "--null", "99", "--json").output
       }

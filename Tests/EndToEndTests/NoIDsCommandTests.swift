@@ -55,7 +55,7 @@ struct NoIDsCommandTests {
     #expect(outcomes(mine) == outcomes(theirs), "checks are made with the ids")
     #expect(try moetop("runs", "check", "without.db").output.hasSuffix("integrity ok\n"))
     // The routes, and every number that follows from them.
-    let routes = "SELECT router, token, position, rank, expert, weight FROM routing ORDER BY router, token, rank"
+    let routes = "SELECT router, token, rank, expert, weight FROM routing ORDER BY router, token, rank"
     #expect(try moetop("sql", "without.db", routes, "--format", "csv").output == moetop("sql", "with.db", routes, "--format", "csv").output)
     for metrics in [["load_cv,entropy,repeat_first,z_loss", "layer"], ["specialization", "domain"], ["load,importance", "expert"]] {
       func numbers(_ trace: String) throws -> String {

@@ -184,7 +184,7 @@ import Testing
   @Test func countsOfImportsAddUp() throws {
     func counted(_ name: String, _ loads: [Int]) throws -> String {
       var description = SampleShape(
-        name: name, routers: [RouterID(layer: 1)], expertCount: 4, recording: RecordingLevel(content: .counts), passes: []
+        name: "counts", routers: [RouterID(layer: 1)], expertCount: 4, recording: RecordingLevel(content: .counts), passes: []
       ).run
       (description.series, description.recorded) = ("job", RunOrigin(kind: .import, row: .step, format: "imatrix"))
       let writer = try TraceWriter(file: directory.file(name), description: description)

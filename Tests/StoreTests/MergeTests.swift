@@ -17,7 +17,8 @@ import Testing
   init() throws { directory = try TemporaryDirectory() }
 
   private func copy(_ inputs: [String], appending: Bool = false) throws -> TraceMerge {
-    var merge = try TraceMerge(inputs.map { try TraceReference(parsing: $0, defaultTrace: "none.db") { _ in true } })
+    var merge = try TraceMerge(
+      inputs.map { try TraceReference(parsing: $0, defaultTrace: "none.db") { FileManager.default.fileExists(atPath: $0) } })
     try merge.copy(to: output, appending: appending)
     return merge
   }

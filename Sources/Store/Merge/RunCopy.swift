@@ -42,7 +42,7 @@ private struct Transfer {
 
   func carry() throws -> Int64 {
     // Shapes are checked first: views count with a table that grows by them.
-    let routers = try RouterRows.fetch(source, run: id, file: copy.source.file)
+    let routers = try StoreError.translating(copy.source.file) { try RouterRows.fetch(source, run: id, file: copy.source.file) }
     try CountingRows.provide(target, upTo: try entries(of: routers))
     let new = try insertRun()
     for table in RunTable.all where table.owner == .run {

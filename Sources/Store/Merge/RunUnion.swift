@@ -184,11 +184,16 @@ struct InheritedChecks: Sendable {
         let words = failed + (check.outcome == .failed && !isIntervened ? [check.detail] : [])
         return CaptureCheck(name: check.name, outcome: .failed, detail: words.joined(separator: "; "))
       }
-      guard check.outcome == .notApplicable else { return check }
+      guard isIntervened || check.outcome == .notApplicable else { return check }
       if let doubtful = theirs.first(where: { $0.1.outcome == .suspicious }) {
         return CaptureCheck(name: check.name, outcome: .suspicious, detail: "\(doubtful.0): \(doubtful.1.detail)")
       }
-      guard theirs.count == parts.count, theirs.allSatisfy({ $0.1.outcome == .held }) else { return check }
+      guard theirs.count == parts.count, theirs.allSatisfy({ $0.1.outcome == .held }) else {
+        guard isIntervened else { return check }
+        let why =
+          theirs.first { $0.1.outcome == .notApplicable }?.1.detail ?? "rules changed its routing, and only its own capture knew them"
+        return CaptureCheck(name: check.name, outcome: .notApplicable, detail: why)
+      }
       return CaptureCheck(name: check.name, outcome: .held, detail: "it held in each of the \(parts.count) runs that were joined")
     }
   }

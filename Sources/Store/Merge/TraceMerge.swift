@@ -103,7 +103,11 @@ public struct TraceMerge {
   public mutating func copy(to output: String, appending: Bool) throws {
     try withOutput(output, appending: appending) { merge in
       let database = try TraceFile.openForWriting(output, busyTimeout: 5)
-      defer { try? database.close() }
+      // A file that opens anywhere, however it ends.
+      defer {
+        try? TraceFile.settle(database)
+        try? database.close()
+      }
       let total = merge.parts.reduce(0) { $0 + $1.bytes }
       let tell = merge.progress
       var before = 0
@@ -120,7 +124,6 @@ public struct TraceMerge {
         before += part.bytes
         tell(before, total)
       }
-      try StoreError.translating(output) { try TraceFile.settle(database) }
     }
   }
 
