@@ -217,7 +217,7 @@ struct RoutingBuffer: Sendable {
   /// The bytes of a token; its id in angle brackets where nobody knows them.
   func bytes(_ token: Int32) -> [UInt8] {
     if let text = texts[token], !text.isEmpty { return text }
-    if token < 0 { return Array("·".utf8) }
+    if token < 0 { return Array("_".utf8) }
     return Array("<\(token)>".utf8)
   }
 

@@ -108,7 +108,7 @@ public struct TraceMerge {
         try? TraceFile.settle(database)
         try? database.close()
       }
-      let total = merge.parts.reduce(0) { $0 + $1.bytes }
+      let total = merge.parts.reduce(0) { $0 &+ $1.bytes }
       let tell = merge.progress
       var before = 0
       var copies: [String: Int64] = [:]

@@ -42,6 +42,8 @@ struct StudyQuery: ScreenWork {
           prepared.result(found), facet: facet, unlabelled: prepared.unlabelled, draws: draws, end: end, number: number))
     } catch AnalysisError.invalidPlan(_, let expected, let found) {
       impossible("expected \(expected), found \(found)", inShort: "too few")
+    } catch AnalysisError.noTokenIDs {
+      impossible(AppModel.withoutIDs, inShort: "no ids")
     } catch {
       impossible(Failure.message(of: error), inShort: "failed")
     }
