@@ -15,7 +15,9 @@ public enum AnalysisError: Error, Hashable, Sendable, CustomStringConvertible {
   /// An axis or metric that only denoising runs have.
   case notDenoising(asked: String)
   /// The run keeps counts only, and this needs single decisions.
-  case needsDecisions(metric: String)
+  case needsDecisions(metric: String, instead: String)
+  /// What the metric is taken over is not of such a kind.
+  case meaningless(metric: String, reason: String)
   /// A metric or an axis of text, asked of a denoising run.
   case notOfImages(asked: String, instead: String)
   /// A figure of an encoder or of the decoder beside it.
@@ -51,8 +53,9 @@ public enum AnalysisError: Error, Hashable, Sendable, CustomStringConvertible {
     case .cannotGroup(let metric, let by, let instead): "\(metric) cannot be shown by \(by); try \(instead)"
     case .metricNotReported(let metric): "the report does not hold '\(metric)'"
     case .notDenoising(let asked): "\(asked): this is not a denoising run (it has no steps, branches or patches)"
-    case .needsDecisions(let metric):
-      "\(metric): this run was recorded with --record counts and keeps no decisions; try specialization, choices or dit-claims"
+    case .needsDecisions(let metric, let instead):
+      "\(metric): this run was recorded with --record counts and keeps no decisions; try \(instead)"
+    case .meaningless(let metric, let reason): "\(metric): \(reason)"
     case .notOfImages(let asked, let instead):
       "\(asked): the rows of a denoising run are patches of images, not tokens one after the other; try \(instead)"
     case .noEncoder(let asked): "\(asked): this run has no encoder; try entropy_nats or uncertain, which every run has"

@@ -118,6 +118,12 @@ public struct AnalysisPlan: Sendable {
   public var noise: Double
   /// What an entry of the vocabulary stands for, for axes of tokens; nil where nobody knows.
   public var words: @Sendable (Int32) -> String? = { _ in nil }
+  /// Who recorded the run and what its rows are.
+  public var origin = RunOrigin()
+  /// Rows that each router has decided on, where some of the run may lack a route; nil: all of its stack.
+  public var routedRows: [RouterID: Int]?
+  /// Rows of the run; only read beside `routedRows`.
+  public var rowCount = 0
   /// The seed by which labels were permuted over sequences before anything else; nil: they are as they were given.
   public var shuffledLabels: UInt64?
 
@@ -192,9 +198,12 @@ public struct AnalysisPlan: Sendable {
   /// Whether a router is looked at at all.
   func shows(_ router: RouterID) -> Bool { layers?.contains(router.layer) ?? true && filter?.admits(router) ?? true }
 
-  /// Whether the counts of a denoising run answer a metric.
+  /// Whether counts that a run keeps beside its decisions, or without them, answer a metric.
   func isAnsweredByCounts(_ metric: MetricKey) -> Bool {
-    denoising != nil && MetricCatalog.entry(metric).measure.folds(for: self) == .denoising
+    let entry = MetricCatalog.entry(metric)
+    if denoising != nil { return entry.measure.folds(for: self) == .denoising }
+    return !hasDecisions && grouping.facet == nil && !entry.isSummedByPass && entry.needs.content == .counts
+      && entry.measure.folds(for: self) == .load
   }
 
   /// Whether an answer is taken over raw router logits: then passes must be read with them.
@@ -254,7 +263,12 @@ public struct AnalysisPlan: Sendable {
     case .denoising: if denoising == nil { return .notDenoising(asked: metric.rawValue) }
     case .encoderDecoder: if !routers.contains(where: { $0.id.stack == .encoder }) { return .noEncoder(asked: metric.rawValue) }
     }
-    if !hasDecisions && !isAnsweredByCounts(metric) { return .needsDecisions(metric: metric.rawValue) }
+    if !hasDecisions && !isAnsweredByCounts(metric) {
+      return .needsDecisions(
+        metric: metric.rawValue,
+        instead: denoising == nil ? "load, load_cv, max_over_mean, gini or idle" : "specialization, choices or dit-claims")
+    }
+    if let refusal = refusalOfKind(entry) { return refusal }
     if entry.usesEntropyForm && entropyForm.needsLogits && recording.content < .full { return .needsLogits(metric: metric.rawValue) }
     if let record = recording.completed(for: entry.needs) {
       return .notRecorded(metric: metric.rawValue, recording: recording.description, needed: record.description, missing: entry.missing)
@@ -277,6 +291,26 @@ public struct AnalysisPlan: Sendable {
       return .badGrouping(
         found: key,
         expected: "expert, token, position" + (known.isEmpty ? " (this run has no labels)" : " or a label of this run: \(known)"))
+    }
+    return nil
+  }
+
+  /// Why a metric means nothing of such rows, or of such weights.
+  private func refusalOfKind(_ entry: Metric) -> AnalysisError? {
+    let looked = routers.filter { shows($0.id) }
+    let folds = entry.measure.folds(for: self)
+    if entry.usesEntropyForm || entry.isOfWeights || entry.key == .importance,
+      let signed = looked.first(where: { $0.spec.weightKind == .signed && $0.spec.rule != .executable })
+    {
+      return .meaningless(
+        metric: entry.key.rawValue, reason: "the weights of \(signed.id) may be below 0, so that sums and entropies of them mean nothing")
+    }
+    if entry.isOfWeights, origin.kind != .engine, let bare = looked.first(where: { $0.spec.weightKind == .none }) {
+      return .meaningless(metric: entry.key.rawValue, reason: "no weight of \(bare.id) is known: whoever recorded the run kept none")
+    }
+    if !origin.row.isManyOfOneInput, folds.contains(.links) || folds.contains(.sets) || grouping.facet == .position {
+      return .meaningless(
+        metric: entry.key.rawValue, reason: "the rows of this run are \(origin.row.words), each one of its own, and none follows another")
     }
     return nil
   }

@@ -51,6 +51,9 @@ public struct PerRouter<Fold: RouterFold>: PassFold {
     for (router, fold) in other.folds { folds[router, default: prototype].merge(fold) }
   }
 
+  /// Takes a fold that was made elsewhere for that of a router.
+  mutating func adopt(_ fold: Fold, of router: RouterID) { folds[router] = fold }
+
   public func result() -> [RouterID: Fold.Output] { folds.mapValues { $0.result() } }
 
   /// Results in order of stack, then layer.

@@ -39,6 +39,17 @@ public struct RouterLoad: RouterFold, Equatable {
 
   public init() {}
 
+  /// Of assignments that were counted elsewhere.
+  ///
+  /// - Parameters:
+  ///   - counts: `[experts]`.
+  ///   - tokens: 0 where nobody said how many there were: then as many as the assignments need.
+  public init(counts: [Int], topK: Int, tokens: Int) {
+    grow(experts: counts.count, topK: topK)
+    chosen = counts
+    self.tokens = tokens > 0 ? tokens : counts.reduce(0, +) / max(topK, 1)
+  }
+
   public mutating func add(_ batch: RoutingBatch, tokens table: TokenTable) { add(batch) }
 
   public mutating func add(_ batch: RoutingBatch) {

@@ -148,6 +148,13 @@ public struct RunAnalysis: PassFold {
     if !needsPasses { tokens = counts.samples.count * counts.layout.stepCount * counts.layout.patchCount }
   }
 
+  /// Takes the loads of a run of which nothing else is known, in place of its passes.
+  public mutating func adopt(_ loads: [RouterID: RouterLoad]) {
+    guard plan.denoising == nil, !needsPasses, load != nil else { return }
+    for (router, own) in loads where plan.shows(router) { load?.adopt(own, of: router) }
+    tokens = loads.values.map(\.tokens).max() ?? 0
+  }
+
   /// Whether some metric of the plan is answered by single decisions, whatever counts were adopted.
   public var needsPasses: Bool {
     plan.metrics.contains { !plan.isAnsweredByCounts($0) } || !(plan.filter?.filter.keepsWholeRouters ?? true)

@@ -57,16 +57,13 @@ public struct NumberRows: Sendable {
     try read(rows) { Self.floats(of: $0, elementType) }
   }
 
-  /// Pages of short reads are kept: rows beside each other lie in the same ones.
-  private static let releasedFrom = 1 << 18
-
   private func read<Number>(_ rows: Range<Int>, _ convert: (UnsafeRawBufferPointer) -> [Number]) throws(FormatError) -> [Number] {
     precondition(rows.lowerBound >= 0 && rows.upperBound <= count)
     let rowBytes = width * elementType.byteCount
     let place = byteOffset + rows.lowerBound * rowBytes..<byteOffset + rows.upperBound * rowBytes
     let found = convert(UnsafeRawBufferPointer(rebasing: file.bytes[place]))
     try file.requireWhole()
-    if place.count >= Self.releasedFrom { file.release(place) }
+    file.release(place)
     return found
   }
 

@@ -33,6 +33,8 @@ public struct RunOrigin: Hashable, Sendable, Codable {
   public var format: String?
   /// The file, or the run as `FILE#RUN`, that it was read from.
   public var source: String?
+  /// Relative error that the logits of the record may have, where they were rounded after the router had decided on them.
+  public var logitError: Float?
   /// Whether token ids were left out.
   public var withoutIDs: Bool?
 

@@ -52,7 +52,7 @@ enum TraceFile {
     }
   }
 
-  /// Opens `path` for reading only. An older schema is brought up to date first, when the file can be written.
+  /// Opens `path` for reading only. An older schema, and tables without views, are brought up to date first, when the file can be written.
   static func openForReading(_ path: String, busyTimeout: Double) throws -> DatabaseQueue {
     _ = try checkBeforeOpening(path, mustExist: true)
     if access(path, R_OK) != 0 { throw StoreError.system(errno, file: path, creating: false) }
@@ -90,6 +90,10 @@ enum TraceFile {
         let isEnough = acceptsOlder && applied.contains(TraceMigrations.enoughToRead)
         if let known = TraceMigrations.names.last, applied.last != known, !isEnough {
           throw StoreError.olderSchema(file: path, found: applied.last ?? "none", known: known)
+        }
+        // Other programs write tables only (docs/trace-format.md).
+        if !acceptsOlder, try !TraceSchema.hasViews(db) {
+          throw StoreError.olderSchema(file: path, found: "tables without views", known: TraceMigrations.names.last ?? "")
         }
       }
       return queue

@@ -196,7 +196,9 @@ import Testing
     }
     #expect(throws: AnalysisError.notDenoising(asked: "dit-claims")) { try AnalysisPlan(metrics: [.ditClaims]).validate() }
     #expect(AnalysisError.notDenoising(asked: "--by step").description.contains("not a denoising run"))
-    #expect(throws: AnalysisError.needsDecisions(metric: "entropy")) { try plan([.entropy], "layer", hasDecisions: false).validate() }
+    #expect(throws: AnalysisError.needsDecisions(metric: "entropy", instead: "specialization, choices or dit-claims")) {
+      try plan([.entropy], "layer", hasDecisions: false).validate()
+    }
     #expect(throws: AnalysisError.self) { try plan([.choices], "layer").validate() }
     #expect(throws: AnalysisError.self) { try plan([.load], "step").validate() }
     for metric in [MetricKey.repeatFirst, .repeatAny, .overlap, .jaccard] {

@@ -33,7 +33,7 @@ struct HintTests {
     }
   }
 
-  @Test(arguments: ["README.md", "docs/guide.md", "docs/models.md", "docs/metrics.md", "CONTRIBUTING.md"])
+  @Test(arguments: ["README.md", "docs/guide.md", "docs/models.md", "docs/metrics.md", "docs/import.md", "CONTRIBUTING.md"])
   func everyCommandInADocumentExists(_ name: String) throws {
     for line in Self.code(of: try String(contentsOfFile: Fixtures.root + "/" + name, encoding: .utf8)) where line.hasPrefix("moetop ") {
       for command in Self.commands(in: line) {
@@ -59,7 +59,7 @@ struct HintTests {
       ["inner"], ["runs", "check", "1", "says"], ["run", "1", "-p", "1"], ["analyze", "a b"], ["inspect", "~/m", "--json"], ["models"],
     ]
     #expect(found == expected)
-    let wrong = [["import", "x"], ["export", "x", "--trace", "f"], ["runs", "list", "x", "--nothing"], ["docs", "nothing"]]
+    let wrong = [["imports", "x"], ["export", "x", "--trace", "f"], ["runs", "list", "x", "--nothing"], ["docs", "nothing"]]
     for words in wrong { #expect(Self.problem(of: words) != nil, "\(words)") }
     let right = [
       ["runs", "lists", "the", "traces"], ["docs", "metrics"], ["run", "x", "--images", "N"], ["analyze", "x", "--by", "a|b"],

@@ -37,6 +37,11 @@ struct FilterTests {
       }
       return batch
     }
+    var facts = TokenFacts(count: tokens.count)
+    for row in 0..<tokens.count where (tokens.firstToken + row) % 5 != 0 {
+      facts.setCoordinate("depth", Double((tokens.firstToken + row) % 5) / 4, of: row)
+    }
+    tokens.facts = facts
     let routers = shapes.map { router, experts, topK in
       RouterDescription(id: router, spec: RouterSpec(expertCount: experts, scoring: .softmax, selection: .tokenChoice(topK: topK)))
     }
@@ -46,7 +51,7 @@ struct FilterTests {
         SequenceDescription(name: "a", labels: ["domain": "code"]),
         SequenceDescription(name: "b", labels: ["domain": "law", "layer": "x"]),
         SequenceDescription(name: "c"),
-      ], hasTexts: true, coordinates: ["depth"], coordinate: { $1 % 5 == 0 ? nil : Double($1 % 5) / 4 }, text: Self.text)
+      ], hasTexts: true, coordinates: ["depth"], text: Self.text)
     return (RoutingPass(tokens: tokens, batches: batches), context)
   }
 

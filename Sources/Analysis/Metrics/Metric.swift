@@ -124,6 +124,8 @@ public struct Metric: Sendable {
   public var runs = Runs.all
   /// Whether it needs sums that an engine takes over the rows of a pass, which cannot be told apart afterwards.
   public var isSummedByPass = false
+  /// Whether it is taken over routing weights.
+  public var isOfWeights = false
   /// Whether it is about the router's entropy, whose formula can be chosen (`--as`).
   public var usesEntropyForm = false
   /// Whether it asks how sure a choice was: where experts are looked up by token id there is none, and no number.

@@ -54,7 +54,27 @@ struct MetricReading {
   }
 
   /// What part of a denoising run the numbers are of.
-  private var runNotes: [String] {
+  private var runNotes: [String] { routeNotes + stateNotes + denoisingNotes }
+
+  /// Rows whose route nobody knows: they are in no number.
+  private var routeNotes: [String] {
+    guard let routed = plan.routedRows, analysis.needsPasses else { return [] }
+    let rows = plan.rowCount
+    let lacking = routed.filter { plan.shows($0.key) && $0.value < rows }
+    guard let most = lacking.values.min() else { return [] }
+    return [
+      "the route of up to \(rows - most) of \(rows) rows is not known at \(lacking.count) of \(routed.count) routers; they are in no number"
+    ]
+  }
+
+  /// Rules that replaced others while the run went on.
+  private var stateNotes: [String] {
+    let changing = plan.routers.filter { plan.shows($0.id) && !($0.more?.states ?? []).isEmpty }
+    guard let most = changing.map({ ($0.more?.states?.count ?? 0) + 1 }).max() else { return [] }
+    return ["\(changing.count) routers changed their rule while the run went on: each number pools up to \(most) rules"]
+  }
+
+  private var denoisingNotes: [String] {
     guard let layout = plan.denoising else { return [] }
     let branch = "\(plan.branch == 0 ? "conditional" : "unconditional") branch"
     guard plan.isAnsweredByCounts(metric.key), let denoising else { return layout.branchCount > 1 ? ["of the \(branch) (--branch)"] : [] }

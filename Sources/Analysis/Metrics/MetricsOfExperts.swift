@@ -42,7 +42,7 @@ extension Metric {
     baselineValue: { $0.chance.share }, facets: .none, interval: .none("one number per expert"),
     source: "REAP `weighted_expert_frequency_sum`",
     glossary: "share of the applied routing weight an expert receives",
-    missing: "without recorded weights (--record ids)", measure: RunExpertMeasure { $0.weightedLoad })
+    missing: "without recorded weights (--record ids)", isOfWeights: true, measure: RunExpertMeasure { $0.weightedLoad })
 
   static let importance = Metric(
     key: .importance, name: "importance", unit: "mean probability", range: "0...1, sums to 1",

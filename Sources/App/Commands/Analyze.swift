@@ -58,6 +58,12 @@ struct Analyze: AsyncParsableCommand {
       threshold: try EntropyThreshold(parsing: threshold), entropyForm: form, null: NullSettings(draws: nullDraws, seed: seed),
       intervals: intervals, top: top, sequences: sequences, routers: summary.description.routers, denoising: summary.description.denoising,
       branch: branch, recording: summary.description.recording, noise: noise, shuffledLabels: shuffleLabels)
+    plan.origin = summary.description.origin
+    let totals = try reader.totals(run: summary.id)
+    if plan.origin.kind.mayLackRoutes, plan.recording.content > .counts {
+      plan.routedRows = totals.mapValues(\.tokens)
+      plan.rowCount = summary.tokenCount
+    }
     if plan.grouping.facet?.isOfTokens == true {
       plan.hasTokenIDs = try reader.keepsTokenIDs(summary)
       let pieces = try reader.pieces(run: summary.id)
@@ -71,6 +77,7 @@ struct Analyze: AsyncParsableCommand {
       if analysis.needsPasses { try reader.passes(of: summary, withLogits: plan.needsLogits).forEach { analysis.add($0) } }
     } while analysis.beginNextRound()
     if let counts = try reader.denoisingCounts(of: summary, branch: branch) { analysis.adopt(counts) }
+    analysis.adopt(totals.mapValues { RouterLoad(counts: $0.assignments, topK: $0.topK, tokens: $0.tokens) })
     var report = try await analysis.report(workers: engine.count)
     report.setRun(Int(summary.id))
     try write(report)

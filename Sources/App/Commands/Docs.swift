@@ -15,7 +15,7 @@ struct Docs: ParsableCommand {
       """)
 
   enum Page: String, ExpressibleByArgument, CaseIterable {
-    case guide, contracts, compare, whatif, models, metrics, filters, keys, schema, exit, man
+    case guide, contracts, compare, whatif, `import`, models, metrics, filters, keys, schema, exit, man
 
     /// Also what the file in docs/ is called.
     init?(argument: String) {
@@ -27,7 +27,7 @@ struct Docs: ParsableCommand {
 
   @Argument(
     help:
-      "guide (a tour), contracts (what scripts may rely on), compare and whatif (questions, walked through), models, metrics, filters, keys (of the screens, as configured), schema, exit (codes) or man (for man -l)."
+      "guide (a tour), contracts (what scripts may rely on), compare and whatif (questions, walked through), import (records of other programs), models, metrics, filters, keys (of the screens, as configured), schema, exit (codes) or man (for man -l)."
   )
   var page: Page
 
@@ -45,7 +45,7 @@ struct Docs: ParsableCommand {
 
   static func text(of page: Page, actions: ActionTable = .standard) throws -> String {
     switch page {
-    case .guide, .contracts, .compare, .whatif, .models: try installed(page.rawValue + ".md")
+    case .guide, .contracts, .compare, .whatif, .import, .models: try installed(page.rawValue + ".md")
     case .metrics: MetricCatalog.markdown()
     case .filters: Filter.markdown()
     case .keys: actions.markdown()

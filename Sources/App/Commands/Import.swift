@@ -18,7 +18,7 @@ struct Import: ParsableCommand {
       All files of a call are one run: a file a sequence, or the ranks of one. Without --as the format is told by its content. Rows at \
       fault are stored as unknown; a record with a fault is kept, ends with 1 and is warned of by every later command. With a model that \
       can be run and the tokens, the first tokens are routed again: layers and experts that were confused are found. The formats and \
-      every code: moetop docs contracts.
+      every code: moetop docs import.
       """)
 
   @Argument(help: ArgumentHelp("Files of one run.", valueName: "file")) var files: [String]

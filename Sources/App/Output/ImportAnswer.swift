@@ -51,11 +51,11 @@ struct ImportAnswer {
     }
     lines.append("routers  \(routers)")
     if let trace { lines += trace.lines }
-    lines.append("")
+    var words = "\n"
     for severity in ImportFinding.Severity.allCases {
-      for group in groups(of: severity) { lines.append(Paragraph.wrapped(group, width: Paragraph.outputColumns)) }
+      for group in groups(of: severity) { words += Paragraph.wrapped(group, width: Paragraph.outputColumns) }
     }
-    return lines.joined(separator: "\n") + "\n"
+    return lines.joined(separator: "\n") + "\n" + words
   }
 
   private var routers: String {

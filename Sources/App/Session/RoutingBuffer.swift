@@ -86,6 +86,16 @@ struct RoutingBuffer: Sendable {
     for branch in counts.indices where kept.indices.contains(branch) && kept[branch].layout == layout { counts[branch] = kept[branch] }
   }
 
+  /// Takes loads of a run of which nothing else is known.
+  mutating func know(_ loads: [RouterID: RouterLoad]) {
+    folds.know(loads)
+    isCounted = !loads.isEmpty
+    version = Versions.next()
+  }
+
+  /// Whether only loads are known, and no row.
+  private(set) var isCounted = false
+
   /// Whether there is something to say about whole samples.
   var hasCounts: Bool { counts.contains { !$0.samples.isEmpty } }
 
@@ -212,6 +222,12 @@ struct RoutingBuffer: Sendable {
   func label(_ row: Int) -> SequenceDescription? {
     let index = sequence(row)
     return sequences.indices.contains(index) ? sequences[index] : nil
+  }
+
+  /// The bytes of the token of a row; its place where nobody kept its id.
+  func bytes(ofRow row: Int) -> [UInt8] {
+    let id = tokenID(row)
+    return id < 0 ? Array("#\(position(row)) ".utf8) : bytes(id)
   }
 
   /// The bytes of a token; its id in angle brackets where nobody knows them.

@@ -69,6 +69,14 @@ struct RouterTally: Sendable, Equatable {
     for expert in sums.indices { probabilities?[expert] += sums[expert] }
   }
 
+  /// Of assignments that were counted elsewhere.
+  init(load: RouterLoad) {
+    self.load = load
+    probabilities = nil
+  }
+
+  init() {}
+
   mutating func forgetImportance() { probabilities = nil }
 
   var shape: LoadShape { load.shape }
@@ -110,6 +118,11 @@ struct RowFolds: Sendable {
 
   /// Bytes that the tallies of a router take a row.
   func bytesARow(_ spec: RouterSpec) -> Int { 56 * spec.expertCount / blockRows + 1 }
+
+  /// Takes loads that were counted elsewhere, in place of rows.
+  mutating func know(_ loads: [RouterID: RouterLoad]) {
+    for (router, load) in loads { if let place = places[router] { total[place] = RouterTally(load: load) } }
+  }
 
   /// Takes the pass that follows; each batch has the rows that its router saw.
   mutating func add(_ pass: RoutingPass) {

@@ -20,15 +20,18 @@ public struct FilterContext: Sendable {
   public var hasWeights: Bool
   /// Names of the coordinates that tokens have.
   public var coordinates: [String]
-  /// A coordinate by its name and the token's row in the run.
+  /// A coordinate that the table of tokens does not have itself, by its name and the token's row in the run.
   public var coordinate: @Sendable (String, Int) -> Double?
+  /// Labels that single tokens have, with their values.
+  public var tokenLabels: [String: Set<String>]
   /// Whether further sequences may bring labels that are not there yet.
   public var isGrowing: Bool
 
   public init(
     routers: [RouterDescription], sequences: [SequenceDescription] = [], layout: DenoisingLayout? = nil, beginningID: Int32? = nil,
     hasTexts: Bool = false, hasIDs: Bool = true, hasWeights: Bool = true, isGrowing: Bool = false, coordinates: [String] = [],
-    coordinate: @escaping @Sendable (String, Int) -> Double? = { _, _ in nil }, text: @escaping @Sendable (Int32) -> String? = { _ in nil }
+    coordinate: @escaping @Sendable (String, Int) -> Double? = { _, _ in nil }, tokenLabels: [String: Set<String>] = [:],
+    text: @escaping @Sendable (Int32) -> String? = { _ in nil }
   ) {
     self.routers = routers
     self.sequences = sequences
@@ -40,6 +43,7 @@ public struct FilterContext: Sendable {
     self.hasWeights = hasWeights
     self.coordinates = coordinates
     self.coordinate = coordinate
+    self.tokenLabels = tokenLabels
     self.isGrowing = isGrowing
   }
 }
@@ -129,9 +133,9 @@ extension Filter {
     label name: String, _ values: [String], _ context: FilterContext, _ notThere: (_ found: String, _ known: String) -> FilterError
   ) throws(FilterError) {
     if context.isGrowing { return }
-    let known = Set(context.sequences.compactMap { $0.labels[name] })
+    let known = Set(context.sequences.compactMap { $0.labels[name] }).union(context.tokenLabels[name] ?? [])
     guard !known.isEmpty else {
-      let labels = Set(context.sequences.flatMap(\.labels.keys)).sorted()
+      let labels = Set(context.sequences.flatMap(\.labels.keys)).union(context.tokenLabels.keys).sorted()
       throw notThere("label or term '\(name)'", labels.isEmpty ? "no labels" : "labels \(Self.named(labels))")
     }
     guard let missing = values.first(where: { !known.contains($0) }) else { return }

@@ -110,10 +110,12 @@ public struct ResolvedFilter: Sendable {
     case .phase(let phases): return phases.contains(tokens.phase[row])
     case .surprisal(let test): return test.holds(Double(tokens.surprisal[row]))
     case .label(let name, let values):
+      if let value = tokens.facts?.labels[name]?[row] { return values.contains(value) }
       let sequence = Int(tokens.sequence[row])
       guard context.sequences.indices.contains(sequence), let value = context.sequences[sequence].labels[name] else { return false }
       return values.contains(value)
-    case .coordinate(let name, let test): return context.coordinate(name, tokens.firstToken + row).map(test.holds) ?? false
+    case .coordinate(let name, let test):
+      return (tokens.facts?.coordinates[name]?[row] ?? context.coordinate(name, tokens.firstToken + row)).map(test.holds) ?? false
     case .place(let axis, let test):
       let position = Int(tokens.position[row])
       guard let layout = context.layout, tokens.phase[row] == .denoise, (0..<layout.rowsPerSample).contains(position) else { return false }

@@ -28,6 +28,7 @@ extension TraceExport {
       $0.member("run", run.id)
       $0.member("stack", batch.router.lane)
       $0.member("layer", batch.router.layer.rawValue)
+      if batch.router.lane != batch.router.stack.rawValue { $0.member("router", batch.router.description) }
       $0.member("token", tokens.firstToken + row)
       $0.member("sequence", tokens.sequence[row])
       $0.member("position", tokens.position[row])
@@ -56,10 +57,22 @@ extension TraceExport {
       for (name, column) in [("pass", tokens.pass), ("batch", tokens.batch), ("predicted_id", tokens.predictedID)] {
         if let value = column?[row], value >= 0 { $0.member(name, value) }
       }
+      if let facts = tokens.facts { facts.write(row, to: &$0) }
       if let logits = batch.logits, let index = logits.rows.firstIndex(rising: Int32(mine)) {
         $0.member("router_logits", Array(logits.values[index * batch.expertCount..<(index + 1) * batch.expertCount]))
       }
     }
     return json.bytes
+  }
+}
+
+extension TokenFacts {
+  /// What is known of a row, as members of an object; nothing where nothing is.
+  func write(_ row: Int, to json: inout JSONWriter) {
+    let own = labels.compactMapValues { $0[row] }.sorted { $0.key < $1.key }
+    if !own.isEmpty { json.member("labels") { $0.object { for (label, value) in own { $0.member(label, value) } } } }
+    let places = coordinates.mapValues { $0[row] }.filter { $0.value.isFinite }.sorted { $0.key < $1.key }
+    if !places.isEmpty { json.member("coordinates") { $0.object { for (name, value) in places { $0.member(name, value) } } } }
+    for (name, column) in [("request", request), ("rank", rank)] { if let value = column?[row], value >= 0 { json.member(name, value) } }
   }
 }

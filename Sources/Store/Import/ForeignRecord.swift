@@ -136,6 +136,9 @@ struct ForeignRows {
 }
 
 struct ForeignDecisions {
+  /// In the first slot of a row that is known to have taken no expert.
+  static let none: Int32 = -2
+
   /// `[count, slots]` as the record has them; a row of -1 says that the route is not known. Empty where the record has logits only.
   var ids: [Int32]
   /// `[count, slots]`

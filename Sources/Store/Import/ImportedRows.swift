@@ -110,7 +110,7 @@ struct ImportedRows {
       }
       let into = (index - rows.lowerBound) * description.slots
       for (rank, slot) in order.enumerated() {
-        batch.selectedExperts[into + rank] = decisions.ids[index * slots + slot]
+        batch.selectedExperts[into + rank] = max(decisions.ids[index * slots + slot], -1)
         if let weights { batch.routingWeights[into + rank] = weights[slot] }
       }
     }

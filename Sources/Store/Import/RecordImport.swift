@@ -112,6 +112,11 @@ public final class RecordImport {
       recording.content = .counts
     }
     let file = URL(fileURLWithPath: request.files[0]).deletingPathExtension().lastPathComponent
+    var origin = RunOrigin(
+      kind: .import, row: rowKind, format: format.rawValue, source: request.files.joined(separator: " "),
+      withoutIDs: withoutIDs ? true : nil)
+    // Its logits are bf16 numbers, made of what the router computed in f32.
+    if format == .megatron, recording.content == .full { origin.logitError = 1.0 / 256 }
     return RunDescription(
       name: name ?? file,
       model: identity
@@ -120,9 +125,7 @@ public final class RecordImport {
           vocabularySize: 0),
       routers: routers, input: input, recording: recording, engine: EngineIdentity(version: version, simd: "", threads: 0),
       startedAt: startedAt, tags: tags,
-      recorded: RunOrigin(
-        kind: .import, row: rowKind, format: format.rawValue, source: request.files.joined(separator: " "),
-        withoutIDs: withoutIDs ? true : nil))
+      recorded: origin)
   }
 
   private var rowKind: RowKind { if case .rows(let record) = source { record.shape.row } else { .step } }

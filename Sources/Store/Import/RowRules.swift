@@ -26,6 +26,7 @@ enum RowFault: Int, CaseIterable {
   ///   - ids: the row's choices; -1 behind the first ones where a row takes fewer.
   ///   - mayTakeFewer: whether rows of the record do.
   static func of(_ ids: UnsafeBufferPointer<Int32>, experts: Int, mayTakeFewer: Bool) -> RowFault? {
+    if mayTakeFewer, ids.first == ForeignDecisions.none { return nil }
     var (isUnknown, isZero, isOutside, isDouble) = (true, true, false, false)
     for slot in ids.indices {
       let id = ids[slot]

@@ -5,6 +5,21 @@ import Formats
 import GRDB
 import Routing
 
+extension TraceReader {
+  /// Names of the coordinates, and labels with their values, that single rows of a run have.
+  public func namedPlaces(run: Int64) throws -> (coordinates: [String], labels: [String: Set<String>]) {
+    try read { db in
+      guard try db.tableExists("token_label") else { return ([], [:]) }
+      let names = try String.fetchAll(db, sql: "SELECT DISTINCT name FROM coordinate WHERE run = ? ORDER BY name", arguments: [run])
+      var labels: [String: Set<String>] = [:]
+      for row in try Row.fetchAll(db, sql: "SELECT DISTINCT label, value FROM token_label WHERE run = ?", arguments: [run]) {
+        labels[try row.value(0), default: []].insert(try row.value(1))
+      }
+      return (names, labels)
+    }
+  }
+}
+
 enum TokenMore {
   /// - Throws: `DatabaseError`.
   static func insert(_ db: Database, _ facts: TokenFacts, run: Int64, firstToken: Int) throws {

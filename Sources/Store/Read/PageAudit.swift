@@ -21,7 +21,7 @@ struct PageAudit {
     self.router = router
     self.extras = extras
     // Raw logits as weights may be negative; what a softmax, a sigmoid or 1 gives may not.
-    allowsNegativeWeights = isIntervened || spec.routedScale < 0 || spec.weighting == .scores && spec.scoring == .logits
+    allowsNegativeWeights = isIntervened || spec.weightKind == .signed
     totals = RouterTotals(expertCount: router.layout.expertCount)
   }
 

@@ -48,6 +48,11 @@ public enum TraceSchema {
     }
   }
 
+  /// Whether there is any view.
+  static func hasViews(_ db: Database) throws -> Bool {
+    try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'view')") ?? false
+  }
+
   /// The statement that the view of this name was made by; nil when there is none.
   static func sql(of view: View, in db: Database) throws -> String? {
     try String.fetchOne(db, sql: "SELECT sql FROM sqlite_schema WHERE type = 'view' AND name = ?", arguments: [view.name])

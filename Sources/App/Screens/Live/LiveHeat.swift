@@ -13,7 +13,7 @@ extension AppModel {
   /// What the experts of each router did over the window.
   func windowTallies() -> [RouterTally] {
     guard let buffer else { return [] }
-    return windowIsTheRun ? buffer.folds.total : buffer.tallies(windowRows, withImportance: metric == .importance)
+    return windowIsTheRun || buffer.isCounted ? buffer.folds.total : buffer.tallies(windowRows, withImportance: metric == .importance)
   }
 
   /// `[routers][experts]` of the metric shown; nil where it is not known.
@@ -59,6 +59,10 @@ extension AppModel {
 
   var windowName: String {
     let rows = windowRows
+    if buffer?.isCounted == true {
+      let tokens = buffer?.folds.total.map(\.shape.tokens).max() ?? 0
+      return "counts of \(Show.counted(tokens, "token"))"
+    }
     if let look { return "step \(look.step), \(branchName(look.branch))" }
     let span =
       window == nil || rows.count < (window ?? 0) ? "all \(Show.counted(rows.count, "token"))" : "last \(Show.counted(rows.count, "token"))"
@@ -98,10 +102,10 @@ extension AppModel {
   // MARK: - Words
 
   var liveStatus: StyledText {
-    guard let row, let buffer, routers.indices.contains(router) else {
+    guard let buffer, row != nil || buffer.isCounted, routers.indices.contains(router) else {
       return StyledText(engineNote.isEmpty ? waitingWords : engineNote)
     }
-    if focused == .strip || (selected != nil && focused != .heat) { return tokenWords(row, buffer) }
+    if let row, focused == .strip || (selected != nil && focused != .heat) { return tokenWords(row, buffer) }
     let tallies = windowTallies()
     guard tallies.indices.contains(router) else { return "" }
     let shape = tallies[router].shape
@@ -143,6 +147,7 @@ extension AppModel {
     case .live where isBusy: "The model is reading its first tokens."
     case .live: "No tokens yet. \(key(.prompt)) types a prompt."
     case .trace where isLoading: "The first tokens are being read from the trace."
+    case .trace where buffer?.isCounted == true: "This run has counts of experts only: no token of it is known."
     case .trace: "This run has no tokens. \(key(RunsScreen.id.action)) lists the others."
     case .opening(let name): "\(name) is being opened."
     case .nothing: "No model is open. \(key(.open)) lists those of this machine, \(key(RunsScreen.id.action)) shows recorded runs."
@@ -231,7 +236,7 @@ extension Painter {
         painter.explain(painter.model.noTokenWords, in: area)
         return
       }
-      guard painter.model.row != nil else {
+      guard painter.model.row != nil || painter.model.buffer?.isCounted == true else {
         painter.explain(painter.model.nothingWords, in: area)
         return
       }

@@ -126,7 +126,7 @@ struct LiveScreen: Screen {
   static func refusal(of id: ActionID, _ argument: String, in model: AppModel) -> String? {
     switch id {
     case .window where !model.kind.hasNeighbours: "of images the window is the step looked at"
-    case .metric where model.buffer?.isEmpty ?? true: "there is no \(model.kind.words.row) yet"
+    case .metric where model.buffer.map { $0.isEmpty && !$0.isCounted } ?? true: "there is no \(model.kind.words.row) yet"
     default: nil
     }
   }

@@ -162,11 +162,16 @@ final class EffectRunner {
         let (reader, run) = try TraceReader.open(reference)
         let names = try reader.sequences(run: run.id)
         let counts = try (0..<(run.description.denoising?.branchCount ?? 0)).compactMap { try reader.denoisingCounts(of: run, branch: $0) }
+        // Of a run that another program counted there is nothing else.
+        let isCounted = run.description.recording.content == .counts && run.description.denoising == nil
+        let loads =
+          isCounted
+          ? try reader.totals(run: run.id).mapValues { RouterLoad(counts: $0.assignments, topK: $0.topK, tokens: $0.tokens) } : [:]
         post(
           .loading(
             .opened(
               run, file: reader.file, sequences: names, pieces: try reader.pieces(run: run.id), counts: counts,
-              labels: try reader.expertLabels(run: run.id))))
+              labels: try reader.expertLabels(run: run.id), loads: loads)))
         let cursor = reader.passes(of: run)
         let limit = RoutingBuffer(routers: run.description.routers).capacity
         var read = 0

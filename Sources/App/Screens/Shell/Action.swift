@@ -37,10 +37,10 @@ enum Action: Sendable {
 
 /// What opening a run tells, step by step.
 enum LoadEvent: Sendable {
-  /// `counts`: of a denoising run, by branch, over its whole samples.
+  /// `counts`: of a denoising run, by branch, over its whole samples; `loads`: of a run of which nothing but counts is known.
   case opened(
     RunSummary, file: String, sequences: [SequenceDescription], pieces: [Int32: [UInt8]], counts: [DenoisingCounts] = [],
-    labels: [RouterID: [Int: String]] = [:])
+    labels: [RouterID: [Int: String]] = [:], loads: [RouterID: RouterLoad] = [:])
   case pass(RoutingPass)
   case finished(note: String?)
   case failed(Failure)

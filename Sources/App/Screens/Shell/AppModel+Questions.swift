@@ -103,13 +103,13 @@ extension AppModel {
   func text(_ token: Int32) -> String { theme.glyphs.printable.bytes(buffer?.bytes(token) ?? []) }
   func tokenText(_ row: Int) -> String {
     guard let buffer else { return "" }
-    return buffer.place(row).map(patchName) ?? text(buffer.tokenID(row))
+    return buffer.place(row).map(patchName) ?? theme.glyphs.printable.bytes(buffer.bytes(ofRow: row))
   }
 
   /// A token as it is, for searching and for files.
   func plainText(_ row: Int) -> String {
     guard let buffer, buffer.rows.contains(row) else { return "" }
-    return buffer.place(row).map(patchName) ?? String(decoding: buffer.bytes(buffer.tokenID(row)), as: UTF8.self)
+    return buffer.place(row).map(patchName) ?? String(decoding: buffer.bytes(ofRow: row), as: UTF8.self)
   }
 
   /// The threshold as a number, from the decisions of the whole run.

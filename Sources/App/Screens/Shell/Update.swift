@@ -201,12 +201,13 @@ extension AppModel {
 
   private mutating func handle(_ event: LoadEvent) -> [Effect] {
     switch event {
-    case .opened(let run, let file, let sequences, let pieces, let counts, let labels):
+    case .opened(let run, let file, let sequences, let pieces, let counts, let labels, let loads):
       source = .trace(run, file: file, isLoading: true)
       var fresh = RoutingBuffer(routers: run.description.routers, denoising: run.description.denoising)
       fresh.describe(sequences)
       fresh.name(pieces)
       fresh.know(counts)
+      fresh.know(loads)
       buffer = fresh
       feed = nil
       recording = .off

@@ -101,6 +101,12 @@ extension AppModel {
     }
   }
 
+  /// Whether the factor of some expert of the token looked at is known.
+  var hasWeights: Bool {
+    guard let row, let buffer else { return true }
+    return routers.indices.contains { buffer.weights(row, router: $0).contains { !$0.isNaN } }
+  }
+
   /// `[experts]` of what the map shows for a token at a router, and ranks of the selected.
   func tokenRow(_ row: Int, router: Int) -> (values: [Double?], ranks: [Int: Int]) {
     let list = ranking(row, router: router)
@@ -125,6 +131,8 @@ extension AppModel {
     var map = HeatMap(rows: rows.count, columns: columns) { layer, expert in
       guard rows[layer].values.indices.contains(expert) else { return nil }
       guard let value = rows[layer].values[expert] else { return 0 }
+      // Chosen, and nobody kept by how much.
+      if value.isNaN, rows[layer].ranks[expert] != nil { return 1 }
       let span = most[layer] - least[layer]
       return span > 0 ? (value - least[layer]) / span / limit : 0
     }
@@ -165,7 +173,10 @@ extension Painter {
     let map = model.probabilityMap(row, buffer, width: inside.width)
     let room = inside.dropping(top: 1, bottom: 2)
     let part = map.geometry(in: room, theme: theme).note(rows: map.rows, columns: map.columns)
-    let title = hasLogits || model.values == .weights ? names[model.values] ?? "" : "Routing weights (logits are not in this trace)"
+    let title =
+      hasLogits || model.values == .weights
+      ? names[model.values] ?? ""
+      : model.hasWeights ? "Routing weights (logits are not in this trace)" : "Chosen experts (weights are not in this trace)"
     panel(
       .probabilities, StyledText("\(title) by layer · digits: rank of a selected expert"),
       footer: StyledText(

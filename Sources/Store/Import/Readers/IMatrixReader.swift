@@ -25,7 +25,7 @@ struct IMatrixReader {
       guard !Self.isLegacy(path) else {
         throw .unsupported(
           file: path, place: "content", found: "an imatrix of the format before GGUF",
-          hint: "it has one count for all experts of a layer; llama-imatrix --output-format gguf writes one for each")
+          hint: "it has one count for all experts of a layer; in its format GGUF, llama-imatrix writes one for each")
       }
       let one = try IMatrixCounts(GGUFFile(path: path))
       if total == nil { total = one } else { try total?.add(one) }

@@ -77,9 +77,10 @@ final class JSONLines {
 
   /// The number of a line in an editor.
   func number(of index: Int) -> Int {
-    var (number, position) = (1, 0)
-    while position < starts[index] {
-      position = Self.lineEnd(file.bytes, from: position) + 1
+    var number = 1
+    var next = Self.lineEnd(file.bytes, from: 0)
+    while next < starts[index] {
+      next = Self.lineEnd(file.bytes, from: next + 1)
       number += 1
     }
     return number

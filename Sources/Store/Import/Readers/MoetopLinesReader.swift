@@ -76,7 +76,8 @@ final class MoetopLinesReader: ForeignRecord {
     let isTaken = width.map { header.routers[router].allows($0) && $0 <= slots } ?? false
     let taken = isTaken ? width ?? 0 : 0
     if isTaken { try line.appendIDs(of: router, to: &decisions.ids) }
-    decisions.ids.append(contentsOf: repeatElement(-1, count: slots - taken))
+    if isTaken, taken == 0 { decisions.ids.append(ForeignDecisions.none) }
+    decisions.ids.append(contentsOf: repeatElement(-1, count: slots - taken - (isTaken && taken == 0 ? 1 : 0)))
     if decisions.weights != nil {
       let weights = try width.flatMap { (count) throws(FormatError) in
         try line.numbers("weights", of: router, count: count, "weights, one for each id")

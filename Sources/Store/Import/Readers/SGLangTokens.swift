@@ -30,6 +30,7 @@ struct SGLangTokens: ForeignRecord {
       }
       places.append(map)
     }
+    guard !passes.isEmpty else { throw dumps[0].records[0].unexpected("a pass with tokens, here or after it") }
     passes.sort { ($0.head.rank, $0.head.pass) < ($1.head.rank, $1.head.pass) }
     for (before, after) in zip(passes, passes.dropFirst()) where before.head == after.head {
       throw after.record.unexpected("pass \(after.head.pass) of rank \(after.head.rank) once")

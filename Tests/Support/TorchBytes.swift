@@ -1,30 +1,38 @@
 // Archives and pickles put together byte by byte: what torch.save would write, and what it never would.
 
 /// A ZIP archive whose claims can be set apart from its content.
-struct ZipBytes {
-  struct Entry {
-    var name: String
-    var content: [UInt8]
-    var method: UInt16 = 0
-    var flags: UInt16 = 0
+public struct ZipBytes {
+  public struct Entry {
+    public var name: String
+    public var content: [UInt8]
+    public var method: UInt16 = 0
+    public var flags: UInt16 = 0
     /// What the entry's own header says; nil: the same as the directory.
-    var localName: String?
-    var localSize: UInt32?
+    public var localName: String?
+    public var localSize: UInt32?
     /// What the directory says instead of the truth.
-    var claimedSize: UInt32?
-    var claimedPackedSize: UInt32?
-    var claimedOffset: UInt32?
+    public var claimedSize: UInt32?
+    public var claimedPackedSize: UInt32?
+    public var claimedOffset: UInt32?
     /// Sizes and place in a 64-bit extra field.
-    var is64 = false
+    public var is64 = false
+
+    public init(name: String, content: [UInt8], claimedOffset: UInt32? = nil) {
+      self.name = name
+      self.content = content
+      self.claimedOffset = claimedOffset
+    }
   }
 
-  var entries: [Entry]
+  public var entries: [Entry]
   /// With the 64-bit end record that torch writes.
-  var has64End = false
-  var claimedCount: UInt16?
-  var claimedDirectory: UInt32?
+  public var has64End = false
+  public var claimedCount: UInt16?
+  public var claimedDirectory: UInt32?
 
-  var bytes: [UInt8] {
+  public init(entries: [Entry]) { self.entries = entries }
+
+  public var bytes: [UInt8] {
     var out: [UInt8] = []
     var directory: [UInt8] = []
     for entry in entries {
@@ -60,21 +68,21 @@ struct ZipBytes {
 private func le<Number: FixedWidthInteger>(_ value: Number) -> [UInt8] { withUnsafeBytes(of: value.littleEndian) { Array($0) } }
 
 /// Pieces of pickles, by pickletools' names.
-enum Pickle {
-  static func text(_ text: String) -> [UInt8] { [0x58] + le(UInt32(text.utf8.count)) + Array(text.utf8) }
-  static func global(_ module: String, _ name: String) -> [UInt8] { Array("c\(module)\n\(name)\n".utf8) }
-  static func int(_ value: Int32) -> [UInt8] { [0x4A] + le(value) }
-  static func tuple(_ items: [UInt8]...) -> [UInt8] { Array("(".utf8) + items.flatMap(\.self) + Array("t".utf8) }
-  static func ints(_ values: [Int32]) -> [UInt8] { Array("(".utf8) + values.flatMap(int) + Array("t".utf8) }
-  static func reduce(_ function: [UInt8], _ arguments: [UInt8]) -> [UInt8] { function + arguments + Array("R".utf8) }
-  static func dictionary(_ members: [UInt8]...) -> [UInt8] { Array("}(".utf8) + members.flatMap(\.self) + Array("u".utf8) }
-  static let hooks = reduce(global("collections", "OrderedDict"), Array(")".utf8))
+public enum Pickle {
+  public static func text(_ text: String) -> [UInt8] { [0x58] + le(UInt32(text.utf8.count)) + Array(text.utf8) }
+  public static func global(_ module: String, _ name: String) -> [UInt8] { Array("c\(module)\n\(name)\n".utf8) }
+  public static func int(_ value: Int32) -> [UInt8] { [0x4A] + le(value) }
+  public static func tuple(_ items: [UInt8]...) -> [UInt8] { Array("(".utf8) + items.flatMap(\.self) + Array("t".utf8) }
+  public static func ints(_ values: [Int32]) -> [UInt8] { Array("(".utf8) + values.flatMap(int) + Array("t".utf8) }
+  public static func reduce(_ function: [UInt8], _ arguments: [UInt8]) -> [UInt8] { function + arguments + Array("R".utf8) }
+  public static func dictionary(_ members: [UInt8]...) -> [UInt8] { Array("}(".utf8) + members.flatMap(\.self) + Array("u".utf8) }
+  public static let hooks = reduce(global("collections", "OrderedDict"), Array(")".utf8))
 
-  static func storage(_ key: String, count: Int32, kind: String = "FloatStorage") -> [UInt8] {
+  public static func storage(_ key: String, count: Int32, kind: String = "FloatStorage") -> [UInt8] {
     tuple(text("storage"), global("torch", kind), text(key), text("cpu"), int(count)) + Array("Q".utf8)
   }
 
-  static func tensor(
+  public static func tensor(
     storage: [UInt8] = storage("0", count: 6), at offset: Int32 = 0, _ shape: [Int32] = [2, 3], _ strides: [Int32] = [3, 1]
   ) -> [UInt8] {
     reduce(
@@ -82,24 +90,24 @@ enum Pickle {
       tuple(storage, int(offset), ints(shape), ints(strides), Array("\u{89}".unicodeScalars.map { UInt8($0.value) }), hooks))
   }
 
-  static func whole(_ body: [UInt8]) -> [UInt8] { [0x80, 2] + body + Array(".".utf8) }
+  public static func whole(_ body: [UInt8]) -> [UInt8] { [0x80, 2] + body + Array(".".utf8) }
 }
 
 /// A file of torch.save with one storage of 24 bytes.
-struct TorchBytes {
-  var zip: ZipBytes
+public struct TorchBytes {
+  public var zip: ZipBytes
 
-  init(_ body: [UInt8] = Pickle.dictionary(Pickle.text("weight") + Pickle.tensor())) {
+  public init(_ body: [UInt8] = Pickle.dictionary(Pickle.text("weight") + Pickle.tensor())) {
     zip = ZipBytes(entries: [
       .init(name: "made/data.pkl", content: Pickle.whole(body)), .init(name: "made/byteorder", content: Array("little".utf8)),
       .init(name: "made/data/0", content: (0..<24).map { UInt8($0) }), .init(name: "made/version", content: Array("3\n".utf8)),
     ])
   }
 
-  var bytes: [UInt8] { zip.bytes }
+  public var bytes: [UInt8] { zip.bytes }
 
   /// The same with one thing changed.
-  func changed(_ change: (inout ZipBytes) -> Void) -> [UInt8] {
+  public func changed(_ change: (inout ZipBytes) -> Void) -> [UInt8] {
     var copy = zip
     change(&copy)
     return copy.bytes
