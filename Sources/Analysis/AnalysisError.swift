@@ -26,6 +26,8 @@ public enum AnalysisError: Error, Hashable, Sendable, CustomStringConvertible {
   case needsLogits(metric: String)
   /// What the metric is taken over was not recorded.
   case notRecorded(metric: String, recording: String, needed: String, missing: String?)
+  /// An axis that sorts by what a token is, of a run that does not say.
+  case noTokenIDs(asked: String)
   /// No router of the run chooses with a correction bias.
   case noCorrectionBias(metric: String)
   /// What was summed over both branches of a denoising run cannot be told apart.
@@ -63,6 +65,9 @@ public enum AnalysisError: Error, Hashable, Sendable, CustomStringConvertible {
     case .notRecorded(let metric, let recording, let needed, let missing):
       "\(metric) cannot be had of --record \(recording); record the run again with --record \(needed)"
         + (missing.map { " (there is none \($0))" } ?? "")
+    case .noTokenIDs(let asked):
+      "\(asked): this run keeps no token ids (--no-ids, or a record without them), so nobody knows what its tokens are; try --by position, "
+        + "or a label"
     case .noCorrectionBias(let metric): "\(metric): no router of this run chooses with a correction bias"
     case .notByBranch(let metric):
       "\(metric): it was summed over both branches of guidance together while the images were made; runs without guidance (--cfg 1) have it"

@@ -112,6 +112,8 @@ public struct AnalysisPlan: Sendable {
   public var branch: Int
   /// What the run keeps of its decisions.
   public var recording: RecordingLevel
+  /// Whether the run says what its tokens are.
+  public var hasTokenIDs = true
   /// Standard deviation of the noise that a flip is judged by, in the unit of the selection scores (`--noise`).
   public var noise: Double
   /// What an entry of the vocabulary stands for, for axes of tokens; nil where nobody knows.
@@ -168,6 +170,9 @@ public struct AnalysisPlan: Sendable {
     if denoising == nil, branch != 0 { throw AnalysisError.notDenoising(asked: "--branch \(branch)") }
     if denoising != nil, grouping.facet == .position {
       throw AnalysisError.notOfImages(asked: "--by position", instead: "--by step, --by patch-row or --by patch-column")
+    }
+    if denoising == nil, !hasTokenIDs, let facet = grouping.facet, facet.isOfTokens {
+      throw AnalysisError.noTokenIDs(asked: "--by \(facet.name)")
     }
     try denoising?.validate()
     if let denoising, !(0..<denoising.branchCount).contains(branch) {

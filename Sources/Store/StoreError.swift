@@ -60,6 +60,8 @@ public enum StoreError: Error, Sendable, Equatable {
   case otherRun(file: String, run: Int64)
   /// Somebody else has called the expert `label` since; empty where the name was taken away.
   case otherLabel(file: String, run: Int64, expert: String, label: String)
+  /// Routers have different numbers of experts (each with its own), and no table has room for that.
+  case unevenExperts(file: String, run: Int64, routers: [String])
   /// A run cannot be called so, as it could not be selected by that name.
   case badName(name: String, problem: String)
 
@@ -72,7 +74,7 @@ public enum StoreError: Error, Sendable, Equatable {
     switch self {
     case .missingFile, .noSuchRun, .noSuchExpert, .unreachable: .missing
     case .notATrace, .damaged: .damaged
-    case .newerSchema, .olderSchema: .unsupported
+    case .newerSchema, .olderSchema, .unevenExperts: .unsupported
     case .locked, .otherLabel: .locked
     case .cannotCreate: .cannotCreate
     case .inputOutput, .diskFull, .unfoldedLog, .moved, .otherRun: .inputOutput
@@ -117,6 +119,8 @@ extension StoreError: CustomStringConvertible {
     case .moved(let file, let run, let rescued):
       "\(file): removed or replaced by another file while run \(run) was written to it"
         + (rescued.map { "; the whole run is in \($0)#\(run)" } ?? "; what was recorded went with that file")
+    case .unevenExperts(let file, let run, let routers):
+      "\(file)#\(run): expected routers of one number of experts, which a balancer's table has, found \(routers.joined(separator: ", "))"
     case .badName(let name, let problem): "\"\(name)\" cannot be the name of a run: \(problem)"
     }
   }
@@ -145,6 +149,7 @@ extension StoreError: CustomStringConvertible {
     case .moved(_, _, let rescued):
       rescued.map { "moetop analyze \($0); moetop runs check \($0)" } ?? "record it again, and leave the trace where it is meanwhile"
     case .badName: "a name with a letter, without # and /, that does not end in .db"
+    case .unevenExperts: "some of them: --filter 'router=ffn.*', or 'layer=3-20'"
     case .otherRun: "open it again"
     case .impossibleExport, .malformedPass, .writerClosed, .otherLabel: nil
     }

@@ -123,6 +123,9 @@ enum TraceFile {
     }
   }
 
+  /// Removes a trace that this process made, with what SQLite keeps beside it.
+  static func remove(_ path: String) { for file in TraceLocation.files(of: path) { unlink(file) } }
+
   /// Makes the directory that `path` lies in, with its parents; only the user may look into it.
   static func createDirectory(of path: String) throws {
     guard let slash = path.lastIndex(of: "/"), slash != path.startIndex else { return }

@@ -42,6 +42,27 @@ import Testing
     #expect(alignment.turned == [stretch(0, 0, 4, 2), stretch(1, 4, 0, 2)])
   }
 
+  /// Without ids texts pair by their order and tokens by position, up to the first that a model wrote itself.
+  @Test func withoutIDsPlacesDecide() {
+    func run(_ given: [Int], _ generated: [Int]) -> RunTexts {
+      var texts = RunTexts(sequences: [])
+      var table = TokenTable()
+      for text in given.indices {
+        for position in 0..<given[text] + generated[text] {
+          table.append(sequence: text, position: position, tokenID: -1, phase: position < given[text] ? .prefill : .decode)
+        }
+      }
+      texts.add(table)
+      return texts
+    }
+    let alignment = TextAlignment(run([3, 2, 4], [0, 5, 2]), run([3, 2, 4], [0, 5, 0]), byPlace: true)
+    #expect(alignment.isByPlace && alignment.pairs.map(\.b) == [0, 1, 2] && alignment.pairs.map(\.tokens) == [3, 2, 4])
+    #expect(alignment.stretches == [stretch(0, 0, 0, 3), stretch(1, 3, 3, 2), stretch(2, 10, 10, 4)] && alignment.partedAt == nil)
+    // The same texts with ids on one side: what they are plays no part.
+    let mixed = TextAlignment(run([2, 2], [0, 0]), texts([[7, 8], [9, 9]]), byPlace: true)
+    #expect(mixed.tokens == 4 && mixed.ground == .order)
+  }
+
   @Test func textsInAnotherOrderAreFoundByContent() {
     let alignment = TextAlignment(texts([[1, 2], [3, 4, 5], [1, 2]]), texts([[3, 4, 5], [1, 2], [1, 2]]))
     #expect(alignment.pairs.map(\.b) == [1, 0, 2] && alignment.ground == .content)

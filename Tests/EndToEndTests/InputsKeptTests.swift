@@ -28,6 +28,9 @@ struct InputsKeptTests {
       try refuses(["export", trace, "-o", folder.file(name)], output: folder.file(name), input: trace)
       try refuses(["export", folder.file("link"), "--format", "safetensors", "-o", folder.file(name)], output: name, input: folder.path)
     }
+    for name in ["a.db", "link", "hard"] {
+      try refuses(["merge", trace, "-o", folder.file(name), "--append"], output: folder.file(name), input: trace)
+    }
     let log = try Binary.run(["export", trace, "-o", folder.file("log")])
     #expect(log.status == 64 && log.errors.contains(trace + "-wal"), "\(log.errors)")
     #expect(try Binary.run(["runs", "check", trace]).status == 0)

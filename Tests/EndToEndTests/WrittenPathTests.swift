@@ -32,7 +32,7 @@ struct WrittenPathTests {
     get throws { try Set(FileManager.default.contentsOfDirectory(atPath: folder.path)) }
   }
 
-  @Test(arguments: ["csv", "jsonl", "safetensors"]) func exportsKeepWhatThePathIs(_ format: String) throws {
+  @Test(arguments: ["csv", "jsonl", "safetensors", "npz"]) func exportsKeepWhatThePathIs(_ format: String) throws {
     let trace = try trace()
     let export = ["export", trace, "--format", format, "-o"]
     #expect(try Binary.run(export + [folder.file("plain")]).status == 0)
@@ -111,7 +111,7 @@ struct WrittenPathTests {
       (folder.file(String(repeating: "n", count: 300)), "longer than the file system allows"), (trace + "/x", "not a folder"),
     ]
     for (path, words) in cases {
-      for format in ["csv", "safetensors"] {
+      for format in ["csv", "safetensors", "npz"] {
         let result = try Binary.run(["export", trace, "--format", format, "-o", path])
         #expect(result.status == 73 && result.errors.contains(words) && !result.errors.contains("NSError"), "\(result.errors)")
       }
@@ -123,7 +123,7 @@ struct WrittenPathTests {
   @Test func aFailedExportLeavesTheOldFile() throws {
     let trace = try trace()
     try SQLite.run("UPDATE page SET weights = zeroblob(length(weights)) WHERE id = (SELECT max(id) FROM page)", on: trace)
-    for format in ["csv", "safetensors"] {
+    for format in ["csv", "safetensors", "npz"] {
       try folder.write("old".utf8, to: "out")
       let result = try Binary.run(["export", trace, "--format", format, "-o", folder.file("out")])
       #expect(result.status == 65 && result.errors.contains("checksum"), "\(result.errors)")

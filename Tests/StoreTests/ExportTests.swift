@@ -279,7 +279,7 @@ import Testing
     }
     #expect(kind(.load, .safetensors, .file(directory.file("x"))) == .usage)
     #expect(kind(.routing, .safetensors, .stream { _ in }) == .usage)
-    for format in TraceExport.Format.allCases {
+    for format in TraceExport.formats(of: .routing) {
       #expect(code(format, directory.file("no/such/x")) == ENOENT)
     }
     #expect(code(.csv, directory.path) == EISDIR)

@@ -64,6 +64,9 @@ public struct ComparedPair: Sendable {
     func say(_ note: String, if holds: Bool = true) { if holds { notes.append(note) } }
     let (modelA, modelB) = (a.description.model, b.description.model)
     let elsewhere = alignment.pairs.count { $0.a != $0.b }
+    say(
+      "token ids are not known of both runs: as the hashes of their inputs are equal, texts pair by their order and tokens by position; what a model "
+        + "wrote itself is not compared", if: alignment.isByPlace)
     switch alignment.ground {
     case .order: break
     case .content: say("texts pair by their content: B has \(elsewhere) of \(alignment.pairs.count) at another place")

@@ -55,6 +55,8 @@ struct TextToken: Hashable, Sendable {
 struct RunText: Sendable {
   var encoder = TextRows()
   var decoder = TextRows()
+  /// Position of the first token that the model wrote itself; nil: none did.
+  var generatedFrom: Int?
 
   var count: Int { encoder.count + decoder.count }
   var sides: [TextRows] { [encoder, decoder] }
@@ -105,6 +107,10 @@ public struct RunTexts: Sendable {
         texts[sequence, default: RunText()].encoder.add(position: position, row: row, id: id)
       } else {
         texts[sequence, default: RunText()].decoder.add(position: position, row: row, id: id)
+        if tokens.phase[index] == .decode {
+          let known = texts[sequence]?.generatedFrom ?? position
+          texts[sequence]?.generatedFrom = min(known, position)
+        }
       }
       self.tokens += 1
     }

@@ -59,16 +59,20 @@ public struct TextAlignment: Sendable {
   public private(set) var pairs: [Pair] = []
   /// By rising row of A.
   public private(set) var stretches: [AlignedStretch] = []
+  /// Whether texts were set side by side without a look at ids.
+  public let isByPlace: Bool
   /// A's texts against other texts of B at equal positions: the text that stands half the number of texts further on, so that each meets
   /// another and texts of one kind that stand together mostly meet another kind. Empty with one text. By rising row of A.
   public private(set) var turned: [AlignedStretch] = []
 
   /// - Parameters:
   ///   - different: ids that stand for other text in either run's vocabulary; they equal nothing.
+  ///   - byPlace: the texts are known to be the same, in the same order, and ids are not: tokens pair by position, as far as they were given.
   /// - Complexity: O(tokens), and O(texts log texts).
-  public init(_ a: RunTexts, _ b: RunTexts, different: Set<Int32> = []) {
+  public init(_ a: RunTexts, _ b: RunTexts, different: Set<Int32> = [], byPlace: Bool = false) {
+    isByPlace = byPlace
     let (textsA, textsB) = (a.ordered(), b.ordered())
-    var matching = TextMatching(a, textsA, b, textsB, different: different)
+    var matching = TextMatching(a, textsA, b, textsB, different: different, byPlace: byPlace)
     for match in matching.found() {
       let pair = Pair(
         a: match.a, b: match.b, ground: match.ground, tokens: match.side.tokens, partedAt: match.side.partedAt, ends: match.side.ends)
@@ -166,19 +170,25 @@ private struct TextMatching {
   private let textsA: [Int: RunText]
   private let textsB: [Int: RunText]
   private let different: Set<Int32>
+  private let byPlace: Bool
   private var taken: Set<Int> = []
   private var matches: [Int: Match] = [:]
 
-  init(_ a: RunTexts, _ textsA: [Int: RunText], _ b: RunTexts, _ textsB: [Int: RunText], different: Set<Int32>) {
+  init(_ a: RunTexts, _ textsA: [Int: RunText], _ b: RunTexts, _ textsB: [Int: RunText], different: Set<Int32>, byPlace: Bool) {
     self.a = a
     self.b = b
     self.textsA = textsA
     self.textsB = textsB
     self.different = different
+    self.byPlace = byPlace
   }
 
   /// In the order of A's texts.
   mutating func found() -> [Match] {
+    if byPlace {
+      for text in rest { take(text, text, .order) }
+      return matches.values.sorted { $0.a < $1.a }
+    }
     for text in rest where isSame(text, text) { take(text, text, .order) }
     takeSameContent()
     takeSameNames()
@@ -239,13 +249,16 @@ private struct TextMatching {
   /// An encoder sees all of its text at once: nothing is comparable where that is not the same from end to end.
   private func sideBySide(_ text: Int, _ other: Int) -> Side {
     guard let mine = textsA[text], let theirs = textsB[other] else { return Side() }
-    let different = different
-    let areEqual = { (x: Int32, y: Int32) in x == y && (different.isEmpty || !different.contains(x)) }
+    let (different, byPlace) = (different, byPlace)
+    let areEqual = { (x: Int32, y: Int32) in byPlace || x == y && (different.isEmpty || !different.contains(x)) }
+    // What models wrote may be something else at each position.
+    let until =
+      byPlace ? min(mine.generatedFrom ?? SideBySide.everything, theirs.generatedFrom ?? SideBySide.everything) : SideBySide.everything
     let encoder = SideBySide(mine.encoder, theirs.encoder, areEqual: areEqual)
     guard areAlike(text, other), encoder.tokens == mine.encoder.count, encoder.tokens == theirs.encoder.count else {
       return Side(partedAt: encoder.partedAt, ends: [0, 0])
     }
-    let decoder = SideBySide(mine.decoder, theirs.decoder, areEqual: areEqual)
+    let decoder = SideBySide(mine.decoder, theirs.decoder, until: until, areEqual: areEqual)
     return Side(
       stretches: encoder.stretches + decoder.stretches, tokens: encoder.tokens + decoder.tokens, partedAt: decoder.partedAt,
       ends: [encoder.end, decoder.end])

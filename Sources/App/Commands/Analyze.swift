@@ -71,6 +71,7 @@ struct Analyze: AsyncParsableCommand {
       plan.grouping.facet = .tokenLabel(key)
       plan.words = { number in values.indices.contains(Int(number)) ? Show.line(values[Int(number)]) : nil }
     } else if plan.grouping.facet?.isOfTokens == true {
+      plan.hasTokenIDs = try reader.keepsTokenIDs(summary)
       let pieces = try reader.pieces(run: summary.id)
       plan.words = { id in pieces[id].map { Show.line(String(decoding: $0, as: UTF8.self)) } }
     }

@@ -80,8 +80,9 @@ struct Run: ParsableCommand {
         input: InputIdentity(source: input.source, hash: sequences.inputHash, bos: engine.bos.recorded), recording: recording.level,
         sampling: generates ? sampling.description : nil, seed: sampling.seed,
         engine: engine.identity(threads: forward.threadCount, routingOnly: recording.routingOnly), startedAt: wallClock(),
-        tags: recording.tags, beginningToken: tokenizer.beginning, intervention: intervention?.rules.text,
-        batch: intervention?.countsRows == true && batching.texts > 1 ? batching.texts : nil)
+        tags: recording.tags, beginningToken: recording.noIds ? nil : tokenizer.beginning, intervention: intervention?.rules.text,
+        batch: intervention?.countsRows == true && batching.texts > 1 ? batching.texts : nil,
+        recorded: recording.noIds ? RunOrigin(withoutIDs: true) : nil)
       let opened = try recording.open(
         description, sequences: sequences.map(\.description), intervention: intervention, traces: traces, pieces: tokenizer.pieces)
       hashing.begin(model, known: DataFolder.knownHashes) { identity in opened.revise { $0.model = identity } }
@@ -186,6 +187,7 @@ struct RecordingOptions: ParsableArguments {
   @Option(help: "Precision of stored weights and logits: f32 or f16 (f32 where numbers are too large for that).") var precision = "f32"
   @Option(help: ArgumentHelp("Trace file to append to (default: the default trace).", valueName: "file")) var trace: String?
   @Flag(help: "Record nothing.") var noTrace = false
+  @Flag(help: "Keep no token id and no text; a hash of the input stays.") var noIds = false
   @Flag(help: "Do not compute the output head: no surprisal, faster.") var noLoss = false
   @Flag(help: "Compute nothing behind the last router: no output head, no experts of the last layer that has any; decisions are the same.")
   var routingOnly = false
@@ -201,6 +203,9 @@ struct RecordingOptions: ParsableArguments {
       if !scores, level.extras.contains(.predicted) {
         throw ValidationError(
           "--record \(record): +predicted is read off the output head, which \(routingOnly ? "--routing-only" : "--no-loss") leaves out")
+      }
+      if noIds, level.extras.contains(.predicted) {
+        throw ValidationError("--record \(record): +predicted keeps ids of tokens, which --no-ids leaves out")
       }
       if routingOnly, !level.extras.isDisjoint(with: [.norms, .shared]) {
         throw ValidationError(
@@ -223,8 +228,10 @@ struct RecordingOptions: ParsableArguments {
   ) throws -> TraceWriter {
     var options = TraceWriter.Options()
     options.createsDirectory = trace == nil
+    let nothing: @Sendable (Int32) -> [UInt8]? = { _ in nil }
     return try TraceWriter(
-      file: trace ?? traces.defaultTrace, description: description, sequences: sequences, intervention: intervention, pieces: pieces,
+      file: trace ?? traces.defaultTrace, description: description, sequences: sequences, intervention: intervention,
+      pieces: noIds ? nothing : pieces,
       options: options)
   }
 }

@@ -91,6 +91,7 @@ extension Run {
   /// Makes images and records the routing of every patch at every step.
   func denoise() throws {
     guard input.isEmpty else { throw ValidationError("this model makes images: expected --class, found a text") }
+    if recording.noIds { throw ValidationError("--no-ids: rows of a model that makes images are patches, which have no token ids") }
     if recording.level.extras.contains(.predicted) {
       throw ValidationError("--record \(recording.record): a model that denoises images predicts no token")
     }

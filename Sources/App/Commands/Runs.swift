@@ -198,6 +198,11 @@ extension Runs {
       if let rules = description.intervention { writer.member("intervention", rules) }
       if let parent = description.parent { writer.member("parent", Int(parent)) }
       if let series = description.series { writer.member("series", series) }
+      if let recorded = description.recorded {
+        writer.member("kind", recorded.kind.rawValue)
+        if let source = recorded.source { writer.member("origin", source) }
+        if recorded.withoutIDs == true { writer.member("without_ids", true) }
+      }
       writer.member("engine", description.engine.version)
       writer.member("simd", description.engine.simd)
       writer.member("threads", description.engine.threads)

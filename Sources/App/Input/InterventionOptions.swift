@@ -40,6 +40,10 @@ struct InterventionOptions: ParsableArguments {
     _ name: String, for texts: [TokenSequence], of model: LanguageModel, option: String, _ traces: TraceOptions
   ) throws -> ReplayedRouting {
     let (replay, run, _) = try load(name, option: option, traces)
+    if run.description.origin.withoutIDs == true {
+      throw Failure(
+        .usage, "\(option): replay \(name): that run keeps no token ids, so nobody can tell which of its tokens are those of the input")
+    }
     let keys = texts.flatMap { text in
       var key = TextKey()
       return key.encoded(text.encoder ?? []) + text.tokens.map { key.next($0) }

@@ -12,6 +12,8 @@ struct RunBeside {
   /// What must be known of the run before it is believed: rules it was made under, capture checks that failed.
   let warnings: [String]
   private let trace: TraceReader
+  /// Whether it says which tokens its rows are, where they are tokens at all.
+  private let knowsTokens: Bool
 
   /// Reads the tokens of a run.
   ///
@@ -32,6 +34,7 @@ struct RunBeside {
       throw Failure(.usage, "--branch \(branch): \(label) has branches 0 to \(layout.branchCount - 1)")
     }
     if description.denoising == nil, branch != 0 { throw Failure(.usage, "--branch \(branch): \(label) is not a denoising run") }
+    knowsTokens = try description.denoising != nil || trace.keepsTokenIDs(summary)
     var texts = RunTexts(sequences: try trace.sequences(run: summary.id), layout: description.denoising, branch: branch)
     try trace.passes(of: summary, routers: [], withLogits: false).forEach { texts.add($0.tokens) }
     self.texts = texts
@@ -80,6 +83,21 @@ struct RunBeside {
       let image = summary.description.denoising == nil ? other.facts.label : facts.label
       throw Failure(.damaged, "\(image) is a denoising run and the other one reads text: they have no token in common")
     }
+  }
+
+  /// Whether tokens pair by their place, because one of the runs does not say what they are.
+  ///
+  /// - Throws: `Failure` where nobody knows that their texts are the same.
+  func pairsByPlace(with other: RunBeside) throws -> Bool {
+    if knowsTokens && other.knowsTokens { return false }
+    let (mine, theirs) = (summary.description.input.hash, other.summary.description.input.hash)
+    guard mine.isEmpty || mine != theirs else { return true }
+    let whose = knowsTokens ? other.facts.label : facts.label
+    throw Failure(
+      .usage,
+      "\(whose) keeps no token ids: its texts pair with those of another run only where both are of one input, expected equal hashes of the input, "
+        + "found \(mine.isEmpty ? "none" : Show.hash(mine)) and \(theirs.isEmpty ? "none" : Show.hash(theirs))"
+        + "\n  try: record both runs from the same file, or with their ids")
   }
 
   private static func words(_ layout: DenoisingLayout) -> String {

@@ -26,11 +26,12 @@ struct FilterOptions: ParsableArguments {
     let filter = try Filter(parsing: filter.joined(separator: " "))
     let description = run.description
     let pieces = filter.looksAtTexts ? try trace.pieces(run: run.id) : [:]
+    let hasIDs = try !filter.looksAtIDs || trace.keepsTokenIDs(run)
     let places = try trace.namedPlaces(run: run.id)
     let context = FilterContext(
-      routers: description.routers, sequences: sequences, layout: description.denoising, beginningID: description.beginningToken,
-      hasTexts: !pieces.isEmpty, hasWeights: description.recording.content >= .weights, coordinates: places.coordinates,
-      tokenLabels: places.labels,
+      routers: description.routers, sequences: sequences, layout: description.denoising,
+      beginningID: hasIDs ? description.beginningToken : nil, hasTexts: !pieces.isEmpty, hasIDs: hasIDs,
+      hasWeights: description.recording.content >= .weights, coordinates: places.coordinates, tokenLabels: places.labels,
       text: { id in pieces[id].map { String(decoding: $0, as: UTF8.self) } })
     var survey: EntropySurvey?
     return try filter.resolved(in: context) { q in

@@ -27,7 +27,8 @@ struct RunsSideBySide {
   /// - Throws: `Failure` where the runs have nothing in common, `AnalysisError`, `StoreError`, `CancellationError` when stopped.
   func compared(onRows: (Int, Int) -> Bool = { _, _ in true }) throws -> ComparedPair {
     try a.check(beside: b)
-    let alignment = TextAlignment(a.texts, b.texts, different: try a.idsOfOtherText(than: b))
+    let alignment = TextAlignment(
+      a.texts, b.texts, different: try a.idsOfOtherText(than: b), byPlace: try a.pairsByPlace(with: b))
     guard alignment.tokens > 0 else {
       throw Failure(.damaged, "\(b.facts.label) has no token in common with \(a.facts.label): \(a.whyNothing(in: b))")
     }

@@ -94,6 +94,7 @@ struct Failure: Error {
     case is AnalysisError, is ExperimentError, is FilterError, is RuleError, is ValidationError: .usage
     case let error as StoreError: error.exitStatus
     case let error as ImportError: error.kind == .usage ? .usage : .damaged
+    case let error as MergeError: error.exitStatus
     default: foundation(error)?.status
     }
   }
@@ -146,6 +147,18 @@ extension FormatError {
     case .isRead: .usage
     case .notAFile, .syntax, .value, .missing, .malformed: .damaged
     case .unsupported: .unsupported
+    }
+  }
+}
+
+extension MergeError {
+  fileprivate var exitStatus: ExitStatus {
+    switch kind {
+    case .usage: .usage
+    case .damaged: .damaged
+    case .missing: .missing
+    case .cannotCreate: .cannotCreate
+    case .stopped: .interrupted
     }
   }
 }

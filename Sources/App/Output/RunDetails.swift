@@ -37,9 +37,12 @@ struct RunDetails {
     for policy in Set(description.routers.map(\.spec.summary)).sorted() { row("router", policy) }
     row("rules", description.intervention ?? "")
     if let batch = description.batch { row("batch", Show.counted(batch, "text")) }
+    if description.origin.kind != .engine { row("kind", description.origin.kind.rawValue) }
+    row("origin", description.origin.source ?? "")
     row("variant of", description.parent.map { "run \($0)" } ?? "")
     row("series", description.series ?? "")
     row("input", "\(description.input.source)  \(Show.hash(description.input.hash))")
+    if description.origin.withoutIDs == true { row("token ids", "left out, and texts with them; the input is known by its hash") }
     row("bos", description.input.bos.map { "--bos \($0), whatever the tokenizer does" } ?? "")
     if description.origin.kind == .engine { rowsOfEngine(description, row) }
     row("recorded", description.recording.description)

@@ -15,6 +15,8 @@ struct RoutingBuffer: Sendable {
   /// Draws by the row of the last token before them; only of live sessions.
   private(set) var draws: [Int: TokenDraw] = [:]
   private var texts: [Int32: [UInt8]] = [:]
+  /// Whether some token that came had an id.
+  private var knowsID = false
   /// Pictures by rising row; only of live sessions.
   private(set) var pictures: [StepPicture] = []
   private var pictureBytes = 0
@@ -109,6 +111,7 @@ struct RoutingBuffer: Sendable {
     // A copy may grow otherwise: what is kept of the rows to come is of one buffer only.
     if !isKnownUniquelyReferenced(&folded) { folded = FoldedRows() }
     pass.append(whole)
+    knowsID = knowsID || next.tokens.tokenID.contains { $0 >= 0 }
     folds.add(next)
     uncertainty.add(next)
     if layout == nil {
@@ -230,8 +233,12 @@ struct RoutingBuffer: Sendable {
   /// The bytes of a token; its id in angle brackets where nobody knows them.
   func bytes(_ token: Int32) -> [UInt8] {
     if let text = texts[token], !text.isEmpty { return text }
+    if token < 0 { return Array("_".utf8) }
     return Array("<\(token)>".utf8)
   }
+
+  /// Whether rows are tokens and none of them says which: a run that keeps no ids.
+  var lacksIDs: Bool { layout == nil && !isEmpty && !knowsID }
 
   /// Whether the text of some token is known.
   var hasTexts: Bool { !texts.isEmpty }

@@ -4,19 +4,8 @@
 /// Writes one safetensors file in pieces.
 ///
 /// Not `Sendable`: one writer belongs to one task. Dropping it unfinished removes what was written.
-public final class SafetensorsWriter {
-  /// What a tensor will be, before its bytes are known.
-  public struct Declaration: Sendable, Equatable {
-    public var name: String
-    public var elementType: ElementType
-    public var shape: [Int]
-
-    public init(_ name: String, _ elementType: ElementType, _ shape: [Int]) {
-      self.name = name
-      self.elementType = elementType
-      self.shape = shape
-    }
-  }
+public final class SafetensorsWriter: TensorFileWriter {
+  public typealias Declaration = TensorDeclaration
 
   private struct Slot {
     var start: Int
@@ -101,14 +90,6 @@ public final class SafetensorsWriter {
     }
     try output.write(bytes, at: slot.start + slot.written)
     slots[name]?.written += bytes.count
-  }
-
-  /// The next elements of the tensor called `name`, as they lie in memory; `Element` must be the plain number that was declared.
-  public func append<Element: BitwiseCopyable>(_ elements: [Element], to name: String) throws(FormatError) {
-    let outcome: Result<Void, FormatError> = elements.withUnsafeBytes { bytes in
-      do throws(FormatError) { return .success(try append(bytes, to: name)) } catch { return .failure(error) }
-    }
-    try outcome.get()
   }
 
   /// Gives the file its name; call once, after the last byte.

@@ -46,6 +46,16 @@ public struct Filter: Sendable, Hashable, CustomStringConvertible {
   /// Whether all decisions of a router stay or go.
   public var keepsWholeRouters: Bool { clauses.allSatisfy { $0.term.subject == .router } }
 
+  /// Whether some term looks at the ids of tokens, or at their texts, which follow from them.
+  public var looksAtIDs: Bool {
+    clauses.contains {
+      switch $0.term {
+      case .text, .textPart, .id, .beginning: true
+      default: false
+      }
+    }
+  }
+
   /// Whether some term looks at the text of tokens.
   public var looksAtTexts: Bool {
     clauses.contains {

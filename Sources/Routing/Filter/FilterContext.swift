@@ -14,6 +14,8 @@ public struct FilterContext: Sendable {
   public var text: @Sendable (Int32) -> String?
   /// Whether texts are known at all.
   public var hasTexts: Bool
+  /// Whether ids of tokens were recorded.
+  public var hasIDs: Bool
   /// Whether the factors applied to experts were recorded.
   public var hasWeights: Bool
   /// Names of the coordinates that tokens have.
@@ -27,7 +29,7 @@ public struct FilterContext: Sendable {
 
   public init(
     routers: [RouterDescription], sequences: [SequenceDescription] = [], layout: DenoisingLayout? = nil, beginningID: Int32? = nil,
-    hasTexts: Bool = false, hasWeights: Bool = true, isGrowing: Bool = false, coordinates: [String] = [],
+    hasTexts: Bool = false, hasIDs: Bool = true, hasWeights: Bool = true, isGrowing: Bool = false, coordinates: [String] = [],
     coordinate: @escaping @Sendable (String, Int) -> Double? = { _, _ in nil }, tokenLabels: [String: Set<String>] = [:],
     text: @escaping @Sendable (Int32) -> String? = { _ in nil }
   ) {
@@ -37,6 +39,7 @@ public struct FilterContext: Sendable {
     self.beginningID = beginningID
     self.text = text
     self.hasTexts = hasTexts
+    self.hasIDs = hasIDs
     self.hasWeights = hasWeights
     self.coordinates = coordinates
     self.coordinate = coordinate
@@ -116,11 +119,15 @@ extension Filter {
       throw notThere("\(axis.rawValue) \(missing)", known: "\(axis.rawValue) 0 to \(count - 1)")
     case .text, .textPart:
       try requireText("try step, branch, patch-row, patch-column or class")
+      if !context.hasIDs { throw notRecorded(Self.withoutIDs) }
       if !context.hasTexts { throw notRecorded("the texts of this run's tokens were not recorded; try id=") }
     case .beginning: try requireText("try step=0")
-    case .entropy, .margin, .position, .id, .phase, .surprisal: break
+    case .id: if context.layout == nil, !context.hasIDs { throw notRecorded(Self.withoutIDs) }
+    case .entropy, .margin, .position, .phase, .surprisal: break
     }
   }
+
+  private static let withoutIDs = "this run keeps no token ids (--no-ids, or a record without them); try position or a label"
 
   private func check(
     label name: String, _ values: [String], _ context: FilterContext, _ notThere: (_ found: String, _ known: String) -> FilterError

@@ -1,16 +1,16 @@
-// The counts of a run that keeps nothing else, as safetensors: `counts.<layer>.step`, `.patch` and `.class`, as docs/contracts.md
+// The counts of a run that keeps nothing else, as safetensors or .npz: `counts.<layer>.step`, `.patch` and `.class`, as docs/contracts.md
 // (export of routing) says. Conditional branch; classes in the order of the metadata.
 
 import Formats
 import Routing
 
 extension TraceExport {
-  func writeCounts(to path: String) throws {
+  func writeCounts(as format: Format, to path: String) throws {
     guard let counts = try trace.denoisingCounts(of: run) else {
       throw StoreError.damaged(file: trace.file, place: "run \(run.id)", problem: "counts alone were recorded, of no denoising run")
     }
     let classes = SampleClasses(SampleClasses.label, samples: counts.samples, sequences: try trace.sequences(run: run.id))
-    var tensors: [SafetensorsWriter.Declaration] = []
+    var tensors: [TensorDeclaration] = []
     for router in counts.routerIDs {
       guard let width = counts.routers[router]?.expertCount else { continue }
       tensors += [
@@ -23,7 +23,7 @@ extension TraceExport {
       exportMetadata + [
         ("moetop.samples", String(counts.samples.count)), ("moetop.branch", "0"), ("moetop.classes", try TraceCoding.json(classes.names)),
       ]
-    let writer = try SafetensorsWriter(path: path, tensors: tensors, metadata: metadata.map { (key: $0.0, value: $0.1) })
+    let writer = try tensorWriter(format, path, tensors, metadata: metadata)
     for router in counts.routerIDs {
       guard let tables = counts.routers[router] else { continue }
       try writer.append(counts.stepCounts(of: router).map(Int64.init), to: "counts.\(router.layer).step")

@@ -1,4 +1,4 @@
-// Routing as safetensors, as docs/contracts.md (export of routing) says: rows by sequence, then position; a tensor per router and
+// Routing as safetensors or .npz, as docs/contracts.md (export of routing) says: rows by sequence, then position; a tensor per router and
 // column. All sizes are known from the trace before the first byte is written, so the file is streamed.
 
 import Formats
@@ -6,15 +6,24 @@ import GRDB
 import Routing
 
 extension TraceExport {
-  func writeSafetensors(to path: String) throws {
-    if run.description.recording.content == .counts { return try writeCounts(to: path) }
+  /// Writes the arrays of the run as safetensors, or as a .npz.
+  func writeTensors(as format: Format, to path: String) throws {
+    if run.description.recording.content == .counts { return try writeCounts(as: format, to: path) }
     let left = try filteredRows(countsLogits: run.description.recording.content == .full)
     let sides = try RowSide.all(of: run, in: trace, rows: left)
     let plan = try sides.map { try SafetensorsPlan($0, export: self, rows: left) }
-    let metadata = exportMetadata.map { (key: $0.0, value: $0.1) }
-    let writer = try SafetensorsWriter(path: path, tensors: plan.flatMap(\.tensors), metadata: metadata)
+    let writer = try tensorWriter(format, path, plan.flatMap(\.tensors), metadata: exportMetadata)
     for side in plan { try side.write(to: writer, from: self) }
     try writer.finish()
+  }
+
+  /// - Parameter metadata: of a .npz, arrays of a single text each.
+  func tensorWriter(
+    _ format: Format, _ path: String, _ tensors: [TensorDeclaration], metadata: [(String, String)]
+  ) throws -> any TensorFileWriter {
+    let words = metadata.map { (key: $0.0, value: $0.1) }
+    return format == .npz
+      ? try NPZWriter(path: path, arrays: tensors, texts: words) : try SafetensorsWriter(path: path, tensors: tensors, metadata: words)
   }
 
   var exportMetadata: [(String, String)] {
@@ -65,7 +74,7 @@ private struct RowSide {
 /// The tensors of one side, declared and then filled.
 private struct SafetensorsPlan {
   let side: RowSide
-  let tensors: [SafetensorsWriter.Declaration]
+  let tensors: [TensorDeclaration]
   private let hasWeights: Bool
   private let extras: RecordingExtras
   /// Rows of raw logits per router; absent where none were recorded.
@@ -78,7 +87,7 @@ private struct SafetensorsPlan {
     hasWeights = run.description.recording.content >= .weights
     extras = run.description.recording.extras
     var logitRows: [RouterID: Int] = [:]
-    var tensors: [SafetensorsWriter.Declaration] = [
+    var tensors: [TensorDeclaration] = [
       .init(side.idsName, .i32, [count]), .init(side.lengthsName, .i32, [side.order.lengths.count]),
     ]
     if left != nil { tensors += [.init(side.tokenName, .i64, [count]), .init(side.positionName, .i32, [count])] }
@@ -124,7 +133,7 @@ private struct SafetensorsPlan {
     }
   }
 
-  func write(to writer: SafetensorsWriter, from export: TraceExport) throws {
+  func write(to writer: any TensorFileWriter, from export: TraceExport) throws {
     try writer.append(side.order.lengths, to: side.lengthsName)
     var row: Int32 = 0
     try export.visit(side.order, routers: Set(side.routers), withLogits: !logitRows.isEmpty) { pass, rows in
@@ -153,7 +162,7 @@ private struct SafetensorsPlan {
   }
 
   /// Where rows of a denoising run stand.
-  private func write(_ places: [DenoisingPlace], _ layout: DenoisingLayout, to writer: SafetensorsWriter) throws {
+  private func write(_ places: [DenoisingPlace], _ layout: DenoisingLayout, to writer: any TensorFileWriter) throws {
     try writer.append(places.map { Int32($0.step) }, to: "step")
     try writer.append(places.map { Int32($0.branch) }, to: "branch")
     try writer.append(places.map { Int32($0.patchRow * layout.patchColumns + $0.patchColumn) }, to: "patch")
@@ -163,7 +172,7 @@ private struct SafetensorsPlan {
   /// The rows of one router; a token that the router did not see, and a decision that does not pass the filter, has no experts and
   /// statistics that are not numbers.
   private func write(
-    _ id: RouterID, _ rows: [Int], of pass: RoutingPass, first: Int32, to writer: SafetensorsWriter, from export: TraceExport
+    _ id: RouterID, _ rows: [Int], of pass: RoutingPass, first: Int32, to writer: any TensorFileWriter, from export: TraceExport
   ) throws {
     guard let topK = export.run.description.routers.first(where: { $0.id == id })?.slots else { return }
     let batches = pass.batches.filter { $0.router == id }

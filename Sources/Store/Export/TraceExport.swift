@@ -16,7 +16,7 @@ public struct TraceExport {
     case tokens
   }
 
-  public enum Format: String, Sendable, CaseIterable { case csv, jsonl, safetensors }
+  public enum Format: String, Sendable, CaseIterable { case csv, jsonl, safetensors, npz, eplb }
 
   let trace: TraceReader
   let run: RunSummary
@@ -33,7 +33,11 @@ public struct TraceExport {
 
   /// Formats in which `content` can be had.
   public static func formats(of content: Content) -> [Format] {
-    content == .routing ? Format.allCases : [.csv, .jsonl]
+    switch content {
+    case .routing: [.csv, .jsonl, .safetensors, .npz]
+    case .load: [.csv, .jsonl, .eplb]
+    case .tokens: [.csv, .jsonl]
+    }
   }
 
   /// Writes the export. Memory: a page per router and eight bytes a token, whatever the size of the run. Under a filter the run is read
@@ -48,19 +52,26 @@ public struct TraceExport {
       let forms = Self.formats(of: content).map(\.rawValue).joined(separator: ", ")
       throw StoreError.impossibleExport(problem: "\(content.rawValue) has no \(format.rawValue) form; it has \(forms)")
     }
-    if run.description.recording.content == .counts && (content == .tokens || content == .routing && format != .safetensors) {
+    if run.description.recording.content == .counts
+      && (content == .tokens || content == .routing && ![.safetensors, .npz].contains(format))
+    {
       throw StoreError.impossibleExport(
-        problem: "run \(run.id) keeps counts only; they are exported with --what routing --format safetensors, or read from the view "
+        problem:
+          "run \(run.id) keeps counts only; they are exported with --what routing --format safetensors (or npz), or read from the view "
           + "denoising_counts")
     }
     if filter != nil && run.description.recording.content == .counts {
       throw StoreError.impossibleExport(problem: "run \(run.id) keeps counts only, and no decisions for a filter to choose from")
     }
-    if format == .safetensors {
+    if [.safetensors, .npz].contains(format) {
       guard case .file(let path) = output else {
-        throw StoreError.impossibleExport(problem: "safetensors cannot go to a stream; name a file with -o FILE")
+        throw StoreError.impossibleExport(problem: "\(format.rawValue) cannot go to a stream; name a file with -o FILE")
       }
-      try writeSafetensors(to: path)
+      try writeTensors(as: format, to: path)
+      return progress(1)
+    }
+    if format == .eplb {
+      try writeExpertCounts(to: output)
       return progress(1)
     }
     let text = try TextOutput(output)

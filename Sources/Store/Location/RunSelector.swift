@@ -38,6 +38,8 @@ public enum RunName {
     if let problem = problem(name) { throw StoreError.badName(name: name, problem: problem) }
   }
 
+  static func isPossible(_ name: String) -> Bool { problem(name) == nil }
+
   /// Why a run cannot be called so; nil when it can.
   private static func problem(_ name: String) -> String? {
     if name.allSatisfy(\.isWhitespace) { return "it is empty" }

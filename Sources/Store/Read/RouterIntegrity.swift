@@ -28,7 +28,10 @@ extension TraceReader {
       let encoded = try row.count(1)
       let layers = try row.count(2)
       let isOwn: Bool = try row.value(3)
-      let sawAll = try checks.contains { try $0.value(0) as String == "equal_tokens" && $0.value(1) as String == "held" }
+      // Where some routers' routes are not known of all rows, it holds of the others only.
+      let sawAll = try checks.contains {
+        try $0.value(0) as String == "equal_tokens" && $0.value(1) as String == "held" && Self.isOfAll($0.value(2))
+      }
       for router in routers {
         let stack: String = try router.value(0)
         let layer = try router.count(1)
@@ -51,6 +54,12 @@ extension TraceReader {
       }
       return found
     }
+  }
+
+  /// Whether a check's words say that it is of every router: `… 6 of 6 routers`.
+  private static func isOfAll(_ detail: String) -> Bool {
+    let words = detail.split(separator: " ")
+    return words.last == "routers" && words.count > 3 && words[words.count - 4] == words[words.count - 2]
   }
 
   /// The number that a check's words end in: `… of 6 routers`.

@@ -91,6 +91,16 @@ public final class TraceReader: Sendable {
     try read { try TokenRows.fetch($0, run: run, in: range, file: file) }
   }
 
+  /// Whether a run says what any of its tokens is: false where ids were left out, or a record never had them.
+  public func keepsTokenIDs(_ run: RunSummary) throws -> Bool {
+    let origin = run.description.origin
+    if origin.withoutIDs == true { return false }
+    if origin.kind == .engine { return true }
+    return try read { db in
+      try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM token WHERE run = ? AND token_id >= 0)", arguments: [run.id]) ?? false
+    }
+  }
+
   /// What experts of a run are called, by router and expert. A trace that no moetop with such names has written to has none.
   public func expertLabels(run: Int64) throws -> [RouterID: [Int: String]] {
     try read { db in

@@ -29,9 +29,7 @@ struct DenoisingRecord {
     }
     // One row of `number` for every entry of a table: the view of counts counts with it.
     let cells = max(layout.stepCount, layout.patchCount)
-    let entries = cells * (branches.first?.routers.values.map(\.expertCount).max() ?? 0)
-    let present = try Int.fetchOne(db, sql: "SELECT count(*) FROM number") ?? 0
-    for number in present..<max(present, entries) { try db.execute(sql: "INSERT INTO number VALUES (?)", arguments: [number]) }
+    try CountingRows.provide(db, upTo: cells * (branches.first?.routers.values.map(\.expertCount).max() ?? 0))
   }
 
   /// Writes the samples that became whole since the last time, and the groups they fell into.

@@ -42,6 +42,9 @@ final class RunRecorder {
   private let extras: RecordingExtras
   private var numbering: PassNumbering
   private var findings: [ImportFinding] = []
+  private var inherited: InheritedChecks?
+  /// Whether ids of tokens are left out of the trace; checks are made with them.
+  private let hidesIDs: Bool
 
   /// Tokens received and not yet committed.
   private(set) var uncommittedTokens = 0
@@ -61,9 +64,13 @@ final class RunRecorder {
     let recording = description.recording
     keepsDecisions = recording.content > .counts
     extras = recording.extras
+    hidesIDs = description.origin.withoutIDs == true
     let denoising = try description.denoising.map { try DenoisingRecord($0, routers: description.routers) }
     if !keepsDecisions && denoising == nil && description.origin.kind == .engine {
       throw StoreError.impossibleRecording(problem: "counts alone can be kept of denoising runs, and this is a run of text")
+    }
+    if hidesIDs && extras.contains(.predicted) {
+      throw StoreError.impossibleRecording(problem: "predicted ids say what a text is, and this run keeps no token ids")
     }
     self.denoising = denoising
     let layouts = description.routers.map {
@@ -120,6 +127,9 @@ final class RunRecorder {
   /// What was found out about the record that the run is made of; replaces what was said before.
   func note(_ findings: [ImportFinding]) { self.findings = findings }
 
+  /// What was found out about the runs that this one is joined of.
+  func inherit(_ checks: InheritedChecks) { inherited = checks }
+
   /// Changes what is said about the run.
   func revise(_ change: (inout RunDescription) -> Void) {
     change(&description)
@@ -138,12 +148,15 @@ final class RunRecorder {
       let sequence = Int(tokens.sequence[index])
       sequenceTokens[sequence, default: 0] += 1
       dirtySequences.insert(sequence)
-      if tokens.tokenID[index] >= 0, seenTokenIDs.insert(tokens.tokenID[index]).inserted { freshTokenIDs.append(tokens.tokenID[index]) }
+      if !hidesIDs, tokens.tokenID[index] >= 0, seenTokenIDs.insert(tokens.tokenID[index]).inserted {
+        freshTokenIDs.append(tokens.tokenID[index])
+      }
     }
     denoising?.add(pass)
     tokenCount += tokens.count
     uncommittedTokens += tokens.count
-    audit.add(pass)
+    // Decisions that rules changed are judged where the rules are known.
+    if inherited?.isIntervened != true { audit.add(pass) }
     guard keepsDecisions else {
       for batch in pass.batches where batch.count > 0 { routers[batch.router]?.count(batch) }
       return
@@ -167,6 +180,7 @@ final class RunRecorder {
     } else if tokens.pass == nil || tokens.batch == nil {
       numbering.number(&tokens, layout: description.denoising)
     }
+    if hidesIDs { tokens.tokenID = Array(repeating: -1, count: tokens.count) }
     tokens.predictedID = extras.contains(.predicted) ? tokens.predictedID ?? Array(repeating: -1, count: tokens.count) : nil
     return tokens
   }
@@ -251,7 +265,8 @@ final class RunRecorder {
         }
         samples = try denoising?.store(db, routers: rows)
         try ImportAuditRows.store(db, findings, run: run)
-        for check in audit.result() + ImportAuditRows.check(findings) {
+        let checks = audit.result()
+        for check in (inherited?.applied(to: checks) ?? checks) + ImportAuditRows.check(findings) {
           try db.cachedStatement(sql: "INSERT OR REPLACE INTO capture_check VALUES (?, ?, ?, ?)")
             .execute(arguments: [run, check.name, check.outcome.rawValue, check.detail])
         }
@@ -364,8 +379,7 @@ final class RunRecorder {
       ])
     let row = db.lastInsertedRowID
     // One row of `number` for every slot a token can have: the views count with it.
-    let slots = try Int.fetchOne(db, sql: "SELECT count(*) FROM number") ?? 0
-    for number in slots..<max(slots, layout.topK) { try db.execute(sql: "INSERT INTO number VALUES (?)", arguments: [number]) }
+    try CountingRows.provide(db, upTo: layout.topK)
     return row
   }
 }

@@ -103,6 +103,9 @@ public final class TraceWriter: RoutingSink, Sendable {
   /// Says what was found out about a record that another program made; replaces what was said before.
   public func note(_ findings: [ImportFinding]) throws { try worker.note(findings) }
 
+  /// Lets what was found out about the runs that this one is joined of count beside what is found out anew.
+  func inherit(_ checks: InheritedChecks) throws { try worker.inherit(checks) }
+
   /// Returns when everything received so far is on disk.
   public func flush() throws { try worker.flush() }
 

@@ -124,6 +124,14 @@ final class WriterWorker: @unchecked Sendable {
     queue.sync { recorder.note(findings) }
   }
 
+  func inherit(_ checks: InheritedChecks) throws {
+    try locked {
+      if let failure { throw failure }
+      if isClosed { throw StoreError.writerClosed(file: recorder.file) }
+    }
+    queue.sync { recorder.inherit(checks) }
+  }
+
   /// Stored with the next commit.
   func revise(_ change: @escaping @Sendable (inout RunDescription) -> Void) {
     queue.async { [self] in

@@ -80,6 +80,11 @@ extension Painter {
   }
 
   private mutating func drawTokens(_ tokens: ExpertTokens, in area: Rect) -> Int {
+    if model.buffer?.lacksIDs == true {
+      line(0, StyledText("tokens it takes", .dim), in: area)
+      line(1, StyledText(AppModel.withoutIDs, .dim), in: area)
+      return 2
+    }
     let isWide = area.width >= 66
     let room = max(0, min(tokens.preferences.count, area.height / 3, 12))
     let table = Table(

@@ -32,6 +32,7 @@ extension AppModel {
     if !interventions.rules.contains(where: \.isOn) { return "no rule is on: \(key(.addRule)) adds one, \(key(.pause)) turns one on" }
     guard let path = trialModel else { return "there is no model: \(key(.open)) opens one" }
     if !ModelPlaces.isModel(path) { return "the model of this run is not at \(path): :\(ActionID.trialModel) says where it is" }
+    if kind.hasNext, buffer?.lacksIDs == true { return "this run keeps no token ids: no model can read its texts again" }
     return kind.hasNext && trialSequences.isEmpty ? "this run has no text of two tokens yet" : nil
   }
 
@@ -41,7 +42,7 @@ extension AppModel {
     var texts: [Int: TokenSequence] = [:]
     for row in shownRows where buffer.position(row) == (texts[buffer.sequence(row)]?.tokens.count ?? 0) {
       let sequence = buffer.sequence(row)
-      if texts[sequence]?.tokens.count == Self.trialTokens { continue }
+      if texts[sequence]?.tokens.count == Self.trialTokens || buffer.tokenID(row) < 0 { continue }
       let description = buffer.sequences.indices.contains(sequence) ? buffer.sequences[sequence] : SequenceDescription(name: "\(sequence)")
       texts[sequence, default: TokenSequence(description, tokens: [])].tokens.append(buffer.tokenID(row))
     }
@@ -54,7 +55,7 @@ extension AppModel {
   private var trialPrompt: TokenSequence? {
     guard let buffer, let row else { return nil }
     let first = row - buffer.position(row)
-    guard first >= buffer.first, buffer.position(row) < 2048 else { return nil }
+    guard first >= buffer.first, buffer.position(row) < 2048, !buffer.lacksIDs else { return nil }
     return TokenSequence(SequenceDescription(name: "text"), tokens: (first...row).map { buffer.tokenID($0) })
   }
 

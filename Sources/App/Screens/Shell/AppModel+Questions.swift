@@ -96,6 +96,9 @@ extension AppModel {
     return String(repeating: "0", count: max(0, digits - text.count)) + text
   }
 
+  /// What is said in place of an answer that needs to know which tokens are the same.
+  static let withoutIDs = "This run keeps no token ids: nobody knows what its tokens are."
+
   /// A token as text that is safe to show.
   func text(_ token: Int32) -> String { theme.glyphs.printable.bytes(buffer?.bytes(token) ?? []) }
   func tokenText(_ row: Int) -> String {

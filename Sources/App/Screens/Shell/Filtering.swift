@@ -40,9 +40,11 @@ extension AppModel {
       hasWeights = run.description.recording.content >= .weights
     case .nothing, .opening: break
     }
+    if buffer.lacksIDs { beginning = nil }
     let context = FilterContext(
       routers: buffer.routers, sequences: buffer.sequences, layout: buffer.layout, beginningID: beginning,
-      hasTexts: isLive || buffer.hasTexts, hasWeights: hasWeights, isGrowing: isGrowing, text: buffer.textOfTokens)
+      hasTexts: isLive || buffer.hasTexts, hasIDs: !buffer.lacksIDs, hasWeights: hasWeights, isGrowing: isGrowing, text: buffer.textOfTokens
+    )
     return try filter.resolved(in: context) { q in
       if let known = knownQuantiles, known.end == buffer.end, let value = known.values[q] { return value }
       return buffer.pooledEntropy.lowerEdge(ofQuantile: q)

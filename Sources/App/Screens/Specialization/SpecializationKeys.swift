@@ -177,6 +177,7 @@ extension AppModel {
       .work(
         StudyQuery(
           facet: facet, strata: buffer.strata, routes: buffer.routes, counts: branchCounts, sequences: buffer.sequences,
+          hasTokenIDs: !buffer.lacksIDs,
           words: words, draws: draws,
           end: buffer.end, number: special.number))
     ]

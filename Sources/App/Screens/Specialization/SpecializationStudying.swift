@@ -12,6 +12,8 @@ struct StudyQuery: ScreenWork {
   /// Of a denoising run, in place of both.
   var counts: DenoisingCounts?
   var sequences: [SequenceDescription]
+  /// Whether the run says what its tokens are.
+  var hasTokenIDs: Bool
   /// What an entry of the vocabulary stands for.
   var words: @Sendable (Int32) -> String?
   var draws: Int
@@ -40,6 +42,8 @@ struct StudyQuery: ScreenWork {
           prepared.result(found), facet: facet, unlabelled: prepared.unlabelled, draws: draws, end: end, number: number))
     } catch AnalysisError.invalidPlan(_, let expected, let found) {
       impossible("expected \(expected), found \(found)", inShort: "too few")
+    } catch AnalysisError.noTokenIDs {
+      impossible(AppModel.withoutIDs, inShort: "no ids")
     } catch {
       impossible(Failure.message(of: error), inShort: "failed")
     }
@@ -47,6 +51,7 @@ struct StudyQuery: ScreenWork {
 
   private func prepared() throws -> SpecializationStudy {
     let settings = NullSettings(draws: draws, seed: 0)
+    if facet.isOfTokens, !hasTokenIDs { throw AnalysisError.noTokenIDs(asked: "axis \(facet.name)") }
     if let counts { return try SpecializationStudy(facet, of: counts, sequences: sequences, settings: settings) }
     switch facet {
     case .label(let key): return try SpecializationStudy(label: key, counts: strata, sequences: sequences, settings: settings)

@@ -16,6 +16,7 @@ extension AppModel {
       }.filter { $0 != row && shownRows.contains($0) && admits($0) }
     }
     let id = buffer.tokenID(row)
+    if id < 0 { return [] }
     return shownRows.filter { $0 != row && buffer.tokenID($0) == id && admits($0) }
       .sorted { (abs($0 - row), $0) < (abs($1 - row), $1) }
   }
@@ -261,7 +262,9 @@ extension Painter {
       footer: StyledText(
         "\(Show.grouped(rows.count)) other \(words.alike.one)\(rows.count == 1 ? "" : "s") · of the \(words.alike.among) in memory")
     ) { painter, area in
-      guard !rows.isEmpty else { return painter.explain(words.alike.none, in: area) }
+      guard !rows.isEmpty else {
+        return painter.explain(model.buffer?.lacksIDs == true ? AppModel.withoutIDs : words.alike.none, in: area)
+      }
       let list = area.dropping(bottom: 2)
       let table = Table(
         columns: [

@@ -34,7 +34,7 @@ extension AppModel {
 
   /// The tokens of the list by the entry of the vocabulary they are, most first.
   var uncertainWords: [UncertainWord] {
-    guard let buffer else { return [] }
+    guard let buffer, !buffer.lacksIDs else { return [] }
     var words: [Int32: UncertainWord] = [:]
     for token in uncertainRows {
       var word = words[token.tokenID] ?? UncertainWord(tokenID: token.tokenID, count: 0, of: 0, layers: 0, most: token)
@@ -216,7 +216,8 @@ extension Painter {
         TableColumn("layers over", width: .fixed(11), alignment: .right),
         TableColumn(isWide ? "worst, in context" : "worst", width: .flex(12)),
       ], rowCount: words.count, state: model.uncertain.rows,
-      emptyText: model.uncertain.list == nil ? "counting…" : "none is over the threshold"
+      emptyText: model.buffer?.lacksIDs == true
+        ? StyledText(AppModel.withoutIDs) : model.uncertain.list == nil ? "counting…" : "none is over the threshold"
     ) { row, column in
       let word = words[row]
       switch column {
