@@ -14,6 +14,8 @@ public final class RecordImport {
   /// Routers that the run will have.
   public private(set) var routers: [RouterDescription] = []
   private let counts: CountsJudgement?
+  /// Rows that were stored; nil where none were yet.
+  private var written: [RouterID: Int]?
 
   /// - Throws: `ImportError`, `FormatError`.
   public init(_ request: ImportRequest) throws {
@@ -38,6 +40,8 @@ public final class RecordImport {
       judgement.findings = judged.findings
       routers = judged.routers
     }
+    let experts = routers.reduce(0) { $0 + $1.spec.expertCount }
+    guard experts <= ForeignShape.expertSumLimit else { throw ImportError.experts(experts, file: request.files.first ?? "") }
   }
 
   public var findings: [ImportFinding] { judgement.findings }
@@ -57,8 +61,7 @@ public final class RecordImport {
   public func unknownRows() throws -> [RouterID: Int] {
     guard case .rows(let record) = source else { return [:] }
     let rows = ImportedRows(record: record, judgement: judgement, routers: routers, tokens: request.tokens, withoutIDs: false)
-    var known: [RouterID: Int] = [:]
-    try rows.forEachPass { pass in for batch in pass.batches { known[batch.router, default: 0] += batch.count } }
+    let known = try written ?? rows.knownRows()
     return Dictionary(uniqueKeysWithValues: routers.map { ($0.id, rowCount - (known[$0.id] ?? 0)) })
   }
 
@@ -178,12 +181,14 @@ public final class RecordImport {
     case .rows(let record):
       let rows = ImportedRows(
         record: record, judgement: judgement, routers: routers, tokens: request.tokens, withoutIDs: withoutIDs)
-      var done = 0
+      var (done, known) = (0, [RouterID: Int]())
       try rows.forEachPass { pass in
         try writer.receive(pass)
+        for batch in pass.batches { known[batch.router, default: 0] += batch.count }
         done += pass.tokens.count
         progress(done)
       }
+      written = known
     case .counts:
       if let counts { try writer.count(counts.loads, tokens: counts.tokens ?? 0) }
     }
