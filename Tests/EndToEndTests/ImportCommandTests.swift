@@ -151,6 +151,57 @@ struct ImportCommandTests {
     try moetop(["import", "--name", "#", "--dry-run"] + vllm("sound"), status: 64)
   }
 
+  /// A file may be called what no run can be, and hold texts that no database keeps.
+  @Test func namesThatCannotBeKeptBecomeOthers() throws {
+    let bytes = try Data(contentsOf: URL(fileURLWithPath: vllm("sound")[0]))
+    try moetop(["import", folder.write(bytes, to: "0.npy"), "--trace", trace, "-q"])
+    #expect(try moetop(["runs", "list", trace, "--json"]).output.contains("\"vllm\""))
+    let header = #"{"moetop":"routing/1","routers":[{"router":"ffn.0","experts":4,"top_k":2}]}"#
+    let rows = (0..<4).map {
+      #"{"sequence":"a\u0000b\u001b[31m","position":\#($0),"labels":{"k\u0000":"v\u0000"},"ffn.0":{"ids":[\#($0 % 3),3]}}"#
+    }
+    let lines = try folder.write(Array(([header] + rows).joined(separator: "\n").utf8) + [10], to: "texts.jsonl")
+    try moetop(["import", lines, "--trace", trace, "-q"])
+    let check = try moetop(["runs", "check", trace])
+    #expect(check.errors.isEmpty && !check.output.contains("\u{1B}"), "\(check)")
+  }
+
+  /// Headers, ids and texts that claim more than a record can have.
+  @Test func claimsBeyondAnyModelAreRefusedOrNamed() throws {
+    func array(_ shape: [Int], _ numbers: [Int32], _ name: String) throws -> String {
+      try folder.write(NPYBytes.of(numbers, shape), to: name)
+    }
+    let ids: [Int32] = [.max, 1, 2, 3, 4, 5, 6, 7]
+    let rows: [(arguments: [String], status: Int32, words: String)] = [
+      ([try array([1, 5000, 1], Array(repeating: 1, count: 5000), "layers.npy")], 65, "at most 4096 layers"),
+      ([try array([1, 1, 70000], Array(0..<70000), "k.npy")], 65, "at most 4096 layers of 65536 ids"),
+      ([try array([900_000_000_000_000_000, 1, 2], [], "rows.npy")], 65, "not one row"),
+      ([try array([2, 900_000_000_000_000_000, 1], [], "axes.npy"), "--as", "tensorrt-llm"], 65, "at most 4096 layers"),
+      ([try array([8, 1, 1], ids, "ids.npy")], 1, "out_of_range"),
+      ([try array([8, 1, 1], Array(0..<8), "few.npy"), "--experts", "16777216"], 65, "experts in all routers together"),
+    ]
+    for (arguments, status, words) in rows {
+      let result = try Binary.run(["import", "--dry-run"] + arguments)
+      #expect(result.status == status && result.errors.contains(words), "\(arguments): \(result)")
+    }
+    // Six times what one header may claim is more than 64 bits.
+    let much = (0..<20).map { folder.file("much\($0).npy") }
+    for file in much {
+      _ = try folder.write(NPYBytes.of([0, 1], [900_000_000_000_000_000, 1, 2]), to: String(file.split(separator: "/").last ?? ""))
+    }
+    #expect(try moetop(["import", "--dry-run"] + much, status: 1).output.contains("truncated"))
+    // Lines of base64, as MIME writes it.
+    let bytes = try Data(contentsOf: URL(fileURLWithPath: vllm("sound")[0]))
+    let text = bytes.base64EncodedString(options: [.lineLength76Characters, .endLineWithLineFeed]).replacingOccurrences(
+      of: "\n", with: "\\n")
+    let answer = try folder.write(Array("{\"choices\":[{\"routed_experts\":\"\(text)\"}]}".utf8), to: "lines.json")
+    try moetop(["import", "--dry-run", answer])
+    let flipped = text.replacingOccurrences(of: "k05VTVBZ", with: "k05VTVBa")
+    let other = try folder.write(Array("{\"choices\":[{\"routed_experts\":\"\(flipped)\"}]}".utf8), to: "other.json")
+    let refused = try moetop(["import", "--dry-run", "--as", "vllm", other], status: 65)
+    #expect(refused.errors.contains("other.json: answer") && refused.errors.contains("header"))
+  }
+
   @Test func whatCannotBeAskedIsRefusedInItsOwnWords() throws {
     let sound = vllm("sound")[0]
     let both = try folder.write(

@@ -22,7 +22,7 @@ struct RecordOptions {
   /// What is refused when it is sound, or is no record, is none.
   static func isRecord(_ path: String) -> Bool {
     let url = URL(fileURLWithPath: path)
-    let isWhole = !url.lastPathComponent.hasPrefix("truncated") || ["json", "jsonl", "npy"].contains(url.pathExtension)
+    let isWhole = !url.lastPathComponent.contains("truncated") || ["json", "jsonl", "npy"].contains(url.pathExtension)
     if url.lastPathComponent.hasPrefix("router_state") { return false }
     return isForeign(path) && isWhole && !["md", "part"].contains(url.pathExtension) && url.lastPathComponent != "expected.json"
   }

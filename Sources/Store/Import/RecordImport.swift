@@ -54,7 +54,15 @@ public final class RecordImport {
 
   public var sequences: [SequenceDescription] {
     guard case .rows(let record) = source else { return [] }
-    return record.shape.sequences.map { SequenceDescription(name: $0.name, labels: $0.labels) }
+    return record.shape.sequences.map { sequence in
+      let labels = sequence.labels.map { (Self.storable($0.key), Self.storable($0.value)) }
+      return SequenceDescription(name: Self.storable(sequence.name), labels: Dictionary(labels) { first, _ in first })
+    }
+  }
+
+  /// A text as a database keeps it, which ends one at its first NUL.
+  private static func storable(_ text: String) -> String {
+    text.utf8.contains(0) ? String(String.UnicodeScalarView(text.unicodeScalars.map { $0.value == 0 ? "\u{FFFD}" : $0 })) : text
   }
 
   /// Rows of each router whose route is not known.
@@ -99,7 +107,7 @@ public final class RecordImport {
   /// What the run will say of itself.
   ///
   /// - Parameters:
-  ///   - name: nil: that of the first file.
+  ///   - name: nil: that of the first file, or of the format where a run cannot be called so.
   ///   - startedAt: seconds since 1970.
   public func description(
     name: String?, version: String, startedAt: Double, tags: [String] = [], withoutIDs: Bool = false
@@ -116,7 +124,7 @@ public final class RecordImport {
     }
     let file = URL(fileURLWithPath: request.files[0]).deletingPathExtension().lastPathComponent
     return RunDescription(
-      name: name ?? file,
+      name: name ?? ((try? RunName.check(file)) == nil ? format.rawValue : file),
       model: identity
         ?? ModelIdentity(
           name: "", family: "", path: "", filesHash: "", quantization: "", routerPrecision: "", tokenizerHash: "", layerCount: 0,
