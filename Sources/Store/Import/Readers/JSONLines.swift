@@ -158,7 +158,7 @@ final class JSONLines {
   }
 
   /// The next newline from `position` on, or the end.
-  private static func lineEnd(_ bytes: UnsafeRawBufferPointer, from position: Int) -> Int {
+  static func lineEnd(_ bytes: UnsafeRawBufferPointer, from position: Int) -> Int {
     guard let start = bytes.baseAddress, position < bytes.count,
       let found = memchr(start + position, Int32(newline), bytes.count - position)
     else { return bytes.count }
