@@ -57,13 +57,17 @@ public struct NumberRows: Sendable {
     try read(rows) { Self.floats(of: $0, elementType) }
   }
 
+  /// Pages are given back by so many bytes, when the last of them was read: rows beside each other lie in the same ones.
+  private static let releasedBytes = 1 << 18
+
   private func read<Number>(_ rows: Range<Int>, _ convert: (UnsafeRawBufferPointer) -> [Number]) throws(FormatError) -> [Number] {
     precondition(rows.lowerBound >= 0 && rows.upperBound <= count)
     let rowBytes = width * elementType.byteCount
     let place = byteOffset + rows.lowerBound * rowBytes..<byteOffset + rows.upperBound * rowBytes
     let found = convert(UnsafeRawBufferPointer(rebasing: file.bytes[place]))
     try file.requireWhole()
-    file.release(place)
+    let (first, end) = (place.lowerBound / Self.releasedBytes, place.upperBound / Self.releasedBytes)
+    if first < end { file.release(first * Self.releasedBytes..<end * Self.releasedBytes) }
     return found
   }
 

@@ -52,7 +52,7 @@ struct Examination {
     tally.fileBytes = specimen.byteCount
     // What the program sets up once, tables of the runtime among it, is not the file's doing.
     _ = try specimen.open()
-    use(try measured("sound", &tally) { try specimen.open() }) { tally.complain("sound: \($0)") }
+    use(try measured("sound", &tally) { try specimen.open() }, in: specimen) { tally.complain("sound: \($0)") }
     for (index, damage) in Damage.all(of: specimen, named: subject.name, counts / subject.reading.oneOf).enumerated() {
       try specimen.suffer(damage, file) {
         tally.slowestSeconds = max(
@@ -78,7 +78,7 @@ struct Examination {
     if isCut { tally.cutOpened += 1 } else { tally.flippedOpened += 1 }
     guard runs else { return }
     tally.ran += 1
-    use(opened, judge)
+    use(opened, in: specimen, judge)
   }
 
   private func measured(_ what: String, _ tally: inout Tally, _ open: () throws -> Opened) throws -> Opened {
@@ -93,12 +93,12 @@ struct Examination {
   }
 
   /// Reads everything, runs a few tokens, encodes a text, writes a prompt; what is refused on the way is judged.
-  private func use(_ opened: Opened, _ judge: (any Error) -> Void) {
+  private func use(_ opened: Opened, in specimen: Specimen, _ judge: (any Error) -> Void) {
     if case .trace(let trace) = opened { return Traces.examine(trace, judge) }
-    do { try use(opened) } catch { judge(error) }
+    do { try use(opened, in: specimen) } catch { judge(error) }
   }
 
-  private func use(_ opened: Opened) throws {
+  private func use(_ opened: Opened, in specimen: Specimen) throws {
     switch opened {
     case .tensors(let tensors): for tensor in tensors { _ = tensor.bytes.reduce(0) { $0 ^ $1 } }
     case .json(let value): visit(value)
@@ -109,6 +109,7 @@ struct Examination {
       _ = tokenizer.decode(ids + [-1, .max], skipSpecialTokens: false)
     case .template(let template):
       _ = try template.prompt(for: ["user", "assistant", "user"].map { ChatMessage(role: $0, content: "Hi <s>\n{{") })
+    case .record(let record): try RecordOptions.examine(record, in: specimen.directory)
     case .trace, .done: break
     }
   }
@@ -148,6 +149,8 @@ struct Examination {
     case is StoreError where specimen.reading == .words: return nil
     case is FilterError where specimen.reading == .words: return nil
     case is AnalysisError where [.words, .trace].contains(specimen.reading): return nil
+    // What only the user can say of it has an option, and no place.
+    case let error as ImportError where specimen.reading == .record && error.kind == .usage: return nil
     case let error as SessionRefusal: return error.description.hasPrefix("error: ") ? nil : "is no error of ours"
     default: return faultOfFile(error, specimen)
     }
@@ -173,6 +176,7 @@ struct Examination {
       default: place = nil
       }
     case is StoreError: place = "a part of the database"
+    case is ImportError: place = "the whole file"
     case let error as TemplateError: place = "line \(error.line)"
     default: return "is no error of ours"
     }

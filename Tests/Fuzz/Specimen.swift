@@ -37,6 +37,7 @@ enum Opened {
   case tokenizer(Tokenizer)
   case template(ChatTemplate)
   case trace(TraceReader)
+  case record(RecordImport)
   /// Words or a session: all there is to do was done.
   case done
 }
@@ -57,6 +58,8 @@ final class Specimen {
   let reading: Subject.Reading
   /// What a converted model leaves out and has to be told.
   private let settings: [String: String]
+  /// How a routing record is read.
+  private let record: RecordOptions?
 
   /// Traces are opened as a copy: opening may bring the file up to date, and SQLite leaves files beside it.
   private static let opened = "opened.db"
@@ -69,6 +72,7 @@ final class Specimen {
     var name = source.lastPathComponent
     var companions: [String] = []
     var isMade = subject.reading == .shards
+    record = subject.reading == .record ? try RecordOptions(subject.source) : nil
     switch subject.reading {
     case .configuration: (name, companions) = ("config.json", ["model.safetensors"])
     case .weights: companions = ["config.json"]
@@ -90,6 +94,7 @@ final class Specimen {
     case .filters,
       .script where name != "images.script":
       try Traces.make("texts", at: directory.file("texts.db"))
+    case .record: companions = try record?.companions(of: subject.source) ?? []
     case .tensors, .json, .gguf, .pickle, .tokenizer, .words, .script: break
     }
     for companion in companions {
@@ -106,7 +111,7 @@ final class Specimen {
     fileNames = files + [Self.opened]
     switch source.pathExtension {
     case "safetensors": structureByteCount = 8 + bytes.prefix(8).reversed().reduce(0) { $0 << 8 | Int($1) }
-    case "gguf": structureByteCount = try GGUFFile(path: path).tensors.first?.byteOffset ?? bytes.count
+    case "gguf" where subject.reading != .record: structureByteCount = try GGUFFile(path: path).tensors.first?.byteOffset ?? bytes.count
     default: structureByteCount = bytes.count
     }
   }
@@ -128,6 +133,7 @@ final class Specimen {
     case .tokenizer: .tokenizer(try Tokenizer(directory: directory.path))
     case .template: .template(try ChatTemplate(text(), path: path, specialTokens: [("bos_token", "<s>"), ("eos_token", "</s>")]))
     case .trace: .trace(try openTrace())
+    case .record: try openRecord()
     case .words: try readWords()
     case .filters:
       try play(directory.write(Array(Sessions.script(ofFilters: path).utf8), to: "filters.script"))
@@ -142,6 +148,11 @@ final class Specimen {
     for suffix in ["", "-wal", "-shm", "-journal"] { try? FileManager.default.removeItem(atPath: copy + suffix) }
     try FileManager.default.copyItem(atPath: path, toPath: copy)
     return try TraceReader(file: copy)
+  }
+
+  private func openRecord() throws -> Opened {
+    guard let record else { return .done }
+    return .record(try record.open(path, in: directory.path))
   }
 
   private func readWords() throws -> Opened {

@@ -27,6 +27,8 @@ struct Subject {
     case template
     /// A trace.
     case trace
+    /// A routing record of another engine.
+    case record
     /// Lines of one of the small languages of the command line.
     case words
     /// Filter strings of a session, a line each.
@@ -40,6 +42,8 @@ struct Subject {
       switch self {
       // SQLite's own cache of pages and statements.
       case .trace: 8 << 20
+      // Numbers of bytes and bits become ones of 32 bits, and text arrays: of small files all of it at once.
+      case .record: 512 << 10
       // A template is a few KB of text, and its tree thirty times that.
       case .template: 256 << 10
       default: 64 << 10
@@ -91,6 +95,7 @@ struct Subject {
 
   private static func reading(of path: String) -> Reading? {
     let url = URL(fileURLWithPath: path)
+    if RecordOptions.isForeign(path) { return RecordOptions.isRecord(path) && !FileStatus.isFolder(path) ? .record : nil }
     let isModel = FileStatus.exists(url.deletingLastPathComponent().path + "/model.safetensors")
     switch (url.lastPathComponent, url.pathExtension) {
     case ("tokenizer.json", _), ("tokenizer_config.json", _), ("vocab.gguf", _): return .tokenizer

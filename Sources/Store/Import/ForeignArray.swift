@@ -76,7 +76,7 @@ struct ForeignArray {
   static func joined(_ parts: [ForeignArray]) -> ForeignArray? {
     guard let first = parts.first, parts.allSatisfy({ $0.layers == first.layers && $0.slots == first.slots }) else { return nil }
     return ForeignArray(
-      rows: parts.reduce(0) { $0 + $1.rows }, layers: first.layers, slots: first.slots, missing: parts.reduce(0) { $0 + $1.missing }
+      rows: parts.reduce(0) { $0 + $1.rows }, layers: first.layers, slots: first.slots, missing: parts.reduce(0) { $0.adding($1.missing) }
     ) { range in
       var (values, start) = ([Int32](), 0)
       for part in parts {
@@ -89,11 +89,20 @@ struct ForeignArray {
   }
 }
 
+extension Int {
+  /// The sum, or the largest number: what headers claim may be more than can be added.
+  func adding(_ other: Int) -> Int {
+    let (sum, overflow) = addingReportingOverflow(other)
+    return overflow ? .max : sum
+  }
+}
+
 /// Bytes written as text.
 enum BinaryText {
-  /// Of base64; what is cut short gives the bytes before the cut. Nil: it is none.
+  /// Of base64, in lines or in one; what is cut short gives the bytes before the cut. Nil: it is none.
   static func base64(_ text: String) -> [UInt8]? {
-    var text = Substring(text)
+    let ends: Set<UInt8> = [10, 13]
+    var text = text.utf8.contains(where: ends.contains) ? text.filter { !$0.isNewline }[...] : text[...]
     let isCut = text.utf8.count % 4 != 0
     if isCut { text = text.prefix(text.utf8.count / 4 * 4) }
     return Data(base64Encoded: String(text)).map { [UInt8]($0) }
@@ -136,6 +145,7 @@ struct ArrayRecord: ForeignRecord {
   /// - Throws: `ImportError.shapes` where arrays differ in layers or k.
   init(_ sequences: [(ForeignSequence, ForeignArray)], shape: ForeignShape, file: String) throws {
     guard let first = sequences.first(where: { $0.1.rows > 0 })?.1 else { throw ImportError.empty(file: file) }
+    try ForeignShape.check(layers: first.layers, slots: first.slots, file: file)
     for (sequence, array) in sequences where array.rows > 0 && (array.layers != first.layers || array.slots != first.slots) {
       throw FormatError.malformed(
         file: file, place: sequence.name,
@@ -150,8 +160,8 @@ struct ArrayRecord: ForeignRecord {
       sequence.rows = array.rows
       if array.missing > 0 {
         sequence.isTruncated = true
-        truncated.missing += array.missing
-        truncated.of += array.rows + array.missing
+        truncated.missing = truncated.missing.adding(array.missing)
+        truncated.of = truncated.of.adding(array.rows).adding(array.missing)
       }
       return sequence
     }
@@ -168,14 +178,17 @@ struct ArrayRecord: ForeignRecord {
   func rows(_ range: Range<Int>, of sequence: Int) throws -> ForeignRows {
     let values = try arrays[sequence].read(range)
     let (layers, slots) = (shape.columns.count, shape.columns[0].slots)
-    let columns = (0..<layers).map { layer in
-      ForeignDecisions(
-        ids: Array(unsafeUninitializedCapacity: range.count * slots) { buffer, count in
-          for row in 0..<range.count {
-            for slot in 0..<slots { buffer.initializeElement(at: row * slots + slot, to: values[(row * layers + layer) * slots + slot]) }
-          }
-          count = range.count * slots
-        })
+    let columns = values.withUnsafeBufferPointer { values in
+      (0..<layers).map { layer in
+        ForeignDecisions(
+          ids: Array(unsafeUninitializedCapacity: range.count * slots) { buffer, count in
+            for row in 0..<range.count {
+              let start = (row * layers + layer) * slots
+              for slot in 0..<slots { buffer.initializeElement(at: row * slots + slot, to: values[start + slot]) }
+            }
+            count = range.count * slots
+          })
+      }
     }
     return ForeignRows(count: range.count, columns: columns)
   }

@@ -1,6 +1,7 @@
 // A record that another program wrote, opened by the reader of its format: which routers and sequences there are, and their rows on request.
 // Readers say what is in the file and judge nothing; what is wrong with it is found by RecordJudge, for all formats alike.
 
+import Formats
 import Routing
 
 /// Programs whose records are read; the raw value is what `--as` takes.
@@ -68,6 +69,13 @@ protocol ForeignRecord {
 struct ForeignShape {
   enum Content { case ids, logits }
 
+  /// More than any model has: what claims more is no record of one.
+  static let columnLimit = 1 << 12
+  static let slotLimit = 1 << 16
+  static let expertLimit = 1 << 16
+  /// Of all routers together.
+  static let expertSumLimit = 1 << 22
+
   var format: ImportFormat
   /// In the record's order.
   var columns: [ForeignColumn]
@@ -82,6 +90,17 @@ struct ForeignShape {
   var appendsRow = false
   /// What reading itself found: `truncated`, and faults that only the format shows.
   var findings: [ImportFinding] = []
+}
+
+extension ForeignShape {
+  /// - Throws: `FormatError.value` for an array that is no record of a model.
+  static func check(layers: Int, slots: Int, file: String) throws(FormatError) {
+    guard layers <= columnLimit, slots <= slotLimit else {
+      throw .value(
+        file: file, path: "the array", expected: "at most \(columnLimit) layers of \(slotLimit) ids a row",
+        found: "\(layers) layers of \(slots)")
+    }
+  }
 }
 
 /// One router of a record.

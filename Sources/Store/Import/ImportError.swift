@@ -12,12 +12,16 @@ public enum ImportError: Error, CustomStringConvertible {
   case mixed(files: [String], formats: [ImportFormat])
   /// `--layers` names another number of layers than the record has.
   case layers(named: Int, found: Int)
+  /// `--layers` names one layer for two of the record's.
+  case layerTwice(Int)
   /// `--tokens` has another number of sequences than the record.
   case sequences(named: Int, found: Int)
   /// What only the user can say, and why.
   case needed(String, file: String, why: String)
   /// `--strict`, and a fault was found.
   case faults([ImportFinding])
+  /// More experts than routers can have together.
+  case experts(Int, file: String)
   /// There is not one row in it.
   case empty(file: String)
 
@@ -25,8 +29,8 @@ public enum ImportError: Error, CustomStringConvertible {
 
   public var kind: Kind {
     switch self {
-    case .ambiguous, .mixed, .layers, .sequences, .needed: .usage
-    case .unrecognized, .faults, .empty: .damaged
+    case .ambiguous, .mixed, .layers, .layerTwice, .sequences, .needed: .usage
+    case .unrecognized, .faults, .empty, .experts: .damaged
     }
   }
 
@@ -40,11 +44,14 @@ public enum ImportError: Error, CustomStringConvertible {
     case .mixed(let files, let formats):
       "all files of a call are one run: found \(zip(files, formats).map { "\($0) (\($1.rawValue))" }.joined(separator: ", "))"
     case .layers(let named, let found): "--layers: expected \(found) layers, as many as the record has, found \(named)"
+    case .layerTwice(let layer): "--layers: expected each layer once, found layer \(layer) twice"
     case .sequences(let named, let found): "--tokens: expected \(found) sequences, as many as the record has, found \(named)"
     case .needed(let option, let file, let why): "\(file): \(option) is needed: \(why)"
     case .faults(let findings):
       "nothing was kept, as --strict asks: "
         + findings.map { "\($0.code.rawValue)\($0.router.map { " at \($0)" } ?? "")" }.joined(separator: ", ")
+    case .experts(let found, let file):
+      "\(file): expected at most \(ForeignShape.expertSumLimit) experts in all routers together, found \(found)"
     case .empty(let file): "\(file): there is not one row in it"
     }
   }

@@ -56,30 +56,50 @@ struct ImportedRows {
     return table
   }
 
+  /// Rows of each router that are known.
+  func knownRows() throws -> [RouterID: Int] {
+    var known: [RouterID: Int] = [:]
+    try RecordScan.forEach(record, judgement.sequences) { number, row, block in
+      let sequence = judgement.sequences[number]
+      for (place, router) in judgement.routers.enumerated() where !router.isUnknown && !sequence.isLost && router.column != nil {
+        known[routers[place].id, default: 0] += sound(block, place, accused: sequence.accused, from: row).count { $0 }
+      }
+    }
+    return known
+  }
+
+  /// Which rows of one router have no fault.
+  private func sound(_ block: ForeignRows, _ place: Int, accused: [Range<Int>], from row: Int) -> [Bool] {
+    var sound = Array(repeating: true, count: block.count)
+    let router = judgement.routers[place]
+    guard let column = router.column else { return sound.map { _ in false } }
+    for range in accused { for place in range.clamped(to: row..<row + block.count) { sound[place - row] = false } }
+    let (slots, taken, experts) = (record.shape.columns[column].slots, router.slots, router.experts)
+    switch record.shape.content {
+    case .ids:
+      let mayTakeFewer = record.shape.format == .moetopJSONL
+      block.columns[column].ids.withUnsafeBufferPointer { ids in
+        for index in sound.indices {
+          let own = UnsafeBufferPointer(rebasing: ids[index * slots..<index * slots + taken])
+          if RowFault.of(own, experts: experts, mayTakeFewer: mayTakeFewer) != nil { sound[index] = false }
+        }
+      }
+    case .logits:
+      guard let logits = block.columns[column].logits else { break }
+      for index in sound.indices {
+        let values = logits[index * experts..<(index + 1) * experts]
+        if values.contains(where: \.isNaN) || values.allSatisfy({ $0 == 0 }) { sound[index] = false }
+      }
+    }
+    return sound
+  }
+
   /// The decisions of one router, a batch for each stretch of rows without a fault.
   private func batches(
     _ block: ForeignRows, _ column: Int, _ place: Int, accused: [Range<Int>], from row: Int, firstToken: Int
   ) -> [RoutingBatch] {
-    let decisions = block.columns[column]
+    let sound = sound(block, place, accused: accused, from: row)
     let slots = record.shape.columns[column].slots
-    let router = judgement.routers[place]
-    var sound = Array(repeating: true, count: block.count)
-    for range in accused { for place in range.clamped(to: row..<row + block.count) { sound[place - row] = false } }
-    if record.shape.content == .ids {
-      let mayTakeFewer = record.shape.format == .moetopJSONL
-      decisions.ids.withUnsafeBufferPointer { ids in
-        for index in 0..<block.count {
-          let own = UnsafeBufferPointer(rebasing: ids[index * slots..<index * slots + router.slots])
-          if RowFault.of(own, experts: router.experts, mayTakeFewer: mayTakeFewer) != nil { sound[index] = false }
-        }
-      }
-    }
-    if record.shape.content == .logits, let logits = decisions.logits {
-      for index in 0..<block.count {
-        let values = logits[index * router.experts..<(index + 1) * router.experts]
-        if values.contains(where: \.isNaN) || values.allSatisfy({ $0 == 0 }) { sound[index] = false }
-      }
-    }
     var batches: [RoutingBatch] = []
     var start = 0
     while start < block.count {
@@ -89,7 +109,7 @@ struct ImportedRows {
       }
       var end = start
       while end < block.count, sound[end] { end += 1 }
-      batches.append(batch(decisions, start..<end, place, slots: slots, firstToken: firstToken))
+      batches.append(batch(block.columns[column], start..<end, place, slots: slots, firstToken: firstToken))
       start = end
     }
     return batches
@@ -97,24 +117,31 @@ struct ImportedRows {
 
   private func batch(_ decisions: ForeignDecisions, _ rows: Range<Int>, _ place: Int, slots: Int, firstToken: Int) -> RoutingBatch {
     let description = routers[place]
-    let experts = description.spec.expertCount
+    let taken = description.slots
     var batch = RoutingBatch(
-      router: description.id, expertCount: experts, topK: description.slots, firstToken: firstToken + rows.lowerBound, count: rows.count)
+      router: description.id, expertCount: description.spec.expertCount, topK: taken, firstToken: firstToken + rows.lowerBound,
+      count: rows.count)
     if let logits = decisions.logits { decide(logits, rows, place, into: &batch) }
     if record.shape.content == .logits { return batch }
     for index in rows {
-      var order = Array(0..<description.slots)
-      let weights = decisions.weights.map { Array($0[index * slots..<index * slots + description.slots]) }
-      if judgement.sortsByWeight, let weights {
-        order.sort { weights[$0] != weights[$1] ? weights[$0] > weights[$1] : $0 < $1 }
+      let (from, into) = (index * slots, (index - rows.lowerBound) * taken)
+      guard let weights = decisions.weights else {
+        for slot in 0..<taken {
+          let expert = max(decisions.ids[from + slot], -1)
+          // What its rule made of the logits stands where it chose the same; not known is not 0.
+          let isSame = batch.selectedExperts[into + slot] == expert
+          batch.selectedExperts[into + slot] = expert
+          if !isSame { batch.routingWeights[into + slot] = expert < 0 ? 0 : .nan }
+        }
+        continue
       }
-      let into = (index - rows.lowerBound) * description.slots
+      var order = Array(0..<taken)
+      if judgement.sortsByWeight {
+        order.sort { (a, b) in weights[from + a] != weights[from + b] ? weights[from + a] > weights[from + b] : a < b }
+      }
       for (rank, slot) in order.enumerated() {
-        let expert = max(decisions.ids[index * slots + slot], -1)
-        // What its rule made of the logits stands where it chose the same; not known is not 0.
-        let computed = batch.selectedExperts[into + rank] == expert ? batch.routingWeights[into + rank] : .nan
-        batch.selectedExperts[into + rank] = expert
-        batch.routingWeights[into + rank] = expert < 0 ? 0 : weights?[slot] ?? computed
+        batch.selectedExperts[into + rank] = max(decisions.ids[from + slot], -1)
+        batch.routingWeights[into + rank] = weights[from + slot]
       }
     }
     return batch

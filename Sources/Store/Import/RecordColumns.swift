@@ -22,6 +22,7 @@ struct RecordColumns {
       guard layers.count == shape.columns.count else {
         throw ImportError.layers(named: layers.count, found: shape.columns.count)
       }
+      if let twice = layers.first(where: { layer in layers.count { $0 == layer } > 1 }) { throw ImportError.layerTwice(twice) }
       routers = layers.map { RouterID(layer: $0) }
     } else if own.count == shape.columns.count {
       routers = own
@@ -39,6 +40,8 @@ struct ColumnSurvey {
   struct Slot {
     var low = Int32.max
     var high = Int32.min
+    /// The largest that is an expert's in any model.
+    var expert = Int32.min
 
     var constant: Int32? { low == high ? low : nil }
   }
@@ -67,6 +70,7 @@ struct ColumnSurvey {
               let id = ids[row * width + slot]
               slots[slot].low = min(slots[slot].low, id)
               slots[slot].high = max(slots[slot].high, id)
+              if id < ForeignShape.expertLimit { slots[slot].expert = max(slots[slot].expert, id) }
               if id != -1 { isUnknown = false }
             }
             if isUnknown { unknown[column] += 1 }
@@ -81,9 +85,9 @@ struct ColumnSurvey {
 
   func isAllUnknown(_ column: Int) -> Bool { rows > 0 && unknown[column] == rows }
 
-  /// The largest id of some columns, in their first slots; nil: there is none.
+  /// The largest id of some columns that an expert can have, in their first slots; nil: there is none.
   func largest(_ columns: [Int], widths: [Int]) -> Int? {
-    columns.flatMap { slots[$0].prefix(widths[$0]).map(\.high) }.max().flatMap { $0 < 0 ? nil : Int($0) }
+    columns.flatMap { slots[$0].prefix(widths[$0]).map(\.expert) }.max().flatMap { $0 < 0 ? nil : Int($0) }
   }
 }
 

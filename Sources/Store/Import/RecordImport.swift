@@ -14,6 +14,8 @@ public final class RecordImport {
   /// Routers that the run will have.
   public private(set) var routers: [RouterDescription] = []
   private let counts: CountsJudgement?
+  /// Rows that were stored; nil where none were yet.
+  private var written: [RouterID: Int]?
 
   /// - Throws: `ImportError`, `FormatError`.
   public init(_ request: ImportRequest) throws {
@@ -38,6 +40,8 @@ public final class RecordImport {
       judgement.findings = judged.findings
       routers = judged.routers
     }
+    let experts = routers.reduce(0) { $0 + $1.spec.expertCount }
+    guard experts <= ForeignShape.expertSumLimit else { throw ImportError.experts(experts, file: request.files.first ?? "") }
   }
 
   public var findings: [ImportFinding] { judgement.findings }
@@ -50,15 +54,22 @@ public final class RecordImport {
 
   public var sequences: [SequenceDescription] {
     guard case .rows(let record) = source else { return [] }
-    return record.shape.sequences.map { SequenceDescription(name: $0.name, labels: $0.labels) }
+    return record.shape.sequences.map { sequence in
+      let labels = sequence.labels.map { (Self.storable($0.key), Self.storable($0.value)) }
+      return SequenceDescription(name: Self.storable(sequence.name), labels: Dictionary(labels) { first, _ in first })
+    }
+  }
+
+  /// A text as a database keeps it, which ends one at its first NUL.
+  private static func storable(_ text: String) -> String {
+    text.utf8.contains(0) ? String(String.UnicodeScalarView(text.unicodeScalars.map { $0.value == 0 ? "\u{FFFD}" : $0 })) : text
   }
 
   /// Rows of each router whose route is not known.
   public func unknownRows() throws -> [RouterID: Int] {
     guard case .rows(let record) = source else { return [:] }
     let rows = ImportedRows(record: record, judgement: judgement, routers: routers, tokens: request.tokens, withoutIDs: false)
-    var known: [RouterID: Int] = [:]
-    try rows.forEachPass { pass in for batch in pass.batches { known[batch.router, default: 0] += batch.count } }
+    let known = try written ?? rows.knownRows()
     return Dictionary(uniqueKeysWithValues: routers.map { ($0.id, rowCount - (known[$0.id] ?? 0)) })
   }
 
@@ -96,7 +107,7 @@ public final class RecordImport {
   /// What the run will say of itself.
   ///
   /// - Parameters:
-  ///   - name: nil: that of the first file.
+  ///   - name: nil: that of the first file, or of the format where a run cannot be called so.
   ///   - startedAt: seconds since 1970.
   public func description(
     name: String?, version: String, startedAt: Double, tags: [String] = [], withoutIDs: Bool = false
@@ -119,7 +130,7 @@ public final class RecordImport {
     // Its logits are bf16 numbers, made of what the router computed in f32.
     if format == .megatron, recording.content == .full { origin.logitError = 1.0 / 256 }
     return RunDescription(
-      name: name ?? file,
+      name: name ?? ((try? RunName.check(file)) == nil ? format.rawValue : file),
       model: identity
         ?? ModelIdentity(
           name: "", family: "", path: "", filesHash: "", quantization: "", routerPrecision: "", tokenizerHash: "", layerCount: 0,
@@ -182,12 +193,14 @@ public final class RecordImport {
     case .rows(let record):
       let rows = ImportedRows(
         record: record, judgement: judgement, routers: routers, tokens: request.tokens, withoutIDs: withoutIDs)
-      var done = 0
+      var (done, known) = (0, [RouterID: Int]())
       try rows.forEachPass { pass in
         try writer.receive(pass)
+        for batch in pass.batches { known[batch.router, default: 0] += batch.count }
         done += pass.tokens.count
         progress(done)
       }
+      written = known
     case .counts:
       if let counts { try writer.count(counts.loads, tokens: counts.tokens ?? 0) }
     }

@@ -35,8 +35,7 @@ struct ReferenceJudge {
   let judgement: RecordJudgement
   let decided: ReferenceDecisions
 
-  /// Shares of experts in common: fewer than the one is another router; at least the other is the same router.
-  private static let foreign = 0.5
+  /// At least this share of experts in common is the same router.
   private static let same = 0.95
   /// Rows that say something.
   private static let enoughRows = 16
@@ -65,7 +64,9 @@ struct ReferenceJudge {
     var findings: [ImportFinding] = []
     for (place, router) in judgement.routers.enumerated() where !router.isUnknown && router.column != nil {
       let own = pairs(rows[place], router.id)
-      guard own.count >= Self.enoughRows, case let shared = Self.share(own), shared < Self.foreign else { continue }
+      // Another router is one that has no more in common than half way from chance to all.
+      let foreign = (1 + Double(router.slots) / Double(router.experts)) / 2
+      guard own.count >= Self.enoughRows, case let shared = Self.share(own), shared < foreign else { continue }
       if let other = decided.experts.keys.sorted().first(where: { $0 != router.id && Self.share(pairs(rows[place], $0)) >= Self.same }) {
         findings.append(
           ImportFinding(

@@ -27,17 +27,40 @@ enum RowFault: Int, CaseIterable {
   ///   - mayTakeFewer: whether rows of the record do.
   static func of(_ ids: UnsafeBufferPointer<Int32>, experts: Int, mayTakeFewer: Bool) -> RowFault? {
     if mayTakeFewer, ids.first == ForeignDecisions.none { return nil }
-    var (isUnknown, isZero, isOutside, isDouble) = (true, true, false, false)
-    for slot in ids.indices {
-      let id = ids[slot]
-      if id != -1 { isUnknown = false }
-      if id != 0 { isZero = false }
-      if id < 0 ? !(mayTakeFewer && id == -1) : Int(id) >= experts { isOutside = true }
-      if id >= 0 { for before in 0..<slot where ids[before] == id { isDouble = true } }
+    var (any, all, isOutside) = (Int32(0), Int32(-1), false)
+    let limit = UInt32(clamping: experts)
+    for id in ids {
+      any |= id
+      all &= id
+      isOutside = isOutside || UInt32(bitPattern: id) >= limit
     }
-    if isUnknown { return .unknown }
-    if isZero && ids.count > 1 { return .zero }
-    return isOutside ? .outOfRange : isDouble ? .duplicate : nil
+    if all == -1 { return .unknown }
+    if any == 0 && ids.count > 1 { return .zero }
+    if isOutside, !mayTakeFewer || ids.contains(where: { $0 != -1 && UInt32(bitPattern: $0) >= limit }) { return .outOfRange }
+    return hasDouble(ids, experts: experts) ? .duplicate : nil
+  }
+
+  /// More ids than this are sorted, or marked, rather than held against each other.
+  private static let fewIDs = 16
+
+  private static func hasDouble(_ ids: UnsafeBufferPointer<Int32>, experts: Int) -> Bool {
+    if experts <= 64 {
+      var taken: UInt64 = 0
+      for id in ids where id >= 0 {
+        let bit = UInt64(1) << UInt64(truncatingIfNeeded: id)
+        if taken & bit != 0 { return true }
+        taken |= bit
+      }
+      return false
+    }
+    if ids.count <= fewIDs {
+      for slot in 1..<max(ids.count, 1) where ids[slot] >= 0 {
+        for before in 0..<slot where ids[before] == ids[slot] { return true }
+      }
+      return false
+    }
+    let sorted = ids.sorted()
+    return zip(sorted, sorted.dropFirst()).contains { $0 == $1 && $0 >= 0 }
   }
 }
 
@@ -58,13 +81,23 @@ struct CountedRows {
     surprise = slots > 1 ? (1..<slots).reduce(0) { $0 + log(Double(max(experts - $1, 1))) } : 0
   }
 
-  /// - Parameter rows: `[routers]`, one row of each.
-  mutating func add(_ rows: [UnsafeBufferPointer<Int32>], at place: Int) {
+  /// Forgets what was found, for the next sequence.
+  mutating func begin() { (firsts, isCounted, run, accused) = ([], false, nil, []) }
+
+  /// - Parameter index: of a row in `rows`.
+  mutating func add(_ rows: RowsOfRouters, _ index: Int, at place: Int) {
     guard slots > 1, experts > slots else { return }
-    let counted = rows.allSatisfy { row in (1..<slots).allSatisfy { (Int(row[$0]) - Int(row[0]) - $0) % experts == 0 } }
-    let now = rows.map { $0[0] }
-    defer { (firsts, isCounted) = (now, counted) }
-    guard counted, isCounted else { return finish(at: place) }
+    let counted = (0..<rows.count).allSatisfy { router in
+      let first = rows.id(router, index, 0)
+      return (1..<slots).allSatisfy { (rows.id(router, index, $0) - first - $0) % experts == 0 }
+    }
+    guard counted else {
+      isCounted = false
+      return finish(at: place)
+    }
+    let now = (0..<rows.count).map { Int32(truncatingIfNeeded: rows.id($0, index, 0)) }
+    defer { (firsts, isCounted) = (now, true) }
+    guard isCounted else { return finish(at: place) }
     let steps = zip(firsts, now).map { Int32((Int($1) - Int($0) + experts) % experts) }
     if let known = run, known.steps == steps {
       for router in now.indices { run?.seen[router].insert(now[router]) }
@@ -101,13 +134,17 @@ struct DealtWindows {
     surprise = Double(length) * choices - (lgamma(Double(experts + 1)) - Double(length) * lgamma(Double(slots + 1)))
   }
 
-  mutating func add(_ rows: [UnsafeBufferPointer<Int32>]) {
+  /// Forgets what was found, for the next sequence.
+  mutating func begin() { (window, seen, rows, allDealt) = ([], [], 0, true) }
+
+  /// - Parameter index: of a row in `rows`.
+  mutating func add(_ rows: RowsOfRouters, _ index: Int) {
     guard length > 0, allDealt else { return }
     if window.isEmpty {
       window = Array(repeating: [], count: rows.count)
       if seen.isEmpty { seen = Array(repeating: [], count: rows.count) }
     }
-    for router in rows.indices { window[router] += rows[router] }
+    for router in 0..<rows.count { window[router] += rows[router, index] }
     self.rows += 1
     guard self.rows % length == 0 else { return }
     for router in window.indices {
@@ -131,9 +168,12 @@ struct RisingRows {
 
   init(slots: Int) { surprise = slots > 1 ? lgamma(Double(slots + 1)) : 0 }
 
-  mutating func add(_ row: UnsafeBufferPointer<Int32>) {
-    guard rises, surprise > 0 else { return }
-    for slot in 1..<row.count where row[slot] <= row[slot - 1] {
+  /// Whether a row can still change what is found.
+  var isOpen: Bool { rises && surprise > 0 }
+
+  mutating func add(_ row: ArraySlice<Int32>) {
+    guard isOpen else { return }
+    guard zip(row, row.dropFirst()).allSatisfy({ $0 < $1 }) else {
       rises = false
       return
     }

@@ -42,16 +42,15 @@ struct Answers {
     var number = 0
     while start < file.byteCount {
       number += 1
-      let rest = UnsafeRawBufferPointer(rebasing: file.bytes[start...])
-      let length = rest.firstIndex(of: 10)
-      let line = UnsafeRawBufferPointer(rebasing: rest[..<(length ?? rest.count)])
-      defer { start += (length ?? rest.count) + 1 }
+      let end = JSONLines.lineEnd(file.bytes, from: start)
+      let line = UnsafeRawBufferPointer(rebasing: file.bytes[start..<end])
+      defer { start = end + 1 }
       if line.allSatisfy({ [9, 13, 32].contains($0) }) { continue }
       do {
         add(file.path, "line \(number)", try JSON.parse(line, name: file.path, offset: start, options: .python))
       } catch {
         // A line that was written whole ends in a newline.
-        guard length == nil, number > 1 else { throw error }
+        guard end == file.byteCount, number > 1 else { throw error }
         cut += 1
         all += 1
       }
@@ -105,7 +104,7 @@ extension JSONValue {
     guard let file = try? MappedFile(path: path), let begin = file.bytes.first(where: { ![9, 10, 13, 32].contains($0) }),
       begin == UInt8(ascii: "{") || begin == UInt8(ascii: "[")
     else { return nil }
-    let end = file.bytes.firstIndex(of: 10) ?? file.byteCount
+    let end = JSONLines.lineEnd(file.bytes, from: 0)
     if end < file.byteCount,
       let line = try? JSON.parse(UnsafeRawBufferPointer(rebasing: file.bytes[..<end]), name: path, options: .python)
     {

@@ -89,6 +89,11 @@ final class JSONLines {
   /// The values of a text, which is copied: what changes in the file later does not reach them.
   private func value(_ index: Int) throws(FormatError) -> JSONValue {
     let range = starts[index]..<(index + 1 < count ? starts[index + 1] : end)
+    // What is no object is not copied to find it out.
+    let begin = file.bytes[range].first { !Self.isSpace($0) }
+    if begin != UInt8(ascii: "{"), range.count > Self.keyBytes {
+      throw .malformed(file: path, place: "top level", problem: "expected an object, found other bytes", hint: nil)
+    }
     let line = try JSON.parse(
       UnsafeRawBufferPointer(rebasing: file.bytes[range]), name: path, offset: range.lowerBound, options: .python)
     try file.requireWhole()
@@ -154,7 +159,7 @@ final class JSONLines {
   }
 
   /// The next newline from `position` on, or the end.
-  private static func lineEnd(_ bytes: UnsafeRawBufferPointer, from position: Int) -> Int {
+  static func lineEnd(_ bytes: UnsafeRawBufferPointer, from position: Int) -> Int {
     guard let start = bytes.baseAddress, position < bytes.count,
       let found = memchr(start + position, Int32(newline), bytes.count - position)
     else { return bytes.count }

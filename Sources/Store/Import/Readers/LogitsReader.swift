@@ -76,10 +76,10 @@ struct LogitsReader: ForeignRecord {
   private static func truncated(_ blocks: [LogitBlock]) -> [ImportFinding] {
     let cut = blocks.flatMap(\.layers).filter { $0.claimed > ($0.rows?.count ?? 0) && $0.isCut }
     guard !cut.isEmpty else { return [] }
-    let missing = cut.reduce(0) { $0 + $1.claimed - ($1.rows?.count ?? 0) }
+    let missing = cut.reduce(0) { $0.adding($1.claimed - ($1.rows?.count ?? 0)) }
     return [
       ImportFinding(
-        .truncated, count: missing, of: cut.reduce(0) { $0 + $1.claimed },
+        .truncated, count: missing, of: cut.reduce(0) { $0.adding($1.claimed) },
         detail: "rows that headers say and files do not have: layers \(cut.map { "\($0.number ?? 0)" }.joined(separator: ", "))")
     ]
   }

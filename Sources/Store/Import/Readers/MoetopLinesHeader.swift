@@ -116,7 +116,7 @@ struct MoetopLine {
         }
         sequence = text
       case "position": position = try value.requireInteger(in: Self.positions)
-      case "token_id": token = try value.requireID()
+      case "token_id": token = Int32(try value.requireInteger(in: -1...Int(Int32.max)))
       case "text": text = try value.requireString()
       case "labels": labelObject = value
       case "coordinates": coordinateObject = value
@@ -165,12 +165,16 @@ struct MoetopLine {
   /// Numbers of a list; null is none.
   ///
   /// - Throws: `FormatError.value` where there are not `count` of them.
-  func numbers(_ column: String, of router: Int, count: Int, _ what: String) throws(FormatError) -> [Float]? {
+  func numbers(
+    _ column: String, of router: Int, count: Int, _ what: String, mayBeInfinite: Bool = false
+  ) throws(FormatError) -> [Float]? {
     guard let list = try decisions[router]?.memberIfPresent(column) else { return nil }
     var values: [Float] = []
     for element in try list.requireArray() {
       guard element.isNull || element.kind == .number else { throw element.unexpected("a number") }
-      values.append(element.double.map { Float($0) } ?? .nan)
+      let number = element.double.map { Float($0) } ?? .nan
+      guard !number.isInfinite || mayBeInfinite else { throw element.unexpected("a number that is finite in 32 bits") }
+      values.append(number)
     }
     guard values.count == count else { throw list.unexpected("\(count) \(what)") }
     return values

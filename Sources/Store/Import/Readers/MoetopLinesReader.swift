@@ -91,7 +91,7 @@ final class MoetopLinesReader: ForeignRecord {
     }
     if decisions.logits != nil {
       let experts = header.routers[router].experts
-      let logits = try line.numbers("logits", of: router, count: experts, "logits, one for each expert")
+      let logits = try line.numbers("logits", of: router, count: experts, "logits, one for each expert", mayBeInfinite: true)
       decisions.logits?.append(contentsOf: logits ?? Array(repeating: .nan, count: experts))
     }
   }

@@ -36,8 +36,8 @@ struct TensorRTReader: ForeignRecord {
       }
       found.append(Part(path: path, number: nil, shape: file.header.shape, rows: file.rows))
       if file.header.isTruncated {
-        missing.rows += file.header.rows - file.header.wholeRows
-        missing.of += file.header.rows
+        missing.rows = missing.rows.adding(file.header.rows - file.header.wholeRows)
+        missing.of = missing.of.adding(file.header.rows)
         missing.files.append(fileName(path))
       }
     }
@@ -68,6 +68,7 @@ struct TensorRTReader: ForeignRecord {
         found: "\(part.shape)")
     }
     (layers, slots) = (first.shape[1], first.shape[2])
+    try ForeignShape.check(layers: layers, slots: slots, file: first.path)
     parts = found.map(\.rows)
     var shape = ForeignShape(
       format: .tensorrtLLM, columns: Array(repeating: ForeignColumn(slots: slots), count: layers),

@@ -66,7 +66,12 @@ enum VLLMReader {
   private static func decoded(_ value: JSONValue, _ place: String) throws -> ForeignArray {
     guard let text = value.string else { return try Answers.array(value) }
     guard let bytes = BinaryText.base64(text) else { throw value.unexpected("the base64 of an array of numpy.save") }
-    let header = try bytes.withUnsafeBytes { try NPYHeader($0, file: place) }
+    let header: NPYHeader
+    do { header = try bytes.withUnsafeBytes { try NPYHeader($0, file: value.fileName) } } catch FormatError.malformed(
+      let file, let part, let problem, let hint)
+    {
+      throw FormatError.malformed(file: file, place: "\(place), \(value.path), \(part)", problem: problem, hint: hint)
+    }
     guard header.shape.count == 3, let element = ForeignArray.Element(header.elementType) else {
       throw value.unexpected("integers [rows, layers, k], not \(header.elementType.rawValue) \(header.shape)")
     }
