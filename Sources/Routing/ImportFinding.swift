@@ -74,3 +74,46 @@ public struct ImportFinding: Sendable, Hashable {
     self.detail = detail
   }
 }
+
+/// Findings of one code and one text, their routers together, for people.
+public struct ImportFindingGroup: Sendable, Equatable {
+  public private(set) var code: ImportFinding.Code
+  public private(set) var routers: [RouterID]
+  /// The least and the most that one of them has.
+  public private(set) var counts: ClosedRange<Int>
+  public private(set) var of: Int
+  public private(set) var first: Int?
+  public private(set) var detail: String
+
+  /// Routers that are named one by one.
+  private static let named = 6
+
+  public static func groups(_ findings: some Sequence<ImportFinding>) -> [ImportFindingGroup] {
+    findings.reduce(into: []) { groups, finding in
+      if let place = groups.firstIndex(where: { $0.code == finding.code && $0.detail == finding.detail && $0.of == finding.of }) {
+        let counts = groups[place].counts
+        groups[place].routers += finding.router.map { [$0] } ?? []
+        groups[place].counts = min(counts.lowerBound, finding.count)...max(counts.upperBound, finding.count)
+        if let first = finding.first.first { groups[place].first = min(groups[place].first ?? first, first) }
+      } else {
+        groups.append(
+          ImportFindingGroup(
+            code: finding.code, routers: finding.router.map { [$0] } ?? [], counts: finding.count...finding.count, of: finding.of,
+            first: finding.first.first, detail: finding.detail))
+      }
+    }
+  }
+
+  /// ` at ffn.0, ffn.1`; nothing where it is of the whole record.
+  public var place: String {
+    guard let first = routers.first else { return "" }
+    return routers.count > Self.named
+      ? " at \(routers.count) routers, \(first) first" : " at " + routers.map(\.description).joined(separator: ", ")
+  }
+
+  /// `3 to 7 of 46, first row 8`.
+  public var size: String {
+    let count = counts.count == 1 ? "\(counts.lowerBound)" : "\(counts.lowerBound) to \(counts.upperBound)"
+    return "\(count) of \(of)" + (first.map { ", first row \($0)" } ?? "")
+  }
+}

@@ -54,6 +54,11 @@ extension Runs {
           ] + (hasOthers ? [description.origin.words ?? ""] : []))
       }
       StandardOutput.say(table.text + "\(runs.count) run\(runs.count == 1 ? "" : "s") in \(Show.line(file))\n")
+      for run in runs {
+        for failed in run.failedChecks {
+          StandardError.write("warning: run \(run.id): capture check \(failed.name) failed: \(Show.line(failed.detail))\n")
+        }
+      }
     }
   }
 

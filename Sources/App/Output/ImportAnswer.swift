@@ -65,22 +65,9 @@ struct ImportAnswer {
     return "\(record.routers.count): \(shown); \(first.spec.summary)"
   }
 
-  /// Findings of one code and one text, their routers together.
   private func groups(of severity: ImportFinding.Severity) -> [String] {
-    var order: [String] = []
-    var members: [String: [ImportFinding]] = [:]
-    for finding in record.findings where finding.severity == severity {
-      let key = "\(finding.code.rawValue) \(finding.detail) \(finding.count) \(finding.of)"
-      if members[key] == nil { order.append(key) }
-      members[key, default: []].append(finding)
-    }
-    return order.compactMap { key in
-      guard let group = members[key], let first = group.first else { return nil }
-      let places = group.compactMap { $0.router?.description }
-      let place =
-        places.isEmpty ? "" : places.count > 6 ? " at \(places.count) routers, \(places[0]) first" : " at " + places.joined(separator: ", ")
-      let count = severity == .note ? "" : ", \(first.count) of \(first.of)" + (first.first.isEmpty ? "" : ", first row \(first.first[0])")
-      return "\(severity.rawValue)  \(first.code.rawValue)\(place)\(count): \(first.detail)"
+    ImportFindingGroup.groups(record.findings.filter { $0.severity == severity }).map { group in
+      "\(severity.rawValue)  \(group.code.rawValue)\(group.place)\(severity == .note ? "" : ", " + group.size): \(group.detail)"
     }
   }
 }

@@ -49,7 +49,7 @@ public enum ImportError: Error, CustomStringConvertible {
     case .needed(let option, let file, let why): "\(file): \(option) is needed: \(why)"
     case .faults(let findings):
       "nothing was kept, as --strict asks: "
-        + findings.map { "\($0.code.rawValue)\($0.router.map { " at \($0)" } ?? "")" }.joined(separator: ", ")
+        + ImportFindingGroup.groups(findings).map { "\($0.code.rawValue)\($0.place), \($0.size): \($0.detail)" }.joined(separator: "; ")
     case .experts(let found, let file):
       "\(file): expected at most \(ForeignShape.expertSumLimit) experts in all routers together, found \(found)"
     case .empty(let file): "\(file): there is not one row in it"

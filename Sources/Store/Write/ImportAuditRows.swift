@@ -22,7 +22,7 @@ enum ImportAuditRows {
   static func check(_ findings: [ImportFinding]) -> [CaptureCheck] {
     if findings.isEmpty { return [] }
     let faults = findings.filter { $0.severity == .fault }
-    let words = faults.map { "\($0.code.rawValue)\($0.router.map { " at \($0)" } ?? ""): \($0.detail)" }
+    let words = ImportFindingGroup.groups(faults).map { "\($0.code.rawValue)\($0.place), \($0.size): \($0.detail)" }
     return [
       CaptureCheck(
         name: "import", outcome: faults.isEmpty ? .held : .failed,
