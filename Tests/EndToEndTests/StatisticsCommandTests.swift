@@ -136,7 +136,7 @@ struct StatisticsCommandTests {
       for sequence in 0..<2 {
         let counts = try numbers(
           path,
-          "SELECT count(*) FROM routing JOIN tokens USING (run, token) WHERE rank = 0 AND layer = \(layer) AND sequence = \(sequence) "
+          "SELECT count(*) FROM routing JOIN tokens USING (run, token) WHERE routing.rank = 0 AND layer = \(layer) AND sequence = \(sequence) "
             + "GROUP BY expert")
         want += counts.reduce(0) { $0 + $1 * ($1 - 1) } / (60 * 59) / 2
       }

@@ -100,7 +100,7 @@ extension TraceSchema {
           "predicted_id", .integer,
           "Vocabulary id with the largest logit behind the token; NULL without --record +predicted, and in an encoder."),
         Column("request", .integer, "Number of the request it came with; NULL where none was recorded."),
-        Column("rank", .integer, "Process that decided on it; NULL where none was recorded."),
+        Column("rank", .integer, "Process that decided on it; NULL where none was recorded. Beside routing, say routing.rank for the other."),
         Column("row", .text, "What the row is, as runs.row says."),
       ],
       example: "SELECT token, text, surprisal FROM tokens WHERE run = 1 ORDER BY surprisal DESC LIMIT 10",
