@@ -21,7 +21,7 @@ struct Import: ParsableCommand {
       every code: moetop docs import.
       """)
 
-  @Argument(help: ArgumentHelp("Files of one run.", valueName: "file")) var files: [String]
+  @Argument(help: ArgumentHelp("Files of one run.", valueName: "file"), transform: ModelPlaces.found) var files: [String]
   @Option(name: .customLong("as"), help: ArgumentHelp("Format; without it by content.", valueName: "format")) var format: ImportFormat?
   @Option(
     help: ArgumentHelp("The model that it was recorded of: a checkpoint, or its config.json alone.", valueName: "model"),
