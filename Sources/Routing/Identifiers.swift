@@ -30,6 +30,17 @@ public enum RouterStack: String, Hashable, Sendable, Codable, CaseIterable, Comp
   case alone = "route"
 
   public static func < (a: RouterStack, b: RouterStack) -> Bool { a.rawValue < b.rawValue }
+
+  /// A number of the case.
+  fileprivate var place: UInt8 {
+    switch self {
+    case .feedForward: 0
+    case .attention: 1
+    case .encoder: 2
+    case .decoder: 3
+    case .alone: 4
+    }
+  }
 }
 
 /// The projection that a router of parts of a block belongs to.
@@ -108,7 +119,7 @@ public struct RouterID: Hashable, Comparable, Sendable, Codable, CustomStringCon
 
   /// The path without its layer, the same for all routers of a row of blocks: mostly `ffn`.
   public var lane: String {
-    if tower == nil && module == nil && head == nil && repetition == nil && task == nil { return stack.rawValue }
+    if isPlain { return stack.rawValue }
     return ((tower.map { [$0] } ?? []) + [stack.rawValue] + parts).joined(separator: ".")
   }
 
@@ -116,6 +127,22 @@ public struct RouterID: Hashable, Comparable, Sendable, Codable, CustomStringCon
   private var parts: [String] {
     (module.map { [$0.rawValue] } ?? []) + Self.numbered.compactMap { letter, field in self[keyPath: field].map { "\(letter)\($0)" } }
   }
+
+  /// Routers are keys of every fold of every pass: plain ones are compared by layer and stack alone.
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(layer.rawValue)
+    hasher.combine(stack.place)
+    if isPlain { return }
+    hasher.combine(tower)
+    hasher.combine(order)
+  }
+
+  public static func == (a: RouterID, b: RouterID) -> Bool {
+    guard a.layer.rawValue == b.layer.rawValue, a.stack.place == b.stack.place else { return false }
+    return a.isPlain && b.isPlain || a.tower == b.tower && a.order == b.order
+  }
+
+  private var isPlain: Bool { module == nil && head == nil && repetition == nil && task == nil && tower == nil }
 
   public static func < (a: RouterID, b: RouterID) -> Bool {
     if a.tower != b.tower { return (a.tower ?? "") < (b.tower ?? "") }
@@ -129,7 +156,7 @@ public struct RouterID: Hashable, Comparable, Sendable, Codable, CustomStringCon
 
   public var description: String {
     let path = "\(stack.rawValue).\(layer)"
-    if tower == nil && module == nil && head == nil && repetition == nil && task == nil { return path }
+    if isPlain { return path }
     return ((tower.map { [$0] } ?? []) + [path] + parts).joined(separator: ".")
   }
 }
