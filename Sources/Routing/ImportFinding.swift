@@ -75,6 +75,20 @@ public struct ImportFinding: Sendable, Hashable {
   }
 }
 
+/// In the order of their codes, then of their routers.
+extension ImportFinding: Comparable {
+  private static let places = Dictionary(uniqueKeysWithValues: Code.allCases.enumerated().map { ($1, $0) })
+
+  public static func < (a: ImportFinding, b: ImportFinding) -> Bool {
+    if a.code != b.code { return (places[a.code] ?? 0) < (places[b.code] ?? 0) }
+    switch (a.router, b.router) {
+    case (let a?, let b?): return a < b
+    case (nil, _?): return true
+    default: return false
+    }
+  }
+}
+
 /// Findings of one code and one text, their routers together, for people.
 public struct ImportFindingGroup: Sendable, Equatable {
   public private(set) var code: ImportFinding.Code

@@ -94,7 +94,7 @@ struct Examination {
 
   /// Reads everything, runs a few tokens, encodes a text, writes a prompt; what is refused on the way is judged.
   private func use(_ opened: Opened, in specimen: Specimen, _ judge: (any Error) -> Void) {
-    if case .trace(let trace) = opened { return Traces.examine(trace, judge) }
+    if case .trace(let trace) = opened { return Traces.examine(trace, in: specimen.directory, judge) }
     do { try use(opened, in: specimen) } catch { judge(error) }
   }
 
@@ -176,6 +176,7 @@ struct Examination {
       default: place = nil
       }
     case is StoreError: place = "a part of the database"
+    case is MergeError: place = "a run"
     case is ImportError: place = "the whole file"
     case let error as TemplateError: place = "line \(error.line)"
     default: return "is no error of ours"

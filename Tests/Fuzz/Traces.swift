@@ -31,7 +31,9 @@ enum Traces {
   }
 
   /// Everything a trace can be asked; what goes wrong is handed to `judge`, and the next thing is asked.
-  static func examine(_ trace: TraceReader, _ judge: (any Error) -> Void) {
+  ///
+  /// - Parameter folder: takes what is made of it.
+  static func examine(_ trace: TraceReader, in folder: TemporaryDirectory, _ judge: (any Error) -> Void) {
     func attempt(_ body: () throws -> Void) { do { try body() } catch { judge(error) } }
     attempt { _ = try trace.checkIntegrity().map(\.description) }
     attempt {
@@ -45,7 +47,19 @@ enum Traces {
         }
       }
     }
+    attempt { try merge(trace, to: folder.file("copied.db")) { try $0.copy(to: $1, appending: false) } }
+    attempt { try merge(trace, to: folder.file("joined.db")) { try $0.join(to: $1, appending: false) } }
     attempt { _ = try TraceQuery(trace: trace).all("SELECT count(*), sum(weight) FROM routing WHERE token < 50") }
+  }
+
+  /// What a merge makes of it is a trace that can be read.
+  private static func merge(_ trace: TraceReader, to output: String, _ body: (inout TraceMerge, String) throws -> Void) throws {
+    defer { for suffix in ["", "-wal", "-shm", "-journal"] { try? FileManager.default.removeItem(atPath: output + suffix) } }
+    var merge = try TraceMerge([TraceReference(file: trace.file, namesRun: false)])
+    try body(&merge, output)
+    let whole = try TraceReader(file: output)
+    defer { whole.close() }
+    _ = try whole.checkIntegrity()
   }
 
   private static func analyse(_ run: RunSummary, of trace: TraceReader) throws {

@@ -1,4 +1,4 @@
-// The engine without a clock and without a thread: it does one piece of work at a time (a prompt, a token, a text, a denoising step) and
+// The engine without a clock and without a thread: it does one piece of work at a time (a token, a pass of a text, a denoising step) and
 // says what happened. EngineSession drives it from a thread of its own; session scripts drive it by hand, which makes them
 // deterministic. What a piece is, the kind of model decides (EngineWork).
 
@@ -14,6 +14,8 @@ final class EngineCore {
   private var isUnderWay = false
   private var waiting: [EngineRequest] = []
   private var feed: EngineFeed?
+  /// Asked on the way through a long piece: false gives up the request under way.
+  var mayGoOn: () -> Bool = { true }
 
   /// Opens the model; says so by `.opened` and the state of the recording.
   ///
@@ -59,9 +61,11 @@ final class EngineCore {
         try work.begin(request, announce)
         isUnderWay = true
       }
-      guard isUnderWay, let reason = try work.advance(announce) else { return }
+      guard isUnderWay, let reason = try work.advance(announce, report) else { return }
       isUnderWay = false
       tell(.idle(reason: reason))
+    } catch is CancellationError {
+      take(.cancel)
     } catch { refuse(error) }
   }
 
@@ -92,6 +96,11 @@ final class EngineCore {
     (isUnderWay, feed) = (false, nil)
     tell(.refused(message: Failure.message(of: error)))
     tell(.idle(reason: "stopped"))
+  }
+
+  private func report(_ share: ReadingShare) throws {
+    guard mayGoOn() else { throw CancellationError() }
+    emit(.reading(share))
   }
 
   private func announce(_ description: SequenceDescription) {

@@ -9,6 +9,8 @@ enum EngineEvent: Sendable {
   case opened(EngineSummary)
   /// A new sequence begins; its tokens follow in passes.
   case began(SequenceDescription)
+  /// How far the texts are that are being read.
+  case reading(ReadingShare)
   /// Tokens that went through the model since the last such event.
   case streamed(StreamPart)
   /// Where the session is recorded, or why it is not.
@@ -19,6 +21,12 @@ enum EngineEvent: Sendable {
   case refused(message: String)
   /// The engine is gone.
   case failed(message: String, status: Int32)
+}
+
+/// Tokens of what was given to be read: a prompt, or all texts of a file.
+struct ReadingShare: Sendable, Equatable {
+  var done: Int
+  var total: Int
 }
 
 /// What the screens show of an opened model.
@@ -100,4 +108,12 @@ enum EngineRequest: Sendable, Equatable {
   case cancel
   /// The end, and what is written about it into the recording.
   case shutDown(RunOutcome)
+
+  /// Whether what is under way is given up for it.
+  var endsWork: Bool {
+    switch self {
+    case .cancel, .shutDown: true
+    default: false
+    }
+  }
 }

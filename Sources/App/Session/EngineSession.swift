@@ -1,5 +1,5 @@
 // The engine behind the screens: a thread of its own that drives an EngineCore at the pace that was asked for and leaves events in a
-// mailbox. It looks for requests between tokens, so pausing and cancelling take effect within one forward pass.
+// mailbox. It looks for requests between tokens, so pausing takes effect within one forward pass, and cancelling within one of its steps.
 
 import Foundation
 import Model
@@ -34,6 +34,7 @@ final class EngineSession: @unchecked Sendable {
   private var rate: Double?
   private var outcome: RunOutcome?
   private var lastHandOver = 0.0
+  private var lastShare = 0.0
   /// Events that may wait for the screens, some seconds of hand-overs, before the engine rests.
   static let mostEvents = 128
   /// Seconds between hand-overs of tokens at least.
@@ -92,6 +93,7 @@ final class EngineSession: @unchecked Sendable {
       post(.failed(message: Failure.message(of: error), status: (Failure.status(of: error) ?? .failed).rawValue))
       return
     }
+    core.mayGoOn = { [self] in mailbox.withLock { !$0.requests.contains(where: \.endsWork) } }
     var due = steadyClock()
     while waitForTurn(core, &due) {
       core.advance()
@@ -153,6 +155,12 @@ final class EngineSession: @unchecked Sendable {
   }
 
   private func post(_ event: EngineEvent) {
+    if case .reading(let share) = event {
+      // A step of a small model takes less than a frame. The last is the only one of that share.
+      let now = steadyClock()
+      guard share.done == share.total || now >= lastShare + Self.handOverInterval else { return }
+      lastShare = now
+    }
     let isFirst = mailbox.withLock { box in
       box.events.append(event)
       return box.events.count == 1

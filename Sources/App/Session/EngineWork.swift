@@ -8,6 +8,8 @@ import Routing
 protocol EngineWork: AnyObject {
   /// Called with each new sequence before its first row.
   typealias Announce = (SequenceDescription) -> Void
+  /// Called on the way through a long piece; throws `CancellationError` when it is to be given up.
+  typealias TellShare = (ReadingShare) throws -> Void
 
   var summary: EngineSummary { get }
   /// Who is at work, for the recording.
@@ -18,9 +20,9 @@ protocol EngineWork: AnyObject {
   /// Takes up a request in place of the one under way.
   /// - Throws: what makes it impossible; nothing is under way then.
   func begin(_ request: EngineRequest, _ announce: Announce) throws
-  /// One piece of the request: a token, a text, a denoising step.
+  /// One piece of the request: a token, a pass of a text, a denoising step.
   /// - Returns: why it has ended; nil while there is more to do.
-  func advance(_ announce: Announce) throws -> String?
+  func advance(_ announce: Announce, _ tell: TellShare) throws -> String?
   /// Gives up the request under way.
   func abandon()
   /// What streamed since the last call; nil when nothing did.

@@ -51,7 +51,7 @@ final class ImageWork: EngineWork {
     sampleCount += 1
   }
 
-  func advance(_ announce: Announce) throws -> String? {
+  func advance(_ announce: Announce, _ tell: TellShare) throws -> String? {
     guard let denoiser else { return "done" }
     let isWhole = try denoiser.advance(sink: stream)
     rowCount = denoiser.tokenCount

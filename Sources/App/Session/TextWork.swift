@@ -6,7 +6,18 @@ import Routing
 final class TextWork: EngineWork {
   private enum Job {
     case generation(Generator, left: Int)
-    case reading([TokenSequence])
+    case reading(Texts)
+  }
+
+  /// Texts that are read one after the other, and how far they are.
+  private struct Texts {
+    var left: ArraySlice<TokenSequence>
+    var current: SequenceReading?
+    /// Tokens of the texts that were read whole, and of all.
+    var done = 0
+    let total: Int
+    /// Row of the present text's first token.
+    var firstToken = 0
   }
 
   let summary: EngineSummary
@@ -24,7 +35,8 @@ final class TextWork: EngineWork {
     model = try options.open(path)
     do { tokenizer = try model.openTokenizer() } catch ModelError.noTokenizer { tokenizer = nil }
     bos = options.bos
-    forward = ForwardPass(model, threads: options.threads)
+    // Passes as long as a step: what is read comes to the screens that often.
+    forward = ForwardPass(model, threads: options.threads, passLimit: 512)
     forward.isReproducible = options.reproducible
     stream = StreamJoiner(tokenizer, vocabularySize: model.vocabularySize)
     summary = EngineSummary(
@@ -50,10 +62,11 @@ final class TextWork: EngineWork {
     }
   }
 
-  func advance(_ announce: Announce) throws -> String? {
+  func advance(_ announce: Announce, _ tell: TellShare) throws -> String? {
     switch job {
+    case .generation(let generator, _) where generator.isReading: try readPrompt(generator, tell)
     case .generation(let generator, let left): try generate(generator, left: left)
-    case .reading(let sequences): try read(sequences, announce)
+    case .reading(let texts): try read(texts, announce, tell)
     case nil: "done"
     }
   }
@@ -67,11 +80,18 @@ final class TextWork: EngineWork {
     // What was announced has a number, also when nothing comes of it.
     sequenceCount += 1
     let generator = try Generator(
-      forward, prompt: prompt, sampling: request.sampling, maxTokens: request.maxTokens, sink: stream, sequence: sequenceCount - 1,
+      forward, unread: prompt, sampling: request.sampling, maxTokens: request.maxTokens, sink: stream, sequence: sequenceCount - 1,
       firstToken: tokenCount)
-    tokenCount = generator.tokenCount
-    if let draw = generator.next { stream.note(draw) }
     job = .generation(generator, left: request.maxTokens)
+  }
+
+  private func readPrompt(_ generator: Generator, _ tell: TellShare) throws -> String? {
+    let total = generator.promptLength
+    try generator.readPass { done in try tell(ReadingShare(done: done, total: total)) }
+    tokenCount = generator.tokenCount
+    try tell(ReadingShare(done: generator.promptScore.tokens, total: total))
+    if let draw = generator.next { stream.note(draw) }
+    return nil
   }
 
   private func generate(_ generator: Generator, left: Int) throws -> String? {
@@ -88,7 +108,8 @@ final class TextWork: EngineWork {
 
   /// All texts, before the first of them is read: one that the model cannot take is told at once, as `moetop run` tells it.
   private func begin(_ texts: [LabelledText]) throws {
-    job = .reading(try texts.map { try sequence($0) }.filter { !$0.tokens.isEmpty })
+    let sequences = try texts.map { try sequence($0) }.filter { !$0.tokens.isEmpty }
+    job = .reading(Texts(left: sequences[...], total: sequences.reduce(0) { $0 + $1.count }))
   }
 
   /// - Parameter limit: tokens that are kept, where only the beginning of a text was asked for.
@@ -101,18 +122,26 @@ final class TextWork: EngineWork {
     return sequence
   }
 
-  private func read(_ sequences: [TokenSequence], _ announce: Announce) throws -> String? {
-    guard let sequence = sequences.first else {
-      job = nil
-      return "all texts are read"
+  private func read(_ given: Texts, _ announce: Announce, _ tell: TellShare) throws -> String? {
+    var texts = given
+    if texts.current == nil {
+      guard let sequence = texts.left.popFirst() else {
+        job = nil
+        return "all texts are read"
+      }
+      announce(sequence.description)
+      texts.current = try SequenceReading(forward, sequence, index: sequenceCount, firstToken: tokenCount)
+      texts.firstToken = tokenCount
+      sequenceCount += 1
     }
-    job = .reading(Array(sequences.dropFirst()))
-    announce(sequence.description)
-    var reader = Reader(forward)
-    (reader.firstToken, reader.firstSequence) = (tokenCount, sequenceCount)
-    sequenceCount += 1
-    tokenCount += sequence.tokens.count
-    _ = try reader.read([sequence], sink: stream)
+    guard var reading = texts.current else { return nil }
+    try reading.advance(sink: stream) { [texts] in try tell(ReadingShare(done: texts.done + $0, total: texts.total)) }
+    tokenCount = texts.firstToken + reading.score.tokens
+    let share = ReadingShare(done: texts.done + reading.score.tokens, total: texts.total)
+    if reading.isWhole { texts.done = share.done }
+    texts.current = reading.isWhole ? nil : reading
+    job = .reading(texts)
+    try tell(share)
     return nil
   }
 }

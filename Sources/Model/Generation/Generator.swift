@@ -11,64 +11,72 @@ public final class Generator {
   private let name: String
   /// Whether the sink wants the id of the largest logit behind each token.
   private let predicts: Bool
-  private var fed: Int
+  private let firstToken: Int
+  /// Tokens of the prompt.
+  public let promptLength: Int
+  private var reading: SequenceReading
+  /// Tokens that were fed after the prompt.
+  private var continued = 0
   /// Drawn and not yet fed.
   private var pending: TokenDraw?
-  /// How probable the prompt was; NaN nats and no scored token without a sink.
-  public private(set) var promptScore: SequenceScore
   /// What came out of the model so far. Without a sink only the logits that tokens are drawn from are computed.
   public private(set) var outputs = OutputTally()
   /// Whether the last logits had a number that is none, so that nothing could be drawn from them and the text ends here.
   public private(set) var isBroken = false
 
-  /// Prefills the prompt.
+  /// Takes up a prompt; `readPass` reads it.
   ///
   /// - Parameters:
   ///   - maxTokens: how many may follow; room for so many is made at once, so that nothing is copied on the way.
   ///   - sequence: index of the sequence in the run.
   ///   - firstToken: row of the prompt's first token in the run.
-  /// - Throws: `ModelError` for a bad prompt; what the sink throws.
+  /// - Throws: `ModelError` for a bad prompt.
   public init(
-    _ forward: ForwardPass, prompt: TokenSequence, sampling: SamplingSettings, maxTokens: Int = 0, sink: (any RoutingSink)?,
+    _ forward: ForwardPass, unread prompt: TokenSequence, sampling: SamplingSettings, maxTokens: Int = 0, sink: (any RoutingSink)?,
     sequence: Int = 0, firstToken: Int = 0
   ) throws {
     try sampling.validate()
-    try forward.model.check(prompt)
     if forward.model.hasEncoder { throw ModelError.cannotContinue(sequence: prompt.description.name) }
     guard !prompt.tokens.isEmpty else {
       throw ModelError.badOption(name: prompt.description.name, expected: "at least one token", found: "an empty prompt")
     }
-    self.forward = forward
-    self.sink = sink
-    self.sequence = sequence
+    (self.forward, self.sink, self.sequence, self.firstToken) = (forward, sink, sequence, firstToken)
     predicts = sink?.demand.extras.contains(.predicted) == true
-    name = prompt.description.name
+    (name, promptLength) = (prompt.description.name, prompt.tokens.count)
     sampler = Sampler(sampling)
-    fed = firstToken
-    forward.reset(length: prompt.tokens.count, following: maxTokens, sequence: sequence)
-    var scorer = TokenScorer()
-    promptScore = SequenceScore(tokens: prompt.tokens.count, scoredTokens: 0, nats: sink == nil ? .nan : 0)
-    for start in stride(from: 0, to: prompt.tokens.count, by: forward.passLimit) {
-      let end = min(start + forward.passLimit, prompt.tokens.count)
-      let tokens = prompt.tokens[start..<end]
-      let batches = forward.advance(tokens, demand: sink?.demand, firstToken: fed)
-      if sink != nil {
-        var table = TokenTable(firstToken: fed)
-        scorer.score(
-          forward, tokens: tokens, following: end < prompt.tokens.count ? prompt.tokens[end] : nil, predicts: predicts, into: &table)
-        // The first token has none.
-        for surprisal in table.surprisal.dropFirst(start == 0 ? 1 : 0) { promptScore.nats += Double(surprisal) }
-        try forward.requireSoundFiles()
-        try deliver(&table, tokens, firstPosition: start, phase: .prefill, batches)
-      }
-      fed += tokens.count
-    }
-    let last = (prompt.tokens.count - 1) % forward.passLimit
-    pending = draw(row: last)
-    if sink != nil {
-      outputs = scorer.outputs
-      (promptScore.outputs, promptScore.scoredTokens) = (outputs, outputs.scores)
-    }
+    reading = try SequenceReading(
+      forward, prompt, index: sequence, firstToken: firstToken, following: maxTokens, scores: sink != nil, reference: [], keepsBest: false)
+  }
+
+  /// Takes up a prompt and reads it.
+  ///
+  /// - Throws: also what the sink throws.
+  public convenience init(
+    _ forward: ForwardPass, prompt: TokenSequence, sampling: SamplingSettings, maxTokens: Int = 0, sink: (any RoutingSink)?,
+    sequence: Int = 0, firstToken: Int = 0
+  ) throws {
+    try self.init(
+      forward, unread: prompt, sampling: sampling, maxTokens: maxTokens, sink: sink, sequence: sequence, firstToken: firstToken)
+    while isReading { try readPass() }
+  }
+
+  /// Whether a part of the prompt is still to be read; nothing can be drawn before.
+  public var isReading: Bool { !reading.isWhole }
+
+  /// How probable the prompt was, as far as it was read; NaN nats without a sink.
+  public var promptScore: SequenceScore { reading.score }
+
+  /// Reads a pass of the prompt; after the last the first token is drawn.
+  ///
+  /// - Parameter tell: called between the steps of the pass with the tokens of the prompt that are done; what it throws ends the text.
+  /// - Throws: what the sink and `tell` throw.
+  public func readPass(_ tell: (Int) throws -> Void = { _ in }) throws {
+    guard isReading else { return }
+    try reading.advance(sink: sink, tell: tell)
+    guard !isReading else { return }
+    pending = draw(row: (promptLength - 1) % forward.passLimit)
+    // The row that was drawn from is one of the prompt's.
+    if sink != nil { outputs = promptScore.outputs }
     try forward.requireSoundFiles()
   }
 
@@ -88,7 +96,7 @@ public final class Generator {
   public var canAdvance: Bool { forward.position < forward.model.contextLength }
 
   /// Rows of the run used so far.
-  public var tokenCount: Int { fed }
+  public var tokenCount: Int { firstToken + promptScore.tokens + continued }
 
   /// Feeds the pending token and draws the one after it.
   ///
@@ -99,27 +107,21 @@ public final class Generator {
     guard let draw = pending, canAdvance else { return nil }
     let position = forward.position
     if let border = forward.border, position + 1 > border { throw ModelError.positionsChange(sequence: name, limit: border) }
-    let batches = forward.advance([draw.token], demand: sink?.demand, firstToken: fed, phase: .decode)
+    let batches = forward.advance([draw.token], demand: sink?.demand, firstToken: tokenCount, phase: .decode)
     let following = self.draw(row: 0)
     try forward.requireSoundFiles()
-    if sink != nil {
-      var table = TokenTable(firstToken: fed)
+    if let sink {
+      var table = TokenTable(firstToken: tokenCount)
       table.surprisal = [draw.surprisal]
       table.nextTokenEntropy = [following?.entropy ?? .nan]
       if predicts { table.predictedID = [following?.candidates.first?.token ?? -1] }
       (table.outputs.rows, table.outputs.notFiniteRows) = (1, isBroken ? 1 : 0)
       (table.outputs.scores, table.outputs.notFiniteScores) = (1, draw.surprisal.isFinite ? 0 : 1)
-      try deliver(&table, [draw.token], firstPosition: position, phase: .decode, batches)
+      table.describe([draw.token], sequence: sequence, firstPosition: position, phase: .decode)
+      try sink.receive(RoutingPass(tokens: table, batches: batches))
     }
-    fed += 1
+    continued += 1
     pending = following
     return following
-  }
-
-  private func deliver(
-    _ table: inout TokenTable, _ tokens: ArraySlice<Int32>, firstPosition: Int, phase: TokenPhase, _ batches: [RoutingBatch]
-  ) throws {
-    table.describe(tokens, sequence: sequence, firstPosition: firstPosition, phase: phase)
-    try sink?.receive(RoutingPass(tokens: table, batches: batches))
   }
 }

@@ -4,18 +4,18 @@
 import CKernels
 import Routing
 
-/// Scores the rows of the last pass.
+/// Scores the rows of the last pass of one sequence.
 struct TokenScorer {
-  /// What was computed since `reset`.
+  /// What was computed so far.
   private(set) var outputs = OutputTally()
-  /// Surprisal of the token after the last row scored, nats: it belongs to the first token of the next pass. nil: that begins a sequence.
+  /// Surprisal of the token after the last row scored, nats: it belongs to the first token of the next pass. nil: that begins the sequence.
   private var pending: Float?
   private var summaries: [mt_logits_summary] = []
   /// The most probable next token behind each row of the last pass, of equals the lowest id.
   var best: [Int32] { summaries.map { Int32($0.argmax) } }
   /// `[tokens, hiddenSize]`: final states of another reading of the same tokens, which was one pass as this one is; empty: none.
   private let reference: [Float]
-  /// How far the outputs are from those of the reference, since `reset`.
+  /// How far the outputs are from those of the reference.
   private(set) var divergence = OutputDivergence()
 
   init(reference: [Float] = []) { self.reference = reference }
@@ -71,9 +71,6 @@ struct TokenScorer {
     outputs += tally
     pending = following == nil ? nil : summaries[count - 1].surprisal
   }
-
-  /// Forgets the sequence.
-  mutating func reset() { (pending, outputs, divergence) = (nil, OutputTally(), OutputDivergence()) }
 }
 
 extension mt_logits_summary {

@@ -128,7 +128,6 @@ struct CountsJudgement {
     add(.noWeights, nil, 1, 1, "the record has no routing weights")
     add(.notRecomputable, nil, 1, 1, "the record has no logits, so that no decision can be repeated")
     add(.noIDs, nil, 1, 1, "the record has counts only: no row, no token")
-    let order = Dictionary(uniqueKeysWithValues: ImportFinding.Code.allCases.enumerated().map { ($1, $0) })
-    findings.sort { (order[$0.code] ?? 0, $0.router.map { "\($0)" } ?? "") < (order[$1.code] ?? 0, $1.router.map { "\($0)" } ?? "") }
+    findings.sort()
   }
 }

@@ -88,6 +88,12 @@ struct ForeignShape {
   var mayOmit = 0
   /// Whether who writes the format appends a row for the last token that says nothing.
   var appendsRow = false
+  /// Whether its layers are numbers that may be counted otherwise than the model's.
+  var countsLayers = false
+  /// Whether a row may have taken fewer experts than there is room for.
+  var mayTakeFewer = false
+  /// How far its logits may be from what the router computed, as a share of them; nil: they are those.
+  var logitError: Float?
   /// What reading itself found: `truncated`, and faults that only the format shows.
   var findings: [ImportFinding] = []
 }

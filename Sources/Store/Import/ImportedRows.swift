@@ -77,7 +77,7 @@ struct ImportedRows {
     let (slots, taken, experts) = (record.shape.columns[column].slots, router.slots, router.experts)
     switch record.shape.content {
     case .ids:
-      let mayTakeFewer = record.shape.format == .moetopJSONL
+      let mayTakeFewer = record.shape.mayTakeFewer
       block.columns[column].ids.withUnsafeBufferPointer { ids in
         for index in sound.indices {
           let own = UnsafeBufferPointer(rebasing: ids[index * slots..<index * slots + taken])

@@ -123,12 +123,11 @@ public final class RecordImport {
     } else {
       recording.content = .counts
     }
-    let file = URL(fileURLWithPath: request.files[0]).deletingPathExtension().lastPathComponent
+    let file = ForeignName.stem(request.files[0])
     var origin = RunOrigin(
       kind: .import, row: rowKind, format: format.rawValue, source: request.files.joined(separator: " "),
       withoutIDs: withoutIDs ? true : nil)
-    // Its logits are bf16 numbers, made of what the router computed in f32.
-    if format == .megatron, recording.content == .full { origin.logitError = 1.0 / 256 }
+    if case .rows(let record) = source { origin.logitError = record.shape.logitError }
     return RunDescription(
       name: name ?? ((try? RunName.check(file)) == nil ? format.rawValue : file),
       model: identity

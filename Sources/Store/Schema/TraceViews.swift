@@ -105,8 +105,7 @@ extension TraceSchema {
       ],
       example: "SELECT token, text, surprisal FROM tokens WHERE run = 1 ORDER BY surprisal DESC LIMIT 10",
       select: """
-        SELECT t.run, t.token, t.sequence, t.position, t.token_id,
-          CASE t.phase WHEN 0 THEN 'prefill' WHEN 1 THEN 'decode' WHEN 2 THEN 'encode' ELSE 'denoise' END,
+        SELECT t.run, t.token, t.sequence, t.position, t.token_id, CASE t.phase WHEN 0 THEN 'prefill' WHEN 1 THEN 'decode' WHEN 2 THEN 'encode' ELSE 'denoise' END,
           t.surprisal, t.next_token_entropy, CAST(p.piece AS TEXT),
           t.position / (d.patch_rows * d.patch_columns * d.branches), s.timestep,
           t.position / (d.patch_rows * d.patch_columns) % d.branches,

@@ -105,7 +105,8 @@ extension AppModel {
     guard let buffer, row != nil || buffer.isCounted, routers.indices.contains(router) else {
       return StyledText(engineNote.isEmpty ? waitingWords : engineNote)
     }
-    if let row, focused == .strip || (selected != nil && focused != .heat) { return tokenWords(row, buffer) }
+    let reading = readingWords.map { StyledText("  " + $0, .dim) } ?? ""
+    if let row, focused == .strip || (selected != nil && focused != .heat) { return tokenWords(row, buffer) + reading }
     let tallies = windowTallies()
     guard tallies.indices.contains(router) else { return "" }
     let shape = tallies[router].shape
@@ -120,7 +121,7 @@ extension AppModel {
     if metric == .entropy || metric == .margin, let values = heat(tallies)[router], values.indices.contains(expert) {
       text += "  mean \(metric == .entropy ? "Ĥ" : "margin") \(heatText(values[expert]))"
     }
-    return StyledText(text)
+    return StyledText(text) + reading
   }
 
   func tokenWords(_ row: Int, _ buffer: RoutingBuffer) -> StyledText {
@@ -144,7 +145,7 @@ extension AppModel {
     switch source {
     case .live(let summary) where !summary.readsText:
       "This model has no tokenizer: no text can be read here. moetop run --tokens records token ids, \(key(RunsScreen.id.action)) lists what was recorded."
-    case .live where isBusy: "The model is reading its first tokens."
+    case .live where isBusy: readingWords.map { "The model is \($0)." } ?? "The model is reading its first tokens."
     case .live: "No tokens yet. \(key(.prompt)) types a prompt."
     case .trace where isLoading: "The first tokens are being read from the trace."
     case .trace where buffer?.isCounted == true: "This run has counts of experts only: no token of it is known."
@@ -160,8 +161,16 @@ extension AppModel {
     case .live(let summary) where !summary.readsText: "no tokenizer: this model can read no text here"
     case .live where !isBusy: "nothing was asked for yet: \(key(.prompt)) types a prompt"
     case .trace where !isLoading: "this run has no tokens"
-    default: "waiting for the first token"
+    default: readingWords ?? "waiting for the first token"
     }
+  }
+
+  /// How far the texts are that the model reads, for those that take longer than a moment.
+  var readingWords: String? {
+    guard let (share, since) = reading, now - since > 0.2, share.done > 0 else { return nil }
+    let left = Int(((now - since) / Double(share.done) * Double(share.total - share.done)).rounded(.up))
+    let time = isPaused ? "" : ", \(left / 60):\(left % 60 < 10 ? "0" : "")\(left % 60) left"
+    return "reading \(Show.grouped(share.done)) of \(Show.counted(share.total, "token"))\(time), \(key(.back)) gives it up"
   }
 
   var samplerName: String {

@@ -54,6 +54,8 @@ struct AppModel: Sendable {
   var recording = RecordingStatus.off
   /// Why a live model rests; empty while it does not.
   var engineNote = ""
+  /// Texts that the model is reading, and since when; nil: none.
+  var reading: (share: ReadingShare, since: Double)?
   /// Whether a live model was asked for anything.
   var isAsked = false
 

@@ -127,6 +127,10 @@ extension AppModel {
 
   private mutating func back() -> [Effect] {
     if let effects = room.back(&self) { return effects }
+    if readingWords != nil {
+      reading = nil
+      return [.engine(.cancel)]
+    }
     if isZoomed {
       isZoomed = false
     } else if filter != nil {

@@ -154,6 +154,9 @@ extension AppModel {
       if let line = awaited { record(line) }
       awaited = nil
       return []
+    case .reading(let share):
+      reading = share.done < share.total ? (share, reading?.since ?? now) : nil
+      return []
     case .streamed(let part):
       buffer?.name(part.pieces)
       if buffer?.append(part.pass) == false { say("a pass did not continue the run and is not shown", .error, seconds: 20) }
@@ -162,7 +165,7 @@ extension AppModel {
       pace.note(kind.made(part), at: now)
       return []
     case .idle(let reason):
-      engineNote = reason
+      (engineNote, reading) = (reason, nil)
       return []
     case .refused(let text):
       awaited = nil
@@ -188,7 +191,7 @@ extension AppModel {
     focus = [:]
     states.forgetAll()
     (filter, knownThreshold) = (nil, nil)
-    pace = Pace()
+    (pace, reading) = (Pace(), nil)
   }
 
   /// From a screen that is not about the run that was opened to one that is.

@@ -157,6 +157,8 @@ struct MegatronSurvey {
           router: column.key.router, slots: column.slots, experts: column.logitExperts, hasLogits: column.hasLogits,
           explained: explained.ranges)
       },
-      sequences: ranks.map { ForeignSequence(name: "rank \($0.number)", rows: $0.rows) }, mayOmit: 1, findings: findings)
+      sequences: ranks.map { ForeignSequence(name: "rank \($0.number)", rows: $0.rows) }, mayOmit: 1, countsLayers: true,
+      // Its logits are bf16 numbers, made of what the router computed in f32.
+      logitError: sorted.contains(where: \.hasLogits) ? 1.0 / 256 : nil, findings: findings)
   }
 }

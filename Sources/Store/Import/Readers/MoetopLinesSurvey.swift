@@ -175,7 +175,7 @@ struct MoetopLinesSurvey {
         // A row is a token: those that are missing between them are a finding of their own.
         one.tokenCount = sequence.start + sequence.rows
         return one
-      }, row: header.row, findings: findings)
+      }, row: header.row, mayTakeFewer: true, findings: findings)
   }
 
   private func shape(of router: Int, explained: [Range<Int>]) -> ForeignColumn {
