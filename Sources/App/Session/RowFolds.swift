@@ -97,16 +97,23 @@ struct RouterTally: Sendable, Equatable {
 }
 
 /// Tallies of a run by block of rows, and of all of it.
+///
+/// A block ends where a pass ends: what a pass says of all its rows together, its sums of probabilities, need not be computed again.
 struct RowFolds: Sendable {
-  /// Rows of a block. A tally takes 56 bytes an expert, so many rows share one.
+  private struct Block {
+    var first: Int
+    /// `[routers]`
+    var tallies: [RouterTally]
+  }
+
+  /// Rows from which on a block is full. A tally takes 56 bytes an expert, so many rows share one.
   let blockRows: Int
   /// By router, over every row that ever came.
   private(set) var total: [RouterTally]
   private let places: [RouterID: Int]
   private let specs: [RouterSpec]
-  /// `[blocks][routers]`; the first is block number `firstBlock` of the run, the last may still grow.
-  private var blocks: [[RouterTally]] = []
-  private var firstBlock = 0
+  /// One behind the other; the last may still grow.
+  private var blocks: [Block] = []
   private var end = 0
 
   init(routers: [RouterDescription]) {
@@ -126,31 +133,32 @@ struct RowFolds: Sendable {
 
   /// Takes the pass that follows; each batch has the rows that its router saw.
   mutating func add(_ pass: RoutingPass) {
-    let first = pass.tokens.firstToken
+    let (first, last) = (pass.tokens.firstToken, pass.tokens.firstToken + pass.tokens.count)
     for batch in pass.batches { if let place = places[batch.router] { total[place].add(batch) } }
-    end = first + pass.tokens.count
-    var start = first
-    while start < end {
-      let number = start / blockRows
-      let stop = min(end, (number + 1) * blockRows)
-      if blocks.isEmpty { firstBlock = number }
-      while firstBlock + blocks.count <= number { blocks.append(Array(repeating: RouterTally(), count: specs.count)) }
-      let isWhole = start == first && stop == end
+    // One that is long is cut, so that the ends of a stretch are short.
+    let step = pass.tokens.count > 2 * blockRows ? blockRows : max(1, pass.tokens.count)
+    for start in stride(from: first, to: last, by: step) {
+      let stop = min(last, start + step)
+      if blocks.last.map({ end - $0.first >= blockRows }) ?? true {
+        blocks.append(Block(first: start, tallies: Array(repeating: RouterTally(), count: specs.count)))
+      }
+      let isWhole = start == first && stop == last
       for batch in pass.batches {
         guard let place = places[batch.router] else { continue }
         let rows = (start - batch.firstToken..<stop - batch.firstToken).clamped(to: 0..<batch.count)
-        blocks[number - firstBlock][place].add(isWhole ? batch : batch.part(rows, spec: specs[place], withImportance: true))
+        let part = isWhole ? batch : batch.part(rows, spec: specs[place], withImportance: true)
+        blocks[blocks.count - 1].tallies[place].add(part)
       }
-      start = stop
+      end = stop
     }
   }
 
   /// Forgets what lies wholly before a row.
   mutating func drop(before row: Int) {
-    let gone = min(blocks.count, max(0, row / blockRows - firstBlock))
-    blocks.removeFirst(gone)
-    firstBlock += gone
+    blocks.removeFirst(blocks.indices.prefix { endOfBlock($0) <= row }.count)
   }
+
+  private func endOfBlock(_ number: Int) -> Int { number + 1 < blocks.count ? blocks[number + 1].first : end }
 
   /// By router, over some rows that are kept.
   ///
@@ -161,16 +169,15 @@ struct RowFolds: Sendable {
       guard !rows.isEmpty else { return }
       for batch in edge(rows) { if let place = places[batch.router] { result[place].add(batch) } }
     }
-    let low = (range.lowerBound + blockRows - 1) / blockRows
-    // The growing block is whole as far as there are rows.
-    let high = range.upperBound == end ? firstBlock + blocks.count : range.upperBound / blockRows
-    guard low < high, low >= firstBlock, high <= firstBlock + blocks.count else {
+    var inside = blocks.indices.drop { blocks[$0].first < range.lowerBound }
+    while let last = inside.last, endOfBlock(last) > range.upperBound { inside.removeLast() }
+    guard let low = inside.first, let high = inside.last else {
       add(range)
       return result
     }
-    add(range.lowerBound..<low * blockRows)
-    for number in low..<high { for place in result.indices { result[place].merge(blocks[number - firstBlock][place]) } }
-    add(min(high * blockRows, range.upperBound)..<range.upperBound)
+    add(range.lowerBound..<blocks[low].first)
+    for number in inside { for place in result.indices { result[place].merge(blocks[number].tallies[place]) } }
+    add(endOfBlock(high)..<range.upperBound)
     return result
   }
 }
