@@ -1,5 +1,5 @@
 // Every list is a table: aligned columns, one sorted, one row selected, some marked, columns dropped from the right when
-// the room is narrow. Rows are asked for by index, so a million of them cost what the page costs.
+// the room is narrow, which the header says. Rows are asked for by index, so a million of them cost what the page costs.
 
 public struct TableColumn: Hashable, Sendable {
   public enum Width: Hashable, Sendable {
@@ -61,6 +61,9 @@ public struct Table {
     self.cell = cell
   }
 
+  /// `+3` and a blank before it: how many columns there was no room for.
+  private static let signWidth = 3
+
   /// Rows that an area shows below the header.
   public static func page(_ area: Rect) -> Int { max(0, area.height - 1) }
 
@@ -90,24 +93,31 @@ public struct Table {
     return spans(area).firstIndex { $0.columns.contains(point.x) }
   }
 
-  /// Columns that fit, from the left, each with its room; at least one.
+  /// Columns that fit, from the left, each with its room; at least one. Where some do not, the sign that says so has room too.
   func spans(_ area: Rect) -> [Rect] {
-    let room = area.dropping(left: 2)
-    var kept = 0
-    var used = 0
-    for column in columns {
-      let next = used + column.least + (kept == 0 ? 0 : spacing)
-      if next > room.width, kept > 0 { break }
-      used = next
-      kept += 1
-    }
+    let all = area.dropping(left: 2)
+    let isWhole = fitting(all.width) == columns.count
+    let room = isWhole ? all : all.dropping(right: min(Self.signWidth, max(0, all.width - (columns.first?.least ?? 0))))
     return room.split(
-      columns: columns.prefix(kept).map { column in
+      columns: columns.prefix(fitting(room.width)).map { column in
         switch column.width {
         case .fixed(let width): .fixed(width)
         case .flex(let width): .min(width)
         }
       }, spacing: spacing)
+  }
+
+  /// How many columns a width has room for.
+  private func fitting(_ width: Int) -> Int {
+    var kept = 0
+    var used = 0
+    for column in columns {
+      let next = used + column.least + (kept == 0 ? 0 : spacing)
+      if next > width, kept > 0 { break }
+      used = next
+      kept += 1
+    }
+    return kept
   }
 
   public func draw(into screen: inout CellBuffer, _ area: Rect, theme: Theme) {
@@ -117,6 +127,9 @@ public struct Table {
       let mark = sort?.column == index ? String(sort?.isDescending == true ? theme.glyphs.descending : theme.glyphs.ascending) : ""
       let title = StyledText(columns[index].title + mark, sort?.column == index ? .accent : .dim)
       screen.draw(title, in: span.row(0), theme: theme, alignment: columns[index].alignment)
+    }
+    if spans.count < columns.count {
+      screen.draw(StyledText("+\(columns.count - spans.count)", .dim), in: area.row(0), theme: theme, alignment: .right)
     }
     if rowCount == 0 {
       screen.draw(emptyText, in: area.row(1).dropping(left: 2), theme: theme, base: theme[.dim])
