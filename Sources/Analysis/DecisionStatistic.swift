@@ -92,11 +92,30 @@ struct StatisticMeasure: Measure {
     return .metric(
       folds.map { router, fold in
         reading.row(
-          router, fold.result(), sums: fold.rows.map { ($0.key.sequence, $0.value) }, experts: fold.experts, topK: fold.topK,
+          router, fold.result(), strata: fold.rows, experts: fold.experts, topK: fold.topK,
           decisions: fold.decisions)
       })
   }
 
   func complete(_ settings: inout ReportSettings, _ reading: MetricReading) { completes(&settings, reading) }
   func words(_ reading: MetricReading) -> String { inWords?(reading) ?? reading.metric.reading }
+}
+
+extension RouterStatistic: ColumnFold {
+  func save(_ columns: inout FoldColumns) {
+    let strata = rows.keys.sorted()
+    columns.set("shape", .numbers([experts, topK, decisions]))
+    distribution.save("values", &columns)
+    Stratum.save(strata, &columns)
+    strata.compactMap { rows[$0] }.save("rows", &columns)
+  }
+
+  mutating func load(_ columns: FoldReader) throws(FoldColumnError) {
+    let shape = try columns.numbers("shape", 3)
+    try columns.shape(shape[0], shape[1])
+    (experts, topK, decisions) = (shape[0], shape[1], shape[2])
+    distribution = try .loaded("values", columns)
+    let strata = try Stratum.loaded(columns)
+    rows = Dictionary(uniqueKeysWithValues: zip(strata, try [MeanSum].loaded("rows", strata.count, columns)))
+  }
 }

@@ -56,3 +56,28 @@ extension ExpertNorms.Sums {
     return sum
   }
 }
+
+extension ExpertNorms: ColumnFold {
+  func save(_ columns: inout FoldColumns) {
+    let all = sequences.sorted { $0.key < $1.key }.flatMap { sequence, own in
+      own.sorted { $0.key < $1.key }.map { (sequence: Int32(sequence), expert: $0.key, sums: $0.value) }
+    }
+    columns.set("shape", .numbers([experts]))
+    columns.set("sequence", .ids(all.map(\.sequence)))
+    columns.set("expert", .ids(all.map(\.expert)))
+    all.map(\.sums.norm).save("norm", &columns)
+    all.map(\.sums.weighted).save("weighted", &columns)
+  }
+
+  mutating func load(_ columns: FoldReader) throws(FoldColumnError) {
+    experts = try columns.numbers("shape", 1)[0]
+    try columns.shape(experts, 0)
+    let own = try columns.sequences("sequence")
+    let ids = try columns.ids("expert", own.count, in: 0...Int32(max(0, experts - 1)))
+    let norms = try [MeanSum].loaded("norm", own.count, columns)
+    let weighted = try [MeanSum].loaded("weighted", own.count, columns)
+    for (place, sequence) in own.enumerated() {
+      sequences[sequence, default: [:]][ids[place], default: Sums()] += Sums(norm: norms[place], weighted: weighted[place])
+    }
+  }
+}

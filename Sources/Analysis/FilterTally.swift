@@ -70,3 +70,21 @@ public struct EntropySurvey: PassFold {
   /// The share of ln E that a quantile threshold stands for (`--threshold q0.95` and `entropy>=q0.95` alike); nil without an entropy.
   public func share(ofQuantile q: Double) -> Double? { entropies.lowerEdge(ofQuantile: q) }
 }
+
+extension FilterTally: ColumnFold {
+  func save(_ columns: inout FoldColumns) {
+    columns.set("counts", .numbers([decisions, passing, tokens, shown]))
+    columns.set("sequence", .ids(sequences.sorted().map(Int32.init)))
+  }
+
+  mutating func load(_ columns: FoldReader) throws(FoldColumnError) {
+    let counts = try columns.numbers("counts", 4)
+    (decisions, passing, tokens, shown) = (counts[0], counts[1], counts[2], counts[3])
+    sequences = Set(try columns.sequences("sequence"))
+  }
+}
+
+extension EntropySurvey: ColumnFold {
+  func save(_ columns: inout FoldColumns) { entropies.save("entropies", &columns) }
+  mutating func load(_ columns: FoldReader) throws(FoldColumnError) { entropies = try .loaded("entropies", columns) }
+}

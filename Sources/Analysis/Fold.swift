@@ -27,7 +27,7 @@ public protocol RouterFold: Sendable {
 /// One copy of a fold for each router of a run.
 public struct PerRouter<Fold: RouterFold>: PassFold {
   public private(set) var folds: [RouterID: Fold] = [:]
-  private let prototype: Fold
+  let prototype: Fold
 
   /// - Parameter prototype: an empty fold; a router seen for the first time starts with a copy of it.
   public init(_ prototype: Fold) { self.prototype = prototype }
@@ -49,6 +49,11 @@ public struct PerRouter<Fold: RouterFold>: PassFold {
   public mutating func merge(_ other: Self) {
     let prototype = prototype
     for (router, fold) in other.folds { folds[router, default: prototype].merge(fold) }
+  }
+
+  mutating func merge(_ fold: Fold, of router: RouterID) {
+    let prototype = prototype
+    folds[router, default: prototype].merge(fold)
   }
 
   /// Takes a fold that was made elsewhere for that of a router.
@@ -81,6 +86,12 @@ public struct Moments: Sendable, Equatable {
   private var squares = 0.0
 
   public init() {}
+
+  /// As `parts` gave them.
+  init(count: Int, parts: [Double]) { (self.count, average, squares) = (count, parts[0], parts[1]) }
+
+  /// Mean, and sum of squared distances from it.
+  var parts: [Double] { [average, squares] }
 
   public mutating func add(_ value: Double) {
     count += 1

@@ -245,3 +245,31 @@ enum NumberKey {
     return key <= 2 * half ? 1 - distance(2 * half - key) : 1 + distance(key - 2 * half)
   }
 }
+
+extension Histogram {
+  func save(_ name: String, _ columns: inout FoldColumns) {
+    let settled = settled
+    columns.set(name + ".count", .numbers([count, Int(settled.shift)]))
+    columns.set(name + ".range", .reals([Double(minimum), Double(maximum)]))
+    columns.set(name + ".cells", .ids(settled.cells))
+    columns.set(name + ".counts", .counts(settled.counts))
+  }
+
+  static func loaded(_ name: String, _ columns: FoldReader) throws(FoldColumnError) -> Histogram {
+    var histogram = Histogram()
+    let shape = try columns.numbers(name + ".count", 2)
+    let range = try columns.reals(name + ".range", 2)
+    histogram.cells = try columns.ids(name + ".cells", in: Int32.min...Int32.max)
+    histogram.counts = try columns.counts(name + ".counts", histogram.cells.count)
+    let isRising = zip(histogram.cells, histogram.cells.dropFirst()).allSatisfy { $0 < $1 }
+    let total = histogram.counts.reduce(0) { $0 + Int($1) }
+    guard isRising, histogram.cells.count <= capacity, shape[1] < 32, total == shape[0] else {
+      throw columns.error(
+        name + ".cells", expected: "at most \(capacity) rising cells of \(shape[0]) numbers",
+        found: isRising ? "\(histogram.cells.count) of \(total)" : "others")
+    }
+    (histogram.count, histogram.shift) = (shape[0], Int32(shape[1]))
+    (histogram.minimum, histogram.maximum) = (Float(range[0]), Float(range[1]))
+    return histogram
+  }
+}

@@ -237,3 +237,36 @@ func normalized(_ values: [Double]) -> [Double]? {
   let sum = values.reduce(0, +)
   return sum > 0 ? values.map { $0 / sum } : nil
 }
+
+extension RouterLoad: ColumnFold {
+  func save(_ columns: inout FoldColumns) {
+    columns.set("shape", .numbers([experts, topK, tokens, squaredLogSumExpCount, entropyCount, measuredCount]))
+    columns.set("sums", .reals([squaredLogSumExpSum, entropySum]))
+    columns.set("chosen", .numbers(chosen))
+    columns.set("dropped", .numbers(dropped))
+    columns.set("unmeasured", .numbers(unmeasured))
+    columns.set("weight", .reals(weightSum))
+    columns.set("importance", .reals(importanceSum))
+  }
+
+  mutating func load(_ columns: FoldReader) throws(FoldColumnError) {
+    let shape = try columns.numbers("shape", 6)
+    try columns.shape(shape[0], shape[1])
+    (experts, topK, tokens, squaredLogSumExpCount, entropyCount, measuredCount) = (
+      shape[0], shape[1], shape[2], shape[3], shape[4], shape[5]
+    )
+    let sums = try columns.reals("sums", 2)
+    (squaredLogSumExpSum, entropySum) = (sums[0], sums[1])
+    func optional<Number>(_ name: String, _ values: [Number]) throws(FoldColumnError) -> [Number] {
+      guard [0, experts].contains(values.count) else {
+        throw columns.error(name, expected: "a number an expert, or none", found: "\(values.count)")
+      }
+      return values
+    }
+    chosen = try columns.numbers("chosen", experts)
+    dropped = try optional("dropped", columns.numbers("dropped"))
+    unmeasured = try optional("unmeasured", columns.numbers("unmeasured"))
+    weightSum = try optional("weight", columns.reals("weight"))
+    importanceSum = try optional("importance", columns.reals("importance"))
+  }
+}

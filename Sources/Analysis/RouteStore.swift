@@ -146,3 +146,61 @@ public struct RouteStore: RouterFold {
     }
   }
 }
+
+extension RouteStore: ColumnFold {
+  func save(_ columns: inout FoldColumns) {
+    columns.set("shape", .numbers([experts, topK]))
+    columns.set("sequence", .ids(stretches.map(\.sequence)))
+    columns.set("position", .ids(stretches.map(\.firstPosition)))
+    columns.set("count", .numbers(stretches.map(\.count)))
+    ids.save(&columns)
+    columns.set("entry", .ids(tokenIDs))
+  }
+
+  mutating func load(_ columns: FoldReader) throws(FoldColumnError) {
+    let shape = try columns.numbers("shape", 2)
+    try columns.shape(shape[0], shape[1])
+    let own = try columns.sequences("sequence")
+    let positions = try columns.ids("position", own.count, in: 0...Int32.max)
+    let counts = try columns.numbers("count", own.count)
+    let tokens = counts.reduce(0, +)
+    (experts, topK) = (shape[0], shape[1])
+    ids = try PackedIDs.loaded(columns, tokens * topK, experts: experts)
+    let entries = try columns.ids("entry", keepsTokens ? tokens : 0, in: -1...Int32.max)
+    tokenIDs =
+      labelled == nil
+      ? entries
+      : try entries.map { (entry) throws(FoldColumnError) in
+        guard entry >= 0 else { return entry }
+        guard columns.place.labels.indices.contains(Int(entry)) else {
+          throw columns.error("entry", expected: "one of \(columns.place.labels.count) values", found: "\(entry)")
+        }
+        return columns.place.labels[Int(entry)]
+      }
+    var start = 0
+    stretches = zip(own, zip(positions, counts)).map { sequence, place in
+      defer { start += place.1 }
+      return Stretch(sequence: Int32(sequence), firstPosition: place.0, start: start, count: place.1)
+    }
+  }
+}
+
+extension PackedIDs {
+  func save(_ columns: inout FoldColumns) {
+    columns.set("bytes", .bytes(bytes))
+    columns.set("words", .words(words))
+    columns.set("longs", .counts(longs))
+  }
+
+  /// - Parameter count: of ids, in the width that so many experts ask for.
+  static func loaded(_ columns: FoldReader, _ count: Int, experts: Int) throws(FoldColumnError) -> PackedIDs {
+    var packed = PackedIDs(experts: experts)
+    packed.bytes = try columns.bytes("bytes", experts < 256 ? count : 0)
+    packed.words = try columns.words("words", (256..<65_536).contains(experts) ? count : 0)
+    packed.longs = try columns.counts("longs", experts >= 65_536 ? count : 0)
+    for place in 0..<count where packed[place] >= experts {
+      throw columns.error("bytes", expected: "one of \(experts) experts", found: "\(packed[place])")
+    }
+    return packed
+  }
+}

@@ -17,24 +17,24 @@ import Routing
 /// - Memory: the sum of the folds that the plan needs; each states its own. None keeps passes.
 public struct RunAnalysis: PassFold {
   public let plan: AnalysisPlan
-  public private(set) var tokens = 0
+  public internal(set) var tokens = 0
   public private(set) var round = 1
 
-  private(set) var load: PerRouter<RouterLoad>?
-  private(set) var uncertainty: PerRouter<RouterUncertainty>?
-  private(set) var links: PerRouter<SequenceLinks>?
-  private(set) var counts: PerRouter<StratumCounts>?
-  private(set) var means: PerRouter<StratumMeans>?
-  private(set) var routes: PerRouter<RouteStore>?
-  private(set) var norms: PerRouter<ExpertNorms>?
+  var load: PerRouter<RouterLoad>?
+  var uncertainty: PerRouter<RouterUncertainty>?
+  var links: PerRouter<SequenceLinks>?
+  var counts: PerRouter<StratumCounts>?
+  var means: PerRouter<StratumMeans>?
+  var routes: PerRouter<RouteStore>?
+  var norms: PerRouter<ExpertNorms>?
   /// Of the metrics that are numbers of single decisions.
-  private(set) var statistics: [MetricKey: PerRouter<RouterStatistic>] = [:]
+  var statistics: [MetricKey: PerRouter<RouterStatistic>] = [:]
   private(set) var uncertainTokens: UncertainTokens?
   private(set) var denoising: DenoisingCounts?
   /// What a filter left; nil without one.
-  private(set) var tally: FilterTally?
+  var tally: FilterTally?
   /// The entropies of the whole run, beside those of what a filter left: a threshold is a quantile of the run.
-  private var survey: EntropySurvey?
+  var survey: EntropySurvey?
   private let folds: Folds
   private let needsSecondRound: Bool
   private let specs: [RouterID: RouterSpec]
@@ -48,14 +48,13 @@ public struct RunAnalysis: PassFold {
     if let layout = plan.denoising, folds.contains(.denoising) {
       denoising = try DenoisingCounts(layout: layout, routers: plan.routers, branch: plan.branch)
     }
-    if folds.contains(.load) { load = PerRouter(RouterLoad()) }
-    if folds.contains(.uncertainty) { uncertainty = PerRouter(RouterUncertainty(plan)) }
-    if folds.contains(.links) { links = PerRouter(SequenceLinks(keepsSets: folds.contains(.sets))) }
+    let empty = EmptyFolds(plan, folds)
+    if folds.contains(.load) { load = PerRouter(empty.load) }
+    if folds.contains(.uncertainty) { uncertainty = PerRouter(empty.uncertainty) }
+    if folds.contains(.links) { links = PerRouter(empty.links) }
     if folds.contains(.counts) { counts = PerRouter(StratumCounts()) }
-    if folds.contains(.routes) {
-      routes = PerRouter(RouteStore(keepsTokens: plan.grouping.facet?.isOfTokens == true, labelled: plan.tokenLabelNumber))
-    }
-    if folds.contains(.norms) { norms = PerRouter(ExpertNorms(weightsInput: Self.weightingInput(plan.routers))) }
+    if folds.contains(.routes) { routes = PerRouter(empty.routes) }
+    if folds.contains(.norms) { norms = PerRouter(empty.norms) }
     if plan.filter != nil {
       tally = FilterTally()
       if folds.contains(.threshold) { survey = EntropySurvey(form: plan.entropyForm) }
@@ -66,16 +65,38 @@ public struct RunAnalysis: PassFold {
     if !needsSecondRound { judge(by: known) }
   }
 
-  private var emptyStatistics: [MetricKey: PerRouter<RouterStatistic>] {
+  /// Folds as they are before anything was added.
+  struct EmptyFolds {
+    let load = RouterLoad()
+    let uncertainty: RouterUncertainty
+    let links: SequenceLinks
+    let routes: RouteStore
+    let norms: ExpertNorms
+    /// Before a threshold that is a quantile is known.
+    let means: StratumMeans
+
+    fileprivate init(_ plan: AnalysisPlan, _ folds: Folds) {
+      uncertainty = RouterUncertainty(plan)
+      links = SequenceLinks(keepsSets: folds.contains(.sets))
+      routes = RouteStore(keepsTokens: plan.grouping.facet?.isOfTokens == true, labelled: plan.tokenLabelNumber)
+      norms = ExpertNorms(weightsInput: Set(plan.routers.filter { $0.spec.appliesTo == .input }.map(\.id)))
+      means = StratumMeans(threshold: ResolvedThreshold(plan.threshold), form: plan.entropyForm)
+    }
+  }
+
+  var emptyFolds: EmptyFolds { EmptyFolds(plan, folds) }
+
+  /// Whether rows of single tokens are kept.
+  var keepsTokenRows: Bool { folds.contains(.tokens) }
+  /// Whether the passes are needed once more.
+  var needsTwoRounds: Bool { needsSecondRound }
+
+  var emptyStatistics: [MetricKey: PerRouter<RouterStatistic>] {
     let context = DecisionStatistic.Context(specs: specs, noise: plan.noise)
     return plan.metrics.reduce(into: [:]) { folds, key in
       guard let statistic = MetricCatalog.entry(key).measure.statistic else { return }
       folds[key] = PerRouter(RouterStatistic(statistic, context))
     }
-  }
-
-  private static func weightingInput(_ routers: [RouterDescription]) -> Set<RouterID> {
-    Set(routers.filter { $0.spec.appliesTo == .input }.map(\.id))
   }
 
   /// Begins the folds that judge single decisions by the threshold.
@@ -197,12 +218,13 @@ public struct RunAnalysis: PassFold {
   public func emptyPart() -> RunAnalysis {
     var part = self
     part.tokens = 0
-    part.load = load.map { _ in PerRouter(RouterLoad()) }
-    part.uncertainty = uncertainty.map { _ in PerRouter(RouterUncertainty(plan)) }
-    part.links = links.map { _ in PerRouter(SequenceLinks(keepsSets: folds.contains(.sets))) }
+    let empty = emptyFolds
+    part.load = load.map { _ in PerRouter(empty.load) }
+    part.uncertainty = uncertainty.map { _ in PerRouter(empty.uncertainty) }
+    part.links = links.map { _ in PerRouter(empty.links) }
     part.counts = counts.map { _ in PerRouter(StratumCounts()) }
-    part.routes = routes.map { _ in PerRouter(RouteStore()) }
-    part.norms = norms.map { _ in PerRouter(ExpertNorms(weightsInput: Self.weightingInput(plan.routers))) }
+    part.routes = routes.map { _ in PerRouter(empty.routes) }
+    part.norms = norms.map { _ in PerRouter(empty.norms) }
     part.statistics = emptyStatistics
     part.denoising = denoising?.emptied()
     part.tally = tally.map { _ in FilterTally() }

@@ -303,3 +303,92 @@ public struct SequenceLinks: RouterFold, Equatable {
     tokens > 0 ? choices.reduce(0) { $0 + (Double($1) / Double(tokens)) * (Double($1) / Double(tokens)) } : nil
   }
 }
+
+extension SequenceLinks: ColumnFold {
+  func save(_ columns: inout FoldColumns) {
+    let numbers = sequences.keys.sorted()
+    let kept = numbers.compactMap { sequences[$0] }
+    let pairs = kept.map(\.counts)
+    columns.set("shape", .numbers([experts, topK, tokens]))
+    columns.set("first", .numbers(firstChoices))
+    columns.set("all", .numbers(choices))
+    columns.set("sequence", .ids(numbers))
+    columns.set("tokens", .numbers(kept.map(\.tokens)))
+    columns.set("pairs", .numbers(pairs.flatMap { [$0.pairs, $0.sameFirst, $0.anyShared, $0.shared] }))
+    columns.set("jaccard", .reals(pairs.map(\.jaccard)))
+    ExpertTally.save(kept.map(\.firsts), "firsts", &columns)
+    ExpertTally.save(kept.map(\.choices), "choices", &columns)
+    let stretches = kept.flatMap(\.stretches)
+    columns.set("stretches", .counts(kept.map { UInt32($0.stretches.count) }))
+    columns.set("bounds", .numbers(stretches.flatMap { [$0.firstPosition, $0.lastPosition] }))
+    columns.set("ends", .ids(stretches.flatMap { $0.firstRow + $0.lastRow }))
+    let sets = kept.flatMap(\.sets)
+    columns.set("sets", .counts(kept.map { UInt32($0.sets.count) }))
+    columns.set("hash", .numbers(sets.flatMap { [Int($0.hash >> 32), Int($0.hash & 0xFFFF_FFFF)] }))
+    columns.set("set", .ids(sets.flatMap(\.row)))
+  }
+
+  mutating func load(_ columns: FoldReader) throws(FoldColumnError) {
+    let shape = try columns.numbers("shape", 3)
+    try columns.shape(shape[0], shape[1])
+    (experts, topK, tokens) = (shape[0], shape[1], shape[2])
+    firstChoices = try columns.numbers("first", experts)
+    choices = try columns.numbers("all", experts)
+    let numbers = try columns.sequences("sequence")
+    if Set(numbers).count < numbers.count { throw columns.error("sequence", expected: "each once", found: "one twice") }
+    let own = try columns.numbers("tokens", numbers.count)
+    let pairs = try columns.numbers("pairs", 4 * numbers.count)
+    let jaccard = try columns.reals("jaccard", numbers.count)
+    let firsts = try ExpertTally.loaded("firsts", numbers.count, experts: experts, columns)
+    let all = try ExpertTally.loaded("choices", numbers.count, experts: experts, columns)
+    var stretches = try self.stretches(columns, numbers.count)
+    var sets = try self.sets(columns, numbers.count)
+    for (place, number) in numbers.enumerated() {
+      var sequence = Sequence(experts: experts)
+      sequence.counts.pairs = pairs[4 * place]
+      sequence.counts.sameFirst = pairs[4 * place + 1]
+      sequence.counts.anyShared = pairs[4 * place + 2]
+      sequence.counts.shared = pairs[4 * place + 3]
+      sequence.counts.jaccard = jaccard[place]
+      (sequence.tokens, sequence.firsts, sequence.choices) = (own[place], firsts[place], all[place])
+      (sequence.stretches, sequence.sets) = (stretches.removeFirst(), sets.removeFirst())
+      sequences[Int32(number)] = sequence
+    }
+  }
+
+  private func stretches(_ columns: FoldReader, _ count: Int) throws(FoldColumnError) -> ArraySlice<[Stretch]> {
+    let lengths = try columns.counts("stretches", count)
+    let total = lengths.reduce(0) { $0 + Int($1) }
+    let bounds = try columns.numbers("bounds", 2 * total)
+    let ends = try columns.ids("ends", 2 * total * topK, in: -1...Int32(max(0, experts - 1)))
+    var next = 0
+    return lengths.map { length in
+      (0..<Int(length)).map { _ in
+        defer { next += 1 }
+        let rows = ends[2 * next * topK..<2 * (next + 1) * topK]
+        return Stretch(
+          firstPosition: bounds[2 * next], lastPosition: bounds[2 * next + 1], firstRow: Array(rows.prefix(topK)),
+          lastRow: Array(rows.suffix(topK)))
+      }
+    }[...]
+  }
+
+  private func sets(_ columns: FoldReader, _ count: Int) throws(FoldColumnError) -> ArraySlice<[(hash: UInt64, row: [Int32])]> {
+    let lengths = try columns.counts("sets", count)
+    if let most = lengths.max(), most > Self.setsPerSequence {
+      throw columns.error("sets", expected: "at most \(Self.setsPerSequence) a sequence", found: "\(most)")
+    }
+    let total = lengths.reduce(0) { $0 + Int($1) }
+    let hashes = try columns.numbers("hash", 2 * total)
+    let rows = try columns.ids("set", total * topK, in: -1...Int32(max(0, experts - 1)))
+    var next = 0
+    return lengths.map { length in
+      (0..<Int(length)).map { _ in
+        defer { next += 1 }
+        return (
+          UInt64(hashes[2 * next]) << 32 | UInt64(hashes[2 * next + 1] & 0xFFFF_FFFF), Array(rows[next * topK..<(next + 1) * topK])
+        )
+      }
+    }[...]
+  }
+}

@@ -168,6 +168,8 @@ public struct MeanSum: Sendable, Equatable {
 
   public init() {}
 
+  init(count: Int, sum: Double) { (self.count, self.sum) = (count, sum) }
+
   mutating func add(_ value: Float) {
     guard value.isFinite else { return }
     addOne(Double(value))
@@ -254,4 +256,57 @@ public struct StratumMeans: RouterFold, Equatable {
   }
 
   public func result() -> StratumMeans { self }
+}
+
+extension StratumCounts: ColumnFold {
+  func save(_ columns: inout FoldColumns) {
+    let strata = rows.keys.sorted()
+    let kept = strata.compactMap { rows[$0] }
+    columns.set("shape", .numbers([experts, topK]))
+    Stratum.save(strata, &columns)
+    columns.set("tokens", .numbers(kept.map(\.tokens)))
+    ExpertTally.save(kept.map(\.choices), "choices", &columns)
+    ExpertTally.save(kept.map { $0.dropped ?? ExpertTally(experts: experts) }, "dropped", &columns)
+  }
+
+  mutating func load(_ columns: FoldReader) throws(FoldColumnError) {
+    let shape = try columns.numbers("shape", 2)
+    try columns.shape(shape[0], shape[1])
+    (experts, topK) = (shape[0], shape[1])
+    let strata = try Stratum.loaded(columns)
+    let tokens = try columns.numbers("tokens", strata.count)
+    let choices = try ExpertTally.loaded("choices", strata.count, experts: experts, columns)
+    let dropped = try ExpertTally.loaded("dropped", strata.count, experts: experts, columns)
+    for (place, stratum) in strata.enumerated() {
+      var row = Row(choices: choices[place])
+      row.tokens = tokens[place]
+      dropped[place].forEach { _, _ in row.dropped = dropped[place] }
+      rows[stratum] = row
+    }
+  }
+}
+
+extension StratumMeans: ColumnFold {
+  private static let names = ["entropy", "nats", "top1", "selection", "mass", "uncertain"]
+  private static func sums(_ row: Row) -> [MeanSum] {
+    [row.entropy, row.entropyNats, row.top1Margin, row.selectionMargin, row.topKMass, row.uncertain]
+  }
+
+  func save(_ columns: inout FoldColumns) {
+    let strata = rows.keys.sorted()
+    let kept = strata.compactMap { rows[$0].map(Self.sums) }
+    Stratum.save(strata, &columns)
+    for (place, name) in Self.names.enumerated() { kept.map { $0[place] }.save(name, &columns) }
+  }
+
+  mutating func load(_ columns: FoldReader) throws(FoldColumnError) {
+    let strata = try Stratum.loaded(columns)
+    let sums = try Self.names.map { (name) throws(FoldColumnError) in try [MeanSum].loaded(name, strata.count, columns) }
+    for (place, stratum) in strata.enumerated() {
+      var row = Row()
+      (row.entropy, row.entropyNats, row.top1Margin) = (sums[0][place], sums[1][place], sums[2][place])
+      (row.selectionMargin, row.topKMass, row.uncertain) = (sums[3][place], sums[4][place], sums[5][place])
+      rows[stratum] = row
+    }
+  }
 }

@@ -12,6 +12,10 @@ public struct Distribution: Sendable, Equatable {
 
   public init() {}
 
+  init(moments: Moments, histogram: Histogram, undefined: Int) {
+    (self.moments, self.histogram, self.undefined) = (moments, histogram, undefined)
+  }
+
   public mutating func add(_ value: Float) {
     guard value.isFinite else {
       undefined += 1
@@ -124,5 +128,27 @@ extension PerRouter<RouterUncertainty> {
   /// The threshold as a number, with quantiles read off the decisions folded so far.
   public func resolve(_ threshold: EntropyThreshold) -> ResolvedThreshold {
     ResolvedThreshold(threshold, entropies: pooledEntropy)
+  }
+}
+
+extension RouterUncertainty: ColumnFold {
+  func save(_ columns: inout FoldColumns) {
+    columns.set("shape", .numbers([experts, topK, decisions, over]))
+    entropy.save("entropy", &columns)
+    entropyNats.save("nats", &columns)
+    top1Margin.save("top1", &columns)
+    selectionMargin.save("selection", &columns)
+    topKMass.save("mass", &columns)
+  }
+
+  mutating func load(_ columns: FoldReader) throws(FoldColumnError) {
+    let shape = try columns.numbers("shape", 4)
+    try columns.shape(shape[0], shape[1])
+    (experts, topK, decisions, over) = (shape[0], shape[1], shape[2], shape[3])
+    entropy = try .loaded("entropy", columns)
+    entropyNats = try .loaded("nats", columns)
+    top1Margin = try .loaded("top1", columns)
+    selectionMargin = try .loaded("selection", columns)
+    topKMass = try .loaded("mass", columns)
   }
 }

@@ -15,7 +15,8 @@ struct Moetop: AsyncParsableCommand {
       """,
     version: Version.summary,
     subcommands: [
-      UI.self, Run.self, Analyze.self, Compare.self, WhatIf.self, Export.self, Import.self, Merge.self, Runs.self, SQL.self, Schema.self,
+      UI.self, Run.self, Analyze.self, Compare.self, WhatIf.self, Export.self, Import.self, Merge.self, Fold.self, Runs.self, SQL.self,
+      Schema.self,
       Inspect.self,
       Models.self,
       Verify.self, Config.self, Docs.self, Doctor.self, Demo.self,

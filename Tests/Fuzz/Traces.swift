@@ -28,6 +28,10 @@ enum Traces {
     guard let run = recorded.first(where: { $0.name == source }) else { throw CocoaError(.fileNoSuchFile) }
     let result = try Binary.run(["run"] + run.arguments + ["--trace", path])
     guard result.status == 0 else { throw Failure(text: "moetop run: \(result.errors)") }
+    // Runs of a series can be joined.
+    let queue = try DatabaseQueue(path: path)
+    try queue.inDatabase { try $0.execute(sql: "UPDATE run SET description = json_set(description, '$.series', 'job')") }
+    try queue.close()
   }
 
   /// Everything a trace can be asked; what goes wrong is handed to `judge`, and the next thing is asked.
@@ -56,7 +60,7 @@ enum Traces {
   private static func merge(_ trace: TraceReader, to output: String, _ body: (inout TraceMerge, String) throws -> Void) throws {
     defer { for suffix in ["", "-wal", "-shm", "-journal"] { try? FileManager.default.removeItem(atPath: output + suffix) } }
     var merge = try TraceMerge([TraceReference(file: trace.file, namesRun: false)])
-    try body(&merge, output)
+    do { try body(&merge, output) } catch MergeError.noSeries { return }
     let whole = try TraceReader(file: output)
     defer { whole.close() }
     _ = try whole.checkIntegrity()

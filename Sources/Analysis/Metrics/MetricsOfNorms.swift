@@ -45,10 +45,11 @@ struct NormMeasure: Measure {
   }
 
   private func rows(_ reading: MetricReading, _ router: RouterID, _ fold: ExpertNorms, of sequences: [Int], cell: String?) -> [MetricRow] {
-    let own = sequences.sorted().map { sequence in (sequence, fold.sequences[sequence] ?? [:]) }
-    let all = own.flatMap(\.1.values).reduce(into: MeanSum()) { $0 += sum($1) }
+    // In an order of their own, so that the last bits of sums are the same in every process.
+    let own = sequences.sorted().map { fold.sequences[$0] ?? [:] }
+    let all = own.flatMap { $0.sorted { $0.key < $1.key } }.reduce(into: MeanSum()) { $0 += sum($1.value) }
     return (0..<fold.experts).map { expert in
-      let sums = MeanSum.bySequence(own.compactMap { sequence, experts in experts[Int32(expert)].map { (sequence, sum($0)) } })
+      let sums = own.compactMap { $0[Int32(expert)].map(sum) }.filter { $0.count > 0 }
       let total = sums.reduce(into: MeanSum()) { $0 += $1 }
       var row = reading.row(router, expert: expert, cell: cell, value: total.mean, n: total.count, of: .assignments, size: nil)
       row.baseline = all.mean

@@ -119,8 +119,7 @@ struct StackMeasure: Measure {
     var row = reading.row(first.key, value: mean, n: count, of: .decisions, size: size)
     row.pooledRouters = own.count
     if reading.plan.intervals {
-      let rows = own.flatMap { reading.analysis.means?[$0.key]?.rows.map { ($0.key.sequence, sum($0.value)) } ?? [] }
-      row.interval = Jackknife.interval(sums: MeanSum.bySequence(rows))
+      row.interval = Jackknife.interval(sums: MeanSum.bySequence(own.map { reading.analysis.means?[$0.key]?.rows.mapValues(sum) ?? [:] }))
     }
     return row
   }

@@ -149,7 +149,7 @@ struct DecisionMeasure: Measure {
       (reading.analysis.uncertainty?.sorted(in: reading.plan.layers) ?? []).map { router, fold in
         let rows = reading.plan.intervals ? reading.analysis.means?[router]?.rows ?? [:] : [:]
         return reading.row(
-          router, summary(fold, threshold), sums: rows.map { ($0.key.sequence, sum($0.value)) }, experts: fold.experts, topK: fold.topK,
+          router, summary(fold, threshold), strata: rows.mapValues(sum), experts: fold.experts, topK: fold.topK,
           decisions: fold.decisions)
       })
   }
@@ -171,24 +171,24 @@ struct DecisionMeasure: Measure {
 extension MetricReading {
   /// The row of a router's decisions.
   ///
-  /// - Parameter sums: by sequence, for the interval.
+  /// - Parameter strata: what the interval is taken over.
   func row(
-    _ router: RouterID, _ summary: DecisionSummary, sums: [(Int, MeanSum)], experts: Int, topK: Int, decisions: Int
+    _ router: RouterID, _ summary: DecisionSummary, strata: [Stratum: MeanSum], experts: Int, topK: Int, decisions: Int
   ) -> MetricRow {
     var row = row(
       router, value: summary.mean, n: summary.count, of: .decisions, size: size(experts: experts, topK: topK, tokens: decisions))
     for (field, value) in summary.spread { row[field] = value }
-    if plan.intervals { row.interval = Jackknife.interval(sums: MeanSum.bySequence(sums)) }
+    if plan.intervals { row.interval = Jackknife.interval(sums: MeanSum.bySequence([strata])) }
     return row
   }
 
   /// A row for each cell of an axis.
   func cellRows(_ facet: Facet, _ router: RouterID, _ strata: [Stratum: MeanSum], experts: Int, topK: Int) -> [MetricRow] {
     let axis = cells(facet, strata: strata.keys)
-    var grouped = axis.names.map { _ in [(Int, MeanSum)]() }
-    for (stratum, sum) in strata { if let cell = axis.of(stratum) { grouped[cell].append((stratum.sequence, sum)) } }
+    var grouped = axis.names.map { _ in [Stratum: MeanSum]() }
+    for (stratum, sum) in strata { if let cell = axis.of(stratum) { grouped[cell][stratum] = sum } }
     return axis.names.indices.map { cell in
-      let sums = MeanSum.bySequence(grouped[cell])
+      let sums = MeanSum.bySequence([grouped[cell]])
       let total = sums.reduce(into: MeanSum()) { $0 += $1 }
       var row = row(
         router, cell: axis.names[cell], value: total.mean, n: total.count, of: .decisions,
@@ -200,13 +200,16 @@ extension MetricReading {
 }
 
 extension MeanSum {
-  /// One sum a sequence, in order of sequences; sequences without a value are left out.
-  static func bySequence(_ sums: [(Int, MeanSum)]) -> [MeanSum] {
-    Dictionary(sums.filter { $0.1.count > 0 }) { a, b in
-      var total = a
-      total += b
-      return total
-    }.sorted { $0.key < $1.key }.map(\.value)
+  /// One sum a sequence, in order of sequences; sequences without a value are left out. Strata are added in their own order: that of a
+  /// dictionary changes from process to process, and the last bits of a sum with it.
+  ///
+  /// - Parameter parts: of one router or several.
+  static func bySequence(_ parts: [[Stratum: MeanSum]]) -> [MeanSum] {
+    var sums: [Int: MeanSum] = [:]
+    for part in parts {
+      for (stratum, sum) in part.sorted(by: { $0.key < $1.key }) where sum.count > 0 { sums[stratum.sequence, default: MeanSum()] += sum }
+    }
+    return sums.sorted { $0.key < $1.key }.map(\.value)
   }
 }
 

@@ -14,26 +14,14 @@ struct Analyze: AsyncParsableCommand {
       moetop analyze corpus.db#2 --metric specialization --by domain --null 1000 --json
       moetop analyze corpus.db --by expert --filter 'domain=python entropy>=q0.95'
       moetop analyze images.db --metric dit-claims
+      moetop analyze rank0.part rank1.part --ci
 
       moetop docs metrics explains every metric: unit, range, baseline, source.
       """)
 
-  @Argument(help: "Run: FILE.db, FILE.db#12, 12, a name, or latest.") var trace = "latest"
-  @Option(help: ArgumentHelp("Metrics, separated by commas (default: those of the axis that the run has).", valueName: "names"))
-  var metric: String?
-  @Option(
-    help: ArgumentHelp(
-      "layer, expert, token, position, a label such as domain (label:NAME where NAME is one of these words); of denoising runs step, patch-row, patch-column, patch.",
-      valueName: "axis"))
-  var by = "layer"
-  @Option(help: ArgumentHelp("Layers, for instance 0-3,7.", valueName: "ranges")) var layer: String?
-  @OptionGroup var chosen: FilterOptions
-  @Option(help: "Uncertain from here: 1.6nat, 0.92 (share of ln E) or q0.95 (quantile of the run).") var threshold = "q0.95"
-  @Option(name: .customLong("as"), help: "Entropy formula: standard or gw-moe.") var form = EntropyForm.standard
-  @Option(
-    help: ArgumentHelp(
-      "Standard deviation of the noise that flip_risk assumes, in the unit of the selection scores.", valueName: "scale"))
-  var noise = 1e-3
+  @Argument(help: ArgumentHelp("Run: FILE.db, FILE.db#12, 12, a name, or latest; or parts made by `fold`.", valueName: "run"))
+  var inputs: [String] = []
+  @OptionGroup var question: AnalysisQuestion
   @Option(name: .customLong("null"), help: ArgumentHelp("Draws of the permutation null.", valueName: "n")) var nullDraws = 1000
   @Option(help: "Seed of the null.") var seed: UInt64 = 0
   @Option(help: ArgumentHelp("Permute labels over sequences first: then p is uniform, which checks the null.", valueName: "seed"))
@@ -49,46 +37,11 @@ struct Analyze: AsyncParsableCommand {
   @OptionGroup var traces: TraceOptions
 
   func run() async throws {
-    let (reader, summary) = try TraceReader.open(traces.reference(trace))
     let conditions = try failIf.map { try FailCondition(parsing: $0) }
-    let sequences = try sequences(of: summary, in: reader)
-    var plan = AnalysisPlan(
-      metrics: [], grouping: try AnalysisGrouping(parsing: by), layers: try layer.map { try LayerSelection(parsing: $0) },
-      filter: try chosen.resolved(for: summary, in: reader, sequences: sequences, branch: branch),
-      threshold: try EntropyThreshold(parsing: threshold), entropyForm: form, null: NullSettings(draws: nullDraws, seed: seed),
-      intervals: intervals, top: top, sequences: sequences, routers: summary.description.routers, denoising: summary.description.denoising,
-      branch: branch, recording: summary.description.recording, noise: noise, shuffledLabels: shuffleLabels)
-    plan.origin = summary.description.origin
-    let totals = try reader.totals(run: summary.id)
-    if plan.origin.kind.mayLackRoutes, plan.recording.content > .counts {
-      plan.routedRows = totals.mapValues(\.tokens)
-      plan.rowCount = summary.tokenCount
-    }
-    plan.tokenLabels = try reader.namedPlaces(run: summary.id).labels.mapValues { $0.sorted() }
-    // A label that texts have is one of texts.
-    if case .label(let key) = plan.grouping.facet, let values = plan.tokenLabels[key], !sequences.contains(where: { $0.labels[key] != nil })
-    {
-      plan.grouping.facet = .tokenLabel(key)
-      plan.words = { number in values.indices.contains(Int(number)) ? Show.line(values[Int(number)]) : nil }
-    } else if plan.grouping.facet?.isOfTokens == true {
-      plan.hasTokenIDs = try reader.keepsTokenIDs(summary)
-      let pieces = try reader.pieces(run: summary.id)
-      plan.words = { id in pieces[id].map { Show.line(String(decoding: $0, as: UTF8.self)) } }
-    }
-    plan.metrics = try metric.map { try MetricKey.list(parsing: $0) } ?? plan.defaultMetrics
-    for condition in conditions where !plan.metrics.contains(condition.metric) { plan.metrics.append(condition.metric) }
-    try plan.validate()
-    var analysis = try RunAnalysis(plan)
-    repeat {
-      if analysis.needsPasses { try reader.passes(of: summary, withLogits: plan.needsLogits).forEach { analysis.add($0) } }
-    } while analysis.beginNextRound()
-    if let counts = try reader.denoisingCounts(of: summary, branch: branch) { analysis.adopt(counts) }
-    analysis.adopt(totals.mapValues { RouterLoad(counts: $0.assignments, topK: $0.topK, tokens: $0.tokens) })
-    var report = try await analysis.report(workers: engine.count)
-    report.setRun(Int(summary.id))
+    let isOfParts = try areParts()
+    let (report, warnings) = try await isOfParts ? ofParts(conditions) : ofRun(conditions)
     try write(report)
-    if let warning = summary.interventionWarning { StandardError.write("warning: \(warning)\n") }
-    for failed in summary.failedChecks { StandardError.write("warning: capture check \(failed.name) failed: \(failed.detail)\n") }
+    for warning in warnings { StandardError.write("warning: \(warning)\n") }
     let verdicts = try conditions.map { try $0.verdict(on: report) }
     for violation in verdicts.flatMap(\.violations) { StandardError.write(violation.text + "\n") }
     // A number that is not there is an error even where other rows decide: nobody knows what it would have said.
@@ -97,15 +50,74 @@ struct Analyze: AsyncParsableCommand {
     if verdicts.contains(where: { !$0.violations.isEmpty }) { throw ResultDiffers() }
   }
 
-  /// The run's sequences, their labels permuted over them when asked.
-  private func sequences(of run: RunSummary, in reader: TraceReader) throws -> [SequenceDescription] {
-    var sequences = try reader.sequences(run: run.id)
-    if let shuffleLabels {
-      var generator = SplitMix64(seed: shuffleLabels)
-      var labels = sequences.map(\.labels)
-      generator.shuffle(&labels)
-      for index in sequences.indices { sequences[index].labels = labels[index] }
+  /// Whether parts are given; a run beside them is neither.
+  private func areParts() throws -> Bool {
+    let parts = inputs.filter(PartFile.isPart)
+    guard let other = inputs.first(where: { !parts.contains($0) }) else { return !parts.isEmpty }
+    if !parts.isEmpty {
+      throw Failure(
+        .usage, "\(other): expected a part as \(parts[0]) is, found none\n  try: `fold` it with the same options")
     }
+    if inputs.count > 1 {
+      throw Failure(.usage, "expected one run, found \(inputs.count)\n  try: `merge` brings runs into one trace, `compare` tells two apart")
+    }
+    return false
+  }
+
+  private func ofRun(_ conditions: [FailCondition]) async throws -> (AnalysisReport, [String]) {
+    let (reader, summary) = try TraceReader.open(traces.reference(inputs.first ?? "latest"))
+    var plan = try question.plan(
+      for: summary, in: reader, sequences: permuted(try reader.sequences(run: summary.id)),
+      null: NullSettings(draws: nullDraws, seed: seed), branch: branch)
+    (plan.intervals, plan.top, plan.shuffledLabels) = (intervals, top, shuffleLabels)
+    for condition in conditions where !plan.metrics.contains(condition.metric) { plan.metrics.append(condition.metric) }
+    try plan.validate()
+    var analysis = try RunAnalysis(plan)
+    repeat {
+      if analysis.needsPasses { try reader.passes(of: summary, withLogits: plan.needsLogits).forEach { analysis.add($0) } }
+    } while analysis.beginNextRound()
+    if let counts = try reader.denoisingCounts(of: summary, branch: branch) { analysis.adopt(counts) }
+    if !analysis.needsPasses {
+      let totals = try reader.totals(run: summary.id)
+      analysis.adopt(totals.mapValues { RouterLoad(counts: $0.assignments, topK: $0.topK, tokens: $0.tokens) })
+    }
+    var report = try await analysis.report(workers: engine.count)
+    report.setRun(Int(summary.id))
+    let checks = summary.failedChecks.map { "capture check \($0.name) failed: \($0.detail)" }
+    return (report, (summary.interventionWarning.map { [$0] } ?? []) + checks)
+  }
+
+  private func ofParts(_ conditions: [FailCondition]) async throws -> (AnalysisReport, [String]) {
+    if let option = question.given ?? (branch == 0 ? nil : "--branch") {
+      throw Failure(
+        .usage, "\(option): parts answer what they were folded for\n  try: give it to `fold`, and none to `analyze`")
+    }
+    let union = try PartUnion(try inputs.map { try PartFile(reading: $0) })
+    var plan = try union.plan(
+      sequences: permuted(union.sequences), null: NullSettings(draws: nullDraws, seed: seed), intervals: intervals)
+    (plan.top, plan.shuffledLabels) = (top, shuffleLabels)
+    for condition in conditions where !plan.metrics.contains(condition.metric) {
+      throw Failure(
+        .usage,
+        "--fail-if \(condition.metric.rawValue): the parts were not folded for it\n  try: `fold` with it among --metric"
+      )
+    }
+    try plan.validate()
+    let report = try await union.analysis(plan).report(workers: engine.count)
+    return (
+      report,
+      union.headers[0].run.intervention.map { ["the routing was changed by rules, it is not the model's own: \(Show.line($0))"] } ?? []
+    )
+  }
+
+  /// Labels permuted over sequences where that was asked for.
+  private func permuted(_ given: [SequenceDescription]) -> [SequenceDescription] {
+    guard let shuffleLabels else { return given }
+    var sequences = given
+    var generator = SplitMix64(seed: shuffleLabels)
+    var labels = sequences.map(\.labels)
+    generator.shuffle(&labels)
+    for index in sequences.indices { sequences[index].labels = labels[index] }
     return sequences
   }
 
@@ -121,8 +133,6 @@ struct Analyze: AsyncParsableCommand {
     }
   }
 }
-
-extension EntropyForm: ExpressibleByArgument {}
 
 /// How many cores to use for work that is not the engine's.
 struct ThreadOptions: ParsableArguments {

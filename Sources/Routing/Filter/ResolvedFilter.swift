@@ -18,6 +18,9 @@ public struct ResolvedFilter: Sendable {
   /// Of part texts, in lower case.
   private let parts: [String: [UInt8]]
 
+  /// A filter as it was asked for, of what was filtered elsewhere: it says what passed, and lets routers pass. Quantiles stay quantiles.
+  public init(asked filter: Filter, of context: FilterContext) { self.init(filter, clauses: filter.clauses, context: context) }
+
   init(_ filter: Filter, clauses: [Filter.Clause], context: FilterContext) {
     self.filter = filter
     self.clauses = clauses
