@@ -132,7 +132,7 @@ def _sorted(ids, weights, dropped):
     """By falling weight, absent slots last; without weights as they came."""
     absent = ids < 0
     key = weights.masked_fill(absent, float("-inf")) if weights is not None else (~absent).float()
-    order = key.sort(-1, descending=True, stable=True).indices
+    order = key.sort(dim=-1, descending=True, stable=True).indices
     ids, absent = ids.gather(-1, order).clamp(min=0), absent.gather(-1, order)
     if weights is not None:
         weights = weights.gather(-1, order).masked_fill(absent, 0.0)

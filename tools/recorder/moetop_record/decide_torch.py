@@ -53,7 +53,7 @@ def _top(values, k):
     count = min(k + 1, values.shape[-1])
     best = values.topk(count, -1)
     if count > 1 and bool((best.values[..., 1:] == best.values[..., :-1]).any()):
-        best = values.sort(-1, descending=True, stable=True)
+        best = values.sort(dim=-1, descending=True, stable=True)
         return best.values[..., :count], best.indices[..., :count]
     return best.values, best.indices
 
@@ -61,7 +61,7 @@ def _top(values, k):
 def _ordered(ids, selection):
     """ids [R, T, k] by falling selection score, ties to the lower id."""
     ids = ids.sort(-1).values
-    order = selection.gather(-1, ids).sort(-1, descending=True, stable=True).indices
+    order = selection.gather(-1, ids).sort(dim=-1, descending=True, stable=True).indices
     return ids.gather(-1, order)
 
 

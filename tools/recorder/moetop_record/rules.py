@@ -31,6 +31,11 @@ def f32(number: float) -> float:
     return struct.unpack("<f", struct.pack("<f", number))[0]
 
 
+def shortest(number: float) -> float:
+    """The number with the fewest digits that is the same f32: what JSON needs to say of it."""
+    return next((found for digits in (6, 7, 8) if f32(found := float(f"{number:.{digits}g}")) == number), float(f"{number:.9g}"))
+
+
 @dataclass(frozen=True)
 class Groups:
     """Only experts of the `kept` best of `count` groups may be taken. A group counts by its best expert (`maximum`) or its best
@@ -212,9 +217,9 @@ class Rule:
             value["scoring"] = {SCORINGS[self.scoring]: {"epsilon": self.sparsemixer_epsilon} if self.scoring == "sparsemixer" else {}}
             value["selection"] = {"hash" if self.is_hashed else "tokenChoice": {"topK": self.top_k}}
         if self.bias is not None:
-            value["correctionBias"] = list(self.bias)
+            value["correctionBias"] = [shortest(value) for value in self.bias]
         if self.expert_scales is not None:
-            value["expertScales"] = list(self.expert_scales)
+            value["expertScales"] = [shortest(value) for value in self.expert_scales]
         if self.groups:
             value["groupLimit"] = {"groupCount": self.groups.count, "topKGroups": self.groups.kept,
                                    "groupScore": GROUP_SCORES[self.groups.score], "fill": FILLS[self.groups.fill]}
