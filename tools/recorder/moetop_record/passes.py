@@ -5,7 +5,7 @@ Nothing of a pass is stored before it has come to its end, so that a forward pas
 from dataclasses import dataclass, field
 
 from .blocks import block_of
-from .errors import RecordError
+from .errors import RecordError, require
 from .paths import RouterPath
 from .rules import Rule
 from .writer import Rows
@@ -35,15 +35,14 @@ class Lane:
 
 @dataclass
 class Pass:
-    """rows: of the run. lanes: by `enc` and `other`. calls: what routers gave, by path, in order; columns are tensors (`Given`) or
-    lists."""
+    """rows: of the run. lanes: by `enc` and `other`. calls: what routers gave, by path, in order; columns are tensors (`Given`).
+    blocks: what was recorded as lists."""
 
     rows: Rows
     lanes: dict
     calls: dict = field(default_factory=dict)
-    lists: dict = field(default_factory=dict)
+    blocks: dict = field(default_factory=dict)
     rules: dict = field(default_factory=dict)
-    unknown: dict = field(default_factory=dict)
 
     def lane(self, path: RouterPath) -> Lane:
         return self.lanes.get("enc" if path.stack == "enc" else "other") or Lane(0, None, range(0))
@@ -53,12 +52,12 @@ class Pass:
         self.calls.setdefault(path, []).append(given)
         self.rules[path] = rule
 
-    def give_lists(self, path: RouterPath, rule: Rule, columns: dict) -> None:
-        """A whole decision of every row, as lists; rows whose ids are None are unknown."""
-        if path in self.lists or path in self.calls:
+    def give_blocks(self, path: RouterPath, rule: Rule, parts: list) -> None:
+        """A whole decision of every row, in packed columns: (first row, Block, Findings). Rows on no block are unknown."""
+        if path in self.blocks or path in self.calls:
             raise RecordError(f"router {path}", "one decision a row", "a second record of the same rows",
                               "a path with .r1 for a layer that runs again, or rows() for other rows")
-        self.lists[path] = columns
+        self.blocks[path] = parts
         self.rules[path] = rule
 
 
@@ -66,8 +65,13 @@ def store(one: Pass, writer, audit) -> None:
     """Writes a pass that has ended."""
     first = writer.add_rows(one.rows)
     audit.add_rows(one.rows.token_id, one.rows.phase)
-    for path, columns in one.lists.items():
-        _store_lists(one, path, columns, first, writer, audit)
+    for path, parts in one.blocks.items():
+        pages, router = _ready(writer, audit, path, one.rules[path])
+        for row, block, findings in parts:
+            router.findings += findings
+            router.add(block, pages.id_bytes)
+            writer.add_block(path, first + row, block)
+        audit.may_lack_routes = audit.may_lack_routes or sum(block.count for _, block, _ in parts) < len(one.rows)
     if one.calls:
         _store_tensors(one, first, writer, audit)
 
@@ -83,21 +87,22 @@ def _ready(writer, audit, path, rule, facts=None):
     return pages, audit.router(path, rule)
 
 
-def _store_lists(one, path, columns, first, writer, audit):
-    rule = one.rules[path]
-    pages, router = _ready(writer, audit, path, rule)
-    known = [row for row in range(len(one.rows)) if columns["ids"] is None or columns["ids"][row] is not None]
-    lane = Lane(len(known), None, known)
-    for start, end, row in lane.stretches():
-        for at in range(0, end - start, pages.page_rows):
-            low, high = row + at, row + min(at + pages.page_rows, end - start)
+def blocks_of(path: RouterPath, rule: Rule, content: str, page_rows: int, columns: dict) -> list:
+    """Columns of all rows as (first row, Block, Findings), cut to pages; rows whose ids are None are on none.
+
+    Raises RecordError for what cannot be a decision.
+    """
+    count = len(next(column for column in columns.values() if column is not None))
+    for name, column in columns.items():
+        require(column is None or len(column) == count, f"router {path}: {name}", f"{count} rows", None if column is None else len(column))
+    known = [row for row in range(count) if columns["ids"] is None or columns["ids"][row] is not None]
+    out = []
+    for start, end, row in Lane(len(known), None, known).stretches():
+        for low in range(row, row + end - start, page_rows):
+            high = min(low + page_rows, row + end - start)
             part = {name: None if column is None else column[low:high] for name, column in columns.items()}
-            block, findings = block_of(path, rule, writer.content, **part)
-            router.findings += findings
-            router.add(block, pages.id_bytes)
-            writer.add_block(path, first + low, block)
-    if len(known) < len(one.rows):
-        audit.may_lack_routes = True
+            out.append((low, *block_of(path, rule, content, **part)))
+    return out
 
 
 def _store_tensors(one, first, writer, audit):

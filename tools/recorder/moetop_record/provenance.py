@@ -10,7 +10,6 @@ from importlib import metadata
 from pathlib import Path
 
 _BLOCK = 1 << 20
-_WEIGHTS = (".safetensors", ".bin", ".gguf")
 
 
 def versions() -> str:
@@ -42,13 +41,16 @@ def config_hash(config) -> str:
 
 
 def weight_files(folder: str | os.PathLike) -> list[Path]:
-    """The weight files of a checkpoint, as its index orders them or by name."""
+    """The weight files of a checkpoint: model.safetensors, else the shards that its index names, else a numbered set, else the only one."""
     folder = Path(folder)
-    for index in folder.glob("*.safetensors.index.json"):
-        return sorted({folder / name for name in json.loads(index.read_text())["weight_map"].values()})
-    for suffix in _WEIGHTS:
-        files = sorted(path for path in folder.glob("*" + suffix) if suffix != ".bin" or path.name.startswith("pytorch_model"))
-        if files:
+    if (folder / "model.safetensors").is_file():
+        return [folder / "model.safetensors"]
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        return [folder / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
+    for pattern in ("*.safetensors", "pytorch_model*.bin", "*.gguf"):
+        files = sorted(folder.glob(pattern))
+        if len(files) == 1 or files and all("-of-" in path.name for path in files):
             return files
     return []
 
@@ -87,7 +89,7 @@ def model_identity(model, hash_weights: str = "files") -> dict:
     local = path if path and os.path.isdir(path) else ""
     identity = empty_identity()
     identity.update(
-        name=os.path.basename(os.path.normpath(path)) if path else type(model).__name__, family=str(getattr(config, "model_type", "") or ""), path=path,
+        name=os.path.basename(os.path.normpath(path)) if path else type(model).__name__, family=str(getattr(text, "model_type", "") or ""), path=path,
         layerCount=layer_count(text), vocabularySize=int(getattr(text, "vocab_size", 0) or 0), quantization=element_type(model))
     if hash_weights == "memory":
         identity["filesHash"] = parameters_hash(model)

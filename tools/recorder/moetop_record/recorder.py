@@ -12,7 +12,7 @@ from . import provenance
 from .blocks import plain
 from .checks import CaptureAudit, FAILED
 from .errors import CaptureWarning, RecordError, require
-from .passes import Lane, Pass, store
+from .passes import Lane, Pass, blocks_of, store
 from .paths import RouterPath
 from .ranks import this_rank
 from .rules import Rule, stated, unknown
@@ -197,6 +197,8 @@ class Recorder:
         path = RouterPath.parse(router)
         count, slots = _extent(path, ids, weights, logits)
         if self._pass is None:
+            # Samples, tasks and users may each have routers of their own.
+            self._audit.may_lack_routes |= self._row not in ("token", "patch", "frame")
             with self.rows(count, sequence=sequence, **rows):
                 return self.record(path, ids, weights, logits, rule=rule, experts=experts, dropped=dropped, unknown=unknown)
         require(sequence is None and not rows, f"router {path}", "rows that `rows` gave", f"others beside them: {', '.join(rows) or 'sequence'}")
@@ -215,15 +217,8 @@ class Recorder:
             own = columns["ids"] or [range(rule.experts) if logits is None else None] * count
             require(columns["ids"] is not None or logits is None, f"router {path}: unknown", "ids beside it", "logits alone")
             columns["ids"] = [None if flag else row for flag, row in zip(flags, own)]
-        self._validated(path, rule, columns)
-        self._pass.give_lists(path, rule, columns)
-
-    def _validated(self, path, rule, columns):
-        """Mistakes are said where they are made, not when the rows are written."""
-        from .blocks import block_of
-        known = [row for row in range(len(self._pass.rows)) if columns["ids"] is None or columns["ids"][row] is not None]
-        if known:
-            block_of(path, rule, "ids", **{name: None if column is None else [column[row] for row in known] for name, column in columns.items()})
+        pages = self._writer.routers[path]
+        self._pass.give_blocks(path, rule, blocks_of(path, rule, self._writer.content, pages.page_rows, columns))
 
     def _record_tensors(self, path, rule, ids, weights, logits, dropped):
         from .readings import given
