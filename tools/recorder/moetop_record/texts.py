@@ -8,6 +8,10 @@ from .passes import Lane, Pass
 from .writer import DECODE, ENCODE, PREFILL, Rows, RunSequence
 
 
+# What a cache is called among the arguments and in the output, by age of transformers.
+CACHES = ("past_key_values", "cache", "cache_params")
+
+
 @dataclass
 class _Followed:
     """A cache and the texts in it: `fed` rows of each, padding counted."""
@@ -52,7 +56,7 @@ class Texts:
         if kept is None:
             return
         cache, sequences, fed, last, encoded = kept
-        for found in (cache, _first(output if isinstance(output, dict) else vars(output) if hasattr(output, "__dict__") else {}, "past_key_values", "cache_params")):
+        for found in (cache, _first(output if isinstance(output, dict) else vars(output) if hasattr(output, "__dict__") else {}, *CACHES)):
             if found is not None:
                 self._follow(found, sequences, fed, last, encoded)
 
@@ -63,7 +67,7 @@ class Texts:
         token_ids = _ids(ids, shape)
         kept = _mask(arguments.get("attention_mask"), batch, length)
         positions = _lists(arguments.get("position_ids"), batch, length)
-        cache = _first(arguments, "past_key_values", "cache_params")
+        cache = _first(arguments, *CACHES)
         before = self._known(cache, batch)
         past = _length(cache)
         sequences = list(before.sequences) if before else [None] * batch
@@ -105,7 +109,7 @@ class Texts:
         if shape is None:
             return None
         batch, length = shape
-        cache = _first(arguments, "past_key_values")
+        cache = _first(arguments, *CACHES)
         before = self._known(cache, batch) or self._encoded(arguments.get("encoder_outputs"), batch)
         sequences = list(before.sequences) if before else [self.begin(0) for _ in range(batch)]
         past = _length(cache)
