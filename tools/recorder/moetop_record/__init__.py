@@ -11,9 +11,9 @@ from .recorder import Recorder
 from .rules import Capacity, Groups, Rule, stated, unknown
 
 # What needs torch, by the file it is in: loaded when it is asked for.
-_LATER = {"trace": "hooks", "Gate": "discover", "Logits": "discover", "discover": "discover"}
+_LATER = {"trace": "hooks", "Gate": "discover", "Logits": "discover", "find_routers": "discover"}
 
-__all__ = ["Capacity", "CaptureWarning", "Gate", "Groups", "Logits", "RecordError", "Recorder", "RouterPath", "Rule", "discover", "stated", "trace", "unknown"]
+__all__ = ["Capacity", "CaptureWarning", "Gate", "Groups", "Logits", "RecordError", "Recorder", "RouterPath", "Rule", "find_routers", "stated", "trace", "unknown"]
 
 
 def __getattr__(name):

@@ -63,7 +63,7 @@ class Found:
     row: Row | None = None
 
 
-def discover(model, routers=None) -> list[Found]:
+def find_routers(model, routers=None) -> list[Found]:
     """The routers of a torch module, by path.
 
     routers: `Gate` and `Logits` for what the table has no row for; modules that they name are read as they say. Raises RecordError

@@ -2,7 +2,7 @@
 import warnings
 
 from . import texts
-from .discover import Found, discover, rule_of
+from .discover import Found, find_routers, rule_of
 from .errors import CaptureWarning, RecordError, require
 from .passes import Lane, Pass
 from .readings import Reading, given
@@ -38,7 +38,7 @@ class ModelRecorder(Recorder):
         require(hasattr(model, "register_forward_hook"), "model", "a torch module", type(model).__name__, "Recorder(file) and record() for anything else")
         require(phase in (None, "prefill", "decode"), "phase", "prefill, decode or None", repr(phase))
         model = _inner(model)
-        found = discover(model, routers)
+        found = find_routers(model, routers)
         # A tower reads other rows than the tokens of the text.
         self._found = [one for one in found if one.path.tower is None or one.row is None]
         left = [one for one in found if one not in self._found]

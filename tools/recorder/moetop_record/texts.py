@@ -56,7 +56,7 @@ class Texts:
         if kept is None:
             return
         cache, sequences, fed, last, encoded = kept
-        for found in (cache, _first(output if isinstance(output, dict) else vars(output) if hasattr(output, "__dict__") else {}, *CACHES)):
+        for found in (cache, _cache_of(output)):
             if found is not None:
                 self._follow(found, sequences, fed, last, encoded)
 
@@ -239,6 +239,12 @@ def _length(cache) -> int:
     if isinstance(cache, (tuple, list)) and cache and isinstance(cache[0], (tuple, list)):
         return int(cache[0][0].shape[-2])
     return -1
+
+
+def _cache_of(output):
+    if isinstance(output, (tuple, list)):
+        return next((value for value in output if hasattr(value, "get_seq_length")), None)
+    return _first(output if isinstance(output, dict) else getattr(output, "__dict__", {}), *CACHES)
 
 
 def _key_of(output):

@@ -212,7 +212,7 @@ class TraceWriter:
 
     def _write_words(self, db) -> None:
         for sequence in self._changed.values():
-            labels = json.dumps(sequence.labels, sort_keys=True)
+            labels = json.dumps(sequence.labels, sort_keys=True, separators=(",", ":"))
             if sequence.stored:
                 db.execute("UPDATE sequence SET token_count = ? WHERE run = ? AND sequence = ?", (sequence.count, self.run, sequence.number))
             else:

@@ -50,7 +50,7 @@ def test_padding_is_left_out(model, side, tmp_path, moetop):
     assert tokens(tmp_path / "batch.db") == tokens(tmp_path / "alone.db")
     moetop.check(tmp_path / "batch.db")
     assert moetop.compare(tmp_path / "alone.db", tmp_path / "batch.db")["flips"] == 0
-    assert rows(tmp_path / "batch.db", "SELECT name, labels FROM sequence") == [("a", '{"domain": "x"}'), ("b", '{"domain": "y"}'), ("c", '{"domain": "x"}')]
+    assert rows(tmp_path / "batch.db", "SELECT name, labels FROM sequence") == [("a", '{"domain":"x"}'), ("b", '{"domain":"y"}'), ("c", '{"domain":"x"}')]
 
 
 @torch.inference_mode()
