@@ -124,7 +124,7 @@ def _decided(parts, content):
     else:
         made = None
         ids, weights, dropped, absent = _sorted(ids, weights, dropped)
-    findings = [_findings(part, made, weights, at) for at, part in enumerate(parts)]
+    findings = _findings(parts, made, weights)
     return _blocks(parts, content, made, ids, weights, dropped, absent, logits), findings
 
 
@@ -139,29 +139,38 @@ def _sorted(ids, weights, dropped):
     return ids, weights, None if dropped is None else dropped.gather(-1, order), absent if bool(absent.any()) else None
 
 
-def _findings(part, made, weights, at):
-    out = Findings(rows=part.count)
-    rule = part.rule
+def _findings(parts, made, weights):
+    """Of each part, counted for all at once."""
+    rule, precision, count = parts[0].rule, parts[0].precision, parts[0].count
+    out = [Findings(rows=count) for _ in parts]
+
+    def counts(name, flags):
+        for findings, number in zip(out, flags.sum(-1).tolist()):
+            setattr(findings, name, int(number))
+
+    given, weighed = parts[0].ids is not None, parts[0].weights is not None
     if made is not None:
-        out.finite_unknown = False
-        out.not_finite = part.count - int(made.finite[at].sum())
-        if part.ids is not None and not rule.is_hashed:
-            out.recomputed = part.count
-            if made.differs is not None:
-                out.differ, out.ties = int(made.differs[at].sum()), int(made.ties[at].sum())
-                if out.differ:
-                    out.first_differ = f"experts {sorted(made.ids[at][made.differs[at]][0].tolist())} are not those of their logits"
-        if made.weight_error is not None and part.dropped is None:
-            out.weighed = part.count
-            tolerance = max(1e-4, 4 * part.precision) * max(1.0, abs(rule.scale))
-            out.weights_differ = int((made.weight_error[at] > tolerance).sum())
+        counts("not_finite", ~made.finite)
+        for findings in out:
+            findings.finite_unknown = False
+            findings.recomputed = count if given and not rule.is_hashed else 0
+            findings.weighed = count if made.weight_error is not None and parts[0].dropped is None else 0
+        if made.differs is not None:
+            counts("differ", made.differs)
+            counts("ties", made.ties)
+            for at, findings in enumerate(out):
+                if findings.differ:
+                    findings.first_differ = f"experts {sorted(made.ids[at][made.differs[at]][0].tolist())} are not those of their logits"
+        if out[0].weighed:
+            counts("weights_differ", made.weight_error > max(1e-4, 4 * precision) * max(1.0, abs(rule.scale)))
     if weights is not None:
-        own = weights[at]
-        out.bad_weights = int((~torch.isfinite(own) | ((own < 0) if rule.weight_kind != "signed" else torch.zeros_like(own, dtype=torch.bool))).any(-1).sum())
-        if rule.weight_sum is not None and part.weights is not None:
-            out.summed = part.count
-            tolerance = max(1e-3, 4 * rule.top_k * part.precision) * max(1.0, abs(rule.weight_sum))
-            out.sums_differ = int((~((own.sum(-1) - rule.weight_sum).abs() <= tolerance)).sum())
+        bad = ~torch.isfinite(weights)
+        counts("bad_weights", (bad if rule.weight_kind == "signed" else bad | (weights < 0)).any(-1))
+        if rule.weight_sum is not None and weighed:
+            tolerance = max(1e-3, 4 * rule.top_k * precision) * max(1.0, abs(rule.weight_sum))
+            counts("sums_differ", ~((weights.sum(-1) - rule.weight_sum).abs() <= tolerance))
+            for findings in out:
+                findings.summed = count
     return out
 
 

@@ -61,6 +61,32 @@ class Pass:
         self.rules[path] = rule
 
 
+def joined(passes: list) -> list:
+    """Passes of single tokens as one, where their routers gave as much as they have rows; else as they are."""
+    first = passes[0]
+    paths = list(first.calls)
+
+    def is_plain(one):
+        lane = one.lanes.get("other")
+        return (not one.blocks and list(one.calls) == paths and list(one.lanes) == ["other"] and one.rules == first.rules and lane.flat
+                and not one.rows.labels and not one.rows.coordinates and one.rows.surprisal is None and one.rows.request is None
+                and isinstance(lane.rows, range) and lane.rows.start == 0
+                and all(len(calls) == 1 and calls[0].rows == lane.flat for calls in one.calls.values()))
+
+    if len(passes) < 2 or not all(map(is_plain, passes)):
+        return passes
+    rows, kept, flat = Rows([], [], [], [], rank=first.rows.rank), [], 0
+    for one in passes:
+        for name in ("sequence", "position", "token_id", "phase"):
+            getattr(rows, name).extend(getattr(one.rows, name))
+        lane = one.lanes["other"]
+        kept += [flat + at for at in (lane.kept if lane.kept is not None else range(lane.flat))]
+        flat += lane.flat
+    whole = Pass(rows, {"other": Lane(flat, None if len(kept) == flat else kept, range(len(kept)))}, rules=dict(first.rules))
+    whole.calls = {path: [_joined([one.calls[path][0] for one in passes])] for path in paths}
+    return [whole]
+
+
 def store(one: Pass, writer, audit) -> None:
     """Writes a pass that has ended."""
     first = writer.add_rows(one.rows)
@@ -139,6 +165,7 @@ def _by_repeat(one, path, calls, audit):
 
 
 def _joined(calls):
+    """Calls over parts of the rows as one."""
     import torch
     from .readings import Given
 

@@ -12,7 +12,7 @@ from . import provenance
 from .blocks import plain
 from .checks import CaptureAudit, FAILED
 from .errors import CaptureWarning, RecordError, require
-from .passes import Lane, Pass, blocks_of, store
+from .passes import Lane, Pass, blocks_of, joined, store
 from .paths import RouterPath
 from .ranks import this_rank
 from .rules import Rule, stated, unknown
@@ -21,7 +21,7 @@ from .writer import DECODE, ENCODE, PATCH, PREFILL, Rows, TraceWriter
 RECORDS = ("ids", "weights", "full")
 ROWS = ("token", "patch", "frame", "sample", "task", "step", "node", "user")
 PHASES = {"prefill": PREFILL, "decode": DECODE, "encode": ENCODE, "denoise": PATCH}
-# A pass of so many rows is written when it ends; single tokens wait for each other, at most `commit_seconds`.
+# So many rows are written when their pass ends; fewer, such as single tokens, wait for each other, at most `commit_seconds`.
 ROWS_AT_ONCE = 16
 
 
@@ -57,6 +57,7 @@ class Recorder:
         self._open = True
         self._detach = []
         self._named: list = []
+        self._waiting: list[Pass] = []
         self._request = None
         self._sequences: dict = {}
 
@@ -91,6 +92,7 @@ class Recorder:
         old = self._rules[path]
         same = (rule.experts, rule.top_k, rule.weight_kind, rule.is_executable) == (old.experts, old.top_k, old.weight_kind, old.is_executable)
         require(same, f"router {path}", "as many experts and slots, and weights of the kind as before", rule.policy, "a router of another path")
+        self._store()
         states = self._facts[path].setdefault("states", [])
         states.append({"firstToken": self._writer.token_count, "spec": json.loads(rule.to_json())})
         self._rules[path] = rule
@@ -157,9 +159,17 @@ class Recorder:
         if self._tokenizer is not None:
             from .pieces import pieces_of
             self._writer.add_pieces(pieces_of(self._tokenizer, {token for token in one.rows.token_id if not self._writer.knows_piece(token)}))
-        store(one, self._writer, self._audit)
-        if self._writer.pending >= ROWS_AT_ONCE or time.time() - self._writer.last_commit >= self._commit_seconds:
+        self._waiting.append(one)
+        waiting = sum(len(one.rows) for one in self._waiting)
+        if waiting >= ROWS_AT_ONCE or time.time() - self._writer.last_commit >= self._commit_seconds:
+            self._store()
             self._writer.commit()
+
+    def _store(self):
+        """Gives the writer what waits: passes of single tokens are decided on together."""
+        waiting, self._waiting = self._waiting, []
+        for one in joined(waiting) if waiting else ():
+            store(one, self._writer, self._audit)
 
     def _sequence(self, name=None, labels=None, start=0):
         if name is not None and name in self._sequences:
@@ -268,6 +278,7 @@ class Recorder:
     @property
     def checks(self) -> list[tuple[str, str, str]]:
         """(name, outcome, detail) of the capture checks over what was recorded so far."""
+        self._store()
         return self._audit.result()
 
     def add_check(self, name: str, outcome: str, detail: str) -> None:
@@ -284,8 +295,11 @@ class Recorder:
             for detach in reversed(self._detach):
                 detach()
             checks = self.checks
+        except BaseException as error:
+            checks, state, reason = self._audit.result(), "failed", reason or f"{type(error).__name__}: {error}"
+            raise
         finally:
-            self._writer.finish(state, reason, self._audit.result())
+            self._writer.finish(state, reason, checks)
         for name, outcome, detail in checks:
             if outcome == FAILED:
                 warnings.warn(f"{self.file}: capture check {name} failed: {detail}", CaptureWarning, stacklevel=3)

@@ -199,7 +199,11 @@ class Rule:
     @property
     def plain(self) -> "Rule":
         """The rule without what each layer has of its own: routers with equal ones are decided together."""
-        return replace(self, bias=None, expert_scales=None)
+        if self.bias is None and self.expert_scales is None:
+            return self
+        if "_plain" not in self.__dict__:
+            object.__setattr__(self, "_plain", replace(self, bias=None, expert_scales=None))
+        return self.__dict__["_plain"]
 
     # As the file has it
 
