@@ -128,13 +128,18 @@ def rounded(spec):
     return walk(json.loads(spec))
 
 
-def test_what_is_left_out_is_said():
+def test_what_is_left_out_is_there():
     assert set(NOT_LOADED) | set(DIFFER) <= set(FOLDERS)
 
 
-@pytest.mark.parametrize("name", ["nllb_moe"])
-def test_a_class_that_cannot_be_recorded_is_refused(name, tmp_path):
-    model = load(MODELS / name)
+@pytest.mark.parametrize("name", [name for name in FOLDERS if name in NOT_LOADED])
+def test_what_is_left_out_cannot_be_recorded(name, tmp_path):
+    with pytest.raises((ImportError, moetop_record.RecordError, pytest.skip.Exception)):
+        moetop_record.trace(load(MODELS / name), tmp_path / "t.db").close()
+
+
+def test_a_class_that_cannot_be_recorded_is_refused(tmp_path):
+    model = load(MODELS / "nllb_moe") if MODELS.exists() else pytest.skip("needs the models of the repository")
     with pytest.raises(moetop_record.RecordError, match="may be drawn at random.*routers=\\[Gate"):
         moetop_record.trace(model, tmp_path / "t.db")
     assert not (tmp_path / "t.db").exists()
