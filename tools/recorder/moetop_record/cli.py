@@ -7,7 +7,7 @@ from .errors import RecordError
 
 
 def main(arguments=None) -> int:
-    """Exit codes: 0, 64 for what was asked wrongly, 65 for a file that is no trace or cannot be written."""
+    """Exit codes: 0, 2 for what was asked wrongly, 65 for a file that is no trace or cannot be written."""
     parser = argparse.ArgumentParser(prog="moetop-record", description="Work with traces of moetop from Python.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -23,6 +23,9 @@ def main(arguments=None) -> int:
     except RecordError as error:
         print(f"error: {error}", file=sys.stderr)
         return 65
+    except BrokenPipeError:
+        sys.stderr.close()    # Who reads has seen enough.
+        return 0
 
 
 def _parquet(asked):

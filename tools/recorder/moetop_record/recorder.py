@@ -25,6 +25,15 @@ PHASES = {"prefill": PREFILL, "decode": DECODE, "encode": ENCODE, "denoise": PAT
 ROWS_AT_ONCE = 16
 
 
+def _locked(method):
+    """One thread at a time: the one that writes what waits is another."""
+    @functools.wraps(method)
+    def own(self, *args, **kwargs):
+        with self._writer.lock:
+            return method(self, *args, **kwargs)
+    return own
+
+
 class Recorder:
     """A run on its way into a trace. Use it in a `with` statement; `trace` makes one for a torch module.
 
@@ -60,9 +69,11 @@ class Recorder:
         self._waiting: list[Pass] = []
         self._request = None
         self._sequences: dict = {}
+        self._writer.idle = self._write_waiting
 
     # What routers are
 
+    @_locked
     def router(self, path: str | RouterPath, rule: Rule, *, bank: str | None = None, shared_experts: int | None = None, parent: str | None = None,
                holds_for: Sequence[int] | None = None, factors: Sequence[int] | None = None, experts: Sequence[dict | str] | None = None) -> RouterPath:
         """Declares a router before its first decision.
@@ -85,6 +96,7 @@ class Recorder:
         self._audit.router(path, rule)
         return path
 
+    @_locked
     def change_rule(self, path: str | RouterPath, rule: Rule) -> None:
         """The router follows another rule from the next row on, such as a bias that training moved."""
         path = RouterPath.parse(path)
@@ -155,6 +167,7 @@ class Recorder:
             self._pass = None
         self._end_pass(one)
 
+    @_locked
     def _end_pass(self, one: Pass):
         if self._tokenizer is not None:
             from .pieces import pieces_of
@@ -165,12 +178,29 @@ class Recorder:
             self._store()
             self._writer.commit()
 
+    def _write_waiting(self):
+        """Called by a thread of the writer, so that what waits is written also when no other pass comes."""
+        if not (self._waiting or self._writer.pending) or time.time() - self._writer.last_commit < self._commit_seconds:
+            return
+        if not self._writer.lock.acquire(blocking=False):
+            return    # Someone is at work, or the run comes to its end.
+        try:
+            if self._open:
+                self._store()
+                self._writer.commit()
+        except RecordError:
+            pass    # The next commit says it where the program sees it.
+        finally:
+            self._writer.lock.release()
+
+    @_locked
     def _store(self):
         """Gives the writer what waits: passes of single tokens are decided on together."""
         waiting, self._waiting = self._waiting, []
         for one in joined(waiting) if waiting else ():
             store(one, self._writer, self._audit)
 
+    @_locked
     def _sequence(self, name=None, labels=None, start=0):
         if name is not None and name in self._sequences:
             require(labels is None, f"sequence {name}", "labels where it begins", "labels of one that goes on", "labels= once")
@@ -183,6 +213,7 @@ class Recorder:
             self._sequences[name] = one
         return one
 
+    @_locked
     def next_sequences(self, names: Sequence[str] | None = None, labels: Sequence[dict] | dict | None = None) -> None:
         """Names and labels of the sequences that begin next, such as the rows of a batch."""
         if names is None and labels is None:
@@ -278,14 +309,16 @@ class Recorder:
     @property
     def checks(self) -> list[tuple[str, str, str]]:
         """(name, outcome, detail) of the capture checks over what was recorded so far."""
-        self._store()
-        return self._audit.result()
+        with self._writer.lock:
+            self._store()
+            return self._audit.result()
 
     def add_check(self, name: str, outcome: str, detail: str) -> None:
         """A verdict of your own beside the capture checks: outcome `held`, `failed`, `suspicious` or `notApplicable`."""
         require(outcome in ("held", "failed", "suspicious", "notApplicable"), f"check {name}", "held, failed, suspicious or notApplicable", outcome)
         self._audit.extra.append((name, outcome, detail))
 
+    @_locked
     def close(self, state: str = "completed", reason: str | None = None) -> None:
         """Takes hooks away, writes what is left and the checks, and warns of those that failed. Twice is once."""
         if not self._open:
@@ -302,7 +335,7 @@ class Recorder:
             self._writer.finish(state, reason, checks)
         for name, outcome, detail in checks:
             if outcome == FAILED:
-                warnings.warn(f"{self.file}: capture check {name} failed: {detail}", CaptureWarning, stacklevel=3)
+                warnings.warn(f"{self.file}: capture check {name} failed: {detail}", CaptureWarning, stacklevel=4)
 
     def __enter__(self):
         return self

@@ -17,6 +17,7 @@ from .rules import Rule
 from .schema import connect, open_trace
 
 HEARTBEAT_SECONDS = 10
+IDLE_SECONDS = 0.5
 LARGEST = 2**31 - 1
 PREFILL, DECODE, ENCODE, PATCH = 0, 1, 2, 3
 
@@ -55,7 +56,7 @@ class Rows:
 
 
 class TraceWriter:
-    """Writes one run. Not for several threads at once.
+    """Writes one run. Not for several threads at once: whoever calls holds `lock`, also the thread that writes what waits when nobody calls.
 
     description: of the run, as docs/trace-format.md has it. content: `ids`, `weights` or `full`.
     Raises RecordError for a file that is not to be written to.
@@ -90,6 +91,9 @@ class TraceWriter:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise RecordError(self.file, "a trace that can be written", str(error), "a file that no other program writes to") from error
+        self.lock = threading.RLock()
+        self.idle = None    # What the thread calls now and then.
+        self._broken: sqlite3.Error | None = None
         self._ended = threading.Event()
         self._beats = threading.Thread(target=self._beat, name="moetop-record", daemon=True)
         self._beats.start()
@@ -157,9 +161,11 @@ class TraceWriter:
     # Commits
 
     def commit(self) -> None:
-        """Everything that came in is in the file when this returns."""
+        """Everything that came in is in the file when this returns. Raises RecordError, from then on always: what is in the file stays whole."""
         db = self._db
         try:
+            if self._broken:
+                raise self._broken
             db.execute("BEGIN IMMEDIATE")
             self._write_routers(db)
             self._write_tokens(db)
@@ -172,6 +178,7 @@ class TraceWriter:
                  time.time(), self.run))
             db.execute("COMMIT")
         except sqlite3.Error as error:
+            self._broken = error
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise RecordError(self.file, "a trace that can be written", str(error), "room on the disk, and no other writer") from error
@@ -242,11 +249,16 @@ class TraceWriter:
         self._db.close()
 
     def _beat(self) -> None:
-        db = None
-        while not self._ended.wait(HEARTBEAT_SECONDS):
+        db, beaten = None, time.time()
+        while not self._ended.wait(IDLE_SECONDS):
+            if self.idle:
+                self.idle()
+            if time.time() - beaten < HEARTBEAT_SECONDS:
+                continue
+            beaten = time.time()
             try:
                 db = db or connect(self.file)
-                db.execute("UPDATE run SET heartbeat = ? WHERE id = ?", (time.time(), self.run))
+                db.execute("UPDATE run SET heartbeat = ? WHERE id = ?", (beaten, self.run))
             except sqlite3.Error:
                 pass    # A commit is under way, which sets it too.
         if db:

@@ -252,3 +252,31 @@ def test_a_run_is_described(tmp_path, moetop):
 def test_an_unknown_rule_says_no_more_than_it_knows():
     rule = unknown(4, 2)
     assert (rule.knowledge, rule.weight_kind, rule.weight_sum, rule.selection_unit) == ("unknown", "none", None, "score")
+
+
+def test_what_waits_is_written_when_nothing_more_comes(tmp_path, moetop):
+    import time
+    trace = tmp_path / "t.db"
+    with Recorder(trace, commit_seconds=0.2) as recorder:
+        for _ in range(3):
+            _ids(recorder, "a")
+        deadline = time.time() + 20
+        while moetop.sql(trace, "SELECT tokens FROM runs")[0]["tokens"] < 6 and time.time() < deadline:
+            time.sleep(0.1)
+        assert moetop.sql(trace, "SELECT tokens FROM runs")[0]["tokens"] == 6
+    moetop.check(trace)
+
+
+def test_a_trace_that_cannot_be_written_any_more_says_so_and_stays_whole(tmp_path, moetop):
+    import sqlite3
+    trace = tmp_path / "t.db"
+    recorder = Recorder(trace, commit_seconds=0)
+    _ids(recorder, "a")
+    recorder._writer._db.execute("PRAGMA query_only = ON")
+    for _ in range(2):
+        with pytest.raises(RecordError, match="room on the disk"):
+            _ids(recorder, "a")
+    with pytest.raises((RecordError, sqlite3.Error)):
+        recorder.close()
+    moetop.check(trace)
+    assert rows(trace, "SELECT token_count, state FROM run") == [(2, "running")]
