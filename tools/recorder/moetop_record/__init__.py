@@ -13,7 +13,8 @@ from .rules import Capacity, Groups, Rule, stated, unknown
 # What needs torch, by the file it is in: loaded when it is asked for.
 _LATER = {"trace": "hooks", "Gate": "discover", "Logits": "discover", "find_routers": "discover"}
 
-__all__ = ["Capacity", "CaptureWarning", "Gate", "Groups", "Logits", "RecordError", "Recorder", "RouterPath", "Rule", "find_routers", "stated", "trace", "unknown"]
+__all__ = ["Capacity", "CaptureWarning", "Gate", "Groups", "Logits", "RecordError", "Recorder", "RouterPath", "Rule", "find_routers", "stated",
+           "trace", "unknown"]
 
 
 def __getattr__(name):
@@ -25,4 +26,5 @@ def __getattr__(name):
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise RecordError(f"moetop_record.{name}", "torch", "no such package", "pip install torch, or Recorder(file) and record(), which need nothing") from error
+        raise RecordError(f"moetop_record.{name}", "torch", "no such package",
+                          "pip install torch, or Recorder(file) and record(), which need nothing") from error

@@ -71,9 +71,11 @@ def block_of(router, rule: Rule, content: str, ids=None, weights=None, logits=No
         for row in column if column is not None and width else ():
             require(len(row) == width, f"router {router}: {name}", f"{width} numbers a row", len(row), "the rule's number of experts")
     if ids is None and logits is None and rule.selection != "dense":
-        raise RecordError(f"router {router}", "ids, or logits and an executable rule", "neither", "rule=stated(experts, slots, selection='dense') for weights of every expert")
+        raise RecordError(f"router {router}", "ids, or logits and an executable rule", "neither",
+                          "rule=stated(experts, slots, selection='dense') for weights of every expert")
     if ids is None and logits is not None and not rule.is_executable:
-        raise RecordError(f"router {router}", "ids, as its rule is not executable", "logits alone", "Rule(...) with the scoring and selection that the model has")
+        raise RecordError(f"router {router}", "ids, as its rule is not executable", "logits alone",
+                          "Rule(...) with the scoring and selection that the model has")
     rows = []
     findings = Findings(rows=n)
     for row in range(n):

@@ -88,7 +88,8 @@ class RouterAudit:
             return NOT_APPLICABLE, "it is not known how many experts a row takes" if fills is None else "rows take different numbers of experts"
         expected = self.tokens * self.rule.top_k
         found = self.assignments + self.drops
-        return (HELD, "") if found == expected and not self.absent else (FAILED, f"{found} assignments ({self.drops} dropped), expected {self.tokens} x {self.rule.top_k}")
+        return (HELD, "") if found == expected and not self.absent else (FAILED,
+                                                                         f"{found} assignments ({self.drops} dropped), expected {self.tokens} x {self.rule.top_k}")
 
     def expert_ids(self, audit):
         found = self.findings
@@ -127,7 +128,8 @@ class RouterAudit:
             return FAILED, f"{found.bad_weights} rows have a weight that is below 0 or not finite"
         if not found.summed:
             return NOT_APPLICABLE, "the rule does not say what weights sum to, or they follow from it"
-        return (HELD, "") if not found.sums_differ else (FAILED, f"{found.sums_differ} of {found.summed} rows have weights that do not sum to {self.rule.weight_sum}")
+        return (HELD, "") if not found.sums_differ else (FAILED,
+                                                         f"{found.sums_differ} of {found.summed} rows have weights that do not sum to {self.rule.weight_sum}")
 
     def equal_tokens(self, audit):
         expected = audit.rows_of(self.path.stack)

@@ -95,9 +95,11 @@ def find_routers(model, routers=None) -> list[Found]:
         name, module, why = refused[0]
         more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
         raise RecordError(f"module {name or type(model).__name__} of class {type(module).__name__}{more}", "a router of a class that moetop_record knows", why,
-                          "routers=[Gate('*.gate', ids=…, weights=…, experts=…)] where it gives out ids, [Logits('*.gate', Rule(…))] where it gives out logits, or wrap() and record()")
+                          "routers=[Gate('*.gate', ids=…, weights=…, experts=…)] where it gives out ids, [Logits('*.gate', Rule(…))] where it "
+                          "gives out logits, or wrap() and record()")
     if not found:
-        raise RecordError(f"model of class {type(model).__name__}", "at least one router", "none", "routers=[Gate(...)] for a router of your own, or Recorder(file) and record()")
+        raise RecordError(f"model of class {type(model).__name__}", "at least one router", "none",
+                          "routers=[Gate(...)] for a router of your own, or Recorder(file) and record()")
     return _distinct(sorted(found, key=lambda one: (str(one.path.tower or ""), one.path.stack, one.path.layer)))
 
 
@@ -106,7 +108,8 @@ def _distinct(found):
     for one in found:
         other = seen.setdefault(one.path, one)
         if other is not one:
-            raise RecordError(f"router {one.path}", "one module of that path", f"{other.name} and {one.name}", "path= for each, such as attn.3 and ffn.3, or ffn.3.q")
+            raise RecordError(f"router {one.path}", "one module of that path", f"{other.name} and {one.name}",
+                              "path= for each, such as attn.3 and ffn.3, or ffn.3.q")
     return found
 
 
@@ -165,7 +168,8 @@ def _known(row: Row, name: str, module, modules, model) -> Found:
         logits, weights, ids = row.reads
         reading = Reading(ids, weights, logits)
     inner = module.get_submodule(row.logits_of) if row.logits_of else None
-    return Found(name, module, path_of(name, both), rule_of(row, place), reading, scale=float(place.value(row.outer)), logits_module=inner, place=place, row=row)
+    return Found(name, module, path_of(name, both), rule_of(row, place), reading, scale=float(place.value(row.outer)), logits_module=inner,
+                 place=place, row=row)
 
 
 def _text_config(model):

@@ -60,8 +60,6 @@ class Row:
     sparsemixer_epsilon: object = 0.01
     applies_to: str = "output"
     capacity: object = None
-    capacity_share: object = None
-    order: object = "position"
     stated: tuple | None = None
     weights: str | None = None
     refused: str | None = None
@@ -82,10 +80,11 @@ ROWS = (
     Row(("MixtralTopKRouter", "MiniMaxTopKRouter", "Qwen3_5MoeTopKRouter", "Qwen3OmniMoeTextTopKRouter", "Qwen3VLMoeTextTopKRouter",
          "HunYuanMoEV1Gate"), normalization="sum"),
     Row(("JambaTopKRouter",)),
-    Row(("DbrxRouter",), reads=(0, None, None), experts=At("router.layer.out_features"), normalization=If(At("block.moe_normalize_expert_weights"), "p_norm", "none"),
+    Row(("DbrxRouter",), reads=(0, None, None), experts=At("router.layer.out_features"), normalization=If(At("block.moe_normalize_expert_weights"),
+                                                                                                          "p_norm", "none"),
         epsilon=At("block.moe_normalize_expert_weights", default=0.0)),
     Row(("GraniteMoe*TopKRouter", "GptOssTopKRouter", "AriaTextTopKRouter"), scoring="logits", weighting="softmax_of_selected"),
-    Row(("OpenAIPrivacyFilterTopKRouter",), scoring="logits", weighting="softmax_of_selected", scale=1.0, stated=("softmax", "top_k"), weights="unnormalized"),
+    Row(("OpenAIPrivacyFilterTopKRouter",), stated=("softmax", "top_k"), weights="unnormalized"),
     Row(("JetMoeTopKGating",), reads="sorted_gates", scoring="logits", weighting="softmax_of_selected"),
     Row(("Cohere2MoeTopKRouter",), scoring="logits",
         weighting=If(At("router.expert_selection_fn"), "softmax_of_selected", "sigmoid_of_selected", values=("softmax",)),
@@ -110,10 +109,12 @@ ROWS = (
     Row(("MistralLarge4TextTopkRouter",), groups=(At("router.num_group"), At("router.topk_group"), "sum_of_top_two", "zero"), normalization="sum",
         epsilon=1e-20, scale=At("router.routed_scaling_factor")),
     Row(("DeepseekV4TopKRouter", "Inkling2TopKRouter", "Inkling2LoopTopKRouter"),
-        scoring=If(At("config.scoring_func"), "sqrt_softplus", If(At("config.scoring_func"), "sigmoid", "softmax", values=("sigmoid",)), values=("sqrtsoftplus", "sqrt_softplus")),
+        scoring=If(At("config.scoring_func"), "sqrt_softplus", If(At("config.scoring_func"), "sigmoid", "softmax", values=("sigmoid",)),
+                   values=("sqrtsoftplus", "sqrt_softplus")),
         bias=BIAS, normalization="sum", epsilon=1e-20, scale=At("router.routed_scaling_factor")),
     Row(("DeepseekV4HashRouter",), selection="hash",
-        scoring=If(At("config.scoring_func"), "sqrt_softplus", If(At("config.scoring_func"), "sigmoid", "softmax", values=("sigmoid",)), values=("sqrtsoftplus", "sqrt_softplus")),
+        scoring=If(At("config.scoring_func"), "sqrt_softplus", If(At("config.scoring_func"), "sigmoid", "softmax", values=("sigmoid",)),
+                   values=("sqrtsoftplus", "sqrt_softplus")),
         normalization="sum", epsilon=1e-20, scale=At("router.routed_scaling_factor")),
     Row(("AfmoeTokenChoiceRouter",), scoring="sigmoid", bias=BIAS, normalization="sum", epsilon=1e-20, scale=At("router.route_scale")),
     Row(("HYV3TopKRouter",), scoring="sigmoid", bias=BIAS, normalization="sum", epsilon=1e-20, scale=At("router.router_scaling_factor")),

@@ -10,14 +10,14 @@ from .recorder import Recorder
 from .writer import DECODE, PREFILL, Rows
 
 
-def trace(model, file, *, routers=None, phase: str | None = None, quiet: bool = False, **options) -> "ModelRecorder":
+def trace(model, file, *, routers=None, phase: str | None = None, **options) -> "ModelRecorder":
     """A recorder of a torch module, for a `with` statement: each forward pass inside it is recorded.
 
     routers: `Gate` and `Logits` for routers that moetop_record does not know by class. phase: `prefill` or `decode` for all tokens
     instead of what the cache says. options: those of `Recorder`. Raises RecordError where the model has no router, or one that is not
     known; nothing has been written then.
     """
-    return ModelRecorder(model, file, routers=routers, phase=phase, quiet=quiet, **options)
+    return ModelRecorder(model, file, routers=routers, phase=phase, **options)
 
 
 def _inner(model):
@@ -34,7 +34,7 @@ def _inner(model):
 class ModelRecorder(Recorder):
     """A `Recorder` that hooks give their decisions to."""
 
-    def __init__(self, model, file, *, routers=None, phase=None, quiet=False, **options):
+    def __init__(self, model, file, *, routers=None, phase=None, **options):
         require(hasattr(model, "register_forward_hook"), "model", "a torch module", type(model).__name__, "Recorder(file) and record() for anything else")
         require(phase in (None, "prefill", "decode"), "phase", "prefill, decode or None", repr(phase))
         model = _inner(model)
@@ -43,7 +43,8 @@ class ModelRecorder(Recorder):
         self._found = [one for one in found if one.path.tower is None or one.row is None]
         left = [one for one in found if one not in self._found]
         if not self._found:
-            raise RecordError(f"model of class {type(model).__name__}", "routers of its text model", f"routers of {left[0].path.tower} alone", "routers=[Gate(...)] with row='patch'")
+            raise RecordError(f"model of class {type(model).__name__}", "routers of its text model", f"routers of {left[0].path.tower} alone",
+                              "routers=[Gate(...)] with row='patch'")
         super().__init__(file, model=model, **options)
         try:
             self._begin(model, left, phase)
@@ -53,7 +54,8 @@ class ModelRecorder(Recorder):
 
     def _begin(self, model, left, phase):
         if left:
-            self.add_check("routers_left_out", "notApplicable", "not recorded, as they read other rows than the tokens: " + ", ".join(str(one.path) for one in left))
+            self.add_check("routers_left_out", "notApplicable",
+                           "not recorded, as they read other rows than the tokens: " + ", ".join(str(one.path) for one in left))
         config = getattr(model, "config", None)
         generation = getattr(model, "generation_config", None) or config
         end = getattr(generation, "eos_token_id", None)
@@ -68,8 +70,7 @@ class ModelRecorder(Recorder):
         self._detach.append(self._remove)
         for one in self._found:
             if one.rule is not None:
-                facts = {"bank": None}
-                self.router(one.path, one.rule, **facts)
+                self.router(one.path, one.rule)
             if one.logits_module is not None:
                 self._handles.append(one.logits_module.register_forward_hook(self._inner_hook(one)))
             self._handles.append(one.module.register_forward_hook(self._router_hook(one)))
@@ -86,12 +87,18 @@ class ModelRecorder(Recorder):
             handle.remove()
         self._handles.clear()
         if self._outside:
-            self._audit.extra.append(("calls_in_passes", "failed", f"{self._outside} calls of routers were outside of a forward pass of the model that was handed to trace(): "
+            self._audit.extra.append(("calls_in_passes", "failed",
+                                      f"{self._outside} calls of routers were outside of a forward pass of the model that was handed to trace(): "
                                       "they are not in the run (call that module, or trace() the one that is called)"))
         for path, (count, why) in self._faults.items():
             self._audit.extra.append((f"capture {path}", "failed", f"{count} calls could not be read: {why}"))
+        self._texts.forget()
+        if self._texts.reordered:
+            self._audit.extra.append(("texts_followed", "failed",
+                                      f"{self._texts.reordered} times the texts of a cache changed places, as in beam search: their tokens are mixed"))
         if self._texts.lost_caches:
-            self._audit.extra.append(("cache_followed", "suspicious", f"{self._texts.lost_caches} passes went on from a cache that had been cut or reordered: they begin sequences of their own"))
+            self._audit.extra.append(("cache_followed", "suspicious",
+                                      f"{self._texts.lost_caches} passes went on from a cache that had been cut or reordered: they begin sequences of their own"))
 
     # Routers
 
@@ -185,7 +192,7 @@ class ModelRecorder(Recorder):
             return
         arguments = texts.forward_arguments(module.forward, args, kwargs)
         if arguments.get("input_ids") is not None:
-            self._pass, self._encoder_sequences = self._texts.encoded(arguments["input_ids"], arguments.get("attention_mask"), None)
+            self._pass, self._encoder_sequences = self._texts.encoded(arguments["input_ids"], arguments.get("attention_mask"))
 
     def _after_encoder(self, module, args, kwargs, output):
         if self._encoder_sequences is None:

@@ -205,7 +205,8 @@ class _Pages:
         if (n, k) not in self._places:
             if len(self._places) > 64:
                 self._places.clear()
-            self._places[n, k] = (self.pa.array([row for row in range(n) for _ in range(k)], self.pa.int64()), self.pa.array(list(range(k)) * n, self.pa.int64()))
+            self._places[n, k] = (self.pa.array([row for row in range(n) for _ in range(k)], self.pa.int64()), self.pa.array(list(range(k)) * n,
+                                                                                                                             self.pa.int64()))
         return self._places[n, k]
 
     def _same(self, value, count, kind):

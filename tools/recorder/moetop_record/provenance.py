@@ -121,7 +121,7 @@ def element_type(model) -> str:
 
 
 def source(model, identity: dict, hash_weights: str) -> str:
-    """`recorded.source`: one line of what no other field of the description has."""
+    """One line of what no other field of the description has; it goes with the versions."""
     words = [f"class {type(model).__module__}.{type(model).__qualname__}"] if model is not None else []
     digest = config_hash(getattr(model, "config", None))
     words.append(f"configuration {digest[:16]}" if digest else "no configuration")
@@ -138,11 +138,11 @@ def source(model, identity: dict, hash_weights: str) -> str:
 def description(name: str, identity: dict, record: str, row: str, said: str, *, without_ids=False, series=None, input_source="", sampling=None,
                 seed=0, threads=1) -> dict:
     """The whole description of a run, as docs/trace-format.md has it."""
-    recorded = {"kind": "recorder", "row": row, "source": said}
+    recorded = {"kind": "recorder", "row": row}
     if without_ids:
         recorded["withoutIDs"] = True
     out = {"name": name, "tags": [], "startedAt": time.time(), "seed": seed, "routers": [], "model": identity,
            "input": {"source": input_source, "hash": ""}, "recording": {"content": record, "logitsEvery": 1, "precision": "f32"},
-           "engine": {"version": versions(), "simd": "", "threads": threads}, "recorded": recorded}
+           "engine": {"version": f"{versions()}; {said}", "simd": "", "threads": threads}, "recorded": recorded}
     optional = {"series": series, "sampling": sampling}
     return out | {key: value for key, value in optional.items() if value is not None}

@@ -66,7 +66,8 @@ def given(name: str, ids=None, weights=None, logits=None, dropped=None) -> Given
     for key in ("weights", "dropped"):
         column = getattr(out, key)
         if out.ids is not None and column is not None and column.shape != out.ids.shape:
-            raise RecordError(f"{name}: {key}", f"the shape of the ids, {tuple(out.ids.shape)}", str(tuple(column.shape)), f"another position of the {key}, or {key}=None")
+            raise RecordError(f"{name}: {key}", f"the shape of the ids, {tuple(out.ids.shape)}", str(tuple(column.shape)),
+                              f"another position of the {key}, or {key}=None")
     counts = {len(column) for column in (out.ids, out.weights, out.logits) if column is not None}
     if len(counts) != 1:
         raise RecordError(name, "ids, weights and logits of as many rows", f"{sorted(counts)} rows" if counts else "nothing")
@@ -123,7 +124,8 @@ def _detected(output, name, ids, weights):
         shape = next((value.shape for place, value in parts if place == ids), None)
         like = [place for place, value in parts if place != ids and value.is_floating_point() and value.shape == shape]
         if len(like) > 1:
-            raise RecordError(f"{name}: weights", "one tensor of the shape of the ids in the output", f"{len(like)} in {_shape_of(output)}", "their position: weights=1, or weights=None")
+            raise RecordError(f"{name}: weights", "one tensor of the shape of the ids in the output", f"{len(like)} in {_shape_of(output)}",
+                              "their position: weights=1, or weights=None")
         weights = like[0] if like else None
     return ids, weights
 

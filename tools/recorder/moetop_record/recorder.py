@@ -86,7 +86,8 @@ class Recorder:
         if path in self._rules and self._rules[path] != rule:
             raise RecordError(f"router {path}", f"the rule that it has: {self._rules[path].policy}", rule.policy, "change_rule() for one that changes in a run")
         if factors is not None:
-            require(sum(factors) == rule.experts, f"router {path}: factors", f"lengths that sum to {rule.experts}", list(factors), "ids of the second list behind those of the first")
+            require(sum(factors) == rule.experts, f"router {path}: factors", f"lengths that sum to {rule.experts}", list(factors),
+                    "ids of the second list behind those of the first")
         named = [{"expert": at, "name": entry} if isinstance(entry, str) else {"expert": at, **entry} for at, entry in enumerate(experts or ())]
         facts = {"bank": bank, "sharedExperts": shared_experts, "parent": None if parent is None else str(RouterPath.parse(parent)),
                  "holdsFor": None if holds_for is None else list(holds_for), "factors": None if factors is None else list(factors), "experts": named or None}
@@ -265,16 +266,19 @@ class Recorder:
         from .readings import given
         one = given(f"router {path}", ids, weights, logits, dropped)
         if one.ids is None and not rule.is_executable:
-            raise RecordError(f"router {path}", "ids, as its rule is not executable", "logits alone", "Rule(...) with the scoring and selection that the model has")
+            raise RecordError(f"router {path}", "ids, as its rule is not executable", "logits alone",
+                              "Rule(...) with the scoring and selection that the model has")
         if one.ids is not None and one.ids.numel():
             high, low = int(one.ids.max()), int(one.ids.min())
             require(-1 <= low and high < rule.experts, f"router {path}", f"experts from 0 to {rule.experts - 1}, -1 for none", f"{low} to {high}",
                     "the number of experts in the rule, logical ids rather than slots of memory")
             require(one.ids.shape[1] <= rule.top_k, f"router {path}", f"at most {rule.top_k} experts a row", one.ids.shape[1], "a rule with more slots")
-        require(one.logits is None or one.logits.shape[1] == rule.experts, f"router {path}: logits", f"{rule.experts} numbers a row", None if one.logits is None else one.logits.shape[1])
+        require(one.logits is None or one.logits.shape[1] == rule.experts, f"router {path}: logits", f"{rule.experts} numbers a row",
+                None if one.logits is None else one.logits.shape[1])
         self._pass.give(path, rule, _widened(one, rule))
 
-    def wrap(self, function, router: str | RouterPath, *, ids="detect", weights="detect", logits=None, dropped=None, rule: Rule | None = None, experts: int | None = None):
+    def wrap(self, function, router: str | RouterPath, *, ids="detect", weights="detect", logits=None, dropped=None, rule: Rule | None = None,
+             experts: int | None = None):
         """A function that routes, recorded whenever it is called; what it gives out is handed on as it is.
 
         ids, weights, logits, dropped: where they lie in its output (`readings.Reading`).
@@ -360,7 +364,8 @@ def _extent(path, ids, weights, logits):
 def _widened(given, rule: Rule):
     """ids and weights with as many slots as the rule has."""
     if given.ids is None or given.ids.shape[1] == rule.top_k or given.ids.shape[1] > rule.top_k:
-        require(given.ids is None or given.ids.shape[1] <= rule.top_k, "ids", f"at most {rule.top_k} experts a row", None if given.ids is None else given.ids.shape[1], "a rule with more slots")
+        require(given.ids is None or given.ids.shape[1] <= rule.top_k, "ids", f"at most {rule.top_k} experts a row",
+                None if given.ids is None else given.ids.shape[1], "a rule with more slots")
         return given
     from torch.nn.functional import pad
     more = rule.top_k - given.ids.shape[1]

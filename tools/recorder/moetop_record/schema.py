@@ -268,4 +268,5 @@ def _existing(file: str) -> sqlite3.Connection:
         raise RecordError(file, "a trace, or no file", "another SQLite database", advice)
     newer = sorted(steps - set(STEPS))
     found = f"one of a newer moetop ({', '.join(newer)})" if newer else f"one of an older moetop ({max(steps, default='no step')})"
-    raise RecordError(file, f"a trace at {STEPS[-1]}", found, "a newer moetop-record" if newer else "`moetop runs tag` on it, which brings it up to date, or another file name")
+    raise RecordError(file, f"a trace at {STEPS[-1]}", found,
+                      "a newer moetop-record" if newer else "`moetop runs tag` on it, which brings it up to date, or another file name")

@@ -34,17 +34,17 @@ class Texts:
     begin: object
     pad_id: int | None = None
     end_ids: frozenset = frozenset()
-    decoder_start: int | None = None
     shift_right: object = None
     phase: int | None = None
     _followed: list = field(default_factory=list)
     lost_caches: int = 0
+    reordered: int = 0
 
     def layout(self, arguments: dict) -> tuple[Pass, object] | None:
         """(the pass, what `after` wants back) of a forward call; None where it names no tokens."""
-        ids = _first(arguments, "input_ids", "decoder_input_ids" if "input_ids" not in arguments else "input_ids")
-        two = arguments.get("decoder_input_ids") is not None or arguments.get("encoder_outputs") is not None or arguments.get("labels") is not None and self.shift_right
-        if two:
+        ids = arguments.get("input_ids")
+        both = _first(arguments, "decoder_input_ids", "decoder_inputs_embeds", "encoder_outputs") is not None
+        if both or arguments.get("labels") is not None and self.shift_right:
             return self._both(arguments)
         shape = _shape(ids, arguments.get("inputs_embeds"))
         if shape is None:
@@ -134,7 +134,7 @@ class Texts:
             made["enc"] = _lane(batch * read[1], *lanes["enc"])
         return Pass(rows, made), (cache, sequences, past + length, [ids[-1] for ids in token_ids], False)
 
-    def encoded(self, ids, mask, output):
+    def encoded(self, ids, mask):
         """A call of the encoder alone, as generation begins with: its rows, and the texts that its output stands for."""
         batch, length = shape = tuple(ids.shape)
         kept, token_ids = _mask(mask, batch, length), _ids(ids, shape)
@@ -170,8 +170,26 @@ class Texts:
             reference = weakref.ref(cache)
         except TypeError:
             reference = lambda: cache  # noqa: E731 - a tuple, which cannot be referred to weakly
+        self._watch(cache, reference)
         self._followed = [one for one in self._followed if one.cache() is not None and one.cache() is not cache][-8:]
         self._followed.append(_Followed(reference, sequences, fed, last, encoded))
+
+    def _watch(self, cache, reference):
+        """Beams change places within a cache: what follows is of other texts, and is said."""
+        kind = getattr(type(cache), "reorder_cache", None)
+        if kind is None or "reorder_cache" in vars(cache):
+            return
+
+        def reorder_cache(beams, *args, **kwargs):
+            self.reordered += beams.tolist() != list(range(len(beams)))
+            return kind(reference(), beams, *args, **kwargs)
+        cache.reorder_cache = reorder_cache
+
+    def forget(self) -> None:
+        """Leaves the caches that it followed as they were."""
+        for one in self._followed:
+            vars(one.cache()).pop("reorder_cache", None) if hasattr(one.cache(), "__dict__") else None
+        self._followed = []
 
     def follow_encoder(self, output, sequences):
         self._follow(_key_of(output), sequences, 0, [None] * len(sequences), True)

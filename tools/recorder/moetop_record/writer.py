@@ -1,10 +1,12 @@
 """A run on its way into a file: tokens and blocks come in, and each commit leaves a whole trace behind."""
+import hashlib
 import json
 import os
 import socket
 import sqlite3
 import threading
 import time
+from array import array
 from dataclasses import dataclass, field
 from typing import Iterable, Sequence
 
@@ -24,7 +26,8 @@ PREFILL, DECODE, ENCODE, PATCH = 0, 1, 2, 3
 
 @dataclass
 class RunSequence:
-    """A text, prompt or sample of the run. number: from 0. count: its rows so far; next_position: of its next row, encoder apart."""
+    """A text, prompt or sample of the run. number: from 0. count: its rows so far; next_position: of its next row, encoder apart. read, given:
+    ids of its encoder, and of its other rows up to the first that was generated; generated: rows behind those."""
 
     number: int
     name: str
@@ -33,6 +36,18 @@ class RunSequence:
     next_position: int = 0
     encoded: int = 0
     stored: bool = field(default=False, repr=False)
+    read: array = field(default_factory=lambda: array("i"), repr=False)
+    given: array = field(default_factory=lambda: array("i"), repr=False)
+    generated: int = 0
+
+    def take(self, token_id: int, phase: int) -> None:
+        self.count += 1
+        if phase == ENCODE:
+            self.read.append(token_id)
+        elif phase == DECODE:
+            self.generated += 1
+        else:
+            self.given.append(token_id)
 
 
 @dataclass
@@ -64,6 +79,7 @@ class TraceWriter:
 
     def __init__(self, file: str, description: dict, tags: Sequence[str] = ()):
         self.file = os.fspath(file)
+        self._description = description
         self.content = description["recording"]["content"]
         self._keeps_ids = not description["recorded"].get("withoutIDs")
         self.routers: dict[RouterPath, RouterPages] = {}
@@ -132,11 +148,12 @@ class TraceWriter:
     def add_rows(self, rows: Rows) -> int:
         """Rows of the run; sequences in them are those of `begin_sequence`. Returns the number of the first."""
         first = self.token_count
+        ids = rows.token_id
         if not self._keeps_ids:
             rows.token_id = [-1] * len(rows)
         self._rows.append((first, rows))
-        for number in rows.sequence:
-            self._sequences[number].count += 1
+        for number, token_id, phase in zip(rows.sequence, ids, rows.phase):
+            self._sequences[number].take(token_id, phase)
         for number in set(rows.sequence):
             self._changed[number] = self._sequences[number]
         self.token_count += len(rows)
@@ -239,7 +256,9 @@ class TraceWriter:
         now = time.time()
         self._db.execute("BEGIN IMMEDIATE")
         self._db.executemany("INSERT OR REPLACE INTO capture_check VALUES (?, ?, ?, ?)", [(self.run, *check) for check in checks])
-        self._db.execute("UPDATE run SET state = ?, reason = ?, ended_at = ?, heartbeat = ? WHERE id = ?", (state, reason, now, now, self.run))
+        self._description["input"]["hash"] = self._input_hash()
+        self._db.execute("UPDATE run SET state = ?, reason = ?, ended_at = ?, heartbeat = ?, description = ? WHERE id = ?",
+                         (state, reason, now, now, json.dumps(self._description, sort_keys=True), self.run))
         self._db.execute("COMMIT")
         self._beats.join()
         try:
@@ -247,6 +266,19 @@ class TraceWriter:
         except sqlite3.OperationalError:
             pass    # Someone reads the trace: it stays as it is, which is as good.
         self._db.close()
+
+    def _input_hash(self) -> str:
+        """SHA-256 over the ids that were given, text by text, as moetop's engine hashes its input; empty where some id is not known."""
+        found = hashlib.sha256()
+        has_encoder = any(path.stack in ("enc", "dec") for path in self.routers)
+        for sequence in self._sequences:
+            if not sequence.given and sequence.generated:
+                return ""
+            for ids in ([sequence.read] if has_encoder else []) + [sequence.given]:
+                if min(ids, default=0) < 0:
+                    return ""
+                found.update(array("i", [len(ids), *ids]).tobytes())
+        return found.hexdigest() if self._sequences else ""
 
     def _beat(self) -> None:
         db, beaten = None, time.time()

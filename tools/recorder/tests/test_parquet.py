@@ -99,7 +99,8 @@ def test_the_engines_own_traces(tmp_path, moetop):
     to_parquet(own, tmp_path / "out")
     for name, view in VIEWS.items():
         table = pyarrow.parquet.read_table(tmp_path / "out" / f"{name}.parquet").to_pylist()
-        key = [column for column in ("run", "router", "token", "rank", "sequence") if column in table[0] and name != "tokens" or column in ("run", "token") and column in table[0]]
+        key = [column for column in ("run", "router", "token", "rank", "sequence") if column in table[0] and name != "tokens" or column in ("run",
+                                                                                                                                            "token") and column in table[0]]
         rows = moetop.sql(own, f"SELECT * FROM {view}")
         order = lambda row: [row[column] for column in key]    # noqa: E731
         assert sorted(table, key=order) == [pytest.approx(row) if name in ("routing", "stats") else row for row in sorted(rows, key=order)]
@@ -117,6 +118,7 @@ def test_memory_does_not_grow_with_the_trace(tmp_path):
             for part in range(size * 10):
                 recorder.record("ffn.0", logits=torch.randn(4000, 32), rule=Rule(32, 8), sequence="a")
         program = f"import resource; from moetop_record.parquet import to_parquet; to_parquet({str(file)!r}, {str(tmp_path / f'out{size}')!r}); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(REPOSITORY / "tools" / "recorder")})
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True,
+                              env={"PYTHONPATH": str(REPOSITORY / "tools" / "recorder")})
         peaks.append(int(done.stdout))
     assert resource and peaks[1] < peaks[0] + 120_000, peaks

@@ -245,8 +245,9 @@ def test_a_run_is_described(tmp_path, moetop):
         _ids(recorder, "a")
     found = json.loads(moetop.sql(trace, "SELECT description FROM runs")[0]["description"])
     assert found["model"]["name"] == "mine" and found["input"]["source"] == "corpus.jsonl"
-    assert found["recorded"]["kind"] == "recorder" and "weights not hashed" in found["recorded"]["source"]
-    assert found["engine"]["version"].startswith("moetop-record 0.1.0")
+    assert found["recorded"] == {"kind": "recorder", "row": "token"}
+    assert found["engine"]["version"].startswith("moetop-record 0.1.0") and "weights not hashed" in found["engine"]["version"]
+    assert len(found["input"]["hash"]) == 64
 
 
 def test_an_unknown_rule_says_no_more_than_it_knows():

@@ -76,7 +76,8 @@ def test_ties_go_to_the_lower_expert():
     assert decide(Rule(6, 3), [1.0] * 6).ids == [0, 1, 2]
 
 
-@pytest.mark.parametrize("rule", RULES + [stated(4, 2), stated(4, 4, "linear", "dense", "signed"), stated(8, 2, "softmax", "top_p")], ids=lambda rule: rule.policy)
+@pytest.mark.parametrize("rule", RULES + [stated(4, 2), stated(4, 4, "linear", "dense", "signed"), stated(8, 2, "softmax", "top_p")],
+                         ids=lambda rule: rule.policy)
 def test_the_words_of_a_rule_are_those_of_the_view(rule):
     words = rule_words(json.loads(rule.to_json()))
     assert words["rule"] == rule.knowledge and words["weight_kind"] == rule.weight_kind

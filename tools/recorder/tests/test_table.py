@@ -44,10 +44,12 @@ class Config(SimpleNamespace):
 
     def __init__(self, **more):
         words = dict(
-            hidden_size=WIDTH, num_experts_per_tok=TOP_K, num_experts_per_token=TOP_K, moe_topk=TOP_K, moe_top_k=TOP_K, top_k_experts=TOP_K, num_experts=EXPERTS,
+            hidden_size=WIDTH, num_experts_per_tok=TOP_K, num_experts_per_token=TOP_K, moe_topk=TOP_K, moe_top_k=TOP_K, top_k_experts=TOP_K,
+                     num_experts=EXPERTS,
             num_local_experts=EXPERTS, n_routed_experts=EXPERTS, moe_num_experts=EXPERTS, norm_topk_prob=True, routed_scaling_factor=1.5, route_scale=1.5,
             router_scaling_factor=1.5, n_group=4, topk_group=2, topk_method="group_limited_greedy", expert_selection_fn="sigmoid", moe_norm_min=0.6,
-            moe_router_logit_softcapping=0.0, use_expert_bias=True, router_jitter_noise=0.05, input_jitter_noise=0.0, moe_jitter_eps=None, scoring_func="sqrtsoftplus",
+            moe_router_logit_softcapping=0.0, use_expert_bias=True, router_jitter_noise=0.05, input_jitter_noise=0.0, moe_jitter_eps=None,
+                     scoring_func="sqrtsoftplus",
             vocab_size=64, rms_norm_eps=1e-6, zero_expert_num=2, router_bias=False, n_shared_experts=1, output_multiplier=1.3, expert_capacity=64,
             router_ignore_padding_tokens=False, router_dtype="float32", router_hidden_size=12)
         super().__init__(**{**words, **more})
@@ -65,7 +67,8 @@ class Block(nn.Module):
 
     def forward(self, hidden, input_ids):
         wanted = self.gate.forward.__code__.co_varnames[1:self.gate.forward.__code__.co_argcount]
-        given = {"e_score_correction_bias": getattr(self, "e_score_correction_bias", None), "expert_bias": getattr(self, "e_score_correction_bias", None), "input_ids": input_ids}
+        given = {"e_score_correction_bias": getattr(self, "e_score_correction_bias", None), "expert_bias": getattr(self, "e_score_correction_bias",
+                                                                                                                   None), "input_ids": input_ids}
         return self.gate(hidden, *(given[name] for name in wanted[1:] if name in given))
 
 
@@ -84,7 +87,8 @@ class Model(nn.Module):
 
 
 KEEPS_BATCHES = ("AfmoeTokenChoiceRouter", "SwitchTransformersTop1Router", "ZayaRouter")
-VARIANTS = {"": {}, "plain": dict(norm_topk_prob=False, n_group=1, topk_group=1, topk_method="greedy", expert_selection_fn="softmax", scoring_func="sigmoid", use_expert_bias=False)}
+VARIANTS = {"": {}, "plain": dict(norm_topk_prob=False, n_group=1, topk_group=1, topk_method="greedy", expert_selection_fn="softmax",
+                                  scoring_func="sigmoid", use_expert_bias=False)}
 
 
 def made(name, variant):

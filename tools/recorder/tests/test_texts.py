@@ -4,6 +4,7 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+import moetop_record  # noqa: E402
 from moetop_record import trace  # noqa: E402
 from support import checks, rows  # noqa: E402
 from test_families import MODELS, load, sequences  # noqa: E402
@@ -23,7 +24,8 @@ def tokens(file):
 
 def decisions(moetop, file, run=1):
     """(sequence, position, router, rank): expert."""
-    found = moetop.sql(file, f"SELECT t.sequence, t.position, router, r.rank AS place, expert, weight FROM routing AS r JOIN tokens AS t USING (run, token) WHERE run = {run}")
+    found = moetop.sql(file,
+                       f"SELECT t.sequence, t.position, router, r.rank AS place, expert, weight FROM routing AS r JOIN tokens AS t USING (run, token) WHERE run = {run}")
     return {(row["sequence"], row["position"], row["router"], row["place"]): (row["expert"], round(row["weight"], 4)) for row in found}
 
 
@@ -68,7 +70,8 @@ def test_generation_goes_on_with_its_sequences(model, tmp_path, moetop):
             model(row[None, :13])
     read, generated = decisions(moetop, tmp_path / "read.db"), decisions(moetop, tmp_path / "t.db")
     assert {key: expert for key, (expert, _) in read.items()} == {key: expert for key, (expert, _) in generated.items()}
-    assert moetop.sql(tmp_path / "t.db", "SELECT phase, count(*) AS n FROM tokens GROUP BY 1 ORDER BY 1") == [{"phase": "decode", "n": 10}, {"phase": "prefill", "n": 16}]
+    assert moetop.sql(tmp_path / "t.db", "SELECT phase, count(*) AS n FROM tokens GROUP BY 1 ORDER BY 1") == [{"phase": "decode", "n": 10},
+                                                                                                              {"phase": "prefill", "n": 16}]
 
 
 @torch.inference_mode()
@@ -107,6 +110,14 @@ def test_a_cache_that_was_cut_begins_anew(model, tmp_path):
         model(ids[:, 6:9], past_key_values=first.past_key_values)
     assert [row[:2] for row in tokens(tmp_path / "t.db")][10:] == [(1, 6), (1, 7), (1, 8)]
     assert checks(tmp_path / "t.db")["cache_followed"][0] == "suspicious"
+
+
+@torch.inference_mode()
+def test_beams_that_change_places_are_a_failed_check(model, tmp_path):
+    prompt = torch.tensor([sequences(MODELS / "olmoe")[0][:8]])
+    with pytest.warns(moetop_record.CaptureWarning, match="texts_followed failed.*as in beam search"):
+        with trace(model, tmp_path / "t.db"):
+            model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=8, num_beams=4, do_sample=False, eos_token_id=None, pad_token_id=0)
 
 
 @torch.inference_mode()
