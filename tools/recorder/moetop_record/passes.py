@@ -135,6 +135,9 @@ def _store_tensors(one, first, writer, audit):
     from .blocks_torch import build
     captures, offsets = [], {}
     for path, calls in one.calls.items():
+        coarsest = max(given.precision for given in calls)
+        if coarsest > 2.0**-20:
+            writer.logit_error = max(writer.logit_error, coarsest)
         for path_of_call, given in _by_repeat(one, path, calls, audit):
             # A layer that runs again chooses among the same experts.
             pages, _ = _ready(writer, audit, path_of_call, one.rules[path], {"bank": str(path)} if path_of_call != path else None)

@@ -94,6 +94,7 @@ class TraceWriter:
         self._token_checksum = self._word_checksum = 0
         self._slots = -1
         self.pending = 0
+        self.logit_error = 0.0    # Relative error of what routers compared, where that was no f32.
         self._db = open_trace(self.file)
         now = time.time()
         self.last_commit = now
@@ -257,6 +258,8 @@ class TraceWriter:
         self._db.execute("BEGIN IMMEDIATE")
         self._db.executemany("INSERT OR REPLACE INTO capture_check VALUES (?, ?, ?, ?)", [(self.run, *check) for check in checks])
         self._description["input"]["hash"] = self._input_hash()
+        if self.logit_error:
+            self._description["recorded"]["logitError"] = self.logit_error
         self._db.execute("UPDATE run SET state = ?, reason = ?, ended_at = ?, heartbeat = ?, description = ? WHERE id = ?",
                          (state, reason, now, now, json.dumps(self._description, sort_keys=True), self.run))
         self._db.execute("COMMIT")

@@ -1,4 +1,5 @@
 """Hooks and wrappers on routers of one's own: the four styles, faults, and that nothing is left behind."""
+import json
 import warnings
 
 import pytest
@@ -287,6 +288,7 @@ def test_half_precision_is_compared_as_the_model_compared(tmp_path):
         with trace(model, tmp_path / "t.db", routers=[Gate("layers.*.gate", logits=2, rule=RULE)], record="full"):
             model(torch.randint(64, (4, 400)))
     assert checks(tmp_path / "t.db")["selection_recomputed"][0] == "held"
+    assert json.loads(rows(tmp_path / "t.db", "SELECT description FROM run")[0][0])["recorded"]["logitError"] == 2**-7
 
 
 def test_a_rule_that_is_not_the_models_is_a_failed_check(tmp_path):
