@@ -124,6 +124,8 @@ struct RunUnion {
     whole.recorded = RunOrigin(
       kind: .merged, row: whole.origin.row, format: formats.count == 1 && formats[0] != "" ? formats[0] : nil,
       source: parts.map(\.label).joined(separator: " "), withoutIDs: all.contains { $0.origin.withoutIDs == true } ? true : nil)
+    // The whole is checked anew: a tie that rounded logits explain in a part is one there too.
+    whole.recorded?.logitError = all.compactMap(\.origin.logitError).max()
     if whole.model.filesHash.isEmpty { whole.model.filesHash = all.map(\.model.filesHash).first { !$0.isEmpty } ?? "" }
     return whole
   }

@@ -1,0 +1,6 @@
+"""`python -m moetop_record`."""
+import sys
+
+from .cli import main
+
+sys.exit(main())
