@@ -108,8 +108,8 @@ def side_by_side(config):
     return {k: v for k, v in text.items() if k != "dtype"}
 
 
-def of_ling(config):
-    """config.json of Sarvam-105B as its publisher writes it: DeepSeek-V3 in the words of Ling, and without a word of what is always so."""
+def of_ling(config, null=False):
+    """config.json of Sarvam-105B as its publisher writes it: DeepSeek-V3 in the words of Ling, and without a word of what is always so, or with null."""
     old = dict(config, model_type="sarvam_mla", architectures=["SarvamMLAForCausalLM"], default_theta=10000.0, use_qk_norm=True,
                moe_router_enable_expert_bias=True, embedding_dropout=0.0, output_dropout=0.0)
     rotary = old.pop("rope_parameters")
@@ -117,8 +117,11 @@ def of_ling(config):
     old["rope_scaling"]["type"] = "deepseek_yarn"
     old.update(num_experts=old.pop("n_routed_experts"), num_shared_experts=old.pop("n_shared_experts"), torch_dtype=old.pop("dtype"),
                q_head_dim=old["qk_nope_head_dim"] + old["qk_rope_head_dim"], head_dim=old["kv_lora_rank"] + old["qk_rope_head_dim"])
-    if old["num_experts"] == 8 * old["n_group"] and old["topk_group"] == 2:
-        old = {k: v for k, v in old.items() if k not in ("n_group", "topk_group")}
+    for key in ("n_group", "topk_group"):
+        if old.pop(key) != 1:
+            raise ValueError(f"{key}: Sarvam-105B chooses among all experts at once")
+        if null:
+            old[key] = None
     silent = ("num_key_value_heads", "q_lora_rank", "norm_topk_prob", "scoring_func", "topk_method", "qk_head_dim", "rope_interleave")
     return {k: v for k, v in old.items() if k not in silent}
 
@@ -502,9 +505,9 @@ MODELS = {
     "kolibri1": row("kolibri1", num_hidden_layers=3, moe_intermediate_size=16, shared_expert_intermediate_size=24, num_experts=8,
                     num_experts_per_tok=3, head_dim=8, sliding_window=6, layer_types=[WINDOW, FULL, WINDOW], norm_topk_prob=True),
     "sarvam_mla": deepseek("deepseek_v3", respelled=of_ling, q_lora_rank=None, hidden_size=16, n_routed_experts=24, moe_intermediate_size=8,
-                           n_group=3, topk_group=2, routed_scaling_factor=2.5, bias_spread=0.05,
+                           n_group=1, topk_group=1, routed_scaling_factor=2.5, bias_spread=0.05,
                            rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=1.0)),
-    "sarvam_mla-plain": deepseek("deepseek_v3", respelled=of_ling, q_lora_rank=None, hidden_size=16, moe_intermediate_size=8,
+    "sarvam_mla-plain": deepseek("deepseek_v3", respelled=lambda config: of_ling(config, null=True), q_lora_rank=None, hidden_size=16, moe_intermediate_size=8,
                                  n_shared_experts=2, num_hidden_layers=3, rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=0.5)),
     "solar_open": deepseek("solar_open", head_dim=8, routed_scaling_factor=1.7, first_k_dense_replace=0),
 }

@@ -91,11 +91,12 @@ struct EarlyRouterTests {
     #expect(try fixture.report(LanguageModel(path: folder.path)).holds)
   }
 
-  /// A published file says nothing of groups; one that says there is but one is taken at its word.
+  /// A published file says nothing of groups, or null: all experts are one. One that names groups is taken at its word.
   @Test func sarvamIsSilentAboutItsGroups() throws {
-    let limit = try #require(open("sarvam_mla").routers.first?.spec.groupLimit)
-    #expect(limit.groupCount == 3 && limit.topKGroups == 2 && limit.groupScore == .sumOfTopTwo)
+    #expect(try open("sarvam_mla").routers.first?.spec.groupLimit == nil)
     #expect(try open("sarvam_mla-plain").routers.first?.spec.groupLimit == nil)
+    let limit = try #require(open("sarvam_mla", ["n_group": "3", "topk_group": "2"]).routers.first?.spec.groupLimit)
+    #expect(limit.groupCount == 3 && limit.topKGroups == 2 && limit.groupScore == .sumOfTopTwo)
   }
 
   @Test(arguments: [("use_mla", "true"), ("kv_lora_rank", "16"), ("topk_method", "\"noaux_tc\""), ("lm_head", "false")])

@@ -82,15 +82,12 @@ extension Family {
     try configuration.require("score_function", "sigmoid", default: "sigmoid")
     try configuration.requireSet("moe_router_enable_expert_bias")
     configuration.disregard(["default_theta", "q_head_dim", "use_qk_norm", "router_dtype", "embedding_dropout", "output_dropout"])
-    // What the published file is silent about: weights are always divided by their sum, and the best 2 of groups of eight are kept.
+    // What the published file is silent about: weights are always divided by their sum, and all experts are one group.
     if configuration.isThere("norm_topk_prob") { try configuration.requireSet("norm_topk_prob") }
     var router = RouterSpec.sigmoidTopK(
       try configuration.count("num_experts_per_tok"), of: try configuration.count("num_experts", "n_routed_experts"),
       normalization: .sum(epsilon: 1e-20), scale: try configuration.number("routed_scaling_factor", default: 2.5))
-    router.groupLimit =
-      configuration.isThere("n_group") || configuration.isThere("topk_group")
-      ? try configuration.groups(score: .sumOfTopTwo, fill: .negativeInfinity)
-      : .init(groupCount: router.expertCount / 8, topKGroups: 2, groupScore: .sumOfTopTwo, fill: .negativeInfinity)
+    router.groupLimit = try configuration.groups(score: .sumOfTopTwo, fill: .negativeInfinity)
     return try latentSigmoid("sarvam_mla", configuration, router: router)
   }
   /// DeepSeek-V3.2: a scorer beside each attention chooses which earlier tokens it sees.
