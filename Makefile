@@ -18,7 +18,7 @@ CARRY := $(shell test -d "$$(dirname "$$(readlink -f "$$(command -v $(SWIFT))")"
 # Suites where threads meet: the writer and its readers, the engine's thread and the screens, the pool, the program in a terminal.
 THREADS := DurabilityTests|PlaceTests|SessionRecorderTests|ScreensWordsTests|FamilyParityTests|ImageEngineTests|RoutingBufferTests|PoolTests|FacadeTests|threadsShareOneTokenizer|EndToEndTests.TerminalTests
 
-.PHONY: run build test further kernels fuzz damage tsan lint format deps place pictures install uninstall clean
+.PHONY: run build test further kernels fuzz damage recorder tsan lint format deps place pictures install uninstall clean
 
 run: build
 	@$(RELEASE) ui $(SAMPLE)
@@ -53,6 +53,10 @@ fuzz: build
 damage: build
 	@$(SWIFT) build -c release --product fuzz $(CARRY)
 	@MOETOP_TEST_BINARY=$(CURDIR)/$(RELEASE) MOETOP_FUZZ=$${MOETOP_FUZZ:-3,30} .build/release/fuzz
+
+# Tests of the recorder in Python; those that need torch or transformers are skipped where these are missing.
+recorder: build
+	@tools/test-recorder.sh $(RELEASE)
 
 # The same suites watched by the thread sanitizer: a program that raced ends with status 66, and its test fails.
 tsan: deps place
