@@ -51,6 +51,13 @@ public struct PerRouter<Fold: RouterFold>: PassFold {
     for (router, fold) in other.folds { folds[router, default: prototype].merge(fold) }
   }
 
+  /// The same routers with another fold each.
+  public func mapped(_ body: (Fold) -> Fold) -> PerRouter {
+    var other = self
+    other.folds = folds.mapValues(body)
+    return other
+  }
+
   mutating func merge(_ fold: Fold, of router: RouterID) {
     let prototype = prototype
     folds[router, default: prototype].merge(fold)

@@ -64,7 +64,7 @@ public struct RouteStore: RouterFold {
   private var stretches: [Stretch] = []
   /// `[tokens]`: entries of the vocabulary; empty unless they are kept.
   private var tokenIDs: [Int32] = []
-  private let keepsTokens: Bool
+  private var keepsTokens: Bool
   /// Kept in place of the entry of the vocabulary; nil: that is.
   private let labelled: (@Sendable (TokenTable, Int) -> Int32)?
 
@@ -114,6 +114,18 @@ public struct RouteStore: RouterFold {
   }
 
   public func result() -> RouteStore { self }
+
+  /// The same choices with something else kept in place of each token's entry of the vocabulary.
+  ///
+  /// - Parameter label: a number, by sequence and position.
+  public func labelled(_ label: (_ sequence: Int, _ position: Int) -> Int32) -> RouteStore {
+    var other = self
+    other.keepsTokens = true
+    other.tokenIDs = stretches.flatMap { stretch in
+      (0..<stretch.count).map { label(Int(stretch.sequence), Int(stretch.firstPosition) + $0) }
+    }
+    return other
+  }
 
   /// How often each entry of the vocabulary occurs; empty where tokens are not kept.
   var tokenCounts: [Int32: Int] { tokenIDs.reduce(into: [:]) { $0[$1, default: 0] += 1 } }

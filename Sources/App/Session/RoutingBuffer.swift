@@ -30,6 +30,7 @@ struct RoutingBuffer: Sendable {
   private(set) var uncertainty = PerRouter(RouterUncertainty())
   private(set) var strata = PerRouter(StratumCounts())
   private(set) var routes = PerRouter(RouteStore(keepsTokens: true))
+  private(set) var tokenLabels = TokenLabels()
   /// By branch; empty for text, which has `strata` and `routes`.
   private(set) var counts: [DenoisingCounts] = []
 
@@ -118,6 +119,7 @@ struct RoutingBuffer: Sendable {
       links.add(next)
       strata.add(next)
       routes.add(next)
+      tokenLabels.add(next.tokens)
     } else {
       for branch in counts.indices { counts[branch].add(next) }
       index(next.tokens)

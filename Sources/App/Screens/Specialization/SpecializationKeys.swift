@@ -144,7 +144,7 @@ extension AppModel {
     guard let buffer else { return [] }
     let keys = Set(buffer.sequences.flatMap(\.labels.keys)).sorted()
     let ordered = keys.filter { $0 == "domain" } + keys.filter { $0 != "domain" }
-    let labels = ordered.map { Facet.label($0) }
+    let labels = ordered.map { Facet.label($0) } + buffer.tokenLabels.names.filter { !keys.contains($0) }.map { Facet.tokenLabel($0) }
     guard let layout = buffer.layout else { return labels + [.position, .tokenClass, .vocabulary] }
     return [.step] + (layout.patchCount > 1 ? [.patch, .patchRow, .patchColumn] : []) + labels
   }
@@ -171,15 +171,16 @@ extension AppModel {
     guard let buffer else { return [] }
     let (textOf, printable) = (buffer.textOfTokens, theme.glyphs.printable)
     let words: @Sendable (Int32) -> String? = { id in textOf(id).map { printable.bytes(Array($0.utf8)) } }
+    var query = StudyQuery(
+      facet: facet, strata: buffer.strata, routes: buffer.routes, counts: branchCounts, sequences: buffer.sequences,
+      hasTokenIDs: !buffer.lacksIDs, words: words, draws: draws, end: buffer.end, number: special.number + 1)
+    if case .tokenLabel(let label) = facet {
+      let values = buffer.tokenLabels.values(of: label)
+      (query.labels, query.hasTokenIDs) = (buffer.tokenLabels.numbers(of: label), true)
+      query.words = { number in values.indices.contains(Int(number)) ? printable.bytes(Array(values[Int(number)].utf8)) : nil }
+    }
     special.number += 1
     (special.progress, special.aside) = facet == special.facet ? ((0, draws), nil) : (nil, facet)
-    return [
-      .work(
-        StudyQuery(
-          facet: facet, strata: buffer.strata, routes: buffer.routes, counts: branchCounts, sequences: buffer.sequences,
-          hasTokenIDs: !buffer.lacksIDs,
-          words: words, draws: draws,
-          end: buffer.end, number: special.number))
-    ]
+    return [.work(query)]
   }
 }

@@ -14,7 +14,9 @@ struct StudyQuery: ScreenWork {
   var sequences: [SequenceDescription]
   /// Whether the run says what its tokens are.
   var hasTokenIDs: Bool
-  /// What an entry of the vocabulary stands for.
+  /// Numbers of the values that tokens have of the label that is the axis, by sequence and position; nil: the axis is another.
+  var labels: (@Sendable (Int, Int) -> Int32)?
+  /// What an entry of the vocabulary, or such a number, stands for.
   var words: @Sendable (Int32) -> String?
   var draws: Int
   var end: Int
@@ -56,7 +58,9 @@ struct StudyQuery: ScreenWork {
     switch facet {
     case .label(let key): return try SpecializationStudy(label: key, counts: strata, sequences: sequences, settings: settings)
     case .position: return try SpecializationStudy(positions: routes, settings: settings)
-    case .vocabulary, .tokenClass, .tokenLabel: return try SpecializationStudy(tokens: facet, routes, words: words, settings: settings)
+    case .vocabulary, .tokenClass, .tokenLabel:
+      let routes = labels.map { labels in self.routes.mapped { $0.labelled(labels) } } ?? routes
+      return try SpecializationStudy(tokens: facet, routes, words: words, settings: settings)
     case .step, .patchRow, .patchColumn, .patch: throw AnalysisError.notDenoising(asked: facet.name)
     }
   }
