@@ -5,7 +5,7 @@ usage: spark_fold.py --moetop BIN --traces FOLDER [--master local[*]] [--analyze
     spark_fold.py --moetop moetop --traces traces/ --analyze "--ci --json" -- --metric load_cv,uncertain --threshold 0.92
 
 Each trace of FOLDER (or run, where a line of FOLDER/runs.txt says FILE#RUN) is one task: `moetop fold` runs where the task runs, on a path that
-every worker sees, and only the part comes back, some tens of kilobytes. The driver hands all parts to one `moetop analyze`. What a trace holds
+every worker sees, and only the part comes back. The driver hands all parts to one `moetop analyze`. What a trace holds
 never leaves the machine that has it. A task that fails names its trace, and nothing is printed.
 """
 import argparse
