@@ -76,7 +76,7 @@ class Recorder:
     @_locked
     def router(self, path: str | RouterPath, rule: Rule, *, bank: str | None = None, shared_experts: int | None = None, parent: str | None = None,
                holds_for: Sequence[int] | None = None, factors: Sequence[int] | None = None, experts: Sequence[dict | str] | None = None) -> RouterPath:
-        """Declares a router before its first decision.
+        """Declares a router before its first decision, or says more of one that is known, such as those that `trace` found.
 
         bank: name of experts that several routers share. parent: path of the router it depends on. holds_for: layers that use its
         decision. factors: lengths of lists that experts are pairs of; they sum to rule.experts. experts: names, or dictionaries with
@@ -91,9 +91,14 @@ class Recorder:
         named = [{"expert": at, "name": entry} if isinstance(entry, str) else {"expert": at, **entry} for at, entry in enumerate(experts or ())]
         facts = {"bank": bank, "sharedExperts": shared_experts, "parent": None if parent is None else str(RouterPath.parse(parent)),
                  "holdsFor": None if holds_for is None else list(holds_for), "factors": None if factors is None else list(factors), "experts": named or None}
-        self._rules[path] = rule
-        self._facts[path] = {key: value for key, value in facts.items() if value is not None}
-        self._writer.add_router(path, rule, self._facts[path])
+        facts = {key: value for key, value in facts.items() if value is not None}
+        if path in self._rules:
+            # A router that a hook made known, and of which more is said now.
+            self._facts[path].update(facts)
+            self._writer.set_facts(path, self._facts[path])
+            return path
+        self._rules[path], self._facts[path] = rule, facts
+        self._writer.add_router(path, rule, facts)
         self._audit.router(path, rule)
         return path
 

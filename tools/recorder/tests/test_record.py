@@ -281,3 +281,15 @@ def test_a_trace_that_cannot_be_written_any_more_says_so_and_stays_whole(tmp_pat
         recorder.close()
     moetop.check(trace)
     assert rows(trace, "SELECT token_count, state FROM run") == [(2, "running")]
+
+
+def test_more_is_said_of_a_known_router(tmp_path, moetop):
+    trace = tmp_path / "t.db"
+    with Recorder(trace) as recorder:
+        recorder.record("ffn.0", [[0], [1]], experts=2)
+        recorder.router("ffn.0", unknown(2, 1), holds_for=[1, 2])
+        recorder.router("ffn.0", unknown(2, 1), bank="b", experts=["left", "right"])
+        recorder.record("ffn.0", [[1], [1]])
+    moetop.check(trace)
+    assert json.loads(rows(trace, "SELECT facts FROM router_more")[0][0]) == {
+        "bank": "b", "holdsFor": [1, 2], "experts": [{"expert": 0, "name": "left"}, {"expert": 1, "name": "right"}]}
