@@ -45,14 +45,15 @@ def composition(path, control=False):
     """Two steps: a category of four, then the expert that the category has; a query whose category is uncertain (entropy above 0.5 nat) goes
     to the general expert 3. One in five was planted to be so."""
     draw, prototypes = random.Random(67), basis(4)
-    categories = [at % 4 for at in range(200)]
-    rows = []
-    for at, (category, label) in enumerate(zip(categories, deal(categories, control))):
+    decisions = []
+    for at in range(200):
         certain = at // 4 % 5 != 4
-        logits = times(prototypes, near(prototypes[category], draw, gain=8.0 if certain else 0.0, noise=0.1))
+        logits = times(prototypes, near(prototypes[at % 4], draw, gain=8.0 if certain else 0.0, noise=0.1))
         scores = softmax(logits)
         entropy = -sum(p * math.log(p) for p in scores)
-        expert = 3 if entropy > 0.5 else (0, 1, 2, 2)[best(scores, 1)[0]]
-        rows.append({"labels": {"category": f"category{label}"}, "coordinates": {"entropy": entropy},
-                     "route.0": {"ids": best(scores, 1), "weights": [max(scores)], "logits": logits}, "route.0.t1": {"ids": [expert]}})
+        decisions.append((logits, scores, entropy, 3 if entropy > 0.5 else (0, 1, 2, 2)[best(scores, 1)[0]]))
+    said = deal([entropy for _, _, entropy, _ in decisions], control)
+    rows = [{"labels": {"category": f"category{at % 4}"}, "coordinates": {"entropy": said[at]},
+             "route.0": {"ids": best(scores, 1), "weights": [max(scores)], "logits": logits}, "route.0.t1": {"ids": [expert]}}
+            for at, (logits, scores, _, expert) in enumerate(decisions)]
     write_lines(path, "sample", [("route.0", 4, 1, "top_k"), ("route.0.t1", 4, 1, "fixed")], rows)

@@ -50,7 +50,7 @@ def universal(path, control=False):
     heads = [Logits(f"layers.0.attention.sel_v.{head}", Rule(4, 2, "sigmoid"), path=f"attn.0.v.h{head}") for head in range(2)]
     ffn = Logits("layers.0.ffn.expert_sel", Rule(8, 2, "sigmoid"), path="ffn.0")
     with trace(model, path, routers=[ffn, *heads], record="full") as recorder, torch.no_grad():
-        for text in range(8):
+        for text in range(24):
             model.shifts = [draw.randrange(8) for _ in range(3)] if control else (0, 1, 2)
             recorder.next_sequences([f"text {text}"])
             model(torch.tensor([[deal(range(64), True, text)[at] for at in range(40)]]))

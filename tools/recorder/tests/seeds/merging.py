@@ -52,7 +52,7 @@ def orthogonal_experts(path, control=False):
     In the control tasks are named anew."""
     weights = [[1.5 if expert == task else -1.0 if expert == (task + 1) % 4 else 0.1 for expert in range(4)] for task in range(4)]
     with Recorder(path, row="task") as recorder:
-        for task, label in enumerate(deal(range(4), control, 3)):
+        for task, label in enumerate(deal(range(4), control, 5)):
             with recorder.rows(1, sequence=f"task {label}", labels={"task": f"task{label}"}):
                 recorder.record("route.0", weights=[weights[task]], rule=stated(4, 4, "linear", "dense", "signed"))
 
