@@ -1,4 +1,5 @@
 """The table of routed systems: its numbers hold, its rows are all fifty, and its page says what it says."""
+import dataclasses
 import importlib.util
 import re
 
@@ -31,6 +32,15 @@ def test_what_was_planted_is_found(system, runner):
     for one in system.asks:
         number, holds, condition, beside = runner.ask(system, one)
         assert holds, f"{one.what}: {number}, must be {condition} ({beside}): moetop {one.command}"
+
+
+@pytest.mark.parametrize("system", [one for one in SYSTEMS if one.make], ids=lambda one: one.number)
+def test_a_control_does_not_pass_for_the_planted(system, runner):
+    """The questions about the planted, asked of the trace in which it was dealt anew: one at least must fail, or it would find anything."""
+    if system.torch and not TORCH:
+        pytest.skip("needs torch")
+    planted = [one for one in system.asks if "{t}" in one.command and "--shuffle-labels" not in one.command]
+    assert not all(runner.ask(system, dataclasses.replace(one, command=one.command.replace("{t}", "{c}")))[1] for one in planted)
 
 
 def test_every_system_has_a_row_and_a_control():

@@ -2,7 +2,7 @@
 attention whose heads choose experts for values. The bank is that of the first run, and repeats have paths of their own (`ffn.0.r1`)."""
 import random
 
-from moetop_record import Logits, Rule, trace
+from moetop_record import Rule
 
 from .common import WIDTH, basis, deal
 
@@ -11,6 +11,9 @@ def universal(path, control=False):
     """Planted: token t takes experts t and t + 1 in the first run; in the second t + 1 and t + 2, so that neighbouring runs share one of three; in the third
     t + 2 and t + 3. In the control a run's shift is drawn for each text."""
     import torch
+
+    from moetop_record import Logits, trace
+
     draw, prototypes = random.Random(18), torch.tensor(basis(9)[1:])    # Row 0 is constant: a norm takes it away.
 
     class SigmaMoE(torch.nn.Module):

@@ -2,7 +2,7 @@
 orthogonal experts), Superposition (a blend by depth)."""
 import random
 
-from moetop_record import Gate, Recorder, stated, trace
+from moetop_record import Recorder, stated
 
 from .common import WIDTH, basis, deal, near
 
@@ -13,6 +13,9 @@ def weight_ensembling(path, control=False):
     """WEMoE: in each block an MLP gives a signed weight to each of four task vectors, for each token; their mean over tokens counts. The last block
     knows the task (its own vector first, another below 0), block 0 does not."""
     import torch
+
+    from moetop_record import Gate, trace
+
     draw, prototypes = random.Random(20), basis(4)
 
     class DepthOneGate(torch.nn.Module):

@@ -14,7 +14,7 @@ def twin_merging(path, control=False):
     tasks = [f"task{at % 8}" for at in range(160)]
     rows = []
     for task, label in zip(tasks, deal(tasks, control)):
-        hidden = [max(0.0, value) for value in times(prototypes, near(prototypes[int(task[4:])], draw, noise=0.1))]
+        hidden = [max(0.0, value) for value in times(prototypes, near(prototypes[int(task[4:])], draw, noise=0.02))]
         logits = [3 * value / 4 for value in hidden]
         rows.append({"labels": {"task": label}, "route.0": chosen(logits, 8)})
     write_lines(path, "sample", [("route.0", 8, 8, executable(8, 8))], rows)

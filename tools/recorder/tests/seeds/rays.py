@@ -1,15 +1,17 @@
 """GNT-MOVE: points along the rays of a scene. Logits are cosines over a learned temperature, the two best of four are taken with their softmax as
 it is, and a permanent expert is averaged in, so that all weights are halved. Planted: near and far points want other experts, and scenes too."""
-import math
 import random
 
-from moetop_record import Gate, Rule, trace
+from moetop_record import Rule
 
 from .common import basis, deal, near, plus
 
 
 def points(path, control=False):
     import torch
+
+    from moetop_record import Gate, trace
+
     draw, prototypes = random.Random(4), basis(4)
 
     class CosineGate(torch.nn.Module):
@@ -44,11 +46,3 @@ def points(path, control=False):
             with recorder.rows(16, sequence=f"ray {ray}", labels={"scene": ("fern", "horns")[deal(range(32), control)[ray] % 2]},
                                coordinates={"depth": deal(depths, control, ray), "x": [ray % 8] * 16, "y": [ray // 8] * 16}):
                 model(torch.tensor([rows]))
-
-
-def weight(first=4.0, second=3.0, temperature=0.2):
-    """What the first choice gets where there is no noise: half of its softmax."""
-    cosines = [first / math.hypot(first, second), second / math.hypot(first, second), 0, 0]
-    powers = [math.exp(cosine / temperature) for cosine in cosines]
-    return powers[0] / sum(powers) / 2
-

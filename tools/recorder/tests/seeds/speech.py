@@ -2,7 +2,7 @@
 (SpeechMoE), and one bank of experts under a router of each depth (Conformers that share sparsely gated experts)."""
 import random
 
-from moetop_record import Logits, Recorder, Rule, trace
+from moetop_record import Recorder, Rule
 
 from .common import WIDTH, basis, deal, near, plus, times
 
@@ -11,6 +11,9 @@ def language_routing(path, control=False):
     """LR-MoE: a linear layer for language identification, hooked; its first choice holds for layers 0 to 5. Texts change their language in
     the middle; each frame carries its own."""
     import torch
+
+    from moetop_record import Logits, trace
+
     draw, prototypes = random.Random(9), basis(2)
 
     class Identification(torch.nn.Module):

@@ -63,7 +63,7 @@ IMPORTS = (
            information("domain", "route.0", math.log(4)), "choices.panel_of_experts"),
     System("10", "Twin-Merging", "2406.15479", "sample, dense softmax over 8 tasks, logits", "import",
            dealt("mean weight of the task's own expert", "analyze {t} --metric importance --filter task=task3", "experts[router=route.0,expert=3].value",
-                 ("=", math.exp(3) / (math.exp(3) + 7), 0.03), ("<", 0.3)), "mixtures.twin_merging"),
+                 ("=", math.exp(3) / (math.exp(3) + 7), 0.01), ("<", 0.3)), "mixtures.twin_merging"),
     System("11", "deep neural experts for speech scoring", None, "sample, dense weights", "import",
            dealt("weight of grader 0, fluent speakers", "analyze {t} --metric weighted_load --filter level=fluent", "experts[router=route.0,expert=0].value",
                  ("=", 0.7, 1e-6), ("<", 0.55)), "mixtures.speech_scoring", lacks="an interval of mean weights"),

@@ -2,9 +2,9 @@
 (sparsely activated multi-task learning, JiuZhang 2.0)."""
 import random
 
-from moetop_record import Gate, Recorder, Rule, stated, trace
+from moetop_record import Recorder, Rule, stated
 
-from .common import WIDTH, basis, deal, near, plus, scaled, softmax, times
+from .common import WIDTH, basis, deal, near, plus, scaled, times
 
 
 def trajectories(path, control=False):
@@ -44,6 +44,9 @@ def ada_tt(path, control=False):
     """AdaTT: at each of two levels a task has a Sequential of a linear layer and a softmax over all experts; the module's output are the weights.
     Planted: task 0 learns from its own experts at level 0 and from those of task 1 at level 1. In the control levels were exchanged."""
     import torch
+
+    from moetop_record import Gate, trace
+
 
     class Level(torch.nn.Module):
         def __init__(self, level):
@@ -106,9 +109,3 @@ def jiu_zhang(path, control=False):
                     first = 0 if kind == "choice" else 2
                     tokens = [plus(near(prototypes[first], draw), near(prototypes[first + 1], draw)) for _ in range(20)]
                     recorder.record(f"ffn.{layer}", logits=[times(prototypes, token) for token in tokens])
-
-
-def dense_weight(gain, others):
-    """Softmax of one logit `gain` beside `others` zeros."""
-    return softmax([gain] + [0.0] * others)[0]
-

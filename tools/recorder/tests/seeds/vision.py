@@ -2,7 +2,7 @@
 score (VLMo)."""
 import random
 
-from moetop_record import Gate, Recorder, Rule, stated, trace
+from moetop_record import Recorder, Rule, stated
 
 from .common import WIDTH, basis, deal, near, plus, times
 
@@ -11,6 +11,9 @@ def task_gates(path, control=False):
     """M3ViT: every second block has a gate a task, two of 16, weights as the softmax has them. Segmentation (t0) uses experts 0 to 7 alone,
     depth (t1) all. In the control the columns of t0 are not limited."""
     import torch
+
+    from moetop_record import Gate, trace
+
 
     class NoisyGate(torch.nn.Module):
         def __init__(self, limited, seed):
