@@ -41,12 +41,14 @@ class Recorder:
     model: a torch module that is described as the run's model. name, tags: of the run. without_ids: keep no token ids and no text.
     tokenizer: its pieces of text are kept beside the ids. rank, world, series: of several processes, instead of what the launcher says.
     hash_weights: `files` of a local checkpoint, `memory`, or `none`. commit_seconds: how long single tokens may wait to be written.
+    shared_weights: keep the factor of the shared expert, which `record(shared=…)` gives.
     Raises RecordError for arguments that cannot be.
     """
 
     def __init__(self, file, *, model=None, name: str = "", tags: Sequence[str] = (), record: str = "weights", row: str = "token",
                  tokenizer=None, without_ids: bool = False, rank: int | None = None, world: int | None = None, series: str | None = None,
-                 hash_weights: str = "files", commit_seconds: float = 0.5, model_name: str | None = None, input_source: str = ""):
+                 hash_weights: str = "files", commit_seconds: float = 0.5, model_name: str | None = None, input_source: str = "",
+                 shared_weights: bool = False):
         require(record in RECORDS, "record", ", ".join(RECORDS), repr(record))
         require(row in ROWS, "row", ", ".join(ROWS), repr(row))
         require(hash_weights in ("files", "memory", "none"), "hash_weights", "files, memory or none", repr(hash_weights))
@@ -58,7 +60,8 @@ class Recorder:
             identity["name"] = model_name
         self._writer = TraceWriter(self.file, provenance.description(
             name, identity, record, row, provenance.source(model, identity, hash_weights), without_ids=without_ids,
-            series=self.rank.series if self.rank else series, input_source=input_source), tags)
+            series=self.rank.series if self.rank else series, input_source=input_source, extras=("shared",) if shared_weights else ()), tags)
+        self._shared_weights = shared_weights
         self._audit = CaptureAudit(row)
         self._rules: dict[RouterPath, Rule] = {}
         self._facts: dict[RouterPath, dict] = {}
@@ -233,12 +236,13 @@ class Recorder:
     # Decisions
 
     def record(self, router: str | RouterPath, ids=None, weights=None, logits=None, *, rule: Rule | None = None, experts: int | None = None, dropped=None,
-               unknown=None, sequence: str | None = None, **rows) -> None:
+               shared=None, unknown=None, sequence: str | None = None, **rows) -> None:
         """Decisions of one router about the rows at hand, or, outside of `rows`, about rows of their own (`sequence`, and what else
         `rows` takes).
 
         ids: [n][<= k] experts, -1 where a slot holds none, None for a row whose route is not known; None: what an executable rule makes
-        of logits, or all experts of a dense one. weights, dropped: beside ids. logits: [n][E]. unknown: [n], true where the route is not
+        of logits, or all experts of a dense one. weights, dropped: beside ids. logits: [n][E]. shared: [n], factor of the shared expert, of a
+        recorder with shared_weights. unknown: [n], true where the route is not
         known. Tensors, arrays or lists. rule, experts: at the first record of a router.
         """
         path = RouterPath.parse(router)
@@ -247,15 +251,18 @@ class Recorder:
             # Samples, tasks and users may each have routers of their own.
             self._audit.may_lack_routes |= self._row not in ("token", "patch", "frame")
             with self.rows(count, sequence=sequence, **rows):
-                return self.record(path, ids, weights, logits, rule=rule, experts=experts, dropped=dropped, unknown=unknown)
+                return self.record(path, ids, weights, logits, rule=rule, experts=experts, dropped=dropped, shared=shared, unknown=unknown)
         require(sequence is None and not rows, f"router {path}", "rows that `rows` gave", f"others beside them: {', '.join(rows) or 'sequence'}")
         rule = self._rule_of(path, rule, experts, slots, weights is not None)
         expected = len(self._pass.rows)
         require(count == expected, f"router {path}", f"{expected} rows, as at hand", count, "rows(count) with as many rows as the router decides on")
         is_tensor = any(type(column).__module__.startswith("torch") for column in (ids, weights, logits))
-        if is_tensor and unknown is None and (ids is not None or logits is not None):
+        require(shared is None or self._shared_weights, f"router {path}: shared", "a recorder that keeps weights of shared experts", "one that does not",
+                "Recorder(..., shared_weights=True)")
+        if is_tensor and unknown is None and shared is None and (ids is not None or logits is not None):
             return self._record_tensors(path, rule, ids, weights, logits, dropped)
-        columns = {name: plain(column) for name, column in (("ids", ids), ("weights", weights), ("logits", logits), ("dropped", dropped))}
+        columns = {name: plain(column) for name, column in (("ids", ids), ("weights", weights), ("logits", logits), ("dropped", dropped),
+                                                               ("shared", shared))}
         if columns["ids"] is not None:
             columns["ids"] = [[row] if isinstance(row, int) else row for row in columns["ids"]]
         if unknown is not None:

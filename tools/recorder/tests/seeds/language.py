@@ -9,22 +9,24 @@ from .common import basis, best, deal, near, scaled, softmax, times
 
 
 def xft(path, control=False):
-    """Eight experts, number 0 shared: of seven routed the best five, weighed by a softmax of their probabilities times the largest probability; what is
-    left of 1 goes to expert 0. Planted: the largest probability is 1/2 in code and 1/7 in prose."""
+    """Eight experts, one of them shared: of seven routed the best five, weighed by a softmax of their probabilities times the largest probability; what
+    is left of 1 is the weight of the shared one. Planted: the largest probability is 1/2 in code and 1/7 in prose."""
     draw = random.Random(2)
     domains = [("code", "prose")[at % 2] for at in range(20)]
-    with Recorder(path) as recorder:
+    with Recorder(path, shared_weights=True) as recorder:
+        recorder.router("ffn.0", stated(7, 5, "softmax", "top_k", "unnormalized"), shared_experts=1)
         for text, (domain, label) in enumerate(zip(domains, deal(domains, control))):
-            ids, weights = [], []
+            ids, weights, shared = [], [], []
             for _ in range(16):
                 own = draw.randrange(7)
                 scores = softmax([math.log(6) if domain == "code" and expert == own else 0.0 for expert in range(7)])
                 chosen = best(scores, 5)
                 routed = scaled(softmax([scores[at] for at in chosen]), max(scores))
-                ids.append([at + 1 for at in chosen] + [0])
-                weights.append(routed + [1 - max(scores)])
+                ids.append(chosen)
+                weights.append(routed)
+                shared.append(1 - max(scores))
             with recorder.rows(ids=[draw.randrange(400) for _ in range(16)], sequence=f"text {text}", labels={"domain": label}):
-                recorder.record("ffn.0", ids, weights, rule=stated(8, 6, "softmax", "top_k", "probability"))
+                recorder.record("ffn.0", ids, weights, shared=shared)
 
 
 def cmoe(path, control=False):
