@@ -52,7 +52,7 @@ def find(document, path):
 def judge(number, must):
     """(holds, the condition in words)."""
     if must[0] == "is":
-        return number == must[1], f"{must[1]}"
+        return number == must[1], shown(must[1])
     if must[0] == "=":
         _, value, tolerance = must
         return abs(number - value) <= tolerance, f"{value:.6g} ± {tolerance:g}"
@@ -118,13 +118,17 @@ class Runner:
 
 
 def shown(number):
-    return number if isinstance(number, str) else f"{number:.6g}"
+    return str(number).lower() if isinstance(number, (str, bool)) else f"{number:.6g}"
 
 
 def table(systems, answers):
     """The rows of docs/seeds.md."""
+    count = {how: sum(one.how == how for one in systems) for how in ("engine", "table", "recorder", "import")}
+    numbers = sum(len(one.asks) for one in systems)
+    head = (f"{count['engine']} by the engine, {count['table']} from the weights alone, {count['recorder']} by the recorder, {count['import']} by import; {numbers} numbers, all as they "
+            f"must be. Of {sum(bool(one.lacks) for one in systems)} systems something cannot be asked or run yet.\n")
     words = {"engine": "engine", "recorder": "recorder", "import": "import", "table": "table from the weights"}
-    out = ["| # | system | paper | record | how | asked and answered |", "|---|---|---|---|---|---|"]
+    out = [head, "| # | system | paper | record | how | asked and answered |", "|---|---|---|---|---|---|"]
     for system in systems:
         answered = []
         for one, (number, holds, condition, beside) in zip(system.asks, answers[system.key]):
@@ -141,7 +145,7 @@ def write(page, systems, answers):
     head, _, rest = text.partition(BEGIN)
     line, _, rest = rest.partition("\n")
     _, _, tail = rest.partition(END)
-    page.write_text(f"{head}{BEGIN}{line}\n{table(systems, answers)}\n{END}{tail}", encoding="utf-8")
+    page.write_text(f"{head}{BEGIN}{line}\n\n{table(systems, answers)}\n\n{END}{tail}", encoding="utf-8")
 
 
 def main(words=None):
