@@ -18,7 +18,7 @@ CARRY := $(shell test -d "$$(dirname "$$(readlink -f "$$(command -v $(SWIFT))")"
 # Suites where threads meet: the writer and its readers, the engine's thread and the screens, the pool, the program in a terminal.
 THREADS := DurabilityTests|PlaceTests|SessionRecorderTests|ScreensWordsTests|FamilyParityTests|ImageEngineTests|RoutingBufferTests|PoolTests|FacadeTests|threadsShareOneTokenizer|EndToEndTests.TerminalTests
 
-.PHONY: run build test further kernels fuzz damage recorder tsan lint format deps place pictures install uninstall clean
+.PHONY: run build test seeds further kernels fuzz damage recorder tsan lint format deps place pictures install uninstall clean
 
 run: build
 	@$(RELEASE) ui $(SAMPLE)
@@ -32,6 +32,11 @@ test: deps place
 	@tools/run-tests.sh $(SWIFT) test --skip-build --parallel --skip EndToEndTests
 	@$(SWIFT) build -c release --product moetop $(CARRY)
 	@MOETOP_TEST_BINARY=$(CURDIR)/$(RELEASE) tools/run-tests.sh $(SWIFT) test --skip-build --filter EndToEndTests
+
+# Fifty routed systems of the literature: each recorded or run, asked, and held against what was planted (docs/seeds.md). Some need torch.
+PYTHON ?= python3
+seeds: build
+	@$(PYTHON) tools/recorder/seeds.py --moetop $(RELEASE) $(SEEDS)
 
 # Tests of further reference models, which MOETOP_SHARED names; built by `make test`.
 further:

@@ -59,11 +59,12 @@ def taken(router, row: int, ids, rule: Rule) -> list:
     return found
 
 
-def block_of(router, rule: Rule, content: str, ids=None, weights=None, logits=None, dropped=None) -> tuple[Block, Findings]:
+def block_of(router, rule: Rule, content: str, ids=None, weights=None, logits=None, dropped=None, shared=None) -> tuple[Block, Findings]:
     """n rows as a block.
 
     ids: [n][<= k]; None: what the rule makes of `logits`, or, of a dense router, all experts by falling weight. weights, dropped:
-    beside ids; weights of a dense router without ids: [n][E]. logits: [n][E]. content: as `recording.content`.
+    beside ids; weights of a dense router without ids: [n][E]. logits: [n][E]. shared: [n], the factor of the shared expert. content: as
+    `recording.content`.
     """
     n = len(ids if ids is not None else weights if weights is not None else logits)
     for name, column, width in (("ids", ids, None), ("weights", weights, None), ("logits", logits, rule.experts), ("dropped", dropped, None)):
@@ -81,7 +82,10 @@ def block_of(router, rule: Rule, content: str, ids=None, weights=None, logits=No
     for row in range(n):
         rows.append(_row(router, row, rule, None if ids is None else ids[row], None if weights is None else weights[row],
                          None if logits is None else logits[row], None if dropped is None else dropped[row], findings))
-    return _packed(rule, content, rows, logits), findings
+    block = _packed(rule, content, rows, logits)
+    if shared is not None:
+        block.shared_weight = struct.pack(f"<{n}f", *(math.nan if weight is None else float(weight) for weight in shared))
+    return block, findings
 
 
 def _row(router, row, rule, ids, weights, logits, dropped, findings):

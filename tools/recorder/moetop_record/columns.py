@@ -21,7 +21,7 @@ class Block:
     ids: unsigned [n, k], 0 where absent. weights: f32 [n, k] or None. absent, dropped: one byte 0 or 1 a slot [n, k], or None.
     entropy, selection_margin, top1_margin, top_k_mass: f32 [n] or None. importance: f64 [E] summed over rows, or None, as
     squared_lse. logits: f32 [n, E] or None. loads, weight_sums: by expert, how often it was taken and not dropped, and the sum of
-    its weights there.
+    its weights there. shared_weight: f32 [n], the factor of the shared expert, or None.
     measured: rows that have a distribution.
     """
 
@@ -40,6 +40,7 @@ class Block:
     loads: dict = field(default_factory=dict)
     weight_sums: dict = field(default_factory=dict)
     measured: int = 0
+    shared_weight: bytes | None = None
 
     def joined(self, other: "Block") -> "Block":
         """Both, one after the other: for a page, whose totals are counted elsewhere."""
@@ -60,7 +61,8 @@ class Block:
         return Block(
             n + m, self.ids + other.ids, glue(self.weights, other.weights, n, m, nan), glue(self.absent, other.absent, n, m, b"\0"),
             glue(self.dropped, other.dropped, n, m, b"\0"), *(glue(getattr(self, c), getattr(other, c), n, m, nan) for c in FLOAT_COLUMNS),
-            importance=importance, squared_lse=squares, logits=glue(self.logits, other.logits, n, m, nan))
+            importance=importance, squared_lse=squares, logits=glue(self.logits, other.logits, n, m, nan),
+            shared_weight=glue(self.shared_weight, other.shared_weight, n, m, nan))
 
     def may_follow(self, other: "Block") -> bool:
         """Whether both have the same columns, so that one page can hold them."""

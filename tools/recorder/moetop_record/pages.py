@@ -109,6 +109,7 @@ class RouterPages:
         if not self._changed:
             return
         if self._tail_page is not None:
+            db.execute("DELETE FROM page_extra WHERE page = ?", (self._tail_page,))
             db.execute("DELETE FROM page WHERE id = ?", (self._tail_page,))
             self.bytes -= self._tail_bytes
             self._tail_page = None
@@ -124,9 +125,12 @@ class RouterPages:
         importance = None if block.importance is None else block.importance.tobytes()
         decision = [bitmap(block.absent), bitmap(block.dropped), block.ids, block.weights, block.entropy, block.selection_margin,
                     block.top1_margin, block.top_k_mass, importance]
-        whole, own = checksums.page(first, block.count, block.squared_lse, decision, decision + [block.logits])
+        extra = [None, block.shared_weight, None]
+        whole, own = checksums.page(first, block.count, block.squared_lse, decision + extra, decision + [block.logits] + extra)
         row = db.execute(_INSERT, (self.id, first, block.count, block.squared_lse, *decision, block.logits, whole, own)).lastrowid
-        size = sum(len(blob) for blob in decision if blob) + len(block.logits or b"")
+        if block.shared_weight is not None:
+            db.execute("INSERT INTO page_extra VALUES (?, ?, ?, ?)", (row, *extra))
+        size = sum(len(blob) for blob in decision + extra if blob) + len(block.logits or b"")
         self.bytes += size
         self._longest = max(self._longest, block.count)
         return row, size

@@ -136,7 +136,7 @@ def source(model, identity: dict, hash_weights: str) -> str:
 
 
 def description(name: str, identity: dict, record: str, row: str, said: str, *, without_ids=False, series=None, input_source="", sampling=None,
-                seed=0, threads=1) -> dict:
+                seed=0, threads=1, extras=()) -> dict:
     """The whole description of a run, as docs/trace-format.md has it."""
     recorded = {"kind": "recorder", "row": row}
     if without_ids:
@@ -144,5 +144,7 @@ def description(name: str, identity: dict, record: str, row: str, said: str, *, 
     out = {"name": name, "tags": [], "startedAt": time.time(), "seed": seed, "routers": [], "model": identity,
            "input": {"source": input_source, "hash": ""}, "recording": {"content": record, "logitsEvery": 1, "precision": "f32"},
            "engine": {"version": f"{versions()}; {said}", "simd": "", "threads": threads}, "recorded": recorded}
+    if extras:
+        out["recording"]["extras"] = list(extras)
     optional = {"series": series, "sampling": sampling}
     return out | {key: value for key, value in optional.items() if value is not None}

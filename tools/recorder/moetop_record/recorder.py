@@ -41,12 +41,14 @@ class Recorder:
     model: a torch module that is described as the run's model. name, tags: of the run. without_ids: keep no token ids and no text.
     tokenizer: its pieces of text are kept beside the ids. rank, world, series: of several processes, instead of what the launcher says.
     hash_weights: `files` of a local checkpoint, `memory`, or `none`. commit_seconds: how long single tokens may wait to be written.
+    shared_weights: keep the factor of the shared expert, which `record(shared=…)` gives.
     Raises RecordError for arguments that cannot be.
     """
 
     def __init__(self, file, *, model=None, name: str = "", tags: Sequence[str] = (), record: str = "weights", row: str = "token",
                  tokenizer=None, without_ids: bool = False, rank: int | None = None, world: int | None = None, series: str | None = None,
-                 hash_weights: str = "files", commit_seconds: float = 0.5, model_name: str | None = None, input_source: str = ""):
+                 hash_weights: str = "files", commit_seconds: float = 0.5, model_name: str | None = None, input_source: str = "",
+                 shared_weights: bool = False):
         require(record in RECORDS, "record", ", ".join(RECORDS), repr(record))
         require(row in ROWS, "row", ", ".join(ROWS), repr(row))
         require(hash_weights in ("files", "memory", "none"), "hash_weights", "files, memory or none", repr(hash_weights))
@@ -58,7 +60,8 @@ class Recorder:
             identity["name"] = model_name
         self._writer = TraceWriter(self.file, provenance.description(
             name, identity, record, row, provenance.source(model, identity, hash_weights), without_ids=without_ids,
-            series=self.rank.series if self.rank else series, input_source=input_source), tags)
+            series=self.rank.series if self.rank else series, input_source=input_source, extras=("shared",) if shared_weights else ()), tags)
+        self._shared_weights = shared_weights
         self._audit = CaptureAudit(row)
         self._rules: dict[RouterPath, Rule] = {}
         self._facts: dict[RouterPath, dict] = {}
@@ -76,7 +79,7 @@ class Recorder:
     @_locked
     def router(self, path: str | RouterPath, rule: Rule, *, bank: str | None = None, shared_experts: int | None = None, parent: str | None = None,
                holds_for: Sequence[int] | None = None, factors: Sequence[int] | None = None, experts: Sequence[dict | str] | None = None) -> RouterPath:
-        """Declares a router before its first decision.
+        """Declares a router before its first decision, or says more of one that is known, such as those that `trace` found.
 
         bank: name of experts that several routers share. parent: path of the router it depends on. holds_for: layers that use its
         decision. factors: lengths of lists that experts are pairs of; they sum to rule.experts. experts: names, or dictionaries with
@@ -91,9 +94,14 @@ class Recorder:
         named = [{"expert": at, "name": entry} if isinstance(entry, str) else {"expert": at, **entry} for at, entry in enumerate(experts or ())]
         facts = {"bank": bank, "sharedExperts": shared_experts, "parent": None if parent is None else str(RouterPath.parse(parent)),
                  "holdsFor": None if holds_for is None else list(holds_for), "factors": None if factors is None else list(factors), "experts": named or None}
-        self._rules[path] = rule
-        self._facts[path] = {key: value for key, value in facts.items() if value is not None}
-        self._writer.add_router(path, rule, self._facts[path])
+        facts = {key: value for key, value in facts.items() if value is not None}
+        if path in self._rules:
+            # A router that a hook made known, and of which more is said now.
+            self._facts[path].update(facts)
+            self._writer.set_facts(path, self._facts[path])
+            return path
+        self._rules[path], self._facts[path] = rule, facts
+        self._writer.add_router(path, rule, facts)
         self._audit.router(path, rule)
         return path
 
@@ -228,12 +236,13 @@ class Recorder:
     # Decisions
 
     def record(self, router: str | RouterPath, ids=None, weights=None, logits=None, *, rule: Rule | None = None, experts: int | None = None, dropped=None,
-               unknown=None, sequence: str | None = None, **rows) -> None:
+               shared=None, unknown=None, sequence: str | None = None, **rows) -> None:
         """Decisions of one router about the rows at hand, or, outside of `rows`, about rows of their own (`sequence`, and what else
         `rows` takes).
 
         ids: [n][<= k] experts, -1 where a slot holds none, None for a row whose route is not known; None: what an executable rule makes
-        of logits, or all experts of a dense one. weights, dropped: beside ids. logits: [n][E]. unknown: [n], true where the route is not
+        of logits, or all experts of a dense one. weights, dropped: beside ids. logits: [n][E]. shared: [n], factor of the shared expert, of a
+        recorder with shared_weights. unknown: [n], true where the route is not
         known. Tensors, arrays or lists. rule, experts: at the first record of a router.
         """
         path = RouterPath.parse(router)
@@ -242,15 +251,18 @@ class Recorder:
             # Samples, tasks and users may each have routers of their own.
             self._audit.may_lack_routes |= self._row not in ("token", "patch", "frame")
             with self.rows(count, sequence=sequence, **rows):
-                return self.record(path, ids, weights, logits, rule=rule, experts=experts, dropped=dropped, unknown=unknown)
+                return self.record(path, ids, weights, logits, rule=rule, experts=experts, dropped=dropped, shared=shared, unknown=unknown)
         require(sequence is None and not rows, f"router {path}", "rows that `rows` gave", f"others beside them: {', '.join(rows) or 'sequence'}")
         rule = self._rule_of(path, rule, experts, slots, weights is not None)
         expected = len(self._pass.rows)
         require(count == expected, f"router {path}", f"{expected} rows, as at hand", count, "rows(count) with as many rows as the router decides on")
         is_tensor = any(type(column).__module__.startswith("torch") for column in (ids, weights, logits))
-        if is_tensor and unknown is None and (ids is not None or logits is not None):
+        require(shared is None or self._shared_weights, f"router {path}: shared", "a recorder that keeps weights of shared experts", "one that does not",
+                "Recorder(..., shared_weights=True)")
+        if is_tensor and unknown is None and shared is None and (ids is not None or logits is not None):
             return self._record_tensors(path, rule, ids, weights, logits, dropped)
-        columns = {name: plain(column) for name, column in (("ids", ids), ("weights", weights), ("logits", logits), ("dropped", dropped))}
+        columns = {name: plain(column) for name, column in (("ids", ids), ("weights", weights), ("logits", logits), ("dropped", dropped),
+                                                               ("shared", shared))}
         if columns["ids"] is not None:
             columns["ids"] = [[row] if isinstance(row, int) else row for row in columns["ids"]]
         if unknown is not None:

@@ -281,3 +281,31 @@ def test_a_trace_that_cannot_be_written_any_more_says_so_and_stays_whole(tmp_pat
         recorder.close()
     moetop.check(trace)
     assert rows(trace, "SELECT token_count, state FROM run") == [(2, "running")]
+
+
+def test_more_is_said_of_a_known_router(tmp_path, moetop):
+    trace = tmp_path / "t.db"
+    with Recorder(trace) as recorder:
+        recorder.record("ffn.0", [[0], [1]], experts=2)
+        recorder.router("ffn.0", unknown(2, 1), holds_for=[1, 2])
+        recorder.router("ffn.0", unknown(2, 1), bank="b", experts=["left", "right"])
+        recorder.record("ffn.0", [[1], [1]])
+    moetop.check(trace)
+    assert json.loads(rows(trace, "SELECT facts FROM router_more")[0][0]) == {
+        "bank": "b", "holdsFor": [1, 2], "experts": [{"expert": 0, "name": "left"}, {"expert": 1, "name": "right"}]}
+
+
+def test_the_weight_of_a_shared_expert(tmp_path, moetop):
+    trace = tmp_path / "t.db"
+    with Recorder(trace, shared_weights=True, commit_seconds=0) as recorder:
+        recorder.router("ffn.0", stated(4, 1, "softmax", "top_k", "probability"), shared_experts=1)
+        for part in range(3):    # The last page is written anew while it grows.
+            with recorder.rows(ids=[7, 8], sequence="text"):
+                recorder.record("ffn.0", [[part], [3]], [[0.75], [0.5]], shared=[0.25, None])
+                recorder.record("ffn.1", [[0], [1]], experts=2)
+    moetop.check(trace)
+    assert [row["shared_weight"] for row in moetop.sql(trace, "SELECT shared_weight FROM routing_stats WHERE router = 'ffn.0' ORDER BY token")] == [0.25, None] * 3
+    share = json.loads(moetop("analyze", trace, "--metric", "shared_weight_share", "--filter", "router=ffn.0", "--json").stdout)["layers"][0]
+    assert (share["value"], share["n"]) == (0.25, 3)
+    with pytest.raises(RecordError, match="shared_weights=True"), Recorder(tmp_path / "without.db") as recorder:
+        recorder.record("ffn.0", [[0]], [[1.0]], experts=2, shared=[0.5])

@@ -1,0 +1,65 @@
+"""What answers of moetop's own models must be, from the reference tensors that lie beside the fixtures (transformers and PyTorch computed them)."""
+import json
+import math
+import struct
+
+from .common import softmax
+
+KINDS = {"F32": "f", "I32": "i"}
+
+
+def tensor(file, name):
+    """Rows of a two-dimensional tensor of a safetensors file."""
+    with open(file, "rb") as opened:
+        length, = struct.unpack("<Q", opened.read(8))
+        header = json.loads(opened.read(length))[name]
+        start, end = header["data_offsets"]
+        opened.seek(8 + length + start)
+        values = struct.unpack(f"<{(end - start) // 4}{KINDS[header['dtype']]}", opened.read(end - start))
+    rows, columns = header["shape"]
+    return [values[row * columns:(row + 1) * columns] for row in range(rows)]
+
+
+def _switch(fixtures):
+    return fixtures / "models" / "switch_transformers" / "expected.safetensors"
+
+
+def gw_entropies(fixtures, router):
+    """-sum p ln(p + 1e-5) of each token, as the training loop of GW-MoE computes it."""
+    return [-sum(p * math.log(p + 1e-5) for p in softmax(row)) for row in tensor(_switch(fixtures), f"{router}.router_logits")]
+
+
+def encoder_entropy(fixtures):
+    values = gw_entropies(fixtures, "enc.1")
+    return "=", sum(values) / len(values), 1e-5
+
+
+def uncertain_in_decoder(fixtures):
+    values = gw_entropies(fixtures, "dec.1")
+    return "=", sum(value >= 1.6 for value in values) / len(values), 1e-9
+
+
+def usage(fixtures):
+    """Share of the encoder's busiest expert among the tokens that an expert computed; choices that found no room have weight 0."""
+    file = _switch(fixtures)
+    taken = [row[0] for row, weight in zip(tensor(file, "enc.1.expert_ids"), tensor(file, "enc.1.weights")) if weight[0] != 0]
+    return "=", max(taken.count(expert) for expert in range(8)) / len(taken), 1e-9
+
+
+def captured_mass(fixtures):
+    """Mean probability of the two chosen of eight, over a softmax of all logits."""
+    file = fixtures / "models" / "llama_moe" / "expected.safetensors"
+    rows = [softmax(row) for row in tensor(file, "ffn.0.router_logits")]
+    ids = tensor(file, "ffn.0.expert_ids")
+    return "=", sum(sum(row[at] for at in chosen) for row, chosen in zip(rows, ids)) / len(rows), 1e-5
+
+
+def prior(timesteps=1000, units=9, window=6, power=4):
+    """(units that are always on, windows, timesteps of the first one) of Switch-DiT's prior: a window that starts at round((t / 999)^4 (units - window))."""
+    starts = [math.floor((at / (timesteps - 1)) ** power * (units - window) + 0.5) for at in range(timesteps)]
+    return 2 * window - units, len(set(starts)), starts.count(0)
+
+
+def truth(fixtures, model, row):
+    """The change of the loss that the tables of a planted model imply."""
+    return json.loads((fixtures / "planted" / model / "truth.json").read_text())["changes"][row]
