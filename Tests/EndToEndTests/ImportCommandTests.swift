@@ -202,6 +202,32 @@ struct ImportCommandTests {
     #expect(refused.errors.contains("other.json: answer") && refused.errors.contains("header"))
   }
 
+  /// A rule in one word does not say what weights are: where some are below 0 they are signed, for every command; a whole rule is held to what it says.
+  @Test(arguments: [
+    #""dense""#, #""unknown""#,
+    #"{"expertCount":3,"scoring":{"softmax":{}},"selection":{"tokenChoice":{"topK":3}},"weighting":"scores","normalization":{"none":{}},"#
+      + #""routedScale":1,"appliesTo":"output","identityExperts":0}"#,
+  ])
+  func weightsBelowZeroAreSigned(_ rule: String) throws {
+    let lines = """
+      {"moetop":"routing/1","row":"sample","routers":[{"router":"ffn.0","experts":3,"top_k":3,"rule":\(rule)}]}
+      {"sequence":"a","position":0,"ffn.0":{"ids":[0,1,2],"weights":[0.7,0.1,-0.5]}}
+      {"sequence":"a","position":1,"ffn.0":{"ids":[1,0,2],"weights":[0.7,0.1,-0.5]}}
+
+      """
+    let record = try folder.write(Array(lines.utf8), to: "signed.jsonl")
+    let trace = folder.file("signed.db")
+    if rule.hasPrefix("{") {
+      let refused = try moetop(["import", record, "--trace", trace], status: 65)
+      #expect(refused.errors.contains("signed.jsonl") && refused.errors.contains("0 or more, as its rule says"))
+      return
+    }
+    _ = try moetop(["import", record, "--trace", trace])
+    #expect(try moetop(["runs", "check", trace]).output.hasSuffix("integrity ok\n"))
+    #expect(try moetop(["sql", trace, "SELECT weight_kind FROM routers"]).output.contains("signed"))
+    #expect(try moetop(["analyze", trace, "--metric", "weighted_load"], status: 64).errors.contains("may be below 0"))
+  }
+
   @Test func whatCannotBeAskedIsRefusedInItsOwnWords() throws {
     let sound = vllm("sound")[0]
     let both = try folder.write(

@@ -83,11 +83,21 @@ public final class RecordImport {
     let hasWeights = column?.hasWeights ?? false
     if var spec = own ?? column?.spec, spec.expertCount == judged.experts, spec.topK == judged.slots {
       if !hasWeights, column?.hasLogits != true || spec.rule != .executable { spec.statedWeights = WeightKind.none }
+      if judged.hasNegativeWeights, spec.weightKind != .signed {
+        // Who names a rule in a word has not said what its weights are.
+        guard spec.rule != .executable, spec.statedWeights == nil else {
+          throw FormatError.value(
+            file: request.files[0], path: "weights of \(judged.id)", expected: "0 or more, as its rule says", found: "some below 0")
+        }
+        spec.statedWeights = .signed
+      }
       return RouterDescription(id: judged.id, spec: spec)
     }
     return RouterDescription(
       id: judged.id,
-      spec: .unknown(experts: judged.experts, slots: max(judged.slots, 1), weights: hasWeights ? .unnormalized : .none))
+      spec: .unknown(
+        experts: judged.experts, slots: max(judged.slots, 1),
+        weights: judged.hasNegativeWeights ? .signed : hasWeights ? .unnormalized : .none))
   }
 
   /// A router of which scores are known and ids follow from its rule.

@@ -12,6 +12,7 @@ extension RecordJudge {
       tally.add(block, sequence: sequence, first: first, isLost: judgement.sequences[sequence].isLost)
     }
     tally.finish()
+    for place in places { judgement.routers[place].hasNegativeWeights = tally.isSigned[place] }
     let isPhysical =
       places.allSatisfy { isKnown($0) }
       && places.allSatisfy { Double(tally.beyond[$0]) >= Self.physicalShare * Double(total * judgement.routers[$0].slots) }

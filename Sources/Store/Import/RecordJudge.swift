@@ -30,6 +30,8 @@ struct JudgedRouter {
   var experts: Int
   /// Whether none of its rows can be trusted.
   var isUnknown = false
+  /// Whether some of its weights are below 0.
+  var hasNegativeWeights = false
 }
 
 struct JudgedSequence {

@@ -27,6 +27,8 @@ struct RowTally {
   private(set) var outside: [Int]
   private(set) var isConstant: [Bool]
   private(set) var weightsRise: [FoundRows]
+  /// By router: whether a row without a fault has a weight below 0.
+  private(set) var isSigned: [Bool]
   /// Rows without a fault in any router.
   private(set) var clean = 0
   /// Rows of sequences whose place is not known.
@@ -61,6 +63,7 @@ struct RowTally {
     outside = beyond
     isConstant = Array(repeating: true, count: routers.count)
     weightsRise = Array(repeating: FoundRows(), count: routers.count)
+    isSigned = Array(repeating: false, count: routers.count)
     firstRows = Array(repeating: [], count: routers.count)
     let shape = places.first
     let isUniform = places.allSatisfy { $0.slots == shape?.slots && $0.experts == shape?.experts }
@@ -134,6 +137,7 @@ struct RowTally {
         if (1..<max(place.slots, 1)).contains(where: { all[start + $0 - 1] < all[start + $0] }) {
           weightsRise[place.number].add(row + index)
         }
+        if isClean[index], (0..<place.slots).contains(where: { all[start + $0] < 0 }) { isSigned[place.number] = true }
       }
     }
   }
