@@ -4,7 +4,7 @@ usage: make_own_models.py [NAME ...] [-o Tests/Fixtures/models]      (no name: a
 
 The computation is our own reading of what the publishers' modelling files say (modeling_deepseek.py of deepseek-moe-16b,
 modeling_bailing_moe.py of Ling-lite, modeling_bailing_moe_v2.py of Ling-mini-2.0, modeling_llama_moe_hf.py of LLaMA-MoE,
-modeling_sarvam_moe.py of sarvam-30b, modeling_smallthinker.py of SmallThinker-4BA0.6B), in float32 on the stored weights, one sequence after the other, written without a look at the engine. Files and tensors are those of make_models.py.
+modeling_llama_moe_upscaling_hf.py of XFT, modeling_sarvam_moe.py of sarvam-30b, modeling_smallthinker.py of SmallThinker-4BA0.6B), in float32 on the stored weights, one sequence after the other, written without a look at the engine. Files and tensors are those of make_models.py.
 """
 import json
 import re
@@ -30,6 +30,9 @@ LLAMA = {k: v for k, v in dict(
     gate_balance_loss_weight=0.01, gate_add_noise=True, gate_noise_epsilon=0.01, calculator_type="UniversalCalculator",
     multiply_gate_scores=True, score_scale_factor=4.0, add_weight_norm=False, drop_tokens=True, dropped_padding="zero", capacity_factor=1.25,
     pretraining_tp=1).items() if k not in ("moe_intermediate_size", "rope_theta")}
+UPSCALED = dict(LLAMA, model_type="llama_moe_upscaling", architectures=["LlamaMoEUpscalingForCausalLM"], intermediate_size=16, num_experts=7, num_selects=4,
+                gate_type="TopKUniversalBalancedNoisyGate", score_scale_factor=1.0, attention_bias=False, attention_dropout=0.0,
+                rope_scaling=dict(type="linear", factor=4.0), shared_expert_weight=0.75, ffn_folder_path="")
 SECOND = dict(BAILING, head_dim=16, num_experts=12, num_experts_per_tok=4, num_shared_experts=1, first_k_dense_replace=1, n_group=4,
               topk_group=2, routed_scaling_factor=2.5, use_qk_norm=True, moe_router_enable_expert_bias=True, router_dtype="fp32",
               use_rmsnorm=True, moe_shared_expert_intermediate_size=16)
@@ -56,6 +59,10 @@ MODELS = {
     "llama_moe": dict(LLAMA, intermediate_size=96),
     "llama_moe-sizes": dict(LLAMA, num_experts=6, num_selects=3, size_experts=[[4, 8, 12, 6, 10, 8], [20, 4, 4, 4, 8, 8]],
                             score_scale_factor=[2.0, 3.5], rope_scaling=dict(type="linear", factor=2.0)),
+    "llama_moe_upscaling": UPSCALED,
+    "llama_moe_upscaling-plain": dict(
+        UPSCALED, gate_type="TopKUniversalBalancedNoNormalizationNoisyGate", gate_network="linear", gate_add_noise=False, num_experts=5,
+        num_selects=3),
     "llama_moe-linear": dict(LLAMA, num_key_value_heads=2, gate_network="linear", gate_add_noise=False, score_scale_factor=1.0),
 }
 
@@ -76,8 +83,8 @@ class Names:
         p = f"model.layers.{layer}.mlp"
         if c["model_type"] == "smallthinker":
             return [f"model.layers.{layer}.block_sparse_moe.experts.{e}.{part}.weight" for part in ("gate", "up", "down")]
-        if c["model_type"] == "llama_moe":
-            return [f"{p}.calculator.experts.weight_{part}.{e}" for part in ("gate", "up", "down")]
+        if Sizes(c).is_cut:
+            return [f"{p}.calculator.experts.weight_{part}.{e}{'.weight' * Sizes(c).lead}" for part in ("gate", "up", "down")]
         return [f"{p}.experts.{e}.{part}_proj.weight" for part in ("gate", "up", "down")]
 
 
@@ -87,7 +94,10 @@ class Sizes:
         self.head = c.get("head_dim") or c["hidden_size"] // self.heads
         self.experts = c.get("n_routed_experts") or c.get("num_experts") or c["moe_num_primary_experts"]
         self.shared = (c.get("n_shared_experts") or c.get("num_shared_experts") or 0) * c.get("moe_intermediate_size", 0)
-        self.is_cut = c["model_type"] == "llama_moe"
+        self.is_cut = c["model_type"].startswith("llama_moe")
+        # Experts in front of the routed ones, which every token takes.
+        self.lead = int("Universal" in c.get("gate_type", ""))
+        self.routed = self.experts - self.lead
         self.has_bias = c.get("attention_bias") or c.get("use_qkv_bias") or False
         self.is_second = c.get("score_function") == "sigmoid" or c["model_type"] == "sarvam_moe"
         self.is_early = c["model_type"] == "smallthinker"
@@ -98,7 +108,7 @@ class Sizes:
         if not self.is_cut:
             return self.c["moe_ffn_hidden_size" if self.is_early else "moe_intermediate_size"]
         lists = self.c["size_experts"]
-        return lists[layer][e] if lists else self.c["intermediate_size"] // self.experts
+        return lists[layer][e] if lists else self.c["intermediate_size"] // (1 if self.lead else self.experts)
 
     def factor(self, layer):
         """On the weights of a layer's experts."""
@@ -137,7 +147,7 @@ def shapes(c):
             gated(f"{p}.mlp", c["intermediate_size"])
             continue
         for name, inputs in router(c, layer):
-            out[name] = (s.experts, inputs)
+            out[name] = (s.routed, inputs)
         if s.is_second:
             out[f"{p}.mlp.gate.expert_bias"] = (s.experts,)
         for expert in range(s.experts):
@@ -145,7 +155,7 @@ def shapes(c):
             width = s.width(layer, expert)
             out.update({gate: (width, hidden), up: (width, hidden), down: (hidden, width)})
         if c.get("gate_add_noise"):
-            out[f"{p}.mlp.gate.weight_noise.weight"] = (s.experts, hidden)
+            out[f"{p}.mlp.gate.weight_noise.weight"] = (s.routed, hidden)
         if s.shared:
             gated(f"{p}.mlp.shared_experts", s.shared)
     return out
@@ -156,11 +166,11 @@ def router(c, layer):
     p, hidden = f"model.layers.{layer}.mlp.gate", c["hidden_size"]
     if c["model_type"] == "smallthinker":
         return [(f"model.layers.{layer}.block_sparse_moe.primary_router.weight", hidden)]
-    if c["model_type"] != "llama_moe":
+    if not Sizes(c).is_cut:
         return [(f"{p}.weight", hidden)]
     if c["gate_network"] == "linear":
         return [(f"{p}.gate_network.weight", hidden)]
-    return [(f"{p}.gate_network.0.weight", hidden), (f"{p}.gate_network.2.weight", c["num_experts"])]
+    return [(f"{p}.gate_network.0.weight", hidden), (f"{p}.gate_network.2.weight", Sizes(c).routed)]
 
 
 def weights(c, seed):
@@ -216,6 +226,12 @@ def attend(x, w, c, p, layer):
 def choose(logits, bias, c, layer):
     """(ids best first, weights, the least distance of a choice from what was left out)."""
     top_k, s = next(c[key] for key in ("num_experts_per_tok", "num_selects", "moe_num_active_primary_experts") if key in c), Sizes(c)
+    if s.lead:
+        top = logits.softmax(-1).topk(top_k, -1)
+        shares, margin = top.values[:, :-1], (top.values[:, -2] - top.values[:, -1]).min().item()
+        if "NoNormalization" not in c["gate_type"]:
+            shares = shares.softmax(-1) * shares[:, :1]
+        return top.indices[:, :-1], shares, margin
     if s.is_cut or s.is_early:
         top = logits.topk(top_k + 1, -1)
         margin = (top.values[:, -2] - top.values[:, -1]).min().item()
@@ -253,8 +269,10 @@ def feed_forward(x, w, c, layer, seen, entry):
     for matrix in rest:
         logits = F.linear(logits.tanh(), matrix)
     ids, factors, margin = choose(logits, w.get(f"{p}.gate.expert_bias"), c, layer)
-    expert = lambda e, row: gated(Names(c).expert(c, layer, e), row)
+    expert = lambda e, row: gated(Names(c).expert(c, layer, e + Sizes(c).lead), row)
     out = torch.stack([sum(f * expert(e, row) for e, f in zip(i.tolist(), fs)) for row, i, fs in zip(x, ids, factors)])
+    if Sizes(c).lead:
+        out = out + (1 - logits.softmax(-1).amax(-1, keepdim=True)) * expert(-1, x)
     if Sizes(c).shared:
         out = out + gated(under(f"{p}.shared_experts"), x)
     found = dict(router_logits=logits, expert_ids=ids.int(), weights=factors, block_in=x, block_out=out)

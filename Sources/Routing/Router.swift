@@ -75,6 +75,7 @@ public struct Router: Sendable {
       batch.importanceSum = Array(repeating: 0, count: spec.expertCount)
       batch.squaredLogSumExpSum = 0
     }
+    batch.sharedWeight = spec.sharedWeight == nil ? nil : Array(repeating: 1, count: batch.count)
     let isByProbability = ruled?.rules.capacity.map { $0.order == .priority } ?? (spec.capacity?.order == .probability)
     var firstProbability: [Float] = []
     eachRow(of: logits, hashed, count: batch.count, ruled) { token, row in
@@ -92,6 +93,7 @@ public struct Router: Sendable {
         weigh(row, into: UnsafeMutableBufferPointer(rebasing: weights[first..<first + row.taken]))
       }
       if demand.statistics { batch.topKMass[token] = mass(of: row) }
+      if row.taken > 0 { batch.sharedWeight?[token] = 1 - row.scores[Int(row.best.ids[0])] }
       if isByProbability { firstProbability.append(row.taken > 0 ? row.scores[Int(row.best.ids[0])] : 0) }
     }
     batch.dropped = nil
@@ -265,6 +267,11 @@ extension Router {
       softmax(UnsafeBufferPointer(weights), into: weights)
     case .sigmoidOfSelectedLogits:
       for slot in weights.indices { weights[slot] = 1 / (1 + exp(-row.logits[Int(row.best.ids[slot])])) }
+    case .bestTimesSoftmaxOfSelectedScores:
+      for slot in weights.indices { weights[slot] = row.scores[Int(row.best.ids[slot])] }
+      guard let best = weights.first else { return }
+      softmax(UnsafeBufferPointer(weights), into: weights)
+      for slot in weights.indices { weights[slot] *= best }
     case .ones:
       for slot in weights.indices { weights[slot] = 1 }
     }

@@ -31,12 +31,14 @@ public struct RouterSpec: Hashable, Sendable, Codable {
   public var capacity: CapacityRule?
   /// What the weights of a router are whose rule does not say it; nil: what the rule makes them.
   public var statedWeights: WeightKind?
+  /// How the router weighs the shared expert; nil: not at all.
+  public var sharedWeight: SharedWeight?
 
   public init(
     expertCount: Int, identityExperts: Int = 0, scoring: Scoring, correctionBias: [Float]? = nil, groupLimit: GroupLimit? = nil,
     selection: Selection, weighting: Weighting = .scores, normalization: Normalization = .none, routedScale: Float = 1,
     expertScales: [Float]? = nil, appliesTo: Application = .output, capacity: CapacityRule? = nil,
-    statedWeights: WeightKind? = nil
+    statedWeights: WeightKind? = nil, sharedWeight: SharedWeight? = nil
   ) {
     self.expertCount = expertCount
     self.identityExperts = identityExperts
@@ -51,6 +53,7 @@ public struct RouterSpec: Hashable, Sendable, Codable {
     self.appliesTo = appliesTo
     self.capacity = capacity
     self.statedWeights = statedWeights
+    self.sharedWeight = sharedWeight
   }
 
   /// Step 1: logits to scores.
@@ -111,6 +114,15 @@ public struct RouterSpec: Hashable, Sendable, Codable {
   /// Step 4: what the picked experts weigh before normalisation.
   public enum Weighting: String, Hashable, Sendable, Codable {
     case scores, softmaxOfSelectedLogits, sigmoidOfSelectedLogits, ones
+    /// A softmax of the picked experts' scores, times the best of them: together they weigh as much as the best score.
+    /// Source: Ding et al. 2024 (XFT), arXiv:2404.15247.
+    case bestTimesSoftmaxOfSelectedScores
+  }
+
+  /// What a router gives the expert beside the routed ones.
+  public enum SharedWeight: String, Hashable, Sendable, Codable {
+    /// 1 minus the best score of those picked (XFT).
+    case oneMinusBestScore
   }
 
   /// Step 5: how the weights of one token are brought to a common sum.
@@ -197,6 +209,7 @@ extension RouterSpec {
     if identityExperts > 0 { parts.append("\(identityExperts) of them identity") }
     switch normalization {
     case .none where weighting == .scores: parts.append("weights not renormalised")
+    case .none where weighting == .bestTimesSoftmaxOfSelectedScores: parts.append("softmax of the chosen scores times the best")
     case .none: break
     case .sum: parts.append("weights renormalised")
     case .sumClamped(let minimum): parts.append("weights renormalised (sum at least \(minimum))")
@@ -205,6 +218,7 @@ extension RouterSpec {
     if routedScale != 1 { parts.append("scaled by \(routedScale)") }
     if expertScales != nil { parts.append("scaled by expert") }
     if appliesTo == .input { parts.append("weight on the expert's input") }
+    if sharedWeight != nil { parts.append("shared expert 1 - the best score") }
     switch capacity?.limit {
     case .tokens(let count): parts.append("at most \(count) tokens of a sequence an expert")
     case .share(let share): parts.append("at most \(share) of a sequence's tokens an expert")

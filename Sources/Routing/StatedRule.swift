@@ -120,6 +120,7 @@ extension RouterSpec {
     }
     switch weighting {
     case .softmaxOfSelectedLogits: return .probability
+    case .bestTimesSoftmaxOfSelectedScores: return .unnormalized
     case .scores: return scoring == .softmax ? .probability : .unnormalized
     case .sigmoidOfSelectedLogits, .ones: return .unnormalized
     }

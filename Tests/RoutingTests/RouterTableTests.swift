@@ -40,6 +40,8 @@ struct RouterTableTests {
       "nllb_moe": RouterSpec(
         expertCount: 6, scoring: .softmax, selection: .tokenChoice(topK: 2), normalization: .sumClamped(minimum: .ulpOfOne),
         routedScale: 0.8, capacity: CapacityRule(limit: .share(0.34), renormalizes: true)),
+      "llama_moe_upscaling": RouterSpec(
+        expertCount: 6, scoring: .softmax, selection: .tokenChoice(topK: 3), weighting: .bestTimesSoftmaxOfSelectedScores),
       "gpt_oss": topKSoftmax(4, 8),
       "gpt_oss-mxfp4": topKSoftmax(4, 8),
       "granitemoe": topKSoftmax(2, 8),

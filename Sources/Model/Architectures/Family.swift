@@ -20,7 +20,8 @@ struct Family: Sendable {
     .deepSeekV4, .dots1, .ernie45MoE, .ernie45VL, .ernie45VLText, .exaoneMoE, .flexOlmo, .flint, .gemma4, .glm4MoE, .glm4MoELite, .glm4VMoE,
     .glmMoEDSA,
     .gptOss, .graniteMoE, .graniteMoEHybrid, .graniteMoEShared, .graniteMoESWA, .hunYuanMoE, .hunYuanV3, .hunYuanV4, .jamba, .jetMoE,
-    .kimiK2, .kimiLinear, .kolibri1, .laguna, .lfm2MoE, .llama4Text, .llamaMoE, .longCatFlash, .mellum, .miMoV2Flash, .miniMax, .miniMaxM2,
+    .kimiK2, .kimiLinear, .kolibri1, .laguna, .lfm2MoE, .llama4Text, .llamaMoE, .llamaMoEUpscaling, .longCatFlash, .mellum, .miMoV2Flash,
+    .miniMax, .miniMaxM2,
     .miniMaxM3, .miniMaxM3Text, .mistral4, .mixtral, .nemotronH, .nllbMoE, .olmoe, .phiMoE, .qwen2MoE, .qwen35MoE, .qwen3MoE,
     .qwen3Next, .qwen3OmniMoE, .qwen3VLMoE, .qwen4Exp, .sarvamMLA, .sarvamMoE, .smallThinker, .solarOpen, .step35, .switchTransformers,
   ]

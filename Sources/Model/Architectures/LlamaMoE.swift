@@ -21,11 +21,33 @@ extension Family {
     let (experts, topK) = (try configuration.count("num_experts"), try configuration.count("num_selects"))
     let widths = try configuration.widthsOfExperts(sizes.layerCount, experts)
     let factors = try configuration.factors("score_scale_factor", sizes.layerCount)
+    let gate = try NoisyGate(configuration)
+    try configuration.require("gate_type", "TopKBalancedNoisyGate", default: "TopKBalancedNoisyGate")
+    let rotary = try configuration.rotary(headSize: sizes.headSize, statedBase: 10_000)
+    return sizes.model("llama_moe") { layer in
+      let prefix = sizes.prefix(layer) + "mlp."
+      var router = RouterSpec.topKSoftmax(topK, of: experts)
+      router.routedScale = factors[layer]
+      let plan = gate.experts(router, prefix) { expert in
+        func part(_ name: String) -> LinearPlan { LinearPlan(MatrixPlan("\(prefix)calculator.experts.weight_\(name).\(expert)")) }
+        return GatedPlan(gate: part("gate"), up: part("up"), down: part("down"), intermediateSize: widths[layer][expert])
+      }
+      return sizes.block(layer: layer, sizes.attention(layer: layer, rotary: rotary), plan)
+    }
+  }
+}
+
+/// The router of LLaMA-MoE and of what was made of it, and the settings that all of these have to have.
+struct NoisyGate {
+  private let isDeep: Bool
+
+  /// - Throws: `ModelError` for a network or a way of computing that is another.
+  init(_ configuration: Configuration) throws {
     let network = try configuration.text("gate_network", default: "mlp")
     guard ["mlp", "linear"].contains(network) else {
       throw configuration.refused("gate_network", found: "\"\(network)\"", supported: "\"mlp\", \"linear\"")
     }
-    try configuration.require("gate_type", "TopKBalancedNoisyGate", default: "TopKBalancedNoisyGate")
+    isDeep = network == "mlp"
     try configuration.require("calculator_type", "UniversalCalculator", default: "UniversalCalculator")
     try configuration.requireSet("gate_use_softmax", "multiply_gate_scores")
     try configuration.refuseSet("add_weight_norm")
@@ -36,19 +58,14 @@ extension Family {
       "gate_use_balance", "gate_balance_loss_weight", "gate_add_noise", "gate_noise_epsilon", "drop_tokens", "dropped_padding",
       "capacity_factor",
     ])
-    let rotary = try configuration.rotary(headSize: sizes.headSize, statedBase: 10_000)
-    return sizes.model("llama_moe") { layer in
-      let prefix = sizes.prefix(layer) + "mlp."
-      var router = RouterSpec.topKSoftmax(topK, of: experts)
-      router.routedScale = factors[layer]
-      let gate = prefix + "gate.gate_network"
-      var plan = ExpertsPlan(router: router, routerLinear: LinearPlan(prefix: network == "mlp" ? gate + ".2" : gate)) { expert in
-        func part(_ name: String) -> LinearPlan { LinearPlan(MatrixPlan("\(prefix)calculator.experts.weight_\(name).\(expert)")) }
-        return GatedPlan(gate: part("gate"), up: part("up"), down: part("down"), intermediateSize: widths[layer][expert])
-      }
-      if network == "mlp" { plan.routerHidden = .init(size: experts, linear: LinearPlan(prefix: gate + ".0")) }
-      return sizes.block(layer: layer, sizes.attention(layer: layer, rotary: rotary), plan)
-    }
+  }
+
+  /// The routed experts under `prefix`.
+  func experts(_ router: RouterSpec, _ prefix: String, expert: @escaping @Sendable (Int) -> GatedPlan) -> ExpertsPlan {
+    let gate = prefix + "gate.gate_network"
+    var plan = ExpertsPlan(router: router, routerLinear: LinearPlan(prefix: isDeep ? gate + ".2" : gate), expert: expert)
+    if isDeep { plan.routerHidden = .init(size: router.expertCount, linear: LinearPlan(prefix: gate + ".0")) }
+    return plan
   }
 }
 

@@ -50,6 +50,7 @@ extension RoutingBatch {
   /// Takes the choice of another batch over the same rows, and what follows from it.
   fileprivate mutating func take(_ other: RoutingBatch) {
     (selectedExperts, routingWeights, dropped) = (other.selectedExperts, other.routingWeights, other.dropped)
+    sharedWeight = other.sharedWeight
     if topKMass.contains(where: { !$0.isNaN }) { topKMass = other.topKMass }
   }
 }

@@ -315,6 +315,8 @@ final class RunningExperts: RunningOperation {
         let scores = pass.project(gate, from: pass.x)
         mt_sigmoid(scores, scores, pass.count)
         assignments.setWeights(of: real + index, from: scores)
+      } else if let weights = decisions.sharedWeight {
+        weights.withUnsafeBufferPointer { if let base = $0.baseAddress { assignments.setWeights(of: real + index, from: base) } }
       }
       if let hidden = pass.hiddenShared { assignments.hide(hidden, from: real + index) }
     }
@@ -322,6 +324,7 @@ final class RunningExperts: RunningOperation {
       experts, assignments, out: out, activation: bound.runsSharedApart ? bound.sharedActivation : bound.activation,
       weightsApplyToInput: spec.appliesTo == .input)
     let (wantsNorms, wantsShared) = (pass.wants(.norms) && !bound.runsSharedApart, pass.wants(.shared) && shared > 0)
+    if !wantsShared { decisions.sharedWeight = nil }
     if wantsNorms || wantsShared {
       let measured = pass.measured(experts, assignments, inner: inner)
       if wantsNorms { measured.note(routed: real, x: pass.x, in: &decisions) }

@@ -72,6 +72,8 @@ def weigh(rule: Rule, logits: list, scored: list, ids: list) -> list:
         out = [1.0] * len(ids)
     elif rule.weighting == "softmax_of_selected":
         out = _softmax([logits[expert] for expert in ids])
+    elif rule.weighting == "best_times_softmax_of_selected_scores":
+        out = [scored[ids[0]] * share for share in _softmax([scored[expert] for expert in ids])] if ids else []
     elif rule.weighting == "sigmoid_of_selected":
         out = [_sigmoid(logits[expert]) for expert in ids]
     elif rule.scoring == "sparsemixer":

@@ -83,6 +83,9 @@ def _weigh(rule, logits, scored, ids, scales):
         out = torch.ones(ids.shape, dtype=torch.float32, device=logits.device)
     elif rule.weighting == "softmax_of_selected":
         out = logits.gather(-1, ids).softmax(-1)
+    elif rule.weighting == "best_times_softmax_of_selected_scores":
+        chosen = scored.gather(-1, ids)
+        out = chosen.softmax(-1) * chosen[..., :1]
     elif rule.weighting == "sigmoid_of_selected":
         out = logits.gather(-1, ids).sigmoid()
     elif rule.scoring == "sparsemixer":

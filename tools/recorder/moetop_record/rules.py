@@ -14,7 +14,8 @@ from .errors import require
 SCORINGS = {"softmax": "softmax", "sigmoid": "sigmoid", "sqrt_softplus": "sqrtSoftplus", "logits": "logits", "sparsemixer": "sparsemixer"}
 STATED_SCORINGS = ("softmax", "sigmoid", "linear", "cosine", "product_key", "unknown")
 STATED_SELECTIONS = ("top_k", "top_p", "threshold", "expert_choice", "dense", "fixed", "hash", "drawn", "unknown")
-WEIGHTINGS = {"scores": "scores", "softmax_of_selected": "softmaxOfSelectedLogits", "sigmoid_of_selected": "sigmoidOfSelectedLogits", "ones": "ones"}
+WEIGHTINGS = {"scores": "scores", "softmax_of_selected": "softmaxOfSelectedLogits", "sigmoid_of_selected": "sigmoidOfSelectedLogits", "ones": "ones",
+              "best_times_softmax_of_selected_scores": "bestTimesSoftmaxOfSelectedScores"}
 NORMALIZATIONS = ("none", "sum", "sum_clamped", "p_norm")
 WEIGHT_KINDS = ("probability", "unnormalized", "signed", "none")
 GROUP_SCORES = {"maximum": "maximum", "sum_of_top_two": "sumOfTopTwo"}
@@ -252,6 +253,8 @@ class Rule:
         words.append(f"{self.top_k} of {self.experts} by token id" if self.is_hashed else f"top-{self.top_k} of {self.experts}")
         if self.identity_experts:
             words.append(f"{self.identity_experts} of them identity")
+        if self.weighting == "best_times_softmax_of_selected_scores":
+            words.append("softmax of the chosen scores times the best")
         if self.normalization != "none" or self.weighting == "scores":
             words.append({"none": "weights not renormalised", "sum": "weights renormalised", "p_norm": f"weights divided by their {self.epsilon}-norm",
                           "sum_clamped": f"weights renormalised (sum at least {self.epsilon})"}[self.normalization])

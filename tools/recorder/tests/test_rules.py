@@ -23,6 +23,7 @@ RULES = [
     Rule(8, 2, scoring="logits", weighting="sigmoid_of_selected", applies_to="input"),
     Rule(8, 2, scoring="sparsemixer", sparsemixer_epsilon=0.05),
     Rule(8, 2, weighting="ones"),
+    Rule(8, 3, weighting="best_times_softmax_of_selected_scores", weights="probability"),
     Rule(8, 2, normalization="sum", expert_scales=[1 + at / 8 for at in range(8)]),
 ]
 
