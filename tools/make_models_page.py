@@ -24,8 +24,8 @@ KINDS = ("router_logits", "weights", "hidden", "logits")
 HEAD = """# Models
 
 What is run, and how far it is from transformers 5.23 in float32 on the models of `Tests/Fixtures/models` (random, tiny, made by
-`tools/make_models.py`; `deepseek`, `bailing_moe`, `llama_moe`, `llama_moe_upscaling`, `sarvam_moe` and `smallthinker`, which it has no code for, beside our own
-reading of the publishers', `tools/make_own_models.py`; `sarvam_mla`, which is DeepSeek-V3 under other names, beside transformers' code of that).
+`tools/make_models.py`; `deepseek`, `bailing_moe`, `llama_moe`, `llama_moe_upscaling`, `monet`, `sarvam_moe` and `smallthinker`, which it has no code for, beside our own
+reading of the publishers', `tools/make_own_models.py`, `tools/monet_model.py`; `sarvam_mla`, which is DeepSeek-V3 under other names, beside transformers' code of that).
 Decisions are equal when the set of experts is; errors are the largest of their kind, relative to
 max(1, largest expected magnitude). Written by `tools/make_models_page.py`; `FamilyParityTests` holds every row to it, and to the older spelling
 of its configuration. A field that a declaration does not cover is refused by name (`moetop inspect FOLDER`).
@@ -105,7 +105,7 @@ ARCHITECTURES = {
     "gpt_oss": "`gpt-oss`", "granitemoe": "`granitemoe`", "granitemoehybrid": "`granitehybrid`", "granitemoeshared": "`granitemoe`",
     "hunyuan_v1_moe": "`hunyuan-moe`", "hy_v3": "`hy_v3`", "jetmoe": NONE, "kimi_k2": "`deepseek2`", "lfm2_moe": "`lfm2moe`",
     "llama4_text": "`llama4`", "longcat_flash": NONE, "mellum": "`mellum`", "minimax": "`minimax-01`", "minimax_m2": "`minimax-m2`",
-    "mixtral": "`llama`", "nllb-moe": NONE, "olmoe": "`olmoe`", "phimoe": "`phimoe`", "qwen2_moe": "`qwen2moe`", "qwen3_moe": "`qwen3moe`",
+    "mixtral": "`llama`", "monet": NONE, "nllb-moe": NONE, "olmoe": "`olmoe`", "phimoe": "`phimoe`", "qwen2_moe": "`qwen2moe`", "qwen3_moe": "`qwen3moe`",
     "qwen3_next": "`qwen3next`", "solar_open": "`glm4moe`", "switch_transformers": NONE,
     **{family: f"`{name}`" for family, name in (
         ("deepseek_v32", "deepseek32"), ("deepseek_v4", "deepseek4"), ("gemma4_text", "gemma4"), ("glm_moe_dsa", "glm-dsa"), ("jamba", "jamba"),

@@ -44,7 +44,10 @@ public struct RunAnalysis: PassFold {
     try plan.validate()
     self.plan = plan
     specs = Dictionary(plan.routers.map { ($0.id, $0.spec) }, uniquingKeysWith: { first, _ in first })
-    folds = plan.metrics.reduce(into: []) { $0.formUnion(MetricCatalog.entry($1).measure.folds(for: plan)) }
+    var folds = plan.metrics.reduce(into: Folds()) { $0.formUnion(MetricCatalog.entry($1).measure.folds(for: plan)) }
+    // Chance needs to know how many experts rows take.
+    if plan.routers.contains(where: { $0.spec.fillsSlots == false }) { folds.insert(.load) }
+    self.folds = folds
     if let layout = plan.denoising, folds.contains(.denoising) {
       denoising = try DenoisingCounts(layout: layout, routers: plan.routers, branch: plan.branch)
     }

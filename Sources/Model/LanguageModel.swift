@@ -13,6 +13,9 @@ public final class LanguageModel: Sendable {
   let plan: ModelPlan
   let weights: ModelWeights
 
+  /// Tokens whose decisions take 128 MB while they are made: fewer than most passes have only where a token may take hundreds of experts.
+  public var passRoom: Int { max(16, (128 << 20) / max(1, routers.reduce(0) { $0 + 8 * $1.slots })) }
+
   /// Which blocks of the files are this model.
   let layers: TextLayers
 

@@ -23,6 +23,8 @@ public enum ModelError: Error, Sendable, Equatable {
   case lookupTables(file: String, name: String, found: String, tables: String, why: String)
   /// A row of a table of experts does not name as many different experts as a token takes.
   case expertTable(file: String, name: String, token: Int, experts: Int, found: [Int64])
+  /// A rule that is read from the weights has numbers that no rule can have.
+  case tensorValues(file: String, name: String, expected: String, found: String)
   case unknownToken(id: Int, vocabularySize: Int, sequence: String)
   case sequenceTooLong(sequence: String, tokens: Int, limit: Int)
   /// An encoder's tokens are missing, or given to a model without an encoder.
@@ -41,7 +43,7 @@ public enum ModelError: Error, Sendable, Equatable {
     case .unsupportedFamily, .missingOperation, .unsupportedSetting, .tensorType, .lookupTables, .foreignLayout, .cannotContinue,
       .positionsChange:
       .unsupported
-    case .configuration, .missingTensor, .doubledTensor, .tensorShape, .expertTable: .damaged
+    case .configuration, .missingTensor, .doubledTensor, .tensorShape, .expertTable, .tensorValues: .damaged
     case .unknownToken, .sequenceTooLong, .sequenceKind, .badOption, .openQuestion: .invalidRequest
     }
   }
@@ -74,6 +76,8 @@ extension ModelError {
         ("file", file), ("tensor", name), ("token", "\(token)"),
         ("expected", "\(found.count) different experts of 0 to \(experts - 1)"), ("found", "\(found)"),
       ]
+    case .tensorValues(let file, let name, let expected, let found):
+      [("file", file), ("tensor", name), ("expected", expected), ("found", found)]
     default: []
     }
   }
@@ -112,6 +116,8 @@ extension ModelError: CustomStringConvertible {
     case .expertTable(let file, let name, let token, let experts, let found):
       "\(file): tensor \"\(name)\", token id \(token): expected \(found.count) different experts of 0 to \(experts - 1), found \(found)\n"
         + "  try: check that the download is complete; a table that was never filled routes nothing"
+    case .tensorValues(let file, let name, let expected, let found):
+      "\(file): tensor \"\(name)\": expected \(expected), found \(found)\n  try: check that the download is complete"
     case .unknownToken(let id, let vocabularySize, let sequence):
       "\(sequence): token id \(id) is outside the vocabulary of \(vocabularySize)"
     case .sequenceTooLong(let sequence, let tokens, let limit):

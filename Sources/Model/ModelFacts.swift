@@ -28,6 +28,8 @@ public struct ModelFacts: Sendable {
   public var unusedTensors: [String]
   public var routedLayers: Int
   public var denseLayers: Int
+  /// Layers that do as a router of another layer decided.
+  public var followingLayers = 0
   /// Layers of attention or a recurrence alone.
   public var mixingLayers = 0
   /// Bytes of keys and values a position takes, as this engine keeps them.
@@ -55,9 +57,11 @@ extension LanguageModel {
     let operations = weights.operations
     let routedLayers = Set(routers.map { [$0.id.stack == .encoder ? 1 : 0, $0.id.layer.rawValue] }).count
     let blocks = (weights.encoder?.stack.blocks ?? []) + weights.decoder.blocks
-    let mixingLayers = blocks.count { block in
-      block.allSatisfy { $0.operation.routers.isEmpty && !($0.operation is BoundDense) }
-    }
+    let following = Set(routers.flatMap { $0.more?.holdsFor ?? [] }).subtracting(routers.map(\.id.layer.rawValue)).count
+    let mixingLayers =
+      blocks.count { block in
+        block.allSatisfy { $0.operation.routers.isEmpty && !($0.operation is BoundDense) }
+      } - following
     // Tables that are looked up in, not multiplied with: a row of each is met.
     let lookups = [weights.embedding, weights.encoder?.embedding].compactMap(\.self)
     let tables = Dictionary(lookups.filter { $0.base != weights.outputHead.weight.base }.map { ($0.base, $0) }) { first, _ in first }.values
@@ -70,7 +74,7 @@ extension LanguageModel {
       otherParameters: OtherParameters(rest), weightBytes: checkpoint.weightBytes,
       activeBytes: used.reduce(0) { $0 + checkpoint.tensors[$1].byteCount } - idleBytes, unusedTensors: weights.unusedTensors,
       routedLayers: routedLayers,
-      denseLayers: layerCount - routedLayers - mixingLayers, mixingLayers: mixingLayers,
+      denseLayers: layerCount - routedLayers - mixingLayers - following, followingLayers: following, mixingLayers: mixingLayers,
       cacheBytesPerToken: 4 * operations.reduce(0) { $0 + $1.cacheFloatsPerToken },
       stateBytes: 4 * operations.reduce(0) { $0 + $1.stateFloats },
       routerPrecision: operations.compactMap(\.routerPrecision).first.map { "\($0)" } ?? "none")

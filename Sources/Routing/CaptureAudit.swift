@@ -336,7 +336,7 @@ private struct RouterAudit {
       }
       return tokens == input.tokens ? .held : .failed("\(tokens) tokens, its stack has \(input.tokens)")
     case .distinctRows:
-      if topK >= spec.expertCount { return .notApplicable("every expert is always selected") }
+      if topK >= spec.expertCount && spec.fillsSlots != false { return .notApplicable("every expert is always selected") }
       if tokens <= 32 { return .notApplicable("32 tokens or fewer") }
       return sawOtherRow
         ? .held : .suspicious("all \(tokens) tokens have the same experts: a router that is constant, or a capture that repeats one row")

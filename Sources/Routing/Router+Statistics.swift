@@ -29,7 +29,7 @@ extension Router {
     guard !spec.isHashed else { return }
     batch.routerEntropy[token] = max(0, entropy)
     batch.top1Margin[token] = row.probs.count > 1 ? first - second : .nan
-    batch.selectionMargin[token] = row.best.gap(after: spec.topK)
+    batch.selectionMargin[token] = row.best.gap(after: row.taken)
   }
 
   /// Writes the router's distribution into `row.probs`.
@@ -39,10 +39,11 @@ extension Router {
   func distribute(_ row: inout RouterRow) -> Float? {
     let logits = row.logits
     let peak = logits.max() ?? 0
-    guard peak.isFinite, logits.allSatisfy({ !$0.isNaN }) else {
+    guard peak.isFinite, logits.allSatisfy({ spec.lists == nil ? !$0.isNaN : $0.isFinite }) else {
       row.probs.update(repeating: .nan)
       return nil
     }
+    if let lists = spec.lists { return lists.distribute(logits, into: row.probs) }
     var sum: Float = 0
     for e in logits.indices {
       row.probs[e] = exp(logits[e] - peak)

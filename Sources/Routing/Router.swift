@@ -100,7 +100,7 @@ public struct Router: Sendable {
     if spec.capacity?.renormalizes == true { drop(&batch, firstProbability) }
     for token in 0..<batch.count {
       let first = token * slots
-      let taken = ruled == nil ? slots : batch.taken(token)
+      let taken = ruled == nil && spec.lists == nil ? slots : batch.taken(token)
       batch.routingWeights.withUnsafeMutableBufferPointer { weights in
         let mine = UnsafeMutableBufferPointer(rebasing: weights[first..<first + taken])
         normalize(mine)
@@ -145,6 +145,7 @@ public struct Router: Sendable {
     guard !spec.isHashed else { return nil }
     return withDecided(logits) { row in
       guard margin(of: row) <= tolerance else { return nil }
+      if let lists = spec.lists { return lists.tie(row.selectionScores, within: tolerance) }
       let all = row.selectionScores.indices
       // Which group is kept changes everything within it.
       guard row.groupGap > tolerance else { return NearTie(certain: [], possible: Set(all.map(Int32.init))) }
@@ -156,12 +157,14 @@ public struct Router: Sendable {
   }
 
   /// How far a token is from another decision: the smaller of the gap between the last selected and the first rejected expert and,
-  /// where groups are limited, between the last kept and the first dropped group. Infinite when nothing else could be chosen.
+  /// where groups are limited, between the last kept and the first dropped group; the distance to the threshold where there are lists.
+  /// Infinite when nothing else could be chosen.
   public func decisionMargin(_ logits: UnsafeBufferPointer<Float>) -> Float {
     spec.isHashed ? .infinity : withDecided(logits) { margin(of: $0) }
   }
 
   private func margin(of row: RouterRow) -> Float {
+    if let lists = spec.lists { return lists.margin(row.selectionScores) }
     let gap = row.best.gap(after: spec.topK)
     return min(gap.isNaN ? .infinity : gap, row.groupGap)
   }
@@ -218,6 +221,7 @@ extension Router {
     }
     row.mask()
     row.groupGap = .infinity
+    spec.lists?.lower(row.selectionScores)
     guard let limit = spec.groupLimit, limit.topKGroups < limit.groupCount else { return }
     let size = spec.expertCount / limit.groupCount
     withUnsafeTemporaryAllocation(of: Float.self, capacity: limit.groupCount) { groupScores in
@@ -249,6 +253,7 @@ extension Router {
   func select(_ row: inout RouterRow) {
     switch spec.selection {
     case .tokenChoice, .stated: row.best.fill(from: row.selectionScores)
+    case .aboveThreshold: row.taken = row.best.fill(reaching: 0, from: row.selectionScores)
     case .hash: row.best.hold(row.hashed.map(Array.init) ?? [], from: row.selectionScores)
     }
   }
@@ -263,6 +268,7 @@ extension Router {
         for slot in weights.indices { weights[slot] = row.scores[Int(row.best.ids[slot])] }
       }
     case .softmaxOfSelectedLogits:
+      if let lists = spec.lists { return lists.weigh(row.logits, row.best.ids[..<row.taken], into: weights) }
       for slot in weights.indices { weights[slot] = row.logits[Int(row.best.ids[slot])] }
       softmax(UnsafeBufferPointer(weights), into: weights)
     case .sigmoidOfSelectedLogits:

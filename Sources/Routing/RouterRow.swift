@@ -75,6 +75,21 @@ struct TopList {
     }
   }
 
+  /// All whose score is at least `bound`, and behind them the best of the others.
+  ///
+  /// - Returns: how many there are.
+  mutating func fill(reaching bound: Float, from scores: UnsafeMutableBufferPointer<Float>) -> Int {
+    var chosen: [Int32] = []
+    var next: Int?
+    for index in scores.indices where !scores[index].isNaN {
+      if scores[index] >= bound { chosen.append(Int32(index)) } else if next.map({ scores[index] > scores[$0] }) ?? true { next = index }
+    }
+    let all = Self.ordered(chosen, by: scores) + (next.map { [Int32($0)] } ?? [])
+    count = min(ids.count, all.count)
+    for (place, id) in all.prefix(count).enumerated() { (ids[place], values[place]) = (id, scores[Int(id)]) }
+    return chosen.count
+  }
+
   /// Only `chosen`, in the order of the list; nothing stands behind them.
   mutating func hold(_ chosen: [Int32], from scores: UnsafeMutableBufferPointer<Float>) {
     count = 0
@@ -102,7 +117,7 @@ struct TopList {
 
   /// Value at rank `k` minus the one after it; NaN when there is no one after it that could have been chosen.
   func gap(after k: Int) -> Float {
-    guard k < count, values[k] > -.infinity else { return .nan }
+    guard k > 0, k < count, values[k] > -.infinity else { return .nan }
     return values[k - 1] - values[k]
   }
 }

@@ -107,6 +107,8 @@ public struct RouterSpec: Hashable, Sendable, Codable {
     /// is no margin and no uncertainty; scores only weigh. The table is the model's and comes with the logits.
     /// Source: Roller et al. 2021, arXiv:2106.04426; as in the first layers of DeepSeek-V4.
     case hash(topK: Int)
+    /// All entries of each list that reach its threshold, at least one a list.
+    case aboveThreshold(ListThreshold)
     /// In a way that is not repeated here; a row takes up to `slots` experts.
     case stated(StatedSelection, slots: Int)
   }
@@ -136,12 +138,16 @@ public struct RouterSpec: Hashable, Sendable, Codable {
   /// Step 6: what the weight multiplies.
   public enum Application: String, Hashable, Sendable, Codable { case input, output }
 
-  /// Experts a token takes.
+  /// Experts a token takes, at most where tokens take different numbers of them (`fillsSlots`).
   public var topK: Int {
     switch selection {
     case .tokenChoice(let topK), .hash(let topK), .stated(_, let topK): topK
+    case .aboveThreshold(let rule): rule.count
     }
   }
+
+  /// Lists whose entries are taken by a threshold; nil: there are none.
+  public var lists: ListThreshold? { if case .aboveThreshold(let rule) = selection { rule } else { nil } }
 
   /// Whether experts are looked up by the token's id, so that scores decide about no one.
   public var isHashed: Bool { if case .hash = selection { true } else { false } }
@@ -180,6 +186,7 @@ extension RouterSpec {
   /// The unit of `selectionMargin`: what the family's top-k compares. Margins of different units must not share an axis.
   public var selectionScoreUnit: String {
     if isHashed { return "none" }
+    if lists != nil { return "normalised logit" }
     let base =
       switch scoring {
       case .softmax: "probability"
@@ -199,13 +206,19 @@ extension RouterSpec {
     case .softmax: parts.append("softmax")
     case .sigmoid: parts.append("sigmoid")
     case .sqrtSoftplus: parts.append("sqrt-softplus")
+    case .logits where lists != nil: parts.append("pairs of lists, softmax over the chosen of each")
     case .logits: parts.append(weighting == .sigmoidOfSelectedLogits ? "sigmoid of the chosen" : "softmax over the chosen")
     case .sparsemixer(let epsilon): parts.append("sparsemixer (epsilon \(epsilon))")
     case .stated(let scoring): parts.append(scoring.words)
     }
     if correctionBias != nil { parts.append("selection bias") }
     if let groupLimit { parts.append("best \(groupLimit.topKGroups) of \(groupLimit.groupCount) groups") }
-    parts.append(isHashed ? "\(topK) of \(expertCount) by token id" : "top-\(topK) of \(expertCount)")
+    if let lists {
+      let lengths = lists.lists.map { "\($0.count)" }.joined(separator: " and ")
+      parts.append("all above \((lists.threshold * 1000).rounded() / 1000) deviations of \(lengths)")
+    } else {
+      parts.append(isHashed ? "\(topK) of \(expertCount) by token id" : "top-\(topK) of \(expertCount)")
+    }
     if identityExperts > 0 { parts.append("\(identityExperts) of them identity") }
     switch normalization {
     case .none where weighting == .scores: parts.append("weights not renormalised")
@@ -249,6 +262,13 @@ extension RouterSpec {
       try require(topK <= reachedExperts, "at most the \(reachedExperts) experts of the kept groups a token", "\(topK)")
       let perGroup = expertCount / limit.groupCount
       try require(limit.groupScore == .maximum || perGroup >= 2, "groups of two experts or more", "groups of \(perGroup)")
+    }
+    if let lists {
+      try lists.validate(experts: expertCount)
+      try require(
+        scoring == .logits && weighting == .softmaxOfSelectedLogits && correctionBias == nil && groupLimit == nil && identityExperts == 0
+          && capacity == nil && sharedWeight == nil, "logits, and weights by a softmax over the chosen, where lists have thresholds",
+        "\(scoring), \(weighting), or a bias, groups, identity experts, a capacity or a shared weight")
     }
     if case .sparsemixer(let epsilon) = scoring {
       try require(epsilon >= 0, "epsilon >= 0", "\(epsilon)")

@@ -36,6 +36,26 @@ extension RoutingBatch {
     count += other.count
   }
 
+  /// The same decisions with room for more experts a token.
+  ///
+  /// - Precondition: `slots` is at least `topK`.
+  public func widened(to slots: Int) -> RoutingBatch {
+    if slots == topK { return self }
+    precondition(slots > topK, "a batch is never cut")
+    func wide<Value>(_ column: [Value], _ padding: Value) -> [Value] {
+      var wide = Array(repeating: padding, count: count * slots)
+      for token in 0..<count { for slot in 0..<topK { wide[token * slots + slot] = column[token * topK + slot] } }
+      return wide
+    }
+    var batch = self
+    batch.topK = slots
+    batch.selectedExperts = wide(selectedExperts, -1)
+    batch.routingWeights = wide(routingWeights, 0)
+    batch.dropped = dropped.map { wide($0, false) }
+    batch.expertNorms = expertNorms.map { wide($0, .nan) }
+    return batch
+  }
+
   /// Appends a column that either part may not know.
   private static func join(_ column: inout [Float]?, _ more: [Float]?, counts: (own: Int, more: Int)) {
     if column == nil && more == nil { return }

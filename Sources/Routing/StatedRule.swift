@@ -96,6 +96,7 @@ extension RouterSpec {
     switch selection {
     case .tokenChoice: StatedSelection.topK.rawValue
     case .hash: StatedSelection.hash.rawValue
+    case .aboveThreshold: StatedSelection.threshold.rawValue
     case .stated(let selection, _): selection.rawValue
     }
   }
@@ -104,6 +105,7 @@ extension RouterSpec {
   public var fillsSlots: Bool? {
     switch selection {
     case .tokenChoice, .hash: true
+    case .aboveThreshold: false
     case .stated(.unknown, _): nil
     case .stated(let selection, _): selection.fillsSlots
     }

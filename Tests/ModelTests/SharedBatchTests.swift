@@ -56,6 +56,8 @@ struct SharedBatchTests {
     let texts = try texts(fixture)
     let plain = try alone(texts, model, nil).map(bits)
     #expect(try together(texts, model, nil).map(bits) == plain)
+    // Where tokens take all above a threshold they have no places to give.
+    guard model.routers.allSatisfy({ $0.spec.lists == nil }) else { return }
     for text in ["redraw all=router; scale all:top1=0.5", "swap all if position>2"] {
       let rules = try intervention(text, model)
       #expect(try together(texts, model, rules, threads: 2).map(bits) == alone(texts, model, rules).map(bits), "\(text)")

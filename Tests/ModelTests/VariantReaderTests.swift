@@ -44,9 +44,12 @@ struct VariantReaderTests {
   /// Rules that act from one router on.
   private func rules(_ model: LanguageModel) throws -> [Intervention] {
     try model.routers.flatMap { router -> [Intervention] in
-      var texts = ["redraw \(router.id)=uniform", "temperature \(router.id)=0.5; scale \(router.id):all=0.5"]
+      var texts = ["temperature \(router.id)=0.5; scale \(router.id):all=0.5"]
       // Where experts are looked up none is the next best.
       if !router.spec.isHashed { texts.append("mask \(router.id):top1") }
+      // Where tokens take all above a threshold they have no places to give.
+      if router.spec.lists != nil { return try texts.map { try intervention($0, model) } }
+      texts.append("redraw \(router.id)=uniform")
       texts.append("broadcast \(router.id)")
       texts.append("capacity \(router.id)=0.5")
       return try texts.map { try intervention($0, model) }

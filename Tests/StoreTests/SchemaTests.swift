@@ -50,7 +50,8 @@ import Testing
   }
 
   /// Traces as each released version left them, as SQL dumps. A new migration must read them all; a fixture is never edited.
-  @Test(arguments: ["trace-1", "trace-2", "trace-3", "trace-4", "trace-5", "trace-6", "trace-7", "trace-8"]) func everyShippedSchemaOpens(
+  @Test(arguments: ["trace-1", "trace-2", "trace-3", "trace-4", "trace-5", "trace-6", "trace-7", "trace-8", "trace-9"])
+  func everyShippedSchemaOpens(
     _ name: String
   ) throws {
     let dump = try String(contentsOf: Self.fixtures.appendingPathComponent("\(name).sql"), encoding: .utf8)
@@ -139,7 +140,9 @@ import Testing
   }
 
   /// A trace whose record of steps lost a line is damaged, not old: no step may run twice.
-  @Test(arguments: ["'trace-1'", "'trace-2'", "'trace-1', 'trace-2', 'trace-3', 'trace-4', 'trace-5', 'trace-6', 'trace-7', 'trace-8'"])
+  @Test(arguments: [
+    "'trace-1'", "'trace-2'", "'trace-1', 'trace-2', 'trace-3', 'trace-4', 'trace-5', 'trace-6', 'trace-7', 'trace-8', 'trace-9'",
+  ])
   func aLostStepIsDamage(
     _ steps: String
   ) throws {

@@ -150,7 +150,7 @@ struct StepMeasure: Measure {
         func row(_ cell: String?, _ value: Double?, n: Int) -> MetricRow {
           reading.row(
             router, cell: cell, value: value, n: n, of: .assignments,
-            size: reading.size(experts: use.experts, topK: topK, tokens: n / max(1, topK)))
+            size: reading.size(router, experts: use.experts, topK: topK, tokens: n / max(1, topK)))
         }
         guard reading.plan.grouping.facet == .step else {
           return [row(nil, mean(use), n: (0..<use.steps).reduce(0) { $0 + use.total($1) })]

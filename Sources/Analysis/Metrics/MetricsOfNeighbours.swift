@@ -112,7 +112,7 @@ struct LinkMeasure: Measure {
     let chance = texts.reduce(into: LinkChance()) { $0 += $1.chance }
     var row = reading.row(
       router, cell: cell, value: rate(total), n: total.pairs, of: .pairs,
-      size: reading.size(experts: fold.experts, topK: fold.topK, tokens: fold.tokens))
+      size: reading.size(router, experts: fold.experts, topK: fold.topK, tokens: fold.tokens))
     row[.withinTextBaseline] = chance.pairs > 0 ? withinText(chance) / Double(chance.pairs) : nil
     if reading.plan.intervals {
       // A text without a pair says nothing about neighbours and is no text of theirs.

@@ -115,7 +115,7 @@ struct StackMeasure: Measure {
     guard let first = own.first else { return nil }
     let (mean, count) = pooled(own.map(\.value), reading.analysis.resolvedThreshold)
     let shapes = Set(own.map { [$0.value.experts, $0.value.topK] })
-    let size = shapes.count == 1 ? reading.size(experts: first.value.experts, topK: first.value.topK, tokens: count) : nil
+    let size = shapes.count == 1 ? reading.size(first.key, experts: first.value.experts, topK: first.value.topK, tokens: count) : nil
     var row = reading.row(first.key, value: mean, n: count, of: .decisions, size: size)
     row.pooledRouters = own.count
     if reading.plan.intervals {

@@ -176,7 +176,7 @@ extension MetricReading {
     _ router: RouterID, _ summary: DecisionSummary, strata: [Stratum: MeanSum], experts: Int, topK: Int, decisions: Int
   ) -> MetricRow {
     var row = row(
-      router, value: summary.mean, n: summary.count, of: .decisions, size: size(experts: experts, topK: topK, tokens: decisions))
+      router, value: summary.mean, n: summary.count, of: .decisions, size: size(router, experts: experts, topK: topK, tokens: decisions))
     for (field, value) in summary.spread { row[field] = value }
     if plan.intervals { row.interval = Jackknife.interval(sums: MeanSum.bySequence([strata])) }
     return row
@@ -192,7 +192,7 @@ extension MetricReading {
       let total = sums.reduce(into: MeanSum()) { $0 += $1 }
       var row = row(
         router, cell: axis.names[cell], value: total.mean, n: total.count, of: .decisions,
-        size: size(experts: experts, topK: topK, tokens: total.count))
+        size: size(router, experts: experts, topK: topK, tokens: total.count))
       if plan.intervals { row.interval = Jackknife.interval(sums: sums) }
       return row
     }

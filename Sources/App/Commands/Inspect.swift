@@ -89,7 +89,9 @@ struct Inspect: ParsableCommand {
     row("family", "\(model.family), supported")
     for warning in model.warnings { row("warning", warning) }
     for note in model.notes { row("note", note) }
-    let others = facts.mixingLayers == 0 ? "" : ", \(facts.mixingLayers) of attention or a recurrence alone"
+    let others = [
+      (facts.followingLayers, "by the decisions of another"), (facts.mixingLayers, "of attention or a recurrence alone"),
+    ].filter { $0.0 > 0 }.map { ", \($0.0) \($0.1)" }.joined()
     row("layers", "\(model.layerCount): \(facts.routedLayers) routed, \(facts.denseLayers) dense\(others)")
     for (policy, layers) in policies(of: model.routers) { row("router", "\(policy)  (\(layers))") }
     row("shared", sharedExperts(of: model))
@@ -135,17 +137,31 @@ struct Inspect: ParsableCommand {
     return parts.isEmpty ? "no shared experts" : parts.joined(separator: ", ")
   }
 
-  /// Equal policies of a stack together: `softmax, top-2 of 16 …` with the layers that have it.
+  /// Equal policies of equal layers together: `softmax, top-2 of 16 …` with the layers that have it, and the stacks or heads where there are
+  /// several.
   static func policies(of routers: [RouterDescription]) -> [(String, String)] {
-    var layers: [[String]: [Int]] = [:]
-    var order: [[String]] = []
-    let hasStacks = Set(routers.map(\.id.lane)).count > 1
+    struct Key: Hashable { var policy, lane: String }
+    struct Group: Hashable { var policy, layers: String }
+    var layers: [Key: [Int]] = [:]
+    var order: [Key] = []
     for router in routers {
-      let key = [router.spec.summary, hasStacks ? router.id.lane + " " : ""]
+      let key = Key(policy: router.spec.summary, lane: router.id.lane)
       if layers[key] == nil { order.append(key) }
       layers[key, default: []].append(router.id.layer.rawValue)
     }
-    return order.map { ($0[0], "\($0[1])layers \(LayerRanges.text(layers[$0] ?? []))") }
+    var lanes: [Group: [String]] = [:]
+    var groups: [Group] = []
+    for key in order {
+      let group = Group(policy: key.policy, layers: "layers \(LayerRanges.text(layers[key] ?? []))")
+      if lanes[group] == nil { groups.append(group) }
+      lanes[group, default: []].append(key.lane)
+    }
+    let hasLanes = Set(routers.map(\.id.lane)).count > 1
+    return groups.map { group in
+      let own = lanes[group] ?? []
+      let names = own.count > 4 ? "\(own[0]) to \(own[own.count - 1]), " : own.joined(separator: ", ") + " "
+      return (group.policy, (hasLanes ? names : "") + group.layers)
+    }
   }
 
   private static func tokenizer(_ opened: Result<Tokenizer, any Error>) -> String {

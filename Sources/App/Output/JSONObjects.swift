@@ -20,6 +20,7 @@ extension JSONWriter {
       writer.member("experts", router.spec.expertCount)
       writer.member("top_k", router.spec.topK)
       writer.member("policy", router.spec.summary)
+      if let factors = router.more?.factors { writer.member("factors", factors) }
       more(&writer, router)
     }
   }

@@ -36,7 +36,7 @@ final class TextWork: EngineWork {
     do { tokenizer = try model.openTokenizer() } catch ModelError.noTokenizer { tokenizer = nil }
     bos = options.bos
     // Passes as long as a step: what is read comes to the screens that often.
-    forward = ForwardPass(model, threads: options.threads, passLimit: 512)
+    forward = ForwardPass(model, threads: options.threads, passLimit: min(512, model.passRoom))
     forward.isReproducible = options.reproducible
     stream = StreamJoiner(tokenizer, vocabularySize: model.vocabularySize)
     summary = EngineSummary(

@@ -89,10 +89,11 @@ public final class ForwardPass {
   /// - Parameters:
   ///   - threads: nil takes every core.
   ///   - passLimit: a token takes its residual stream and what is recorded of it. A sequence no longer than this keeps the state of
-  ///     one block at a time when nothing follows it, a longer one that of all blocks.
+  ///     one block at a time when nothing follows it, a longer one that of all blocks. nil: 4,096, or as many as `LanguageModel.passRoom` says.
   ///   - stepLimit: a token takes about (8 hidden + topK x intermediate) floats.
-  public convenience init(_ model: LanguageModel, threads: Int? = nil, passLimit: Int = 4096, stepLimit: Int = 512) {
-    self.init(model, pool: WorkerPool(threads: threads), passLimit: passLimit, stepLimit: stepLimit)
+  public convenience init(_ model: LanguageModel, threads: Int? = nil, passLimit: Int? = nil, stepLimit: Int = 512) {
+    self.init(
+      model, pool: WorkerPool(threads: threads), passLimit: passLimit ?? min(4096, model.passRoom), stepLimit: stepLimit)
   }
 
   /// - Parameter pool: shared with whoever computes at other times.
@@ -268,6 +269,7 @@ public final class ForwardPass {
     demand: RoutingDemand?, betweenSteps: (Double) throws -> Void, afterBlock: (Int) -> Void = { _ in }
   ) rethrows -> [RoutingBatch] {
     (pass.end, pass.demand, pass.probe, pass.batches) = (max(positions.upperBound, expected), demand, probe, [])
+    pass.pairedChoices.removeAll()
     let begin = origin?.block(of: stack) ?? 0
     let kept = keeping.blocks(of: stack)
     let end = isRoutingOnly && stack == \.decoder ? blocks.lastRouter : nil

@@ -71,6 +71,8 @@ final class Pass {
   /// By position in the sequence the positions, rising, that a token of the pass looks at where it does not see all: the last layer's
   /// choice.
   var seenPositions: [Int: [Int32]] = [:]
+  /// By position of a step's first token what the heads of the last block that has pairs as experts chose, for the blocks that do as it does.
+  var pairedChoices: [Int: PairedChoice] = [:]
   /// The ids of the step's tokens; empty where rows are no tokens.
   var tokens: ArraySlice<Int32> = []
   /// What is wrong with the model's files and showed when a step needed it; what is computed from then on means nothing.

@@ -33,11 +33,13 @@ final class TieRulings: DecisionReview {
         for row in 0..<ids.count / spec.topK {
           let mine = UnsafeBufferPointer(rebasing: logits[row * spec.expertCount..<(row + 1) * spec.expertCount])
           let chosen = ids[row * spec.topK..<(row + 1) * spec.topK]
-          guard let tie = router.nearTie(mine, within: Verifier.Tolerance.nearTie), Set(chosen).count == spec.topK, tie.allows(chosen)
+          let taken = chosen.filter { $0 >= 0 }
+          guard let tie = router.nearTie(mine, within: Verifier.Tolerance.nearTie), Set(taken).count == taken.count,
+            taken.count == spec.topK || spec.fillsSlots == false, tie.allows(taken)
           else {
             continue
           }
-          rulings[description.id, default: [:]][row] = (Array(chosen), tie)
+          rulings[description.id, default: [:]][row] = (Array(taken), tie)
         }
       }
     }

@@ -19,7 +19,7 @@ public struct Verifier {
   private let forward: ForwardPass
 
   /// - Parameters: as of `ForwardPass`.
-  public init(_ model: LanguageModel, threads: Int? = nil, passLimit: Int = 4096, stepLimit: Int = 512) {
+  public init(_ model: LanguageModel, threads: Int? = nil, passLimit: Int? = nil, stepLimit: Int = 512) {
     self.model = model
     forward = ForwardPass(model, threads: threads, passLimit: passLimit, stepLimit: stepLimit)
   }

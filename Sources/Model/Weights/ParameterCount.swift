@@ -40,7 +40,7 @@ enum ModelPart: Hashable {
       self = .audio
     } else if any(["mtp", "nextn"]) {
       self = .mtp
-    } else if any(["weight_noise"]) {
+    } else if any(["weight_noise", "num_batches_tracked"]) {
       self = .training
     } else if let block = Self.block(parts), let count = layers.count, block >= count {
       self = layers.looksAhead(block) ? .mtp : .surplus

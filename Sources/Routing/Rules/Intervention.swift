@@ -105,6 +105,14 @@ extension RoutingRule {
     }
   }
 
+  /// Whether it gives a number of places to experts, which means nothing where a token takes all that reach a threshold.
+  private var countsPlaces: Bool {
+    switch action {
+    case .topK, .swap, .force, .redraw, .broadcast, .capacity: true
+    default: false
+    }
+  }
+
   /// The routers this rule is about.
   ///
   /// - Throws: `RuleError` when one that is named is not there, or when none of them has what the rule changes.
@@ -116,6 +124,9 @@ extension RoutingRule {
     switch action {
     case .bias: (can, what) = ({ $0.spec.correctionBias != nil }, "no correction bias is there")
     case .sharedExperts: (can, what) = ({ sharedExperts[$0.id] ?? 0 > 0 }, "no shared expert is there")
+    case _ where countsPlaces && named.contains { $0.spec.lists != nil }:
+      (can, what) = ({ $0.spec.lists == nil }, "tokens take all that reaches a threshold there")
+      having = "they take a number of experts at"
     case _ where comparesScores:
       (can, what) = ({ !$0.spec.isHashed }, "experts are looked up by token id there, so that none is the next best")
       having = "they are chosen by score at"

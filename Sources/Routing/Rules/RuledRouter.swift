@@ -50,7 +50,7 @@ extension Router {
 
   /// The selection stage of one row, but for capacity; `row.probs` is the router's distribution.
   private func choose(_ row: inout RouterRow, _ ruled: RuledRows, token: Int) {
-    var choice = RowChoice(wanted: spec.topK)
+    var choice = RowChoice(wanted: row.taken)
     for (index, step) in ruled.rules.steps.enumerated() where ruled.holds(index, token) {
       switch step {
       case .bias(let isOn): row.changes.usesBias = isOn
@@ -76,6 +76,8 @@ extension Router {
   /// Lists the experts of a row: those pinned, then the best of the others, all by falling selection score.
   private func settle(_ row: inout RouterRow, _ choice: inout RowChoice) {
     select(&row, wanted: choice.wanted)
+    // Without what was taken away others may reach the threshold.
+    if spec.lists != nil && choice.pinned.isEmpty { choice.wanted = row.taken }
     choice.pinned = Array(row.ordered(choice.pinned).prefix(choice.wanted))
     let others = row.best.ids.prefix(row.best.count).filter { !choice.pinned.contains($0) && !row.changes.masked.contains($0) }
     let chosen = choice.pinned + others.prefix(choice.wanted - choice.pinned.count)

@@ -152,7 +152,7 @@ enum PackedColumns {
 struct PackedFloats: Sendable, Equatable {
   /// 4, 2, or 0 when none are kept.
   private(set) var byteCount: Int
-  private var bytes: [UInt8] = []
+  private(set) var bytes: [UInt8] = []
 
   init(byteCount: Int) { self.byteCount = byteCount }
 

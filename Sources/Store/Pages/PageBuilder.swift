@@ -143,6 +143,19 @@ struct PageBuilder {
     freshSums = TokenSums()
   }
 
+  /// Slots that the row of some tokens has for each of them: as many as one of them fills, one at least. Absent slots stand behind the others.
+  private func width(of tokens: Range<Int>) -> Int {
+    if absent.isEmpty { return layout.topK }
+    return absent.withUnsafeBufferPointer { absent in
+      var width = 1
+      for token in tokens where width < layout.topK {
+        let first = token * layout.topK
+        while width < layout.topK && !absent[first + width] { width += 1 }
+      }
+      return width
+    }
+  }
+
   private func sums(of pending: PendingRow) -> TokenSums {
     var total = TokenSums()
     for part in replacedRows(pending) { total.add(part.sums) }
@@ -154,7 +167,7 @@ struct PageBuilder {
   /// to insert), with their payload size.
   func values(of pending: PendingRow, router: Int64) -> (arguments: StatementArguments, extras: [Data?]?, bytes: Int) {
     let tokens = pending.tokens
-    let slots = tokens.lowerBound * layout.topK..<tokens.upperBound * layout.topK
+    let slots = SlotRuns(tokens: tokens, topK: layout.topK, width: width(of: tokens))
     let sums = sums(of: pending)
     var importanceBytes: [UInt8] = []
     PackedColumns.append(sums.importance, to: &importanceBytes)
@@ -172,27 +185,27 @@ struct PageBuilder {
       bytes += values.count
       return Data(values)
     }
-    func statistic(_ values: [Float], _ range: Range<Int>? = nil) -> Data? {
+    func statistic(_ values: [Float], _ own: ArraySlice<Float>? = nil) -> Data? {
       if values.isEmpty { return nil }
-      let mine = values[range ?? tokens]
+      let mine = own ?? values[tokens]
       if mine.allSatisfy(\.isNaN) { return nil }
       var packed: [UInt8] = []
       PackedColumns.append(mine, as: 4, to: &packed)
       return blob(packed[...])
     }
     func bitmap(_ flags: [Bool]) -> Data? {
-      if flags.isEmpty || !flags[slots].contains(true) { return nil }
-      return blob(PackedColumns.bitmap(flags[slots])[...])
+      let mine = slots.cut(flags)
+      return mine.contains(true) ? blob(PackedColumns.bitmap(mine)[...]) : nil
     }
     let decisions: [Data?] = [
-      bitmap(absent), bitmap(dropped), blob(ids[slots.lowerBound * layout.idBytes..<slots.upperBound * layout.idBytes]) ?? Data(),
-      layout.weightBytes == 0 ? nil : blob(weights.bytes(of: slots)),
+      bitmap(absent), bitmap(dropped), blob(slots.cut(ids, each: layout.idBytes)) ?? Data(),
+      layout.weightBytes == 0 ? nil : blob(slots.cut(weights.bytes, each: weights.byteCount)),
       statistic(entropy), statistic(selectionMargin), statistic(top1Margin), statistic(topKMass), blob(importanceBytes[...]),
     ]
     let logitBlobs = [
       blob(rowBytes[...]), blob(logits.bytes(of: firstRow * layout.expertCount..<endRow * layout.expertCount)),
     ]
-    let extras = [statistic(norms, slots), statistic(sharedWeight), statistic(sharedNorm)]
+    let extras = [statistic(norms, slots.cut(norms)), statistic(sharedWeight), statistic(sharedNorm)]
     let first = firstToken + tokens.lowerBound
     let checksum = PageChecksum(
       decisionBlobs: decisions, logitBlobs: logitBlobs, extraBlobs: extras, tokens: first..<first + tokens.count,
@@ -201,5 +214,23 @@ struct PageBuilder {
     for blob in decisions + logitBlobs { values.append(blob) }
     values += [Int64(checksum.page), Int64(checksum.decisions)]
     return (StatementArguments(values), extras.contains { $0 != nil } ? extras : nil, bytes)
+  }
+}
+
+/// The slots of some tokens that a row keeps: the first `width` of each.
+private struct SlotRuns {
+  let tokens: Range<Int>
+  let topK: Int
+  let width: Int
+
+  /// Of a column of `each` values a slot; an empty one stays empty.
+  func cut<Value>(_ values: [Value], each: Int = 1) -> ArraySlice<Value> {
+    if values.isEmpty { return [] }
+    let stride = topK * each
+    if width == topK { return values[tokens.lowerBound * stride..<tokens.upperBound * stride] }
+    var cut: [Value] = []
+    cut.reserveCapacity(tokens.count * width * each)
+    for token in tokens { cut += values[token * stride..<token * stride + width * each] }
+    return cut[...]
   }
 }

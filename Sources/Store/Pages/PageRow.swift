@@ -129,8 +129,10 @@ private struct PageReader {
     let layout = router.layout
     let count = span.tokens.count
     // Nothing is allocated before the first column has proven the shape.
-    let (slots, overflow) = count.multipliedReportingOverflow(by: layout.topK)
-    guard !overflow, slots <= 1 << 32 else { throw damaged("\(count) tokens of \(layout.topK) experts") }
+    let (most, overflow) = count.multipliedReportingOverflow(by: layout.topK)
+    guard !overflow, most <= 1 << 32 else { throw damaged("\(count) tokens of \(layout.topK) experts") }
+    let width = try width(count)
+    let slots = count * width
     guard let ids = try column("ids", bytes: slots * layout.idBytes, { PackedColumns.integers($0, as: layout.idBytes) }) else {
       throw damaged("column ids is missing")
     }
@@ -138,7 +140,7 @@ private struct PageReader {
       throw damaged("expert \(wrong), expected 0..<\(layout.expertCount)")
     }
     var batch = RoutingBatch(
-      router: router.id, expertCount: layout.expertCount, topK: layout.topK, firstToken: span.tokens.lowerBound, count: count)
+      router: router.id, expertCount: layout.expertCount, topK: width, firstToken: span.tokens.lowerBound, count: count)
     batch.selectedExperts = ids
     let weights =
       layout.weightBytes == 0 ? nil : try floats("weights", count: slots, byteCount: layout.weightBytes)
@@ -164,7 +166,18 @@ private struct PageReader {
     batch.sharedWeight = try column("shared_weight", bytes: 4 * count) { PackedColumns.floats($0, as: 4) }
     batch.sharedNorm = try column("shared_norm", bytes: 4 * count) { PackedColumns.floats($0, as: 4) }
     if withLogits { batch.logits = try logits() }
-    return batch
+    return batch.widened(to: layout.topK)
+  }
+
+  /// Slots of a token on this page: the router's, or fewer where none of its tokens fills them.
+  private func width(_ count: Int) throws -> Int {
+    let layout = router.layout
+    let bytes = try row.withUnsafeData(named: "ids") { $0?.count ?? 0 }
+    let (width, rest) = bytes.quotientAndRemainder(dividingBy: max(1, count * layout.idBytes))
+    guard rest == 0, (1...layout.topK).contains(width) else {
+      throw damaged("column ids has \(bytes) bytes, expected \(count * layout.topK * layout.idBytes), or fewer for each of \(count) tokens")
+    }
+    return width
   }
 
   private func logits() throws -> RouterLogits? {

@@ -37,7 +37,7 @@ extension TraceReader {
       for row in try Row.fetchAll(
         db,
         sql: """
-          SELECT r.token_count, r.top_k, r.id_bytes, r.weight_bytes, coalesce(sum(length(p.logits)), 0)
+          SELECT r.token_count, coalesce(sum(length(p.ids)), 0) / r.id_bytes, r.id_bytes, r.weight_bytes, coalesce(sum(length(p.logits)), 0)
             + coalesce(sum(coalesce(length(x.norms), 0) + coalesce(length(x.shared_weight), 0) + coalesce(length(x.shared_norm), 0)), 0)
           FROM router AS r LEFT JOIN page AS p ON p.router = r.id LEFT JOIN page_extra AS x ON x.page = p.id WHERE r.run = ? GROUP BY r.id
           """, arguments: [run.id])
@@ -45,7 +45,7 @@ extension TraceReader {
         let tokens = try row.count(0)
         let width = try row.count(2) + row.count(3)
         decisions += tokens
-        floor = floor &+ tokens &* (try row.count(1) &* width &+ 16) &+ (try row.count(4))
+        floor = floor &+ (try row.count(1) &* width) &+ tokens &* 16 &+ (try row.count(4))
       }
       let shares = try share(db, of: run)
       let sizes = try? tableSizes(db)

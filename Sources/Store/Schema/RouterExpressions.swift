@@ -8,6 +8,7 @@ enum RouterExpressions {
   /// `RouterSpec.selectionName`.
   static let selection = """
     CASE WHEN \(has("selection.tokenChoice")) THEN 'top_k' WHEN \(has("selection.hash")) THEN 'hash'
+      WHEN \(has("selection.aboveThreshold")) THEN 'threshold'
       ELSE json_extract(r.spec, '$.selection.stated._0') END
     """
 

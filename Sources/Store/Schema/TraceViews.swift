@@ -166,12 +166,12 @@ extension TraceSchema {
           CASE r.id_bytes WHEN 1 THEN \(SQLDecoding.unsigned("p.ids", offset: slot, byteCount: 1))
             WHEN 2 THEN \(SQLDecoding.unsigned("p.ids", offset: "(\(slot)) * 2", byteCount: 2))
             ELSE \(SQLDecoding.unsigned("p.ids", offset: "(\(slot)) * 4", byteCount: 4)) END,
-          CASE length(p.weights) WHEN p.token_count * r.top_k * 4 THEN \(SQLDecoding.float32("p.weights", offset: "(\(slot)) * 4"))
-            WHEN p.token_count * r.top_k * 2 THEN \(SQLDecoding.float16("p.weights", offset: "(\(slot)) * 2")) END,
+          CASE length(p.weights) WHEN p.token_count * \(width) * 4 THEN \(SQLDecoding.float32("p.weights", offset: "(\(slot)) * 4"))
+            WHEN p.token_count * \(width) * 2 THEN \(SQLDecoding.float16("p.weights", offset: "(\(slot)) * 2")) END,
           CASE WHEN p.dropped IS NULL THEN 0 ELSE \(SQLDecoding.bit("p.dropped", slot)) END,
           \(RouterExpressions.path), \(SQLDecoding.float32("x.norms", offset: "(\(slot)) * 4"))
         \(decisions)
-        CROSS JOIN number AS n ON n.number < r.top_k
+        CROSS JOIN number AS n ON n.number < \(width)
         CROSS JOIN decoder AS d
         LEFT JOIN page_extra AS x ON x.page = p.id
         \(RouterExpressions.join)
@@ -386,5 +386,7 @@ extension TraceSchema {
 
   /// Row of the token within its page, and slot of the assignment: SQL expressions over `decisions`.
   private static let row = "t.token - p.first_token"
-  private static let slot = "(t.token - p.first_token) * r.top_k + n.number"
+  private static let slot = "(t.token - p.first_token) * \(width) + n.number"
+  /// Slots that the page has for a token.
+  private static let width = "(length(p.ids) / (p.token_count * r.id_bytes))"
 }

@@ -48,7 +48,7 @@ STATS = ("run", "stack", "layer", "token", "entropy", "selection_margin", "top1_
 def rule_words(spec: dict) -> dict:
     """What the view `routers` says of a rule: selection, scoring, rule, weight_kind."""
     scoring, selection = next(iter(spec["scoring"])), next(iter(spec["selection"]))
-    words = {"scoring": {"sqrtSoftplus": "sqrt_softplus"}.get(scoring, scoring), "selection": {"tokenChoice": "top_k"}.get(selection, selection)}
+    words = {"scoring": {"sqrtSoftplus": "sqrt_softplus"}.get(scoring, scoring), "selection": {"tokenChoice": "top_k", "aboveThreshold": "threshold"}.get(selection, selection)}
     if scoring == "stated":
         words["scoring"] = spec["scoring"]["stated"]["_0"]
     if selection == "stated":
@@ -127,7 +127,8 @@ def _open(file):
         steps = {row[0] for row in db.execute("SELECT identifier FROM grdb_migrations")} if application == APPLICATION else set()
     except sqlite3.DatabaseError as error:
         raise RecordError(file, "a trace", f"something else ({error})") from error
-    if steps != set(STEPS):
+    # The last step changed no table: a page may have fewer slots than its router.
+    if steps not in (set(STEPS), set(STEPS[:-1])):
         raise RecordError(file, f"a trace at {STEPS[-1]}", f"one with the steps {', '.join(sorted(steps)) or 'of no trace'}",
                           "a newer moetop-record, or a newer moetop that brings the trace up to date")
     return db
@@ -226,8 +227,10 @@ class _Pages:
 
     def routing(self):
         pa, pc = self.pa, self.pc
-        for (_, run, stack, layer, path, k, width, _), page in self._each():
+        for (_, run, stack, layer, path, _, width, _), page in self._each():
             first, n, absent, dropped, ids, weights, *_, norms, _, _ = page
+            # A page has as many slots as one of its rows fills.
+            k = len(ids) // (n * width)
             slots = n * k
             rows, ranks = self._grid(n, k)
             kind = {1: pa.uint8(), 2: pa.uint16(), 4: pa.uint32()}[width]

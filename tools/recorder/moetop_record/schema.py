@@ -1,4 +1,4 @@
-"""The tables of a trace at schema trace-8, and a file that has them. docs/trace-format.md is the source; a test compares both."""
+"""The tables of a trace at schema trace-9, and a file that has them. docs/trace-format.md is the source; a test compares both."""
 import math
 import os
 import sqlite3
@@ -6,7 +6,7 @@ import sqlite3
 from .errors import RecordError
 
 APPLICATION = 1836017012
-STEPS = tuple(f"trace-{step}" for step in range(1, 9))
+STEPS = tuple(f"trace-{step}" for step in range(1, 10))
 
 TABLES = """\
 CREATE TABLE grdb_migrations (identifier TEXT NOT NULL PRIMARY KEY);
