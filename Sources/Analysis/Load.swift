@@ -175,8 +175,13 @@ public struct LoadShape: Sendable, Equatable {
   }
 
   public var experts: Int { counts.count }
+  /// Experts that a row takes: `topK`, or where rows take different numbers of them their mean, rounded.
+  public var taken: Int {
+    if tokens == 0 || assignments == tokens * topK { return topK }
+    return max(1, Int((Double(assignments) / Double(tokens)).rounded()))
+  }
   public var chance: Chance? {
-    topK > 0 && topK <= experts ? Chance(experts: experts, topK: topK) : nil
+    topK > 0 && taken <= experts ? Chance(experts: experts, topK: taken) : nil
   }
   private var mean: Double { Double(assignments) / Double(experts) }
   private var isEmpty: Bool { assignments == 0 }

@@ -98,24 +98,16 @@ struct MetricReading {
 
   /// Nil where the router's shape is none.
   ///
-  /// - Parameter topK: slots of a decision; where rows take different numbers of experts, chance is that of their mean, rounded.
+  /// - Parameter slots: of a decision; where rows take different numbers of experts, chance is that of their mean.
   func size(_ router: RouterID, experts: Int, topK slots: Int, tokens: Int) -> SampleSize? {
-    let topK = meanTaken(router) ?? slots
+    let varies = plan.routers.contains { $0.id == router && $0.spec.fillsSlots == false }
+    let topK = varies ? analysis.load?.folds[router]?.shape.taken ?? slots : slots
     guard topK > 0, topK <= experts else { return nil }
-    return SampleSize(
-      chance: Chance(experts: experts, topK: topK), tokens: tokens, seed: plan.null.seed, threshold: plan.threshold)
+    return SampleSize(chance: Chance(experts: experts, topK: topK), tokens: tokens, seed: plan.null.seed, threshold: plan.threshold)
   }
 
-  func size(_ router: RouterID, _ shape: LoadShape) -> SampleSize? {
-    size(router, experts: shape.experts, topK: shape.topK, tokens: shape.tokens)
-  }
-
-  /// Experts that a decision takes on average, a whole number; nil of a router whose rows all take as many as there are slots.
-  private func meanTaken(_ router: RouterID) -> Int? {
-    guard plan.routers.contains(where: { $0.id == router && $0.spec.fillsSlots == false }), let load = analysis.load?.folds[router],
-      load.tokens > 0
-    else { return nil }
-    return max(1, Int((Double(load.shape.assignments) / Double(load.tokens)).rounded()))
+  func size(_ shape: LoadShape) -> SampleSize? {
+    shape.chance.map { SampleSize(chance: $0, tokens: shape.tokens, seed: plan.null.seed, threshold: plan.threshold) }
   }
 
   /// The unit of the selection margin is the family's.

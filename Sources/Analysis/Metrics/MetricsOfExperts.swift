@@ -100,7 +100,7 @@ extension Measure {
   fileprivate func rows(
     _ reading: MetricReading, _ router: RouterID, cell: String? = nil, shape: LoadShape, values: [Double]?
   ) -> [MetricRow] {
-    let size = reading.size(router, shape)
+    let size = reading.size(shape)
     return shape.counts.indices.map {
       reading.row(router, expert: $0, cell: cell, value: values?[$0], n: shape.counts[$0], of: .assignments, size: size)
     }

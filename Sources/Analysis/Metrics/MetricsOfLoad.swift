@@ -125,7 +125,7 @@ struct ShapeMeasure: Measure {
     _ reading: MetricReading, _ router: RouterID, cell: String? = nil, shape: LoadShape, strata: StratumCell?
   ) -> MetricRow {
     var row = reading.row(
-      router, cell: cell, value: value(shape), n: shape.assignments, of: .assignments, size: reading.size(router, shape))
+      router, cell: cell, value: value(shape), n: shape.assignments, of: .assignments, size: reading.size(shape))
     if reading.plan.intervals && reading.metric.hasInterval {
       row.interval = row.value.flatMap { estimate in
         strata.flatMap { Jackknife.interval(estimate: estimate, leftOut: $0.shapesWithoutSequences().map(value)) }
@@ -154,7 +154,7 @@ struct RunLoadMeasure: Measure {
   func rows(_ reading: MetricReading) -> MetricDocument.Rows {
     .metric(
       (reading.analysis.load?.folds.sorted { $0.key < $1.key } ?? []).map { router, fold in
-        reading.row(router, value: value(fold), n: n(fold), of: counted, size: reading.size(router, fold.shape))
+        reading.row(router, value: value(fold), n: n(fold), of: counted, size: reading.size(fold.shape))
       })
   }
 }

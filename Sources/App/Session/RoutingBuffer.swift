@@ -272,6 +272,9 @@ struct RoutingBuffer: Sendable {
     return batch.selectedExperts[start..<start + batch.topK]
   }
 
+  /// Experts that a token took.
+  func taken(_ row: Int, router: Int) -> Int { pass.batches[router].taken(row - first) }
+
   func weights(_ row: Int, router: Int) -> ArraySlice<Float> {
     let batch = pass.batches[router]
     let start = (row - first) * batch.topK

@@ -59,7 +59,7 @@ extension Painter {
 
   /// - Returns: lines used.
   private mutating func drawUse(_ row: ExpertUse.Row, decisions: Int, in area: Rect) -> Int {
-    let even = model.spec.map { Double($0.topK) / Double($0.expertCount) }
+    let even = model.windowChance?.activationRate
     let rate = Double(row.chosen) / Double(max(1, decisions))
     line(
       0,

@@ -16,6 +16,15 @@ extension AppModel {
     return windowIsTheRun || buffer.isCounted ? buffer.folds.total : buffer.tallies(windowRows, withImportance: metric == .importance)
   }
 
+  /// What a router would do by chance that takes as many experts as the selected one; where rows take different numbers, as many as those of
+  /// the window on average.
+  var windowChance: Chance? {
+    guard let spec else { return nil }
+    if spec.fillsSlots != false { return Chance(experts: spec.expertCount, topK: spec.topK) }
+    let tallies = windowTallies()
+    return tallies.indices.contains(router) ? tallies[router].shape.chance : nil
+  }
+
   /// `[routers][experts]` of the metric shown; nil where it is not known.
   func heat(_ tallies: [RouterTally]) -> [[Double]?] {
     switch metric {

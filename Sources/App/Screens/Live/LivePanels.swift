@@ -165,12 +165,13 @@ extension Painter {
       if model.kind.hasNeighbours, let first = model.routers.indices.contains(model.router) ? model.router : nil {
         let links = model.links(buffer, router: first)
         if let overlap = links.total.overlap, let spec = model.spec {
-          let uniform = Chance(experts: spec.expertCount, topK: spec.topK).meanOverlap
+          let taken = shapes[first].taken
+          let uniform = Chance(experts: spec.expertCount, topK: taken).meanOverlap
           let withinText = links.overlapWithinText.map { ", in text \(Show.fixed($0, 2))" } ?? ""
           rows.append(
             (
               "repeats",
-              StyledText(Show.fixed(overlap, 2), .strong) + StyledText(" of \(spec.topK) \(model.layerName(first))  ")
+              StyledText(Show.fixed(overlap, 2), .strong) + StyledText(" of \(taken) \(model.layerName(first))  ")
                 + StyledText("chance \(Show.fixed(uniform, 2))\(withinText)", .dim)
             ))
         }

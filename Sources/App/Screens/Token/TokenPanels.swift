@@ -187,9 +187,9 @@ extension Painter {
       painter.line(0, model.kind.context(row, width: area.width - 2, in: model), in: area.dropping(left: 1))
       map.draw(into: &painter.screen, room, theme: painter.theme)
       let topK = model.spec?.topK ?? 1
+      let last = model.spec?.fillsSlots == false ? "the last that is taken and the next" : "ranks \(topK - 1) and \(topK)"
       painter.line(
-        area.height - 1,
-        StyledText("! over the threshold.  Small margin: little would swap ranks \(topK - 1) and \(topK).", .dim),
+        area.height - 1, StyledText("! over the threshold.  Small margin: little would swap \(last).", .dim),
         in: area.dropping(left: 1))
     }
   }
@@ -230,7 +230,8 @@ extension Painter {
       }
       let mass = buffer.mass(row, router: model.router)
       let isHashed = model.spec?.isHashed == true
-      let topK = model.spec?.topK ?? 1
+      let varies = model.spec?.fillsSlots == false
+      let topK = varies ? buffer.taken(row, router: model.router) : model.spec?.topK ?? 1
       painter.facts(
         [
           (
@@ -239,7 +240,7 @@ extension Painter {
               + StyledText("  even \(Show.fixed(Double(topK) / Double(model.spec?.expertCount ?? 1), 2))", .dim)
           ),
           (
-            "margin \(topK - 1) to \(topK)",
+            varies ? "margin" : "margin \(topK - 1) to \(topK)",
             StyledText(Show.fixed(Double(buffer.margin(row, router: model.router)), 4))
               + StyledText("  " + (isHashed ? "experts by token id:" : model.spec?.selectionScoreUnit ?? ""), .dim)
           ),
@@ -285,7 +286,7 @@ extension Painter {
       let agreement = model.agreement(row, rows.prefix(200))
       let first = model.layerName(0)
       let last = model.layerName(model.routers.count - 1)
-      let chance = model.spec.map { Chance(experts: $0.expertCount, topK: $0.topK).meanOverlap / Double($0.topK) } ?? 0
+      let chance = model.windowChance.map { $0.meanOverlap / Double($0.topK) } ?? 0
       painter.line(
         area.height - 1,
         StyledText("agreement \(first) ", .dim) + StyledText(Sparkline(agreement, range: 0...1).text(painter.theme.glyphs), .bar)
@@ -298,7 +299,7 @@ extension Painter {
 
   /// What the number of shared experts is read against.
   private var chanceOfSharing: String {
-    model.spec.map { " · chance \(Show.fixed(Chance(experts: $0.expertCount, topK: $0.topK).meanOverlap, 2))" } ?? ""
+    model.windowChance.map { " · chance \(Show.fixed($0.meanOverlap, 2))" } ?? ""
   }
 
   mutating func drawPath(_ row: Int, _ buffer: RoutingBuffer) {
