@@ -13,7 +13,7 @@ protocol OperationPlan: Sendable {
 protocol BoundOperation: Sendable {
   /// Its routers, in the order of their batches.
   var routers: [RouterDescription] { get }
-  /// Weights that a token does not meet: those of the experts it does not take.
+  /// Weights that a token does not meet: those of the experts it does not take, in none of the runs of the operation's layer.
   var idle: WeightSize { get }
   /// How the router's weights are stored; nil without a router.
   var routerPrecision: StoredType? { get }

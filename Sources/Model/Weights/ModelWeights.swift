@@ -44,8 +44,8 @@ struct BoundStack: Sendable {
   let finalNorm: Norm?
 
   init(_ plan: StackPlan, _ binder: WeightBinder) throws {
-    blocks = try plan.blocks.enumerated().map { layer, block in
-      binder.layer = layer
+    blocks = try plan.blocks.enumerated().map { number, block in
+      binder.run = block.run ?? LayerRun(layer: number)
       return try block.sublayers.map { try BoundSublayer($0, binder) }
     }
     join = try plan.join?.bindJoin(binder)
