@@ -44,3 +44,7 @@ extension ExpertsPlan: RoutedPlan {
 extension AttentionMixturePlan: RoutedPlan {
   func routers(in run: LayerRun) -> [RouterDescription] { [RouterDescription(run.router(.attention), router)] }
 }
+
+extension HeadMixturePlan: RoutedPlan {
+  func routers(in run: LayerRun) -> [RouterDescription] { places(in: run).map { RouterDescription($0, router) } }
+}

@@ -21,7 +21,7 @@ struct Family: Sendable {
     .glmMoEDSA,
     .gptOss, .graniteMoE, .graniteMoEHybrid, .graniteMoEShared, .graniteMoESWA, .hunYuanMoE, .hunYuanV3, .hunYuanV4, .jamba, .jetMoE,
     .kimiK2, .kimiLinear, .kolibri1, .laguna, .lfm2MoE, .llama4Text, .llamaMoE, .longCatFlash, .mellum, .miMoV2Flash, .miniMax, .miniMaxM2,
-    .miniMaxM3, .miniMaxM3Text, .mistral4, .mixtral, .nemotronH, .nllbMoE, .olmoe, .phiMoE, .qwen2MoE, .qwen35MoE, .qwen3MoE,
+    .miniMaxM3, .miniMaxM3Text, .mistral4, .mixtral, .moeUT, .nemotronH, .nllbMoE, .olmoe, .phiMoE, .qwen2MoE, .qwen35MoE, .qwen3MoE,
     .qwen3Next, .qwen3OmniMoE, .qwen3VLMoE, .qwen4Exp, .sarvamMLA, .sarvamMoE, .smallThinker, .solarOpen, .step35, .switchTransformers,
   ]
 
