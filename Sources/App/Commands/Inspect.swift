@@ -135,17 +135,31 @@ struct Inspect: ParsableCommand {
     return parts.isEmpty ? "no shared experts" : parts.joined(separator: ", ")
   }
 
-  /// Equal policies of a stack together: `softmax, top-2 of 16 …` with the layers that have it.
+  /// Equal policies of a stack together: `softmax, top-2 of 16 …` with the layers that have it, and the heads and runs of these.
   static func policies(of routers: [RouterDescription]) -> [(String, String)] {
-    var layers: [[String]: [Int]] = [:]
+    var members: [[String]: [RouterID]] = [:]
     var order: [[String]] = []
-    let hasStacks = Set(routers.map(\.id.lane)).count > 1
-    for router in routers {
-      let key = [router.spec.summary, hasStacks ? router.id.lane + " " : ""]
-      if layers[key] == nil { order.append(key) }
-      layers[key, default: []].append(router.id.layer.rawValue)
+    func lane(_ id: RouterID) -> String {
+      var id = id
+      (id.head, id.repetition) = (nil, nil)
+      return id.lane
     }
-    return order.map { ($0[0], "\($0[1])layers \(LayerRanges.text(layers[$0] ?? []))") }
+    let hasStacks = Set(routers.map { lane($0.id) }).count > 1
+    for router in routers {
+      let key = [router.spec.summary, hasStacks ? lane(router.id) + " " : ""]
+      if members[key] == nil { order.append(key) }
+      members[key, default: []].append(router.id)
+    }
+    func ranges(_ name: String, _ numbers: [Int]) -> String {
+      numbers.isEmpty ? "" : "\(name) \(LayerRanges.text(Set(numbers).sorted()))"
+    }
+    return order.map { key in
+      let ids = members[key] ?? []
+      let places = [
+        ranges("layers", ids.map(\.layer.rawValue)), ranges("heads", ids.compactMap(\.head)), ranges("runs", ids.compactMap(\.repetition)),
+      ]
+      return (key[0], key[1] + places.filter { !$0.isEmpty }.joined(separator: ", "))
+    }
   }
 
   private static func tokenizer(_ opened: Result<Tokenizer, any Error>) -> String {
