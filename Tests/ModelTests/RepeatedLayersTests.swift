@@ -115,6 +115,16 @@ struct RepeatedLayersTests {
     }
   }
 
+  /// Runs share what is bound: a thousand of them cost no more than their names.
+  @Test func manyRunsAreOpenedAsOneIs() throws {
+    let model = try open("moeut", ["n_layers": "2048"])
+    #expect(model.routers.count == 10 * 1024 && model.routers.last?.id.description == "ffn.1.r1023")
+    let experts = model.weights.decoder.blocks.compactMap { $0[1].operation as? BoundExperts }
+    let places = [1, 2047].map { block in experts[block].experts.withUnsafeBufferPointer(\.baseAddress) }
+    #expect(places[0] == places[1])
+    #expect(model.facts().parameters == (try open()).facts().parameters)
+  }
+
   /// Weights are there once, however often they run; a token meets as many experts as all runs together can take.
   @Test func weightsAreCountedOnce() throws {
     let fixture = try #require(ModelFixture.named("moeut").first)
@@ -147,7 +157,8 @@ struct RepeatedLayersTests {
 
   @Test(arguments: [
     ("group_size", "3", "group_size"), ("n_layers", "5", "group_size"), ("group_size", "8", "group_size"), ("n_layers", "0", "n_layers"),
-    ("n_layers", "1000000", "n_layers"), ("att_k", "5", "att_k"), ("ff_k", "9", "ff_k"), ("ff_k", "268435456", "ff_k"),
+    ("n_layers", "1000000", "n_layers"), ("n_layers", "2050", "n_layers"),
+    ("att_k", "5", "att_k"), ("ff_k", "9", "ff_k"), ("ff_k", "268435456", "ff_k"),
     ("n_heads", "0", "n_heads"), ("n_heads", "268435456", "n_heads"), ("n_heads", "5000", "n_heads"), ("d_model", "null", "d_model"),
     ("d_head", "-12", "d_head"), ("d_head", "1e300", "d_head"), ("ff_n_experts", "0", "ff_n_experts"),
     ("attention", "\"MyHeads\"", "attention"), ("rope_theta", "10000", "rope_theta"),

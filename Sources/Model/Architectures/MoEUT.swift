@@ -57,6 +57,8 @@ private struct MoEUTSizes: Sendable {
 
   /// Heads of all blocks together: each has two routers, which even a configuration without its weights is asked for.
   private static let mostHeads = 1 << 14
+  /// No file bounds how often its layers run, and each run has a state. Published models have 18 at most.
+  private static let mostRuns = 1 << 10
 
   init(_ configuration: Configuration) throws {
     func wrong(_ key: String, _ expected: String, _ found: Int) -> ModelError {
@@ -68,6 +70,9 @@ private struct MoEUTSizes: Sendable {
     layerCount = try configuration.layerCount("n_layers")
     groupSize = try configuration.count("group_size")
     guard layerCount % groupSize == 0 else { throw wrong("group_size", "a divisor of n_layers \(layerCount)", groupSize) }
+    guard layerCount / groupSize <= Self.mostRuns else {
+      throw wrong("n_layers", "at most \(Self.mostRuns) runs of group_size \(groupSize)", layerCount)
+    }
     headCount = try configuration.count("n_heads")
     guard headCount <= Self.mostHeads / layerCount else {
       throw wrong("n_heads", "at most \(Self.mostHeads / layerCount) in each of \(layerCount) layers", headCount)

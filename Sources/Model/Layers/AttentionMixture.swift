@@ -29,8 +29,8 @@ struct AttentionMixturePlan: OperationPlan {
 
 struct BoundAttentionMixture: BoundOperation {
   let plan: AttentionMixturePlan
-  let run: LayerRun
-  let id: RouterID
+  private var run: LayerRun
+  private(set) var id: RouterID
   let router: Router
   let routerLinear: Linear
   let queries: [Linear]
@@ -61,6 +61,12 @@ struct BoundAttentionMixture: BoundOperation {
   }
   var cacheFloatsPerToken: Int { 2 * plan.width }
   func start() -> any RunningOperation { RunningAttentionMixture(self) }
+
+  func repeated(as run: LayerRun) -> any BoundOperation {
+    var copy = self
+    (copy.run, copy.id) = (run, run.router(.attention))
+    return copy
+  }
 }
 
 final class RunningAttentionMixture: RunningOperation {

@@ -141,8 +141,8 @@ final class RunningDense: RunningOperation {
 }
 
 struct BoundExperts: BoundOperation {
-  let run: LayerRun
-  let id: RouterID
+  private var run: LayerRun
+  private(set) var id: RouterID
   let router: Router
   let table: IntegerMatrix?
   let routerLinear: Linear
@@ -223,6 +223,12 @@ struct BoundExperts: BoundOperation {
   }
 
   func start() -> any RunningOperation { RunningExperts(self) }
+
+  func repeated(as run: LayerRun) -> any BoundOperation {
+    var copy = self
+    (copy.run, copy.id) = (run, run.router(id.stack))
+    return copy
+  }
 }
 
 final class RunningExperts: RunningOperation {

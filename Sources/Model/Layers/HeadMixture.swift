@@ -35,13 +35,13 @@ struct HeadMixturePlan: OperationPlan {
 
 struct BoundHeadMixture: BoundOperation {
   let plan: HeadMixturePlan
-  let run: LayerRun
+  private var run: LayerRun
   let router: Router
   let query: Linear
   let key: Linear
   /// Of values head by head, then of outputs: router, name, experts.
   let routerLinears: [Linear]
-  let ids: [RouterID]
+  private(set) var ids: [RouterID]
   let experts: [[Linear]]
 
   init(_ plan: HeadMixturePlan, _ binder: WeightBinder) throws {
@@ -70,6 +70,12 @@ struct BoundHeadMixture: BoundOperation {
   }
   var cacheFloatsPerToken: Int { 2 * plan.width }
   func start() -> any RunningOperation { RunningHeadMixture(self) }
+
+  func repeated(as run: LayerRun) -> any BoundOperation {
+    var copy = self
+    (copy.run, copy.ids) = (run, plan.places(in: run))
+    return copy
+  }
 }
 
 /// A probe sees no block of it: what its experts read and write are parts of heads.

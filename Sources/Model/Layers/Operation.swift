@@ -26,6 +26,8 @@ protocol BoundOperation: Sendable {
   /// Whether it needs the residual stream as it entered the block.
   var readsBlockEntry: Bool { get }
   func start() -> any RunningOperation
+  /// The same tensors in another run of its layer: only its routers are called otherwise.
+  func repeated(as run: LayerRun) -> any BoundOperation
 }
 
 extension BoundOperation {
@@ -36,6 +38,7 @@ extension BoundOperation {
   var stateFloats: Int { 0 }
   var readsEarlierBlocks: Bool { false }
   var readsBlockEntry: Bool { false }
+  func repeated(as run: LayerRun) -> any BoundOperation { self }
 }
 
 /// An operation at work on one sequence.
