@@ -24,8 +24,9 @@ KINDS = ("router_logits", "weights", "hidden", "logits")
 HEAD = """# Models
 
 What is run, and how far it is from transformers 5.23 in float32 on the models of `Tests/Fixtures/models` (random, tiny, made by
-`tools/make_models.py`; `deepseek`, `bailing_moe`, `llama_moe`, `llama_moe_upscaling`, `monet`, `sarvam_moe` and `smallthinker`, which it has no code for, beside our own
-reading of the publishers', `tools/make_own_models.py`, `tools/monet_model.py`; `sarvam_mla`, which is DeepSeek-V3 under other names, beside transformers' code of that).
+`tools/make_models.py`; `deepseek`, `bailing_moe`, `llama_moe`, `llama_moe_upscaling`, `sarvam_moe` and `smallthinker`, which it has no code for,
+beside our own reading of the publishers', `tools/make_own_models.py`, and so `monet` and `moeut`, `tools/make_monet_models.py` and
+`tools/make_moeut_models.py`; `sarvam_mla`, which is DeepSeek-V3 under other names, beside transformers' code of that).
 Decisions are equal when the set of experts is; errors are the largest of their kind, relative to
 max(1, largest expected magnitude). Written by `tools/make_models_page.py`; `FamilyParityTests` holds every row to it, and to the older spelling
 of its configuration. A field that a declaration does not cover is refused by name (`moetop inspect FOLDER`).
@@ -116,7 +117,7 @@ ARCHITECTURES = {
     "glm4v_moe_text": "`glm4moe`, read as `glm4_moe`", "minimax_m3_vl_text": "`minimax-m3`, read as `minimax_m3`", "step3p5": "`step35`",
     "qwen3_omni_moe_text": "`qwen3vlmoe`, read as `qwen3_vl_moe_text`",
     "aria_text": NONE, "axk2": UNREAD, "ernie4_5_moe_vl": UNREAD, "ernie4_5_vl_moe_text": UNREAD, "llama_moe": NONE, "llama_moe_upscaling": NONE,
-    "qwen4_exp_text": "`qwen4exp`", "hy_v4": "`hy_v4`, not read yet", "deepseek_ocr2_text": "`deepseek2-ocr`, not read yet",
+    "qwen4_exp_text": "`qwen4exp`", "hy_v4": "`hy_v4`, not read yet", "moeut": NONE, "deepseek_ocr2_text": "`deepseek2-ocr`, not read yet",
     "smallthinker": "`smallthinker`", "sarvam_moe": "`bailingmoe2`, read as `bailing_moe`", "sarvam_mla": UNREAD,
 }
 

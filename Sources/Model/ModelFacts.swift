@@ -15,7 +15,8 @@ public struct ModelFacts: Sendable {
   public var stored: [Stored]
   /// Of the model that runs; every matrix once, embeddings included.
   public var parameters: Int
-  /// Parameters that one token is multiplied with: all but the experts it does not take and the table its embedding is looked up in.
+  /// Parameters that one token is multiplied with, each once: all but the experts it does not take and the table its embedding is looked up
+  /// in. Of the experts of a layer that runs several times as many as its runs can take, all different.
   public var activeParameters: Int
   /// The same with that table, as many model cards count; no more where the table is the output head.
   public var activeWithEmbeddings: Int
@@ -55,7 +56,7 @@ extension LanguageModel {
     let rest = count.byPart(of: unused, layers)
     let usedParameters = used.reduce(0) { $0 + count.elements[$1] }
     let operations = weights.operations
-    let routedLayers = Set(routers.map { [$0.id.stack == .encoder ? 1 : 0, $0.id.layer.rawValue] }).count
+    let routedLayers = Set(routers.map { [$0.id.stack == .encoder ? 1 : 0, $0.id.layer.rawValue, $0.id.repetition ?? 0] }).count
     let blocks = (weights.encoder?.stack.blocks ?? []) + weights.decoder.blocks
     let following = Set(routers.flatMap { $0.more?.holdsFor ?? [] }).subtracting(routers.map(\.id.layer.rawValue)).count
     let mixingLayers =

@@ -23,10 +23,9 @@ public struct ModelOutline: Sendable {
   }
 
   private static func routers(_ blocks: [BlockPlan]) -> [RouterDescription] {
-    blocks.enumerated().flatMap { layer, block in
-      block.sublayers.compactMap { sublayer in
-        guard let routed = sublayer.operation as? any RoutedPlan else { return nil }
-        return RouterDescription(id: RouterID(stack: routed.stack, layer: layer), spec: routed.router)
+    blocks.enumerated().flatMap { number, block in
+      block.sublayers.flatMap { sublayer in
+        (sublayer.operation as? any RoutedPlan)?.routers(in: block.run ?? LayerRun(layer: number)) ?? []
       }
     }
   }
@@ -34,12 +33,18 @@ public struct ModelOutline: Sendable {
 
 /// A plan whose operation chooses among experts.
 protocol RoutedPlan: OperationPlan {
-  var stack: RouterStack { get }
-  var router: RouterSpec { get }
+  /// Its routers, in the order of their batches.
+  func routers(in run: LayerRun) -> [RouterDescription]
 }
 
-extension ExpertsPlan: RoutedPlan {}
+extension ExpertsPlan: RoutedPlan {
+  func routers(in run: LayerRun) -> [RouterDescription] { [RouterDescription(run.router(stack), router)] }
+}
 
 extension AttentionMixturePlan: RoutedPlan {
-  var stack: RouterStack { .attention }
+  func routers(in run: LayerRun) -> [RouterDescription] { [RouterDescription(run.router(.attention), router)] }
+}
+
+extension HeadMixturePlan: RoutedPlan {
+  func routers(in run: LayerRun) -> [RouterDescription] { places(in: run).map { RouterDescription($0, router) } }
 }

@@ -60,7 +60,7 @@ struct FamilyParityTests {
     arguments: ModelFixture.named(
       "mixtral-window", "deepseek_v3", "gpt_oss", "llama4_text", "longcat_flash", "gemma4", "mimo_v2_flash", "mistral4", "laguna",
       "deepseek_v32", "glm_moe_dsa", "deepseek_v4", "deepseek_v4-yarn", "minimax_m3", "minimax_m3-wrapped", "step3p5", "axk2",
-      "axk2-groups", "qwen4_exp", "qwen4_exp-wrapped", "smallthinker", "hy_v4"),
+      "axk2-groups", "qwen4_exp", "qwen4_exp-wrapped", "smallthinker", "hy_v4", "moeut", "moeut-dense"),
     [(1, 1), (5, 2), (24, 1)])
   func doesNotDependOnHowTheSequenceIsCut(_ fixture: ModelFixture, _ cut: (tokens: Int, threads: Int)) throws {
     let report = try fixture.report(LanguageModel(path: fixture.folder), threads: cut.threads, passLimit: cut.tokens)

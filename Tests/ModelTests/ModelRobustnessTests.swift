@@ -75,7 +75,7 @@ struct ModelRobustnessTests {
     }
   }
 
-  @Test(arguments: ModelFixture.named("mixtral", "gpt_oss", "dbrx", "deepseek_v3"))
+  @Test(arguments: ModelFixture.named("mixtral", "gpt_oss", "dbrx", "deepseek_v3", "moeut", "moeut-dense"))
   func everyTensorIsNeededInItsShape(_ fixture: ModelFixture) throws {
     let tensors = try StoredTensor.read(fixture.file("model.safetensors"))
     let folder = try fixture.linked(without: ["model.safetensors"])

@@ -248,4 +248,61 @@ struct ParameterCountTests {
     let width = try configuration.integer("kv_lora_rank", in: 1...999) + configuration.integer("qk_rope_head_dim", in: 1...999)
     #expect(latent.facts().cacheBytesPerToken == 4 * width * latent.layerCount)
   }
+
+  // MARK: Layers that run several times
+
+  /// A profile of MoEUT's authors, and the parameters that their class has with a vocabulary of 8,000.
+  struct MoEUTProfile: Sendable {
+    let hidden, layers, heads, experts, attention, head, topK, group, total: Int
+
+    static let published = [
+      MoEUTProfile(hidden: 412, layers: 16, heads: 4, experts: 155, attention: 8, head: 82, topK: 12, group: 2, total: 44_345_792),
+      MoEUTProfile(hidden: 768, layers: 18, heads: 4, experts: 254, attention: 10, head: 96, topK: 12, group: 2, total: 125_669_696),
+      MoEUTProfile(hidden: 1024, layers: 18, heads: 4, experts: 387, attention: 10, head: 128, topK: 16, group: 2, total: 243_326_784),
+      MoEUTProfile(hidden: 1024, layers: 24, heads: 4, experts: 338, attention: 10, head: 128, topK: 16, group: 3, total: 318_107_456),
+      MoEUTProfile(hidden: 1024, layers: 36, heads: 5, experts: 467, attention: 13, head: 128, topK: 20, group: 4, total: 581_941_056),
+      MoEUTProfile(hidden: 1536, layers: 36, heads: 6, experts: 565, attention: 12, head: 128, topK: 24, group: 4, total: 1_040_319_296),
+    ]
+
+    var settings: String {
+      "{\"model_type\": \"moeut\", \"n_tokens\": 8000, \"d_model\": \(hidden), \"n_layers\": \(layers), \"n_heads\": \(heads), "
+        + "\"ff_n_experts\": \(experts), \"att_n_experts\": \(attention), \"d_head\": \(head), \"ff_k\": \(topK), \"group_size\": \(group)}"
+    }
+
+    fileprivate var tensors: [(name: String, shape: [Int])] {
+      let ofLayer: [(name: String, shape: [Int])] = [
+        ("ln1.weight", [hidden]), ("ln1.bias", [hidden]), ("ln2.weight", [hidden]), ("ln2.bias", [hidden]),
+        ("attention.q.weight", [heads * head, hidden]), ("attention.k.weight", [heads * head, hidden]),
+        ("attention.v", [heads * attention, hidden, head]), ("attention.o", [heads * attention, head, hidden]),
+        ("attention.sel_v", [heads * attention, hidden]), ("attention.sel_o", [heads * attention, hidden]),
+        ("ffn.keys", [experts, hidden, 128]), ("ffn.values", [experts, 128, hidden]), ("ffn.expert_sel", [experts, hidden]),
+      ]
+      var all: [(name: String, shape: [Int])] = [
+        ("embedding.weight", [8000, hidden]), ("lm_head.weight", [8000, hidden]), ("lm_head.bias", [8000]), ("out_norm.weight", [hidden]),
+        ("out_norm.bias", [hidden]),
+      ]
+      for layer in 0..<group { all += ofLayer.map { ("transformer.layers.\(layer).\($0.name)", $0.shape) } }
+      return all
+    }
+
+    /// Of a token whose runs all take other experts.
+    var active: Int {
+      let runs = layers / group
+      let projections = 2 * heads * head * hidden
+      let attending = projections + 2 * heads * attention * hidden + projections * min(attention, 2 * runs)
+      let feeding = experts * hidden + min(experts, topK * runs) * 2 * hidden * 128
+      return group * (attending + feeding + 4 * hidden) + 8000 * hidden + 8000 + 2 * hidden
+    }
+  }
+
+  @Test(arguments: MoEUTProfile.published)
+  func aLayerOfSeveralRunsIsCountedOnce(_ profile: MoEUTProfile) throws {
+    _ = try file(profile.tensors.map { ($0.name, .f32, $0.shape) })
+    try folder.write(Array(profile.settings.utf8), to: "config.json")
+    let model = try LanguageModel(path: folder.path)
+    let facts = model.facts()
+    #expect(facts.parameters == profile.total && facts.activeParameters == profile.active && facts.unusedTensors.isEmpty)
+    #expect(facts.routedLayers == profile.layers && model.routers.count == profile.layers * (2 * profile.heads + 1))
+    #expect(ModelSummary(path: folder.path).parameters == profile.total)
+  }
 }

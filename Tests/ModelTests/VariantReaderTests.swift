@@ -93,7 +93,7 @@ struct VariantReaderTests {
   /// Rules that draw, drop or count do not depend on how a sequence is cut, nor on threads.
   @Test(
     arguments: ModelFixture.named(
-      "olmoe", "deepseek_v3", "jetmoe", "llama4_text", "longcat_flash", "gemma4", "glm_moe_dsa", "nemotron_h", "deepseek_v4"))
+      "olmoe", "deepseek_v3", "jetmoe", "llama4_text", "longcat_flash", "gemma4", "glm_moe_dsa", "nemotron_h", "deepseek_v4", "moeut"))
   func cutsDoNotMatter(_ fixture: ModelFixture) throws {
     let model = try LanguageModel(path: fixture.folder)
     func read(_ rules: Intervention, threads: Int, pass: Int, step: Int) throws -> [UInt32] {

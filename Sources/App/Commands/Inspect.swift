@@ -137,30 +137,31 @@ struct Inspect: ParsableCommand {
     return parts.isEmpty ? "no shared experts" : parts.joined(separator: ", ")
   }
 
-  /// Equal policies of equal layers together: `softmax, top-2 of 16 …` with the layers that have it, and the stacks or heads where there are
-  /// several.
+  /// Equal policies of a stack together: `softmax, top-2 of 16 …` with the layers that have it, and the heads and runs of these.
   static func policies(of routers: [RouterDescription]) -> [(String, String)] {
-    struct Key: Hashable { var policy, lane: String }
-    struct Group: Hashable { var policy, layers: String }
-    var layers: [Key: [Int]] = [:]
-    var order: [Key] = []
+    var members: [[String]: [RouterID]] = [:]
+    var order: [[String]] = []
+    func lane(_ id: RouterID) -> String {
+      var id = id
+      (id.head, id.repetition) = (nil, nil)
+      return id.lane
+    }
+    let hasStacks = Set(routers.map { lane($0.id) }).count > 1
     for router in routers {
-      let key = Key(policy: router.spec.summary, lane: router.id.lane)
-      if layers[key] == nil { order.append(key) }
-      layers[key, default: []].append(router.id.layer.rawValue)
+      let key = [router.spec.summary, hasStacks ? lane(router.id) + " " : ""]
+      if members[key] == nil { order.append(key) }
+      members[key, default: []].append(router.id)
     }
-    var lanes: [Group: [String]] = [:]
-    var groups: [Group] = []
-    for key in order {
-      let group = Group(policy: key.policy, layers: "layers \(LayerRanges.text(layers[key] ?? []))")
-      if lanes[group] == nil { groups.append(group) }
-      lanes[group, default: []].append(key.lane)
+    func ranges(_ name: String, _ numbers: [Int]) -> String {
+      numbers.isEmpty ? "" : "\(name) \(LayerRanges.text(Set(numbers).sorted()))"
     }
-    let hasLanes = Set(routers.map(\.id.lane)).count > 1
-    return groups.map { group in
-      let own = lanes[group] ?? []
-      let names = own.count > 4 ? "\(own[0]) to \(own[own.count - 1]), " : own.joined(separator: ", ") + " "
-      return (group.policy, (hasLanes ? names : "") + group.layers)
+    return order.map { key in
+      let ids = members[key] ?? []
+      let places = [
+        ranges("layers", ids.map(\.layer.rawValue)), ranges("heads", ids.compactMap(\.head)),
+        ranges("runs", ids.contains { $0.repetition != nil } ? ids.map { $0.repetition ?? 0 } : []),
+      ]
+      return (key[0], key[1] + places.filter { !$0.isEmpty }.joined(separator: ", "))
     }
   }
 

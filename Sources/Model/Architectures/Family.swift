@@ -22,7 +22,8 @@ struct Family: Sendable {
     .gptOss, .graniteMoE, .graniteMoEHybrid, .graniteMoEShared, .graniteMoESWA, .hunYuanMoE, .hunYuanV3, .hunYuanV4, .jamba, .jetMoE,
     .kimiK2, .kimiLinear, .kolibri1, .laguna, .lfm2MoE, .llama4Text, .llamaMoE, .llamaMoEUpscaling, .longCatFlash, .mellum, .miMoV2Flash,
     .miniMax, .miniMaxM2,
-    .miniMaxM3, .miniMaxM3Text, .mistral4, .mixtral, .monet, .nemotronH, .nllbMoE, .olmoe, .phiMoE, .qwen2MoE, .qwen35MoE, .qwen3MoE,
+    .miniMaxM3, .miniMaxM3Text, .mistral4, .mixtral, .moeUT, .monet, .nemotronH, .nllbMoE, .olmoe, .phiMoE, .qwen2MoE, .qwen35MoE,
+    .qwen3MoE,
     .qwen3Next, .qwen3OmniMoE, .qwen3VLMoE, .qwen4Exp, .sarvamMLA, .sarvamMoE, .smallThinker, .solarOpen, .step35, .switchTransformers,
   ]
 

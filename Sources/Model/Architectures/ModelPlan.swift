@@ -52,8 +52,10 @@ struct StackPlan: Sendable {
 /// One block: usually attention, then a feed-forward half.
 struct BlockPlan: Sendable {
   var sublayers: [SublayerPlan]
+  /// nil: the only run of the layer that has the block's own number.
+  var run: LayerRun?
 
-  init(_ sublayers: [SublayerPlan]) { self.sublayers = sublayers }
+  init(_ sublayers: [SublayerPlan], run: LayerRun? = nil) { (self.sublayers, self.run) = (sublayers, run) }
 }
 
 /// `stream += scale * outputNorm(operation(input))`, and the ways families vary it.

@@ -37,7 +37,7 @@ struct DenoisingWeights: Sendable {
       plan.classEmbedding, rows: plan.classCount + (plan.hasNullClass ? 1 : 0), columns: hidden, because: sizes
     ).matrix
     blocks = try plan.blocks.enumerated().map { layer, block in
-      binder.layer = layer
+      binder.run = LayerRun(layer: layer)
       return Block(
         modulation: try binder.linear(
           block.modulation, rows: 3 * block.operations.count * hidden, columns: hidden, because: sizes),
@@ -51,7 +51,7 @@ struct DenoisingWeights: Sendable {
 
   var routers: [RouterDescription] {
     blocks.flatMap { block in
-      (block.mask.map { [RouterDescription(id: $0.id, spec: $0.router.spec)] } ?? []) + block.operations.flatMap(\.routers)
+      (block.mask.map { [RouterDescription($0.id, $0.router.spec)] } ?? []) + block.operations.flatMap(\.routers)
     }
   }
 

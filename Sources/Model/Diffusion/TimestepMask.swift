@@ -23,7 +23,7 @@ struct BoundTimestepMask: Sendable {
 
   init(_ plan: TimestepMaskPlan, _ binder: WeightBinder) throws {
     let hidden = binder.hiddenSize
-    id = RouterID(layer: binder.layer)
+    id = binder.run.router()
     router = try Router(plan.router)
     routerLinear = try binder.linear(
       plan.routerLinear, rows: plan.router.expertCount, columns: hidden, because: "num_experts and hidden_size")

@@ -26,6 +26,8 @@ public final class VariantReader {
   private let pool: WorkerPool
   /// One for each text of a batch, made when it is first needed.
   private var lanes: [ForwardPass] = []
+  /// Where each router is in its stack.
+  private let blocks: [RouterID: Int]
   /// Row of the first token, and number of the first text, in the run they belong to.
   public var firstToken = 0
   public var sequence = 0
@@ -36,6 +38,7 @@ public final class VariantReader {
   public init(_ model: LanguageModel, threads: Int? = nil) {
     self.model = model
     pool = WorkerPool(threads: threads)
+    blocks = model.blocks
   }
 
   public var threadCount: Int { pool.threadCount }
@@ -50,9 +53,9 @@ public final class VariantReader {
   public func places(for variants: [Intervention]) -> StreamPlaces {
     var places = StreamPlaces(encoded: model.hasEncoder)
     for variant in variants {
-      if let block = variant.firstBlock(among: [.encoder]), block > 0 { places.encoder.insert(block) }
+      if let block = firstBlock(of: variant, among: [.encoder]), block > 0 { places.encoder.insert(block) }
       // What an encoder makes of a text enters every block of the decoder.
-      if variant.firstBlock(among: [.encoder]) == nil, let block = variant.firstBlock(among: Self.decoding), block > 0 {
+      if firstBlock(of: variant, among: [.encoder]) == nil, let block = firstBlock(of: variant, among: Self.decoding), block > 0 {
         places.decoder.insert(model.lastStart(upTo: block))
       }
     }
@@ -60,6 +63,11 @@ public final class VariantReader {
   }
 
   private static let decoding: Set<RouterStack> = [.feedForward, .attention, .decoder]
+
+  /// The first block of a stack whose computation differs under rules; nil: none does.
+  private func firstBlock(of rules: Intervention, among stacks: Set<RouterStack>) -> Int? {
+    rules.routers(among: stacks).compactMap { blocks[$0] }.min()
+  }
 
   /// Reads a text as it is.
   ///
@@ -125,8 +133,8 @@ public final class VariantReader {
 
   /// Where a text begins under rules, given what was kept of it.
   private func origin(of intervention: Intervention, in baseline: TextReading) -> StreamOrigin {
-    let encoder = intervention.firstBlock(among: [.encoder])
-    let decoder = intervention.firstBlock(among: Self.decoding)
+    let encoder = firstBlock(of: intervention, among: [.encoder])
+    let decoder = firstBlock(of: intervention, among: Self.decoding)
     var origin = StreamOrigin(streams: baseline.streams)
     if let encoder {
       origin.encoder = baseline.streams.encoder.keys.filter { $0 <= encoder }.max()
@@ -182,6 +190,15 @@ final class PassCollector: RoutingSink {
 }
 
 extension LanguageModel {
+  /// Of each router its block's place in its stack.
+  fileprivate var blocks: [RouterID: Int] {
+    [weights.encoder?.stack, weights.decoder].compactMap(\.self).reduce(into: [:]) { places, stack in
+      for (place, block) in stack.blocks.enumerated() {
+        for router in block.flatMap(\.operation.routers) { places[router.id] = place }
+      }
+    }
+  }
+
   /// The last block of the decoder, up to this one, that a sequence can begin with: all it needs of earlier blocks is the stream.
   fileprivate func lastStart(upTo block: Int) -> Int {
     (0...block).last { !weights.decoder.blocks[$0].contains { $0.operation.readsEarlierBlocks } } ?? 0

@@ -29,7 +29,8 @@ struct AttentionMixturePlan: OperationPlan {
 
 struct BoundAttentionMixture: BoundOperation {
   let plan: AttentionMixturePlan
-  let id: RouterID
+  private var run: LayerRun
+  private(set) var id: RouterID
   let router: Router
   let routerLinear: Linear
   let queries: [Linear]
@@ -42,7 +43,8 @@ struct BoundAttentionMixture: BoundOperation {
     self.plan = plan
     let because = "hidden_size and the head and expert counts in config.json"
     let (hidden, experts) = (binder.hiddenSize, plan.router.expertCount)
-    id = RouterID(stack: .attention, layer: binder.layer)
+    run = binder.run
+    id = run.router(.attention)
     router = try Router(plan.router)
     routerLinear = try binder.linear(plan.routerLinear, rows: experts, columns: hidden, because: because)
     queries = try (0..<experts).map { try binder.linear(plan.query($0), rows: plan.width, columns: hidden, because: because) }
@@ -52,11 +54,19 @@ struct BoundAttentionMixture: BoundOperation {
     outputBias = try binder.vector(plan.outputBias, count: hidden, because: because)
   }
 
-  var routers: [RouterDescription] { [RouterDescription(id: id, spec: router.spec)] }
+  var routers: [RouterDescription] { [RouterDescription(id, router.spec)] }
   var routerPrecision: StoredType? { routerLinear.weight.type }
-  var idle: WeightSize { WeightSize(queries[0].weight, outputs[0].weight) * (router.spec.expertCount - router.spec.topK) }
+  var idle: WeightSize {
+    run.idle(WeightSize(queries[0].weight, outputs[0].weight), of: router.spec.expertCount, taking: router.spec.topK)
+  }
   var cacheFloatsPerToken: Int { 2 * plan.width }
   func start() -> any RunningOperation { RunningAttentionMixture(self) }
+
+  func repeated(as run: LayerRun) -> any BoundOperation {
+    var copy = self
+    (copy.run, copy.id) = (run, run.router(.attention))
+    return copy
+  }
 }
 
 final class RunningAttentionMixture: RunningOperation {
@@ -127,7 +137,7 @@ final class RunningAttentionMixture: RunningOperation {
     for (slot, token) in assignments.tokens.enumerated() {
       (inputs + slot * hidden).update(from: pass.x + Int(token) * hidden, count: hidden)
     }
-    multiply(bound.queries, pass, out: projected, from: inputs)
+    pass.multiply([(bound.queries, assignments)], out: projected, from: inputs)
     // A token that takes fewer experts asks nothing with the heads of those it does not take.
     let places = pass.count * topK
     let queries = slots < places ? pass.arena.zeros(places * width) : pass.arena.floats(places * width)
@@ -150,27 +160,11 @@ final class RunningAttentionMixture: RunningOperation {
         scale: 1 / Float(plan.headSize).squareRoot(), capacity: cache.capacity))
 
     move(pass, heads: mixed, slots: projected) { head, slot in slot.update(from: head, count: plan.headSize) }
-    multiply(bound.outputs, pass, out: inputs, from: projected)
+    pass.multiply([(bound.outputs, assignments)], out: inputs, from: projected)
     for slot in 0..<slots {
       mt_axpy(out + Int(assignments.tokens[slot]) * hidden, inputs + slot * hidden, assignments.weights[slot], hidden)
     }
     return inputs
-  }
-
-  /// Every expert's linear map of the rows of its own slots.
-  private func multiply(_ linears: [Linear], _ pass: Pass, out: UnsafeMutablePointer<Float>, from x: UnsafePointer<Float>) {
-    withUnsafeTemporaryAllocation(of: Product.self, capacity: assignments.activeExperts.count) { products in
-      for (index, expert) in assignments.activeExperts.enumerated() {
-        let first = Int(assignments.offsets[Int(expert)])
-        let linear = linears[Int(expert)]
-        products.initializeElement(
-          at: index,
-          to: Product(
-            out: out + first * linear.weight.rows, x: x + first * linear.weight.columns,
-            tokens: Int(assignments.offsets[Int(expert) + 1]) - first, weight: linear.weight, bias: linear.bias))
-      }
-      pass.pool.multiply(UnsafeBufferPointer(products))
-    }
   }
 
   /// Pairs each head of `[tokens, headCount, topK, headSize]`, where the experts' heads over one key lie together, with its place in
@@ -187,6 +181,34 @@ final class RunningAttentionMixture: RunningOperation {
           heads + ((token * plan.headCount + head) * topK + rank) * plan.headSize,
           slots + (slot * plan.headCount + head) * plan.headSize)
       }
+    }
+  }
+}
+
+extension Pass {
+  /// Every expert's linear map of the rows of its own slots; of several sets of experts the slots follow one another. Experts of all sets
+  /// have the same sizes.
+  ///
+  /// - Shape: `x` is `[slots, columns]`, `out` `[slots, rows]`.
+  func multiply(
+    _ sets: [(experts: [Linear], assignments: ExpertAssignments)], out: UnsafeMutablePointer<Float>, from x: UnsafePointer<Float>
+  ) {
+    withUnsafeTemporaryAllocation(of: Product.self, capacity: sets.reduce(0) { $0 + $1.assignments.activeExperts.count }) { products in
+      var (index, start) = (0, 0)
+      for (experts, assignments) in sets {
+        for expert in assignments.activeExperts {
+          let (first, end) = (Int(assignments.offsets[Int(expert)]), Int(assignments.offsets[Int(expert) + 1]))
+          let linear = experts[Int(expert)]
+          products.initializeElement(
+            at: index,
+            to: Product(
+              out: out + (start + first) * linear.weight.rows, x: x + (start + first) * linear.weight.columns, tokens: end - first,
+              weight: linear.weight, bias: linear.bias))
+          index += 1
+        }
+        start += assignments.slotCount
+      }
+      pool.multiply(UnsafeBufferPointer(products))
     }
   }
 }

@@ -141,7 +141,8 @@ final class RunningDense: RunningOperation {
 }
 
 struct BoundExperts: BoundOperation {
-  let id: RouterID
+  private var run: LayerRun
+  private(set) var id: RouterID
   let router: Router
   let table: IntegerMatrix?
   let routerLinear: Linear
@@ -161,7 +162,8 @@ struct BoundExperts: BoundOperation {
   let outputBias: WeightVector?
 
   init(_ plan: ExpertsPlan, _ binder: WeightBinder) throws {
-    id = RouterID(stack: plan.stack, layer: binder.layer)
+    run = binder.run
+    id = run.router(plan.stack)
     let because = "the expert count and hidden_size in config.json"
     var spec = plan.router
     routerLinear = try binder.linear(
@@ -205,7 +207,7 @@ struct BoundExperts: BoundOperation {
     outputBias = try plan.outputBias.map { try binder.vector($0, count: binder.hiddenSize, because: "hidden_size in config.json") }
   }
 
-  var routers: [RouterDescription] { [RouterDescription(id: id, spec: router.spec)] }
+  var routers: [RouterDescription] { [RouterDescription(id, router.spec)] }
 
   var routerPrecision: StoredType? { routerLinear.weight.type }
 
@@ -217,10 +219,16 @@ struct BoundExperts: BoundOperation {
     guard let first = sizes.first else { return WeightSize() }
     let all = sizes.dropFirst().reduce(first, +)
     // A token meets experts of the mean size, where they differ.
-    return all / sizes.count * max(0, sizes.count - router.spec.topK)
+    return run.idle(all / sizes.count, of: sizes.count, taking: router.spec.topK)
   }
 
   func start() -> any RunningOperation { RunningExperts(self) }
+
+  func repeated(as run: LayerRun) -> any BoundOperation {
+    var copy = self
+    (copy.run, copy.id) = (run, run.router(id.stack))
+    return copy
+  }
 }
 
 final class RunningExperts: RunningOperation {

@@ -39,6 +39,8 @@ struct AttentionPlan: OperationPlan {
   var scale: Float?
   /// `[headCount]`: a logit that takes part in each head's softmax without a value.
   var sinks: VectorPlan?
+  /// Values are made of the residual stream as it is; queries, keys and gates of what the operation reads.
+  var valuesReadStream = false
   /// Factor on the values.
   var valueFactor: Float = 1
   /// What multiplies the heads' output.
@@ -197,7 +199,7 @@ final class RunningAttention: RunningOperation {
     let values = pass.arena.floats(count * valueWidth)
     pass.pool.multiply(
       pass.product(queries, bound.query, from: pass.x), pass.product(keys, bound.key, from: pass.x),
-      pass.product(values, bound.value, from: pass.x))
+      pass.product(values, bound.value, from: plan.valuesReadStream ? pass.stream : pass.x))
     var gates = bound.gate.map { pass.project($0, from: pass.x) }
     if plan.queryCarriesGate { (queries, gates) = separate(queries, pass) }
 

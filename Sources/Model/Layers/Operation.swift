@@ -13,7 +13,7 @@ protocol OperationPlan: Sendable {
 protocol BoundOperation: Sendable {
   /// Its routers, in the order of their batches.
   var routers: [RouterDescription] { get }
-  /// Weights that a token does not meet: those of the experts it does not take.
+  /// Weights that a token does not meet: those of the experts it does not take, in none of the runs of the operation's layer.
   var idle: WeightSize { get }
   /// How the router's weights are stored; nil without a router.
   var routerPrecision: StoredType? { get }
@@ -26,6 +26,8 @@ protocol BoundOperation: Sendable {
   /// Whether it needs the residual stream as it entered the block.
   var readsBlockEntry: Bool { get }
   func start() -> any RunningOperation
+  /// The same tensors in another run of its layer: only its routers are called otherwise.
+  func repeated(as run: LayerRun) -> any BoundOperation
 }
 
 extension BoundOperation {
@@ -36,6 +38,7 @@ extension BoundOperation {
   var stateFloats: Int { 0 }
   var readsEarlierBlocks: Bool { false }
   var readsBlockEntry: Bool { false }
+  func repeated(as run: LayerRun) -> any BoundOperation { self }
 }
 
 /// An operation at work on one sequence.

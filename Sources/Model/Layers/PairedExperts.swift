@@ -90,7 +90,7 @@ struct BoundPairedExperts: BoundOperation {
     self.plan = plan
     let because = "hidden_size, moe_heads, moe_experts and moe_dim in config.json"
     let (hidden, length, inner) = (binder.hiddenSize, plan.length, plan.length * plan.width)
-    let bank = RouterID(layer: binder.layer).description
+    let bank = binder.run.router().description
     var heads: [Head] = []
     if let routers = plan.routers {
       /// Part of what the router is, and so of every trace: values that opening reads.
@@ -111,8 +111,6 @@ struct BoundPairedExperts: BoundOperation {
       let (firstMean, firstVariance) = (try numbers(routers.firstMean), try numbers(routers.firstVariance, above: -routers.epsilon))
       let (secondMean, secondVariance) = (try numbers(routers.secondMean), try numbers(routers.secondVariance, above: -routers.epsilon))
       heads = try (0..<plan.heads).map { head in
-        var id = RouterID(layer: binder.layer)
-        id.head = head
         let rule = ListThreshold(
           lists: [
             .init(count: length, mean: firstMean[head], variance: firstVariance[head]),
@@ -121,7 +119,9 @@ struct BoundPairedExperts: BoundOperation {
         let spec = RouterSpec(
           expertCount: 2 * length, scoring: .logits, selection: .aboveThreshold(rule), weighting: .softmaxOfSelectedLogits,
           statedWeights: .unnormalized)
-        return Head(id: id, router: try Router(spec), first: try rows(routers.first, head), second: try rows(routers.second, head))
+        return Head(
+          id: binder.run.router(head: head), router: try Router(spec), first: try rows(routers.first, head),
+          second: try rows(routers.second, head))
       }
     }
     self.heads = heads

@@ -44,9 +44,15 @@ struct BoundStack: Sendable {
   let finalNorm: Norm?
 
   init(_ plan: StackPlan, _ binder: WeightBinder) throws {
-    blocks = try plan.blocks.enumerated().map { layer, block in
-      binder.layer = layer
-      return try block.sublayers.map { try BoundSublayer($0, binder) }
+    // Later runs of a layer share what its first one has bound: a configuration may ask for many.
+    var firstRuns: [Int: [BoundSublayer]] = [:]
+    blocks = try plan.blocks.enumerated().map { number, block in
+      let run = block.run ?? LayerRun(layer: number)
+      if let first = firstRuns[run.layer] { return first.map { $0.repeated(as: run) } }
+      binder.run = run
+      let bound = try block.sublayers.map { try BoundSublayer($0, binder) }
+      if run.count > 1 { firstRuns[run.layer] = bound }
+      return bound
     }
     join = try plan.join?.bindJoin(binder)
     finalNorm = try plan.finalNorm.map { try binder.norm($0, size: binder.hiddenSize) }
@@ -60,7 +66,7 @@ struct BoundSublayer: Sendable {
   let inputNorm: Norm?
   let inputGate: BoundInputGate?
   let connection: (any BoundStreamConnection)?
-  let operation: any BoundOperation
+  private(set) var operation: any BoundOperation
   let outputNorm: Norm?
   let sumNorm: Norm?
   let streamFactor: WeightVector?
@@ -74,6 +80,12 @@ struct BoundSublayer: Sendable {
     outputNorm = try plan.outputNorm.map { try binder.norm($0, size: binder.hiddenSize) }
     sumNorm = try plan.sumNorm.map { try binder.norm($0, size: binder.hiddenSize) }
     streamFactor = try plan.streamFactor.map { try binder.vector($0, count: 1, because: "it is one number") }
+  }
+
+  func repeated(as run: LayerRun) -> BoundSublayer {
+    var copy = self
+    copy.operation = operation.repeated(as: run)
+    return copy
   }
 }
 

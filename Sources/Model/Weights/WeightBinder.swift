@@ -11,8 +11,8 @@ final class WeightBinder {
   let hiddenSize: Int
   /// How the files name what plans name; nil: alike.
   private let spelling: NameSpelling?
-  /// Absolute index of the block being bound.
-  var layer = 0
+  /// Where the block being bound stands.
+  var run = LayerRun(layer: 0)
 
   init(_ checkpoint: Checkpoint, hiddenSize: Int, spelling: NameSpelling? = nil) {
     self.checkpoint = checkpoint

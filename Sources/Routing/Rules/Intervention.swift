@@ -61,10 +61,8 @@ public struct Intervention: Sendable {
     }
   }
 
-  /// The first block of a stack whose computation differs from that of a run without rules; nil: none does.
-  public func firstBlock(among stacks: Set<RouterStack>) -> Int? {
-    bound.keys.filter { stacks.contains($0.stack) }.map(\.layer.rawValue).min()
-  }
+  /// The routers of some stacks at which something is changed, in no order.
+  public func routers(among stacks: Set<RouterStack>) -> [RouterID] { bound.keys.filter { stacks.contains($0.stack) } }
 }
 
 extension RuleSet {

@@ -27,6 +27,7 @@ NOT_LOADED = {
     "bailing_moe": "transformers has no code for it", "bailing_moe-second": "transformers has no code for it",
     "deepseek": "transformers has no code for it", "deepseek-norm": "transformers has no code for it",
     "llama_moe": "transformers has no code for it", "llama_moe-linear": "transformers has no code for it", "llama_moe-sizes": "transformers has no code for it",
+    "moeut": "transformers has no code for it", "moeut-dense": "transformers has no code for it",
     "smallthinker": "transformers has no code for it", "smallthinker-softmax": "transformers has no code for it",
     "deepseek_ocr2-published": "its configuration is the publisher's, which transformers does not read",
     "ernie4_5_vl_moe-published": "its configuration is the publisher's, which transformers does not read",

@@ -98,7 +98,11 @@ extension Painter {
       model.look.map { rows.count > 1 ? "mean of \(rows.count) patches" : "step \($0.step)" }
       ?? "token \(row) \"\(model.tokenText(row))\""
     let stacks = model.hasSeveralStacks
-    let names = model.routers.map { (stacks ? $0.id.lane : "") + model.padded($0.id.layer.rawValue, 2) }
+    let names = model.routers.map { router in
+      // Behind the number of a head or run that of the layer could not be told apart.
+      if router.id.lane.last?.isNumber == true { return "\(router.id)" }
+      return (stacks ? router.id.lane : "") + model.padded(router.id.layer.rawValue, 2)
+    }
     let chart = ColumnChart(values, range: 0...1, low: "0", high: "1", labels: names, highlighted: model.router)
     let room = (areas[.layers].map(Panel.inner) ?? .zero).dropping(left: 1, bottom: 1)
     let shown = chart.shown(in: room)

@@ -320,7 +320,9 @@ extension Painter {
     }
     let top = lines.count + 1
     let room = max(1, inner.height - top)
-    let columns = max(1, min(4, inner.width / 20))
+    // Its name, a bar, "2 of 8", and room beside it.
+    let widest = model.routers.indices.map { model.layerName($0).count + min(8, model.routers[$0].slots) + 9 }.max() ?? 0
+    let columns = max(1, min(4, inner.width / max(20, widest)))
     let fitting = min(path.count, room * columns)
     let part = fitting < path.count ? model.partWords(0..<fitting, of: path.count) + " · " : ""
     panel(

@@ -1,6 +1,6 @@
 """Tiny random checkpoints of Monet, which transformers has no code for, each with what this file computes on it.
 
-usage: monet_model.py [NAME ...] [-o Tests/Fixtures/models]      (no name: all)
+usage: make_monet_models.py [NAME ...] [-o Tests/Fixtures/models]      (no name: all)
 
 The computation is our own reading of the paper (arXiv:2412.04139: routers of two lists, equations 6 to 15 for the experts) and of the released
 modeling_monet.py (thresholds by running statistics, groups of layers), in float32 on the stored weights, written without a look at the engine. Pairs are
