@@ -1,4 +1,4 @@
-"""Token routers of language models that moetop does not run itself yet: XFT (a shared expert that gets what the best leaves), CMoE (neurons as a
+"""Token routers of language models, taken from PyTorch: XFT (a shared expert that gets what the best leaves), CMoE (neurons as a
 router, a bias that steers), HMoE (experts of unequal width, as many as it takes), Nexus (router rows made from embeddings of domains)."""
 import math
 import random
@@ -13,20 +13,17 @@ def xft(path, control=False):
     is left of 1 is the weight of the shared one. Planted: the largest probability is 1/2 in code and 1/7 in prose."""
     draw = random.Random(2)
     domains = [("code", "prose")[at % 2] for at in range(20)]
-    with Recorder(path, shared_weights=True) as recorder:
-        recorder.router("ffn.0", stated(7, 5, "softmax", "top_k", "unnormalized"), shared_experts=1)
+    rule = Rule(7, 5, "softmax", weighting="best_times_softmax_of_selected_scores", weights="probability")
+    with Recorder(path, record="full", shared_weights=True) as recorder:
+        recorder.router("ffn.0", rule, shared_experts=1)
         for text, (domain, label) in enumerate(zip(domains, deal(domains, control))):
-            ids, weights, shared = [], [], []
+            logits, shared = [], []
             for _ in range(16):
                 own = draw.randrange(7)
-                scores = softmax([math.log(6) if domain == "code" and expert == own else 0.0 for expert in range(7)])
-                chosen = best(scores, 5)
-                routed = scaled(softmax([scores[at] for at in chosen]), max(scores))
-                ids.append(chosen)
-                weights.append(routed)
-                shared.append(1 - max(scores))
+                logits.append([math.log(6) if domain == "code" and expert == own else 0.0 for expert in range(7)])
+                shared.append(1 - max(softmax(logits[-1])))
             with recorder.rows(ids=[draw.randrange(400) for _ in range(16)], sequence=f"text {text}", labels={"domain": label}):
-                recorder.record("ffn.0", ids, weights, shared=shared)
+                recorder.record("ffn.0", logits=logits, shared=shared)
 
 
 def cmoe(path, control=False):

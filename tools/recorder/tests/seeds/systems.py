@@ -58,6 +58,15 @@ def share(count, total):
     return ("=", count / total, 1e-9)
 
 
+MODELS = "{fixtures}/models"
+
+
+def verified(model):
+    """A tiny model held to what transformers made of it: every decision, weight and activation."""
+    return Ask(f"{model} holds to the reference", f"verify {MODELS}/{model} --tokens {MODELS}/{model}/input.json --expected {MODELS}/{model}/expected.safetensors",
+               "holds", ("is", True), ":equal_decisions of :decisions decisions equal")
+
+
 IMPORTS = (
     System("7", "PoE (panel of experts)", None, "sample, one adapter by the label of its domain", "import",
            information("domain", "route.0", math.log(4)), "choices.panel_of_experts"),
@@ -75,8 +84,7 @@ IMPORTS = (
                  ("=", 1.0, 1e-9), ("<", 0.8)) + information("client", "route.0", math.log(5) - math.log(4), 0.03), "choices.fed_jets"),
     System("36", "MergeME", "2502.00997", "sample, softmax of the 2 largest 1 / perplexity", "import",
            dealt("weight of the math expert, gsm8k", "analyze {t} --metric weighted_load --filter benchmark=gsm8k", "experts[router=route.0,expert=2].value",
-                 ("=", 1 / (1 + math.exp(0.25 - 0.5)), 1e-6), ("<", 0.53)), "mixtures.merge_me",
-           lacks="the trained form in the engine"),
+                 ("=", 1 / (1 + math.exp(0.25 - 0.5)), 1e-6), ("<", 0.53)) + (verified("mixtral-mergeme"),), "mixtures.merge_me"),
     System("47", "SEED", "2401.10191", "task, the expert of largest mean divergence", "import",
            dealt("tasks of residue 1 at expert 1", "analyze {t} --metric load --by residue", "cells[router=route.0,cell=r1,expert=1].value",
                  ("=", 1.0, 1e-9), ("<", 0.8)), "choices.seed"),
@@ -170,37 +178,38 @@ RECORDED = (
            information("source", "attn.1.q", math.log(2), 0.02)
            + (Ask("module v, p", "analyze {t} --metric specialization --by source --null 200", "layers[router=attn.1.v].p", (">", 0.05),
                   "I :mutual_information, null :null_mean"),), "adapters.imported_experts"),
-    # Families that the engine does not run.
+    # Families that the engine runs too, or could where somebody published how they are stored.
     System("2", "XFT", "2404.15247", "token, 5 of 7 and a weighed shared expert", "recorder",
            dealt("share of the shared expert in all weights, code", "analyze {t} --metric shared_weight_share --filter domain=code", "layers[router=ffn.0].value",
-                 ("=", 0.5, 1e-6), (">", 0.55)), "language.xft", lacks="the family in the engine; a rule that can be repeated (softmax of probabilities)"),
+                 ("=", 0.5, 1e-6), (">", 0.55))
+           + (verified("llama_moe_upscaling"), verified("llama_moe_upscaling-plain")), "language.xft"),
     System("5", "CMoE", "2502.04416", "token, neurons as a router, a bias, weights of 1", "recorder",
            dealt("decisions that the bias changes", "analyze {t} --metric bias_flips", "layers[router=ffn.0].value", ("=", 0.5, 1e-9), ("<", 0.01)), "language.cmoe",
-           lacks="the family in the engine"),
+           lacks="a checkpoint to run: its program keeps none, and the bias is in no state dict"),
     System("18", "MoEUT", "2405.16039", "token, run of the layer, head", "recorder",
            dealt("Jaccard of runs 0 and 1", "sql {t} \"SELECT avg(1.0 * both / (4 - both)) AS value FROM (SELECT a.token, sum(b.expert IS NOT NULL) AS both FROM routing AS a "
                  "LEFT JOIN routing AS b ON b.run = a.run AND b.token = a.token AND b.expert = a.expert AND b.router = 'ffn.0.r1' WHERE a.router = 'ffn.0' GROUP BY a.token)\"",
-                 "rows.value", ("=", 1 / 3, 1e-9), ("<", 0.29), "two random pairs of 8: 0.179"), "depth.universal", torch=True,
-           lacks="the family in the engine; `compare` of two runs of a layer"),
+                 "rows.value", ("=", 1 / 3, 1e-9), ("<", 0.29), "two random pairs of 8: 0.179") + (verified("moeut"), verified("moeut-dense")), "depth.universal", torch=True,
+           lacks="`compare` of two runs of a layer"),
     System("37", "HMoE", "2408.10681", "token, as many experts as reach 0.6, unequal widths", "recorder",
            dealt("experts of a hard token", "sql {t} \"SELECT 1.0 * count(*) / count(DISTINCT token) AS value FROM routing JOIN tokens USING (run, token) JOIN sequence_labels AS l "
                  "USING (run, sequence) WHERE l.value = 'hard'\"", "rows.value", ("=", 5.0, 1e-9), ("<", 4.5), "all tokens: 3")
            + (Ask("share of units that a token uses", "sql {t} \"SELECT 1.0 * sum(e.width) / (SELECT count(*) FROM tokens) / 128 AS value FROM routing JOIN experts AS e "
-                  "USING (run, router, expert)\"", "rows.value", ("=", (9 + 65) / 2 / 128, 1e-9), "all experts: 1"),), "language.heterogeneous",
-           lacks="the family in the engine; metrics weighed by width"),
+                  "USING (run, router, expert)\"", "rows.value", ("=", (9 + 65) / 2 / 128, 1e-9), "all experts: 1"), verified("llama_moe-hmoe")), "language.heterogeneous",
+           lacks="a layout that says the share of probability (the top-k form runs as a LLaMA-MoE); metrics weighed by width"),
     System("41", "Nexus", "2408.15901", "token, top-1 beside the first model's network, rows from domains", "recorder",
            dealt("code at its own expert", "analyze {t} --metric load --by domain", "cells[router=ffn.0,cell=code,expert=2].value", (">", 0.95), ("<", 0.6))
-           + information("domain", "ffn.0", math.log(4), 0.05), "language.nexus", lacks="the family in the engine; cosines of router rows"),
+           + information("domain", "ffn.0", math.log(4), 0.05) + (verified("deepseek-nexus"),), "language.nexus", lacks="cosines of router rows"),
     System("45", "UoE", "2503.02495", "input, then position by expert", "recorder",
            (Ask("share of positions that the chosen experts take", "sql {t} \"SELECT 1.0 * max(n) / 12 AS value FROM (SELECT count(*) AS n FROM routing JOIN tokens USING (run, token) "
                 "WHERE router = 'ffn.0' GROUP BY run, sequence, expert)\"", "rows.value", ("=", 0.5, 1e-9), "by the rule 1/2"),)
            + information("domain", "route.0", math.log(2), trace="{t}#1"), "unions.union",
-           lacks="the family in the engine; two kinds of rows in one run; a warning that scores depend on batch mates"),
+           lacks="a model to run: experts choose positions by those behind them too, and scores are shared out over the batch; two kinds of rows in one run; a warning that scores depend on batch mates"),
     System("60", "Monet", "2412.04139", "token, head, pairs of two lists above a threshold", "recorder",
            dealt("pairs above 0.01, `City`", "sql {t} \"SELECT avg(n) AS value FROM (SELECT run, token, count(*) AS n FROM (SELECT a.run, a.token, a.expert AS i, b.expert - 16 AS j "
                  "FROM routing AS a JOIN routing AS b ON b.run = a.run AND b.token = a.token AND b.router = a.router WHERE a.expert < 16 AND b.expert >= 16 "
                  "GROUP BY 1, 2, 3, 4 HAVING sum(a.weight * b.weight) > 0.01) GROUP BY 1, 2) " + of_label("word", "City") + "\"", "rows.value", ("=", 12.0, 1e-9), ("<", 11),
-                 "all words: 6.5"), "product_keys.monet", lacks="the family in the engine; metrics of pairs (SQL multiplies the lists)"),
+                 "all words: 6.5") + (verified("monet"), verified("monet-horizontal")), "product_keys.monet", lacks="metrics of pairs (SQL multiplies the lists)"),
     # Routes that weights alone decide: recorded as rows of tasks.
     System("21", "MOORE", "2311.11385", "task, dense, signed", "recorder",
            dealt("weight of task 2 for expert 2", "sql {t} \"SELECT weight AS value FROM routing JOIN tokens USING (run, token) JOIN sequence_labels AS l USING (run, sequence) "
@@ -228,16 +237,9 @@ RECORDED = (
                   "I :mutual_information, null :null_mean"),), "task_routes.cross_task", lacks="a table from `route.npy`; stacks enc and dec of task rows"),
 )
 
-MODELS = "{fixtures}/models"
 DIT = "{fixtures}/dit"
 PLANTED = "{fixtures}/planted"
 ALWAYS_ON, WINDOWS, FIRST_WINDOW = reference.prior()
-
-
-def verified(model):
-    """A tiny model held to what transformers made of it: every decision, weight and activation."""
-    return Ask(f"{model} holds to the reference", f"verify {MODELS}/{model} --tokens {MODELS}/{model}/input.json --expected {MODELS}/{model}/expected.safetensors",
-               "holds", ("is", True), ":equal_decisions of :decisions decisions equal")
 
 
 ENGINE = (
