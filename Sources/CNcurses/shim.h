@@ -6,6 +6,7 @@
 #define NCURSES_WIDECHAR 1
 #endif
 #include <errno.h>
+#include <fcntl.h>
 #include <langinfo.h>
 #include <locale.h>
 #include <ncurses.h>
@@ -112,9 +113,18 @@ static inline SCREEN *moetop_newterm_within(const char *term, FILE *out, FILE *i
   return screen;
 }
 
-/* Opens the terminal on copies of two descriptors, of a larger one the top left. *out receives the descriptor ncurses writes to. */
+/* The terminal behind a descriptor, opened once more so that reads of ours never wait and those of others still do. ncurses asks whether there
+   is input and then reads: a signal between the two gives the terminal back, its input is gone, and the read would wait for a line.
+   A copy of the descriptor where the terminal cannot be opened by its name. */
+static inline int moetop_reopen(int fd) {
+  char name[256];
+  int own = ttyname_r(fd, name, sizeof name) == 0 ? open(name, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC) : -1;
+  return own >= 0 ? own : dup(fd);
+}
+
+/* Opens the terminal on two descriptors of ours, of a larger one the top left. *out receives the descriptor ncurses writes to. */
 static inline SCREEN *moetop_newterm(const char *term, int out_fd, int in_fd, int most_rows, int most_columns, int *out) {
-  int out_copy = dup(out_fd), in_copy = dup(in_fd);
+  int out_copy = dup(out_fd), in_copy = moetop_reopen(in_fd);
   FILE *out_file = out_copy < 0 ? NULL : fdopen(out_copy, "w");
   FILE *in_file = in_copy < 0 ? NULL : fdopen(in_copy, "r");
   SCREEN *screen = out_file && in_file ? moetop_newterm_within(term, out_file, in_file, out_fd, most_rows, most_columns) : NULL;

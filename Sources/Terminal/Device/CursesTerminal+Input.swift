@@ -118,6 +118,8 @@ extension CursesTerminal {
 
   private func readEvent() throws -> InputEvent? {
     while true {
+      // Who was asked to end has given the terminal back: what is typed now is the shell's.
+      if ExitGuard.pendingSignal != nil { return nil }
       var value: wint_t = 0
       let result = wget_wch(window, &value)
       if result == ERR { return nil }
