@@ -223,6 +223,17 @@ struct TableCommandTests {
     ("many.json", Array(#"{"9000000000000000000-expert": {"a": {"query": 1}}}"#.utf8), "scimult", 69, "more than"),
     ("four.json", Array(#"{"encoder_params": {"num_expert": 4}}"#.utf8), "scimult", 69, "no map is published"),
     ("levels.json", Array(#"{"branches": [[[1, 2]], [[1, 2]], [[1, 2, 3]]]}"#.utf8), "learning-to-branch", 65, "expected 1 parents"),
+    ("gap.json", Array(#"{"branches": {"0": [[1]], "2": [[1]]}}"#.utf8), "learning-to-branch", 65, "found those of 0, 2"),
+    (
+      "length.json", Array(#"{"model_arch": "vlmo_base_patch16", "max_text_len": -1}"#.utf8), "vlmo", 65,
+      "max_text_len: expected a number of tokens"
+    ),
+    (
+      "far.safetensors",
+      safetensors(
+        #"{"layer.9223372036854775807.moe_layer.interm_layers.9223372036854775807.b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#),
+      "scimult", 65, "expected a map"
+    ),
     ("text.txt", Array("alpha".utf8), "moore", 69, "neither of torch.save"),
     ("broken.json", Array(#"{"a": "#.utf8), "moore", 65, "not valid JSON"),
   ]

@@ -30,13 +30,13 @@ private enum BranchTable {
   }
 
   /// Arrays called `branches.N`, by N; or `branches`, all levels in one.
-  static func levels(_ source: TableSource) -> [TableArray] {
+  static func levels(_ source: TableSource) -> [(number: Int, array: TableArray)] {
     let numbered = source.arrays.compactMap { array -> (Int, TableArray)? in
       if array.words.last == "branches" { return (0, array) }
-      guard array.words.dropLast().last == "branches", let number = array.words.last.flatMap({ Int($0) }) else { return nil }
+      guard array.words.dropLast().last == "branches", let number = array.words.last?.placeInName else { return nil }
       return (number, array)
     }
-    return numbered.sorted { $0.0 < $1.0 }.map(\.1)
+    return numbered.sorted { $0.0 < $1.0 }
   }
 
   static func table(_ source: TableSource) throws -> RouteTable {
@@ -76,8 +76,14 @@ private enum BranchTable {
   /// The levels from the root on, each hanging below the one before.
   private static func read(_ source: TableSource) throws -> [Level] {
     let named = levels(source)
+    guard named.map(\.number) == Array(0..<named.count) else {
+      let numbers = named.map { "\($0.number)" }.joined(separator: ", ")
+      throw FormatError.malformed(
+        file: source.path, place: "branches", problem: "expected one of each level from 0 on, found those of \(numbers)",
+        hint: "branches.0 hangs below the roots")
+    }
     var read: [Level] = []
-    for array in named.isEmpty ? try alone(source) : named {
+    for array in named.isEmpty ? try alone(source) : named.map(\.array) {
       let shape = array.shape
       let whole = shape.count == 3 ? shape : [1] + (try array.require(rank: 2, "[children, parents]").shape)
       guard whole.allSatisfy({ $0 > 0 }) else { throw array.unexpected("[children, parents]") }

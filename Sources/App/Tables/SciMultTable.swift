@@ -116,10 +116,10 @@ private enum SciMultTable {
   static func places(_ source: TableSource) -> [RouterID: Set<Int>] {
     var found: [RouterID: Set<Int>] = [:]
     for words in source.arrays.map(\.words) {
-      guard let at = words.lastIndex(of: "layer"), at + 4 < words.count, let layer = Int(words[at + 1]), layer >= 0 else { continue }
+      guard let at = words.lastIndex(of: "layer"), at + 4 < words.count, let layer = words[at + 1].placeInName else { continue }
       let rest = words[(at + 2)...]
       let list = rest.firstIndex { ["interm_layers", "moe_query"].contains($0) }
-      guard let list, list + 1 < words.count, let expert = Int(words[list + 1]) else { continue }
+      guard let list, list + 1 < words.count, let expert = words[list + 1].placeInName else { continue }
       found[RouterID(stack: words[list] == "moe_query" ? .attention : .feedForward, layer: layer), default: []].insert(expert)
     }
     return found
@@ -143,7 +143,6 @@ private enum SciMultTable {
   }
 
   private static func layer(of words: [String]) -> Int? {
-    // No published encoder is deeper; a name cannot make the rule run over a billion layers.
-    words.lastIndex(of: "layer").flatMap { $0 + 1 < words.count ? Int(words[$0 + 1]) : nil }.flatMap { (0..<4096).contains($0) ? $0 : nil }
+    words.lastIndex(of: "layer").flatMap { $0 + 1 < words.count ? words[$0 + 1].placeInName : nil }
   }
 }

@@ -257,6 +257,11 @@ struct TableArray {
   }
 }
 
+extension String {
+  /// The number of a layer, an expert or a level, as names have it; nil for anything else, and for more than any model has.
+  var placeInName: Int? { Int(self).flatMap { (0..<1 << 16).contains($0) ? $0 : nil } }
+}
+
 extension Collection where Element == String {
   /// Whether the last elements are these.
   func ends(with suffix: [String]) -> Bool { count >= suffix.count && self.suffix(suffix.count).elementsEqual(suffix) }

@@ -32,7 +32,7 @@ struct TableSystem: Sendable {
       throw Failure(
         .unsupported,
         "\(source.path): no system is known whose table this would be; found \(source.summary)"
-          + "\n  try: moetop inspect FILE --table --as SYSTEM, if it is one of these\(known)")
+          + "\n  try: --as with a system, if the file is one of these\(known)")
     }
     let names = found.map(\.name).joined(separator: " or ")
     throw Failure(

@@ -46,7 +46,7 @@ private enum VLMoTable {
       }
     }
     var table = RouteTable(.none, axes: ["modality", "layer"], experts: experts, rows: rows)
-    let length = textLength(source)
+    let length = try textLength(source)
     table.facts = [
       ("switch_layer", "first layer with one expert for both", plan.first < plan.depth ? .whole(plan.first) : .missing),
       ("depth", "", .whole(plan.depth)), ("max_text_len", "tokens of a pair that are text", .whole(length ?? usualTextLength)),
@@ -60,7 +60,7 @@ private enum VLMoTable {
   static func expert(of array: TableArray) -> Int? { place(of: array)?.expert }
 
   private static func place(of array: TableArray) -> (layer: Int, expert: Int)? {
-    guard let at = array.words.lastIndex(of: "blocks"), at + 2 < array.words.count, let layer = Int(array.words[at + 1]), layer >= 0,
+    guard let at = array.words.lastIndex(of: "blocks"), at + 2 < array.words.count, let layer = array.words[at + 1].placeInName,
       let expert = modules.firstIndex(of: array.words[at + 2])
     else { return nil }
     return (layer, expert)
@@ -113,7 +113,10 @@ private enum VLMoTable {
       ?? .missing(file: source.path, path: key, expected: expected)
   }
 
-  private static func textLength(_ source: TableSource) -> Int? {
-    source.arrays(ending: "text_embeddings", "position_ids").first?.shape.last ?? source.setting(ending: "max_text_len")?.whole
+  private static func textLength(_ source: TableSource) throws -> Int? {
+    if let stored = source.arrays(ending: "text_embeddings", "position_ids").first?.shape.last { return stored }
+    guard let setting = source.setting(ending: "max_text_len") else { return nil }
+    guard let length = setting.whole, length >= 0 else { throw unexpected(source, "max_text_len", "a number of tokens", setting) }
+    return length
   }
 }
