@@ -234,6 +234,10 @@ struct TableCommandTests {
         #"{"layer.9223372036854775807.moe_layer.interm_layers.9223372036854775807.b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#),
       "scimult", 65, "expected a map"
     ),
+    (
+      "view.pt", TorchBytes(Pickle.dictionary(Pickle.text("_task_encoder.weight") + Pickle.tensor([2, 3], [1, 2]))).bytes, "moore", 69,
+      "a view [2, 3] with strides [1, 2]"
+    ),
     ("text.txt", Array("alpha".utf8), "moore", 69, "neither of torch.save"),
     ("broken.json", Array(#"{"a": "#.utf8), "moore", 65, "not valid JSON"),
   ]

@@ -70,9 +70,13 @@ struct TableSource {
         hint: "save the state dictionary alone")
     }
     guard depth <= Self.depthLimit else { return }
-    if value.tensorShape != nil {
-      // A view of other strides is of no system here, and none of its numbers is needed.
-      if let tensor = try? value.tensor() { arrays.append(TableArray(tensor, words: words)) }
+    if let shape = value.tensorShape?.shape {
+      // Most tensors of a file are of no table: one that cannot be read is a fault where its numbers are asked for.
+      do throws(FormatError) {
+        if let tensor = try value.tensor() { arrays.append(TableArray(tensor, words: words)) }
+      } catch {
+        arrays.append(TableArray(unreadable: error, shape: shape, words: words, file: path))
+      }
     } else if let flag = value.bool {
       settings.append((words, .flag(flag)))
     } else if let whole = value.int {
@@ -148,6 +152,7 @@ struct TableArray {
     case json(JSONValue)
     /// Of a type that is no plain number.
     case other(ElementType)
+    case unreadable(FormatError)
   }
 
   /// The most numbers of one array that are read: no table has more.
@@ -157,7 +162,8 @@ struct TableArray {
   private var count: Int {
     switch content {
     case .rows(let rows): rows.count * rows.width
-    case .json, .other: shape.reduce(1, *)
+    case .json: shape.reduce(1, *)
+    case .other, .unreadable: 0
     }
   }
 
@@ -170,6 +176,13 @@ struct TableArray {
     file = tensor.file.path
     let isPlain = NumberRows.isFloat(tensor.elementType) || NumberRows.isWhole(tensor.elementType)
     content = isPlain ? .rows(NumberRows(tensor, width: tensor.shape.isEmpty ? 1 : nil)) : .other(tensor.elementType)
+  }
+
+  init(unreadable error: FormatError, shape: [Int], words: [String], file: String) {
+    self.words = words
+    self.shape = shape
+    self.file = file
+    content = .unreadable(error)
   }
 
   init(_ array: NPYFile) throws {
@@ -246,6 +259,7 @@ struct TableArray {
     case .other(let type):
       throw FormatError.unsupported(
         file: file, place: name, found: "type \(type.safetensorsName)", hint: "plain integers and floats are read")
+    case .unreadable(let error): throw error
     }
     if let index = found.firstIndex(where: { !$0.isFinite }) { throw unexpected("a finite number", at: index, found: "\(found[index])") }
     return found
