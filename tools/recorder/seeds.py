@@ -91,13 +91,28 @@ class Runner:
             self.call(self.words(system, command))
         return trace
 
+    def prepare_file(self, system, control):
+        """The file of weights of a system."""
+        name, ending = system.file
+        module, _, maker = name.partition(".")
+        path = self.folder / f"{system.key}{'-control' if control else ''}-table{ending}"
+        if not path.exists():
+            getattr(importlib.import_module(f"seeds.{module}"), maker)(path, control)
+
     def words(self, system, command):
-        return shlex.split(command.replace("{t}", f"{system.key}.db").replace("{c}", f"{system.key}-control.db").replace("{fixtures}", str(FIXTURES)))
+        ending = system.file[1] if system.file else ""
+        names = {"{t}": f"{system.key}.db", "{c}": f"{system.key}-control.db", "{file}": f"{system.key}-table{ending}", "{other}": f"{system.key}-control-table{ending}",
+                 "{fixtures}": str(FIXTURES)}
+        for name, path in names.items():
+            command = command.replace(name, path)
+        return shlex.split(command)
 
     def ask(self, system, one):
         """(what was read, holds, the condition, what stands beside it)."""
-        for control in (False, True):
-            if "{c}" in one.command or not control:
+        for control, trace, file in ((False, "{t}", "{file}"), (True, "{c}", "{other}")):
+            if file in one.command:
+                self.prepare_file(system, control)
+            elif trace in one.command or not control and not system.file:
                 self.prepare(system, control)
         words = self.words(system, one.command)
         if one.read == "exit":
@@ -136,10 +151,11 @@ def table(systems, answers):
     for system in systems:
         answered = []
         for one, (number, holds, condition, beside) in zip(system.asks, answers[system.key]):
-            command = one.command.replace("{t}", "T").replace("{c}", "C").replace("{fixtures}", "Tests/Fixtures").replace("|", "\\|")
+            command = one.command.replace("{t}", "T").replace("{c}", "C").replace("{file}", "F").replace("{other}", "G").replace("{fixtures}", "Tests/Fixtures").replace("|", "\\|")
             answered.append(f"{one.what}: **{shown(number)}** (must be {condition}; {beside}) `moetop {command}`")
-        # Some run in the engine too, and are held to a reference there.
-        how = words[system.how] + (", engine" if _runs_too(system) else "") + (f"; not yet: {system.lacks}" if system.lacks else "")
+        # Some run in the engine too, and are held to a reference there; some tables were recorded too.
+        also = ", engine" if _runs_too(system) else ", recorder" if system.how == "table" and system.make else ""
+        how = words[system.how] + also + (f"; not yet: {system.lacks}" if system.lacks else "")
         paper = f"[{system.paper}](https://arxiv.org/abs/{system.paper})" if system.paper else "–"
         out.append(f"| {system.number} | {system.name} | {paper} | {system.shape} | {how} | {'<br>'.join(answered)} |")
     return "\n".join(out)

@@ -12,6 +12,7 @@ struct Inspect: ParsableCommand {
       moetop inspect samples/olmoe-tiny
       moetop inspect ~/models/Mixtral-8x7B --json
       moetop inspect ~/models
+      moetop inspect route.npy --table --as crosstaskmoe
       """)
 
   @Argument(
@@ -19,9 +20,15 @@ struct Inspect: ParsableCommand {
     transform: ModelPlaces.model) var model: String
   @Flag(help: "Print the result as JSON.") var json = false
   @Flag(help: "Of a model that routes by the timestep: its experts at every timestep, from the weights alone.") var timesteps = false
+  @OptionGroup var routes: TableOptions
   @OptionGroup var engine: EngineOptions
 
+  func validate() throws {
+    if routes.table, timesteps { throw ValidationError("--table and --timesteps are two tables: ask for one") }
+  }
+
   func run() throws {
+    if routes.table { return try routes.answer(model, json: json) }
     // A question that makes no sense has no answer; a model that is refused has one.
     do { try answer() } catch let error where json && !(error is ValidationError) {
       if let refusal = Refusal(error, of: model) { StandardOutput.write(refusal.json) }

@@ -39,8 +39,10 @@ def test_a_control_does_not_pass_for_the_planted(system, runner):
     """The questions about the planted, asked of the trace in which it was dealt anew: one at least must fail, or it would find anything."""
     if system.torch and not TORCH:
         pytest.skip("needs torch")
-    planted = [one for one in system.asks if "{t}" in one.command and "--shuffle-labels" not in one.command]
-    assert not all(runner.ask(system, dataclasses.replace(one, command=one.command.replace("{t}", "{c}")))[1] for one in planted)
+    for planted, dealt in (("{t}", "{c}"), ("{file}", "{other}")):
+        asks = [one for one in system.asks if planted in one.command and "--shuffle-labels" not in one.command]
+        if asks or planted == "{t}":
+            assert not all(runner.ask(system, dataclasses.replace(one, command=one.command.replace(planted, dealt)))[1] for one in asks)
 
 
 def test_every_system_has_a_row_and_a_control():

@@ -1,6 +1,7 @@
 """The fifty routed systems of the literature: what is recorded of each, what moetop is asked, and what the answer must be.
 
-`{t}` is the trace, `{c}` that of the control, in which the values of the axis are dealt anew over the rows.
+`{t}` is the trace, `{c}` that of the control, in which the values of the axis are dealt anew over the rows; `{file}` is a file of weights or a rule, `{other}` its
+control.
 """
 import math
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ class Ask:
 @dataclass(frozen=True)
 class System:
     """how: `engine`, `recorder`, `import` or `table` (from the weights). make: function of this package that records it. before: commands
-    that make what is asked about. lacks: what moetop cannot do of it yet."""
+    that make what is asked about. lacks: what moetop cannot do of it yet. file: function of this package that makes its file of weights, and that file's ending."""
 
     number: str
     name: str
@@ -35,6 +36,7 @@ class System:
     torch: bool = False
     before: tuple = ()
     lacks: str = ""
+    file: tuple | None = None
 
     @property
     def key(self):
@@ -52,6 +54,12 @@ def information(axis, router, value, tolerance=1e-6, trace="{t}"):
 def dealt(what, command, read, must, bound, beside="baseline :baseline"):
     """A number of the trace, and the same of its control."""
     return (Ask(what, command, read, must, beside), Ask("control", command.replace("{t}", "{c}"), read, bound, beside))
+
+
+def held(what, system, read, must, bound, beside="baseline :baseline"):
+    """A number of the table that a file alone gives, and the same of its control."""
+    asked = f"inspect {{file}} --table --as {system}"
+    return (Ask(f"table: {what}", asked, read, must, beside), Ask("control", asked.replace("{file}", "{other}"), read, bound, beside))
 
 
 def share(count, total):
@@ -210,31 +218,50 @@ RECORDED = (
                  "FROM routing AS a JOIN routing AS b ON b.run = a.run AND b.token = a.token AND b.router = a.router WHERE a.expert < 16 AND b.expert >= 16 "
                  "GROUP BY 1, 2, 3, 4 HAVING sum(a.weight * b.weight) > 0.01) GROUP BY 1, 2) " + of_label("word", "City") + "\"", "rows.value", ("=", 12.0, 1e-9), ("<", 11),
                  "all words: 6.5") + (verified("monet"), verified("monet-horizontal")), "product_keys.monet", lacks="metrics of pairs (SQL multiplies the lists)"),
-    # Routes that weights alone decide: recorded as rows of tasks.
-    System("21", "MOORE", "2311.11385", "task, dense, signed", "recorder",
+    # Routes that weights or a rule alone decide: read from their file, and recorded as rows of tasks.
+    System("21", "MOORE", "2311.11385", "task, dense, signed", "table",
            dealt("weight of task 2 for expert 2", "sql {t} \"SELECT weight AS value FROM routing JOIN tokens USING (run, token) JOIN sequence_labels AS l USING (run, sequence) "
-                 "WHERE l.value = 'task2' AND expert = 2\"", "rows.value", ("=", 1.5, 1e-6), ("<", 1), "mean of the task's weights: 0.175"), "merging.orthogonal_experts",
-           lacks="a table from the weights; the Gram matrix of experts"),
-    System("24", "Superposition", "2501.00530", "the model, a blend by layer", "recorder",
-           dealt("blend at layer 8", "analyze {t} --metric weighted_load --layer 8", "experts[router=ffn.8,expert=1].value", ("=", 5 / 6, 1e-6), ("<", 0.7)),
-           "merging.superposition", lacks="a table from the weights"),
-    System("27", "VLMo", "2111.02358", "token by modality, a rule", "recorder",
+                 "WHERE l.value = 'task2' AND expert = 2\"", "rows.value", ("=", 1.5, 1e-6), ("<", 1), "mean of the task's weights: 0.175")
+           + held("weight of task 2 for expert 2", "moore", "rows[task=task 2,expert=2].weight", ("=", 1.5, 1e-6), ("<", 1), "mean of the task's weights :baseline")
+           + held("distance of the Gram matrix from the identity", "moore", "facts.gram_deviation", ("<", 1e-4), (">", 0.1), "orthonormal: 0"),
+           "merging.orthogonal_experts", file=("tables.moore", ".safetensors")),
+    System("24", "Superposition", "2501.00530", "the model, a blend by layer", "table",
+           dealt("blend at layer 8", "analyze {t} --metric weighted_load --layer 8", "experts[router=ffn.8,expert=1].value", ("=", 5 / 6, 1e-6), ("<", 0.7))
+           + held("blend at layer 8", "superposition", "rows[layer=8,expert=1].weight", ("=", 5 / 6, 1e-6), ("<", 0.7)),
+           "merging.superposition", file=("tables.superposition", ".safetensors")),
+    System("27", "VLMo", "2111.02358", "token by modality, a rule", "table",
            (Ask("image tokens at the vision expert, block 9", "analyze {t} --metric load --filter 'layer=9 modality=image'", "experts[router=ffn.9,expert=1].value",
                 ("=", 1.0, 1e-9), "baseline :baseline"),
             Ask("all tokens at the joint expert, block 10", "analyze {t} --metric load --layer 10", "experts[router=ffn.10,expert=2].value", ("=", 1.0, 1e-9),
                 "baseline :baseline"),
-            Ask("control, block 9", "analyze {c} --metric load --filter 'layer=9 modality=image'", "experts[router=ffn.9,expert=1].value", ("<", 0.8), "baseline :baseline")),
-           "vision.modality_experts", lacks="a table from the rule"),
-    System("40", "SciMult", "2305.14232", "task, a map", "recorder",
-           dealt("link prediction at expert 1", "analyze {t} --metric load --by task", "cells[router=ffn.1,cell=link,expert=1].value", ("=", 1.0, 1e-9), ("<", 0.5)),
-           "task_routes.sci_mult", lacks="a table from the configuration"),
-    System("59", "Learning to Branch", "2006.01895", "task, a parent a level", "recorder",
-           dealt("tasks 0-2 at branch 0", "analyze {t} --metric load --by half", "cells[router=route.0.t0,cell=first,expert=0].value", ("=", 1.0, 1e-9), ("<", 0.9)),
-           "task_routes.branches", lacks="a table from the weights; the tree as a tree"),
-    System("64", "CrossTaskMoE", "2205.12701", "task, 3 experts a layer of encoder and decoder", "recorder",
+            Ask("control, block 9", "analyze {c} --metric load --filter 'layer=9 modality=image'", "experts[router=ffn.9,expert=1].value", ("<", 0.8), "baseline :baseline"))
+           + held("first layer with one expert for both", "vlmo", "facts.switch_layer", ("=", 10, 0), ("<", 10), "of 12 layers")
+           + (Ask("table: a pair's image at the vision expert, block 9", "inspect {file} --table --as vlmo", "rows[modality=image of a pair,layer=9,expert=1].chosen", ("is", True),
+                  "baseline :baseline"),),
+           "vision.modality_experts", file=("tables.vlmo", ".safetensors")),
+    System("40", "SciMult", "2305.14232", "task, a map", "table",
+           dealt("link prediction at expert 1", "analyze {t} --metric load --by task", "cells[router=ffn.1,cell=link,expert=1].value", ("=", 1.0, 1e-9), ("<", 0.5))
+           + held("the map equals the published one", "scimult", "facts.equals_configuration", ("is", True), ("is", False), "6 entries")
+           + (Ask("table: link prediction at expert 1", "inspect {file} --table --as scimult", "rows[task=multi-hop-retrieval,input=query,expert=1].chosen", ("is", True),
+                  "baseline :baseline"),),
+           "task_routes.sci_mult", file=("tables.sci_mult", ".json")),
+    System("59", "Learning to Branch", "2006.01895", "task, a parent a level", "table",
+           dealt("tasks 0-2 at branch 0", "analyze {t} --metric load --by half", "cells[router=route.0.t0,cell=first,expert=0].value", ("=", 1.0, 1e-9), ("<", 0.9))
+           + held("probability that task 3 is below node 1", "learning-to-branch", "rows[child=task 3,expert=1].weight", ("=", math.exp(2) / (math.exp(2) + 2), 1e-6), ("<", 0.5))
+           + (Ask("table: probability of its path in the tree", "inspect {file} --table --as learning-to-branch", "paths[task=task 3].probability",
+                  ("=", math.exp(2) / (math.exp(2) + 2) * math.exp(2) / (math.exp(2) + 1), 1e-6), "an even draw: 0.167"),
+              Ask("table: the node above it is at root 0", "inspect {file} --table --as learning-to-branch", "decisions[router=route.0.t0,child=node 1].chosen", ("=", 0, 0),
+                  "baseline :baseline"),),
+           "task_routes.branches", file=("tables.branches", ".safetensors")),
+    System("64", "CrossTaskMoE", "2205.12701", "task, 3 experts a layer of encoder and decoder", "table",
            information("kind", "encoder.ffn.1", math.log(3), 0.02)
            + (Ask("decoder, layer 0, p", "analyze {t} --metric specialization --by kind --null 200", "layers[router=decoder.ffn.0].p", (">", 0.05),
-                  "I :mutual_information, null :null_mean"),), "task_routes.cross_task", lacks="a table from `route.npy`; stacks enc and dec of task rows"),
+                  "I :mutual_information, null :null_mean"),)
+           + held("mean weight of expert 1, tasks 10 to 19, encoder", "crosstaskmoe", "mean rows[router=enc.1,task=task 1?,expert=1].weight",
+                  ("=", math.exp(2) / (math.exp(2) + 2), 1e-6), ("<", 0.6))
+           + (Ask("table: the same in the decoder's first layer", "inspect {file} --table --as crosstaskmoe", "mean rows[router=dec.0,task=task 1?,expert=1].weight",
+                  ("=", 1 / 3, 1e-6), "baseline :baseline"),),
+           "task_routes.cross_task", lacks="stacks enc and dec of recorded task rows", file=("tables.cross_task", ".npy")),
 )
 
 DIT = "{fixtures}/dit"
