@@ -116,6 +116,8 @@ public struct AnalysisPlan: Sendable {
   public var hasTokenIDs = true
   /// Standard deviation of the noise that a flip is judged by, in the unit of the selection scores (`--noise`).
   public var noise: Double
+  /// Experts that a router keeps on average, when experts are grouped (`--groups`); nil: a quarter of them.
+  public var groups: Int?
   /// What an entry of the vocabulary stands for, for axes of tokens; nil where nobody knows.
   public var words: @Sendable (Int32) -> String? = { _ in nil }
   /// Values of the labels that single tokens have, by label, in the order of their numbers.
@@ -164,6 +166,9 @@ public struct AnalysisPlan: Sendable {
     }
     if !(noise > 0 && noise.isFinite) {
       throw AnalysisError.invalidPlan(field: "--noise", expected: "a standard deviation above 0", found: plainNumber(noise))
+    }
+    if let groups, groups < 1 {
+      throw AnalysisError.invalidPlan(field: "--groups", expected: "1 expert a router or more", found: "\(groups)")
     }
     if top < 1 { throw AnalysisError.invalidPlan(field: "--top", expected: "1 or more", found: "\(top)") }
     if denoising == nil, let facet = grouping.facet, facet.isDenoising { throw AnalysisError.notDenoising(asked: "--by \(facet.name)") }

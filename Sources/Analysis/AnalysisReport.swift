@@ -107,6 +107,8 @@ public struct ReportSettings: Sendable, Encodable {
   public var entropyForm: String?
   /// Standard deviation of the noise that flips are judged by, in the unit of the selection scores.
   public var noise: Double?
+  /// Experts that a router keeps on average.
+  public var groups: Int?
   public var nullDraws: Int?
   /// Of nulls and of chance values that are simulated.
   public var seed: UInt64?
@@ -123,7 +125,7 @@ public struct ReportSettings: Sendable, Encodable {
     case thresholdShare = "threshold_share"
     case thresholdNats = "threshold_nats"
     case entropyForm = "entropy_form"
-    case noise
+    case noise, groups
     case nullDraws = "null_draws"
     case seed
     case shuffledLabels = "shuffle_labels"
@@ -151,6 +153,8 @@ public struct MetricRow: Sendable, Encodable, Equatable {
     case nullSD = "null_sd"
     case nullCount = "null_count"
     case p
+    /// The expert that would stand for this one.
+    case core
     /// Over single decisions.
     case sd
     case quantile05 = "q05"
@@ -164,7 +168,7 @@ public struct MetricRow: Sendable, Encodable, Equatable {
       switch self {
       case .low, .high: .interval
       case .ownLoadBaseline, .withinTextBaseline: .baseline
-      case .nullMean, .nullSD, .p: .column
+      case .nullMean, .nullSD, .p, .core: .column
       case .nullCount, .sd, .quantile05, .median, .quantile95: .spread
       }
     }

@@ -79,7 +79,7 @@ struct MetricTable {
       if hasInterval {
         cells.append(.range(ReportTable.Cell(row?[.low], entry.format), ReportTable.Cell(row?[.high], entry.format)))
       }
-      cells += further.map { field in row?[field].map { .number($0, digits: 4) } ?? .missing }
+      cells += further.map { field in row?[field].map { field == .core ? .count(Int($0)) : .number($0, digits: 4) } ?? .missing }
       return cells
     }
 

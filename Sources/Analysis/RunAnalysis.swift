@@ -27,6 +27,7 @@ public struct RunAnalysis: PassFold {
   var means: PerRouter<StratumMeans>?
   var routes: PerRouter<RouteStore>?
   var norms: PerRouter<ExpertNorms>?
+  var products: PerRouter<LogitProducts>?
   /// Of the metrics that are numbers of single decisions.
   var statistics: [MetricKey: PerRouter<RouterStatistic>] = [:]
   private(set) var uncertainTokens: UncertainTokens?
@@ -58,6 +59,7 @@ public struct RunAnalysis: PassFold {
     if folds.contains(.counts) { counts = PerRouter(StratumCounts()) }
     if folds.contains(.routes) { routes = PerRouter(empty.routes) }
     if folds.contains(.norms) { norms = PerRouter(empty.norms) }
+    if folds.contains(.products) { products = PerRouter(LogitProducts()) }
     if plan.filter != nil {
       tally = FilterTally()
       if folds.contains(.threshold) { survey = EntropySurvey(form: plan.entropyForm) }
@@ -137,6 +139,7 @@ public struct RunAnalysis: PassFold {
       counts?.add(pass)
       routes?.add(pass)
       norms?.add(pass)
+      products?.add(pass)
       for key in statistics.keys { statistics[key]?.add(pass) }
     }
     means?.add(pass)
@@ -158,6 +161,7 @@ public struct RunAnalysis: PassFold {
       counts?.add(left)
       routes?.add(left)
       norms?.add(left)
+      products?.add(left)
       for key in statistics.keys { statistics[key]?.add(left) }
     }
     means?.add(left)
@@ -201,6 +205,7 @@ public struct RunAnalysis: PassFold {
     if let part = other.counts { counts?.merge(part) }
     if let part = other.routes { routes?.merge(part) }
     if let part = other.norms { norms?.merge(part) }
+    if let part = other.products { products?.merge(part) }
     for (key, part) in other.statistics { statistics[key]?.merge(part) }
     if let part = other.means { means?.merge(part) }
     if let part = other.uncertainTokens { uncertainTokens?.merge(part) }
@@ -228,6 +233,7 @@ public struct RunAnalysis: PassFold {
     part.counts = counts.map { _ in PerRouter(StratumCounts()) }
     part.routes = routes.map { _ in PerRouter(empty.routes) }
     part.norms = norms.map { _ in PerRouter(empty.norms) }
+    part.products = products.map { _ in PerRouter(LogitProducts()) }
     part.statistics = emptyStatistics
     part.denoising = denoising?.emptied()
     part.tally = tally.map { _ in FilterTally() }

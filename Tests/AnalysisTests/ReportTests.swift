@@ -133,8 +133,8 @@ private let textMetrics = MetricCatalog.entries.filter { [.all, .texts].contains
 
   @Test func baselinesAreNumbers() {
     let size = SampleSize(chance: Chance(experts: 8, topK: 2), tokens: 100)
-    // Norms have no value by chance; they stand beside the mean of their router.
-    let ofRun: Set<MetricKey> = [.expertNorm, .weightedExpertNorm]
+    // Norms and likenesses have no value by chance; they stand beside the mean of their router.
+    let ofRun: Set<MetricKey> = [.expertNorm, .weightedExpertNorm, .coreSimilarity]
     for entry in MetricCatalog.entries {
       #expect(entry.baselineValue(size)?.isFinite == (ofRun.contains(entry.key) ? nil : true), "\(entry.key)")
     }

@@ -152,6 +152,12 @@ extension RoutingBatch {
     part.selectionMargin = Array(selectionMargin[range])
     part.top1Margin = Array(top1Margin[range])
     part.topKMass = Array(topKMass[range])
+    if let logits {
+      let rows = logits.rows.indices.filter { range.contains(Int(logits.rows[$0])) }
+      part.logits = RouterLogits(
+        rows: rows.map { logits.rows[$0] - Int32(range.lowerBound) },
+        values: rows.flatMap { logits.values[$0 * expertCount..<($0 + 1) * expertCount] })
+    }
     part.importanceSum = range.lowerBound == 0 ? importanceSum : Array(repeating: 0, count: importanceSum.count)
     part.squaredLogSumExpSum = range.lowerBound == 0 ? squaredLogSumExpSum : 0
     return part

@@ -178,6 +178,8 @@ struct Folds: OptionSet, Sendable {
   static let sets = Folds(rawValue: 512)
   /// `ExpertNorms`
   static let norms = Folds(rawValue: 1024)
+  /// `LogitProducts`
+  static let products = Folds(rawValue: 2048)
 }
 
 /// What answers a metric.

@@ -27,6 +27,7 @@ public enum MetricCatalog {
     case .dropped: .dropped
     case .expertNorm: .expertNorm
     case .weightedExpertNorm: .weightedExpertNorm
+    case .coreSimilarity: .coreSimilarity
     case .entropy: .entropy
     case .entropyNats: .entropyNats
     case .routerPerplexity: .routerPerplexity

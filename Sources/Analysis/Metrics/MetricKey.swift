@@ -18,6 +18,7 @@ public enum MetricKey: String, CaseIterable, Sendable, Hashable, Codable {
   case dropped
   case expertNorm = "expert_norm"
   case weightedExpertNorm = "weighted_expert_norm"
+  case coreSimilarity = "core_similarity"
   case entropy
   case entropyNats = "entropy_nats"
   case routerPerplexity = "router_perplexity"

@@ -37,6 +37,7 @@ extension RunAnalysis {
     counts?.save("counts", routers, &columns)
     routes?.save("routes", routers, &columns)
     norms?.save("norms", routers, &columns)
+    products?.save("products", routers, &columns)
     means?.save("means", routers, &columns)
     for (key, fold) in statistics { fold.save(key.rawValue, routers, &columns) }
     if let tally { columns.inside("filter", tally.save) }
@@ -60,6 +61,7 @@ extension RunAnalysis {
     try counts?.load("counts", routers, reader, empty: StratumCounts())
     try routes?.load("routes", routers, reader, empty: empty.routes)
     try norms?.load("norms", routers, reader, empty: empty.norms)
+    try products?.load("products", routers, reader, empty: LogitProducts())
     try means?.load("means", routers, reader, empty: empty.means)
     for (key, fold) in emptyStatistics { try statistics[key]?.load(key.rawValue, routers, reader, empty: fold.prototype) }
     if tally != nil {

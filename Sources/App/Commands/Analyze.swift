@@ -29,6 +29,8 @@ struct Analyze: AsyncParsableCommand {
   @Flag(name: .customLong("ci"), help: "95 % intervals by delete-one-sequence jackknife.") var intervals = false
   @Option(help: "Branch of a denoising run: 0 conditional, 1 unconditional.") var branch = 0
   @Option(help: "Rows of lists.") var top = 20
+  @Option(help: ArgumentHelp("Experts a router keeps on average, for core_similarity (default: a quarter).", valueName: "n"))
+  var groups: Int?
   @Option(
     help: ArgumentHelp("Exit with 2 when true, for instance 'load_cv>0.8'; with 1 when the number is not there.", valueName: "condition"))
   var failIf: [String] = []
@@ -69,7 +71,7 @@ struct Analyze: AsyncParsableCommand {
     var plan = try question.plan(
       for: summary, in: reader, sequences: permuted(try reader.sequences(run: summary.id)),
       null: NullSettings(draws: nullDraws, seed: seed), branch: branch)
-    (plan.intervals, plan.top, plan.shuffledLabels) = (intervals, top, shuffleLabels)
+    (plan.intervals, plan.top, plan.shuffledLabels, plan.groups) = (intervals, top, shuffleLabels, groups)
     for condition in conditions where !plan.metrics.contains(condition.metric) { plan.metrics.append(condition.metric) }
     try plan.validate()
     var analysis = try RunAnalysis(plan)
@@ -95,7 +97,7 @@ struct Analyze: AsyncParsableCommand {
     let union = try PartUnion(try inputs.map { try PartFile(reading: $0) })
     var plan = try union.plan(
       sequences: permuted(union.sequences), null: NullSettings(draws: nullDraws, seed: seed), intervals: intervals)
-    (plan.top, plan.shuffledLabels) = (top, shuffleLabels)
+    (plan.top, plan.shuffledLabels, plan.groups) = (top, shuffleLabels, groups)
     for condition in conditions where !plan.metrics.contains(condition.metric) {
       throw Failure(
         .usage,

@@ -63,3 +63,31 @@ def prior(timesteps=1000, units=9, window=6, power=4):
 def truth(fixtures, model, row):
     """The change of the loss that the tables of a planted model imply."""
     return json.loads((fixtures / "planted" / model / "truth.json").read_text())["changes"][row]
+
+
+def _groups(fixtures, average=2):
+    """{router: (core of each expert, likeness of two experts)} as M-SMoE groups them: columns of logits, and use of all routers together."""
+    file, routers = _switch(fixtures), ("enc.1", "dec.1")
+    use = {router: [[row[0] for row in tensor(file, f"{router}.expert_ids")].count(expert) for expert in range(8)] for router in routers}
+    orders = {router: sorted(range(8), key=lambda expert: (-counts[expert], expert)) for router, counts in use.items()}
+    shares = {router: [1.0 if expert == orders[router][0] else count / sum(counts) for expert, count in enumerate(counts)] for router, counts in use.items()}
+    border = sorted((one for own in shares.values() for one in own), reverse=True)[average * len(routers)]
+    found = {}
+    for router in routers:
+        columns = list(zip(*tensor(file, f"{router}.router_logits")))
+        length = [math.sqrt(sum(value * value for value in column)) for column in columns]
+        like = [[(1 + sum(a * b for a, b in zip(columns[i], columns[j])) / (length[i] * length[j])) / 2 for j in range(8)] for i in range(8)]
+        cores = orders[router][:sum(one > border for one in shares[router])]
+        found[router] = [expert if expert in cores else max(cores, key=lambda core: like[expert][core]) for expert in range(8)], like
+    return found
+
+
+def core(router, expert):
+    return lambda fixtures: ("=", float(_groups(fixtures)[router][0][expert]), 0)
+
+
+def likeness(router, expert):
+    def value(fixtures):
+        cores, like = _groups(fixtures)[router]
+        return "=", like[expert][cores[expert]], 1e-5
+    return value
