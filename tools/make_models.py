@@ -741,6 +741,24 @@ def reads_alike(folder, config, sequences, tensors):
     return torch.allclose(found["logits"], tensors["logits"], atol=1e-5)
 
 
+def make_own(name, folder, c, weights, expected, seeds=SEEDS):
+    """A folder of a model that transformers has no code for: of some seeds the one whose closest decision is least close.
+
+    weights: of a seed the tensors to store. expected: of those and of sequences the tensors that a reading gives, and its closest decision.
+    """
+    sequences = token_sequences()
+    stored, tensors, margin = max(((stored, *expected(stored, sequences)) for stored in map(weights, seeds)), key=lambda trial: trial[2])
+    for key, values in (("input_ids", [t for s in sequences for t in s]), ("sequence_lengths", [len(s) for s in sequences])):
+        tensors[key] = torch.tensor(values, dtype=torch.int32)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    write_json(folder / "config.json", c)
+    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(tensors, folder / "expected.safetensors")
+    (folder / "input.json").write_text(json.dumps({"sequences": sequences}) + "\n")
+    print(f"{name}: smallest margin {margin:.1e}", flush=True)
+
+
 def main(description, models, make_one):
     """The command that makes some or all of a table's folders."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)

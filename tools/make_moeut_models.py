@@ -6,12 +6,9 @@ transformers has no code for it. The computation is our own reading of the paper
 (moeut.py: the classes MoEUTLM, SigmaMoE and SwitchHeadRope), in float32 on the stored weights, one sequence after the other, written
 without a look at the engine. config.json has the arguments of MoEUTLM, tensors have the names of its state_dict; files are those of make_models.py.
 """
-import json
-import shutil
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 
 import make_models
 
@@ -149,22 +146,12 @@ def expected(c, stored, sequences):
     for ids in sequences:
         forward(ids)
     tensors = {k: torch.cat(v).contiguous() for k, v in forward.seen.items()}
-    tensors["input_ids"] = torch.tensor([t for s in sequences for t in s], dtype=torch.int32)
-    tensors["sequence_lengths"] = torch.tensor([len(s) for s in sequences], dtype=torch.int32)
     return tensors, forward.margin
 
 
 def make(name, folder):
-    c, sequences = MODELS[name], make_models.token_sequences()
-    trials = [(stored, *expected(c, stored, sequences)) for stored in (weights(c, seed) for seed in SEEDS)]
-    stored, tensors, margin = max(trials, key=lambda trial: trial[2])
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    make_models.write_json(folder / "config.json", c)
-    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
-    save_file(tensors, folder / "expected.safetensors")
-    (folder / "input.json").write_text(json.dumps({"sequences": sequences}) + "\n")
-    print(f"{name}: smallest margin {margin:.1e}", flush=True)
+    c = MODELS[name]
+    make_models.make_own(name, folder, c, lambda seed: weights(c, seed), lambda stored, sequences: expected(c, stored, sequences), SEEDS)
 
 
 if __name__ == "__main__":

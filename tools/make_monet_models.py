@@ -7,13 +7,10 @@ modeling_monet.py (thresholds by running statistics, groups of layers), in float
 written out here, one expert after the other, where the released code and the engine take sums apart. Files and tensors are those of make_models.py;
 ids and weights have a row of all entries, those that were not taken as -1 and 0 behind the others.
 """
-import json
-import shutil
 from statistics import NormalDist
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 
 import make_models
 
@@ -179,22 +176,12 @@ def expected(c, stored, sequences):
             note(f"hidden.{layer + 1}", x)
         note("logits", F.linear(x, w["lm_head.weight"]))
     tensors = {k: torch.cat(v).contiguous() for k, v in seen.items()}
-    tensors["input_ids"] = torch.tensor([t for s in sequences for t in s], dtype=torch.int32)
-    tensors["sequence_lengths"] = torch.tensor([len(s) for s in sequences], dtype=torch.int32)
     return tensors, margin
 
 
 def make(name, folder):
-    c, sequences = MODELS[name], make_models.token_sequences()
-    trials = [(stored, *expected(c, stored, sequences)) for stored in (weights(c, seed) for seed in make_models.SEEDS)]
-    stored, tensors, margin = max(trials, key=lambda trial: trial[2])
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    make_models.write_json(folder / "config.json", c)
-    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
-    save_file(tensors, folder / "expected.safetensors")
-    (folder / "input.json").write_text(json.dumps({"sequences": sequences}) + "\n")
-    print(f"{name}: smallest margin {margin:.1e}", flush=True)
+    c = MODELS[name]
+    make_models.make_own(name, folder, c, lambda seed: weights(c, seed), lambda stored, sequences: expected(c, stored, sequences))
 
 
 if __name__ == "__main__":

@@ -6,13 +6,10 @@ The computation is our own reading of what the publishers' modelling files say (
 modeling_bailing_moe.py of Ling-lite, modeling_bailing_moe_v2.py of Ling-mini-2.0, modeling_llama_moe_hf.py of LLaMA-MoE,
 modeling_llama_moe_upscaling_hf.py of XFT, modeling_sarvam_moe.py of sarvam-30b, modeling_smallthinker.py of SmallThinker-4BA0.6B), in float32 on the stored weights, one sequence after the other, written without a look at the engine. Files and tensors are those of make_models.py.
 """
-import json
 import re
-import shutil
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 
 import make_models
 
@@ -298,22 +295,12 @@ def expected(c, stored, sequences):
             seen.setdefault(f"hidden.{layer + 1}", []).append(x)
         seen.setdefault("logits", []).append(F.linear(x, w["lm_head.weight" if "lm_head.weight" in w else names.embedding]))
     tensors = {k: torch.cat(v).contiguous() for k, v in seen.items()}
-    tensors["input_ids"] = torch.tensor([t for s in sequences for t in s], dtype=torch.int32)
-    tensors["sequence_lengths"] = torch.tensor([len(s) for s in sequences], dtype=torch.int32)
     return tensors, margin
 
 
 def make(name, folder):
-    c, sequences = MODELS[name], make_models.token_sequences()
-    trials = [(stored, *expected(c, stored, sequences)) for stored in (weights(c, seed) for seed in make_models.SEEDS)]
-    stored, tensors, margin = max(trials, key=lambda trial: trial[2])
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    make_models.write_json(folder / "config.json", c)
-    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
-    save_file(tensors, folder / "expected.safetensors")
-    (folder / "input.json").write_text(json.dumps({"sequences": sequences}) + "\n")
-    print(f"{name}: smallest margin {margin:.1e}", flush=True)
+    c = MODELS[name]
+    make_models.make_own(name, folder, c, lambda seed: weights(c, seed), lambda stored, sequences: expected(c, stored, sequences))
 
 
 if __name__ == "__main__":

@@ -11,12 +11,8 @@ None of the three publishes a layout of its own:
   mixtral-mergeme    MergeME (arXiv:2502.00997), its trained form: named experts over merged attention, softmax over the top-k logits. A Mixtral.
 Stored numbers, sequences and files are those of make_own_models.py, which this stands on; the routers here are written from the papers' equations.
 """
-import json
-import shutil
-
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 
 import make_models
 import make_own_models as own
@@ -73,23 +69,20 @@ def make(name, folder):
     own.choose = rule
     # What the shared code asks of every family, beside the file's own words.
     asked = dict(c, n_routed_experts=4, moe_intermediate_size=16, norm_topk_prob=True) if rule is merge_me else c
-    sequences, trials = make_models.token_sequences(), []
-    for seed in make_models.SEEDS:
+
+    def weights(seed):
         stored = own.weights(asked, seed)
-        if rule is nexus:
-            generator = torch.Generator().manual_seed(1000 + seed)
-            for key in sorted(stored):
-                if key.endswith("mlp.gate.weight"):
-                    stored[key] = nexus_rows(stored[key].shape, generator).to(torch.bfloat16)
-        trials.append((stored, *own.expected(asked, stored, sequences)))
-    stored, tensors, margin = max(trials, key=lambda trial: trial[2])
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    make_models.write_json(folder / "config.json", c)
-    save_file({renamed(k): v for k, v in stored.items()} if rule is merge_me else stored, folder / "model.safetensors", metadata={"format": "pt"})
-    save_file(tensors, folder / "expected.safetensors")
-    (folder / "input.json").write_text(json.dumps({"sequences": sequences}) + "\n")
-    print(f"{name}: smallest margin {margin:.1e}", flush=True)
+        generator = torch.Generator().manual_seed(1000 + seed)
+        for key in sorted(stored):
+            if rule is nexus and key.endswith("mlp.gate.weight"):
+                stored[key] = nexus_rows(stored[key].shape, generator).to(torch.bfloat16)
+        return {renamed(key): value for key, value in stored.items()} if rule is merge_me else stored
+
+    def expected(stored, sequences):
+        known = {renamed(key): key for key in own.shapes(asked)} if rule is merge_me else {key: key for key in stored}
+        return own.expected(asked, {known[key]: value for key, value in stored.items()}, sequences)
+
+    make_models.make_own(name, folder, c, weights, expected)
 
 
 if __name__ == "__main__":
