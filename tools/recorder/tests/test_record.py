@@ -229,7 +229,7 @@ def test_files_that_are_no_traces_are_left_alone(tmp_path):
     Recorder(newer).close()
     import sqlite3
     with sqlite3.connect(newer) as db:
-        db.execute("INSERT INTO grdb_migrations VALUES ('trace-9')")
+        db.execute("INSERT INTO grdb_migrations VALUES ('trace-999')")
     with pytest.raises(RecordError, match="newer moetop"):
         Recorder(newer)
     with pytest.raises(RecordError, match="make the folder"):
