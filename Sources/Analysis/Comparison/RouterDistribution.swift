@@ -8,7 +8,7 @@ import Routing
   import Glibc
 #endif
 
-enum RouterDistribution {
+public enum RouterDistribution {
   /// Softmax of all logits; of routers that score each expert for itself the scores divided by their sum, as entropy takes it.
   ///
   /// - Shape: `logits` and the result are `[experts]`.
@@ -22,12 +22,12 @@ enum RouterDistribution {
   }
 
   /// Softmax of all logits, whatever the router makes of them; nil as above.
-  static func softmax(_ logits: ArraySlice<Float>) -> [Double]? {
+  public static func softmax<Number: BinaryFloatingPoint>(_ logits: some Collection<Number>) -> [Double]? {
     let peak = Double(logits.max() ?? 0)
     return shares(logits) { exp($0 - peak) }
   }
 
-  private static func shares(_ logits: ArraySlice<Float>, _ score: (Double) -> Double) -> [Double]? {
+  private static func shares<Number: BinaryFloatingPoint>(_ logits: some Collection<Number>, _ score: (Double) -> Double) -> [Double]? {
     guard let peak = logits.max(), peak.isFinite, !logits.contains(where: \.isNaN) else { return nil }
     let scores = logits.map { score(Double($0)) }
     let sum = scores.reduce(0, +)

@@ -96,9 +96,12 @@ private enum BranchTable {
         }
         read.append(
           Level(
-            probabilities: (0..<children).map { child in
+            probabilities: try (0..<children).map { child in
               let start = (level * children + child) * parents
-              return softmax(logits[start..<start + parents])
+              guard let shares = RouterDistribution.softmax(logits[start..<start + parents]) else {
+                throw array.unexpected("finite logits")
+              }
+              return shares
             }))
       }
     }
@@ -111,12 +114,5 @@ private enum BranchTable {
       throw source.lacks("arrays branches.0, branches.1, … [children, parents]", hint: "one array alone may have any name")
     }
     return source.arrays
-  }
-
-  private static func softmax(_ logits: ArraySlice<Double>) -> [Double] {
-    let high = logits.max() ?? 0
-    let powers = logits.map { exp($0 - high) }
-    let sum = powers.reduce(0, +)
-    return powers.map { $0 / sum }
   }
 }

@@ -22,7 +22,7 @@ struct TableSystem: Sendable {
   static let all: [TableSystem] = [moore, superposition, vlmo, sciMult, crossTask, branching]
 
   /// The system that was named, or the one whose layout this is.
-  /// - Throws: `Failure`: 69 for a layout of none, 64 for that of several.
+  /// - Throws: `Failure`: 65 for a layout of none, as of a record that no format fits; 64 for that of several.
   static func of(_ source: TableSource, named: TableSystem?) throws -> TableSystem {
     if let named { return named }
     let found = all.filter { $0.isRecognised(source) }
@@ -30,7 +30,7 @@ struct TableSystem: Sendable {
     if found.isEmpty {
       let known = all.map { "\n    --as \($0.name): \($0.reads)" }.joined()
       throw Failure(
-        .unsupported,
+        .damaged,
         "\(source.path): no system is known whose table this would be; found \(source.summary)"
           + "\n  try: --as with a system, if the file is one of these\(known)")
     }

@@ -153,14 +153,15 @@ struct InterventionTrial {
     _ model: LanguageModel, _ prompt: TokenSequence, _ intervention: Intervention, _ tell: (String, Int, Int) -> Bool,
     _ answer: inout TrialAnswer
   ) throws -> Bool {
-    var ways: [(probabilities: [Float], ids: [Int32])] = []
+    var ways: [(probabilities: [Double], ids: [Int32])] = []
     for (place, rules) in [nil, intervention].enumerated() {
       let forward = ForwardPass(model, threads: engine.threads)
       (forward.intervention, forward.isReproducible) = (rules, engine.reproducible)
       let generator = try Generator(
         forward, prompt: prompt, sampling: SamplingSettings(), maxTokens: question.continuation, sink: nil)
       let row = (prompt.tokens.count - 1) % forward.passLimit
-      let probabilities = Self.softmax(forward.logits(row..<row + 1))
+      let logits = forward.logits(row..<row + 1)
+      let probabilities = RouterDistribution.softmax(logits) ?? Array(repeating: .nan, count: logits.count)
       var ids: [Int32] = []
       while ids.count < question.continuation, let draw = generator.next {
         guard tell("continuing", place * question.continuation + ids.count, 2 * question.continuation) else { return false }
@@ -174,26 +175,19 @@ struct InterventionTrial {
     (answer.before, answer.after) = (ways[0].ids, ways[1].ids)
     answer.entropy = (Self.entropy(before), Self.entropy(after))
     answer.divergence = zip(before, after).reduce(0.0) { sum, pair in
-      pair.0 > 0 ? sum + Double(pair.0) * (log(Double(pair.0)) - log(max(Double(pair.1), .leastNormalMagnitude))) : sum
+      pair.0 > 0 ? sum + pair.0 * (log(pair.0) - log(max(pair.1, .leastNormalMagnitude))) : sum
     }
     let best = Set(Self.largest(before, 8) + Self.largest(after, 8))
-    answer.candidates = best.map { TrialAnswer.Candidate(token: Int32($0), before: Double(before[$0]), after: Double(after[$0])) }
+    answer.candidates = best.map { TrialAnswer.Candidate(token: Int32($0), before: before[$0], after: after[$0]) }
       .sorted { (max($1.before, $1.after), $0.token) < (max($0.before, $0.after), $1.token) }
     return true
   }
 
-  private static func softmax(_ logits: UnsafeBufferPointer<Float>) -> [Float] {
-    let most = logits.max() ?? 0
-    let powers = logits.map { exp($0 - most) }
-    let sum = powers.reduce(Float(0), +)
-    return powers.map { $0 / sum }
+  private static func entropy(_ probabilities: [Double]) -> Double {
+    probabilities.reduce(0.0) { $1 > 0 ? $0 - $1 * log($1) : $0 }
   }
 
-  private static func entropy(_ probabilities: [Float]) -> Double {
-    probabilities.reduce(0.0) { $1 > 0 ? $0 - Double($1) * log(Double($1)) : $0 }
-  }
-
-  private static func largest(_ values: [Float], _ count: Int) -> [Int] {
+  private static func largest(_ values: [Double], _ count: Int) -> [Int] {
     var best: [Int] = []
     for (index, value) in values.enumerated() where best.count < count || value > values[best[best.count - 1]] {
       best.insert(index, at: best.firstIndex { values[$0] < value } ?? best.count)
