@@ -48,7 +48,7 @@ static void column_sums(const mt_matmul_job *job, size_t row, size_t count, cons
 static void many_tokens_columns(const mt_matmul_job *job, float *scratch) {
   enum { width = 64 + 16 };
   const mt_matrix *w = &job->weights;
-  const size_t steps = steps_of(w->depth), floats = panel_width * steps * lanes, end = job->row_end, turned = mt_turned_rows(w->depth);
+  const size_t steps = steps_of(w->depth), floats = lanes * lane_stride(panel_width, steps), end = job->row_end, turned = mt_turned_rows(w->depth);
   float *x = scratch + turned / panel_width * floats;
   float column[width];
   for (size_t first = 0, block; first < job->tokens; first += block) {

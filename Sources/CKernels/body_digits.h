@@ -47,31 +47,39 @@ static void split_row(uint8_t *place, const float *x, size_t depth, int less) {
 
 enum { digit_rows = 4 };
 
-/// The factors of eight blocks times what 1 stands for in them, and what is taken from each product.
-MT_INLINE void scale_run(const mt_element_type type, const uint8_t *p, eight units, float *scaled, eight *least) {
-  eight factors[2];
-  run_factors(type, p, factors, least);
-  if (digit_type_of(type).factors == 1) {
-    *(eight *)scaled = factors[0] * units;
-  } else {
-    *(eight *)scaled = factors[0] * __builtin_shufflevector(units, units, 0, 0, 1, 1, 2, 2, 3, 3);
-    *(eight *)(scaled + 8) = factors[1] * __builtin_shufflevector(units, units, 4, 4, 5, 5, 6, 6, 7, 7);
+/// Adds the eight blocks at p to what a row has come to.
+MT_INLINE void add_run(const mt_element_type type, const uint8_t *p, const uint8_t *places, eight units, eight totals, digit_sums *sums,
+                       eight *leasts) {
+  const digit_type t = digit_type_of(type);
+  eight factors[2], least;
+  run_factors(type, p, factors, &least);
+  if (t.has_least) { *leasts = __builtin_elementwise_fma(least, totals, *leasts); }
+  const run_scale scale = t.factors == 1
+                              ? one_a_block(factors[0] * units)
+                              : two_a_block(factors[0] * __builtin_shufflevector(units, units, 0, 0, 1, 1, 2, 2, 3, 3),
+                                            factors[1] * __builtin_shufflevector(units, units, 4, 4, 5, 5, 6, 6, 7, 7));
+  digit_sums of_row = *sums;
+#pragma clang loop unroll(full)
+  for (int s = 0; s < digit_run; s += 2) {
+    bytes32 a, b;
+    pair_weights(type, p, s, &a, &b);
+    add_pair(&of_row, a, b, t.less, places + s / 2 * places_bytes, &scale, s, t.factors);
   }
+  *sums = of_row;
 }
 
 /// out[r] = x . w[r]; what lies `ahead` bytes on is fetched meanwhile.
 MT_INLINE void digit_tile(const mt_element_type type, const uint8_t *const *w, size_t ahead, digit_row x, size_t blocks, float *out) {
-  const digit_type t = digit_type_of(type);
-  const size_t run_bytes = t.bytes;
+  const size_t run_bytes = digit_type_of(type).bytes;
   digit_sums sums[digit_rows];
   eight leasts[digit_rows];
   for (int r = 0; r < digit_rows; r++) {
     sums[r] = no_sums();
     leasts[r] = (eight){0};
   }
-  size_t offset = 0;
-  for (size_t block = 0; block < blocks; block += digit_run, offset += run_bytes) {
-    const size_t count = blocks - block < digit_run ? blocks - block : digit_run;
+  size_t offset = 0, block = 0;
+#pragma clang loop unroll(disable)
+  for (; block + digit_run <= blocks; block += digit_run, offset += run_bytes) {
     const uint8_t *places = x.places + block / 2 * places_bytes;
     const eight units = eight_at(x.units + block), totals = eight_at(x.totals + block);
 #if MT_ROWS_UNROLLED
@@ -82,29 +90,22 @@ MT_INLINE void digit_tile(const mt_element_type type, const uint8_t *const *w, s
     for (int r = 0; r < digit_rows; r++) {
       const uint8_t *p = w[r] + offset;
       // The places are read where they lie: a compiler that fetches them once for all rows has to put them aside again.
-      __asm__("" : "+r"(places));
-      uint8_t last[digit_run * 34];
-      if (count < digit_run) {  // zeros behind the end of the row
-        memset(last, 0, sizeof last);
-        memcpy(last, p, count * run_bytes / digit_run);
-        p = last;
-      } else {
-        for (size_t line = 0; line < run_bytes; line += 64) { __builtin_prefetch(p + ahead + line, 0, 3); }
-      }
-      float scaled[16] __attribute__((aligned(32)));
-      eight least;
-      scale_run(type, p, units, scaled, &least);
-      // Taken from memory, a factor is spread over the lanes by the load alone.
-      __asm__("" : "+m"(scaled));
-      if (t.has_least) { leasts[r] = __builtin_elementwise_fma(least, totals, leasts[r]); }
-      digit_sums of_row = sums[r];
-#pragma clang loop unroll(full)
-      for (int s = 0; s < digit_run; s += 2) {
-        bytes32 a, b;
-        pair_weights(type, p, s, &a, &b);
-        add_pair(&of_row, a, b, t.less, places + s / 2 * places_bytes, scaled + s * t.factors, t.factors);
-      }
-      sums[r] = of_row;
+      __asm__ volatile("" : "+r"(places));
+      for (size_t line = 0; line < run_bytes; line += 64) { __builtin_prefetch(p + ahead + line, 0, 3); }
+      add_run(type, p, places, units, totals, &sums[r], &leasts[r]);
+#if MT_ROWS_UNROLLED
+      end_row(&sums[r]);
+#endif
+    }
+  }
+  if (block < blocks) {  // zeros behind the end of the row
+    const uint8_t *places = x.places + block / 2 * places_bytes;
+    const eight units = eight_at(x.units + block), totals = eight_at(x.totals + block);
+#pragma clang loop unroll(disable)
+    for (int r = 0; r < digit_rows; r++) {
+      uint8_t last[digit_run * 34] = {0};
+      memcpy(last, w[r] + offset, (blocks - block) * run_bytes / digit_run);
+      add_run(type, last, places, units, totals, &sums[r], &leasts[r]);
     }
   }
   for (int r = 0; r < digit_rows; r++) {

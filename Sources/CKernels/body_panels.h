@@ -6,6 +6,8 @@
 enum {
   panel_width = 2 * lanes,
   panel_tokens = MT_WIDE_TILES ? 12 : 6,
+  /// How often half of the lanes are added to the other half.
+  panel_folds = lanes == 16 ? 4 : lanes == 8 ? 3 : 2,
   /// Elements of the rows of a panel that are read at a time: whole blocks of every type, in the first-level cache.
   stretch = 256,
   stretch_stride = stretch + 16
@@ -68,8 +70,14 @@ MT_INLINE void turn_four(float *out, size_t out_stride, const float *in_a, const
   *(four *)(out + 3 * out_stride) = __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
 }
 
-/// Where element i of all rows or tokens lies, `width` of them: by lane, then by step.
-MT_INLINE float *place_of(float *out, size_t width, size_t steps, size_t i) { return out + (i % lanes * steps + i / lanes) * width; }
+/// Floats from one lane to the next, `width` rows or tokens a step: a cache line more than there are, or those that are written side by
+/// side would compete for the same cache sets where the depth is a power of two.
+MT_INLINE size_t lane_stride(size_t width, size_t steps) { return steps * width + mt_lane_gap; }
+
+/// Where element i of all rows or tokens lies: by lane, then by step.
+MT_INLINE float *place_of(float *out, size_t width, size_t steps, size_t i) {
+  return out + i % lanes * lane_stride(width, steps) + i / lanes * width;
+}
 
 /// The elements that a last step has behind the depth.
 MT_INLINE void clear_rest(float *out, size_t width, size_t depth) {
@@ -77,26 +85,59 @@ MT_INLINE void clear_rest(float *out, size_t width, size_t depth) {
   for (size_t i = depth; i < steps * lanes; i++) { memset(place_of(out, width, steps, i), 0, width * sizeof(float)); }
 }
 
+/// Elements [0, count) of as many rows as a vector has lanes become column r of the panel's elements from `start` on.
+MT_INLINE void turn_part(float *out, size_t steps, size_t start, size_t count, const mt_element_type type, const char *const *rows) {
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    vf m[lanes];
+#pragma clang loop unroll(full)
+    for (size_t r = 0; r < lanes; r++) { m[r] = v_load_element(rows[r], type, i); }
+    v_turn(m);
+#pragma clang loop unroll(full)
+    for (size_t k = 0; k < lanes; k++) { v_store(place_of(out, panel_width, steps, start + i + k), m[k]); }
+  }
+  for (; i < count; i++) {
+    float *at = place_of(out, panel_width, steps, start + i);
+    for (size_t r = 0; r < lanes; r++) { convert(at + r, rows[r] + i * mt_block_bytes(type), type, NULL, 1); }
+  }
+}
+
+/// As many rows as a vector has lanes, from `row` on: `rows` of them, and the last again.
+static void turn_rows(float *out, const mt_matrix *w, size_t row, size_t rows) {
+  const size_t steps = steps_of(w->depth);
+  const char *at[lanes];
+  if (is_direct(w)) {
+    for (size_t r = 0; r < lanes; r++) { at[r] = (const char *)w->base + (row + (r < rows ? r : rows - 1)) * w->row_bytes; }
+    switch (w->type) {
+    case MT_F16: turn_part(out, steps, 0, w->depth, MT_F16, at); return;
+    case MT_BF16: turn_part(out, steps, 0, w->depth, MT_BF16, at); return;
+    default: turn_part(out, steps, 0, w->depth, MT_F32, at); return;
+    }
+  }
+  float part[lanes * stretch_stride] __attribute__((aligned(64)));
+  for (size_t r = 0; r < lanes; r++) { at[r] = (const char *)(part + (r < rows ? r : rows - 1) * stretch_stride); }
+  for (size_t start = 0; start < w->depth; start += stretch) {
+    const size_t count = w->depth - start < stretch ? w->depth - start : stretch;
+    for (size_t r = 0; r < rows; r++) { read_part(part + r * stretch_stride, w, row + r, start, count); }
+    turn_part(out, steps, start, count, MT_F32, at);
+  }
+}
+
+#if MT_HAS_WHOLE_NUMBERS
+#include "body_whole.h"
+#endif
+
 /// A panel of the rows [row, row + rows) of a matrix whose rows lie together.
 static void make_panel(float *restrict out, const mt_matrix *w, size_t row, size_t rows) {
-  float part[panel_width * stretch_stride] __attribute__((aligned(64)));
-  const size_t steps = steps_of(w->depth), by_lane = steps * panel_width;
-  if (rows < panel_width) { memset(part + rows * stretch_stride, 0, (panel_width - rows) * stretch_stride * sizeof(float)); }
-  for (size_t start = 0; start < w->depth; start += stretch) {
-    const size_t count = w->depth - start < stretch ? w->depth - start : stretch, whole = count / 4 * 4;
-    for (size_t r = 0; r < rows; r++) { read_part(part + r * stretch_stride, w, row + r, start, count); }
-    for (size_t i = 0; i < whole; i += 4) {
-      float *at = place_of(out, panel_width, steps, start + i);
-      const float *in = part + i;
-#pragma clang loop unroll(full)
-      for (size_t r = 0; r < panel_width; r += 4, in += 4 * stretch_stride) {
-        turn_four(at + r, by_lane, in, in + stretch_stride, in + 2 * stretch_stride, in + 3 * stretch_stride);
-      }
-    }
-    for (size_t i = whole; i < count; i++) {
-      float *at = place_of(out, panel_width, steps, start + i);
-      for (size_t r = 0; r < panel_width; r++) { at[r] = part[r * stretch_stride + i]; }
-    }
+#if MT_HAS_WHOLE_NUMBERS
+  if (mt_has_digits(w)) {
+    whole_panel(out, w, row, rows);
+    return;
+  }
+#endif
+  for (size_t r = 0; r < panel_width; r += lanes) {
+    const size_t left = rows > r ? rows - r : 1;
+    turn_rows(out + r, w, row + (rows > r ? r : 0), left < lanes ? left : lanes);
   }
   clear_rest(out, panel_width, w->depth);
 }
@@ -110,7 +151,7 @@ static void make_tile(float *restrict out, const mt_matmul_job *job, size_t firs
     float *at = place_of(out, count, steps, i);
     for (size_t done = 0; done < count; done += 4) {
       const size_t t = done + 4 <= count ? done : count - 4;  // of the last four some may have been written once
-      turn_four(at + t, steps * count, x[t] + i, x[t + 1] + i, x[t + 2] + i, x[t + 3] + i);
+      turn_four(at + t, lane_stride(count, steps), x[t] + i, x[t + 1] + i, x[t + 2] + i, x[t + 3] + i);
     }
   }
   for (size_t i = whole; i < depth; i++) {
@@ -120,26 +161,30 @@ static void make_tile(float *restrict out, const mt_matmul_job *job, size_t firs
   clear_rest(out, count, depth);
 }
 
+MT_INLINE void add_to(float *sums, const float *more, size_t count) {
+  for (size_t i = 0; i < count; i += lanes) { v_store(sums + i, v_add(v_load(sums + i), v_load(more + i))); }
+}
+
 /// The rows [row, row + rows) of the job, in `panel`, against the tokens [first, end), in `x`. Meanwhile [ahead, ahead_end) is fetched, some
 /// with every lane.
 static void multiply_panel(const mt_matmul_job *job, const float *panel, const float *x, size_t first, size_t end, size_t row,
                            size_t rows, const char *ahead, const char *ahead_end) {
-  float kept[lanes * panel_width * panel_tokens] __attribute__((aligned(64)));
-  float sums[panel_width] __attribute__((aligned(64)));
-  const size_t steps = steps_of(job->weights.depth);
+  // What lanes have come to, two folded into one as soon as both are there, so that few lie here at a time.
+  float kept[panel_folds + 1][panel_width * panel_tokens] __attribute__((aligned(64)));
+  const size_t steps = steps_of(job->weights.depth), by_lane = lane_stride(panel_width, steps);
   const size_t parts = lanes * ((end - first + panel_tokens - 1) / panel_tokens);
   const size_t slice = ((size_t)(ahead_end - ahead) / parts + 64) / 64 * 64;
   for (size_t t = first, height; t < end; t += height) {
     height = even_part(end - t, panel_tokens);
-    for (size_t lane = 0; lane < lanes; lane++) {
+    for (size_t n = 0, top = 0; n < lanes; n++, top++) {
+      const size_t lane = fold_order(n);
       for (const char *stop = ahead + slice; ahead < stop && ahead < ahead_end; ahead += 64) { __builtin_prefetch(ahead, 0, 2); }
-      phases[height](panel + lane * steps * panel_width, x + lane * steps * height, steps, kept + lane * height * panel_width);
+      phases[height](panel + lane * by_lane, x + lane * lane_stride(height, steps), steps, kept[top]);
+      for (size_t folds = n; folds % 2 == 1; folds /= 2, top--) { add_to(kept[top - 1], kept[top], height * panel_width); }
     }
-    x += lanes * steps * height;
+    x += lanes * lane_stride(height, steps);
     for (size_t i = 0; i < height; i++) {
-      v_store(sums, v_fold_lanes(kept + i * panel_width, height * panel_width));
-      v_store(sums + lanes, v_fold_lanes(kept + i * panel_width + lanes, height * panel_width));
-      for (size_t r = 0; r < rows; r += 4) { finish(job, t + i, row + r, 1, rows - r < 4 ? rows - r : 4, sums + r); }
+      for (size_t r = 0; r < rows; r += 4) { finish(job, t + i, row + r, 1, rows - r < 4 ? rows - r : 4, kept[0] + i * panel_width + r); }
     }
   }
 }
@@ -150,8 +195,8 @@ MT_INLINE size_t next_block(const mt_matmul_job *job, size_t first) {
 }
 
 static void make_tiles(float *x, const mt_matmul_job *job, size_t first, size_t end) {
-  const size_t padded = steps_of(job->weights.depth) * lanes;
-  for (size_t t = first, height; t < end; t += height, x += height * padded) {
+  const size_t steps = steps_of(job->weights.depth);
+  for (size_t t = first, height; t < end; t += height, x += lanes * lane_stride(height, steps)) {
     height = even_part(end - t, panel_tokens);
     make_tile(x, job, t, height);
   }
@@ -160,7 +205,7 @@ static void make_tiles(float *x, const mt_matmul_job *job, size_t first, size_t 
 /// Many tokens against a matrix whose rows lie together.
 static void many_tokens_rows(const mt_matmul_job *job, float *scratch) {
   const mt_matrix *w = &job->weights;
-  float *x = scratch + panel_width * steps_of(w->depth) * lanes;
+  float *x = scratch + lanes * lane_stride(panel_width, steps_of(w->depth));
   for (size_t first = 0, block; first < job->tokens; first += block) {
     block = next_block(job, first);
     make_tiles(x, job, first, first + block);

@@ -39,15 +39,25 @@ MT_INLINE eight block_sums(bytes32 w, const uint8_t *places) {
   return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
 }
 
-MT_INLINE eight block_factors(const float *factors, int count) {
+/// The factors of eight blocks, one or two a block.
+typedef struct run_scale {
+  eight factors[2];
+} run_scale;
+MT_INLINE run_scale two_a_block(eight first, eight second) { return (run_scale){{first, second}}; }
+MT_INLINE run_scale one_a_block(eight factors) { return two_a_block(factors, factors); }
+
+/// Of block s.
+MT_INLINE eight block_factors(const run_scale *scale, int s, int count) {
+  const float *factors = (const float *)scale->factors + s * count;
   const float a = factors[0], b = factors[count - 1];
   return (eight){a, a, a, a, b, b, b, b};
 }
 
-MT_INLINE void add_pair(digit_sums *sums, bytes32 a, bytes32 b, int less, const uint8_t *places, const float *factors, int count) {
+/// The blocks s and s + 1 of eight.
+MT_INLINE void add_pair(digit_sums *sums, bytes32 a, bytes32 b, int less, const uint8_t *places, const run_scale *scale, int s, int count) {
   (void)less;
-  sums->even = __builtin_elementwise_fma(block_sums(a, places), block_factors(factors, count), sums->even);
-  sums->odd = __builtin_elementwise_fma(block_sums(b, places + 32), block_factors(factors + count, count), sums->odd);
+  sums->even = __builtin_elementwise_fma(block_sums(a, places), block_factors(scale, s, count), sums->even);
+  sums->odd = __builtin_elementwise_fma(block_sums(b, places + 32), block_factors(scale, s + 1, count), sums->odd);
 }
 
 MT_INLINE eight both(digit_sums sums) { return sums.even + sums.odd; }

@@ -7,13 +7,27 @@ typedef struct digit_sums {
 
 MT_INLINE digit_sums no_sums(void) { return (digit_sums){_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 
-MT_INLINE vf block_factors(const float *factors, int count) {
+/// The factors of eight blocks, one or two a block. Taken from memory, a factor is spread over the lanes by the load alone.
+typedef struct run_scale {
+  vf factors[2];
+} run_scale;
+MT_INLINE run_scale two_a_block(vf first, vf second) {
+  run_scale scale = {{first, second}};
+  __asm__("" : "+m"(scale));
+  return scale;
+}
+MT_INLINE run_scale one_a_block(vf factors) { return two_a_block(factors, factors); }
+
+/// Of block s.
+MT_INLINE vf block_factors(const run_scale *scale, int s, int count) {
+  const float *factors = (const float *)scale->factors + s * count;
   return count == 1 ? _mm256_broadcast_ss(factors) : _mm256_set_m128(_mm_broadcast_ss(factors + 1), _mm_broadcast_ss(factors));
 }
 
-MT_INLINE void add_pair(digit_sums *sums, bytes32 a, bytes32 b, int less, const uint8_t *places, const float *factors, int count) {
-  sums->even = v_fma(block_sums(a, less, places), block_factors(factors, count), sums->even);
-  sums->odd = v_fma(block_sums(b, less, places + second_block), block_factors(factors + count, count), sums->odd);
+/// The blocks s and s + 1 of eight.
+MT_INLINE void add_pair(digit_sums *sums, bytes32 a, bytes32 b, int less, const uint8_t *places, const run_scale *scale, int s, int count) {
+  sums->even = v_fma(block_sums(a, less, places), block_factors(scale, s, count), sums->even);
+  sums->odd = v_fma(block_sums(b, less, places + second_block), block_factors(scale, s + 1, count), sums->odd);
 }
 
 MT_INLINE __m256 both(digit_sums sums) { return _mm256_add_ps(sums.even, sums.odd); }

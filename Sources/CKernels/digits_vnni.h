@@ -4,14 +4,22 @@ typedef __m256i bytes32;
 /// Lanes 0 to 7 are of the blocks with even numbers, the others of those with odd ones.
 typedef __m512 digit_sums;
 
-/// Rows of a tile one after the other: 32 registers hold what they share.
+/// Rows of a tile one after the other: 32 registers hold what they share. What one comes to is there before the next one's begins: a
+/// compiler that puts all conversions behind all products runs out of registers.
 #define MT_ROWS_UNROLLED 1
+MT_INLINE void end_row(digit_sums *sums) { __asm__ volatile("" : "+v"(*sums)); }
 
 #include "digits_bytes.h"
 
 MT_INLINE digit_sums no_sums(void) { return _mm512_setzero_ps(); }
 
-MT_INLINE void add_pair(digit_sums *sums, bytes32 a, bytes32 b, int less, const uint8_t *places, const float *factors, int count) {
+/// The factors of eight blocks, one or two a block.
+typedef __m512 run_scale;
+MT_INLINE run_scale one_a_block(__m256 factors) { return _mm512_castps256_ps512(factors); }
+MT_INLINE run_scale two_a_block(__m256 first, __m256 second) { return _mm512_insertf32x8(_mm512_castps256_ps512(first), second, 1); }
+
+/// The blocks s and s + 1 of eight.
+MT_INLINE void add_pair(digit_sums *sums, bytes32 a, bytes32 b, int less, const uint8_t *places, const run_scale *scale, int s, int count) {
   const __m512i w = _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1), *x = (const __m512i *)places;
   __m512i upper = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w, _mm512_load_si512(x));
   upper = _mm512_dpbusd_epi32(_mm512_slli_epi32(upper, 8), w, _mm512_load_si512(x + 1));
@@ -25,12 +33,10 @@ MT_INLINE void add_pair(digit_sums *sums, bytes32 a, bytes32 b, int less, const 
     const __m512 high = _mm512_cvtepi32_ps(_mm512_sub_epi32(upper, _mm512_load_si512(x + 3)));
     exact = v_fma(high, v_set(256), _mm512_cvtepi32_ps(_mm512_sub_epi32(lowest, _mm512_load_si512(x + 4))));
   }
-  // Loads of what was just stored, and no wider: a wider one would wait until the store has reached the cache.
-  const __m512 of_blocks =
-      count == 1 ? _mm512_castpd_ps(_mm512_broadcastsd_pd(_mm_load_sd((const double *)factors))) : _mm512_broadcast_f32x4(_mm_loadu_ps(factors));
-  const __m512i each = count == 1 ? _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1)
-                                  : _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
-  *sums = v_fma(exact, _mm512_permutevar_ps(of_blocks, each), *sums);
+  const __m512i of_first = count == 1 ? _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1)
+                                      : _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+  const __m512i each = _mm512_add_epi32(of_first, _mm512_set1_epi32(s * count));
+  *sums = v_fma(exact, _mm512_permutexvar_ps(each, *scale), *sums);
 }
 
 MT_INLINE __m256 both(digit_sums sums) {

@@ -161,7 +161,7 @@ size_t mt_lookup_tables_bytes(void) { return sizeof(mt_lookup_tables); }
 
 size_t mt_matmul_scratch_bytes(size_t depth) {
   // Panels of many tokens, and the tokens; or the widened rows of some.
-  const size_t many = (mt_turned_rows(depth) + mt_token_block(depth)) * mt_whole_steps(depth);
+  const size_t many = (mt_turned_rows(depth) + mt_token_block(depth)) * mt_whole_steps(depth) + mt_lane_gaps(depth);
   const size_t some = mt_panel_rows(depth) * mt_panel_stride(depth);
   return (many > some ? many : some) * sizeof(float);
 }

@@ -16,16 +16,19 @@
 #include "body_rows.h"
 
 #include "body_out.h"
+
+#include "digits.h"
+#include "digits_avx2.h"
+#include "digits_x86.h"
+#include "body_digits.h"
+
+#define MT_HAS_WHOLE_NUMBERS 1
 #include "body_matmul.h"
 #include "body_panels.h"
 #include "body_columns.h"
 
 #include "body_attention.h"
 
-#include "digits.h"
-#include "digits_avx2.h"
-#include "digits_x86.h"
-#include "body_digits.h"
 
 #pragma clang attribute pop
 

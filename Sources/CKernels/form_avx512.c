@@ -16,6 +16,13 @@
 #include "body_rows.h"
 
 #include "body_out.h"
+
+#include "digits.h"
+#define MT_HAS_WHOLE_NUMBERS 1
+#define MT_SIGNED_BYTES 1
+typedef __m256i bytes32;
+#include "digits_x86.h"
+
 #include "body_matmul.h"
 #include "body_panels.h"
 #include "body_columns.h"

@@ -66,6 +66,11 @@ static inline size_t mt_token_block(size_t depth) {
 /// Floats of a row or a token in a panel: whole vectors of every form.
 static inline size_t mt_whole_steps(size_t depth) { return (depth + 15) / 16 * 16; }
 
+/// Floats between the lanes of a panel or tile: a cache line. And all of these in scratch: of the panels of 64 rows that are turned over at
+/// a time, and of the tiles of tokens; 16 lanes at most.
+enum { mt_lane_gap = 16 };
+static inline size_t mt_lane_gaps(size_t depth) { return (64 / 8 + mt_token_block(depth) / 3 + 1) * 16 * mt_lane_gap; }
+
 /// Score columns of one query row: whole vectors, so that lane = key index modulo 16 for every query.
 static inline size_t mt_score_stride(size_t keys) { return (keys + 15) / 16 * 16 + 16; }
 

@@ -56,6 +56,33 @@ MT_INLINE vf v_load_f16(const void *p) { return _mm256_cvtph_ps(_mm_loadu_si128(
 MT_INLINE vf v_load_bf16_n(const void *p, size_t n) { return v_from_bf16(v_halves_n(p, n)); }
 MT_INLINE vf v_load_f16_n(const void *p, size_t n) { return _mm256_cvtph_ps(v_halves_n(p, n)); }
 
+/// Element k of vector r becomes element r of vector k.
+MT_INLINE void v_turn(vf *m) {
+  vf twos[8];
+#pragma clang loop unroll(full)
+  for (int r = 0; r < 8; r += 4) {
+    const vf a = _mm256_unpacklo_ps(m[r], m[r + 1]), b = _mm256_unpackhi_ps(m[r], m[r + 1]);
+    const vf c = _mm256_unpacklo_ps(m[r + 2], m[r + 3]), d = _mm256_unpackhi_ps(m[r + 2], m[r + 3]);
+    twos[r] = _mm256_shuffle_ps(a, c, 0x44);
+    twos[r + 1] = _mm256_shuffle_ps(a, c, 0xee);
+    twos[r + 2] = _mm256_shuffle_ps(b, d, 0x44);
+    twos[r + 3] = _mm256_shuffle_ps(b, d, 0xee);
+  }
+#pragma clang loop unroll(full)
+  for (int k = 0; k < 4; k++) {
+    m[k] = _mm256_permute2f128_ps(twos[k], twos[k + 4], 0x20);
+    m[k + 4] = _mm256_permute2f128_ps(twos[k], twos[k + 4], 0x31);
+  }
+}
+
+/// Bytes of rows: 128 bits at a time, the first halves of two in turn, and the second ones.
+typedef __m256i vb;
+MT_INLINE vb vb_load(const int8_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+MT_INLINE void vb_store(int8_t *p, vb a) { _mm256_storeu_si256((__m256i *)p, a); }
+MT_INLINE vb vb_low(vb a, vb b) { return _mm256_unpacklo_epi8(a, b); }
+MT_INLINE vb vb_high(vb a, vb b) { return _mm256_unpackhi_epi8(a, b); }
+MT_INLINE vf v_from_bytes(const int8_t *p) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p))); }
+
 /// Four vectors into one of partial pairs: low lane of a and c, high lane of b and d (folds 8 -> 4 -> 2).
 MT_INLINE vf v_fold_four(const vf *a) {
   vf ab = v_add(_mm256_permute2f128_ps(a[0], a[1], 0x20), _mm256_permute2f128_ps(a[0], a[1], 0x31));

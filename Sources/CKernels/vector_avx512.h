@@ -41,6 +41,30 @@ MT_INLINE vf v_load_f16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si2
 MT_INLINE vf v_load_bf16_n(const void *p, size_t n) { return v_from_bf16(_mm256_maskz_loadu_epi16(first(n), p)); }
 MT_INLINE vf v_load_f16_n(const void *p, size_t n) { return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first(n), p)); }
 
+/// Element k of vector r becomes element r of vector k. Four times two vectors meet in one, element by element in turn.
+MT_INLINE void v_turn(vf *m) {
+  const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+  for (int pass = 0; pass < 4; pass++) {
+    vf next[16];
+#pragma clang loop unroll(full)
+    for (int r = 0; r < 8; r++) {
+      next[2 * r] = _mm512_permutex2var_ps(m[r], low, m[r + 8]);
+      next[2 * r + 1] = _mm512_permutex2var_ps(m[r], high, m[r + 8]);
+    }
+#pragma clang loop unroll(full)
+    for (int r = 0; r < 16; r++) { m[r] = next[r]; }
+  }
+}
+
+/// Bytes of rows: 128 bits at a time, the first halves of two in turn, and the second ones.
+typedef __m512i vb;
+MT_INLINE vb vb_load(const int8_t *p) { return _mm512_loadu_si512(p); }
+MT_INLINE void vb_store(int8_t *p, vb a) { _mm512_storeu_si512(p, a); }
+MT_INLINE vb vb_low(vb a, vb b) { return _mm512_unpacklo_epi8(a, b); }
+MT_INLINE vb vb_high(vb a, vb b) { return _mm512_unpackhi_epi8(a, b); }
+MT_INLINE vf v_from_bytes(const int8_t *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p))); }
+
 /// Four vectors into one: each 128-bit lane holds four partial sums of one of them (folds 16 -> 8 -> 4).
 MT_INLINE vf v_fold_four(const vf *a) {
   vf ab = v_add(_mm512_shuffle_f32x4(a[0], a[1], 0x44), _mm512_shuffle_f32x4(a[0], a[1], 0xee));

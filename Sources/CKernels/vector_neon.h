@@ -66,6 +66,16 @@ MT_INLINE void v_sums(const vf *a, const int count, float *out) {
 MT_INLINE vf v_fold_lanes(const float *sums, size_t stride) {
   return v_add(v_add(v_load(sums), v_load(sums + stride)), v_add(v_load(sums + 2 * stride), v_load(sums + 3 * stride)));
 }
+/// The n-th lane, where two neighbours in this order are what is added first, two such sums then.
+MT_INLINE size_t fold_order(size_t n) { return n; }
+/// Element k of vector r becomes element r of vector k.
+MT_INLINE void v_turn(vf *m) {
+  const float32x4x2_t a = vtrnq_f32(m[0], m[1]), b = vtrnq_f32(m[2], m[3]);
+  m[0] = vcombine_f32(vget_low_f32(a.val[0]), vget_low_f32(b.val[0]));
+  m[1] = vcombine_f32(vget_low_f32(a.val[1]), vget_low_f32(b.val[1]));
+  m[2] = vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0]));
+  m[3] = vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1]));
+}
 MT_INLINE float v_sum(vf a) { return vgetq_lane_f32(vpaddq_f32(vpaddq_f32(a, a), a), 0); }
 MT_INLINE float v_largest(vf a) { return vmaxnmvq_f32(a); }
 

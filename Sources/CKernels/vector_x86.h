@@ -22,3 +22,10 @@ MT_INLINE vf v_fold_lanes(const float *sums, size_t stride) {
   }
   return a[0];
 }
+
+/// The n-th lane, where two neighbours in this order are what is added first, two such sums then, and so on: its bits in turn.
+MT_INLINE size_t fold_order(size_t n) {
+  size_t lane = 0;
+  for (size_t bit = 1, turned = lanes / 2; turned > 0; bit *= 2, turned /= 2) { lane |= n & bit ? turned : 0; }
+  return lane;
+}
