@@ -45,7 +45,11 @@ static void split_row(uint8_t *place, const float *x, size_t depth, int less) {
   }
 }
 
-enum { digit_rows = 4 };
+enum {
+  digit_rows = 4,
+  /// Bytes ahead in a row that are fetched: what comes next where the hardware stops, at the end of a page.
+  digit_ahead = 2048
+};
 
 /// Adds the eight blocks at p to what a row has come to.
 MT_INLINE void add_run(const mt_element_type type, const uint8_t *p, const uint8_t *places, eight units, eight totals, digit_sums *sums,
@@ -68,57 +72,35 @@ MT_INLINE void add_run(const mt_element_type type, const uint8_t *p, const uint8
   *sums = of_row;
 }
 
-/// out[r] = x . w[r]; what lies `ahead` bytes on is fetched meanwhile.
-MT_INLINE void digit_tile(const mt_element_type type, const uint8_t *const *w, size_t ahead, digit_row x, size_t blocks, float *out) {
+/// out[r] = x . w[r], one row after the other: so memory is read as one stream, which the hardware follows twice as fast as four in a page.
+MT_INLINE void digit_tile(const mt_element_type type, const uint8_t *const *w, digit_row x, size_t blocks, float *out) {
   const size_t run_bytes = digit_type_of(type).bytes;
-  digit_sums sums[digit_rows];
-  eight leasts[digit_rows];
+#pragma clang loop unroll(disable)
   for (int r = 0; r < digit_rows; r++) {
-    sums[r] = no_sums();
-    leasts[r] = (eight){0};
-  }
-  size_t offset = 0, block = 0;
+    digit_sums sums = no_sums();
+    eight leasts = {0};
+    const uint8_t *p = w[r], *places = x.places;
+    size_t block = 0;
 #pragma clang loop unroll(disable)
-  for (; block + digit_run <= blocks; block += digit_run, offset += run_bytes) {
-    const uint8_t *places = x.places + block / 2 * places_bytes;
-    const eight units = eight_at(x.units + block), totals = eight_at(x.totals + block);
-#if MT_ROWS_UNROLLED
-#pragma clang loop unroll(full)
-#else
-#pragma clang loop unroll(disable)
-#endif
-    for (int r = 0; r < digit_rows; r++) {
-      const uint8_t *p = w[r] + offset;
-      // The places are read where they lie: a compiler that fetches them once for all rows has to put them aside again.
-      __asm__ volatile("" : "+r"(places));
-      for (size_t line = 0; line < run_bytes; line += 64) { __builtin_prefetch(p + ahead + line, 0, 3); }
-      add_run(type, p, places, units, totals, &sums[r], &leasts[r]);
-#if MT_ROWS_UNROLLED
-      end_row(&sums[r]);
-#endif
+    for (; block + digit_run <= blocks; block += digit_run, p += run_bytes, places += digit_run / 2 * places_bytes) {
+      for (size_t line = 0; line < run_bytes; line += 64) { __builtin_prefetch(p + digit_ahead + line, 0, 3); }
+      add_run(type, p, places, eight_at(x.units + block), eight_at(x.totals + block), &sums, &leasts);
     }
-  }
-  if (block < blocks) {  // zeros behind the end of the row
-    const uint8_t *places = x.places + block / 2 * places_bytes;
-    const eight units = eight_at(x.units + block), totals = eight_at(x.totals + block);
-#pragma clang loop unroll(disable)
-    for (int r = 0; r < digit_rows; r++) {
+    if (block < blocks) {  // zeros behind the end of the row
       uint8_t last[digit_run * 34] = {0};
-      memcpy(last, w[r] + offset, (blocks - block) * run_bytes / digit_run);
-      add_run(type, last, places, units, totals, &sums[r], &leasts[r]);
+      memcpy(last, p, (blocks - block) * run_bytes / digit_run);
+      add_run(type, last, places, eight_at(x.units + block), eight_at(x.totals + block), &sums, &leasts);
     }
-  }
-  for (int r = 0; r < digit_rows; r++) {
-    const eight all = both(sums[r]);
-    out[r] = fold_eight((const float *)&all) - fold_eight((const float *)&leasts[r]);
+    const eight all = both(sums);
+    out[r] = fold_eight((const float *)&all) - fold_eight((const float *)&leasts);
   }
 }
 
-typedef void (*digit_function)(const uint8_t *const *w, size_t ahead, digit_row x, size_t blocks, float *out);
+typedef void (*digit_function)(const uint8_t *const *w, digit_row x, size_t blocks, float *out);
 
 #define MT_DIGIT_TILE(name, type)                                                                                                   \
-  static __attribute__((noinline)) void name(const uint8_t *const *w, size_t ahead, digit_row x, size_t blocks, float *out) { \
-    digit_tile(type, w, ahead, x, blocks, out);                                                                                     \
+  static __attribute__((noinline)) void name(const uint8_t *const *w, digit_row x, size_t blocks, float *out) {                     \
+    digit_tile(type, w, x, blocks, out);                                                                                            \
   }
 MT_DIGIT_TILE(digits_q4_0, MT_Q4_0)
 MT_DIGIT_TILE(digits_q8_0, MT_Q8_0)
@@ -159,7 +141,7 @@ static void digit_matmul(const mt_matmul_job *job, void *scratch) {
       for (size_t r = 0; r < digit_rows; r++) { at[r] = (const uint8_t *)w.base + (row + (r < rows ? r : rows - 1)) * w.row_bytes; }
       for (size_t t = 0; t < count; t++) {
         float sums[digit_rows];
-        tile(at, digit_rows * w.row_bytes, row_at((uint8_t *)scratch + t * row_bytes, w.depth), w.depth / 32, sums);
+        tile(at, row_at((uint8_t *)scratch + t * row_bytes, w.depth), w.depth / 32, sums);
         finish(job, first + t, row, 1, rows, sums);
       }
     }

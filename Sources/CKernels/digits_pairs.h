@@ -11,12 +11,17 @@ MT_INLINE digit_sums no_sums(void) { return (digit_sums){_mm256_setzero_ps(), _m
 typedef struct run_scale {
   vf factors[2];
 } run_scale;
+MT_INLINE run_scale one_a_block(vf factors) {
+  run_scale scale;
+  scale.factors[0] = factors;
+  __asm__("" : "+m"(scale.factors[0]));
+  return scale;
+}
 MT_INLINE run_scale two_a_block(vf first, vf second) {
   run_scale scale = {{first, second}};
   __asm__("" : "+m"(scale));
   return scale;
 }
-MT_INLINE run_scale one_a_block(vf factors) { return two_a_block(factors, factors); }
 
 /// Of block s.
 MT_INLINE vf block_factors(const run_scale *scale, int s, int count) {

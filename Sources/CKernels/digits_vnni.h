@@ -4,11 +4,6 @@ typedef __m256i bytes32;
 /// Lanes 0 to 7 are of the blocks with even numbers, the others of those with odd ones.
 typedef __m512 digit_sums;
 
-/// Rows of a tile one after the other: 32 registers hold what they share. What one comes to is there before the next one's begins: a
-/// compiler that puts all conversions behind all products runs out of registers.
-#define MT_ROWS_UNROLLED 1
-MT_INLINE void end_row(digit_sums *sums) { __asm__ volatile("" : "+v"(*sums)); }
-
 #include "digits_bytes.h"
 
 MT_INLINE digit_sums no_sums(void) { return _mm512_setzero_ps(); }
