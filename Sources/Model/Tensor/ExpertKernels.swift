@@ -267,9 +267,11 @@ extension WorkerPool {
   private func runSecondHalf(_ work: ExpertWork) {
     let down = work.experts[work.shares[0].expert].down
     let columns = down.rows
+    // Each chunk lays out every slot again: half as many chunks, still some a thread.
     let grain = grain(work: work.downWork)
+    let most = grain == .max ? .max : 2 * grain
     let step = down.rowGrain(tokens: work.shares.reduce(0) { max($0, $1.slots) })
-    let width = min(columns, max(step, (grain / max(1, work.downWork / columns) + step - 1) / step * step))
+    let width = min(columns, max(step, (most / max(1, work.downWork / columns) + step - 1) / step * step))
     run(chunks: (columns + width - 1) / width) { chunk, worker in
       let scratch = self.scratch(of: worker)
       for share in work.shares {
