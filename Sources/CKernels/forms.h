@@ -74,9 +74,10 @@ static inline size_t mt_lane_gaps(size_t depth) { return (64 / 8 + mt_token_bloc
 /// Score columns of one query row: whole vectors, so that lane = key index modulo 16 for every query.
 static inline size_t mt_score_stride(size_t keys) { return (keys + 15) / 16 * 16 + 16; }
 
-/// Query rows whose scores are held at once: whole tiles of every form, and fewer where there are many keys.
+/// Query rows whose scores are held at once: whole tiles of every form; half of them where only so few fit into the second-level cache, and
+/// all again where even these do not, as keys and values are then read from memory once for each such block.
 enum { mt_most_query_rows = 48 };
-static inline size_t mt_query_rows(size_t keys) { return keys <= 2560 ? mt_most_query_rows : 24; }
+static inline size_t mt_query_rows(size_t keys) { return keys > 2560 && keys <= 10240 ? 24 : mt_most_query_rows; }
 
 /// The keys [begin, end) that token t of an attention job sees.
 static inline void mt_visible_keys(const mt_attention_job *job, size_t t, size_t *begin, size_t *end) {
