@@ -221,10 +221,7 @@ bool mt_takes_panels(mt_element_type type, size_t tokens) {
   return tokens > (type == MT_F16 || type == MT_BF16 ? 16 : 48);
 }
 
-size_t mt_row_grain(mt_element_type type, size_t tokens, mt_sums sums) {
-  const bool by_tiles = sums == MT_SUMS_TILES && table()->tiles;
-  return by_tiles && tokens > 48 ? 256 : by_tiles || mt_takes_panels(type, tokens) ? 32 : 8;
-}
+bool mt_has_tiles(void) { return table()->tiles != NULL; }
 
 size_t mt_attention_scratch_bytes(size_t keys) { return mt_query_rows(keys) * mt_score_stride(keys) * sizeof(float); }
 
@@ -235,7 +232,7 @@ bool mt_has_digits(const mt_matrix *matrix) {
 void mt_matmul(const mt_matmul_job *job, void *scratch) {
   if (job->sums == MT_SUMS_DIGITS && mt_has_digits(&job->weights)) {
     table()->digits(job, scratch);
-  } else if (job->sums == MT_SUMS_TILES && table()->tiles && !job->weights.depth_bytes) {
+  } else if (job->sums == MT_SUMS_TILES && mt_has_tiles() && !job->weights.depth_bytes) {
     table()->tiles(job, scratch);
   } else {
     table()->matmul(job, scratch);

@@ -121,8 +121,9 @@ static void fill_blocks(uint8_t *weights, mt_element_type type, size_t bytes) {
   const size_t block = mt_block_bytes(type);
   for (size_t i = 0; i < bytes; i++) { weights[i] = (uint8_t)(next() >> 8); }
   for (uint8_t *p = weights; p + block <= weights + bytes; p += block) {
-    const uint16_t scale = (uint16_t)(0x1400 + next() % 0x0c00), least = (uint16_t)(0x2100 + next() % 0x0c00), half = (uint16_t)(bits_of(number()) >> 16);
+    const uint16_t scale = (uint16_t)(0x1400 + next() % 0x0c00), least = (uint16_t)(0x2100 + next() % 0x0c00);
     const float value = number();
+    const uint16_t half = (uint16_t)(bits_of(value) >> 16);
     switch (type) {
     case MT_F32: memcpy(p, &value, 4); break;
     case MT_F16: p[1] = (uint8_t)((p[1] & 0x83) | (8 + next() % 7) << 2); break;
@@ -202,7 +203,8 @@ static void tile_extremes(const mt_kernels *form, const char *name) {
   }
 }
 
-/// Errors against sums in double precision, beside those of sums in f32: the largest ratio of their root mean squares.
+/// Errors against sums in double precision, beside those of sums in f32: the largest ratio of their root mean squares. MOETOP_ERRORS in the
+/// environment prints them all.
 static double tile_errors(const mt_kernels *form, const char *name, mt_element_type type) {
   enum { high = 64, deep = 2048, count = 32 };
   static uint8_t weights[high * deep * 4];
@@ -228,7 +230,9 @@ static double tile_errors(const mt_kernels *form, const char *name, mt_element_t
       }
     }
     const double ratio = sqrt(of_tiles / of_f32);
-    if (getenv("MOETOP_ERRORS")) { printf("type %d, outliers %d: %.2e by tiles, %.2e in f32\n", type, outlier, sqrt(of_tiles / size), sqrt(of_f32 / size)); }
+    if (getenv("MOETOP_ERRORS")) {
+      printf("type %d, outliers %d: %.2e by tiles, %.2e in f32\n", type, outlier, sqrt(of_tiles / size), sqrt(of_f32 / size));
+    }
     if (!(ratio <= 2)) { failures++, printf("%s, errors of tiles, %d: %.2f of those in f32\n", name, type, ratio); }
     worst = ratio > worst ? ratio : worst;
   }

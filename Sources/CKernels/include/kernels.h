@@ -269,12 +269,11 @@ const char *mt_simd_level_name(mt_level level);
 // ---------------------------------------------------------------------------------------------------------------
 // The free functions: the table in use
 
-/// Whether weights of a type become panels of f32, of at most 32 rows, for so many tokens summed in f32.
+/// Whether weights of a type become panels of f32, of at most 32 rows, for so many tokens: row ranges should then be whole panels.
 bool mt_takes_panels(mt_element_type type, size_t tokens);
 
-/// Weight rows that a share of a product should have at least, and multiples of them: whole panels, and enough of them to repay the laying out of
-/// tokens for tiles.
-size_t mt_row_grain(mt_element_type type, size_t tokens, mt_sums sums);
+/// Whether there are sums by tiles. Their panels have 32 rows too, and each call lays out its tokens, which costs as much as some 200 rows.
+bool mt_has_tiles(void);
 
 /// The product described by the job; `scratch` holds mt_matmul_scratch_bytes(job->weights.depth).
 void mt_matmul(const mt_matmul_job *job, void *scratch);
