@@ -42,7 +42,7 @@ struct Doctor: ParsableCommand {
         text: simd == "scalar" ? "scalar: this processor has no vector form here, expect a tenth of the speed" : simd),
       Finding(
         subject: "sums", verdict: .ok,
-        text: "texts in f32; generated tokens of quantised models \(Engine.digitWords)  (in f32 too with --reproducible)"),
+        text: "texts \(Engine.readingWords); generated tokens of quantised models \(Engine.digitWords)  (as texts with --reproducible)"),
       Finding(subject: "cores", verdict: .ok, text: "\(info.activeProcessorCount)"),
       Finding(subject: "memory", verdict: .ok, text: Show.bytes(Int(clamping: info.physicalMemory))),
     ] + Version.libraries.map { Finding(subject: $0.name, verdict: .ok, text: $0.version) }
