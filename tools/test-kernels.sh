@@ -1,6 +1,7 @@
 #!/bin/sh
 # The forms of the kernels against the scalar one, as a C program: for this machine, also under the
-# address and undefined-behaviour sanitizers, and for 64-bit ARM under an emulator.
+# address and undefined-behaviour sanitizers, and for 64-bit ARM under an emulator. The form of AMX by
+# its twin in plain C too, wherever there is AVX-512.
 # Installs the cross compiler's libraries and the emulator where they are missing (Debian and Ubuntu).
 set -eu
 cd "$(dirname "$0")/.."
@@ -8,9 +9,13 @@ kernels=Sources/CKernels
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
-clang -O2 -I $kernels -I $kernels/include $kernels/*.c Tests/KernelProgram/forms.c -lm -o "$folder/native"
-"$folder/native"
-clang -O1 -fuse-ld=lld -fsanitize=address,undefined -fno-sanitize-recover=undefined -I $kernels -I $kernels/include $kernels/*.c \
+# As this machine has them, then with tiles in plain C.
+for tiles in "" -DMT_PLAIN_TILES; do
+  # shellcheck disable=SC2086
+  clang -O2 $tiles -I $kernels -I $kernels/include $kernels/*.c Tests/KernelProgram/forms.c -lm -o "$folder/native"
+  "$folder/native" ${tiles:+amx}
+done
+clang -O1 -DMT_PLAIN_TILES -fuse-ld=lld -fsanitize=address,undefined -fno-sanitize-recover=undefined -I $kernels -I $kernels/include $kernels/*.c \
   Tests/KernelProgram/forms.c -lm -o "$folder/watched"
 "$folder/watched"
 

@@ -8,6 +8,10 @@
 #if defined(__aarch64__) && defined(__linux__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
+#elif defined(__x86_64__) && defined(__linux__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 static _Atomic(const mt_kernels *) table_in_use;
@@ -19,6 +23,43 @@ static bool has_dot_products(void) {
 #else
   return true;  // every arm64 machine of Apple's
 #endif
+}
+#endif
+
+#if defined(__x86_64__)
+/// What was found out once: 0 is nothing yet.
+enum { known_not = 1, known_so = 2 };
+
+/// Whether there are tiles of bf16, and the system grants them to this process: their registers are large, and have to be asked for.
+static bool may_use_tiles(void) {
+#if MT_PLAIN_TILES
+  return true;
+#elif defined(__linux__)
+  static _Atomic int known;
+  int now = atomic_load_explicit(&known, memory_order_relaxed);
+  if (!now) {
+    enum { amx_bf16 = 1 << 22, amx_tile = 1 << 24, avx512_bf16 = 1 << 5, request_permission = 0x1023, tile_data = 18 };
+    unsigned a, b, c, seven, one;
+    const bool has = __get_cpuid_count(7, 0, &a, &b, &c, &seven) && __get_cpuid_count(7, 1, &one, &b, &c, &a) && seven & amx_bf16 &&
+                     seven & amx_tile && one & avx512_bf16;
+    now = has && syscall(SYS_arch_prctl, request_permission, tile_data) == 0 ? known_so : known_not;
+    atomic_store_explicit(&known, now, memory_order_relaxed);
+  }
+  return now == known_so;
+#else
+  return false;
+#endif
+}
+
+/// Whether tiles multiply as they should.
+static bool tiles_agree(void) {
+  static _Atomic int known;
+  int now = atomic_load_explicit(&known, memory_order_relaxed);
+  if (!now) {
+    now = mt_amx_agrees() ? known_so : known_not;
+    atomic_store_explicit(&known, now, memory_order_relaxed);
+  }
+  return now == known_so;
 }
 #endif
 
@@ -35,12 +76,15 @@ const mt_kernels *mt_kernels_at(mt_level level) {
     return __builtin_cpu_supports("avxvnni") && mt_kernels_at(MT_AVX2) ? &mt_avxvnni_kernels : NULL;
   case MT_AVX512:
   case MT_AVX512VNNI:
+  case MT_AVX512AMX:
     if (!(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
           __builtin_cpu_supports("avx512dq") && mt_kernels_at(MT_AVX2))) {
       return NULL;
     }
     if (level == MT_AVX512) { return &mt_avx512_kernels; }
-    return __builtin_cpu_supports("avx512vnni") ? &mt_avx512vnni_kernels : NULL;
+    if (!__builtin_cpu_supports("avx512vnni")) { return NULL; }
+    if (level == MT_AVX512VNNI) { return &mt_avx512vnni_kernels; }
+    return may_use_tiles() && tiles_agree() ? &mt_avx512amx_kernels : NULL;
 #elif defined(__aarch64__)
   case MT_NEON:
     return &mt_neon_kernels;
@@ -86,6 +130,7 @@ const char *mt_simd_level_name(mt_level level) {
   case MT_AVXVNNI: return "avxvnni";
   case MT_AVX512: return "avx512";
   case MT_AVX512VNNI: return "avx512vnni";
+  case MT_AVX512AMX: return "amx";
   }
   return "unknown";
 }
@@ -163,13 +208,16 @@ size_t mt_matmul_scratch_bytes(size_t depth) {
   // Panels of many tokens, and the tokens; or the widened rows of some.
   const size_t many = (mt_turned_rows(depth) + mt_token_block(depth)) * mt_whole_steps(depth) + mt_lane_gaps(depth);
   const size_t some = mt_panel_rows(depth) * mt_panel_stride(depth);
-  return (many > some ? many : some) * sizeof(float);
+  const size_t in_f32 = (many > some ? many : some) * sizeof(float), tiles = mt_tile_layout_of(depth).bytes;
+  return in_f32 > tiles ? in_f32 : tiles;
 }
 
 bool mt_takes_panels(mt_element_type type, size_t tokens) {
   // A tile widens halves again for every few tokens; others it reads as they are, or as they have been widened for all.
   return tokens > (type == MT_F16 || type == MT_BF16 ? 16 : 48);
 }
+
+bool mt_has_tiles(void) { return table()->tiles != NULL; }
 
 size_t mt_attention_scratch_bytes(size_t keys) { return mt_query_rows(keys) * mt_score_stride(keys) * sizeof(float); }
 
@@ -180,6 +228,8 @@ bool mt_has_digits(const mt_matrix *matrix) {
 void mt_matmul(const mt_matmul_job *job, void *scratch) {
   if (job->sums == MT_SUMS_DIGITS && mt_has_digits(&job->weights)) {
     table()->digits(job, scratch);
+  } else if (job->sums == MT_SUMS_TILES && mt_has_tiles() && !job->weights.depth_bytes) {
+    table()->tiles(job, scratch);
   } else {
     table()->matmul(job, scratch);
   }

@@ -31,16 +31,17 @@ typedef __m256i bytes32;
 
 #pragma clang attribute pop
 
-#define MT_TABLE(at, sums)                                                                                             \
+#define MT_TABLE(at, sums, by_tiles)                                                                                        \
   {                                                                                                                    \
-    .level = at, .matmul = matmul, .digits = sums, .attention = attention, .convert = convert,                         \
+    .level = at, .matmul = matmul, .digits = sums, .tiles = by_tiles, .attention = attention, .convert = convert,      \
     .read_row = read_row, .rms_norm = rms_norm, .layer_norm = layer_norm, .rope = rope, .activate = activate,          \
     .softmax = softmax, .logits_summary = logits_summary, .exp = exp_row, .sigmoid = sigmoid, .add = add,              \
     .multiply = multiply, .scale = scale, .axpy = axpy, .modulate = modulate,                                          \
   }
 
 /// Whole numbers in 256 bits: without VNNI there is nothing better.
-const mt_kernels mt_avx512_kernels = MT_TABLE(MT_AVX512, mt_avx2_digits);
-const mt_kernels mt_avx512vnni_kernels = MT_TABLE(MT_AVX512VNNI, mt_vnni_digits);
+const mt_kernels mt_avx512_kernels = MT_TABLE(MT_AVX512, mt_avx2_digits, NULL);
+const mt_kernels mt_avx512vnni_kernels = MT_TABLE(MT_AVX512VNNI, mt_vnni_digits, NULL);
+const mt_kernels mt_avx512amx_kernels = MT_TABLE(MT_AVX512AMX, mt_vnni_digits, mt_amx_tiles);
 
 #endif

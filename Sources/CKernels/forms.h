@@ -13,10 +13,14 @@ extern const mt_kernels mt_avx2_kernels;
 extern const mt_kernels mt_avxvnni_kernels;
 extern const mt_kernels mt_avx512_kernels;
 extern const mt_kernels mt_avx512vnni_kernels;
+extern const mt_kernels mt_avx512amx_kernels;
 /// Products by digits that more than one form uses.
 void mt_avx2_digits(const mt_matmul_job *job, void *scratch);
 void mt_avxvnni_digits(const mt_matmul_job *job, void *scratch);
 void mt_vnni_digits(const mt_matmul_job *job, void *scratch);
+/// Products by tiles, and whether the machine's tiles multiply as they should.
+void mt_amx_tiles(const mt_matmul_job *job, void *scratch);
+bool mt_amx_agrees(void);
 #elif defined(__aarch64__)
 extern const mt_kernels mt_neon_kernels;
 extern const mt_kernels mt_neondot_kernels;
@@ -61,6 +65,37 @@ static inline size_t mt_small_panel_rows(size_t row_bytes) {
 static inline size_t mt_token_block(size_t depth) {
   size_t tokens = (size_t)1024 * 1024 / sizeof(float) / (depth ? depth : 1);
   return tokens < 48 ? 48 : tokens > 1008 ? 1008 : tokens;
+}
+
+/// Where the parts of a product by tiles lie in its scratch, in bytes from its beginning. A step is 32 elements of the depth.
+typedef struct mt_tile_layout {
+  size_t steps;       // of the depth
+  size_t tokens;      // that are laid out at once, a multiple of 32; their digits lie at 0: [tokens / 16, steps, 3 digits, 1 KiB]
+  size_t totals;      // f32 [tokens / 16, steps, 16]: sums of a token's steps
+  size_t units;       // f32 [tokens]: what 1 stands for in a token's digits
+  size_t panel;       // bf16 [3 digits, 32 rows], `row_bytes` from one row to the next
+  size_t row_bytes;
+  size_t factors;     // f32 [2 * steps, 32 rows]
+  size_t leasts;      // f32 [steps, 32 rows]
+  size_t row;         // a weight row as f32, or the scratch of one output in f32
+  size_t bytes;
+} mt_tile_layout;
+
+static inline mt_tile_layout mt_tile_layout_of(size_t depth) {
+  mt_tile_layout at = {.steps = (depth + 31) / 32};
+  // About 1 MiB of digits, half a second-level cache.
+  const size_t fit = (size_t)1024 * 1024 / 192 / (at.steps ? at.steps : 1) / 32 * 32, stored = (at.steps + 7) / 8 * 8;
+  at.tokens = fit < 64 ? 64 : fit > 512 ? 512 : fit;
+  // Never a multiple of 4 KiB, so that the rows of a tile do not compete for the same cache sets.
+  at.row_bytes = stored * 64 % 4096 == 0 ? stored * 64 + 64 : stored * 64;
+  at.totals = at.tokens * at.steps * 192;
+  at.units = at.totals + at.tokens * at.steps * sizeof(float);
+  at.panel = at.units + at.tokens * sizeof(float);
+  at.factors = at.panel + 3 * 32 * at.row_bytes;
+  at.leasts = at.factors + 2 * 32 * stored * sizeof(float);
+  at.row = at.leasts + 32 * stored * sizeof(float);
+  at.bytes = at.row + (mt_panel_stride(depth) + 32) * sizeof(float);
+  return at;
 }
 
 /// Floats of a row or a token in a panel: whole vectors of every form.

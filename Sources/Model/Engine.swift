@@ -10,12 +10,18 @@ public enum Engine {
   /// How exact digits are multiplied here, in words: `by exact digits, three of 8 bits (VNNI)`.
   public static var digitWords: String {
     switch mt_simd_level() {
-    case MT_AVX512VNNI, MT_AVXVNNI: "by exact digits, three of 8 bits (VNNI)"
+    case MT_AVX512VNNI, MT_AVX512AMX, MT_AVXVNNI: "by exact digits, three of 8 bits (VNNI)"
     case MT_NEONDOT: "by exact digits, three of 8 bits (dot products)"
     case MT_AVX2, MT_AVX512: "by exact digits, two of 12 bits (AVX2)"
     default: "by exact whole numbers (scalar)"
     }
   }
+
+  /// How products of many tokens are summed here, in words: `by tiles of exact bf16 digits (AMX)`, or `in f32`.
+  public static var readingWords: String { mt_simd_level() == MT_AVX512AMX ? "by tiles of exact bf16 digits (AMX)" : "in f32" }
+
+  /// Whether `--kernels amx` could be had here and is not in use.
+  public static var offersTiles: Bool { mt_simd_level() != MT_AVX512AMX && mt_kernels_at(MT_AVX512AMX) != nil }
 
   /// Takes other kernels than the best, before work begins.
   ///
@@ -37,7 +43,7 @@ public enum Engine {
 
 /// Kernels as a user asks for them.
 public enum KernelChoice: String, CaseIterable, Sendable {
-  case auto, scalar, avx2, avxvnni, avx512, vnni, neon, neondot
+  case auto, scalar, avx2, avxvnni, avx512, vnni, amx, neon, neondot
 
   var level: mt_level? {
     switch self {
@@ -47,6 +53,7 @@ public enum KernelChoice: String, CaseIterable, Sendable {
     case .avxvnni: MT_AVXVNNI
     case .avx512: MT_AVX512
     case .vnni: MT_AVX512VNNI
+    case .amx: MT_AVX512AMX
     case .neon: MT_NEON
     case .neondot: MT_NEONDOT
     }

@@ -21,6 +21,12 @@ static void numbers(float *out, size_t n) {
   for (size_t i = 0; i < n; i++) { out[i] = number() + number(); }
 }
 
+static uint32_t bits_of(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
 /// `tolerance` 0: the same bits. Else relative to the largest of the expected.
 static void compare(const char *what, const char *form, int detail, const float *found, const float *wanted, size_t n, float tolerance) {
   float largest = 0;
@@ -110,6 +116,129 @@ static void many_tokens(const mt_kernels *form, const char *name, mt_element_typ
   }
 }
 
+/// Blocks of any bits, but scales as files have them.
+static void fill_blocks(uint8_t *weights, mt_element_type type, size_t bytes) {
+  const size_t block = mt_block_bytes(type);
+  for (size_t i = 0; i < bytes; i++) { weights[i] = (uint8_t)(next() >> 8); }
+  for (uint8_t *p = weights; p + block <= weights + bytes; p += block) {
+    const uint16_t scale = (uint16_t)(0x1400 + next() % 0x0c00), least = (uint16_t)(0x2100 + next() % 0x0c00);
+    const float value = number();
+    const uint16_t half = (uint16_t)(bits_of(value) >> 16);
+    switch (type) {
+    case MT_F32: memcpy(p, &value, 4); break;
+    case MT_F16: p[1] = (uint8_t)((p[1] & 0x83) | (8 + next() % 7) << 2); break;
+    case MT_BF16: memcpy(p, &half, 2); break;
+    case MT_F8_E4M3:
+    case MT_F8_E5M2: p[0] = (uint8_t)((p[0] & 0x87) | (5 + next() % 4) << 3); break;
+    case MT_MXFP4: p[0] = (uint8_t)(118 + next() % 4); break;
+    case MT_Q6_K: memcpy(p + 208, &scale, 2); break;
+    case MT_Q4_1:
+    case MT_Q4_K:
+    case MT_Q5_K: memcpy(p + 2, &least, 2);  // and as the others
+    default: memcpy(p, &scale, 2);
+    }
+  }
+}
+
+static const mt_element_type tile_types[] = {MT_F32,  MT_F16,  MT_BF16,   MT_F8_E4M3, MT_Q4_0,  MT_Q4_1,
+                                             MT_Q8_0, MT_Q4_K, MT_Q5_K, MT_Q6_K, MT_IQ4_NL, MT_IQ4_XS,  MT_MXFP4};
+
+/// Sums by tiles near those in f32; of each token alone, of other row ranges, gathered and scattered, the same bits.
+static void tiles(const mt_kernels *form, const char *name, mt_element_type type) {
+  enum { high = 45, deep = 1280, many = 40 };
+  static float tokens_x[many * deep], scaled[many], bias[high], together[many * high], apart[many * high], in_f32[many * high];
+  static const size_t depths[] = {256, 1280, 32, 1, 31, 70, 95}, counts[] = {1, 16, 17, 40};
+  numbers(scaled, many), numbers(bias, high);
+  for (size_t d = 0; d < sizeof depths / sizeof *depths; d++) {
+    const size_t depth = depths[d];
+    if (depth % mt_block_elements(type)) { continue; }
+    mt_matrix w = {.row_bytes = mt_row_bytes(type, depth) + d % 3, .rows = high, .depth = depth, .type = type};
+    uint8_t *weights = malloc(high * w.row_bytes);  // nothing behind it
+    w.base = weights;
+    for (size_t r = 0; r < high; r++) { fill_blocks(weights + r * w.row_bytes, type, mt_row_bytes(type, depth)); }
+    numbers(tokens_x, many * depth);
+    for (size_t c = 0; c < 4; c++) {
+      const size_t count = counts[c];
+      mt_matmul_job job = {.out = in_f32, .out_stride = high, .x = tokens_x, .x_stride = depth, .tokens = count, .weights = w, .row_end = high};
+      job.bias = bias, job.scale = scaled;
+      form->matmul(&job, scratch);
+      job.out = together, form->tiles(&job, scratch);
+      compare("tiles", name, type, together, in_f32, count * high, 2e-6f);
+      memset(apart, 0, sizeof apart);
+      for (size_t t = 0; t < count; t += 5) {
+        for (size_t row = 0; row < high; row += 20) {
+          mt_matmul_job one = job;
+          const uint32_t place = (uint32_t)t;
+          one.x_index = one.out_index = &place, one.scale = scaled + t, one.accumulate = true, one.tokens = 1, one.out = apart;
+          one.row_begin = row, one.row_end = row + 20 < high ? row + 20 : high;
+          form->tiles(&one, scratch);
+        }
+        compare("tiles of one token", name, type, apart + t * high, together + t * high, high, 0);
+      }
+    }
+    free(weights);
+  }
+}
+
+/// Infinities, no numbers and the ends of the range: what sums in f32 make of them, and of other rows nothing.
+static void tile_extremes(const mt_kernels *form, const char *name) {
+  enum { high = 3, deep = 64, count = 6 };
+  static const float values[count] = {0, 0x1p-140f, 0x1p120f, INFINITY, NAN, 1};
+  uint16_t weights[high * deep];
+  float some_x[count * deep], out[count * high], in_f32[count * high];
+  for (size_t i = 0; i < high * deep; i++) { weights[i] = (uint16_t)(bits_of(number() + 1.25f) >> 16); }
+  weights[deep + 9] = 0x7f80;
+  for (size_t i = 0; i < count * deep; i++) { some_x[i] = 1; }
+  for (size_t t = 0; t < count; t++) {
+    for (size_t i = 0; i < (t > 2 ? 1 : deep); i++) { some_x[t * deep + i] = values[t]; }
+  }
+  const mt_matrix w = {.base = weights, .row_bytes = deep * 2, .rows = high, .depth = deep, .type = MT_BF16};
+  mt_matmul_job job = {.out = in_f32, .out_stride = high, .x = some_x, .x_stride = deep, .tokens = count, .weights = w, .row_end = high};
+  form->matmul(&job, scratch);
+  job.out = out, form->tiles(&job, scratch);
+  for (size_t i = 0; i < count * high; i++) {
+    const bool both_none = isnan(out[i]) && isnan(in_f32[i]);
+    if (!both_none && isinf(in_f32[i])) { compare("extremes", name, (int)i, out + i, in_f32 + i, 1, 0); }
+    if (!both_none && !isinf(in_f32[i])) { compare("extremes", name, (int)i, out + i, in_f32 + i, 1, 2e-6f); }
+  }
+}
+
+/// Errors against sums in double precision, beside those of sums in f32: the largest ratio of their root mean squares. MOETOP_ERRORS in the
+/// environment prints them all.
+static double tile_errors(const mt_kernels *form, const char *name, mt_element_type type) {
+  enum { high = 64, deep = 2048, count = 32 };
+  static uint8_t weights[high * deep * 4];
+  static float some_x[count * deep], row[deep], by_tiles[count * high], in_f32[count * high];
+  const mt_matrix w = {.base = weights, .row_bytes = mt_row_bytes(type, deep), .rows = high, .depth = deep, .type = type};
+  fill_blocks(weights, type, high * w.row_bytes);
+  double worst = 0;
+  for (int outlier = 1; outlier <= 1000; outlier = outlier == 1 ? 30 : outlier == 30 ? 1000 : 1001) {
+    numbers(some_x, count * deep);
+    for (size_t i = 5; i < count * deep; i += 97) { some_x[i] *= (float)outlier; }
+    mt_matmul_job job = {.out = in_f32, .out_stride = high, .x = some_x, .x_stride = deep, .tokens = count, .weights = w, .row_end = high};
+    form->matmul(&job, scratch);
+    job.out = by_tiles, form->tiles(&job, scratch);
+    double of_tiles = 0, of_f32 = 0, size = 0;
+    for (size_t r = 0; r < high; r++) {
+      form->read_row(row, &w, r);
+      for (size_t t = 0; t < count; t++) {
+        double sum = 0;
+        for (size_t i = 0; i < deep; i++) { sum += (double)row[i] * (double)some_x[t * deep + i]; }
+        of_tiles += (by_tiles[t * high + r] - sum) * (by_tiles[t * high + r] - sum);
+        of_f32 += (in_f32[t * high + r] - sum) * (in_f32[t * high + r] - sum);
+        size += sum * sum;
+      }
+    }
+    const double ratio = sqrt(of_tiles / of_f32);
+    if (getenv("MOETOP_ERRORS")) {
+      printf("type %d, outliers %d: %.2e by tiles, %.2e in f32\n", type, outlier, sqrt(of_tiles / size), sqrt(of_f32 / size));
+    }
+    if (!(ratio <= 2)) { failures++, printf("%s, errors of tiles, %d: %.2f of those in f32\n", name, type, ratio); }
+    worst = ratio > worst ? ratio : worst;
+  }
+  return worst;
+}
+
 static void row_functions(const mt_kernels *form, const char *name, const mt_kernels *scalar) {
   static float weight[most_depth], bias[most_depth];
   numbers(weight, most_depth);
@@ -157,18 +286,29 @@ static void attention(const mt_kernels *form, const char *name, const mt_kernels
   }
 }
 
-int main(void) {
+/// A name as an argument: this form alone.
+int main(int count, char **words) {
   const size_t need = mt_matmul_scratch_bytes(most_depth), more = mt_attention_scratch_bytes(150);
   scratch = aligned_alloc(64, need > more ? need : more);
   const mt_kernels *scalar = mt_kernels_at(MT_SCALAR);
-  for (int level = MT_SCALAR + 1; level <= MT_NEONDOT; level++) {
+  for (int level = MT_SCALAR + 1; level <= MT_AVX512AMX; level++) {
     const mt_kernels *form = mt_kernels_at((mt_level)level);
-    if (!form) { continue; }
     const char *name = mt_simd_level_name((mt_level)level);
+    if (!form || (count > 1 && strcmp(words[1], name) != 0)) { continue; }
     const int before = comparisons, bad = failures;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) { products(form, name, scalar, types[i]), many_tokens(form, name, types[i]); }
     row_functions(form, name, scalar);
     attention(form, name, scalar);
+    if (form->tiles) {
+      double ratio = 0;
+      for (size_t i = 0; i < sizeof tile_types / sizeof *tile_types; i++) {
+        tiles(form, name, tile_types[i]);
+        const double of_type = tile_errors(form, name, tile_types[i]);
+        ratio = of_type > ratio ? of_type : ratio;
+      }
+      tile_extremes(form, name);
+      printf("%s: errors of tiles are up to %.2f of those in f32\n", name, ratio);
+    }
     printf("%s: %d comparisons, %d differ\n", name, comparisons - before, failures - bad);
   }
   return failures > 0;

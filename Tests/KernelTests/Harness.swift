@@ -16,9 +16,8 @@ struct Form: Sendable, CustomTestStringConvertible {
 
   var testDescription: String { String(cString: mt_simd_level_name(level)) }
 
-  static let all = [MT_SCALAR, MT_NEON, MT_AVX2, MT_AVXVNNI, MT_AVX512, MT_AVX512VNNI, MT_NEONDOT].filter { mt_kernels_at($0) != nil }.map {
-    Form(level: $0)
-  }
+  static let all = [MT_SCALAR, MT_NEON, MT_AVX2, MT_AVXVNNI, MT_AVX512, MT_AVX512VNNI, MT_NEONDOT, MT_AVX512AMX]
+    .filter { mt_kernels_at($0) != nil }.map { Form(level: $0) }
   static let scalar = Form(level: MT_SCALAR)
 }
 

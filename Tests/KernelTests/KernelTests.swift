@@ -10,8 +10,9 @@ import Testing
   }
 
   @Test func levelsHaveNames() {
-    let names = [MT_SCALAR, MT_NEON, MT_AVX2, MT_AVXVNNI, MT_AVX512, MT_AVX512VNNI].map { String(cString: mt_simd_level_name($0)) }
-    #expect(names == ["scalar", "neon", "avx2", "avxvnni", "avx512", "avx512vnni"])
+    let levels = [MT_SCALAR, MT_NEON, MT_AVX2, MT_AVXVNNI, MT_AVX512, MT_AVX512VNNI, MT_AVX512AMX]
+    let names = levels.map { String(cString: mt_simd_level_name($0)) }
+    #expect(names == ["scalar", "neon", "avx2", "avxvnni", "avx512", "avx512vnni", "amx"])
   }
 
   @Test func rowsHaveSizes() {

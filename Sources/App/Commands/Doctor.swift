@@ -39,10 +39,12 @@ struct Doctor: ParsableCommand {
       Finding(subject: "moetop", verdict: .ok, text: "\(Version.number), \(Version.commitText)"),
       Finding(
         subject: "kernels", verdict: simd == "scalar" ? .note : .ok,
-        text: simd == "scalar" ? "scalar: this processor has no vector form here, expect a tenth of the speed" : simd),
+        text: simd == "scalar"
+          ? "scalar: this processor has no vector form here, expect a tenth of the speed"
+          : Engine.offersTiles ? "\(simd)  (AMX is there too: --kernels amx, not measured on hardware yet)" : simd),
       Finding(
         subject: "sums", verdict: .ok,
-        text: "texts in f32; generated tokens of quantised models \(Engine.digitWords)  (in f32 too with --reproducible)"),
+        text: "texts \(Engine.readingWords); generated tokens of quantised models \(Engine.digitWords)  (as texts with --reproducible)"),
       Finding(subject: "cores", verdict: .ok, text: "\(info.activeProcessorCount)"),
       Finding(subject: "memory", verdict: .ok, text: Show.bytes(Int(clamping: info.physicalMemory))),
     ] + Version.libraries.map { Finding(subject: $0.name, verdict: .ok, text: $0.version) }

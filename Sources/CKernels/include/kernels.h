@@ -12,7 +12,7 @@
 // Every function exists in several forms (scalar, AVX2, AVX-512, NEON; some with integer units of their own), gathered in one table a form, `mt_kernels`.
 // The free functions call the table chosen at start; tests call each table directly through `mt_kernels_at`.
 //
-// What holds within one form, and is tested (of sums in f32; those by digits are below):
+// What holds within one form, and is tested (of sums in f32; those by digits and by tiles are below):
 //   - An output element depends only on its own token row, its own weight row (and its own keys and values). It does
 //     not depend on the number of tokens in the call, on the row range, on gather or scatter lists, or on threads.
 //     Prefill and decode therefore agree bit for bit where they are summed alike.
@@ -36,6 +36,17 @@
 //     with odd numbers; so is, for each place of a block among eight, that of f32(l) times f32(f32(sum of q) u).
 //   - The result is the sum of the lanes (even + odd; then j + 4, j + 2, j + 1) less that of the leasts, folded alike.
 // So these sums have the same bits in every form, on every machine, for any number of tokens; those in f32 have other last bits.
+//
+// Sums by tiles (`mt_sums`), in forms with a matrix unit (`mt_kernels.tiles`), of matrices whose rows lie together. The unit multiplies bf16
+// numbers exactly and adds products in f32; digits, products and sums below 2^-126 it counts as zero.
+//   - A token row is multiplied by the power of two that brings its largest number to 1 ... 2, and its results by the reciprocal, so that what
+//     counts as zero is that small beside the row. An activation then is three bf16 digits, which sum to it exactly.
+//   - bf16 weights are multiplied as they lie. Other numbers are digits too, two of f16 and three of all else; of a product what is below 2^-26
+//     of it is left out.
+//   - Weights that are whole numbers w times a factor a, less a least l, as above: a times the sum of a block's w x, less l times the sum of x,
+//     fused, in rising order.
+//   - A sum that is infinite or no number is that in f32 instead.
+// An output element depends on its own rows only here too, for any number of tokens; its last bits are the unit's, and others than in f32.
 //
 // No function allocates, keeps state, or checks its arguments: sizes are the caller's promise. Pointers to f32 are
 // aligned to 4 bytes; weights may have any alignment. `scratch` is the caller's, aligned to 64 bytes, one a thread.
@@ -96,7 +107,7 @@ typedef enum mt_element_type {
 /// What types whose numbers are entries of tables look them up in: mt_lookup_tables_bytes() bytes, any alignment, one form for all.
 typedef struct mt_lookup_tables mt_lookup_tables;
 
-/// A form of the kernels. Higher is preferred where the machine has it.
+/// A form of the kernels. Higher is preferred where the machine has it, but for tiles, which are only taken when asked for.
 typedef enum mt_level {
   MT_SCALAR = 0,
   MT_NEON = 1,
@@ -105,6 +116,7 @@ typedef enum mt_level {
   MT_AVX512 = 4,
   MT_AVX512VNNI = 5,
   MT_NEONDOT = 6,
+  MT_AVX512AMX = 7,
 } mt_level;
 
 /// Scales that a file keeps beside its elements: row r, element i of the matrix is multiplied by the scale in row
@@ -132,8 +144,8 @@ typedef struct mt_matrix {
   const mt_lookup_tables *_Nullable tables;
 } mt_matrix;
 
-/// How a product adds up. By digits where the matrix allows it (`mt_has_digits`), else in f32 all the same.
-typedef enum mt_sums { MT_SUMS_F32 = 0, MT_SUMS_DIGITS = 1 } mt_sums;
+/// How a product adds up. By digits where the matrix allows it (`mt_has_digits`), by tiles where form and matrix do, else in f32 all the same.
+typedef enum mt_sums { MT_SUMS_F32 = 0, MT_SUMS_DIGITS = 1, MT_SUMS_TILES = 2 } mt_sums;
 
 /// One product; all pointers but `out`, `x` and `weights.base` may be NULL.
 typedef struct mt_matmul_job {
@@ -221,6 +233,7 @@ typedef struct mt_kernels {
   mt_level level;
   void (*matmul)(const mt_matmul_job *job, void *scratch);  // in f32, whatever `sums` says
   void (*digits)(const mt_matmul_job *job, void *scratch);  // by digits; the matrix has them
+  void (*_Nullable tiles)(const mt_matmul_job *job, void *scratch);  // by tiles, where there are any; rows lie together
   void (*attention)(const mt_attention_job *job, void *scratch);
   void (*convert)(float *restrict out, const void *restrict src, mt_element_type type, const mt_lookup_tables *_Nullable tables, size_t n);
   void (*read_row)(float *restrict out, const mt_matrix *w, size_t row);
@@ -242,14 +255,14 @@ typedef struct mt_kernels {
   void (*modulate)(float *out, const float *x, const float *scale, const float *shift, size_t n);
 } mt_kernels;
 
-/// The best level this machine has.
+/// The best level this machine has, without tiles: no hardware has run them yet. They are there where a small product by them is exact.
 mt_level mt_best_level(void);
 /// The table of a level, or NULL where this machine cannot run it.
 const mt_kernels *_Nullable mt_kernels_at(mt_level level);
 /// Makes `level` the one the free functions below use, or the best one if the machine lacks it; answers the one taken.
 /// Idempotent. To be called before work starts; without a call the best level is used.
 mt_level mt_kernels_init(mt_level level);
-/// The level in use, and its name: "scalar", "neon", "neondot", "avx2", "avx512", "avx512vnni".
+/// The level in use, and its name: "scalar", "neon", "neondot", "avx2", "avxvnni", "avx512", "avx512vnni", "amx".
 mt_level mt_simd_level(void);
 const char *mt_simd_level_name(mt_level level);
 
@@ -258,6 +271,9 @@ const char *mt_simd_level_name(mt_level level);
 
 /// Whether weights of a type become panels of f32, of at most 32 rows, for so many tokens: row ranges should then be whole panels.
 bool mt_takes_panels(mt_element_type type, size_t tokens);
+
+/// Whether there are sums by tiles. Their panels have 32 rows too, and each call lays out its tokens, which costs as much as some 200 rows.
+bool mt_has_tiles(void);
 
 /// The product described by the job; `scratch` holds mt_matmul_scratch_bytes(job->weights.depth).
 void mt_matmul(const mt_matmul_job *job, void *scratch);

@@ -157,7 +157,7 @@ public final class ForwardPass {
     guard let encoder = weights.encoder else { preconditionFailure("a model without an encoder") }
     precondition(position == 0 && pass.encodedCount == 0 && !tokens.isEmpty, "the encoder comes first, once")
     pass.rows = rows(of: tokens[...], phase: .encode, firstToken: firstToken)
-    pool.sums = .f32
+    pool.sums = .tiles
     if let origin, origin.skipsEncoder {
       let output = self.encoded.floats(origin.streams.encoded.count)
       for (index, value) in origin.streams.encoded.enumerated() { output[index] = value }
@@ -207,7 +207,7 @@ public final class ForwardPass {
     precondition(!isOver, "the sequence has ended")
     let width = tokens.count * streamSize
     isOver = true
-    pool.sums = phase == .decode && !isReproducible ? .digits : .f32
+    pool.sums = phase == .decode && !isReproducible ? .digits : .tiles
     let stream = enter(tokens, \.decoder, from: weights.embedding)
     pass.rows = rows(of: tokens, phase: phase, firstToken: firstToken)
     probe?.hidden(0, UnsafeBufferPointer(start: stream, count: width))

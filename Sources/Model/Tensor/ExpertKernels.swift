@@ -267,10 +267,10 @@ extension WorkerPool {
   private func runSecondHalf(_ work: ExpertWork) {
     let down = work.experts[work.shares[0].expert].down
     let columns = down.rows
-    // Each chunk lays out every slot again: half as many chunks, still some a thread.
+    // Each chunk lays out every slot again: fewer than of others, still some a thread.
     let grain = grain(work: work.downWork)
-    let most = grain == .max ? .max : 2 * grain
-    let step = down.rowGrain(tokens: work.shares.reduce(0) { max($0, $1.slots) })
+    let most = grain == .max ? .max : (sums.areOfTiles ? 3 : 2) * grain
+    let step = down.rowGrain(tokens: work.shares.reduce(0) { max($0, $1.slots) }, sums: sums)
     let width = min(columns, max(step, (most / max(1, work.downWork / columns) + step - 1) / step * step))
     run(chunks: (columns + width - 1) / width) { chunk, worker in
       let scratch = self.scratch(of: worker)
@@ -300,7 +300,7 @@ extension WorkerPool {
       let expert = experts[Int(e)]
       work += slots * expert.up.rows * expert.up.columns * (expert.gate == nil ? 1 : 2)
     }
-    let grain = grain(work: work)
+    let grain = productGrain(work: work)
     var hidden = call.hidden
     var firstChunk = 0
     var bytes = 0
@@ -310,7 +310,7 @@ extension WorkerPool {
       let expert = experts[Int(e)]
       // Gate and up are two products of the same chunk. At most 256 tokens a chunk bounds the scratch of the second.
       let cut = MatmulCut(
-        expert.up, tokens: slots, grain: grain == .max ? .max : grain / 2, mostTokens: 256)
+        expert.up, tokens: slots, grain: grain == .max ? .max : grain / 2, sums: sums, mostTokens: 256)
       shares.initializeElement(
         at: i,
         to: ExpertShare(

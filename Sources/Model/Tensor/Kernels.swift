@@ -4,15 +4,26 @@
 
 import CKernels
 
-/// How products with quantised weights add up (CKernels' kernels.h defines both).
+/// How products add up (CKernels' kernels.h defines both).
 public enum ProductSums: Sendable {
-  /// Weights become f32 numbers, which lanes of f32 add up: fastest where many tokens share a weight.
+  /// Weights become f32 numbers, which lanes of f32 add up.
   case f32
+  /// By the tiles of a matrix unit where kernels and matrix have them, else in f32: fastest where many tokens share a weight.
+  case tiles
   /// Whole numbers, exact in each block of 32: fastest for a single token, and the same bits on every machine. Types that have no digits
-  /// are summed in f32.
+  /// are summed in f32, without tiles.
   case digits
 
-  var kernelSums: mt_sums { self == .digits ? MT_SUMS_DIGITS : MT_SUMS_F32 }
+  /// Whether tiles there are.
+  var areOfTiles: Bool { self == .tiles && mt_has_tiles() }
+
+  var kernelSums: mt_sums {
+    switch self {
+    case .f32: MT_SUMS_F32
+    case .tiles: MT_SUMS_TILES
+    case .digits: MT_SUMS_DIGITS
+    }
+  }
 }
 
 /// One product `out[t, r] = x[t, :] . weight[r, :] + bias[r]`, or `+=` with `accumulate`.
@@ -171,13 +182,13 @@ extension WorkerPool {
       scratch = max(scratch, mt_matmul_scratch_bytes(product.weight.columns))
     }
     reserveScratch(bytes: scratch)
-    let grain = grain(work: work)
+    let grain = productGrain(work: work)
     var chunks = 0
-    for product in products { chunks += MatmulCut(product, grain: grain).chunks }
+    for product in products { chunks += MatmulCut(product, grain: grain, sums: sums).chunks }
     run(chunks: chunks) { chunk, worker in
       var chunk = chunk
       for product in products {
-        let cut = MatmulCut(product, grain: grain)
+        let cut = MatmulCut(product, grain: grain, sums: sums)
         if chunk < cut.chunks {
           var job = product.job(sums)
           cut.narrow(&job, to: chunk)
@@ -192,6 +203,12 @@ extension WorkerPool {
   /// Multiply-adds a chunk should hold: everything for small work, else several chunks a thread, none too small.
   func grain(work: Int) -> Int {
     threadCount == 1 || work < Self.forkThreshold ? .max : max(Self.forkThreshold / 4, work / (threadCount * 6))
+  }
+
+  /// The same of products: larger where each chunk lays out its tokens for tiles.
+  func productGrain(work: Int) -> Int {
+    let grain = grain(work: work)
+    return sums.areOfTiles && grain != .max ? 3 * grain : grain
   }
 
   /// Attention of all heads: a chunk is one KV head, or some of the query heads that share it, with a block of tokens.
@@ -260,14 +277,14 @@ struct MatmulCut {
   let rowChunks: Int
   let chunks: Int
 
-  init(_ product: Product, grain: Int) {
-    self.init(product.weight, tokens: product.tokens, grain: grain)
+  init(_ product: Product, grain: Int, sums: ProductSums) {
+    self.init(product.weight, tokens: product.tokens, grain: grain, sums: sums)
   }
 
-  init(_ weight: WeightMatrix, tokens: Int, grain: Int, mostTokens: Int = .max) {
+  init(_ weight: WeightMatrix, tokens: Int, grain: Int, sums: ProductSums, mostTokens: Int = .max) {
     let (rows, depth) = (weight.rows, weight.columns)
     let row = max(1, depth * min(tokens, mostTokens))
-    let step = weight.rowGrain(tokens: tokens)
+    let step = weight.rowGrain(tokens: tokens, sums: sums)
     rowsPerChunk = min(max(rows, 1), max(step, (min(grain / row, rows) + step - 1) / step * step))
     rowChunks = (rows + rowsPerChunk - 1) / rowsPerChunk
     // So few rows may still be more than a grain: then tokens are cut, in blocks that repay the widening of weights.

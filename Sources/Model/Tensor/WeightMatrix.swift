@@ -182,7 +182,9 @@ public struct WeightMatrix: @unchecked Sendable {
 
   /// Rows that a thread should take at least, and multiples of them: where inputs are rows in the file two cache lines of each, for many
   /// tokens whole panels.
-  func rowGrain(tokens: Int) -> Int { inputBytes != nil ? 64 : mt_takes_panels(type.kernelType, tokens) ? 32 : 8 }
+  func rowGrain(tokens: Int, sums: ProductSums) -> Int {
+    inputBytes != nil ? 64 : sums.areOfTiles || mt_takes_panels(type.kernelType, tokens) ? 32 : 8
+  }
 
   /// One row widened to f32: an embedding.
   public func read(row: Int, into out: UnsafeMutablePointer<Float>) {

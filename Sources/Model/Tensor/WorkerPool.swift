@@ -21,7 +21,7 @@ public final class WorkerPool: @unchecked Sendable {
   /// Threads that work, the caller of `run` included.
   public let threadCount: Int
   /// How products add up, until it is set anew; not while `run` runs.
-  var sums = ProductSums.f32
+  var sums = ProductSums.tiles
   private let shared: Shared
   private var threads: [pthread_t] = []
   private var scratch: [UnsafeMutableRawPointer]
