@@ -12,10 +12,10 @@ trap 'rm -rf "$folder"' EXIT
 # As this machine has them, then with tiles in plain C.
 for tiles in "" -DMT_PLAIN_TILES; do
   # shellcheck disable=SC2086
-  clang -O2 $tiles -I $kernels -I $kernels/include $kernels/*.c Tests/KernelProgram/forms.c -lm -o "$folder/native"
+  clang -std=c11 -O2 $tiles -I $kernels -I $kernels/include $kernels/*.c Tests/KernelProgram/forms.c -lm -o "$folder/native"
   "$folder/native" ${tiles:+amx}
 done
-clang -O1 -DMT_PLAIN_TILES -fuse-ld=lld -fsanitize=address,undefined -fno-sanitize-recover=undefined -I $kernels -I $kernels/include $kernels/*.c \
+clang -std=c11 -O1 -DMT_PLAIN_TILES -fuse-ld=lld -fsanitize=address,undefined -fno-sanitize-recover=undefined -I $kernels -I $kernels/include $kernels/*.c \
   Tests/KernelProgram/forms.c -lm -o "$folder/watched"
 "$folder/watched"
 
@@ -27,6 +27,6 @@ if [ -n "$missing" ]; then
   # shellcheck disable=SC2086
   apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing >/dev/null
 fi
-clang --target=aarch64-linux-gnu -fuse-ld=lld -static -O2 -I $kernels -I $kernels/include $kernels/*.c Tests/KernelProgram/forms.c -lm \
+clang --target=aarch64-linux-gnu -fuse-ld=lld -static -std=c11 -O2 -I $kernels -I $kernels/include $kernels/*.c Tests/KernelProgram/forms.c -lm \
   -o "$folder/arm64"
 qemu-aarch64-static -cpu max "$folder/arm64"

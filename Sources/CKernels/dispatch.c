@@ -1,4 +1,5 @@
 // Which form of the kernels runs: found once, kept in the one table pointer of this room.
+#define _GNU_SOURCE  // syscall
 #include "forms.h"
 
 #include "digits.h"
