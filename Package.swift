@@ -32,6 +32,9 @@ let package = Package(
     .library(name: "Model", targets: ["Model"]),
     .library(name: "Formats", targets: ["Formats"]),
     .library(name: "CKernels", targets: ["CKernels"]),
+    .library(name: "Routing", targets: ["Routing"]),
+    .library(name: "Analysis", targets: ["Analysis"]),
+    .library(name: "Store", targets: ["Store"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
