@@ -32,6 +32,9 @@ let package = Package(
     .library(name: "Model", targets: ["Model"]),
     .library(name: "Formats", targets: ["Formats"]),
     .library(name: "CKernels", targets: ["CKernels"]),
+    .library(name: "Routing", targets: ["Routing"]),
+    .library(name: "Analysis", targets: ["Analysis"]),
+    .library(name: "Store", targets: ["Store"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -42,6 +45,7 @@ let package = Package(
     .target(name: "CExitGuard", cSettings: strictC),
     .target(name: "CBuild", cSettings: strictC + (commit.map { [.define("MOETOP_COMMIT", to: $0)] } ?? [])),
     .target(name: "CMapGuard", cSettings: strictC),
+    .target(name: "CChecksum", cSettings: strictC),
     .systemLibrary(
       name: "CNcurses", providers: [.apt(["libncurses-dev"]), .brew(["ncurses"])]),
     .systemLibrary(
@@ -52,7 +56,7 @@ let package = Package(
       name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "CPng", cSettings: strictC, linkerSettings: [.linkedLibrary("png")]),
     room("Routing"),
-    room("Formats", ["CMapGuard", "CZlib", .target(name: "CCrypto", condition: .when(platforms: [.linux]))]),
+    room("Formats", ["CChecksum", "CMapGuard", "CZlib", .target(name: "CCrypto", condition: .when(platforms: [.linux]))]),
     room("Model", ["CKernels", "CPCRE2", "Routing", "Formats"]),
     room("Analysis", ["Routing"]),
     room("Store", ["Routing", "Formats", grdb, sqlite]),

@@ -13,6 +13,12 @@ let package = Package(
     .executableTarget(
       name: "TokenizerBench",
       dependencies: [.product(name: "Model", package: "moetop"), .product(name: "Formats", package: "moetop")], path: "Tokenizers"),
+    .executableTarget(
+      name: "TraceBench",
+      dependencies: [
+        .product(name: "Analysis", package: "moetop"), .product(name: "Routing", package: "moetop"),
+        .product(name: "Store", package: "moetop"),
+      ], path: "Traces"),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -122,10 +122,18 @@ def growth(entries):
     return "Time to read one text, and its factor to the first line of its kind.\n\n" + table(["model", "of", "", "moetop", "llama.cpp"], rows)
 
 
+def traces(entries):
+    lines = {"write": "written with statistics, passes of 512 tokens", "decode": "written, passes of one token", "read": "read back",
+             "fold": "folded, load and entropy", "answer": "read, folded and reported", "analyze": "the same by `moetop analyze`, without its start"}
+    rows = [[entry["title"], line, number(entry[name])] for entry in measured(entries) for name, line in lines.items()]
+    return "Millions of decisions a second of one core's processor time, that of the system included.\n\n" + table(["routers", "what", "M/s"], rows)
+
+
 PARTS = {
     "llama": ("Beside llama.cpp", beside("llama_cpp")), "transformers": ("Beside transformers", beside("transformers")),
     "diffusion": ("Denoising, beside PyTorch", diffusion), "recording": ("What recording costs", recording),
     "footprint": ("Memory", footprint), "start": ("Start-up", start), "growth": ("Growth", growth),
+    "traces": ("Traces", traces),
 }
 
 

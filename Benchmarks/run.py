@@ -1,6 +1,6 @@
 """Every benchmark in one command: makes the models, installs the peers, measures, and writes the page.
 
-usage: run.py [--moetop .build/release/moetop] [--quick] [--parts llama,transformers,diffusion,recording,footprint,start,growth]
+usage: run.py [--moetop .build/release/moetop] [--quick] [--parts llama,transformers,diffusion,recording,footprint,start,growth,traces]
               [--models NAMES] [--threads CORES] [--rounds 5] [--cache FOLDER] [--results FOLDER] [--llama-python P] [--torch-python P] [--llama-source SDIST]
 
   llama         ratios beside llama.cpp on shapes of published models, GGUF (compare_llama.py)
@@ -10,6 +10,7 @@ usage: run.py [--moetop .build/release/moetop] [--quick] [--parts llama,transfor
   footprint     memory beyond the mapped weights at 2,048 tokens (footprint.py)
   start         time until it answers (start_up.py)
   growth        with tokens, layers and threads (growth.py)
+  traces        decisions a core writes, reads and folds (trace_rates.py)
 
 --quick goes through all parts with cut models, short texts and two rounds, to see that they run: its numbers are no results, and are written to
 the cache folder. --models takes some of those beside llama.cpp alone, by the names of their files without .gguf.
@@ -35,8 +36,8 @@ import make_page
 from install_peers import Missing
 
 HERE = Path(__file__).resolve().parent
-QUICK = dict(rounds=2, documents=1, tokens=64, decode=8, long=256, growth=32, steps=4)
-FULL = dict(rounds=5, documents=2, tokens=512, decode=32, long=2048, growth=256, steps=20)
+QUICK = dict(rounds=2, documents=1, tokens=64, decode=8, long=256, growth=32, steps=4, decisions=100_000)
+FULL = dict(rounds=5, documents=2, tokens=512, decode=32, long=2048, growth=256, steps=20, decisions=3_000_000)
 
 
 class Bench:
@@ -180,6 +181,11 @@ class Bench:
     def part_growth(self):
         deeper, _ = models.make(self.args.cache, models.OLMOE_8, self.maker())
         return [self.alone("growth.py", models.OLMOE_4, "--deeper", deeper, "--tokens", self.sizes["growth"], "--rounds", self.rounds)]
+
+    def part_traces(self):
+        found, meanwhile = self.step(sys.executable, "trace_rates.py", "--decisions", self.sizes["decisions"], "--rounds", self.rounds)
+        print(f"trace_rates: {found}", flush=True)
+        return [{**found, "title": f"{found['routers']} routers, {found['k']} of {found['experts']} experts", "meanwhile": meanwhile}]
 
     def run(self):
         for part in self.args.parts:

@@ -40,7 +40,7 @@ struct RouterStatistic: RouterFold {
     topK = max(topK, batch.topK)
     decisions += batch.count
     let values = statistic.values(batch, context)
-    for value in values { distribution.add(value) }
+    distribution.add(values)
     forEachStratum(of: batch, in: table) { stratum, tokens in
       for token in tokens { rows[stratum, default: MeanSum()].add(values[token]) }
     }

@@ -2,12 +2,6 @@
 // run was split and merged. Routers that are almost certain put all their numbers next to 0, those that are almost flat next to 1, so
 // what counts as close is measured by the distance to the nearer of these two.
 
-#if canImport(Darwin)
-  import Darwin
-#else
-  import Glibc
-#endif
-
 /// Counts of numbers.
 ///
 /// Quantiles are by nearest rank: the value number ceil(q n) in rising order.
@@ -41,12 +35,24 @@ public struct Histogram: Sendable {
   public init() {}
 
   /// - Precondition: `value` is not NaN.
-  public mutating func add(_ value: Float) {
-    count += 1
-    minimum = min(minimum, value)
-    maximum = max(maximum, value)
-    waiting.append(NumberKey.key(of: Double(value)))
-    if waiting.count >= max(256, cells.count) { settle() }
+  public mutating func add(_ value: Float) { withUnsafePointer(to: value) { add(UnsafeBufferPointer(start: $0, count: 1)) } }
+
+  /// Adds each of the numbers.
+  ///
+  /// - Precondition: none is NaN.
+  mutating func add(_ values: UnsafeBufferPointer<Float>) {
+    count += values.count
+    var (least, most) = (minimum, maximum)
+    for value in values { (least, most) = (min(least, value), max(most, value)) }
+    (minimum, maximum) = (least, most)
+    var next = 0
+    while next < values.count {
+      let room = max(256, cells.count) - waiting.count
+      let part = next..<min(next + room, values.count)
+      waiting += NumberKey.keys(of: UnsafeBufferPointer(rebasing: values[part]))
+      next = part.upperBound
+      if part.count == room { settle() }
+    }
   }
 
   public mutating func merge(_ other: Histogram) {
@@ -56,16 +62,24 @@ public struct Histogram: Sendable {
     settle()
     let other = other.settled
     if other.shift > shift { cut(to: other.shift) }
-    take(other.cells, other.counts, cutBy: shift - other.shift)
+    let keys = other.cells.map { $0 >> (shift - other.shift) }
+    keys.withUnsafeBufferPointer { keys in other.counts.withUnsafeBufferPointer { take(keys, $0) } }
   }
 
   /// Sorts in what waits.
   private mutating func settle() {
     guard !waiting.isEmpty else { return }
-    var keys = waiting
-    waiting.removeAll(keepingCapacity: true)
-    NumberKey.sort(&keys)
-    take(keys, nil, cutBy: shift)
+    // Set aside while the rest changes, and put back for its room.
+    var keys: [Int32] = []
+    swap(&keys, &waiting)
+    let bits = shift
+    keys.withUnsafeMutableBufferPointer { keys in
+      for place in keys.indices { keys[place] >>= bits }
+      NumberKey.sort(keys)
+      take(UnsafeBufferPointer(keys), nil)
+    }
+    keys.removeAll(keepingCapacity: true)
+    swap(&keys, &waiting)
   }
 
   private var settled: Histogram {
@@ -74,42 +88,61 @@ public struct Histogram: Sendable {
     return copy
   }
 
-  /// Merges rising keys, each once where `times` is nil, after cutting `bits` off them.
-  private mutating func take(_ keys: [Int32], _ times: [UInt32]?, cutBy bits: Int32) {
-    let most = cells.count + keys.count
+  /// Merges rising cells, each once where `times` is nil.
+  private mutating func take(_ new: UnsafeBufferPointer<Int32>, _ times: UnsafeBufferPointer<UInt32>?) {
+    let most = cells.count + new.count
     var sums: [UInt32] = []
     let merged = [Int32](unsafeUninitializedCapacity: most) { merged, kept in
       sums = [UInt32](unsafeUninitializedCapacity: most) { sums, initialized in
-        var (own, new) = (0, 0)
-        while own < cells.count || new < keys.count {
-          let cell: Int32
-          let number: UInt32
-          if new == keys.count || own < cells.count && cells[own] <= keys[new] >> bits {
-            (cell, number) = (cells[own], counts[own])
-            own += 1
-          } else {
-            (cell, number) = (keys[new] >> bits, times?[new] ?? 1)
-            new += 1
-          }
-          if kept > 0 && merged[kept - 1] == cell {
-            sums[kept - 1] += number
-          } else {
-            merged.initializeElement(at: kept, to: cell)
-            sums.initializeElement(at: kept, to: number)
-            kept += 1
+        var (last, sum) = (Int.min, UInt32(0))
+        func add(_ cell: Int32, _ number: UInt32) {
+          let isNext = Int(cell) != last
+          kept += isNext ? 1 : 0
+          sum = (isNext ? 0 : sum) + number
+          merged[kept - 1] = cell
+          sums[kept - 1] = sum
+          last = Int(cell)
+        }
+        var (own, next) = (0, 0)
+        // Which comes next is as good as random: steps do not branch on it.
+        cells.withUnsafeBufferPointer { cells in
+          counts.withUnsafeBufferPointer { counts in
+            while own < cells.count && next < new.count {
+              let (a, b) = (cells[own], new[next])
+              add(min(a, b), (a <= b ? counts[own] : 0) + (b <= a ? times?[next] ?? 1 : 0))
+              own += a <= b ? 1 : 0
+              next += b <= a ? 1 : 0
+            }
+            for own in own..<cells.count { add(cells[own], counts[own]) }
           }
         }
+        for next in next..<new.count { add(new[next], times?[next] ?? 1) }
         initialized = kept
       }
     }
     (cells, counts) = (merged, sums)
-    while cells.count > Self.capacity { cut(to: shift + 1) }
+    if cells.count > Self.capacity { cut(to: bitsToFit) }
   }
 
+  /// The fewest bits that all keys must lose so that the cells left are not too many.
+  private var bitsToFit: Int32 {
+    // Neighbours stay apart until all bits in which they differ are lost.
+    var apart = Array(repeating: 0, count: 33)
+    for (cell, next) in zip(cells, cells.dropFirst()) { apart[32 - (cell ^ next).leadingZeroBitCount] += 1 }
+    var (bits, left) = (0, cells.count)
+    while left > Self.capacity {
+      bits += 1
+      left -= apart[bits]
+    }
+    return shift + Int32(bits)
+  }
+
+  /// - Parameter bits: that all keys have lost from now on.
   private mutating func cut(to bits: Int32) {
+    let more = bits - shift
     var kept = 0
     for index in cells.indices {
-      let cell = cells[index] >> (bits - shift)
+      let cell = cells[index] >> more
       if kept > 0 && cells[kept - 1] == cell {
         counts[kept - 1] += counts[index]
       } else {
@@ -186,63 +219,6 @@ extension Histogram: Equatable {
     guard a.count == b.count, a.minimum == b.minimum, a.maximum == b.maximum else { return false }
     let (a, b) = (a.settled, b.settled)
     return a.shift == b.shift && a.cells == b.cells && a.counts == b.counts
-  }
-}
-
-/// Numbers as integers that rise with them, dense next to 0 and next to 1.
-///
-/// Distances are exact: 1 - x and x - 1 of a float are floats for x from 1/2 to 2^24. Distances outside 2^-60...2^60 are taken as 0 and
-/// as 2^60.
-enum NumberKey {
-  private static let floor = Int32(127 - 60) << 23
-  private static let ceiling = Int32(127 + 60) << 23
-  /// The key of 1/2.
-  private static let half = magnitude(0.5)
-
-  /// Bits of a distance; 0 for 0.
-  private static func magnitude(_ distance: Float) -> Int32 {
-    max(floor, min(ceiling, Int32(bitPattern: min(distance, .greatestFiniteMagnitude).bitPattern))) - floor
-  }
-
-  private static func distance(_ magnitude: Int32) -> Double {
-    magnitude <= 0 ? 0 : Double(Float(bitPattern: UInt32(bitPattern: min(magnitude, ceiling - floor) + floor)))
-  }
-
-  static func key(of number: Double) -> Int32 {
-    if number < 0 { return -magnitude(Float(-number)) }
-    if number < 0.5 { return magnitude(Float(number)) }
-    return number <= 1 ? 2 * half - magnitude(Float(1 - number)) : 2 * half + magnitude(Float(number - 1))
-  }
-
-  /// Sorts keys, rising: a pass over eleven bits at a time, least significant first, for more of them than comparing pays for.
-  static func sort(_ keys: inout [Int32]) {
-    if keys.count < 512 { return keys.sort() }
-    var other = keys
-    for shift in [0, 11, 22] as [Int32] {
-      other.withUnsafeMutableBufferPointer { out in
-        withUnsafeTemporaryAllocation(of: Int.self, capacity: 1 << 11) { places in
-          places.initialize(repeating: 0)
-          // With the sign turned over, bits rise as numbers do.
-          func digit(_ key: Int32) -> Int { Int((UInt32(bitPattern: key) ^ 0x8000_0000) >> UInt32(shift) & 0x7FF) }
-          for key in keys { places[digit(key)] += 1 }
-          var start = 0
-          for place in places.indices { (places[place], start) = (start, start + places[place]) }
-          for key in keys {
-            let digit = digit(key)
-            out[places[digit]] = key
-            places[digit] += 1
-          }
-        }
-      }
-      swap(&keys, &other)
-    }
-  }
-
-  /// The number whose key is `key`.
-  static func number(of key: Int32) -> Double {
-    if key < 0 { return -distance(-key) }
-    if key < half { return distance(key) }
-    return key <= 2 * half ? 1 - distance(2 * half - key) : 1 + distance(key - 2 * half)
   }
 }
 

@@ -55,22 +55,14 @@ public struct RouterLoad: RouterFold, Equatable {
   public mutating func add(_ batch: RoutingBatch) {
     grow(experts: batch.expertCount, topK: batch.topK)
     tokens += batch.count
-    for slot in batch.selectedExperts.indices {
-      let expert = Int(batch.selectedExperts[slot])
-      guard expert >= 0 else { continue }
-      chosen[expert] += 1
-      if batch.dropped?[slot] == true {
-        if dropped.isEmpty { dropped = Array(repeating: 0, count: experts) }
-        dropped[expert] += 1
-      } else {
-        weightSum[expert] += Double(batch.routingWeights[slot])
-      }
-    }
+    count(batch.selectedExperts, batch.routingWeights, batch.dropped)
+    var (finiteSum, finiteCount) = (entropySum, 0)
     for entropy in batch.routerEntropy where entropy.isFinite {
-      entropyCount += 1
-      entropySum += Double(entropy)
+      finiteCount += 1
+      finiteSum += Double(entropy)
     }
-    let finite = (0..<batch.count).count(where: batch.isMeasured)
+    (entropySum, entropyCount) = (finiteSum, entropyCount + finiteCount)
+    let finite = batch.measuredCount
     measuredCount += finite
     if finite < batch.count, !batch.importanceSum.isEmpty { leaveOutUnmeasured(batch) }
     for expert in batch.importanceSum.indices { importanceSum[expert] += batch.importanceSum[expert] }
@@ -78,6 +70,24 @@ public struct RouterLoad: RouterFold, Equatable {
       squaredLogSumExpSum += batch.squaredLogSumExpSum
       squaredLogSumExpCount += finite
     }
+  }
+
+  /// Counts assignments, with their weights where they were computed.
+  private mutating func count(_ ids: [Int32], _ weights: [Float], _ drops: [Bool]?) {
+    precondition(ids.count == weights.count && drops?.count ?? ids.count == ids.count, "columns of one shape")
+    chosen.withUnsafeMutableBufferPointer { chosen in
+      weightSum.withUnsafeMutableBufferPointer { sums in
+        for (slot, id) in ids.enumerated() where id >= 0 {
+          let expert = Int(id)
+          precondition(expert < chosen.count, "an expert of another router")
+          chosen[expert] += 1
+          if drops?[slot] != true { sums[expert] += Double(weights[slot]) }
+        }
+      }
+    }
+    guard let drops, drops.contains(true) else { return }
+    if dropped.isEmpty { dropped = Array(repeating: 0, count: experts) }
+    for (slot, id) in ids.enumerated() where id >= 0 && drops[slot] { dropped[Int(id)] += 1 }
   }
 
   private mutating func leaveOutUnmeasured(_ batch: RoutingBatch) {

@@ -25,6 +25,32 @@ public struct Distribution: Sendable, Equatable {
     histogram.add(value)
   }
 
+  /// Adds the numbers of many decisions.
+  mutating func add(_ values: [Float]) {
+    var ignored = Moments()
+    add(values, dividedBy: 1, undivided: &ignored)
+  }
+
+  /// Adds numbers divided by `whole`, and to `undivided` the numbers themselves: each sum waits for its own last step, and two that are
+  /// taken side by side for no more than one.
+  mutating func add(_ values: [Float], dividedBy whole: Float, undivided: inout Moments) {
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: values.count) { finite in
+      var (own, other, kept) = (moments, undivided, 0)
+      for value in values {
+        let share = value / whole
+        if share.isFinite {
+          own.add(Double(share))
+          finite[kept] = share
+          kept += 1
+        }
+        if value.isFinite { other.add(Double(value)) }
+      }
+      (moments, undivided) = (own, other)
+      undefined += values.count - kept
+      histogram.add(UnsafeBufferPointer(rebasing: finite[..<kept]))
+    }
+  }
+
   public mutating func merge(_ other: Distribution) {
     moments.merge(other.moments)
     histogram.merge(other.histogram)
@@ -70,18 +96,13 @@ public struct RouterUncertainty: RouterFold, Equatable {
     topK = max(topK, batch.topK)
     decisions += batch.count
     let entropies = form.entropies(of: batch)
-    for nats in entropies {
-      let share = normalizedEntropy(nats, experts: batch.expertCount)
-      entropy.add(share)
-      if nats.isFinite { entropyNats.add(Double(nats)) }
-      if let known, known.isUncertain(nats: nats, normalized: share) { over += 1 }
-    }
+    let whole = largestEntropy(experts: batch.expertCount)
+    entropy.add(entropies, dividedBy: whole, undivided: &entropyNats)
+    if let known { over += entropies.count { known.isUncertain(nats: $0, normalized: $0 / whole) } }
     guard margins else { return }
-    for token in 0..<batch.count {
-      top1Margin.add(batch.top1Margin[token])
-      selectionMargin.add(batch.selectionMargin[token])
-      topKMass.add(batch.topKMass[token])
-    }
+    top1Margin.add(batch.top1Margin)
+    selectionMargin.add(batch.selectionMargin)
+    topKMass.add(batch.topKMass)
   }
 
   public mutating func merge(_ other: RouterUncertainty) {

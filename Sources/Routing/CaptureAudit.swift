@@ -179,6 +179,9 @@ private struct RouterAudit {
   private var looked: [Int32: ArraySlice<Int32>] = [:]
   private var firstRow: [Int32] = []
   private var sawOtherRow = false
+  /// Tokens that deal out all experts once where none is taken twice; 1: no whole number of them does.
+  private let windowLength: Int
+  /// `[expertCount]`: taken in this window, up to the first that is taken twice.
   private var window: [Bool]
   private var windowTokens = 0
   private var windowRepeats = false
@@ -192,6 +195,7 @@ private struct RouterAudit {
     self.slots = slots
     counts = Array(repeating: 0, count: spec.expertCount)
     window = Array(repeating: false, count: spec.expertCount)
+    windowLength = spec.expertCount % spec.topK == 0 ? spec.expertCount / spec.topK : 1
   }
 
   mutating func add(_ batch: RoutingBatch, of table: TokenTable, _ origin: RunOrigin) {
@@ -200,42 +204,63 @@ private struct RouterAudit {
       importance += batch.importanceSum.reduce(0, +)
       importanceTokens += batch.count
     }
-    for token in 0..<batch.count {
-      let row = batch.selectedExperts[token * batch.topK..<(token + 1) * batch.topK]
-      for slot in row.indices {
-        if batch.selectedExperts[slot] < 0 {
-          padding += 1
-        } else {
-          assignments += 1
-          counts[Int(batch.selectedExperts[slot])] += 1
-          if batch.dropped?[slot] == true { drops += 1 }
-        }
-      }
-      if firstRow.isEmpty { firstRow = Array(row) } else if !sawOtherRow && !row.elementsEqual(firstRow) { sawOtherRow = true }
-      let isKnown = batch.isMeasured(token) && (spec.isHashed || !batch.routerEntropy[token].isNaN)
-      if !batch.importanceSum.isEmpty && !isKnown { nonFinite += 1 }
-      addToWindow(row)
-    }
+    count(batch.selectedExperts, batch.dropped)
+    compareRows(batch)
+    if !batch.importanceSum.isEmpty { nonFinite += notFinite(batch) }
+    addToWindows(batch)
     recompute(batch, of: table, origin.logitError)
   }
 
-  private var windowLength: Int {
-    spec.expertCount % spec.topK == 0 ? spec.expertCount / spec.topK : 1
+  private mutating func count(_ ids: [Int32], _ dropped: [Bool]?) {
+    var taken = 0
+    counts.withUnsafeMutableBufferPointer { counts in
+      for id in ids where id >= 0 {
+        precondition(Int(id) < counts.count, "an expert of another router")
+        counts[Int(id)] += 1
+        taken += 1
+      }
+    }
+    assignments += taken
+    padding += ids.count - taken
+    if let dropped { drops += ids.indices.count { ids[$0] >= 0 && dropped[$0] } }
   }
 
-  private mutating func addToWindow(_ row: ArraySlice<Int32>) {
+  private mutating func compareRows(_ batch: RoutingBatch) {
+    guard batch.count > 0, !sawOtherRow else { return }
+    func row(_ token: Int) -> ArraySlice<Int32> { batch.selectedExperts[token * batch.topK..<(token + 1) * batch.topK] }
+    if firstRow.isEmpty { firstRow = Array(row(0)) }
+    sawOtherRow = (0..<batch.count).contains { !row($0).elementsEqual(firstRow) }
+  }
+
+  /// Tokens of which logits were not finite.
+  private func notFinite(_ batch: RoutingBatch) -> Int {
+    if batch.routerEntropy.allSatisfy(\.isFinite) { return 0 }
+    return (0..<batch.count).count { !(batch.isMeasured($0) && (spec.isHashed || !batch.routerEntropy[$0].isNaN)) }
+  }
+
+  private mutating func addToWindows(_ batch: RoutingBatch) {
     guard windowLength > 1 else { return }
+    var token = 0
+    while token < batch.count {
+      // What is taken twice stays so: the rest of the window need not be looked at.
+      let tokens = windowRepeats ? min(windowLength - windowTokens, batch.count - token) : 1
+      if !windowRepeats { take(batch.selectedExperts[token * batch.topK..<(token + 1) * batch.topK]) }
+      token += tokens
+      windowTokens += tokens
+      guard windowTokens == windowLength else { continue }
+      windows += 1
+      if !windowRepeats { partitions += 1 }
+      windowTokens = 0
+      windowRepeats = false
+      for expert in window.indices { window[expert] = false }
+    }
+  }
+
+  private mutating func take(_ row: ArraySlice<Int32>) {
     for expert in row where expert >= 0 {
       if window[Int(expert)] { windowRepeats = true }
       window[Int(expert)] = true
     }
-    windowTokens += 1
-    guard windowTokens == windowLength else { return }
-    windows += 1
-    if !windowRepeats { partitions += 1 }
-    windowTokens = 0
-    windowRepeats = false
-    for expert in window.indices { window[expert] = false }
   }
 
   /// - Parameter table: tokens of the pass the batch is of.

@@ -64,6 +64,18 @@ public struct RoutingBatch: Sendable, Equatable {
   /// up it has no entropy, as nothing is chosen, and is there all the same.
   public func isMeasured(_ token: Int) -> Bool { routerEntropy[token].isFinite || topKMass[token].isFinite }
 
+  /// Tokens that are measured.
+  public var measuredCount: Int {
+    precondition(routerEntropy.count == count && topKMass.count == count, "columns of one shape")
+    return routerEntropy.withUnsafeBufferPointer { entropies in
+      topKMass.withUnsafeBufferPointer { masses in
+        var measured = 0
+        for token in entropies.indices { measured += entropies[token].isFinite || masses[token].isFinite ? 1 : 0 }
+        return measured
+      }
+    }
+  }
+
   /// Whether a token's experts were looked up: it has a distribution and no entropy.
   public func isLookedUp(_ token: Int) -> Bool { topKMass[token].isFinite && routerEntropy[token].isNaN }
 
@@ -103,6 +115,9 @@ public struct RoutingBatch: Sendable, Equatable {
     if let sharedNorm { try require("sharedNorm", sharedNorm.count, count) }
     if !importanceSum.isEmpty { try require("importanceSum", importanceSum.count, expertCount) }
     if let logits { try require("logits", logits.values.count, logits.rows.count * expertCount) }
+    // Without a branch an expert first: nearly always all are good.
+    let most = selectedExperts.reduce(0) { max($0, UInt32(bitPattern: $1 &+ 1)) }
+    guard most > expertCount else { return }
     for expert in selectedExperts where expert < -1 || Int(expert) >= expertCount {
       throw RoutingError.malformedBatch(router: router, column: "selectedExperts", expected: expertCount, found: Int(expert))
     }

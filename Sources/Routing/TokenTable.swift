@@ -72,6 +72,16 @@ public struct TokenTable: Sendable, Equatable {
 
   public var count: Int { tokenID.count }
 
+  /// Makes room for as many tokens in all.
+  public mutating func reserve(_ count: Int) {
+    sequence.reserveCapacity(count)
+    position.reserveCapacity(count)
+    tokenID.reserveCapacity(count)
+    phase.reserveCapacity(count)
+    surprisal.reserveCapacity(count)
+    nextTokenEntropy.reserveCapacity(count)
+  }
+
   public mutating func append(
     sequence: Int, position: Int, tokenID: Int32, phase: TokenPhase, surprisal: Float = .nan, nextTokenEntropy: Float = .nan
   ) {

@@ -13,17 +13,17 @@ extension Row {
   }
 
   /// A count, size or index: 0...2^40.
-  func count(_ index: Int) throws -> Int { try bounded(value(index)) }
+  func count(_ index: Int) throws -> Int { try CountOutOfRange.bounded(value(index)) }
 
-  func count(_ column: String) throws -> Int { try bounded(value(column)) }
-
-  private func bounded(_ number: Int) throws -> Int {
-    guard (0...1 << 40).contains(number) else { throw CountOutOfRange(number: number) }
-    return number
-  }
+  func count(_ column: String) throws -> Int { try CountOutOfRange.bounded(value(column)) }
 }
 
 /// A count in a row that cannot be one; becomes `StoreError.damaged`.
 struct CountOutOfRange: Error {
   let number: Int
+
+  static func bounded(_ number: Int) throws -> Int {
+    guard (0...1 << 40).contains(number) else { throw CountOutOfRange(number: number) }
+    return number
+  }
 }

@@ -161,7 +161,7 @@ extension StoreError: CustomStringConvertible {
 extension StoreError {
   /// Translates whatever a call into GRDB threw; a `StoreError` passes through.
   static func from(_ error: any Error, file: String) -> any Error {
-    if error is RowDecodingError {
+    if error is RowDecodingError || error is WrongColumnType {
       return StoreError.damaged(file: file, place: "database", problem: "a column holds another type than it should")
     }
     if let error = error as? CountOutOfRange {

@@ -160,6 +160,43 @@ import Testing
     }
   }
 
+  /// Many numbers at once are what they are one by one, to the last bit, undefined ones and odd ones among them.
+  @Test func manyAtOnceAreTheSame() {
+    var values = samples(50_000) { Float($0.unit()) }
+    let odd: [Float] = [.nan, 0, -0.0, 1, 0.5, -3, .infinity, .leastNonzeroMagnitude, 1.000_000_1, 5e7]
+    for (place, value) in odd.enumerated() { values[place * 4000] = value }
+    var (single, many) = (Distribution(), Distribution())
+    for value in values { single.add(value) }
+    var next = 0
+    for length in [1, 2, 255, 256, 257, 1000, 20_000] {
+      many.add(Array(values[next..<next + length]))
+      next += length
+    }
+    many.add(Array(values[next...]))
+    #expect(many == single && many.undefined == 2)
+
+    var divided = Distribution()
+    var (raw, shares, nats) = (Moments(), Distribution(), Moments())
+    divided.add(values, dividedBy: 3.7, undivided: &raw)
+    for value in values {
+      shares.add(value / 3.7)
+      if value.isFinite { nats.add(Double(value)) }
+    }
+    #expect(divided == shares && raw == nats)
+    let finite = values.filter { !$0.isNaN }
+    #expect(finite.withUnsafeBufferPointer(NumberKey.keys) == finite.map { NumberKey.key(of: Double($0)) })
+  }
+
+  @Test func keysAreSorted() {
+    var random = SplitMix64(seed: 5)
+    for (count, spread) in [(0, 9), (100, 9), (511, 1000), (512, 1), (5000, 3000), (20_000, 1 << 21), (9000, Int(UInt32.max))] {
+      let keys = (0..<count).map { _ in Int32(truncatingIfNeeded: random.below(spread)) }
+      var sorted = keys
+      sorted.withUnsafeMutableBufferPointer { NumberKey.sort($0) }
+      #expect(sorted == keys.sorted(), "\(count) below \(spread)")
+    }
+  }
+
   @Test func keysRiseWithNumbersAndComeBack() {
     let numbers: [Float] = [
       -1e30, -5, -1, -1e-5, -1e-12, 0, 1e-12, 1e-7, 0.1, 0.499_999_97, 0.5, 0.500_000_06, 0.9, 0.999_999_94, 1, 1.000_000_1, 1.5, 2, 3.7,

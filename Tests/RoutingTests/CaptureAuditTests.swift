@@ -53,6 +53,26 @@ struct CaptureAuditTests {
     #expect(checks["load_variance"]?.outcome == .failed)
   }
 
+  /// Windows of tokens go on from pass to pass.
+  @Test(arguments: [1, 3, 7, 256]) func passesAreCutAnywhere(_ length: Int) throws {
+    var whole = try honest(tokens: 256, logitsEvery: nil)
+    for token in 0..<128 {
+      for slot in 0..<2 { whole.batches[0].selectedExperts[token * 2 + slot] = Int32((token % 4) * 2 + slot) }
+    }
+    whole.batches[0].routerEntropy[9] = .nan
+    whole.batches[0].topKMass[9] = .nan
+    let parts = stride(from: 0, to: 256, by: length).map { start in
+      var part = whole.slice(start..<min(start + length, 256))
+      part.batches[0].importanceSum = Array(repeating: Double(part.batches[0].count) / 8, count: 8)
+      return part
+    }
+    let checks = try audit(parts)
+    #expect(checks["no_partition"] == (try audit([whole]))["no_partition"])
+    #expect(checks["load_variance"] == (try audit([whole]))["load_variance"])
+    #expect(checks["finite_logits"]?.detail == "router ffn.0: 1 of 256 tokens have a logit that is not finite")
+    #expect(parts.map(\.batches[0].measuredCount).reduce(0, +) == 255)
+  }
+
   /// Numbers of the model that are none, whether it routed well or not; parts of a run add up.
   @Test func outputsThatAreNoNumbersAreFound() throws {
     var sound = try honest(tokens: 40)

@@ -38,6 +38,19 @@ import Testing
     #expect(sum.value == 0xCBF4_3926 && crc("123456789".utf8) == 0xCBF4_3926)
   }
 
+  /// Long texts are taken in blocks where the processor can: the same for every length, start and place.
+  @Test func crcOfBlocksIsThatOfBytes() {
+    let bytes = (0..<400).map { UInt8(truncatingIfNeeded: $0 * $0 * 7 + $0 >> 3) }
+    for length in Array(0...140) + [255, 256, 257, 383] {
+      for place in 0..<17 {
+        var sum = CRC32()
+        sum.add(Array(bytes.prefix(place)))
+        bytes.withUnsafeBytes { sum.add(UnsafeRawBufferPointer(rebasing: $0[place..<place + length])) }
+        #expect(sum.value == crc(bytes[..<(place + length)]), "\(length) bytes at \(place)")
+      }
+    }
+  }
+
   @Test(arguments: [RecordingExtras(), .all]) func checksumsFollowTheWrittenRule(_ extras: RecordingExtras) throws {
     var shape = Self.shape
     shape.recording.extras = extras

@@ -146,6 +146,8 @@ import Testing
     "UPDATE run SET description = 'no'", "UPDATE run SET token_count = 1 << 40", "UPDATE run SET token_count = -1",
     "UPDATE run SET state = 'x'", "UPDATE run SET heartbeat = 'x'", "UPDATE run SET process = 1 << 60", "UPDATE run SET stored_bytes = -7",
     "UPDATE token SET phase = 7", "UPDATE token SET sequence = 1 << 50", "UPDATE token SET token_id = 1 << 50",
+    "UPDATE token SET position = 'x' WHERE token = 50", "UPDATE token SET surprisal = 'x'", "UPDATE token SET token_id = 1.5",
+    "UPDATE page SET checksum = 'x'", "UPDATE page SET squared_lse = 'x'", "UPDATE page SET first_token = 'x'",
     "DELETE FROM token WHERE token = 50", "UPDATE sequence SET labels = '[]'", "UPDATE sequence SET sequence = (1 << 40) + sequence",
     "UPDATE piece SET token_id = 1 << 40 WHERE token_id = (SELECT min(token_id) FROM piece)", "DELETE FROM page WHERE first_token = 0",
     "DELETE FROM router", "UPDATE router SET logit_bytes = 8",
@@ -158,6 +160,18 @@ import Testing
       try db.execute(sql: sql)
     }
     readEverything(file)
+  }
+
+  /// A value of another type than its column is damage, whichever way it is read.
+  @Test(arguments: [
+    "UPDATE token SET position = 'x' WHERE token = 50", "UPDATE page SET squared_lse = 'x'", "UPDATE page SET checksum = 'x'",
+  ])
+  func otherTypesAreDamage(_ sql: String) throws {
+    try SampleShape(name: "x", passes: [100]).record(in: file)
+    try DatabaseQueue(path: file).inDatabase { try $0.execute(sql: sql) }
+    let (trace, run) = try TraceReader.open(TraceReference(file: file, run: .latest))
+    let error = #expect(throws: StoreError.self) { try trace.passes(of: run).forEach { _ in } }
+    #expect(error?.kind == .damaged, "\(String(describing: error))")
   }
 
   @Test func integrityCheckFindsWhatIsWrong() throws {

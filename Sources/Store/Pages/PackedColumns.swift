@@ -30,9 +30,13 @@ enum PackedColumns {
     let count = bytes.count / byteCount
     return [Float](unsafeUninitializedCapacity: count) { output, initialized in
       if byteCount == 4 {
-        for index in 0..<count {
-          output[index] = Float(bitPattern: UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 4 * index, as: UInt32.self)))
-        }
+        #if _endian(little)
+          UnsafeMutableRawBufferPointer(output).copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<(4 * count)]))
+        #else
+          for index in 0..<count {
+            output[index] = Float(bitPattern: UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 4 * index, as: UInt32.self)))
+          }
+        #endif
       } else {
         for index in 0..<count {
           output[index] = float(half: UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self)))
@@ -43,7 +47,7 @@ enum PackedColumns {
   }
 
   static func append(_ values: [Double], to bytes: inout [UInt8]) {
-    for value in values { withUnsafeBytes(of: value.bitPattern.littleEndian) { bytes.append(contentsOf: $0) } }
+    values.map { $0.bitPattern.littleEndian }.withUnsafeBytes { bytes.append(contentsOf: $0) }
   }
 
   static func doubles(_ bytes: UnsafeRawBufferPointer) -> [Double] {
@@ -69,15 +73,21 @@ enum PackedColumns {
 
   /// Appends ids of `byteCount` bytes each; an absent slot (-1) is stored as 0 and told apart by the page's `absent` bitmap.
   static func append(ids: [Int32], as byteCount: Int, to bytes: inout [UInt8]) {
-    bytes.reserveCapacity(bytes.count + ids.count * byteCount)
-    for id in ids {
-      let value = UInt32(bitPattern: max(id, 0))
-      bytes.append(UInt8(truncatingIfNeeded: value))
-      if byteCount >= 2 { bytes.append(UInt8(truncatingIfNeeded: value >> 8)) }
-      if byteCount == 4 {
-        bytes.append(UInt8(truncatingIfNeeded: value >> 16))
-        bytes.append(UInt8(truncatingIfNeeded: value >> 24))
+    switch byteCount {
+    case 1: append(ids, as: UInt8.self, to: &bytes)
+    case 2: append(ids, as: UInt16.self, to: &bytes)
+    default: append(ids, as: UInt32.self, to: &bytes)
+    }
+  }
+
+  private static func append<Number: FixedWidthInteger & UnsignedInteger>(_ ids: [Int32], as: Number.Type, to bytes: inout [UInt8]) {
+    let width = MemoryLayout<Number>.size
+    bytes += [UInt8](unsafeUninitializedCapacity: width * ids.count) { output, initialized in
+      let output = UnsafeMutableRawBufferPointer(output)
+      for index in ids.indices {
+        output.storeBytes(of: Number(truncatingIfNeeded: max(ids[index], 0)).littleEndian, toByteOffset: width * index, as: Number.self)
       }
+      initialized = width * ids.count
     }
   }
 

@@ -3,8 +3,6 @@
 // second rewrites each token only log2(page) times and never leaves more than log2(page) rows behind, and the finished page is one row.
 // A page whose weights or logits do not fit the f16 that was asked for keeps them as f32: no number becomes infinite here.
 
-import Foundation
-import GRDB
 import Routing
 
 /// Tokens of a page that already have a row.
@@ -96,7 +94,8 @@ struct PageBuilder {
       sharedWeight += batch.sharedWeight ?? Array(repeating: .nan, count: batch.count)
       if layout.extras.contains(.norms) { sharedNorm += batch.sharedNorm ?? Array(repeating: .nan, count: batch.count) }
     }
-    let hasAbsent = batch.selectedExperts.contains { $0 < 0 }
+    // The sign is left where one is negative.
+    let hasAbsent = batch.selectedExperts.reduce(0, |) < 0
     if hasAbsent || !absent.isEmpty {
       if absent.isEmpty { absent = Array(repeating: false, count: slots) }
       absent += batch.selectedExperts.map { $0 < 0 }
@@ -163,57 +162,31 @@ struct PageBuilder {
     return total
   }
 
-  /// The values of the columns of `PageRow.insertSQL` and of `PageRow.insertExtraSQL` behind the page's id (nil where there is nothing
-  /// to insert), with their payload size.
-  func values(of pending: PendingRow, router: Int64) -> (arguments: StatementArguments, extras: [Data?]?, bytes: Int) {
+  /// A row as it is stored.
+  func packed(_ pending: PendingRow) -> PackedPage {
     let tokens = pending.tokens
     let slots = SlotRuns(tokens: tokens, topK: layout.topK, width: width(of: tokens))
     let sums = sums(of: pending)
-    var importanceBytes: [UInt8] = []
-    PackedColumns.append(sums.importance, to: &importanceBytes)
-
     let firstRow = logitRows.firstIndex { $0 >= Int32(tokens.lowerBound) } ?? logitRows.count
     let endRow = logitRows[firstRow...].firstIndex { $0 >= Int32(tokens.upperBound) } ?? logitRows.count
-    let rows = logitRows[firstRow..<endRow].map { $0 - Int32(tokens.lowerBound) }
-    let everyRow = rows.count == tokens.count
-    var rowBytes: [UInt8] = []
-    if !everyRow { PackedColumns.append(ids: rows, as: 4, to: &rowBytes) }
-
-    var bytes = 0
-    func blob(_ values: ArraySlice<UInt8>) -> Data? {
-      if values.isEmpty { return nil }
-      bytes += values.count
-      return Data(values)
-    }
-    func statistic(_ values: [Float], _ own: ArraySlice<Float>? = nil) -> Data? {
-      if values.isEmpty { return nil }
-      let mine = own ?? values[tokens]
-      if mine.allSatisfy(\.isNaN) { return nil }
-      var packed: [UInt8] = []
-      PackedColumns.append(mine, as: 4, to: &packed)
-      return blob(packed[...])
-    }
-    func bitmap(_ flags: [Bool]) -> Data? {
-      let mine = slots.cut(flags)
-      return mine.contains(true) ? blob(PackedColumns.bitmap(mine)[...]) : nil
-    }
-    let decisions: [Data?] = [
-      bitmap(absent), bitmap(dropped), blob(slots.cut(ids, each: layout.idBytes)) ?? Data(),
-      layout.weightBytes == 0 ? nil : blob(slots.cut(weights.bytes, each: weights.byteCount)),
-      statistic(entropy), statistic(selectionMargin), statistic(top1Margin), statistic(topKMass), blob(importanceBytes[...]),
-    ]
-    let logitBlobs = [
-      blob(rowBytes[...]), blob(logits.bytes(of: firstRow * layout.expertCount..<endRow * layout.expertCount)),
-    ]
-    let extras = [statistic(norms, slots.cut(norms)), statistic(sharedWeight), statistic(sharedNorm)]
     let first = firstToken + tokens.lowerBound
-    let checksum = PageChecksum(
-      decisionBlobs: decisions, logitBlobs: logitBlobs, extraBlobs: extras, tokens: first..<first + tokens.count,
-      squaredLogSumExp: knowsSquares ? sums.squaredLogSumExp : .nan)
-    var values: [(any DatabaseValueConvertible)?] = [router, first, tokens.count, knowsSquares ? sums.squaredLogSumExp : nil]
-    for blob in decisions + logitBlobs { values.append(blob) }
-    values += [Int64(checksum.page), Int64(checksum.decisions)]
-    return (StatementArguments(values), extras.contains { $0 != nil } ? extras : nil, bytes)
+    var page = PackedPage(
+      tokens: first..<first + tokens.count, squaredLogSumExp: knowsSquares ? sums.squaredLogSumExp : .nan,
+      room: tokens.count * layout.decisionBytes + (endRow - firstRow) * layout.logitRowBytes + sums.importance.count * 8)
+    page.add(flags: slots.cut(absent))
+    page.add(flags: slots.cut(dropped))
+    page.add(slots.cut(ids, each: layout.idBytes), keepsEmpty: true)
+    page.add(slots.cut(weights.bytes, each: weights.byteCount))
+    for statistic in [entropy, selectionMargin, top1Margin, topKMass] { page.add(statistic: statistic[tokens]) }
+    page.add(sums.importance)
+    page.endDecisions()
+    page.add(statistic: slots.cut(norms))
+    for shared in [sharedWeight, sharedNorm] { page.add(statistic: shared.isEmpty ? [] : shared[tokens]) }
+    page.endExtras()
+    let everyRow = endRow - firstRow == tokens.count
+    page.add(rows: everyRow ? [] : logitRows[firstRow..<endRow].map { $0 - Int32(tokens.lowerBound) })
+    page.add(logits.bytes(of: firstRow * layout.expertCount..<endRow * layout.expertCount))
+    return page
   }
 }
 

@@ -2,7 +2,6 @@
 // read. Another writer can compute them with any CRC-32; the rule stands beside the schema's third step.
 
 import Formats
-import Foundation
 import Routing
 
 /// CRC-32 of a page and of its decisions alone.
@@ -10,18 +9,22 @@ struct PageChecksum: Equatable, Sendable {
   private(set) var page: UInt32
   private(set) var decisions: UInt32
 
+  /// Of blobs behind each other, NULL as none.
+  ///
   /// - Parameters:
-  ///   - decisionBlobs: `absent` to `importance`, in the order of the columns; nil for NULL.
-  ///   - logitBlobs: `logit_rows` and `logits`; they do not count for `decisions`.
-  ///   - extraBlobs: `norms` to `shared_norm`, behind all other blobs.
+  ///   - decisions: `absent` to `importance`, in the order of the columns.
+  ///   - extras: `norms` to `shared_norm`, behind all other blobs.
+  ///   - logits: `logit_rows` and `logits`; they do not count for `decisions`.
   ///   - squaredLogSumExp: NaN for NULL.
-  init(decisionBlobs: [Data?], logitBlobs: [Data?], extraBlobs: [Data?], tokens: Range<Int>, squaredLogSumExp: Double) {
+  init(
+    decisions: ArraySlice<UInt8>, extras: ArraySlice<UInt8>, logits: ArraySlice<UInt8>, tokens: Range<Int>, squaredLogSumExp: Double
+  ) {
     var sum = CRC32()
-    for blob in decisionBlobs { sum.add(blob) }
+    decisions.withUnsafeBytes { sum.add($0) }
     var known = sum
-    for blob in extraBlobs { known.add(blob) }
-    decisions = Self.decisions(after: known, tokens: tokens, squaredLogSumExp: squaredLogSumExp)
-    for blob in logitBlobs + extraBlobs { sum.add(blob) }
+    extras.withUnsafeBytes { known.add($0) }
+    self.decisions = Self.decisions(after: known, tokens: tokens, squaredLogSumExp: squaredLogSumExp)
+    for blobs in [logits, extras] { blobs.withUnsafeBytes { sum.add($0) } }
     page = sum.value
   }
 
@@ -37,23 +40,27 @@ struct PageChecksum: Equatable, Sendable {
 }
 
 extension CRC32 {
-  mutating func add(_ blob: Data?) {
-    blob?.withUnsafeBytes { add($0) }
-  }
-
   /// Tokens, as they follow each other in a run.
   mutating func add(_ tokens: TokenTable) {
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(33 * tokens.count)
-    func append(_ value: UInt32) { withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) } }
-    for row in 0..<tokens.count {
-      append(UInt32(bitPattern: tokens.sequence[row]))
-      append(UInt32(bitPattern: tokens.position[row]))
-      append(UInt32(bitPattern: tokens.tokenID[row]))
-      bytes.append(tokens.phase[row].rawValue)
-      for value in [tokens.surprisal[row], tokens.nextTokenEntropy[row]] { append((value.isNaN ? .nan : value).bitPattern) }
-      for column in [tokens.pass, tokens.batch, tokens.predictedID] { if let column { append(UInt32(bitPattern: column[row])) } }
+    let more = [tokens.pass, tokens.batch, tokens.predictedID].compactMap(\.self)
+    let rowBytes = 21 + 4 * more.count
+    withUnsafeTemporaryAllocation(byteCount: rowBytes * tokens.count, alignment: 1) { bytes in
+      var place = 0
+      func append(_ value: UInt32) {
+        bytes.storeBytes(of: value.littleEndian, toByteOffset: place, as: UInt32.self)
+        place += 4
+      }
+      for row in 0..<tokens.count {
+        append(UInt32(bitPattern: tokens.sequence[row]))
+        append(UInt32(bitPattern: tokens.position[row]))
+        append(UInt32(bitPattern: tokens.tokenID[row]))
+        bytes[place] = tokens.phase[row].rawValue
+        place += 1
+        append((tokens.surprisal[row].isNaN ? .nan : tokens.surprisal[row]).bitPattern)
+        append((tokens.nextTokenEntropy[row].isNaN ? .nan : tokens.nextTokenEntropy[row]).bitPattern)
+        for column in more { append(UInt32(bitPattern: column[row])) }
+      }
+      add(UnsafeRawBufferPointer(bytes))
     }
-    add(bytes)
   }
 }

@@ -103,19 +103,20 @@ public final class PassCursor {
 
   /// The first row of `router` with a token at or after `token`.
   private func page(_ db: Database, after token: Int, of router: StoredRouter) throws -> PageSpan? {
-    let statement = try db.cachedStatement(
-      sql: """
-        SELECT id, first_token, token_count FROM page
-        WHERE router = ? AND first_token > ? AND first_token + token_count > ? ORDER BY first_token LIMIT 1
-        """)
-    guard let row = try Row.fetchOne(statement, arguments: [router.row, token - max(router.pageTokens, 1), token]) else { return nil }
+    let sql = """
+      SELECT id, first_token, token_count FROM page
+      WHERE router = ? AND first_token > ? AND first_token + token_count > ? ORDER BY first_token LIMIT 1
+      """
+    let row = try RowSteps(db, sql, router.row, Int64(token - max(router.pageTokens, 1)), Int64(token))
+    defer { row.end() }
+    guard try row.next() else { return nil }
     let first = try row.count(1)
     let count = try row.count(2)
     guard (1...max(router.pageTokens, 1)).contains(count) else {
       throw StoreError.damaged(
         file: trace.file, place: "run \(router.run), router \(router.id)", problem: "a page of \(count) tokens at \(first)")
     }
-    return PageSpan(row: try row.value(0), tokens: first..<first + count)
+    return PageSpan(row: try row.integer(0), tokens: first..<first + count)
   }
 
   /// The batches of `spans`, neighbours joined.

@@ -186,15 +186,15 @@ enum RouterRows {
     let sql = """
       SELECT id, stack, layer, expert_count, top_k, id_bytes, weight_bytes, logit_bytes, page_tokens FROM router WHERE run = ?
       """
-    let routers = try Row.fetchAll(db, sql: sql, arguments: [run]).map { row in
+    let routers = try Row.fetchAll(db.cachedStatement(sql: sql), arguments: [run]).map { row in
       let layout = PageLayout(
-        expertCount: try row.count("expert_count"), topK: try row.count("top_k"), idBytes: try row.count("id_bytes"),
-        weightBytes: try row.count("weight_bytes"), logitBytes: try row.count("logit_bytes"))
-      guard let id = RouterID(lane: try row.value("stack"), layer: try row.count("layer")), (1...1 << 24).contains(layout.expertCount),
+        expertCount: try row.count(3), topK: try row.count(4), idBytes: try row.count(5), weightBytes: try row.count(6),
+        logitBytes: try row.count(7))
+      guard let id = RouterID(lane: try row.value(1), layer: try row.count(2)), (1...1 << 24).contains(layout.expertCount),
         (1...layout.expertCount).contains(layout.topK), [1, 2, 4].contains(layout.idBytes),
         [0, 2, 4].contains(layout.weightBytes), [0, 2, 4].contains(layout.logitBytes)
       else { throw StoreError.damaged(file: file, place: "routers of run \(run)", problem: "shape or width out of range") }
-      return StoredRouter(run: run, row: try row.value("id"), id: id, layout: layout, pageTokens: try row.count("page_tokens"))
+      return StoredRouter(run: run, row: try row.value(0), id: id, layout: layout, pageTokens: try row.count(8))
     }
     return routers.sorted { $0.id < $1.id }
   }
@@ -204,20 +204,21 @@ enum RouterRows {
 enum TokenRows {
   static func fetch(_ db: Database, run: Int64, in range: Range<Int>, file: String) throws -> TokenTable {
     var table = TokenTable(firstToken: range.lowerBound)
-    let statement = try db.cachedStatement(
-      sql: """
-        SELECT token, sequence, position, token_id, phase, surprisal, next_token_entropy FROM token
-        WHERE run = ? AND token >= ? AND token < ? ORDER BY token
-        """)
-    let rows = try Row.fetchCursor(statement, arguments: [run, range.lowerBound, range.upperBound])
-    while let row = try rows.next() {
+    let sql = """
+      SELECT token, sequence, position, token_id, phase, surprisal, next_token_entropy FROM token
+      WHERE run = ? AND token >= ? AND token < ? ORDER BY token
+      """
+    let row = try RowSteps(db, sql, run, Int64(range.lowerBound), Int64(range.upperBound))
+    defer { row.end() }
+    // What a file says of its size is not believed before it is read.
+    table.reserve(min(range.count, 4096))
+    while try row.next() {
       let token = range.lowerBound + table.count
       func damaged(_ problem: String) -> StoreError { .damaged(file: file, place: "run \(run), token \(token)", problem: problem) }
       guard try row.count(0) == token else { throw damaged("its row is missing") }
       func number(_ column: Int, _ name: String) throws -> Int32 {
-        guard let number = Int32(exactly: try row.value(column) as Int64) else {
-          throw damaged("\(name) is \(try row.value(column) as Int64)")
-        }
+        let wide = try row.integer(column)
+        guard let number = Int32(exactly: wide) else { throw damaged("\(name) is \(wide)") }
         return number
       }
       let phaseNumber = try number(4, "its phase")
@@ -225,7 +226,7 @@ enum TokenRows {
       table.append(
         sequence: Int(try number(1, "its sequence")), position: Int(try number(2, "its position")), tokenID: try number(3, "its id"),
         phase: phase,
-        surprisal: Float((try row.value(5) as Double?) ?? .nan), nextTokenEntropy: Float((try row.value(6) as Double?) ?? .nan))
+        surprisal: Float(try row.real(5) ?? .nan), nextTokenEntropy: Float(try row.real(6) ?? .nan))
     }
     try addExtras(db, to: &table, run: run, file: file)
     table.facts = try TokenMore.fetch(db, run: run, of: table)

@@ -21,6 +21,8 @@ struct RouterRecord {
   private var lastPageIsComplete = false
   private var totals: RouterTotals
   private var longestPage = 0
+  /// Whether all experts have a row of totals on disk.
+  private var hasTotals = false
   /// Tokens before this one are taken: a batch may leave some out, never come back to them.
   private(set) var nextToken = 0
 
@@ -61,7 +63,6 @@ struct RouterRecord {
   func storePages(_ db: Database) throws -> [PageWrite] {
     var writes: [PageWrite] = []
     let delete = try db.cachedStatement(sql: "DELETE FROM page WHERE id = ?")
-    let insert = try db.cachedStatement(sql: PageRow.insertSQL)
     for (index, page) in pages.enumerated() {
       guard let pending = page.pendingRow(whole: isComplete(index)) else { continue }
       var replacedBytes = 0
@@ -70,15 +71,9 @@ struct RouterRecord {
         try delete.execute(arguments: [part.row])
         replacedBytes += part.bytes
       }
-      let (arguments, extras, bytes) = page.values(of: pending, router: row)
-      insert.setUncheckedArguments(arguments)
-      try insert.execute()
-      let stored = db.lastInsertedRowID
-      if let extras {
-        let values: [(any DatabaseValueConvertible)?] = [stored] + extras
-        try db.cachedStatement(sql: PageRow.insertExtraSQL).execute(arguments: StatementArguments(values))
-      }
-      writes.append(PageWrite(page: index, pending: pending, row: stored, bytes: bytes, replacedBytes: replacedBytes))
+      let packed = page.packed(pending)
+      let stored = try packed.insert(db, router: row)
+      writes.append(PageWrite(page: index, pending: pending, row: stored, bytes: packed.bytes.count, replacedBytes: replacedBytes))
     }
     return writes
   }
@@ -96,13 +91,19 @@ struct RouterRecord {
       totals.entropy.total, totals.entropy.count, totals.selectionMargin.total, totals.selectionMargin.count,
       totals.top1Margin.total, totals.top1Margin.count, totals.topKMass.total, totals.topKMass.count, row,
     ])
-    let statement = try db.cachedStatement(sql: "INSERT OR REPLACE INTO expert_total VALUES (?, ?, ?, ?, ?)")
+    // Rows that are there are changed, not replaced: that takes each out, puts another in, and looks for its router.
+    var rows = try RowInserter(
+      db,
+      hasTotals
+        ? "UPDATE expert_total SET assignments = ?, weight_sum = ?, importance_sum = ? WHERE router = ? AND expert = ?"
+        : "INSERT INTO expert_total (assignments, weight_sum, importance_sum, router, expert) VALUES (?, ?, ?, ?, ?)")
     for expert in totals.counts.indices where totals.isDirty[expert] {
-      statement.setUncheckedArguments([
-        row, expert, totals.counts[expert], layout.weightBytes == 0 ? nil : totals.weights[expert],
-        totals.importanceTokens == 0 ? nil : totals.importance[expert],
-      ])
-      try statement.execute()
+      rows.add(totals.counts[expert])
+      rows.add(layout.weightBytes == 0 ? .nan : totals.weights[expert])
+      rows.add(totals.importanceTokens == 0 ? .nan : totals.importance[expert])
+      rows.add(row)
+      rows.add(expert)
+      try rows.insert()
     }
   }
 
@@ -116,5 +117,6 @@ struct RouterRecord {
       pages.removeFirst(pages.count - 1)
     }
     totals.settle()
+    hasTotals = true
   }
 }

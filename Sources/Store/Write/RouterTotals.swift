@@ -27,10 +27,13 @@ struct RouterTotals: Sendable {
     var count = 0
 
     mutating func add(_ values: [Float]) {
-      for value in values where !value.isNaN {
-        total += Double(value)
-        count += 1
+      var (sum, known) = (total, count)
+      for value in values {
+        // Nothing for NaN, and no branch: -0 leaves every sum as it is.
+        sum += value.isNaN ? -0.0 : Double(value)
+        known += value.isNaN ? 0 : 1
       }
+      (total, count) = (sum, known)
     }
   }
 
@@ -43,29 +46,42 @@ struct RouterTotals: Sendable {
 
   mutating func add(_ batch: RoutingBatch) {
     tokens += batch.count
-    for slot in batch.selectedExperts.indices {
-      let expert = Int(batch.selectedExperts[slot])
-      if expert < 0 { continue }
-      if batch.dropped?[slot] == true {
-        dropped += 1
-        continue
-      }
-      assignments += 1
-      counts[expert] += 1
-      weights[expert] += Double(batch.routingWeights[slot])
-      isDirty[expert] = true
-    }
+    count(batch.selectedExperts, batch.routingWeights, batch.dropped)
     entropy.add(batch.routerEntropy)
     selectionMargin.add(batch.selectionMargin)
     top1Margin.add(batch.top1Margin)
     topKMass.add(batch.topKMass)
     if batch.importanceSum.isEmpty { return }
     // A token whose logits were not finite has no distribution to add.
-    importanceTokens += (0..<batch.count).count(where: batch.isMeasured)
+    importanceTokens += batch.measuredCount
     for expert in importance.indices where batch.importanceSum[expert] != 0 {
       importance[expert] += batch.importanceSum[expert]
       isDirty[expert] = true
     }
+  }
+
+  private mutating func count(_ ids: [Int32], _ factors: [Float], _ drops: [Bool]?) {
+    precondition(ids.count == factors.count && drops?.count ?? ids.count == ids.count, "columns of one shape")
+    var (computed, left) = (0, 0)
+    counts.withUnsafeMutableBufferPointer { counts in
+      weights.withUnsafeMutableBufferPointer { weights in
+        isDirty.withUnsafeMutableBufferPointer { isDirty in
+          for (slot, id) in ids.enumerated() where id >= 0 {
+            if drops?[slot] == true {
+              left += 1
+              continue
+            }
+            let expert = Int(id)
+            precondition(expert < counts.count, "an expert of another router")
+            computed += 1
+            counts[expert] += 1
+            weights[expert] += Double(factors[slot])
+            isDirty[expert] = true
+          }
+        }
+      }
+    }
+    (assignments, dropped) = (assignments + computed, dropped + left)
   }
 
   /// - Parameter load: `[expertCount]`: assignments.

@@ -1,5 +1,5 @@
-// Rows of numbers by the hundred thousand: tokens. Arguments of GRDB are boxed one by one, which for eight small numbers takes five times as
-// long as SQLite takes to insert them; here they are bound as they are.
+// Rows by the hundred thousand: tokens, totals, pages. Arguments of GRDB are boxed one by one, which for eight small numbers takes five times
+// as long as SQLite takes to insert them; here they are bound as they are.
 
 import GRDB
 import GRDBSQLite
@@ -27,9 +27,24 @@ struct RowInserter {
   }
 
   /// The next value of the row. NaN becomes NULL.
-  mutating func add(_ number: Float) {
+  mutating func add(_ number: Float) { add(Double(number)) }
+
+  /// The next value of the row. NaN becomes NULL.
+  mutating func add(_ number: Double) {
     place += 1
-    note(sqlite3_bind_double(statement.sqliteStatement, place, Double(number)))
+    note(sqlite3_bind_double(statement.sqliteStatement, place, number))
+  }
+
+  /// The next value of the row; nil: NULL. The bytes stay where they are until the row is inserted.
+  mutating func add(_ bytes: UnsafeRawBufferPointer?) {
+    place += 1
+    if let bytes, let start = bytes.baseAddress {
+      note(sqlite3_bind_blob64(statement.sqliteStatement, place, start, UInt64(bytes.count), nil))
+    } else if bytes != nil {
+      note(sqlite3_bind_zeroblob(statement.sqliteStatement, place, 0))
+    } else {
+      note(sqlite3_bind_null(statement.sqliteStatement, place))
+    }
   }
 
   private mutating func note(_ code: CInt) { if outcome == SQLITE_OK { outcome = code } }
