@@ -36,7 +36,7 @@ def number(value):
 
 
 def percent(value):
-    return "no such instruction" if value is None else f"{100 * value:.0f} %"
+    return f"{100 * value:.0f} %"
 
 
 def ratio(row):
@@ -48,7 +48,7 @@ def quiet(meanwhile):
 
 
 def shares(found):
-    return ", ".join(f"{name} {percent(value)}" for name, value in found.items())
+    return ", ".join(f"{name} {percent(value)}" for name, value in found.items() if value is not None)
 
 
 def measured(entries):
@@ -76,9 +76,9 @@ def limits(entries):
     def between(name):
         values = [entry["limits"][name] for entry in entries if entry["limits"][name] is not None]
         return f"{number(min(values))} to {number(max(values))}" if values else "not measured"
-    instruction = entries[0]["limits"]["int8_instruction"] or "this processor has no instruction that ceiling.c knows"
-    return (f"Limits: f32 {between('f32')} GFLOP/s; 8-bit integers {between('int8')} x 10^9 operations a second ({instruction}); "
-            f"memory {between('read')} GB/s.\n")
+    instruction = entries[0]["limits"]["int8_instruction"]
+    integers = f"{between('int8')} x 10^9 operations a second ({instruction})" if instruction else "not measured"
+    return f"Limits: f32 {between('f32')} GFLOP/s; 8-bit integers {integers}; memory {between('read')} GB/s.\n"
 
 
 def diffusion(entries):
