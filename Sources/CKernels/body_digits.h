@@ -98,30 +98,20 @@ MT_INLINE void digit_tile(const mt_element_type type, const uint8_t *const *w, d
 
 typedef void (*digit_function)(const uint8_t *const *w, digit_row x, size_t blocks, float *out);
 
-#define MT_DIGIT_TILE(name, type)                                                                                                   \
-  static __attribute__((noinline)) void name(const uint8_t *const *w, digit_row x, size_t blocks, float *out) {                     \
-    digit_tile(type, w, x, blocks, out);                                                                                            \
+#define MT_DIGIT_TILE(name, type)                                                                                        \
+  static __attribute__((noinline)) void digits_##name(const uint8_t *const *w, digit_row x, size_t blocks, float *out) { \
+    digit_tile(type, w, x, blocks, out);                                                                                 \
   }
-MT_DIGIT_TILE(digits_q4_0, MT_Q4_0)
-MT_DIGIT_TILE(digits_q8_0, MT_Q8_0)
-MT_DIGIT_TILE(digits_q4_k, MT_Q4_K)
-MT_DIGIT_TILE(digits_q5_k, MT_Q5_K)
-MT_DIGIT_TILE(digits_q6_k, MT_Q6_K)
-MT_DIGIT_TILE(digits_iq4_nl, MT_IQ4_NL)
-MT_DIGIT_TILE(digits_iq4_xs, MT_IQ4_XS)
-MT_DIGIT_TILE(digits_mxfp4, MT_MXFP4)
+MT_EACH_DIGIT_TYPE(MT_DIGIT_TILE)
 
 MT_INLINE digit_function digit_function_of(mt_element_type type) {
+#define MT_DIGITS_CASE(name, type) \
+  case type: return digits_##name;
   switch (type) {
-  case MT_Q4_0: return digits_q4_0;
-  case MT_Q8_0: return digits_q8_0;
-  case MT_Q4_K: return digits_q4_k;
-  case MT_Q5_K: return digits_q5_k;
-  case MT_Q6_K: return digits_q6_k;
-  case MT_IQ4_NL: return digits_iq4_nl;
-  case MT_IQ4_XS: return digits_iq4_xs;
-  default: return digits_mxfp4;
+    MT_EACH_DIGIT_TYPE(MT_DIGITS_CASE)
+  default: return NULL;
   }
+#undef MT_DIGITS_CASE
 }
 
 static void digit_matmul(const mt_matmul_job *job, void *scratch) {

@@ -36,31 +36,20 @@ MT_INLINE void read_whole(const mt_element_type type, const uint8_t *p, int8_t *
 
 typedef void (*whole_function)(const uint8_t *p, int8_t *numbers, float *factors, float *leasts);
 
-#define MT_WHOLE(name, type)                                                                                               \
-  static __attribute__((noinline)) void name(const uint8_t *p, int8_t *numbers, float *factors, float *leasts) { \
-    read_whole(type, p, numbers, factors, leasts);                                                                         \
+#define MT_WHOLE(name, type)                                                                                             \
+  static __attribute__((noinline)) void whole_##name(const uint8_t *p, int8_t *numbers, float *factors, float *leasts) { \
+    read_whole(type, p, numbers, factors, leasts);                                                                       \
   }
-MT_WHOLE(whole_q4_0, MT_Q4_0)
-MT_WHOLE(whole_q8_0, MT_Q8_0)
-MT_WHOLE(whole_q4_k, MT_Q4_K)
-MT_WHOLE(whole_q5_k, MT_Q5_K)
-MT_WHOLE(whole_q6_k, MT_Q6_K)
-MT_WHOLE(whole_iq4_nl, MT_IQ4_NL)
-MT_WHOLE(whole_iq4_xs, MT_IQ4_XS)
-MT_WHOLE(whole_mxfp4, MT_MXFP4)
+MT_EACH_DIGIT_TYPE(MT_WHOLE)
 
 MT_INLINE whole_function whole_function_of(mt_element_type type) {
+#define MT_WHOLE_CASE(name, type) \
+  case type: return whole_##name;
   switch (type) {
-  case MT_Q4_0: return whole_q4_0;
-  case MT_Q8_0: return whole_q8_0;
-  case MT_Q4_K: return whole_q4_k;
-  case MT_Q5_K: return whole_q5_k;
-  case MT_Q6_K: return whole_q6_k;
-  case MT_IQ4_NL: return whole_iq4_nl;
-  case MT_IQ4_XS: return whole_iq4_xs;
-  case MT_MXFP4: return whole_mxfp4;
+    MT_EACH_DIGIT_TYPE(MT_WHOLE_CASE)
   default: return NULL;
   }
+#undef MT_WHOLE_CASE
 }
 
 /// In each 128 bits byte r of vector c becomes byte c of vector r. Four times every byte moves to twice its place among the 256.

@@ -43,6 +43,11 @@ static inline digit_type digit_type_of(mt_element_type type) {
   }
 }
 
+/// MAKE(name, type) for each of them: a function, or the case that chooses it.
+#define MT_EACH_DIGIT_TYPE(MAKE)                                                  \
+  MAKE(q4_0, MT_Q4_0) MAKE(q8_0, MT_Q8_0) MAKE(q4_k, MT_Q4_K) MAKE(q5_k, MT_Q5_K) \
+  MAKE(q6_k, MT_Q6_K) MAKE(iq4_nl, MT_IQ4_NL) MAKE(iq4_xs, MT_IQ4_XS) MAKE(mxfp4, MT_MXFP4)
+
 /// The whole numbers of a block of 32 activations, their sum, and what 1 stands for.
 static inline float whole_numbers(int32_t *restrict q, int32_t *restrict sum, const float *restrict x) {
   uint32_t largest = 0;

@@ -142,30 +142,20 @@ MT_INLINE void whole_row(const mt_element_type type, const uint8_t *p, size_t bl
 
 typedef void (*whole_function)(const uint8_t *p, size_t blocks, char *place, float *factors, float *leasts);
 
-#define MT_WHOLE_ROW(name, type)                                                                                                  \
-  static __attribute__((noinline)) void name(const uint8_t *p, size_t blocks, char *place, float *factors, float *leasts) { \
-    whole_row(type, p, blocks, place, factors, leasts);                                                                           \
+#define MT_WHOLE_ROW(name, type)                                                                                                    \
+  static __attribute__((noinline)) void whole_##name(const uint8_t *p, size_t blocks, char *place, float *factors, float *leasts) { \
+    whole_row(type, p, blocks, place, factors, leasts);                                                                             \
   }
-MT_WHOLE_ROW(whole_q4_0, MT_Q4_0)
-MT_WHOLE_ROW(whole_q8_0, MT_Q8_0)
-MT_WHOLE_ROW(whole_q4_k, MT_Q4_K)
-MT_WHOLE_ROW(whole_q5_k, MT_Q5_K)
-MT_WHOLE_ROW(whole_q6_k, MT_Q6_K)
-MT_WHOLE_ROW(whole_iq4_nl, MT_IQ4_NL)
-MT_WHOLE_ROW(whole_iq4_xs, MT_IQ4_XS)
-MT_WHOLE_ROW(whole_mxfp4, MT_MXFP4)
+MT_EACH_DIGIT_TYPE(MT_WHOLE_ROW)
 
 MT_INLINE whole_function whole_function_of(mt_element_type type) {
+#define MT_WHOLE_CASE(name, type) \
+  case type: return whole_##name;
   switch (type) {
-  case MT_Q4_0: return whole_q4_0;
-  case MT_Q8_0: return whole_q8_0;
-  case MT_Q4_K: return whole_q4_k;
-  case MT_Q5_K: return whole_q5_k;
-  case MT_Q6_K: return whole_q6_k;
-  case MT_IQ4_NL: return whole_iq4_nl;
-  case MT_IQ4_XS: return whole_iq4_xs;
-  default: return whole_mxfp4;
+    MT_EACH_DIGIT_TYPE(MT_WHOLE_CASE)
+  default: return NULL;
   }
+#undef MT_WHOLE_CASE
 }
 
 /// Rows of whole numbers, with factors apart.
