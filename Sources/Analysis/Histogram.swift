@@ -90,6 +90,7 @@ public struct Histogram: Sendable {
 
   /// Merges rising cells, each once where `times` is nil.
   private mutating func take(_ new: UnsafeBufferPointer<Int32>, _ times: UnsafeBufferPointer<UInt32>?) {
+    guard !new.isEmpty else { return }
     let most = cells.count + new.count
     var sums: [UInt32] = []
     let merged = [Int32](unsafeUninitializedCapacity: most) { merged, kept in

@@ -81,6 +81,8 @@ enum PackedColumns {
   }
 
   private static func append<Number: FixedWidthInteger & UnsignedInteger>(_ ids: [Int32], as: Number.Type, to bytes: inout [UInt8]) {
+    // An array made with room for nothing writes to the one empty array that all threads share.
+    guard !ids.isEmpty else { return }
     let width = MemoryLayout<Number>.size
     bytes += [UInt8](unsafeUninitializedCapacity: width * ids.count) { output, initialized in
       let output = UnsafeMutableRawBufferPointer(output)
