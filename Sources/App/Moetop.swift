@@ -24,6 +24,7 @@ struct Moetop: AsyncParsableCommand {
     defaultSubcommand: UI.self)
 
   static func main() async {
+    StandardStreams.hold()
     // Among others, a closed pipe shows as a failed write, which ends the process quietly.
     ProcessSignals.prepare()
     // A model that another program shortens while it runs is an error of that run, not the end of the process.

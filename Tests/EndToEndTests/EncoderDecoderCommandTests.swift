@@ -22,7 +22,7 @@ struct EncoderDecoderCommandTests {
   func verifyHolds(_ family: String, decisions: String) throws {
     let model = try model(family)
     let result = try Binary.run(["verify", model, "--tokens", model + "/input.json", "--expected", model + "/expected.safetensors"])
-    #expect(result.status == 0 && result.errors.isEmpty, "\(result.errors)")
+    #expect(result.status == 0 && result.errors.isEmpty, "\(result)")
     #expect(result.output.contains(decisions))
   }
 

@@ -60,6 +60,36 @@ struct WrittenPathTests {
     #expect(try entries == ["t.db", "plain", "target", "link", "pipe"])
   }
 
+  /// An answer that does not arrive is an error in words; one that is read slowly arrives, also through a pipe that does not wait.
+  @Test func standardOutputIsWrittenOrItIsSaid() throws {
+    func shell(_ line: String) throws -> CommandResult {
+      try Binary.run(["-c", line], program: "/bin/sh", environment: ["PATH": "\((Binary.path as NSString).deletingLastPathComponent):/bin"])
+    }
+    for (place, reason) in [("/dev/full", "no space is left on the device"), ("&-", "it is closed, or cannot be written to")] {
+      let result = try shell("moetop docs exit >\(place)")
+      #expect(result.status == 74 && result.errors == "error: standard output: cannot write: \(reason)\n", "\(result)")
+    }
+    let trace = try trace()
+    #expect(try Binary.run(["export", trace, "-o", folder.file("whole")]).status == 0)
+    #expect(try shell("moetop export \(trace) -o \(folder.file("alone")) <&- >&- 2>&-").status == 0)
+    #expect(try bytes(folder.file("alone")) == bytes(folder.file("whole")))
+
+    let many = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 30000) SELECT x, 'text' AS t FROM c"
+    let question = ["sql", trace, many, "--format", "csv"]
+    let whole = try Binary.run(question).output
+    try #require(whole.utf8.count > 1 << 16, "more than a pipe holds")
+    let process = Binary.start(question)
+    let output = Pipe()
+    let end = output.fileHandleForWriting.fileDescriptor
+    #expect(fcntl(end, F_SETFL, fcntl(end, F_GETFL) | O_NONBLOCK) == 0)
+    process.standardOutput = output
+    try process.run()
+    Thread.sleep(forTimeInterval: 0.3)
+    let text = output.fileHandleForReading.readDataToEndOfFile()
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 0 && String(decoding: text, as: UTF8.self) == whole)
+  }
+
   @Test func standardOutputByNameKeepsItsPlace() throws {
     let trace = try trace()
     let log = try folder.write("before\n".utf8, to: "log")

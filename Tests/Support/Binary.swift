@@ -4,6 +4,7 @@ import Foundation
 
 /// What a finished command left behind.
 public struct CommandResult: Sendable {
+  /// The exit code; of a command that a signal ended 128 and its number, as a shell says it, and `errors` ends with words about it.
   public var status: Int32
   public var output: String
   public var errors: String
@@ -42,8 +43,10 @@ public enum Binary {
     let collected = Collector(errors.fileHandleForReading)
     let text = output.fileHandleForReading.readDataToEndOfFile()
     process.waitUntilExit()
+    let isEnded = process.terminationReason == .uncaughtSignal
     return CommandResult(
-      status: process.terminationStatus, output: String(decoding: text, as: UTF8.self), errors: collected.text())
+      status: process.terminationStatus + (isEnded ? 128 : 0), output: String(decoding: text, as: UTF8.self),
+      errors: collected.text() + (isEnded ? "ended by signal \(process.terminationStatus)\n" : ""))
   }
 
   /// Starts a process that signals reach: threads of the tests keep most of them off, and a child inherits that.

@@ -2,6 +2,7 @@
 // terminal: text of files, labels, tokens and queries cannot make it do anything (`Printable.running`). Words are made printable wherever
 // they go, since logs are read on terminals later; data is left alone in files and pipes.
 
+import Formats
 import Terminal
 
 #if canImport(Darwin)
@@ -9,6 +10,16 @@ import Terminal
 #else
   import Glibc
 #endif
+
+enum StandardStreams {
+  /// Takes the places of streams that whoever started us has closed, so that no file of ours is opened there and has words written into it.
+  /// The streams stay as useless as they were.
+  static func hold() {
+    for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) < 0 {
+      _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
+    }
+  }
+}
 
 enum StandardError {
   /// Words for people; line feeds and tabs are theirs.
@@ -70,20 +81,31 @@ private func writeAll(_ text: String, to descriptor: Int32) {
   text.withUTF8 { writeAll($0, to: descriptor) }
 }
 
-/// Writes everything; a reader that went away (`| head`) is not an error, a terminal that went away is a hang-up.
+/// Writes everything. A reader that went away (`| head`) is not an error, a terminal that went away is a hang-up; whatever else keeps an
+/// answer from its reader is said on standard error.
 private func writeAll(_ bytes: UnsafeBufferPointer<UInt8>, to descriptor: Int32) {
   var done = 0
   while done < bytes.count {
     let written = write(descriptor, bytes.baseAddress?.advanced(by: done), bytes.count - done)
-    if written < 0 {
-      if errno == EINTR { continue }
-      // Words that nobody can read any more do not change how the command ends.
-      if descriptor == STDERR_FILENO { return }
-      if errno == EPIPE { exit(0) }
-      if errno == EIO, isCharacterDevice(descriptor) { exit(ExitStatus.hangUp.rawValue) }
-      exit(ExitStatus.inputOutput.rawValue)
+    if written >= 0 {
+      done += written
+      continue
     }
-    done += written
+    let code = errno
+    if code == EINTR { continue }
+    if code == EAGAIN {
+      // Whoever started us shares a stream that does not wait: it is waited for here.
+      var room = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+      poll(&room, 1, -1)
+      continue
+    }
+    // Words that nobody can read any more do not change how the command ends.
+    if descriptor == STDERR_FILENO { return }
+    if code == EPIPE { exit(0) }
+    if code == EIO, isCharacterDevice(descriptor) { exit(ExitStatus.hangUp.rawValue) }
+    let reason = code == EBADF ? "it is closed, or cannot be written to" : systemMessage(code)
+    StandardError.write("error: standard output: cannot write: \(reason)\n")
+    leave(.inputOutput)
   }
 }
 
