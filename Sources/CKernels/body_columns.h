@@ -89,7 +89,7 @@ static void column_matmul(const mt_matmul_job *job, float *scratch) {
 static void matmul(const mt_matmul_job *job, void *scratch) {
   if (job->weights.depth_bytes) {
     column_matmul(job, scratch);
-  } else if (mt_takes_panels(job->weights.type, job->tokens)) {
+  } else if (mt_panels_pay(&panel_limits, job->weights.type, job->tokens)) {
     many_tokens_rows(job, scratch);
   } else {
     some_tokens(job, scratch);

@@ -181,12 +181,17 @@ MT_INLINE bool is_direct(const mt_matrix *w) {
   return (w->type == MT_F32 || w->type == MT_F16 || w->type == MT_BF16) && !w->scales.base;
 }
 
-/// A few tiles of tokens against a matrix whose rows lie together in the file.
+/// Whether rows of f32 are copied for many tokens: a multiple of 8 KiB apart, those of a wide tile compete for the same cache sets.
+MT_INLINE bool is_crowded(const mt_matrix *w, size_t tokens) {
+  return MT_WIDE_TILES && w->type == MT_F32 && w->row_bytes % 8192 == 0 && tokens >= 16;
+}
+
+/// Tiles of tokens against a matrix whose rows lie together in the file.
 static void some_tokens(const mt_matmul_job *job, float *scratch) {
   const mt_matrix w = job->weights;
   const char *base = w.base;
   const size_t begin = job->row_begin, end = job->row_end;
-  const bool widen = !is_direct(&w);
+  const bool widen = !is_direct(&w) || is_crowded(&w, job->tokens);
   if (job->tokens <= tile_tokens && !widen) {
     if (job->tokens > 0) { few_tokens(job); }
     return;

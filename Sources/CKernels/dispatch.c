@@ -27,10 +27,10 @@ static bool has_dot_products(void) {
 }
 #endif
 
-#if defined(__x86_64__)
 /// What was found out once: 0 is nothing yet.
 enum { known_not = 1, known_so = 2 };
 
+#if defined(__x86_64__)
 /// Whether there are tiles of bf16, and the system grants them to this process: their registers are large, and have to be asked for.
 static bool may_use_tiles(void) {
 #if MT_PLAIN_TILES
@@ -213,10 +213,33 @@ size_t mt_matmul_scratch_bytes(size_t depth) {
   return in_f32 > tiles ? in_f32 : tiles;
 }
 
-bool mt_takes_panels(mt_element_type type, size_t tokens) {
-  // A tile widens halves again for every few tokens; others it reads as they are, or as they have been widened for all.
-  return tokens > (type == MT_F16 || type == MT_BF16 ? 16 : 48);
+/// Whether tiles of 512 bits do as well as panels, which are work on top. So on Zen 4, AMD's family 25 where it has AVX-512: a multiply-add
+/// takes two cycles there, in which two vectors are loaded.
+static _Atomic int tiles_suffice;
+
+static bool do_tiles_suffice(void) {
+  int now = atomic_load_explicit(&tiles_suffice, memory_order_relaxed);
+  if (!now) {
+    now = known_not;
+#if defined(__x86_64__)
+    unsigned a, b, c, d;
+    const bool is_amd = __get_cpuid(0, &a, &b, &c, &d) && b == signature_AMD_ebx && c == signature_AMD_ecx && d == signature_AMD_edx;
+    if (is_amd && __get_cpuid(1, &a, &b, &c, &d) && (a >> 8 & 15) + (a >> 20 & 255) == 25) { now = known_so; }
+#endif
+    atomic_store_explicit(&tiles_suffice, now, memory_order_relaxed);
+  }
+  return now == known_so;
 }
+
+void mt_assume_tiles_suffice(bool suffice) { atomic_store_explicit(&tiles_suffice, suffice ? known_so : known_not, memory_order_relaxed); }
+
+bool mt_panels_pay(const mt_panel_limits *limits, mt_element_type type, size_t tokens) {
+  if (!limits || (limits->unless_tiles_suffice && do_tiles_suffice())) { return false; }
+  // A tile widens halves again for every few tokens; others it reads as they are, or as they have been widened for all.
+  return tokens > (type == MT_F16 || type == MT_BF16 ? limits->halves : type == MT_F32 ? limits->floats : limits->others);
+}
+
+bool mt_takes_panels(mt_element_type type, size_t tokens) { return mt_panels_pay(table()->panels, type, tokens); }
 
 bool mt_has_tiles(void) { return table()->tiles != NULL; }
 

@@ -25,6 +25,7 @@
 #define MT_HAS_WHOLE_NUMBERS 1
 #include "body_matmul.h"
 #include "body_panels.h"
+static const mt_panel_limits panel_limits = {.halves = 7, .floats = 40, .others = 20};
 #include "body_columns.h"
 
 #include "body_attention.h"
@@ -32,12 +33,12 @@
 
 #pragma clang attribute pop
 
-#define MT_TABLE(at, sums)                                                                                                   \
-  {                                                                                                                    \
-    .level = at, .matmul = matmul, .digits = sums, .attention = attention, .convert = convert,                 \
-    .read_row = read_row, .rms_norm = rms_norm, .layer_norm = layer_norm, .rope = rope, .activate = activate,          \
-    .softmax = softmax, .logits_summary = logits_summary, .exp = exp_row, .sigmoid = sigmoid, .add = add,              \
-    .multiply = multiply, .scale = scale, .axpy = axpy, .modulate = modulate,                                          \
+#define MT_TABLE(at, sums)                                                                                              \
+  {                                                                                                                     \
+    .level = at, .panels = &panel_limits, .matmul = matmul, .digits = sums, .attention = attention, .convert = convert, \
+    .read_row = read_row, .rms_norm = rms_norm, .layer_norm = layer_norm, .rope = rope, .activate = activate,           \
+    .softmax = softmax, .logits_summary = logits_summary, .exp = exp_row, .sigmoid = sigmoid, .add = add,               \
+    .multiply = multiply, .scale = scale, .axpy = axpy, .modulate = modulate,                                           \
   }
 
 void mt_avx2_digits(const mt_matmul_job *job, void *scratch) { digit_matmul(job, scratch); }

@@ -25,18 +25,19 @@ typedef __m256i bytes32;
 
 #include "body_matmul.h"
 #include "body_panels.h"
+static const mt_panel_limits panel_limits = {.halves = 16, .floats = 48, .others = 48, .unless_tiles_suffice = true};
 #include "body_columns.h"
 
 #include "body_attention.h"
 
 #pragma clang attribute pop
 
-#define MT_TABLE(at, sums, by_tiles)                                                                                        \
-  {                                                                                                                    \
-    .level = at, .matmul = matmul, .digits = sums, .tiles = by_tiles, .attention = attention, .convert = convert,      \
-    .read_row = read_row, .rms_norm = rms_norm, .layer_norm = layer_norm, .rope = rope, .activate = activate,          \
-    .softmax = softmax, .logits_summary = logits_summary, .exp = exp_row, .sigmoid = sigmoid, .add = add,              \
-    .multiply = multiply, .scale = scale, .axpy = axpy, .modulate = modulate,                                          \
+#define MT_TABLE(at, sums, by_tiles)                                                                                                       \
+  {                                                                                                                                        \
+    .level = at, .panels = &panel_limits, .matmul = matmul, .digits = sums, .tiles = by_tiles, .attention = attention, .convert = convert, \
+    .read_row = read_row, .rms_norm = rms_norm, .layer_norm = layer_norm, .rope = rope, .activate = activate,                              \
+    .softmax = softmax, .logits_summary = logits_summary, .exp = exp_row, .sigmoid = sigmoid, .add = add,                                  \
+    .multiply = multiply, .scale = scale, .axpy = axpy, .modulate = modulate,                                                              \
   }
 
 /// Whole numbers in 256 bits: without VNNI there is nothing better.

@@ -15,6 +15,7 @@
 #include "body_out.h"
 #include "body_matmul.h"
 #include "body_panels.h"
+static const mt_panel_limits panel_limits = {.halves = 16, .floats = 48, .others = 48};
 #include "body_columns.h"
 
 #include "body_attention.h"
@@ -22,12 +23,12 @@
 #include "digits.h"
 #include "digits_plain.h"
 
-#define MT_TABLE(at, sums)                                                                                             \
-  {                                                                                                                    \
-    .level = at, .matmul = matmul, .digits = sums, .attention = attention, .convert = convert,                         \
-    .read_row = read_row, .rms_norm = rms_norm, .layer_norm = layer_norm, .rope = rope, .activate = activate,          \
-    .softmax = softmax, .logits_summary = logits_summary, .exp = exp_row, .sigmoid = sigmoid, .add = add,              \
-    .multiply = multiply, .scale = scale, .axpy = axpy, .modulate = modulate,                                          \
+#define MT_TABLE(at, sums)                                                                                              \
+  {                                                                                                                     \
+    .level = at, .panels = &panel_limits, .matmul = matmul, .digits = sums, .attention = attention, .convert = convert, \
+    .read_row = read_row, .rms_norm = rms_norm, .layer_norm = layer_norm, .rope = rope, .activate = activate,           \
+    .softmax = softmax, .logits_summary = logits_summary, .exp = exp_row, .sigmoid = sigmoid, .add = add,               \
+    .multiply = multiply, .scale = scale, .axpy = axpy, .modulate = modulate,                                           \
   }
 
 const mt_kernels mt_neon_kernels = MT_TABLE(MT_NEON, plain_digits);

@@ -27,6 +27,9 @@ extern const mt_kernels mt_neondot_kernels;
 void mt_neondot_digits(const mt_matmul_job *job, void *scratch);
 #endif
 
+/// Whether a form with such limits takes panels.
+bool mt_panels_pay(const mt_panel_limits *limits, mt_element_type type, size_t tokens);
+
 /// The tables of types that look their numbers up, as tools/make_iq_tables.py writes them: magnitudes, and -1, 0 or 1 of `iq1`.
 struct mt_lookup_tables {
   uint8_t signs[128];  // of eight numbers, a bit each

@@ -32,19 +32,20 @@ enum TraceFile {
       configuration.prepareDatabase { db in
         // Parts of unfinished pages are replaced all the time; overwriting them with zeros first would double the writing.
         try db.execute(sql: "PRAGMA secure_delete = OFF; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -16000")
-        // Folding the log into the file waits for the disk: every 16 MB instead of every 4.
-        try db.execute(sql: "PRAGMA wal_autocheckpoint = 4000")
       }
       let queue = try DatabaseQueue(path: sqliteName(path), configuration: configuration)
       try queue.inDatabase { db in
         if try Int.fetchOne(db, sql: "PRAGMA page_count") == 0 {
-          // Deleting a run gives its space back without rewriting the file.
-          try db.execute(sql: "PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL")
+          // Deleting a run gives its space back without rewriting the file. Half as many writes as by pages of 4 KB, in a file no larger.
+          try db.execute(sql: "PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL")
         } else {
           try checkIdentity(db, file: path)
         }
         try checkVersion(db, file: path)
         try enterWriteAheadMode(db, patience: busyTimeout)
+        // Folding the log into the file waits for the disk: every 16 MB.
+        let pageSize = try Int.fetchOne(db, sql: "PRAGMA page_size") ?? 4096
+        try db.execute(sql: "PRAGMA wal_autocheckpoint = \((16 << 20) / pageSize)")
       }
       try TraceMigrations.migrator.migrate(queue)
       try queue.write { db in try TraceSchema.installViews(db) }

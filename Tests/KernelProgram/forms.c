@@ -86,7 +86,8 @@ static void products(const mt_kernels *form, const char *name, const mt_kernels 
 
 /// Many tokens at once and each by itself: the same bits, whether rows or inputs lie together.
 static void many_tokens(const mt_kernels *form, const char *name, mt_element_type type) {
-  enum { many = 61, wide = 77, deep = 600 };
+  enum { many = 61, wide = 77, deep = 2048 };
+  static const size_t depths[] = {256, 597, 2048};  // rows of the last are copied where they are f32
   static float many_x[many * deep], together[many * wide], alone[many * wide];
   static uint8_t weights[wide * deep * 4];
   const size_t bytes = mt_block_bytes(type);
@@ -96,7 +97,9 @@ static void many_tokens(const mt_kernels *form, const char *name, mt_element_typ
     memcpy(weights + i, &value, 4);
   }
   numbers(many_x, many * deep);
-  for (size_t depth = 256; depth <= 597; depth += 341) {
+  for (size_t d = 0; d < sizeof depths / sizeof *depths; d++) {
+    const size_t depth = depths[d];
+    if (depth == 2048 && type != MT_F32) { continue; }
     for (int columns = 0; columns < 2; columns++) {
       const bool plain = type == MT_F32 || type == MT_F16 || type == MT_BF16;
       if (!plain && (columns || depth % 256)) { continue; }
@@ -296,7 +299,11 @@ int main(int count, char **words) {
     const char *name = mt_simd_level_name((mt_level)level);
     if (!form || (count > 1 && strcmp(words[1], name) != 0)) { continue; }
     const int before = comparisons, bad = failures;
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++) { products(form, name, scalar, types[i]), many_tokens(form, name, types[i]); }
+    // With panels and, where the form can do without, by tiles alone.
+    for (int alone = 0; alone <= (form->panels && form->panels->unless_tiles_suffice); alone++) {
+      mt_assume_tiles_suffice(alone);
+      for (size_t i = 0; i < sizeof types / sizeof *types; i++) { products(form, name, scalar, types[i]), many_tokens(form, name, types[i]); }
+    }
     row_functions(form, name, scalar);
     attention(form, name, scalar);
     if (form->tiles) {

@@ -229,8 +229,15 @@ size_t mt_lookup_tables_bytes(void);
 // ---------------------------------------------------------------------------------------------------------------
 // The table of one form
 
+/// Above how many tokens the panels of a form repay their making, by what is stored. The bits are the same with and without.
+typedef struct mt_panel_limits {
+  size_t halves, floats, others;
+  bool unless_tiles_suffice;  // on a processor whose wide tiles are as fast, never
+} mt_panel_limits;
+
 typedef struct mt_kernels {
   mt_level level;
+  const mt_panel_limits *_Nullable panels;  // NULL: none
   void (*matmul)(const mt_matmul_job *job, void *scratch);  // in f32, whatever `sums` says
   void (*digits)(const mt_matmul_job *job, void *scratch);  // by digits; the matrix has them
   void (*_Nullable tiles)(const mt_matmul_job *job, void *scratch);  // by tiles, where there are any; rows lie together
@@ -271,6 +278,9 @@ const char *mt_simd_level_name(mt_level level);
 
 /// Whether weights of a type become panels of f32, of at most 32 rows, for so many tokens: row ranges should then be whole panels.
 bool mt_takes_panels(mt_element_type type, size_t tokens);
+
+/// For tests: takes wide tiles to suffice or not, whatever the processor is.
+void mt_assume_tiles_suffice(bool suffice);
 
 /// Whether there are sums by tiles. Their panels have 32 rows too, and each call lays out its tokens, which costs as much as some 200 rows.
 bool mt_has_tiles(void);
