@@ -17,11 +17,23 @@
 #endif
 #define EACH(count) _Pragma("clang loop unroll(disable)") for (int j = 0; j < (count); j++)
 
+#if MT_PICKS_NUMBERS
+/// Four bits stand for sixteen numbers of a block, which are made once and picked: of 16 bytes the low halves, then the high ones.
+static inline void pick_halves(float *restrict out, const uint8_t *bytes, const vf numbers) {
+  v_store(out, v_pick_low(numbers, bytes));
+  v_store(out + 16, v_pick_high(numbers, bytes));
+}
+#endif
+
 /// 32 numbers from 16 bytes whose halves are places in a table: elements j and j + 16 share byte j.
 static inline void dequant_table(float *restrict out, const uint8_t *bytes, const int8_t *table, float d) {
+#if MT_PICKS_NUMBERS
+  pick_halves(out, bytes, v_mul(v_set(d), v_from_bytes(table)));
+#else
   int8_t values[32];
   lookup_halves(values, values + 16, bytes, table);
   for (int j = 0; j < 32; j++) { out[j] = d * (float)values[j]; }
+#endif
 }
 
 // Blocks of 32: elements j and j + 16 share byte j.
@@ -31,8 +43,12 @@ static void dequant_q4_0(float *restrict out, const uint8_t *restrict src, size_
   for (size_t b = 0; b < blocks; b++, src += 18, out += 32) {
     const float d = half_at(src);
     const uint8_t *q = src + 2;
+#if MT_PICKS_NUMBERS
+    pick_halves(out, q, v_mul(v_set(d), v_sub(v_counts(), v_set(8))));
+#else
     EACH(16) { out[j] = d * (float)((q[j] & 15) - 8); }
     EACH(16) { out[j + 16] = d * (float)((q[j] >> 4) - 8); }
+#endif
   }
 }
 
@@ -41,8 +57,12 @@ static void dequant_q4_1(float *restrict out, const uint8_t *restrict src, size_
   for (size_t b = 0; b < blocks; b++, src += 20, out += 32) {
     const float d = half_at(src), m = half_at(src + 2);
     const uint8_t *q = src + 4;
+#if MT_PICKS_NUMBERS
+    pick_halves(out, q, v_add(v_mul(v_set(d), v_counts()), v_set(m)));
+#else
     EACH(16) { out[j] = d * (float)(q[j] & 15) + m; }
     EACH(16) { out[j + 16] = d * (float)(q[j] >> 4) + m; }
+#endif
   }
 }
 
@@ -160,6 +180,15 @@ static void dequant_q4_k(float *restrict out, const uint8_t *restrict src, size_
     float factors[8], leasts[8];
     group_scales(src + 4, half_at(src), half_at(src + 2), factors, leasts);
     const uint8_t *q = src + 16;
+#if MT_PICKS_NUMBERS
+    const vf counts = v_counts();
+    for (int g = 0; g < 8; g += 2, q += 32, out += 64) {
+      const vf low = v_sub(v_mul(v_set(factors[g]), counts), v_set(leasts[g]));
+      const vf high = v_sub(v_mul(v_set(factors[g + 1]), counts), v_set(leasts[g + 1]));
+      v_store(out, v_pick_low(low, q)), v_store(out + 16, v_pick_low(low, q + 16));
+      v_store(out + 32, v_pick_high(high, q)), v_store(out + 48, v_pick_high(high, q + 16));
+    }
+#else
     for (int g = 0; g < 8; g += 2, q += 32, out += 64) {
       const float low = factors[g], high = factors[g + 1], low_least = leasts[g], high_least = leasts[g + 1];
       EACH_OF_32 {
@@ -167,6 +196,7 @@ static void dequant_q4_k(float *restrict out, const uint8_t *restrict src, size_
         out[j + 32] = high * (float)(q[j] >> 4) - high_least;
       }
     }
+#endif
   }
 }
 

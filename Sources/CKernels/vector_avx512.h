@@ -65,6 +65,13 @@ MT_INLINE vb vb_low(vb a, vb b) { return _mm512_unpacklo_epi8(a, b); }
 MT_INLINE vb vb_high(vb a, vb b) { return _mm512_unpackhi_epi8(a, b); }
 MT_INLINE vf v_from_bytes(const int8_t *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p))); }
 
+/// 0 to 15, and the numbers of a vector that the low or the high halves of sixteen bytes name.
+#define MT_PICKS_NUMBERS 1
+MT_INLINE vf v_counts(void) { return _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
+MT_INLINE __m512i v_places(const uint8_t *p) { return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)); }
+MT_INLINE vf v_pick_low(vf numbers, const uint8_t *p) { return _mm512_permutexvar_ps(v_places(p), numbers); }
+MT_INLINE vf v_pick_high(vf numbers, const uint8_t *p) { return _mm512_permutexvar_ps(_mm512_srli_epi32(v_places(p), 4), numbers); }
+
 /// Four vectors into one: each 128-bit lane holds four partial sums of one of them (folds 16 -> 8 -> 4).
 MT_INLINE vf v_fold_four(const vf *a) {
   vf ab = v_add(_mm512_shuffle_f32x4(a[0], a[1], 0x44), _mm512_shuffle_f32x4(a[0], a[1], 0xee));
