@@ -75,14 +75,17 @@ def attended(attention, tokens):
     return attention["per_position"] * (attention["layers"] * (tokens + 1) / 2 + attention["window_layers"] * seen)
 
 
-def shares(work, kind, speed, tokens, limits):
+def shares(work, kind, speed, tokens, limits, ends_early):
     """What a speed is of the limits. Reading is held against arithmetic, generating against reading of weights.
 
-    - Parameters: work is that of a token (make_bench_model.py), speed in tokens per second, tokens those of a text, limits of `limits`.
+    - Parameters: work is that of a token (make_bench_model.py), speed in tokens per second, tokens those of a text, limits of `limits`,
+      ends_early whether the last layer's experts are left out of a capture.
     """
     if kind == "decode":
         return {"read": round(1e-9 * work["read_bytes"] * speed / limits["read"], 3)}
     products = work["multiply_adds"] + (work["head_multiply_adds"] if kind == "score" else 0) + attended(work["attention"], tokens)
+    if kind == "capture" and ends_early:
+        products -= work["last_experts_multiply_adds"]
     rate = 2e-9 * products * speed
     return {"f32": round(rate / limits["f32"], 3), "int8": round(rate / limits["int8"], 3) if limits["int8"] else None}
 

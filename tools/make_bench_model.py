@@ -109,10 +109,12 @@ def work(name, named, layers, tensors, kinds):
     """What a token costs: products with weights, products among tokens, bytes of weights that it reads."""
     matrices = [(t, k) for t, k in zip(tensors, kinds) if len(t.shape) > 1 and t.role != "small"]
     head = next(t for t in tensors if t.role == "finer")
+    last = f"blk.{layers - 1}.ffn_"
     return {
         "shape": name, "type": named, "layers": layers, "of_layers": SHAPES[name].layers, "parameters": sum(t.count for t in tensors),
         "bytes": sum(stored_bytes(t, k) for t, k in zip(tensors, kinds)),
         "multiply_adds": round(sum(t.count * t.share for t, _ in matrices if t is not head)), "head_multiply_adds": head.count,
+        "last_experts_multiply_adds": round(sum(t.count * t.share for t, _ in matrices if t.name.startswith(last) and t.role != "router")),
         "attention": SHAPES[name].attention(layers),
         "read_bytes": round(sum(stored_bytes(t, k) * t.share for t, k in matrices))}
 
