@@ -1,5 +1,5 @@
 // The product by digits of a vector form: few tokens against quantised rows, in whole numbers. include/kernels.h defines it (Sums by
-// digits); digits.h has the tokens' half. The words are digits_*.h's: `place_digits` and `add_pair`, `pair_weights` and `run_factors`.
+// digits); digits.h has the tokens' half. The words are digits_*.h's: `place_digits`, `pair_of`, `add_pair` and `run_factors`.
 
 MT_INLINE eight eight_at(const float *p) {
   eight values;
@@ -26,22 +26,23 @@ MT_INLINE digit_row row_at(uint8_t *place, size_t depth) {
   return (digit_row){place, units, units + blocks};
 }
 
-/// Lays out a row, depth a multiple of 32; blocks behind its end are zeros.
-static void split_row(uint8_t *place, const float *x, size_t depth, int less) {
+/// Lays out a row for a type, depth a multiple of 32; blocks behind its end are zeros.
+static void split_row(uint8_t *place, const float *x, size_t depth, digit_type type) {
   const digit_row row = row_at(place, depth);
-  const size_t blocks = run_blocks(depth), stored = depth / 32;
-  for (size_t block = 0; block < blocks; block += 2, place += places_bytes) {
+  const size_t pairs = run_blocks(depth) / 2, stored = depth / 32;
+  for (size_t pair = 0; pair < pairs; pair++, place += places_bytes) {
     int32_t q[64] __attribute__((aligned(64))) = {0};
     for (size_t i = 0; i < 2; i++) {
-      row.units[block + i] = row.totals[block + i] = 0;
-      if (block + i < stored) {
+      const size_t block = first_block(pair, type.apart) + i * type.apart;
+      row.units[block] = row.totals[block] = 0;
+      if (block < stored) {
         int32_t sum;
-        const float unit = whole_numbers(q + 32 * i, &sum, x + 32 * (block + i));
-        row.units[block + i] = unit;
-        row.totals[block + i] = (float)sum * unit;
+        const float unit = whole_numbers(q + 32 * i, &sum, x + 32 * block);
+        row.units[block] = unit;
+        row.totals[block] = (float)sum * unit;
       }
     }
-    place_digits(place, q, less);
+    place_digits(place, q, type.less);
   }
 }
 
@@ -64,11 +65,7 @@ MT_INLINE void add_run(const mt_element_type type, const uint8_t *p, const uint8
                                             factors[1] * __builtin_shufflevector(units, units, 4, 4, 5, 5, 6, 6, 7, 7));
   digit_sums of_row = *sums;
 #pragma clang loop unroll(full)
-  for (int s = 0; s < digit_run; s += 2) {
-    bytes32 a, b;
-    pair_weights(type, p, s, &a, &b);
-    add_pair(&of_row, a, b, t.less, places + s / 2 * places_bytes, &scale, s, t.factors);
-  }
+  for (int v = 0; v < digit_run / 2; v++) { add_pair(&of_row, pair_of(type, p, v), t, places + v * places_bytes, &scale, v); }
   *sums = of_row;
 }
 
@@ -118,12 +115,11 @@ static void digit_matmul(const mt_matmul_job *job, void *scratch) {
   const mt_matrix w = job->weights;
   const digit_function tile = digit_function_of(w.type);
   const size_t row_bytes = digit_row_bytes(w.depth), fit = mt_matmul_scratch_bytes(w.depth) / row_bytes;
-  const int less = digit_type_of(w.type).less;
   for (size_t first = 0; first < job->tokens; first += fit) {
     const size_t count = job->tokens - first < fit ? job->tokens - first : fit;
     for (size_t t = 0; t < count; t++) {
       const float *x = job->x + (job->x_index ? job->x_index[first + t] : first + t) * job->x_stride;
-      split_row((uint8_t *)scratch + t * row_bytes, x, w.depth, less);
+      split_row((uint8_t *)scratch + t * row_bytes, x, w.depth, digit_type_of(w.type));
     }
     for (size_t row = job->row_begin; row < job->row_end; row += digit_rows) {
       const size_t rows = job->row_end - row < digit_rows ? job->row_end - row : digit_rows;

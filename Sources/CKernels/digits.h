@@ -27,21 +27,25 @@ typedef struct digit_type {
   bool has_least;    // a block has a number that is taken from each of its products
   uint8_t factors;   // of a block: 1, or 2 where each half has its own
   uint16_t bytes;    // of eight blocks of 32 elements
+  uint8_t apart;     // the numbers of two blocks that a vector holds: 2 where the one next to a block has the other halves of the same bytes
 } digit_type;
 
 static inline digit_type digit_type_of(mt_element_type type) {
   switch (type) {
-  case MT_Q4_0: return (digit_type){8, false, 1, 8 * 18};
-  case MT_Q8_0: return (digit_type){128, false, 1, 8 * 34};
-  case MT_IQ4_NL: return (digit_type){128, false, 1, 8 * 18};
-  case MT_MXFP4: return (digit_type){12, false, 1, 8 * 17};
-  case MT_Q4_K: return (digit_type){0, true, 1, 144};
-  case MT_Q5_K: return (digit_type){0, true, 1, 176};
-  case MT_Q6_K: return (digit_type){32, false, 2, 210};
-  case MT_IQ4_XS: return (digit_type){128, false, 1, 136};
+  case MT_Q4_0: return (digit_type){8, false, 1, 8 * 18, 1};
+  case MT_Q8_0: return (digit_type){128, false, 1, 8 * 34, 1};
+  case MT_IQ4_NL: return (digit_type){128, false, 1, 8 * 18, 1};
+  case MT_MXFP4: return (digit_type){12, false, 1, 8 * 17, 1};
+  case MT_Q4_K: return (digit_type){0, true, 1, 144, 2};
+  case MT_Q5_K: return (digit_type){0, true, 1, 176, 2};
+  case MT_Q6_K: return (digit_type){32, false, 2, 210, 1};
+  case MT_IQ4_XS: return (digit_type){128, false, 1, 136, 1};
   default: return (digit_type){0};
   }
 }
+
+/// The first block of vector v of a run; the second is `apart` blocks on.
+static inline size_t first_block(size_t v, size_t apart) { return v / apart * 2 * apart + v % apart; }
 
 /// MAKE(name, type) for each of them: a function, or the case that chooses it.
 #define MT_EACH_DIGIT_TYPE(MAKE)                                                  \

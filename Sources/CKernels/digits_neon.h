@@ -5,8 +5,12 @@ typedef struct bytes32 {
   int8x16_t low, high;
 } bytes32;
 typedef struct digit_sums {
-  eight even, odd;  // of the blocks with even and with odd numbers
+  eight first, second;  // of two chains of blocks
 } digit_sums;
+/// Weights of two blocks, one of each chain.
+typedef struct byte_pair {
+  bytes32 first, second;
+} byte_pair;
 
 /// [highest digits, middle ones, lowest ones: 64 of 8 bits each]
 enum { places_bytes = 192 };
@@ -53,14 +57,14 @@ MT_INLINE eight block_factors(const run_scale *scale, int s, int count) {
   return (eight){a, a, a, a, b, b, b, b};
 }
 
-/// The blocks s and s + 1 of eight.
-MT_INLINE void add_pair(digit_sums *sums, bytes32 a, bytes32 b, int less, const uint8_t *places, const run_scale *scale, int s, int count) {
-  (void)less;
-  sums->even = __builtin_elementwise_fma(block_sums(a, places), block_factors(scale, s, count), sums->even);
-  sums->odd = __builtin_elementwise_fma(block_sums(b, places + 32), block_factors(scale, s + 1, count), sums->odd);
+/// Vector v of a run.
+MT_INLINE void add_pair(digit_sums *sums, byte_pair w, digit_type t, const uint8_t *places, const run_scale *scale, int v) {
+  const int s = (int)first_block((size_t)v, t.apart);
+  sums->first = __builtin_elementwise_fma(block_sums(w.first, places), block_factors(scale, s, t.factors), sums->first);
+  sums->second = __builtin_elementwise_fma(block_sums(w.second, places + 32), block_factors(scale, s + t.apart, t.factors), sums->second);
 }
 
-MT_INLINE eight both(digit_sums sums) { return sums.even + sums.odd; }
+MT_INLINE eight both(digit_sums sums) { return sums.first + sums.second; }
 
 MT_INLINE bytes32 halves_of(uint8x16_t bytes, uint8_t less) {
   const int8x16_t taken = vdupq_n_s8((int8_t)less);
@@ -119,6 +123,18 @@ MT_INLINE void pair_weights(mt_element_type type, const uint8_t *p, int s, bytes
                    less_32(joined(vld1q_u8(low + 48), upper, g, up - 2, 0x30))};
   }
   }
+}
+
+/// Vector v of a run that begins at p.
+MT_INLINE byte_pair pair_of(mt_element_type type, const uint8_t *p, int v) {
+  bytes32 a, b, c, d;
+  if (digit_type_of(type).apart == 1) {
+    pair_weights(type, p, 2 * v, &a, &b);
+    return (byte_pair){a, b};
+  }
+  pair_weights(type, p, v / 2 * 4, &a, &b);
+  pair_weights(type, p, v / 2 * 4 + 2, &c, &d);
+  return v % 2 == 0 ? (byte_pair){a, c} : (byte_pair){b, d};
 }
 
 /// The factors of the eight blocks that begin at p, two a block for Q6_K, and what is taken from each product.

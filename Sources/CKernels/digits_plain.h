@@ -66,7 +66,7 @@ static float plain_digit_dot(const mt_matrix *matrix, size_t row, const float *x
       for (int lane = 0; lane < 8; lane++) {
         int64_t sum = 0;
         for (int i = 4 * lane; i < 4 * lane + 4; i++) { sum += (int64_t)w[32 * block + (size_t)i] * q[i]; }
-        float *at = &sums[block % 2][lane];
+        float *at = &sums[block / type.apart % 2][lane];
         *at = fmaf((float)sum, factors[2 * block + (size_t)lane / 4] * unit, *at);
       }
       least_sums[block] = fmaf(leasts[block], (float)total * unit, least_sums[block]);

@@ -70,6 +70,52 @@ MT_INLINE void pair_weights(mt_element_type type, const uint8_t *p, int s, bytes
   }
 }
 
+#ifdef MT_WIDE_PAIRS
+/// Vector v of a run that begins at p.
+MT_INLINE byte_pair pair_of(mt_element_type type, const uint8_t *p, int v) {
+  const __m512i nibble = _mm512_set1_epi8(15);
+  const bool is_upper = v % 2 == 1;
+  switch (type) {
+  case MT_Q4_K:
+  case MT_Q5_K: {  // 64 bytes have two blocks in their low halves, and the two next to these in the high ones
+    const __m512i bytes = _mm512_loadu_si512(p + (type == MT_Q4_K ? 16 : 48) + v / 2 * 64);
+    const __m512i halves = _mm512_and_si512(is_upper ? _mm512_srli_epi16(bytes, 4) : bytes, nibble);
+    if (type == MT_Q4_K) { return halves; }
+    // Bit s of each byte and bit s + 2, moved to place 4.
+    const int s = (int)first_block((size_t)v, 2);
+    const __m256i fifth = load32(p + 16);
+    const __m512i all = joined_pair(fifth, _mm256_srli_epi16(fifth, 2));
+    const __m512i moved = s < 4 ? _mm512_slli_epi16(all, (unsigned)(4 - s)) : _mm512_srli_epi16(all, (unsigned)(s - 4));
+    return _mm512_or_si512(halves, _mm512_and_si512(moved, _mm512_set1_epi8(16)));
+  }
+  case MT_Q6_K: {  // 64 bytes have the vectors 0 and 1 of two, and 32 what is above
+    const __m512i bytes = _mm512_loadu_si512(p + v / 2 * 64);
+    const __m256i more = load32(p + 128 + v / 2 * 32);
+    const __m512i all = joined_pair(more, _mm256_srli_epi16(more, 2));
+    const __m512i halves = _mm512_and_si512(is_upper ? _mm512_srli_epi16(bytes, 4) : bytes, nibble);
+    return _mm512_or_si512(halves, _mm512_and_si512(is_upper ? all : _mm512_slli_epi16(all, 4), _mm512_set1_epi8(0x30)));
+  }
+  default: {
+    bytes32 a, b;
+    pair_weights(type, p, 2 * v, &a, &b);
+    return joined_pair(a, b);
+  }
+  }
+}
+#elif defined(MT_PAIRS_OF_BLOCKS)
+/// Vector v of a run that begins at p.
+MT_INLINE byte_pair pair_of(mt_element_type type, const uint8_t *p, int v) {
+  bytes32 a, b, c, d;
+  if (digit_type_of(type).apart == 1) {
+    pair_weights(type, p, 2 * v, &a, &b);
+    return joined_pair(a, b);
+  }
+  pair_weights(type, p, v / 2 * 4, &a, &b);
+  pair_weights(type, p, v / 2 * 4 + 2, &c, &d);
+  return v % 2 == 0 ? joined_pair(a, c) : joined_pair(b, d);
+}
+#endif
+
 /// The factors of the eight blocks that begin at p, two a block for Q6_K, and what is taken from each product.
 MT_INLINE void run_factors(mt_element_type type, const uint8_t *p, __m256 *factors, __m256 *leasts) {
   switch (type) {

@@ -57,7 +57,10 @@ public enum Facet: Hashable, Sendable, Codable {
   public var isDenoising: Bool { Self.denoising.contains(self) }
 
   /// Whether it sorts by what a token is.
-  public var isOfTokens: Bool { if case .tokenLabel = self { true } else { Self.ofTokens.contains(self) } }
+  public var isOfTokens: Bool { if case .tokenLabel = self { true } else { isOfTokenIDs } }
+
+  /// Whether it sorts by the ids of tokens, whose pieces then name its values.
+  public var isOfTokenIDs: Bool { Self.ofTokens.contains(self) }
 
   public static let ofTokens: [Facet] = [.vocabulary, .tokenClass]
 

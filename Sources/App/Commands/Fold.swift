@@ -39,7 +39,7 @@ struct Fold: ParsableCommand {
     var analysis = try RunAnalysis(plan)
     try reader.passes(of: run, withLogits: plan.needsLogits).forEach { analysis.add($0) }
     var part = PartFile(path: output, header: try header(run, plan, reader), columns: analysis.columns())
-    if plan.grouping.facet.map({ [.vocabulary, .tokenClass].contains($0) }) == true {
+    if plan.grouping.facet?.isOfTokenIDs == true {
       let words = plan.words
       part.keep(try reader.pieces(run: run.id).keys.reduce(into: [:]) { $0[$1] = words($1) })
     }

@@ -56,7 +56,7 @@ struct AnalysisQuestion: ParsableArguments {
     }
     plan.tokenLabels = try reader.namedPlaces(run: run.id).labels.mapValues { $0.sorted() }
     plan.takeTokenLabel()
-    if plan.grouping.facet.map({ [.vocabulary, .tokenClass].contains($0) }) == true {
+    if plan.grouping.facet?.isOfTokenIDs == true {
       plan.hasTokenIDs = try reader.keepsTokenIDs(run)
       let pieces = try reader.pieces(run: run.id)
       plan.words = { id in pieces[id].map { Show.line(String(decoding: $0, as: UTF8.self)) } }

@@ -96,7 +96,7 @@ struct PartUnion {
       plan.tokenLabels = [key: values]
       plan.takeTokenLabel()
     }
-    if plan.grouping.facet.map({ [.vocabulary, .tokenClass].contains($0) }) == true {
+    if plan.grouping.facet?.isOfTokenIDs == true {
       let words = try parts.reduce(into: [Int32: String]()) { words, part in words.merge(try part.words()) { first, _ in first } }
       plan.words = { words[$0] }
     }

@@ -33,8 +33,9 @@
 //   - Lane j of a block, j = 0 ... 7, is the exact whole number S = sum of w q over its elements 4 j ... 4 j + 3, rounded once to f32; the units
 //     of a machine may take q in pieces (digits) as they like, since S is exact.
 //   - Lane j of the blocks with even numbers is a chain of fused additions of S times f32(a u), in rising order, and so is that of the blocks
-//     with odd numbers; so is, for each place of a block among eight, that of f32(l) times f32(f32(sum of q) u).
-//   - The result is the sum of the lanes (even + odd; then j + 4, j + 2, j + 1) less that of the leasts, folded alike.
+//     with odd numbers; of Q4_K and Q5_K that of the blocks 0, 1, 4, 5, ... and that of 2, 3, 6, 7, ..., as halves of the same bytes are two
+//     blocks. So is, for each place of a block among eight, that of f32(l) times f32(f32(sum of q) u).
+//   - The result is the sum of the lanes (first + second chain; then j + 4, j + 2, j + 1) less that of the leasts, folded alike.
 // So these sums have the same bits in every form, on every machine, for any number of tokens; those in f32 have other last bits.
 //
 // Sums by tiles (`mt_sums`), in forms with a matrix unit (`mt_kernels.tiles`), of matrices whose rows lie together. The unit multiplies bf16
