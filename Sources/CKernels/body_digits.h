@@ -26,23 +26,91 @@ MT_INLINE digit_row row_at(uint8_t *place, size_t depth) {
   return (digit_row){place, units, units + blocks};
 }
 
+typedef int32_t wholes __attribute__((vector_size(32)));
+MT_INLINE wholes wholes_at(const void *p) {
+  wholes values;
+  memcpy(&values, p, sizeof values);
+  return values;
+}
+
+/// Lane b of the result is what the lanes of vector b come to.
+#define MT_FOLD_EIGHT(name, joined)                                                                                            \
+  MT_INLINE wholes name##_two(wholes s, wholes t) { return joined; }                                                           \
+  MT_INLINE wholes name(const wholes *v) {                                                                                     \
+    wholes twos[4], fours[2];                                                                                                  \
+    for (int i = 0; i < 4; i++) {                                                                                              \
+      twos[i] = name##_two(__builtin_shufflevector(v[2 * i], v[2 * i + 1], 0, 8, 2, 10, 4, 12, 6, 14),                          \
+                           __builtin_shufflevector(v[2 * i], v[2 * i + 1], 1, 9, 3, 11, 5, 13, 7, 15));                         \
+    }                                                                                                                          \
+    for (int i = 0; i < 2; i++) {                                                                                              \
+      fours[i] = name##_two(__builtin_shufflevector(twos[2 * i], twos[2 * i + 1], 0, 1, 8, 9, 4, 5, 12, 13),                    \
+                            __builtin_shufflevector(twos[2 * i], twos[2 * i + 1], 2, 3, 10, 11, 6, 7, 14, 15));                 \
+    }                                                                                                                          \
+    return name##_two(__builtin_shufflevector(fours[0], fours[1], 0, 1, 2, 3, 8, 9, 10, 11),                                    \
+                      __builtin_shufflevector(fours[0], fours[1], 4, 5, 6, 7, 12, 13, 14, 15));                                 \
+  }
+MT_FOLD_EIGHT(largest_of, __builtin_elementwise_max(s, t))
+MT_FOLD_EIGHT(sum_of, s + t)
+
+/// `whole_numbers` of the eight blocks of a run at once, q [8, 32]: units, and what the numbers of a block sum to.
+static inline void run_numbers(int32_t *restrict q, float *units, float *totals, const float *restrict x) {
+  wholes found[8];
+#pragma clang loop unroll(full)
+  for (int b = 0; b < 8; b++) {
+    const wholes magnitude = (wholes){0} + 0x7fffffff;
+    found[b] = __builtin_elementwise_max(
+        __builtin_elementwise_max(wholes_at(x + 32 * b) & magnitude, wholes_at(x + 32 * b + 8) & magnitude),
+        __builtin_elementwise_max(wholes_at(x + 32 * b + 16) & magnitude, wholes_at(x + 32 * b + 24) & magnitude));
+  }
+  const wholes largest = largest_of(found);
+  if (__builtin_reduce_max(largest) >= 0x7f800000) {
+    for (int b = 0; b < 8; b++) {
+      int32_t sum;
+      units[b] = whole_numbers(q + 32 * b, &sum, x + 32 * b);
+      totals[b] = (float)sum * units[b];
+    }
+    return;
+  }
+  wholes power = __builtin_elementwise_min(149 - (largest >> 23), (wholes){0} + 126);
+  power += (eight)largest * (eight)((power + 127) << 23) >= largest_digit_number + 0.5f;
+  const eight up = (eight)((power + 127) << 23), unit = (eight)((127 - power) << 23);
+#pragma clang loop unroll(full)
+  for (int b = 0; b < 8; b++) {
+    wholes sum = {0};
+    for (int i = 0; i < 32; i += 8) {
+      const eight scaled = (eight)wholes_at(x + 32 * b + i) * up[b];
+      const wholes whole = __builtin_convertvector(__builtin_elementwise_rint(scaled), wholes);
+      memcpy(q + 32 * b + i, &whole, sizeof whole);
+      sum += whole;
+    }
+    found[b] = sum;
+  }
+  const eight total = __builtin_convertvector(sum_of(found), eight) * unit;
+  memcpy(units, &unit, sizeof unit);
+  memcpy(totals, &total, sizeof total);
+}
+
 /// Lays out a row for a type, depth a multiple of 32; blocks behind its end are zeros.
 static void split_row(uint8_t *place, const float *x, size_t depth, digit_type type) {
   const digit_row row = row_at(place, depth);
-  const size_t pairs = run_blocks(depth) / 2, stored = depth / 32;
-  for (size_t pair = 0; pair < pairs; pair++, place += places_bytes) {
-    int32_t q[64] __attribute__((aligned(64))) = {0};
-    for (size_t i = 0; i < 2; i++) {
-      const size_t block = first_block(pair, type.apart) + i * type.apart;
-      row.units[block] = row.totals[block] = 0;
-      if (block < stored) {
-        int32_t sum;
-        const float unit = whole_numbers(q + 32 * i, &sum, x + 32 * block);
-        row.units[block] = unit;
-        row.totals[block] = (float)sum * unit;
+  const size_t stored = depth / 32, blocks = run_blocks(depth);
+  for (size_t run = 0; run < blocks; run += digit_run) {
+    int32_t q[digit_run * 32] __attribute__((aligned(64)));
+    if (run + digit_run <= stored) {
+      run_numbers(q, row.units + run, row.totals + run, x + 32 * run);
+    } else {
+      memset(q, 0, sizeof q);
+      for (size_t b = 0; b < digit_run; b++) {
+        int32_t sum = 0;
+        const float unit = run + b < stored ? whole_numbers(q + 32 * b, &sum, x + 32 * (run + b)) : 0;
+        row.units[run + b] = unit;
+        row.totals[run + b] = (float)sum * unit;
       }
     }
-    place_digits(place, q, type.less);
+    for (size_t v = 0; v < digit_run / 2; v++, place += places_bytes) {
+      const int32_t *first = q + 32 * first_block(v, type.apart);
+      place_digits(place, first, first + 32 * type.apart, type.less);
+    }
   }
 }
 
@@ -72,6 +140,8 @@ MT_INLINE void add_run(const mt_element_type type, const uint8_t *p, const uint8
 /// out[r] = x . w[r], one row after the other: so memory is read as one stream, which the hardware follows twice as fast as four in a page.
 MT_INLINE void digit_tile(const mt_element_type type, const uint8_t *const *w, digit_row x, size_t blocks, float *out) {
   const size_t run_bytes = digit_type_of(type).bytes;
+  // The hardware follows a row by itself; one that is read in three places at a time it follows late.
+  const bool is_fetched = type == MT_Q6_K;
 #pragma clang loop unroll(disable)
   for (int r = 0; r < digit_rows; r++) {
     digit_sums sums = no_sums();
@@ -80,7 +150,7 @@ MT_INLINE void digit_tile(const mt_element_type type, const uint8_t *const *w, d
     size_t block = 0;
 #pragma clang loop unroll(disable)
     for (; block + digit_run <= blocks; block += digit_run, p += run_bytes, places += digit_run / 2 * places_bytes) {
-      for (size_t line = 0; line < run_bytes; line += 64) { __builtin_prefetch(p + digit_ahead + line, 0, 3); }
+      for (size_t line = 0; is_fetched && line < run_bytes; line += 64) { __builtin_prefetch(p + digit_ahead + line, 0, 3); }
       add_run(type, p, places, eight_at(x.units + block), eight_at(x.totals + block), &sums, &leasts);
     }
     if (block < blocks) {  // zeros behind the end of the row

@@ -6,10 +6,11 @@ typedef __m256i bytes32;
 /// [block: high digits of even elements, of odd ones, low digits of even elements, of odd ones: 16 of 16 bits each]
 enum { places_bytes = 256, second_block = 128 };
 
-MT_INLINE void place_digits(uint8_t *places, const int32_t *q, int less) {
+MT_INLINE void place_digits(uint8_t *places, const int32_t *a, const int32_t *b, int less) {
   (void)less;
   int16_t *at = (int16_t *)places;
-  for (int block = 0; block < 2; block++, at += 64, q += 32) {
+  for (int block = 0; block < 2; block++, at += 64) {
+    const int32_t *q = block == 0 ? a : b;
     for (int i = 0; i < 16; i++) {
       const int32_t even = (q[2 * i] + 2048) >> 12, odd = (q[2 * i + 1] + 2048) >> 12;
       at[i] = (int16_t)even;

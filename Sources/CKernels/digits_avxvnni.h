@@ -2,6 +2,18 @@
 
 typedef __m256i bytes32;
 
+MT_INLINE void place_taken(uint8_t *places, int less) {
+  const __m256i one = _mm256_set1_epi8(1), none = _mm256_setzero_si256(), factor = _mm256_set1_epi32(less);
+  __m256i *x = (__m256i *)places;
+  for (int block = 0; block < 2; block++, x++) {
+    __m256i upper = _mm256_dpbusd_avx_epi32(none, one, _mm256_load_si256(x));
+    upper = _mm256_dpbusd_avx_epi32(_mm256_slli_epi32(upper, 8), one, _mm256_load_si256(x + 2));
+    const __m256i lowest = _mm256_dpbusd_avx_epi32(none, one, _mm256_load_si256(x + 4));
+    if (less < 128) { upper = _mm256_add_epi32(_mm256_slli_epi32(upper, 8), lowest); }
+    _mm256_store_si256(x + 6, _mm256_mullo_epi32(upper, factor));
+    _mm256_store_si256(x + 8, _mm256_mullo_epi32(lowest, factor));
+  }
+}
 #include "digits_bytes.h"
 
 /// 64 digits of either kind: those of the second block lie behind those of the first.

@@ -15,16 +15,15 @@ typedef struct byte_pair {
 /// [highest digits, middle ones, lowest ones: 64 of 8 bits each]
 enum { places_bytes = 192 };
 
-MT_INLINE void place_digits(uint8_t *places, const int32_t *q, int less) {
+/// Digits with a sign are those of a number that is half a digit's range larger at each place, less that half.
+MT_INLINE void place_digits(uint8_t *places, const int32_t *a, const int32_t *b, int less) {
   (void)less;
   int8_t *digits = (int8_t *)places;
   for (int i = 0; i < 64; i++) {
-    const int8_t low = (int8_t)(q[i] & 255);
-    const int32_t rest = (q[i] - low) >> 8;
-    const int8_t middle = (int8_t)(rest & 255);
-    digits[i] = (int8_t)((rest - middle) >> 8);
-    digits[64 + i] = middle;
-    digits[128 + i] = low;
+    const uint32_t all = (uint32_t)(i < 32 ? a[i] : b[i - 32]) + 0x808080;
+    digits[i] = (int8_t)(uint8_t)(all >> 16 ^ 0x80);
+    digits[64 + i] = (int8_t)(uint8_t)(all >> 8 ^ 0x80);
+    digits[128 + i] = (int8_t)(uint8_t)(all ^ 0x80);
   }
 }
 

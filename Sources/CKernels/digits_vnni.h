@@ -8,6 +8,16 @@ typedef __m512i byte_pair;
 MT_INLINE byte_pair joined_pair(bytes32 first, bytes32 second) { return _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1); }
 #define MT_WIDE_PAIRS 1
 
+MT_INLINE void place_taken(uint8_t *places, int less) {
+  const __m512i one = _mm512_set1_epi8(1), none = _mm512_setzero_si512(), factor = _mm512_set1_epi32(less);
+  __m512i *x = (__m512i *)places;
+  __m512i upper = _mm512_dpbusd_epi32(none, one, _mm512_load_si512(x));
+  upper = _mm512_dpbusd_epi32(_mm512_slli_epi32(upper, 8), one, _mm512_load_si512(x + 1));
+  const __m512i lowest = _mm512_dpbusd_epi32(none, one, _mm512_load_si512(x + 2));
+  if (less < 128) { upper = _mm512_add_epi32(_mm512_slli_epi32(upper, 8), lowest); }
+  _mm512_store_si512(x + 3, _mm512_mullo_epi32(upper, factor));
+  _mm512_store_si512(x + 4, _mm512_mullo_epi32(lowest, factor));
+}
 #include "digits_bytes.h"
 
 MT_INLINE digit_sums no_sums(void) { return _mm512_setzero_ps(); }
