@@ -62,11 +62,12 @@ struct WrittenPathTests {
 
   /// An answer that does not arrive is an error in words; one that is read slowly arrives, also through a pipe that does not wait.
   @Test func standardOutputIsWrittenOrItIsSaid() throws {
+    let place = (Binary.path as NSString).deletingLastPathComponent
     func shell(_ line: String) throws -> CommandResult {
-      try Binary.run(["-c", line], program: "/bin/sh", environment: ["PATH": "\((Binary.path as NSString).deletingLastPathComponent):/bin"])
+      try Binary.run(["-c", line], program: "/bin/sh", environment: ["PATH": "\(place):/bin"])
     }
-    for (place, reason) in [("/dev/full", "no space is left on the device"), ("&-", "it is closed, or cannot be written to")] {
-      let result = try shell("moetop docs exit >\(place)")
+    for (target, reason) in [("/dev/full", "no space is left on the device"), ("&-", "it is closed, or cannot be written to")] {
+      let result = try shell("moetop docs exit >\(target)")
       #expect(result.status == 74 && result.errors == "error: standard output: cannot write: \(reason)\n", "\(result)")
     }
     let trace = try trace()
