@@ -3,12 +3,25 @@
 // the matmul, softmax sums over lanes by key index, values are summed key after key; a key that a row does not see has
 // weight 0 exactly. So a row's result does not depend on which rows share its tile, nor on the blocks.
 
-/// scores[t * stride + j] = q[t] . k[j] for j < keys, and up to 7 more that mean nothing.
+MT_INLINE size_t least(size_t a, size_t b) { return a < b ? a : b; }
+MT_INLINE size_t most_of(size_t a, size_t b) { return a > b ? a : b; }
+
+/// How far ahead the first tile of a block fetches keys and values: rows of one page are followed late by the hardware.
+enum { bytes_ahead = 8192 };
+
+MT_INLINE size_t keys_ahead(size_t row_floats) { return (bytes_ahead / sizeof(float) + row_floats - 1) / row_floats; }
+
+MT_INLINE void fetch_row(const float *row, size_t floats) {
+  for (size_t i = 0; i < floats; i += 64 / sizeof(float)) { __builtin_prefetch(row + i, 0, 3); }
+}
+
+/// scores[t * stride + j] = q[t] . k[j] for j < keys, and up to 7 more that mean nothing. Fetches keys that many rows ahead; 0: none.
 MT_INLINE void score_tile(const int rows, const int tokens, const float *const *q, const float *k, size_t k_stride, size_t keys,
-                          size_t depth, float *scores, size_t stride) {
+                          size_t depth, size_t ahead, float *scores, size_t stride) {
   for (size_t j = 0; j < keys; j += (size_t)rows) {
     const char *w[8];
     for (size_t i = 0; i < (size_t)rows; i++) { w[i] = (const char *)(k + (j + i < keys ? j + i : keys - 1) * k_stride); }
+    for (size_t i = 0; ahead > 0 && i < (size_t)rows; i++) { fetch_row(k + (j + i + ahead) * k_stride, depth); }
     float sums[24];
     tile(rows, tokens, MT_F32, w, q, depth, (prefetch){w[0], 0}, sums);
     for (size_t t = 0; t < (size_t)tokens; t++) {
@@ -17,10 +30,29 @@ MT_INLINE void score_tile(const int rows, const int tokens, const float *const *
   }
 }
 
-/// out[t] += sum over keys of p[t * p_stride + j] * v[j], for `vectors` vectors, the last of `last` values.
+/// The same of one token, key after key: memory is read as one stream, which the hardware follows faster than eight in a page.
+static void scores_1(const float *const *q, const float *k, size_t k_stride, size_t keys, size_t depth, size_t ahead, float *scores,
+                     size_t stride) {
+  (void)stride;
+  const size_t whole = depth / lanes * lanes;
+  for (size_t j = 0; j < keys; j += 8) {
+    vf a[8];
+#pragma clang loop unroll(full)
+    for (size_t r = 0; r < 8; r++) {
+      const float *key = k + least(j + r, keys - 1) * k_stride;
+      if (ahead > 0) { fetch_row(key + ahead * k_stride, depth); }
+      a[r] = v_set(0);
+      for (size_t i = 0; i < whole; i += lanes) { a[r] = v_fma(v_load(key + i), v_load(q[0] + i), a[r]); }
+      if (whole < depth) { a[r] = v_fma(v_load_n(key + whole, depth - whole, 0), v_load_n(q[0] + whole, depth - whole, 0), a[r]); }
+    }
+    v_sums(a, 8, scores + j);
+  }
+}
+
+/// out[t] += sum over keys of p[t * p_stride + j] * v[j], for `vectors` vectors, the last of `last` values. Fetches as `score_tile` does.
 MT_INLINE void value_tile(const int tokens, const int vectors, size_t last, const float *p, size_t p_stride, const float *v,
-                          size_t v_stride, size_t keys, float *const *out) {
-  vf a[tile_tokens * 4];
+                          size_t v_stride, size_t keys, size_t ahead, float *const *out) {
+  vf a[tile_tokens * 8];
   const bool whole = last == lanes;
 #pragma clang loop unroll(full)
   for (int t = 0; t < tokens; t++) {
@@ -30,6 +62,7 @@ MT_INLINE void value_tile(const int tokens, const int vectors, size_t last, cons
     }
   }
   for (size_t j = 0; j < keys; j++, v += v_stride) {
+    if (ahead > 0) { fetch_row(v + ahead * v_stride, (size_t)vectors * lanes); }
     // As in a tile of a product: the fewer are held.
     if (tokens <= vectors) {
       vf weight[tile_tokens];
@@ -42,7 +75,7 @@ MT_INLINE void value_tile(const int tokens, const int vectors, size_t last, cons
         for (int t = 0; t < tokens; t++) { a[t * vectors + d] = v_fma(weight[t], value, a[t * vectors + d]); }
       }
     } else {
-      vf value[4];
+      vf value[8];
 #pragma clang loop unroll(full)
       for (int d = 0; d < vectors; d++) {
         value[d] = d + 1 < vectors || whole ? v_load(v + d * lanes) : v_load_n(v + d * lanes, last, 0);
@@ -68,39 +101,46 @@ MT_INLINE void value_tile(const int tokens, const int vectors, size_t last, cons
   }
 }
 
-typedef void (*score_function)(const float *const *q, const float *k, size_t k_stride, size_t keys, size_t depth, float *scores,
-                               size_t stride);
-typedef void (*value_function)(size_t last, const float *p, size_t p_stride, const float *v, size_t v_stride, size_t keys,
+typedef void (*score_function)(const float *const *q, const float *k, size_t k_stride, size_t keys, size_t depth, size_t ahead,
+                               float *scores, size_t stride);
+typedef void (*value_function)(size_t last, const float *p, size_t p_stride, const float *v, size_t v_stride, size_t keys, size_t ahead,
                                float *const *out);
 
 #define MT_SCORES(rows, tokens)                                                                                             \
   static __attribute__((noinline)) void scores_##tokens(const float *const *q, const float *k, size_t k_stride, size_t keys, \
-                                                        size_t depth, float *scores, size_t stride) {                       \
-    score_tile(rows, tokens, q, k, k_stride, keys, depth, scores, stride);                                                  \
+                                                        size_t depth, size_t ahead, float *scores, size_t stride) {         \
+    score_tile(rows, tokens, q, k, k_stride, keys, depth, ahead, scores, stride);                                           \
   }
 #define MT_VALUES(tokens, vectors)                                                                                           \
   static __attribute__((noinline)) void values_##tokens##vectors(size_t last, const float *p, size_t p_stride, const float *v, \
-                                                                 size_t v_stride, size_t keys, float *const *out) {          \
-    value_tile(tokens, vectors, last, p, p_stride, v, v_stride, keys, out);                                                  \
+                                                                 size_t v_stride, size_t keys, size_t ahead,                 \
+                                                                 float *const *out) {                                        \
+    value_tile(tokens, vectors, last, p, p_stride, v, v_stride, keys, ahead, out);                                           \
   }
-#define MT_ROWS_OF(width, tokens) \
-  MT_SCORES(width, tokens) MT_VALUES(tokens, 1) MT_VALUES(tokens, 2) MT_VALUES(tokens, 4)
+#define MT_VALUES_OF(tokens) MT_VALUES(tokens, 1) MT_VALUES(tokens, 2) MT_VALUES(tokens, 4)
+#define MT_ROWS_OF(width, tokens) MT_SCORES(width, tokens) MT_VALUES_OF(tokens)
+// As many sums as registers hold.
 #define MT_VALUES_ROW(tokens) {values_##tokens##1, values_##tokens##2, values_##tokens##4}
+#define MT_BROAD_ROW(tokens) {values_##tokens##1, values_##tokens##2, values_##tokens##4, values_##tokens##8}
+enum { value_widths = 4 };
 
-MT_ROWS_OF(8, 1)
+MT_VALUES_OF(1)
+MT_VALUES(1, 8)
 MT_ROWS_OF(4, 3)
 #if MT_WIDE_TILES
 MT_ROWS_OF(8, 2)
+MT_VALUES(2, 8)
+MT_VALUES(3, 8)
 MT_ROWS_OF(4, 4)
 MT_ROWS_OF(4, 5)
 MT_ROWS_OF(4, 6)
 static const score_function scores_of[] = {NULL, scores_1, scores_2, scores_3, scores_4, scores_5, scores_6};
-static const value_function values_of[][3] = {{NULL}, MT_VALUES_ROW(1), MT_VALUES_ROW(2), MT_VALUES_ROW(3),
-                                              MT_VALUES_ROW(4), MT_VALUES_ROW(5), MT_VALUES_ROW(6)};
+static const value_function values_of[][value_widths] = {{NULL},           MT_BROAD_ROW(1),  MT_BROAD_ROW(2), MT_BROAD_ROW(3),
+                                                         MT_VALUES_ROW(4), MT_VALUES_ROW(5), MT_VALUES_ROW(6)};
 #else
 MT_ROWS_OF(4, 2)
 static const score_function scores_of[] = {NULL, scores_1, scores_2, scores_3};
-static const value_function values_of[][3] = {{NULL}, MT_VALUES_ROW(1), MT_VALUES_ROW(2), MT_VALUES_ROW(3)};
+static const value_function values_of[][value_widths] = {{NULL}, MT_BROAD_ROW(1), MT_VALUES_ROW(2), MT_VALUES_ROW(3)};
 #endif
 
 /// A tile of query rows: what they read, where they write, and which keys any of them sees.
@@ -162,22 +202,19 @@ static float weights_of(const mt_attention_job *job, float *scores, size_t from,
 }
 
 /// out += weights . values for the keys [begin, end) of one tile, a few vectors of the values at a time.
-MT_INLINE void add_values(const mt_attention_job *job, const query_tile *tile, const float *p, size_t stride, size_t begin,
-                          size_t end) {
-  for (size_t d = 0; d < job->value_dim;) {
-    const size_t rest = job->value_dim - d;
-    const size_t vectors = rest >= 4 * lanes ? 4 : rest >= 2 * lanes ? 2 : 1;
-    const size_t last = rest < lanes ? rest : lanes;
+MT_INLINE void add_values(const mt_attention_job *job, const query_tile *tile, const float *p, size_t stride, size_t begin, size_t end,
+                          size_t ahead) {
+  const value_function *functions = values_of[tile->height];
+  for (size_t d = 0, done; d < job->value_dim; d += done) {
+    const size_t rest = job->value_dim - d, last = rest < lanes ? rest : lanes;
+    int width = value_widths - 1;
+    while (width > 0 && (!functions[width] || rest < lanes << width)) { width--; }
     float *piece[tile_tokens];
     for (size_t i = 0; i < tile->height; i++) { piece[i] = tile->out[i] + d; }
-    const float *v = job->v + begin * job->v_stride + d;
-    values_of[tile->height][vectors / 2](last, p + begin, stride, v, job->v_stride, end - begin, piece);
-    d += vectors == 1 ? last : vectors * lanes;
+    functions[width](last, p + begin, stride, job->v + begin * job->v_stride + d, job->v_stride, end - begin, ahead, piece);
+    done = width == 0 ? last : (size_t)lanes << width;
   }
 }
-
-MT_INLINE size_t least(size_t a, size_t b) { return a < b ? a : b; }
-MT_INLINE size_t most_of(size_t a, size_t b) { return a > b ? a : b; }
 
 /// The query rows [first, last), whose scores fit into the scratch together.
 static void query_block(const mt_attention_job *job, size_t first, size_t last, float *scores) {
@@ -190,16 +227,16 @@ static void query_block(const mt_attention_job *job, size_t first, size_t last, 
     to = most_of(to, tiles[count].to);
     count++;
   }
-  // About 32 KiB of keys (then of values) at a time; with a single tile there is nobody to share a block with.
-  const size_t dim = most_of(most_of(job->head_dim, job->value_dim), 1);
-  const size_t block = count == 1 ? job->keys + 1 : most_of(8192 / dim / 8 * 8, 8);
+  // About 32 KiB of keys (then of values) at a time.
+  const size_t dim = most_of(most_of(job->head_dim, job->value_dim), 1), block = most_of(8192 / dim / 8 * 8, 8);
+  const size_t ahead = keys_ahead(dim);
   for (size_t j = from; j < to; j += block) {
     for (size_t n = 0; n < count; n++) {
       const query_tile *tile = &tiles[n];
       const size_t begin = most_of(j, tile->from), end = least(j + block, tile->to);
       if (begin >= end) { continue; }
       scores_of[tile->height](tile->q, job->k + begin * job->k_stride, job->k_stride, end - begin, job->head_dim,
-                              scores + (tile->row - first) * stride + begin, stride);
+                              n == 0 ? ahead : 0, scores + (tile->row - first) * stride + begin, stride);
     }
   }
   for (size_t n = 0; n < count; n++) {
@@ -218,7 +255,7 @@ static void query_block(const mt_attention_job *job, size_t first, size_t last, 
     for (size_t n = 0; n < count; n++) {
       const query_tile *tile = &tiles[n];
       const size_t begin = most_of(j, tile->from), end = least(j + block, tile->to);
-      if (begin < end) { add_values(job, tile, scores + (tile->row - first) * stride, stride, begin, end); }
+      if (begin < end) { add_values(job, tile, scores + (tile->row - first) * stride, stride, begin, end, n == 0 ? ahead : 0); }
     }
   }
   for (size_t n = 0; n < count; n++) {

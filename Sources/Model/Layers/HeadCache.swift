@@ -1,6 +1,12 @@
 // What attention remembers of one sequence: the keys and values of one layer, f32, each head's positions together (rows a multiple of
 // 4 KiB apart would compete for a few cache sets). Grows with the sequence and is given back at its end.
 
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
 /// Keys `[heads, capacity, keySize]` and values `[heads, capacity, valueSize]` of one sequence.
 final class HeadCache {
   let heads: Int
@@ -53,7 +59,7 @@ final class HeadCache {
     guard positions > capacity else { return }
     let larger = max(positions, min(2 * capacity, capacity + 4096), 64)
     func grow(_ old: UnsafeMutablePointer<Float>, _ size: Int) -> UnsafeMutablePointer<Float> {
-      let new = UnsafeMutablePointer<Float>.allocate(capacity: heads * larger * size)
+      let new = Self.memory(heads * larger * size)
       for head in 0..<heads { (new + head * larger * size).update(from: old + head * capacity * size, count: used * size) }
       old.deallocate()
       return new
@@ -61,5 +67,17 @@ final class HeadCache {
     keys = grow(keys, keySize)
     values = grow(values, valueSize)
     capacity = larger
+  }
+
+  /// Room for numbers that every token reads from end to end: much of it on large pages where the system has them, or each small one would
+  /// be looked up on the way.
+  private static func memory(_ floats: Int) -> UnsafeMutablePointer<Float> {
+    let large = 2 << 20
+    let bytes = max(floats, 1) * MemoryLayout<Float>.size
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: bytes > 2 * large ? large : 64)
+    #if os(Linux)
+      if bytes > 2 * large { madvise(memory, bytes, MADV_HUGEPAGE) }
+    #endif
+    return memory.bindMemory(to: Float.self, capacity: floats)
   }
 }
