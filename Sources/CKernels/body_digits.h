@@ -52,8 +52,8 @@ MT_INLINE wholes wholes_at(const void *p) {
 MT_FOLD_EIGHT(largest_of, __builtin_elementwise_max(s, t))
 MT_FOLD_EIGHT(sum_of, s + t)
 
-/// `whole_numbers` of the eight blocks of a run at once, q [8, 32]: units, and what the numbers of a block sum to.
-static inline void run_numbers(int32_t *restrict q, float *units, float *totals, const float *restrict x) {
+/// `whole_numbers` of the eight blocks of a run at once, q [8, 32]: units, and what the numbers of a block sum to, in whole and in all.
+static inline void run_numbers(int32_t *restrict q, int32_t *sums, float *units, float *totals, const float *restrict x) {
   wholes found[8];
 #pragma clang loop unroll(full)
   for (int b = 0; b < 8; b++) {
@@ -65,9 +65,8 @@ static inline void run_numbers(int32_t *restrict q, float *units, float *totals,
   const wholes largest = largest_of(found);
   if (__builtin_reduce_max(largest) >= 0x7f800000) {
     for (int b = 0; b < 8; b++) {
-      int32_t sum;
-      units[b] = whole_numbers(q + 32 * b, &sum, x + 32 * b);
-      totals[b] = (float)sum * units[b];
+      units[b] = whole_numbers(q + 32 * b, &sums[b], x + 32 * b);
+      totals[b] = (float)sums[b] * units[b];
     }
     return;
   }
@@ -85,7 +84,9 @@ static inline void run_numbers(int32_t *restrict q, float *units, float *totals,
     }
     found[b] = sum;
   }
-  const eight total = __builtin_convertvector(sum_of(found), eight) * unit;
+  const wholes all = sum_of(found);
+  const eight total = __builtin_convertvector(all, eight) * unit;
+  memcpy(sums, &all, sizeof all);
   memcpy(units, &unit, sizeof unit);
   memcpy(totals, &total, sizeof total);
 }
@@ -95,9 +96,9 @@ static void split_row(uint8_t *place, const float *x, size_t depth, digit_type t
   const digit_row row = row_at(place, depth);
   const size_t stored = depth / 32, blocks = run_blocks(depth);
   for (size_t run = 0; run < blocks; run += digit_run) {
-    int32_t q[digit_run * 32] __attribute__((aligned(64)));
+    int32_t q[digit_run * 32] __attribute__((aligned(64))), sums[digit_run];
     if (run + digit_run <= stored) {
-      run_numbers(q, row.units + run, row.totals + run, x + 32 * run);
+      run_numbers(q, sums, row.units + run, row.totals + run, x + 32 * run);
     } else {
       memset(q, 0, sizeof q);
       for (size_t b = 0; b < digit_run; b++) {

@@ -3,11 +3,14 @@
 /// Four floats anywhere in memory.
 typedef float four __attribute__((vector_size(16), aligned(4)));
 
+/// Where the outputs of a token begin.
+MT_INLINE float *out_row(const mt_matmul_job *job, size_t t) { return job->out + (job->out_index ? job->out_index[t] : t) * job->out_stride; }
+
 /// Bias, scale, and the store of one token's piece of a tile: weight rows row, row + apart, ... Nothing is fused here, so
 /// that a value is the same by either branch.
 MT_INLINE void finish(const mt_matmul_job *job, size_t t, size_t row, size_t apart, size_t count, const float *sums) {
 #pragma STDC FP_CONTRACT OFF
-  float *out = job->out + (job->out_index ? job->out_index[t] : t) * job->out_stride + row;
+  float *out = out_row(job, t) + row;
   const float factor = job->scale ? job->scale[t] : 1;
   if (count == 4 && apart == 1) {
     four y = *(const four *)sums;

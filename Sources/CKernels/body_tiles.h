@@ -201,7 +201,9 @@ static void tile_matmul(const mt_matmul_job *job, char *scratch) {
   tiles_begin(&shapes);
   for (size_t first = 0, count; first < job->tokens; first += count) {
     count = job->tokens - first < at.tokens ? job->tokens - first : at.tokens;
-    lay_tokens(scratch, &at, job, first, count, !way.digits && digit_type_of(w->type).has_least);
+    if (!job->is_laid || count < job->tokens) {
+      lay_tokens(scratch, &at, job, first, count, !way.digits && digit_type_of(w->type).has_least);
+    }
     for (size_t row = job->row_begin; row < job->row_end; row += tile_pair) {
       const size_t rows = job->row_end - row < tile_pair ? job->row_end - row : tile_pair, next = row + rows;
       const size_t after = job->row_end - next < tile_pair ? job->row_end - next : tile_pair;

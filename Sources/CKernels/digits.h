@@ -44,6 +44,18 @@ static inline digit_type digit_type_of(mt_element_type type) {
   }
 }
 
+/// The same for sums by blocks. Weights of four bits are taken around 0: the sum of a block then fits into 32 bits (8 x 8355711 x 32 < 2^31),
+/// and what they are smaller by is part of the least.
+typedef struct block_type {
+  uint8_t less, factors;
+  bool has_least, is_narrow;
+} block_type;
+
+static inline block_type block_type_of(mt_element_type type) {
+  const digit_type t = digit_type_of(type);
+  return (block_type){type == MT_Q4_K ? 8 : t.less, t.factors, t.has_least, type == MT_Q4_K || type == MT_Q4_0};
+}
+
 /// The first block of vector v of a run; the second is `apart` blocks on.
 static inline size_t first_block(size_t v, size_t apart) { return v / apart * 2 * apart + v % apart; }
 

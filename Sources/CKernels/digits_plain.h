@@ -47,44 +47,58 @@ static void plain_run(mt_element_type type, const uint8_t *p, int16_t *restrict 
   for (int g = 0; g < 16; g++) { factors[g] = of_block[g / 2]; }
 }
 
+/// Eight blocks of a row, or those that are left.
+typedef struct plain_blocks_read {
+  int16_t w[256];
+  float factors[16], leasts[8];
+  size_t count;
+} plain_blocks_read;
+
+/// The blocks of a row from `start` on, a multiple of eight.
+static plain_blocks_read plain_part(const mt_matrix *matrix, size_t row, size_t start) {
+  const size_t run_bytes = digit_type_of(matrix->type).bytes, left = matrix->depth / 32 - start;
+  plain_blocks_read part = {.count = left < digit_run ? left : digit_run};
+  uint8_t stored[digit_run * 34] = {0};
+  memcpy(stored, (const uint8_t *)matrix->base + row * matrix->row_bytes + start / digit_run * run_bytes, part.count * run_bytes / digit_run);
+  plain_run(matrix->type, stored, part.w, part.factors, part.leasts);
+  return part;
+}
+
 /// x . w[row], depth a multiple of 32.
 static float plain_digit_dot(const mt_matrix *matrix, size_t row, const float *x) {
   const digit_type type = digit_type_of(matrix->type);
-  const uint8_t *p = (const uint8_t *)matrix->base + row * matrix->row_bytes;
   float sums[2][8] = {{0}}, least_sums[8] = {0};
-  const size_t blocks = matrix->depth / 32;
-  for (size_t start = 0; start < blocks; start += digit_run, p += type.bytes) {
-    const size_t count = blocks - start < digit_run ? blocks - start : digit_run;
-    uint8_t stored[digit_run * 34] = {0};
-    memcpy(stored, p, count * type.bytes / digit_run);
-    int16_t w[256];
-    float factors[16], leasts[8];
-    plain_run(matrix->type, stored, w, factors, leasts);
-    for (size_t block = 0; block < count; block++) {
+  for (size_t start = 0; start < matrix->depth / 32; start += digit_run) {
+    const plain_blocks_read part = plain_part(matrix, row, start);
+    for (size_t block = 0; block < part.count; block++) {
       int32_t q[32], total;
       const float unit = whole_numbers(q, &total, x + 32 * (start + block));
       for (int lane = 0; lane < 8; lane++) {
         int64_t sum = 0;
-        for (int i = 4 * lane; i < 4 * lane + 4; i++) { sum += (int64_t)w[32 * block + (size_t)i] * q[i]; }
+        for (int i = 4 * lane; i < 4 * lane + 4; i++) { sum += (int64_t)part.w[32 * block + (size_t)i] * q[i]; }
         float *at = &sums[block / type.apart % 2][lane];
-        *at = fmaf((float)sum, factors[2 * block + (size_t)lane / 4] * unit, *at);
+        *at = fmaf((float)sum, part.factors[2 * block + (size_t)lane / 4] * unit, *at);
       }
-      least_sums[block] = fmaf(leasts[block], (float)total * unit, least_sums[block]);
+      least_sums[block] = fmaf(part.leasts[block], (float)total * unit, least_sums[block]);
     }
   }
   for (int lane = 0; lane < 8; lane++) { sums[0][lane] = sums[0][lane] + sums[1][lane]; }
   return fold_eight(sums[0]) - fold_eight(least_sums);
 }
 
-static void plain_digits(const mt_matmul_job *job, void *scratch) {
-  (void)scratch;
+static void plain_products(const mt_matmul_job *job, float (*dot)(const mt_matrix *matrix, size_t row, const float *x)) {
   for (size_t t = 0; t < job->tokens; t++) {
     const float *x = job->x + (job->x_index ? job->x_index[t] : t) * job->x_stride;
     for (size_t row = job->row_begin; row < job->row_end; row++) {
-      const float sum = plain_digit_dot(&job->weights, row, x);
+      const float sum = dot(&job->weights, row, x);
       finish(job, t, row, 1, 1, &sum);
     }
   }
+}
+
+static void plain_digits(const mt_matmul_job *job, void *scratch) {
+  (void)scratch;
+  plain_products(job, plain_digit_dot);
 }
 
 #pragma STDC FP_CONTRACT DEFAULT

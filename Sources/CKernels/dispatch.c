@@ -210,7 +210,8 @@ size_t mt_matmul_scratch_bytes(size_t depth) {
   const size_t many = (mt_turned_rows(depth) + mt_token_block(depth)) * mt_whole_steps(depth) + mt_lane_gaps(depth);
   const size_t some = mt_panel_rows(depth) * mt_panel_stride(depth);
   const size_t in_f32 = (many > some ? many : some) * sizeof(float), tiles = mt_tile_layout_of(depth).bytes;
-  return in_f32 > tiles ? in_f32 : tiles;
+  const size_t blocks = mt_block_layout_of(depth).bytes, whole = tiles > blocks ? tiles : blocks;
+  return in_f32 > whole ? in_f32 : whole;
 }
 
 /// Whether tiles of 512 bits do as well as panels, which are work on top. So on Zen 4, AMD's family 25 where it has AVX-512: a multiply-add
@@ -241,7 +242,7 @@ bool mt_panels_pay(const mt_panel_limits *limits, mt_element_type type, size_t t
 
 bool mt_takes_panels(mt_element_type type, size_t tokens) { return mt_panels_pay(table()->panels, type, tokens); }
 
-bool mt_has_tiles(void) { return table()->tiles != NULL; }
+bool mt_lays_tokens(void) { return table()->tiles || table()->blocks; }
 
 size_t mt_attention_scratch_bytes(size_t keys) { return mt_query_rows(keys) * mt_score_stride(keys) * sizeof(float); }
 
@@ -252,8 +253,10 @@ bool mt_has_digits(const mt_matrix *matrix) {
 void mt_matmul(const mt_matmul_job *job, void *scratch) {
   if (job->sums == MT_SUMS_DIGITS && mt_has_digits(&job->weights)) {
     table()->digits(job, scratch);
-  } else if (job->sums == MT_SUMS_TILES && mt_has_tiles() && !job->weights.depth_bytes) {
+  } else if (job->sums == MT_SUMS_TILES && table()->tiles && !job->weights.depth_bytes) {
     table()->tiles(job, scratch);
+  } else if (job->sums == MT_SUMS_TILES && table()->blocks && mt_has_digits(&job->weights)) {
+    table()->blocks(job, scratch);
   } else {
     table()->matmul(job, scratch);
   }

@@ -23,6 +23,7 @@ typedef __m256i bytes32;
 #include "digits_x86.h"
 
 #include "tile_steps.h"
+#include "turn_sixteen.h"
 #if MT_PLAIN_TILES
 #include "tiles_plain.h"
 #else

@@ -1,4 +1,4 @@
-// The product by digits for AVX-512 with VNNI; everything else of that form is form_avx512.c's.
+// The products by digits and by blocks for AVX-512 with VNNI; everything else of that form is form_avx512.c's.
 #include "forms.h"
 
 #if defined(__x86_64__)
@@ -14,9 +14,11 @@
 #include "digits_vnni.h"
 #include "digits_x86.h"
 #include "body_digits.h"
+#include "body_blocks.h"
 
 #pragma clang attribute pop
 
 void mt_vnni_digits(const mt_matmul_job *job, void *scratch) { digit_matmul(job, scratch); }
+void mt_vnni_blocks(const mt_matmul_job *job, void *scratch) { block_matmul(job, scratch); }
 
 #endif

@@ -18,6 +18,8 @@ extern const mt_kernels mt_avx512amx_kernels;
 void mt_avx2_digits(const mt_matmul_job *job, void *scratch);
 void mt_avxvnni_digits(const mt_matmul_job *job, void *scratch);
 void mt_vnni_digits(const mt_matmul_job *job, void *scratch);
+/// Products by blocks.
+void mt_vnni_blocks(const mt_matmul_job *job, void *scratch);
 /// Products by tiles, and whether the machine's tiles multiply as they should.
 void mt_amx_tiles(const mt_matmul_job *job, void *scratch);
 bool mt_amx_agrees(void);
@@ -99,6 +101,24 @@ static inline mt_tile_layout mt_tile_layout_of(size_t depth) {
   at.row = at.leasts + 32 * stored * sizeof(float);
   at.bytes = at.row + (mt_panel_stride(depth) + 32) * sizeof(float);
   return at;
+}
+
+/// Where the parts of a product by blocks lie in its scratch.
+typedef struct mt_block_layout {
+  size_t blocks;  // of the depth
+  size_t stride;  // in blocks, from one token to the next: never a multiple of 4 KiB, so that the tokens of a tile do not compete for cache sets
+  size_t tokens;  // that are laid out at once, from 0 on
+  size_t panel;   // in bytes: 16 rows
+  size_t bytes;
+} mt_block_layout;
+enum { mt_laid_block_bytes = 128 };
+
+static inline mt_block_layout mt_block_layout_of(size_t depth) {
+  const size_t blocks = depth / 32, stride = (blocks + 7) / 8 * 8 + 1;
+  // About 800 KiB of tokens, most of a second-level cache.
+  const size_t fit = (size_t)800 * 1024 / mt_laid_block_bytes / stride, tokens = fit < 12 ? 12 : fit > 512 ? 512 : fit / 6 * 6;
+  const size_t panel = tokens * stride * mt_laid_block_bytes;
+  return (mt_block_layout){blocks, stride, tokens, panel, panel + (blocks + 7) / 8 * (8 * 32 * 16 + 16 * 16 * sizeof(float))};
 }
 
 /// Floats of a row or a token in a panel: whole vectors of every form.

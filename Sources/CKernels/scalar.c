@@ -9,6 +9,7 @@
 #include "body_out.h"
 #include "digits.h"
 #include "digits_plain.h"
+#include "blocks_plain.h"
 
 #pragma STDC FP_CONTRACT OFF
 
@@ -226,6 +227,7 @@ const mt_kernels mt_scalar_kernels = {
     .level = MT_SCALAR,
     .matmul = matmul,
     .digits = plain_digits,
+    .blocks = plain_blocks,
     .attention = attention,
     .convert = convert,
     .read_row = read_row,

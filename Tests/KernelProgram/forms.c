@@ -80,6 +80,10 @@ static void products(const mt_kernels *form, const char *name, const mt_kernels 
       job.out = wanted, scalar->digits(&job, scratch);
       job.out = found, form->digits(&job, scratch);
       compare("digits", name, type, found, wanted, tokens * rows, 0);
+      if (!form->blocks) { continue; }
+      job.out = wanted, scalar->blocks(&job, scratch);
+      job.out = found, form->blocks(&job, scratch);
+      compare("blocks", name, type, found, wanted, tokens * rows, 0);
     }
   }
 }
@@ -146,8 +150,10 @@ static void fill_blocks(uint8_t *weights, mt_element_type type, size_t bytes) {
 static const mt_element_type tile_types[] = {MT_F32,  MT_F16,  MT_BF16,   MT_F8_E4M3, MT_Q4_0,  MT_Q4_1,
                                              MT_Q8_0, MT_Q4_K, MT_Q5_K, MT_Q6_K, MT_IQ4_NL, MT_IQ4_XS,  MT_MXFP4};
 
-/// Sums by tiles near those in f32; of each token alone, of other row ranges, gathered and scattered, the same bits.
-static void tiles(const mt_kernels *form, const char *name, mt_element_type type) {
+typedef void (*product)(const mt_matmul_job *job, void *scratch);
+
+/// Sums by tiles or blocks near those in f32; of each token alone, of other row ranges, gathered and scattered, the same bits.
+static void other_sums(const mt_kernels *form, const char *name, product product, mt_element_type type) {
   enum { high = 45, deep = 1280, many = 40 };
   static float tokens_x[many * deep], scaled[many], bias[high], together[many * high], apart[many * high], in_f32[many * high];
   static const size_t depths[] = {256, 1280, 32, 1, 31, 70, 95}, counts[] = {1, 16, 17, 40};
@@ -165,8 +171,8 @@ static void tiles(const mt_kernels *form, const char *name, mt_element_type type
       mt_matmul_job job = {.out = in_f32, .out_stride = high, .x = tokens_x, .x_stride = depth, .tokens = count, .weights = w, .row_end = high};
       job.bias = bias, job.scale = scaled;
       form->matmul(&job, scratch);
-      job.out = together, form->tiles(&job, scratch);
-      compare("tiles", name, type, together, in_f32, count * high, 2e-6f);
+      job.out = together, product(&job, scratch);
+      compare("other sums", name, type, together, in_f32, count * high, 2e-6f);
       memset(apart, 0, sizeof apart);
       for (size_t t = 0; t < count; t += 5) {
         for (size_t row = 0; row < high; row += 20) {
@@ -174,9 +180,14 @@ static void tiles(const mt_kernels *form, const char *name, mt_element_type type
           const uint32_t place = (uint32_t)t;
           one.x_index = one.out_index = &place, one.scale = scaled + t, one.accumulate = true, one.tokens = 1, one.out = apart;
           one.row_begin = row, one.row_end = row + 20 < high ? row + 20 : high;
-          form->tiles(&one, scratch);
+          product(&one, scratch);
         }
-        compare("tiles of one token", name, type, apart + t * high, together + t * high, high, 0);
+        compare("other sums of one token", name, type, apart + t * high, together + t * high, high, 0);
+        mt_matmul_job again = job;
+        again.out = apart, again.is_laid = true;
+        job.out = together, product(&job, scratch), product(&again, scratch);
+        compare("other sums of tokens laid out", name, type, apart, together, count * high, 0);
+        memset(apart, 0, sizeof apart);
       }
     }
     free(weights);
@@ -208,10 +219,10 @@ static void tile_extremes(const mt_kernels *form, const char *name) {
 
 /// Errors against sums in double precision, beside those of sums in f32: the largest ratio of their root mean squares. MOETOP_ERRORS in the
 /// environment prints them all.
-static double tile_errors(const mt_kernels *form, const char *name, mt_element_type type) {
+static double errors(const mt_kernels *form, const char *name, product product, mt_element_type type) {
   enum { high = 64, deep = 2048, count = 32 };
   static uint8_t weights[high * deep * 4];
-  static float some_x[count * deep], row[deep], by_tiles[count * high], in_f32[count * high];
+  static float some_x[count * deep], row[deep], others[count * high], in_f32[count * high];
   const mt_matrix w = {.base = weights, .row_bytes = mt_row_bytes(type, deep), .rows = high, .depth = deep, .type = type};
   fill_blocks(weights, type, high * w.row_bytes);
   double worst = 0;
@@ -220,23 +231,23 @@ static double tile_errors(const mt_kernels *form, const char *name, mt_element_t
     for (size_t i = 5; i < count * deep; i += 97) { some_x[i] *= (float)outlier; }
     mt_matmul_job job = {.out = in_f32, .out_stride = high, .x = some_x, .x_stride = deep, .tokens = count, .weights = w, .row_end = high};
     form->matmul(&job, scratch);
-    job.out = by_tiles, form->tiles(&job, scratch);
-    double of_tiles = 0, of_f32 = 0, size = 0;
+    job.out = others, product(&job, scratch);
+    double of_others = 0, of_f32 = 0, size = 0;
     for (size_t r = 0; r < high; r++) {
       form->read_row(row, &w, r);
       for (size_t t = 0; t < count; t++) {
         double sum = 0;
         for (size_t i = 0; i < deep; i++) { sum += (double)row[i] * (double)some_x[t * deep + i]; }
-        of_tiles += (by_tiles[t * high + r] - sum) * (by_tiles[t * high + r] - sum);
+        of_others += (others[t * high + r] - sum) * (others[t * high + r] - sum);
         of_f32 += (in_f32[t * high + r] - sum) * (in_f32[t * high + r] - sum);
         size += sum * sum;
       }
     }
-    const double ratio = sqrt(of_tiles / of_f32);
+    const double ratio = sqrt(of_others / of_f32);
     if (getenv("MOETOP_ERRORS")) {
-      printf("type %d, outliers %d: %.2e by tiles, %.2e in f32\n", type, outlier, sqrt(of_tiles / size), sqrt(of_f32 / size));
+      printf("type %d, outliers %d: %.2e, %.2e in f32\n", type, outlier, sqrt(of_others / size), sqrt(of_f32 / size));
     }
-    if (!(ratio <= 2)) { failures++, printf("%s, errors of tiles, %d: %.2f of those in f32\n", name, type, ratio); }
+    if (!(ratio <= 2)) { failures++, printf("%s, errors of other sums, %d: %.2f of those in f32\n", name, type, ratio); }
     worst = ratio > worst ? ratio : worst;
   }
   return worst;
@@ -306,16 +317,19 @@ int main(int count, char **words) {
     }
     row_functions(form, name, scalar);
     attention(form, name, scalar);
-    if (form->tiles) {
+    for (int by_tiles = 0; by_tiles < 2; by_tiles++) {
+      const product product = by_tiles ? form->tiles : form->blocks;
       double ratio = 0;
-      for (size_t i = 0; i < sizeof tile_types / sizeof *tile_types; i++) {
-        tiles(form, name, tile_types[i]);
-        const double of_type = tile_errors(form, name, tile_types[i]);
-        ratio = of_type > ratio ? of_type : ratio;
+      for (size_t i = 0; product && i < sizeof tile_types / sizeof *tile_types; i++) {
+        const mt_matrix of_type = {.type = tile_types[i]};
+        if (!by_tiles && !mt_has_digits(&of_type)) { continue; }
+        other_sums(form, name, product, tile_types[i]);
+        const double found_ratio = errors(form, name, product, tile_types[i]);
+        ratio = found_ratio > ratio ? found_ratio : ratio;
       }
-      tile_extremes(form, name);
-      printf("%s: errors of tiles are up to %.2f of those in f32\n", name, ratio);
+      if (product) { printf("%s: errors of %s are up to %.2f of those in f32\n", name, by_tiles ? "tiles" : "blocks", ratio); }
     }
+    if (form->tiles) { tile_extremes(form, name); }
     printf("%s: %d comparisons, %d differ\n", name, comparisons - before, failures - bad);
   }
   return failures > 0;

@@ -12,7 +12,7 @@
 // Every function exists in several forms (scalar, AVX2, AVX-512, NEON; some with integer units of their own), gathered in one table a form, `mt_kernels`.
 // The free functions call the table chosen at start; tests call each table directly through `mt_kernels_at`.
 //
-// What holds within one form, and is tested (of sums in f32; those by digits and by tiles are below):
+// What holds within one form, and is tested (of sums in f32; the others are below):
 //   - An output element depends only on its own token row, its own weight row (and its own keys and values). It does
 //     not depend on the number of tokens in the call, on the row range, on gather or scatter lists, or on threads.
 //     Prefill and decode therefore agree bit for bit where they are summed alike.
@@ -22,7 +22,7 @@
 //     become the f32 numbers that their format defines, the same bits in every form, and only then take part in a product;
 //     activations are never quantised. A product with a quantised matrix has the bits of one with that f32 matrix, and so has one
 //     with a matrix whose inputs are rows in the file.
-// Between forms the last bits differ (fused or not, number of lanes), but for sums by digits.
+// Between forms the last bits differ (fused or not, number of lanes), but for sums by digits and by blocks.
 //
 // Sums by digits (`mt_sums`), for quantised types whose weights are whole numbers w times a factor a for each block of 32 (or 16), less,
 // where the type has it, a least l: Q4_0, Q8_0, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, MXFP4. Nothing is widened, and of an activation only
@@ -37,6 +37,15 @@
 //     blocks. So is, for each place of a block among eight, that of f32(l) times f32(f32(sum of q) u).
 //   - The result is the sum of the lanes (first + second chain; then j + 4, j + 2, j + 1) less that of the leasts, folded alike.
 // So these sums have the same bits in every form, on every machine, for any number of tokens; those in f32 have other last bits.
+//
+// Sums by blocks (`mt_sums`), of the same types, in forms with fast products of bytes (`mt_kernels.blocks`): for tokens that are read. Whole
+// numbers q and units u are those of sums by digits.
+//   - Of a block, or of each half that has a factor of its own, the whole numbers A = sum of w above(q) and L = sum of w lowest(q) are exact,
+//     q = 256 above + lowest with a lowest of -128 ... 127. S = fma(f32(A), 256, f32(L)); where weights have four bits (Q4_0, Q4_K), S is
+//     256 A + L rounded once. Q4_K's w are taken 8 smaller, and its leasts are f32(l - 8 a) instead.
+//   - The blocks are one chain in rising order: sum = fma(S, f32(a u), sum), or with two halves sum = fma(fma(S', a', f32(S a)), u, sum); a
+//     least follows its block: sum = fma(-l, f32(f32(sum of q) u), sum).
+// An output element has the same bits for any number of tokens and in every form that has them; other last bits than by digits and in f32.
 //
 // Sums by tiles (`mt_sums`), in forms with a matrix unit (`mt_kernels.tiles`), of matrices whose rows lie together. The unit multiplies bf16
 // numbers exactly and adds products in f32; digits, products and sums below 2^-126 it counts as zero.
@@ -145,7 +154,8 @@ typedef struct mt_matrix {
   const mt_lookup_tables *_Nullable tables;
 } mt_matrix;
 
-/// How a product adds up. By digits where the matrix allows it (`mt_has_digits`), by tiles where form and matrix do, else in f32 all the same.
+/// How a product adds up. By digits where the matrix allows it (`mt_has_digits`), by tiles (or else by blocks) where form and matrix do, else in
+/// f32 all the same.
 typedef enum mt_sums { MT_SUMS_F32 = 0, MT_SUMS_DIGITS = 1, MT_SUMS_TILES = 2 } mt_sums;
 
 /// One product; all pointers but `out`, `x` and `weights.base` may be NULL.
@@ -163,6 +173,7 @@ typedef struct mt_matmul_job {
   const float *_Nullable scale;           // [tokens], multiplies the result
   bool accumulate;                        // out += instead of out =; an out row may appear once in a call
   mt_sums sums;
+  bool is_laid;                           // the call before, with this scratch, was of these tokens and a matrix of this depth and type
 } mt_matmul_job;
 
 /// One KV head against the query heads that share it. Query row (t, h) sits at q + t * q_token_stride + h * q_head_stride.
@@ -241,6 +252,7 @@ typedef struct mt_kernels {
   const mt_panel_limits *_Nullable panels;  // NULL: none
   void (*matmul)(const mt_matmul_job *job, void *scratch);  // in f32, whatever `sums` says
   void (*digits)(const mt_matmul_job *job, void *scratch);  // by digits; the matrix has them
+  void (*_Nullable blocks)(const mt_matmul_job *job, void *scratch);  // by blocks, where they are fast; the matrix has digits
   void (*_Nullable tiles)(const mt_matmul_job *job, void *scratch);  // by tiles, where there are any; rows lie together
   void (*attention)(const mt_attention_job *job, void *scratch);
   void (*convert)(float *restrict out, const void *restrict src, mt_element_type type, const mt_lookup_tables *_Nullable tables, size_t n);
@@ -283,8 +295,9 @@ bool mt_takes_panels(mt_element_type type, size_t tokens);
 /// For tests: takes wide tiles to suffice or not, whatever the processor is.
 void mt_assume_tiles_suffice(bool suffice);
 
-/// Whether there are sums by tiles. Their panels have 32 rows too, and each call lays out its tokens, which costs as much as some 200 rows.
-bool mt_has_tiles(void);
+/// Whether tokens that are read are laid out first, for tiles or blocks: row ranges should be whole panels of 32 rows, and a call of many, as
+/// laying out its tokens costs as much as some of them.
+bool mt_lays_tokens(void);
 
 /// The product described by the job; `scratch` holds mt_matmul_scratch_bytes(job->weights.depth).
 void mt_matmul(const mt_matmul_job *job, void *scratch);

@@ -251,6 +251,7 @@ extension WorkerPool {
         }
         return
       }
+      job.is_laid = expert.gate.map { $0.laysTokens(like: expert.up) } ?? false
       job.weights = expert.up.kernelMatrix
       job.bias = expert.upBias
       job.out = up - begin
@@ -269,7 +270,7 @@ extension WorkerPool {
     let columns = down.rows
     // Each chunk lays out every slot again: fewer than of others, still some a thread.
     let grain = grain(work: work.downWork)
-    let most = grain == .max ? .max : (sums.areOfTiles ? 3 : 2) * grain
+    let most = grain == .max ? .max : 2 * grain
     let step = down.rowGrain(tokens: work.shares.reduce(0) { max($0, $1.slots) }, sums: sums)
     let width = min(columns, max(step, (most / max(1, work.downWork / columns) + step - 1) / step * step))
     run(chunks: (columns + width - 1) / width) { chunk, worker in

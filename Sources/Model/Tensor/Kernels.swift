@@ -8,14 +8,14 @@ import CKernels
 public enum ProductSums: Sendable {
   /// Weights become f32 numbers, which lanes of f32 add up.
   case f32
-  /// By the tiles of a matrix unit where kernels and matrix have them, else in f32: fastest where many tokens share a weight.
+  /// By the tiles of a matrix unit or by blocks, where kernels and matrix have them, else in f32: fastest where many tokens share a weight.
   case tiles
   /// Whole numbers, exact in each block of 32: fastest for a single token, and the same bits on every machine. Types that have no digits
   /// are summed in f32, without tiles.
   case digits
 
-  /// Whether tiles there are.
-  var areOfTiles: Bool { self == .tiles && mt_has_tiles() }
+  /// Whether a product lays its tokens out first.
+  var layTokens: Bool { self == .tiles && mt_lays_tokens() }
 
   var kernelSums: mt_sums {
     switch self {
@@ -59,7 +59,7 @@ public struct Product {
     mt_matmul_job(
       out: out, out_stride: outStride, out_index: nil, x: x, x_stride: xStride, x_index: nil, tokens: tokens,
       weights: weight.kernelMatrix, row_begin: 0, row_end: weight.rows, bias: bias, scale: nil, accumulate: accumulate,
-      sums: sums.kernelSums)
+      sums: sums.kernelSums, is_laid: false)
   }
 }
 
@@ -208,7 +208,7 @@ extension WorkerPool {
   /// The same of products: larger where each chunk lays out its tokens for tiles.
   func productGrain(work: Int) -> Int {
     let grain = grain(work: work)
-    return sums.areOfTiles && grain != .max ? 3 * grain : grain
+    return sums.layTokens && grain != .max ? 2 * grain : grain
   }
 
   /// Attention of all heads: a chunk is one KV head, or some of the query heads that share it, with a block of tokens.

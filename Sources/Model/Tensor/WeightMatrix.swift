@@ -183,7 +183,12 @@ public struct WeightMatrix: @unchecked Sendable {
   /// Rows that a thread should take at least, and multiples of them: where inputs are rows in the file two cache lines of each, for many
   /// tokens whole panels.
   func rowGrain(tokens: Int, sums: ProductSums) -> Int {
-    inputBytes != nil ? 64 : sums.areOfTiles || mt_takes_panels(type.kernelType, tokens) ? 32 : 8
+    inputBytes != nil ? 64 : sums.layTokens || mt_takes_panels(type.kernelType, tokens) ? 32 : 8
+  }
+
+  /// Whether what a product with this matrix laid out of its tokens is what one with the other would: the same numbers, kept in the same way.
+  func laysTokens(like other: WeightMatrix) -> Bool {
+    type == other.type && columns == other.columns && inputBytes == nil && other.inputBytes == nil && scales == nil && other.scales == nil
   }
 
   /// One row widened to f32: an embedding.

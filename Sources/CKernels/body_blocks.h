@@ -1,0 +1,292 @@
+// The product by blocks for AVX-512 with VNNI: read tokens against quantised rows, in whole numbers; include/kernels.h defines it (Sums by
+// blocks). A panel has sixteen rows side by side, four elements of a row in a lane, which four elements of a token meet at once. A weight
+// takes a byte instead of the four of f32, and a step multiplies 64 of them by a digit.
+
+#include "turn_sixteen.h"
+
+enum {
+  block_rows = 16,
+  block_tokens = 6,
+  /// A run of a panel: the weights of eight blocks, then [16, 16 rows] factors, those of leasts behind them where a type has these.
+  panel_block_bytes = 32 * block_rows,
+  panel_run_bytes = digit_run * panel_block_bytes + 16 * block_rows * (int)sizeof(float)
+};
+
+/// 32 activations, two cache lines.
+typedef struct laid_block {
+  int8_t digits[3][32];  // the highest first
+  float unit, total;
+  struct {
+    int32_t above, lowest;  // what is taken from the sums, whose weights are too large
+  } taken[2];               // of halves, or of the block in the first
+  int32_t unused[2];
+} laid_block;
+_Static_assert(sizeof(laid_block) == mt_laid_block_bytes, "mt_block_layout counts with it");
+
+MT_INLINE int32_t four_at(const int8_t *digits) {
+  int32_t all;
+  memcpy(&all, digits, sizeof all);
+  return all;
+}
+
+/// Of four blocks of bytes what the halves of each sum to: [first halves of the four, second ones].
+MT_INLINE __m256i sums_of_halves(const int8_t *const *digits) {
+  __m256i sums[4];
+#pragma clang loop unroll(full)
+  for (int b = 0; b < 4; b++) {
+    sums[b] = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), _mm256_loadu_si256((const __m256i *)digits[b]));
+  }
+  return _mm256_hadd_epi32(_mm256_hadd_epi32(sums[0], sums[1]), _mm256_hadd_epi32(sums[2], sums[3]));
+}
+
+/// What eight blocks have to be less by, where sums of weights with more than four bits do not fit into 32 bits.
+MT_INLINE void lay_taken(laid_block *out, block_type type) {
+  const __m256i less = _mm256_set1_epi32(-type.less);
+#pragma clang loop unroll(full)
+  for (int part = 0; part < 2; part++, out += 4) {
+    __m256i sums[3];
+#pragma clang loop unroll(full)
+    for (int d = 0; d < 3; d++) {
+      const int8_t *const digits[4] = {out[0].digits[d], out[1].digits[d], out[2].digits[d], out[3].digits[d]};
+      sums[d] = sums_of_halves(digits);
+    }
+    int32_t above[8], lowest[8];
+    _mm256_storeu_si256((__m256i *)above, _mm256_mullo_epi32(less, _mm256_add_epi32(_mm256_slli_epi32(sums[0], 8), sums[1])));
+    _mm256_storeu_si256((__m256i *)lowest, _mm256_mullo_epi32(less, sums[2]));
+#pragma clang loop unroll(full)
+    for (int b = 0; b < 4; b++) {
+      const bool is_halved = type.factors == 2;
+      out[b].taken[0].above = above[b] + (is_halved ? 0 : above[4 + b]), out[b].taken[1].above = above[4 + b];
+      out[b].taken[0].lowest = lowest[b] + (is_halved ? 0 : lowest[4 + b]), out[b].taken[1].lowest = lowest[4 + b];
+    }
+  }
+}
+
+/// A token's row as the tiles want it, in whole runs.
+MT_INLINE void lay_row(laid_block *out, const float *x, size_t blocks, block_type type) {
+  for (size_t run = 0; run < blocks; run += digit_run, out += digit_run) {
+    int32_t q[digit_run * 32] __attribute__((aligned(64))), sums[digit_run];
+    float units[digit_run], totals[digit_run];
+    if (blocks - run >= digit_run) {
+      run_numbers(q, sums, units, totals, x + 32 * run);
+    } else {
+      memset(q, 0, sizeof q);
+      for (size_t b = 0; b < digit_run; b++) {
+        sums[b] = 0;
+        units[b] = run + b < blocks ? whole_numbers(q + 32 * b, &sums[b], x + 32 * (run + b)) : 0;
+        totals[b] = (float)sums[b] * units[b];
+      }
+    }
+#pragma clang loop unroll(disable)
+    for (size_t b = 0; b < digit_run; b++) {
+      const __m512i half = _mm512_set1_epi32(0x80), *numbers = (const __m512i *)(q + 32 * b);
+#pragma clang loop unroll(full)
+      for (int h = 0; h < 2; h++) {
+        const __m512i whole = _mm512_load_si512(numbers + h), above = _mm512_srai_epi32(_mm512_add_epi32(whole, half), 8);
+        const __m512i highest = _mm512_srai_epi32(_mm512_add_epi32(above, half), 8);
+        _mm_storeu_si128((__m128i *)(out[b].digits[0] + 16 * h), _mm512_cvtepi32_epi8(highest));
+        _mm_storeu_si128((__m128i *)(out[b].digits[1] + 16 * h), _mm512_cvtepi32_epi8(above));
+        _mm_storeu_si128((__m128i *)(out[b].digits[2] + 16 * h), _mm512_cvtepi32_epi8(whole));
+      }
+      out[b].unit = units[b], out[b].total = totals[b];
+      if (type.is_narrow) { out[b].taken[0].lowest = -type.less * sums[b]; }
+    }
+    if (type.less > 0 && !type.is_narrow) { lay_taken(out, type); }
+  }
+}
+
+/// The weights of eight blocks of sixteen rows, each run at `p[r]`.
+MT_INLINE void turn_run(const mt_element_type type, uint8_t *out, const uint8_t *const *p) {
+  const block_type t = block_type_of(type);
+  __m512i scales[block_rows];
+#pragma clang loop unroll(disable)
+  for (int r = 0; r < block_rows; r++) {
+    __m256 factors[2], least = _mm256_setzero_ps();
+    run_factors(type, p[r], factors, &least);
+    if (t.has_least && t.less > 0) { least = _mm256_sub_ps(least, _mm256_mul_ps(_mm256_set1_ps(t.less), factors[0])); }
+    scales[r] = _mm512_castps_si512(_mm512_insertf32x8(_mm512_castps256_ps512(factors[0]), t.factors == 2 ? factors[1] : least, 1));
+  }
+  turn_sixteen(scales);
+  for (int i = 0; i < block_rows; i++) { _mm512_store_si512(out + digit_run * panel_block_bytes + 64 * i, scales[i]); }
+#pragma clang loop unroll(full)
+  for (int s = 0; s < digit_run; s += 2, out += 2 * panel_block_bytes) {
+    __m512i rows[block_rows];
+#pragma clang loop unroll(full)
+    for (int r = 0; r < block_rows; r++) {
+      bytes32 a, b;
+      pair_weights(type, p[r], s, &a, &b);
+      rows[r] = joined_pair(a, b);
+    }
+    turn_sixteen(rows);
+    for (int i = 0; i < block_rows; i++) { _mm512_store_si512(out + 64 * i, rows[i]); }
+  }
+}
+
+/// sums[token, row] of sixteen rows and a few tokens, `x_stride` blocks apart.
+MT_INLINE void block_tile(const int tokens, const mt_element_type type, const laid_block *x, size_t x_stride, const uint8_t *panel,
+                          size_t blocks, float *sums) {
+  const block_type t = block_type_of(type);
+  const int steps = 8 / t.factors;
+  vf a[block_tokens];
+#pragma clang loop unroll(full)
+  for (int i = 0; i < tokens; i++) { a[i] = v_set(0); }
+#pragma clang loop unroll(disable)
+  for (size_t block = 0; block < blocks; block++, x++) {
+    const uint8_t *run = panel + block / digit_run * panel_run_bytes, *weights = run + block % digit_run * panel_block_bytes;
+    const float *scales = (const float *)(run + digit_run * panel_block_bytes) + block % digit_run * t.factors * block_rows;
+    vf first[block_tokens];
+#pragma clang loop unroll(full)
+    for (int half = 0; half < t.factors; half++, weights += 64 * steps) {
+      __m512i w[8], above[block_tokens], lowest[block_tokens];
+#pragma clang loop unroll(full)
+      for (int i = 0; i < steps; i++) { w[i] = _mm512_load_si512(weights + 64 * i); }
+#pragma clang loop unroll(full)
+      for (int n = 0; n < tokens; n++) {
+        above[n] = _mm512_setzero_si512();
+        lowest[n] = t.less > 0 ? _mm512_set1_epi32(x[n * x_stride].taken[half].lowest) : above[n];
+      }
+#define MT_MEET(sum, digit, i) \
+  sum[n] = _mm512_dpbusd_epi32(sum[n], w[i], _mm512_set1_epi32(four_at(x[n * x_stride].digits[digit] + 4 * (half * steps + i))))
+#pragma clang loop unroll(full)
+      for (int i = 0; i < steps; i++) {
+#pragma clang loop unroll(full)
+        for (int n = 0; n < tokens; n++) {
+          MT_MEET(above, 0, i);
+          MT_MEET(lowest, 2, i);
+        }
+      }
+#pragma clang loop unroll(full)
+      for (int n = 0; n < tokens; n++) { above[n] = _mm512_slli_epi32(above[n], 8); }
+#pragma clang loop unroll(full)
+      for (int i = 0; i < steps; i++) {
+#pragma clang loop unroll(full)
+        for (int n = 0; n < tokens; n++) { MT_MEET(above, 1, i); }
+      }
+#undef MT_MEET
+      const vf factor = v_load(scales + half * block_rows);
+#pragma clang loop unroll(full)
+      for (int n = 0; n < tokens; n++) {
+        const laid_block *of = &x[n * x_stride];
+        if (t.less > 0 && !t.is_narrow) { above[n] = _mm512_add_epi32(above[n], _mm512_set1_epi32(of->taken[half].above)); }
+        const vf exact = t.is_narrow ? _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32(above[n], 8), lowest[n]))
+                                     : v_fma(_mm512_cvtepi32_ps(above[n]), v_set(256), _mm512_cvtepi32_ps(lowest[n]));
+        if (t.factors == 1) {
+          a[n] = v_fma(exact, v_mul(factor, v_set(of->unit)), a[n]);
+        } else if (half == 0) {
+          first[n] = v_mul(exact, factor);
+        } else {
+          a[n] = v_fma(v_fma(exact, factor, first[n]), v_set(of->unit), a[n]);
+        }
+      }
+    }
+    if (t.has_least) {
+      const vf least = v_load(scales + 8 * block_rows);
+#pragma clang loop unroll(full)
+      for (int n = 0; n < tokens; n++) { a[n] = v_fnma(least, v_set(x[n * x_stride].total), a[n]); }
+    }
+  }
+#pragma clang loop unroll(full)
+  for (int n = 0; n < tokens; n++) { v_store(sums + n * block_rows, a[n]); }
+}
+
+typedef void (*turn_function)(uint8_t *out, const uint8_t *const *p);
+typedef void (*block_function)(const laid_block *x, size_t x_stride, const uint8_t *panel, size_t blocks, float *sums);
+typedef void (*lay_function)(laid_block *out, const float *x, size_t blocks);
+typedef struct block_way {
+  lay_function lay;
+  turn_function turn;
+  block_function tiles[block_tokens + 1];
+} block_way;
+
+#define MT_BLOCK_TILE(name, type, tokens)                                                                                        \
+  static __attribute__((noinline)) void blocks_##name##_##tokens(const laid_block *x, size_t x_stride, const uint8_t *panel,     \
+                                                                 size_t blocks, float *sums) {                                   \
+    block_tile(tokens, type, x, x_stride, panel, blocks, sums);                                                                  \
+  }
+#define MT_BLOCK_WAY(name, type)                                                                                                      \
+  static __attribute__((noinline)) void lay_##name(laid_block *out, const float *x, size_t blocks) {                                   \
+    lay_row(out, x, blocks, block_type_of(type));                                                                                      \
+  }                                                                                                                                   \
+  static __attribute__((noinline)) void turn_##name(uint8_t *out, const uint8_t *const *p) { turn_run(type, out, p); }                \
+  MT_BLOCK_TILE(name, type, 1) MT_BLOCK_TILE(name, type, 2) MT_BLOCK_TILE(name, type, 3)                                              \
+  MT_BLOCK_TILE(name, type, 4) MT_BLOCK_TILE(name, type, 5) MT_BLOCK_TILE(name, type, 6)                                              \
+  static const block_way way_##name = {lay_##name, turn_##name, {NULL, blocks_##name##_1, blocks_##name##_2, blocks_##name##_3, blocks_##name##_4, \
+                                                     blocks_##name##_5, blocks_##name##_6}};
+MT_EACH_DIGIT_TYPE(MT_BLOCK_WAY)
+
+MT_INLINE const block_way *block_way_of(mt_element_type type) {
+#define MT_BLOCK_CASE(name, type) \
+  case type: return &way_##name;
+  switch (type) {
+    MT_EACH_DIGIT_TYPE(MT_BLOCK_CASE)
+  default: return NULL;
+  }
+#undef MT_BLOCK_CASE
+}
+
+/// The rows [row, row + rows) of a matrix, and the last again.
+static void turn_panel(uint8_t *out, const block_way *way, const mt_matrix *w, size_t row, size_t rows) {
+  const size_t blocks = w->depth / 32, run_bytes = digit_type_of(w->type).bytes;
+  for (size_t block = 0, offset = 0; block < blocks; block += digit_run, offset += run_bytes, out += panel_run_bytes) {
+    uint8_t last[block_rows][digit_run * 34];
+    const uint8_t *at[block_rows];
+    for (size_t r = 0; r < block_rows; r++) {
+      at[r] = (const uint8_t *)w->base + (row + (r < rows ? r : rows - 1)) * w->row_bytes + offset;
+      if (blocks - block < digit_run) {  // zeros behind the end of the row
+        memset(last[r], 0, sizeof last[r]);
+        memcpy(last[r], at[r], (blocks - block) * run_bytes / digit_run);
+        at[r] = last[r];
+      }
+    }
+    way->turn(out, at);
+  }
+}
+
+/// `finish` of a whole panel's rows, a cache line.
+MT_INLINE void finish_rows(const mt_matmul_job *job, size_t t, size_t row, const float *sums) {
+#pragma STDC FP_CONTRACT OFF
+  float *out = out_row(job, t) + row;
+  vf y = v_load(sums);
+  if (job->bias) { y = v_add(y, v_load(job->bias + row)); }
+  if (job->scale) { y = v_mul(y, v_set(job->scale[t])); }
+  if (job->accumulate) { y = v_add(v_load(out), y); }
+  v_store(out, y);
+}
+
+static void block_matmul(const mt_matmul_job *job, char *scratch) {
+  const mt_matrix *w = &job->weights;
+  const mt_block_layout at = mt_block_layout_of(w->depth);
+  const block_way *way = block_way_of(w->type);
+  laid_block *laid = (laid_block *)scratch;
+  uint8_t *panel = (uint8_t *)scratch + at.panel;
+  for (size_t begin = 0, count; begin < job->tokens; begin += count) {
+    const size_t parts = (job->tokens - begin + at.tokens - 1) / at.tokens;
+    count = (job->tokens - begin + parts - 1) / parts;
+    for (size_t t = 0; t < count && !(job->is_laid && count == job->tokens); t++) {
+      const size_t token = job->x_index ? job->x_index[begin + t] : begin + t;
+      way->lay(laid + t * at.stride, job->x + token * job->x_stride, at.blocks);
+    }
+    for (size_t row = job->row_begin; row < job->row_end; row += block_rows) {
+      const size_t rows = job->row_end - row < block_rows ? job->row_end - row : block_rows, next = row + rows;
+      const size_t after = job->row_end - next < block_rows ? job->row_end - next : block_rows;
+      const char *ahead = (const char *)w->base + next * w->row_bytes, *end = ahead + after * w->row_bytes;
+      const size_t slice = ((size_t)(end - ahead) / ((count + block_tokens - 1) / block_tokens) + 64) / 64 * 64;
+      turn_panel(panel, way, w, row, rows);
+      for (size_t t = 0, height; t < count; t += height) {
+        float sums[block_tokens * block_rows] __attribute__((aligned(64)));
+        const size_t tiles = (count - t + block_tokens - 1) / block_tokens;
+        height = (count - t + tiles - 1) / tiles;
+        for (size_t n = 0; n < height; n++) { __builtin_prefetch(out_row(job, begin + t + n) + row, 1, 3); }
+        for (const char *stop = ahead + slice; ahead < stop && ahead < end; ahead += 64) { __builtin_prefetch(ahead, 0, 2); }
+        way->tiles[height](laid + t * at.stride, at.stride, panel, at.blocks, sums);
+        for (size_t n = 0; n < height; n++) {
+          if (rows == block_rows) {
+            finish_rows(job, begin + t + n, row, sums + n * block_rows);
+            continue;
+          }
+          for (size_t r = 0; r < rows; r += 4) { finish(job, begin + t + n, row + r, 1, rows - r < 4 ? rows - r : 4, sums + n * block_rows + r); }
+        }
+      }
+    }
+  }
+}
