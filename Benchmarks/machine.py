@@ -69,22 +69,28 @@ def ceiling(threads):
     return 0.5e9 * float(subprocess.run([limits_program()[1], str(threads)], check=True, capture_output=True, text=True).stdout)
 
 
-def attended(attention, tokens):
-    """Multiply-adds among tokens, of one of `tokens`, the mean over their positions."""
-    seen = sum(min(place, attention["window"]) for place in range(1, tokens + 1)) / tokens
-    return attention["per_position"] * (attention["layers"] * (tokens + 1) / 2 + attention["window_layers"] * seen)
+# Bytes of a number that attention keeps of earlier tokens.
+KEPT_BYTES = {"moetop": 4, "llama_cpp": 2, "transformers": 4}
 
 
-def shares(work, kind, speed, tokens, limits, ends_early):
-    """What a speed is of the limits. Reading is held against arithmetic, generating against reading of weights.
+def seen(attention, tokens):
+    """Positions that tokens see over all layers, the mean of the tokens at these places."""
+    return sum(attention["layers"] * place + attention["window_layers"] * min(place, attention["window"]) for place in tokens) / len(tokens)
 
-    - Parameters: work is that of a token (make_bench_model.py), speed in tokens per second, tokens those of a text, limits of `limits`,
-      ends_early whether the last layer's experts are left out of a capture.
+
+def shares(work, kind, speed, tokens, decoded, limits, engine):
+    """What a speed is of the limits. Reading is held against arithmetic, generating against reading weights and what is kept of earlier tokens.
+
+    - Parameters: work is that of a token (make_bench_model.py), speed in tokens per second, tokens those of a text, decoded those generated
+      behind one, limits of `limits`, engine one of KEPT_BYTES. All but transformers leave the last layer's experts out of a capture.
     """
+    attention = work["attention"]
     if kind == "decode":
-        return {"read": round(1e-9 * work["read_bytes"] * speed / limits["read"], 3)}
-    products = work["multiply_adds"] + (work["head_multiply_adds"] if kind == "score" else 0) + attended(work["attention"], tokens)
-    if kind == "capture" and ends_early:
+        kept = seen(attention, range(tokens + 1, tokens + decoded + 1)) * attention["kept"] * KEPT_BYTES[engine]
+        return {"read": round(1e-9 * (work["read_bytes"] + kept) * speed / limits["read"], 3)}
+    products = work["multiply_adds"] + (work["head_multiply_adds"] if kind == "score" else 0)
+    products += seen(attention, range(1, tokens + 1)) * attention["per_position"]
+    if kind == "capture" and engine != "transformers":
         products -= work["last_experts_multiply_adds"]
     rate = 2e-9 * products * speed
     return {"f32": round(rate / limits["f32"], 3), "int8": round(rate / limits["int8"], 3) if limits["int8"] else None}

@@ -18,8 +18,10 @@ Above 1, moetop is faster. Models have the shapes of published ones and random w
 
 - **capture**: texts are read and every decision is recorded, no logits. **score**: the logits of every token too. **decode**: single tokens.
 - **of limits**: what a speed is of what the machine can do at all with as many threads, measured right before: arithmetic in f32 and of 8-bit integers
-  for capture and score, reading memory for decode. Only what is computed counts: a capture leaves out the experts of the last layer, but in transformers. moetop reads texts in f32 and
-  sums generated tokens in integers that lose nothing f32 would keep; llama.cpp rounds activations to 8 bits and so may pass the limit of f32.
+  for capture and score, reading memory for decode: weights, and what attention keeps of earlier tokens, in f32 (llama.cpp: f16). Only what is
+  computed counts: a capture leaves out the experts of the last layer, but in transformers. moetop sums generated
+  tokens, and with VNNI texts too, in integers that lose nothing f32 would keep where weights are quantised; llama.cpp rounds activations to 8 bits.
+  Both may so pass the limit of f32.
 - **quiet**: at most 5 % of the machine's time went to other programs and 2 % to the host (steal) while it was measured. A ratio from a machine
   that was not quiet is a hint.
 """

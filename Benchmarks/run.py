@@ -116,7 +116,7 @@ class Bench:
                                      *options)
         for kind in ("capture", "score", "decode"):
             row = found[kind]
-            row["of_limits"] = {name: machine.shares(work, kind, row[name], self.sizes["tokens"], limits, ends_early=name != "transformers")
+            row["of_limits"] = {name: machine.shares(work, kind, row[name], self.sizes["tokens"], self.sizes["decode"], limits, name)
                                 for name in ("moetop", peer)}
             print(f"{models.title(work)}: {kind}: moetop {row['moetop']}, {peer} {row[peer]} tok/s, ratio {row['ratio']} "
                   f"({row['ratio_range'][0]} to {row['ratio_range'][1]}), of limits {row['of_limits']['moetop']}", flush=True)

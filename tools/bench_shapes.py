@@ -55,9 +55,12 @@ class Shape:
                 yield tensor
 
     def attention(self, layers):
-        """Multiply-adds of scores and values for each position that a token sees, and in how many layers it sees all or the window's."""
+        """Multiply-adds of scores and values for each position that a token sees, numbers that are kept of it, and in how many layers it sees
+        all or the window's."""
         near = (layers + 1) // 2 if self.window else 0
-        return {"per_position": self.heads * (self.head_size + self.value_size), "layers": layers - near, "window_layers": near,
+        latent = self.keys.get("attention.kv_lora_rank")
+        kept = latent + self.keys["rope.dimension_count"] if latent else self.kv_heads * (self.head_size + self.value_size)
+        return {"per_position": self.heads * (self.head_size + self.value_size), "kept": kept, "layers": layers - near, "window_layers": near,
                 "window": self.window}
 
 
