@@ -64,21 +64,15 @@ MT_INLINE void tile(const int rows, const int tokens, const mt_element_type type
                                              float *sums) {                                                            \
     tile(rows, tokens, type, w, x, depth, ahead, sums);                                                                \
   }
-#define MT_TILES(suffix, type)          \
-  MT_TILE(tile_81_##suffix, 8, 1, type) \
-  MT_TILE(tile_43_##suffix, 4, 3, type) \
-  MT_OTHER_TILES(suffix, type)
-
+#define MT_TILE_43(s, type) MT_TILE(tile_43_##s, 4, 3, type)
 #if MT_WIDE_TILES  // 32 registers: up to 24 accumulators
-#define MT_OTHER_TILES(suffix, type)    \
-  MT_TILE(tile_82_##suffix, 8, 2, type) \
-  MT_TILE(tile_44_##suffix, 4, 4, type) \
-  MT_TILE(tile_45_##suffix, 4, 5, type) \
-  MT_TILE(tile_46_##suffix, 4, 6, type)
-#define MT_TILE_ROW(s) {NULL, tile_81_##s, tile_82_##s, tile_43_##s, tile_44_##s, tile_45_##s, tile_46_##s}
+#define MT_TILES(s, type)                                                                                         \
+  MT_TILE(tile_82_##s, 8, 2, type) MT_TILE_43(s, type) MT_TILE(tile_44_##s, 4, 4, type) MT_TILE(tile_45_##s, 4, 5, type) \
+  MT_TILE(tile_46_##s, 4, 6, type)
+#define MT_TILE_ROW(single, s) {NULL, single, tile_82_##s, tile_43_##s, tile_44_##s, tile_45_##s, tile_46_##s}
 #else
-#define MT_OTHER_TILES(suffix, type) MT_TILE(tile_42_##suffix, 4, 2, type)
-#define MT_TILE_ROW(s) {NULL, tile_81_##s, tile_42_##s, tile_43_##s}
+#define MT_TILES(s, type) MT_TILE(tile_42_##s, 4, 2, type) MT_TILE_43(s, type)
+#define MT_TILE_ROW(single, s) {NULL, single, tile_42_##s, tile_43_##s}
 #endif
 
 typedef void (*tile_function)(const char *const *w, const float *const *x, size_t depth, prefetch ahead, float *sums);
@@ -86,10 +80,18 @@ typedef void (*tile_function)(const char *const *w, const float *const *x, size_
 MT_TILES(f32, MT_F32)
 MT_TILES(f16, MT_F16)
 MT_TILES(bf16, MT_BF16)
+MT_TILE(tile_81_f32, 8, 1, MT_F32)
+#if MT_WIDE_TILES  // a single token meets halves in `stream_rows`
+#define tile_81_f16 NULL
+#define tile_81_bf16 NULL
+#else
+MT_TILE(tile_81_f16, 8, 1, MT_F16)
+MT_TILE(tile_81_bf16, 8, 1, MT_BF16)
+#endif
 
-static const tile_function tiles_f32[] = MT_TILE_ROW(f32);
-static const tile_function tiles_f16[] = MT_TILE_ROW(f16);
-static const tile_function tiles_bf16[] = MT_TILE_ROW(bf16);
+static const tile_function tiles_f32[] = MT_TILE_ROW(tile_81_f32, f32);
+static const tile_function tiles_f16[] = MT_TILE_ROW(tile_81_f16, f16);
+static const tile_function tiles_bf16[] = MT_TILE_ROW(tile_81_bf16, bf16);
 
 /// Weight rows of the tile for so many tokens.
 MT_INLINE size_t tile_rows(size_t tokens) { return tokens == 1 || (tokens == 2 && MT_WIDE_TILES) ? 8 : 4; }
@@ -147,26 +149,37 @@ static void panel(const mt_matmul_job *job, size_t first, size_t end, mt_element
   }
 }
 
+MT_INLINE void fetch_row(const char *row, size_t bytes) {
+  for (size_t i = 0; i < bytes; i += 64) { __builtin_prefetch(row + i, 0, 3); }
+}
+
+/// sums[r] = x . row r of up to eight, missing ones like the last: one row after the other, so that memory is read as one stream, which the
+/// hardware follows best. A chain of vectors of 16 still keeps up with it. Fetches `bytes` of the row that many rows ahead; 0 rows: none.
+MT_INLINE void stream_eight(const mt_element_type type, const char *base, size_t stride, size_t rows, const float *x, size_t depth, size_t ahead,
+                            size_t bytes, float *sums) {
+  const size_t whole = depth / lanes * lanes, rest = depth - whole;
+  vf a[8];
+#pragma clang loop unroll(full)
+  for (size_t r = 0; r < 8; r++) {
+    const char *row = base + (r < rows ? r : rows - 1) * stride;
+    if (ahead > 0) { fetch_row(row + ahead * stride, bytes); }
+    a[r] = v_set(0);
+    for (size_t i = 0; i < whole; i += lanes) { a[r] = v_fma(v_load_element(row, type, i), v_load(x + i), a[r]); }
+    if (rest > 0) { a[r] = v_fma(v_load_element_n(row, type, whole, rest), v_load_n(x + whole, rest, 0), a[r]); }
+  }
+  v_sums(a, 8, sums);
+}
+
 #if MT_WIDE_TILES
-/// One token against rows, one after the other: memory is read as one stream, which the hardware follows best. A chain of vectors of
-/// 16 still keeps up with it.
+/// One token against the rows of the job.
 MT_INLINE void stream_rows(const mt_matmul_job *job, const mt_element_type type) {
   const mt_matrix w = job->weights;
-  const size_t whole = w.depth / lanes * lanes, rest = w.depth - whole;
   const float *x;
   gather_rows(job, 0, 1, &x);
   for (size_t row = job->row_begin; row < job->row_end; row += 8) {
     const size_t rows = job->row_end - row < 8 ? job->row_end - row : 8;
-    vf a[8];
     float sums[8];
-#pragma clang loop unroll(full)
-    for (size_t r = 0; r < 8; r++) {
-      const char *p = (const char *)w.base + (row + (r < rows ? r : rows - 1)) * w.row_bytes;
-      a[r] = v_set(0);
-      for (size_t i = 0; i < whole; i += lanes) { a[r] = v_fma(v_load_element(p, type, i), v_load(x + i), a[r]); }
-      if (rest > 0) { a[r] = v_fma(v_load_element_n(p, type, whole, rest), v_load_n(x + whole, rest, 0), a[r]); }
-    }
-    v_sums(a, 8, sums);
+    stream_eight(type, (const char *)w.base + row * w.row_bytes, w.row_bytes, rows, x, w.depth, 0, 0, sums);
     for (size_t r = 0; r < rows; r += 4) { finish(job, 0, row + r, 1, rows - r < 4 ? rows - r : 4, sums + r); }
   }
 }

@@ -52,6 +52,11 @@ import Testing
       }
     }
 
+    /// As layers hold it; the pointer lives for the call.
+    func asWeight<R>(_ body: (WeightMatrix) -> R) -> R {
+      with { body(WeightMatrix(base: $0.base, type: type, rows: rows, columns: depth)) }
+    }
+
     func with<R>(_ body: (mt_matrix) -> R) -> R {
       bytes.withUnsafeBytes { bytes in
         guard let base = bytes.baseAddress else { preconditionFailure("no bytes") }
@@ -175,6 +180,38 @@ import Testing
       #expect(mt_has_digits(&matrix) == Self.types.contains(type), "\(type)")
       matrix.depth_bytes = 4
       #expect(!mt_has_digits(&matrix))
+    }
+  }
+  /// An expert whose gate and up are kept alike or not has the bits of its three products, each by itself: what one product laid out of
+  /// its tokens may serve the next only where the next would lay out the same.
+  @Test(arguments: [(StoredType.q4K, StoredType.q4K), (.q4K, .q6K), (.q80, .q4K), (.q80, .q80)], [1, 40])
+  func expertsLayTheirTokensOutRight(types: (StoredType, StoredType), tokens: Int) {
+    let (hidden, inner) = (512, 256)
+    var numbers = Numbers(tokens)
+    let x = Floats(Kind.outliers.values(tokens * hidden, &numbers))
+    let gate = Quantised(types.0, rows: inner, depth: hidden, seed: 1), up = Quantised(types.1, rows: inner, depth: hidden, seed: 2)
+    let down = Quantised(.q6K, rows: hidden, depth: inner, seed: 3)
+    var assignments = ExpertAssignments()
+    assignments.assignAll(tokens: tokens)
+    gate.asWeight { gate in
+      up.asWeight { up in
+        down.asWeight { down in
+          for threads in [1, 3] {
+            let pool = WorkerPool(threads: threads)
+            let out = Floats([Float](repeating: 0, count: tokens * hidden)), wanted = Floats(count: tokens * hidden)
+            let store = Floats(count: tokens * inner), first = Floats(count: tokens * inner), second = Floats(count: tokens * inner)
+            [ExpertWeights(gate: gate, up: up, down: down)].withUnsafeBufferPointer {
+              pool.runExperts(
+                ExpertCall(out: out.pointer, x: x.pointer, hidden: store.pointer, activation: .silu), experts: $0, assignments: assignments)
+            }
+            pool.matmul(out: first.pointer, x: x.pointer, tokens: tokens, weight: gate)
+            pool.matmul(out: second.pointer, x: x.pointer, tokens: tokens, weight: up)
+            mt_activate(first.pointer, first.pointer, second.pointer, tokens * inner, MT_SILU, 0)
+            pool.matmul(out: wanted.pointer, x: first.pointer, tokens: tokens, weight: down)
+            #expect(out.values == wanted.values, "\(threads) threads")
+          }
+        }
+      }
     }
   }
 }
