@@ -1,16 +1,22 @@
 // The product by blocks for AVX-512 with VNNI: read tokens against quantised rows, in whole numbers; include/kernels.h defines it (Sums by
 // blocks). A panel has sixteen rows side by side, four elements of a row in a lane, which four elements of a token meet at once. A weight
-// takes a byte instead of the four of f32, and a step multiplies 64 of them by a digit.
+// takes a byte instead of the four of f32, and a step multiplies 64 of them by a digit. Two panels meet a few tokens, so that a digit that is
+// loaded serves twice: a processor multiplies as fast as it loads. Of the depth a chunk at a time, whose panels stay in the first-level cache
+// while tokens go by.
 
 #include "turn_sixteen.h"
 
 enum {
   block_rows = 16,
-  block_tokens = 6,
+  block_panels = 2,
+  block_tokens = 3,
   /// A run of a panel: the weights of eight blocks, then [16, 16 rows] factors, those of leasts behind them where a type has these.
   panel_block_bytes = 32 * block_rows,
-  panel_run_bytes = digit_run * panel_block_bytes + 16 * block_rows * (int)sizeof(float)
+  panel_run_bytes = digit_run * panel_block_bytes + 16 * block_rows * (int)sizeof(float),
+  panel_bytes = mt_chunk_blocks / digit_run * panel_run_bytes,
+  panel_floats = panel_bytes / (int)sizeof(float)
 };
+_Static_assert(block_panels * panel_bytes == mt_chunk_panel_bytes, "mt_block_layout counts with it");
 
 /// 32 activations, two cache lines.
 typedef struct laid_block {
@@ -62,9 +68,10 @@ MT_INLINE void lay_taken(laid_block *out, block_type type) {
   }
 }
 
-/// A token's row as the tiles want it, in whole runs.
-MT_INLINE void lay_row(laid_block *out, const float *x, size_t blocks, block_type type) {
-  for (size_t run = 0; run < blocks; run += digit_run, out += digit_run) {
+/// A token's row as the tiles want it, in whole runs; its chunks are `chunk_stride` blocks apart.
+MT_INLINE void lay_row(laid_block *first, size_t chunk_stride, const float *x, size_t blocks, block_type type) {
+  for (size_t run = 0; run < blocks; run += digit_run) {
+    laid_block *out = first + run / mt_chunk_blocks * chunk_stride + run % mt_chunk_blocks;
     int32_t q[digit_run * 32] __attribute__((aligned(64))), sums[digit_run];
     float units[digit_run], totals[digit_run];
     if (blocks - run >= digit_run) {
@@ -122,96 +129,99 @@ MT_INLINE void turn_run(const mt_element_type type, uint8_t *out, const uint8_t 
   }
 }
 
-/// sums[token, row] of sixteen rows and a few tokens, `x_stride` blocks apart.
-MT_INLINE void block_tile(const int tokens, const mt_element_type type, const laid_block *x, size_t x_stride, const uint8_t *panel,
-                          size_t blocks, float *sums) {
+/// sums[token, row] += those of a chunk of two panels, for a few tokens.
+MT_INLINE void block_tile(const int tokens, const mt_element_type type, const laid_block *x, const uint8_t *panels, size_t blocks, float *sums) {
   const block_type t = block_type_of(type);
-  const int steps = 8 / t.factors;
-  vf a[block_tokens];
+  const int steps = 8 / t.factors, count = tokens * block_panels;
+  // With two factors a block there are no registers left for them.
+  const bool are_held = t.factors == 1;
+  vf a[block_tokens * block_panels];
 #pragma clang loop unroll(full)
-  for (int i = 0; i < tokens; i++) { a[i] = v_set(0); }
+  for (int i = 0; are_held && i < count; i++) { a[i] = v_load(sums + i * block_rows); }
 #pragma clang loop unroll(disable)
   for (size_t block = 0; block < blocks; block++, x++) {
-    const uint8_t *run = panel + block / digit_run * panel_run_bytes, *weights = run + block % digit_run * panel_block_bytes;
+    const uint8_t *run = panels + block / digit_run * panel_run_bytes, *weights = run + block % digit_run * panel_block_bytes;
     const float *scales = (const float *)(run + digit_run * panel_block_bytes) + block % digit_run * t.factors * block_rows;
-    vf first[block_tokens];
+    vf halves[block_tokens * block_panels];
 #pragma clang loop unroll(full)
+    for (int i = 0; i < count; i++) { halves[i] = v_set(0); }
+#pragma clang loop unroll(disable)
     for (int half = 0; half < t.factors; half++, weights += 64 * steps) {
-      __m512i w[8], above[block_tokens], lowest[block_tokens];
+      __m512i digits[3][block_tokens * block_panels];
 #pragma clang loop unroll(full)
-      for (int i = 0; i < steps; i++) { w[i] = _mm512_load_si512(weights + 64 * i); }
-#pragma clang loop unroll(full)
-      for (int n = 0; n < tokens; n++) {
-        above[n] = _mm512_setzero_si512();
-        lowest[n] = t.less > 0 ? _mm512_set1_epi32(x[n * x_stride].taken[half].lowest) : above[n];
+      for (int i = 0; i < count; i++) {
+        const laid_block *of = &x[i / block_panels * mt_chunk_blocks];
+        digits[0][i] = _mm512_setzero_si512();
+        digits[1][i] = t.less > 0 && !t.is_narrow ? _mm512_set1_epi32(of->taken[half].above) : digits[0][i];
+        digits[2][i] = t.less > 0 ? _mm512_set1_epi32(of->taken[half].lowest) : digits[0][i];
       }
-#define MT_MEET(sum, digit, i) \
-  sum[n] = _mm512_dpbusd_epi32(sum[n], w[i], _mm512_set1_epi32(four_at(x[n * x_stride].digits[digit] + 4 * (half * steps + i))))
 #pragma clang loop unroll(full)
-      for (int i = 0; i < steps; i++) {
+      for (int step = 0; step < steps; step++) {
+        __m512i w[block_panels];
+#pragma clang loop unroll(full)
+        for (int p = 0; p < block_panels; p++) { w[p] = _mm512_load_si512(weights + p * panel_bytes + 64 * step); }
 #pragma clang loop unroll(full)
         for (int n = 0; n < tokens; n++) {
-          MT_MEET(above, 0, i);
-          MT_MEET(lowest, 2, i);
+#pragma clang loop unroll(full)
+          for (int d = 0; d < 3; d++) {
+            const __m512i four = _mm512_set1_epi32(four_at(x[n * mt_chunk_blocks].digits[d] + 4 * (half * steps + step)));
+#pragma clang loop unroll(full)
+            for (int p = 0; p < block_panels; p++) {
+              __m512i *sum = &digits[d][n * block_panels + p];
+              *sum = _mm512_dpbusd_epi32(*sum, w[p], four);
+            }
+          }
         }
       }
 #pragma clang loop unroll(full)
-      for (int n = 0; n < tokens; n++) { above[n] = _mm512_slli_epi32(above[n], 8); }
-#pragma clang loop unroll(full)
-      for (int i = 0; i < steps; i++) {
-#pragma clang loop unroll(full)
-        for (int n = 0; n < tokens; n++) { MT_MEET(above, 1, i); }
-      }
-#undef MT_MEET
-      const vf factor = v_load(scales + half * block_rows);
-#pragma clang loop unroll(full)
-      for (int n = 0; n < tokens; n++) {
-        const laid_block *of = &x[n * x_stride];
-        if (t.less > 0 && !t.is_narrow) { above[n] = _mm512_add_epi32(above[n], _mm512_set1_epi32(of->taken[half].above)); }
-        const vf exact = t.is_narrow ? _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32(above[n], 8), lowest[n]))
-                                     : v_fma(_mm512_cvtepi32_ps(above[n]), v_set(256), _mm512_cvtepi32_ps(lowest[n]));
+      for (int i = 0; i < count; i++) {
+        const laid_block *of = &x[i / block_panels * mt_chunk_blocks];
+        const vf factor = v_load(scales + i % block_panels * panel_floats + half * block_rows);
+        const __m512i above = _mm512_add_epi32(_mm512_slli_epi32(digits[0][i], 8), digits[1][i]);
+        const vf exact = t.is_narrow ? _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32(above, 8), digits[2][i]))
+                                     : v_fma(_mm512_cvtepi32_ps(above), v_set(256), _mm512_cvtepi32_ps(digits[2][i]));
         if (t.factors == 1) {
-          a[n] = v_fma(exact, v_mul(factor, v_set(of->unit)), a[n]);
-        } else if (half == 0) {
-          first[n] = v_mul(exact, factor);
+          a[i] = v_fma(exact, v_mul(factor, v_set(of->unit)), a[i]);
         } else {
-          a[n] = v_fma(v_fma(exact, factor, first[n]), v_set(of->unit), a[n]);
+          halves[i] = v_fma(exact, factor, halves[i]);
         }
       }
     }
-    if (t.has_least) {
-      const vf least = v_load(scales + 8 * block_rows);
 #pragma clang loop unroll(full)
-      for (int n = 0; n < tokens; n++) { a[n] = v_fnma(least, v_set(x[n * x_stride].total), a[n]); }
+    for (int i = 0; t.factors == 2 && i < count; i++) {
+      v_store(sums + i * block_rows, v_fma(halves[i], v_set(x[i / block_panels * mt_chunk_blocks].unit), v_load(sums + i * block_rows)));
+    }
+#pragma clang loop unroll(full)
+    for (int i = 0; t.has_least && i < count; i++) {
+      const vf least = v_load(scales + i % block_panels * panel_floats + 8 * block_rows);
+      a[i] = v_fnma(least, v_set(x[i / block_panels * mt_chunk_blocks].total), a[i]);
     }
   }
 #pragma clang loop unroll(full)
-  for (int n = 0; n < tokens; n++) { v_store(sums + n * block_rows, a[n]); }
+  for (int i = 0; are_held && i < count; i++) { v_store(sums + i * block_rows, a[i]); }
 }
 
 typedef void (*turn_function)(uint8_t *out, const uint8_t *const *p);
-typedef void (*block_function)(const laid_block *x, size_t x_stride, const uint8_t *panel, size_t blocks, float *sums);
-typedef void (*lay_function)(laid_block *out, const float *x, size_t blocks);
+typedef void (*block_function)(const laid_block *x, const uint8_t *panels, size_t blocks, float *sums);
+typedef void (*lay_function)(laid_block *out, size_t chunk_stride, const float *x, size_t blocks);
 typedef struct block_way {
   lay_function lay;
   turn_function turn;
   block_function tiles[block_tokens + 1];
 } block_way;
 
-#define MT_BLOCK_TILE(name, type, tokens)                                                                                        \
-  static __attribute__((noinline)) void blocks_##name##_##tokens(const laid_block *x, size_t x_stride, const uint8_t *panel,     \
-                                                                 size_t blocks, float *sums) {                                   \
-    block_tile(tokens, type, x, x_stride, panel, blocks, sums);                                                                  \
+#define MT_BLOCK_TILE(name, type, tokens)                                                                                      \
+  static __attribute__((noinline)) void blocks_##name##_##tokens(const laid_block *x, const uint8_t *panels, size_t blocks,     \
+                                                                 float *sums) {                                                 \
+    block_tile(tokens, type, x, panels, blocks, sums);                                                                          \
   }
-#define MT_BLOCK_WAY(name, type)                                                                                                      \
-  static __attribute__((noinline)) void lay_##name(laid_block *out, const float *x, size_t blocks) {                                   \
-    lay_row(out, x, blocks, block_type_of(type));                                                                                      \
-  }                                                                                                                                   \
-  static __attribute__((noinline)) void turn_##name(uint8_t *out, const uint8_t *const *p) { turn_run(type, out, p); }                \
-  MT_BLOCK_TILE(name, type, 1) MT_BLOCK_TILE(name, type, 2) MT_BLOCK_TILE(name, type, 3)                                              \
-  MT_BLOCK_TILE(name, type, 4) MT_BLOCK_TILE(name, type, 5) MT_BLOCK_TILE(name, type, 6)                                              \
-  static const block_way way_##name = {lay_##name, turn_##name, {NULL, blocks_##name##_1, blocks_##name##_2, blocks_##name##_3, blocks_##name##_4, \
-                                                     blocks_##name##_5, blocks_##name##_6}};
+#define MT_BLOCK_WAY(name, type)                                                                                               \
+  static __attribute__((noinline)) void lay_##name(laid_block *out, size_t chunk_stride, const float *x, size_t blocks) {       \
+    lay_row(out, chunk_stride, x, blocks, block_type_of(type));                                                                 \
+  }                                                                                                                            \
+  static __attribute__((noinline)) void turn_##name(uint8_t *out, const uint8_t *const *p) { turn_run(type, out, p); }         \
+  MT_BLOCK_TILE(name, type, 1) MT_BLOCK_TILE(name, type, 2) MT_BLOCK_TILE(name, type, 3)                                       \
+  static const block_way way_##name = {lay_##name, turn_##name, {NULL, blocks_##name##_1, blocks_##name##_2, blocks_##name##_3}};
 MT_EACH_DIGIT_TYPE(MT_BLOCK_WAY)
 
 MT_INLINE const block_way *block_way_of(mt_element_type type) {
@@ -224,17 +234,17 @@ MT_INLINE const block_way *block_way_of(mt_element_type type) {
 #undef MT_BLOCK_CASE
 }
 
-/// The rows [row, row + rows) of a matrix, and the last again.
-static void turn_panel(uint8_t *out, const block_way *way, const mt_matrix *w, size_t row, size_t rows) {
-  const size_t blocks = w->depth / 32, run_bytes = digit_type_of(w->type).bytes;
-  for (size_t block = 0, offset = 0; block < blocks; block += digit_run, offset += run_bytes, out += panel_run_bytes) {
+/// Of the rows [row, row + rows) of a matrix, and the last again, the blocks [begin, end).
+static void turn_panel(uint8_t *out, const block_way *way, const mt_matrix *w, size_t row, size_t rows, size_t begin, size_t end) {
+  const size_t run_bytes = digit_type_of(w->type).bytes;
+  for (size_t block = begin; block < end; block += digit_run, out += panel_run_bytes) {
     uint8_t last[block_rows][digit_run * 34];
     const uint8_t *at[block_rows];
     for (size_t r = 0; r < block_rows; r++) {
-      at[r] = (const uint8_t *)w->base + (row + (r < rows ? r : rows - 1)) * w->row_bytes + offset;
-      if (blocks - block < digit_run) {  // zeros behind the end of the row
+      at[r] = (const uint8_t *)w->base + (row + (r < rows ? r : rows - 1)) * w->row_bytes + block / digit_run * run_bytes;
+      if (end - block < digit_run) {  // zeros behind the end of the row
         memset(last[r], 0, sizeof last[r]);
-        memcpy(last[r], at[r], (blocks - block) * run_bytes / digit_run);
+        memcpy(last[r], at[r], (end - block) * run_bytes / digit_run);
         at[r] = last[r];
       }
     }
@@ -253,40 +263,75 @@ MT_INLINE void finish_rows(const mt_matmul_job *job, size_t t, size_t row, const
   v_store(out, y);
 }
 
-static void block_matmul(const mt_matmul_job *job, char *scratch) {
+MT_INLINE void fetch_output(const mt_matmul_job *job, size_t t, size_t row) {
+  const float *out = out_row(job, t) + row;
+  __builtin_prefetch(out, 1, 3);
+  __builtin_prefetch(out + block_rows, 1, 3);
+}
+
+/// What is fetched meanwhile, a slice with each tile.
+typedef struct fetching {
+  const char *at, *end;
+  size_t slice;
+} fetching;
+
+MT_INLINE void fetch_slice(fetching *ahead) {
+  for (const char *stop = ahead->at + ahead->slice; ahead->at < stop && ahead->at < ahead->end; ahead->at += 64) { __builtin_prefetch(ahead->at, 0, 2); }
+}
+
+/// Two panels' rows against the tokens [begin, begin + count), which lie in the scratch.
+static void block_rows_against(const mt_matmul_job *job, const block_way *way, char *scratch, size_t row, size_t rows, size_t begin, size_t count) {
   const mt_matrix *w = &job->weights;
   const mt_block_layout at = mt_block_layout_of(w->depth);
-  const block_way *way = block_way_of(w->type);
+  const size_t tiles = (count + block_tokens - 1) / block_tokens, all = tiles * ((at.blocks + mt_chunk_blocks - 1) / mt_chunk_blocks);
+  const size_t next = row + rows, left = job->row_end - next, after = left < block_panels * block_rows ? left : block_panels * block_rows;
+  const char *soon = (const char *)w->base + next * w->row_bytes;
+  fetching ahead = {soon, soon + after * w->row_bytes, (after * w->row_bytes / all + 64) / 64 * 64};
+  const laid_block *laid = (const laid_block *)scratch;
+  float *sums = (float *)(scratch + at.sums);
+  uint8_t *panels = (uint8_t *)scratch + at.panels;
+  memset(sums, 0, count * block_panels * block_rows * sizeof *sums);
+  for (size_t chunk = 0; chunk < at.blocks; chunk += mt_chunk_blocks, laid += count * mt_chunk_blocks) {
+    const size_t end = at.blocks - chunk < mt_chunk_blocks ? at.blocks : chunk + mt_chunk_blocks;
+    for (size_t p = 0; p < block_panels; p++) {
+      const size_t first = p * block_rows < rows ? p * block_rows : rows - 1;
+      turn_panel(panels + p * panel_bytes, way, w, row + first, rows - first < block_rows ? rows - first : block_rows, chunk, end);
+    }
+    for (size_t t = 0, height; t < count; t += height) {
+      const size_t parts = (count - t + block_tokens - 1) / block_tokens;
+      height = (count - t + parts - 1) / parts;
+      fetch_slice(&ahead);
+      if (end == at.blocks) {
+        for (size_t n = 0; n < height; n++) { fetch_output(job, begin + t + n, row); }
+      }
+      way->tiles[height](laid + t * mt_chunk_blocks, panels, end - chunk, sums + t * block_panels * block_rows);
+    }
+  }
+  for (size_t t = 0; t < count; t++, sums += block_panels * block_rows) {
+    for (size_t r = 0; r < rows; r += block_rows) {
+      if (rows - r >= block_rows) {
+        finish_rows(job, begin + t, row + r, sums + r);
+        continue;
+      }
+      for (size_t i = r; i < rows; i += 4) { finish(job, begin + t, row + i, 1, rows - i < 4 ? rows - i : 4, sums + i); }
+    }
+  }
+}
+
+static void block_matmul(const mt_matmul_job *job, char *scratch) {
+  const mt_block_layout at = mt_block_layout_of(job->weights.depth);
+  const block_way *way = block_way_of(job->weights.type);
   laid_block *laid = (laid_block *)scratch;
-  uint8_t *panel = (uint8_t *)scratch + at.panel;
   for (size_t begin = 0, count; begin < job->tokens; begin += count) {
     const size_t parts = (job->tokens - begin + at.tokens - 1) / at.tokens;
     count = (job->tokens - begin + parts - 1) / parts;
     for (size_t t = 0; t < count && !(job->is_laid && count == job->tokens); t++) {
       const size_t token = job->x_index ? job->x_index[begin + t] : begin + t;
-      way->lay(laid + t * at.stride, job->x + token * job->x_stride, at.blocks);
+      way->lay(laid + t * mt_chunk_blocks, count * mt_chunk_blocks, job->x + token * job->x_stride, at.blocks);
     }
-    for (size_t row = job->row_begin; row < job->row_end; row += block_rows) {
-      const size_t rows = job->row_end - row < block_rows ? job->row_end - row : block_rows, next = row + rows;
-      const size_t after = job->row_end - next < block_rows ? job->row_end - next : block_rows;
-      const char *ahead = (const char *)w->base + next * w->row_bytes, *end = ahead + after * w->row_bytes;
-      const size_t slice = ((size_t)(end - ahead) / ((count + block_tokens - 1) / block_tokens) + 64) / 64 * 64;
-      turn_panel(panel, way, w, row, rows);
-      for (size_t t = 0, height; t < count; t += height) {
-        float sums[block_tokens * block_rows] __attribute__((aligned(64)));
-        const size_t tiles = (count - t + block_tokens - 1) / block_tokens;
-        height = (count - t + tiles - 1) / tiles;
-        for (size_t n = 0; n < height; n++) { __builtin_prefetch(out_row(job, begin + t + n) + row, 1, 3); }
-        for (const char *stop = ahead + slice; ahead < stop && ahead < end; ahead += 64) { __builtin_prefetch(ahead, 0, 2); }
-        way->tiles[height](laid + t * at.stride, at.stride, panel, at.blocks, sums);
-        for (size_t n = 0; n < height; n++) {
-          if (rows == block_rows) {
-            finish_rows(job, begin + t + n, row, sums + n * block_rows);
-            continue;
-          }
-          for (size_t r = 0; r < rows; r += 4) { finish(job, begin + t + n, row + r, 1, rows - r < 4 ? rows - r : 4, sums + n * block_rows + r); }
-        }
-      }
+    for (size_t row = job->row_begin; row < job->row_end; row += block_panels * block_rows) {
+      const size_t rows = job->row_end - row < block_panels * block_rows ? job->row_end - row : block_panels * block_rows;
+      block_rows_against(job, way, scratch, row, rows, begin, count);
     }
   }
 }

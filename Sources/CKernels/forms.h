@@ -103,22 +103,22 @@ static inline mt_tile_layout mt_tile_layout_of(size_t depth) {
   return at;
 }
 
-/// Where the parts of a product by blocks lie in its scratch.
+/// Where the parts of a product by blocks lie in its scratch, in bytes. A chunk is that many blocks of the depth.
 typedef struct mt_block_layout {
   size_t blocks;  // of the depth
-  size_t stride;  // in blocks, from one token to the next: never a multiple of 4 KiB, so that the tokens of a tile do not compete for cache sets
-  size_t tokens;  // that are laid out at once, from 0 on
-  size_t panel;   // in bytes: 16 rows
+  size_t tokens;  // that are laid out at once, from 0 on: [chunk, token, block of the chunk]
+  size_t sums;    // [token, 32 rows] floats
+  size_t panels;  // 32 rows of a chunk
   size_t bytes;
 } mt_block_layout;
-enum { mt_laid_block_bytes = 128 };
+enum { mt_laid_block_bytes = 128, mt_chunk_blocks = 16, mt_chunk_panel_bytes = 2 * 2 * (8 * 32 * 16 + 16 * 16 * 4) };
 
 static inline mt_block_layout mt_block_layout_of(size_t depth) {
-  const size_t blocks = depth / 32, stride = (blocks + 7) / 8 * 8 + 1;
+  const size_t blocks = depth / 32, laid = (blocks + mt_chunk_blocks - 1) / mt_chunk_blocks * mt_chunk_blocks * mt_laid_block_bytes;
   // About 800 KiB of tokens, most of a second-level cache.
-  const size_t fit = (size_t)800 * 1024 / mt_laid_block_bytes / stride, tokens = fit < 12 ? 12 : fit > 512 ? 512 : fit / 6 * 6;
-  const size_t panel = tokens * stride * mt_laid_block_bytes;
-  return (mt_block_layout){blocks, stride, tokens, panel, panel + (blocks + 7) / 8 * (8 * 32 * 16 + 16 * 16 * sizeof(float))};
+  const size_t fit = laid ? (size_t)800 * 1024 / laid : 512, tokens = fit < 12 ? 12 : fit > 512 ? 512 : fit;
+  const size_t sums = tokens * laid, panels = sums + tokens * 32 * sizeof(float);
+  return (mt_block_layout){blocks, tokens, sums, panels, panels + mt_chunk_panel_bytes};
 }
 
 /// Floats of a row or a token in a panel: whole vectors of every form.
