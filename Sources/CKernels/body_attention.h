@@ -11,13 +11,17 @@ enum { bytes_ahead = 8192 };
 
 MT_INLINE size_t keys_ahead(size_t row_floats) { return (bytes_ahead / sizeof(float) + row_floats - 1) / row_floats; }
 
+MT_INLINE void fetch_row(const float *row, size_t floats) {
+  for (size_t i = 0; i < floats; i += 64 / sizeof(float)) { __builtin_prefetch(row + i, 0, 3); }
+}
+
 /// scores[t * stride + j] = q[t] . k[j] for j < keys, and up to 7 more that mean nothing. Fetches keys that many rows ahead; 0: none.
 MT_INLINE void score_tile(const int rows, const int tokens, const float *const *q, const float *k, size_t k_stride, size_t keys,
                           size_t depth, size_t ahead, float *scores, size_t stride) {
   for (size_t j = 0; j < keys; j += (size_t)rows) {
     const char *w[8];
     for (size_t i = 0; i < (size_t)rows; i++) { w[i] = (const char *)(k + (j + i < keys ? j + i : keys - 1) * k_stride); }
-    for (size_t i = 0; ahead > 0 && i < (size_t)rows; i++) { fetch_row((const char *)(k + (j + i + ahead) * k_stride), depth * sizeof(float)); }
+    for (size_t i = 0; ahead > 0 && i < (size_t)rows; i++) { fetch_row(k + (j + i + ahead) * k_stride, depth); }
     float sums[24];
     tile(rows, tokens, MT_F32, w, q, depth, (prefetch){w[0], 0}, sums);
     for (size_t t = 0; t < (size_t)tokens; t++) {
@@ -31,8 +35,8 @@ static void scores_1(const float *const *q, const float *k, size_t k_stride, siz
                      size_t stride) {
   (void)stride;
   for (size_t j = 0; j < keys; j += 8) {
-    stream_eight(MT_F32, (const char *)(k + j * k_stride), k_stride * sizeof(float), least(8, keys - j), q[0], depth, ahead,
-                 depth * sizeof(float), scores + j);
+    stream_eight(MT_F32, (const char *)(k + j * k_stride), k_stride * sizeof(float), least(8, keys - j), q[0], depth,
+                 ahead * k_stride * sizeof(float), scores + j);
   }
 }
 
@@ -49,7 +53,7 @@ MT_INLINE void value_tile(const int tokens, const int vectors, size_t last, cons
     }
   }
   for (size_t j = 0; j < keys; j++, v += v_stride) {
-    if (ahead > 0) { fetch_row((const char *)(v + ahead * v_stride), (size_t)vectors * lanes * sizeof(float)); }
+    if (ahead > 0) { fetch_row(v + ahead * v_stride, (size_t)vectors * lanes); }
     // As in a tile of a product: the fewer are held.
     if (tokens <= vectors) {
       vf weight[tile_tokens];

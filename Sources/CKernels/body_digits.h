@@ -118,7 +118,7 @@ static void split_row(uint8_t *place, const float *x, size_t depth, digit_type t
 enum {
   digit_rows = 4,
   /// Bytes ahead in a row that are fetched: what comes next where the hardware stops, at the end of a page.
-  digit_ahead = 2048
+  digit_ahead = 4096
 };
 
 /// Adds the eight blocks at p to what a row has come to.
@@ -139,10 +139,8 @@ MT_INLINE void add_run(const mt_element_type type, const uint8_t *p, const uint8
 }
 
 /// out[r] = x . w[r], one row after the other: so memory is read as one stream, which the hardware follows twice as fast as four in a page.
-MT_INLINE void digit_tile(const mt_element_type type, const uint8_t *const *w, digit_row x, size_t blocks, float *out) {
+MT_INLINE void digit_tile(const mt_element_type type, const uint8_t *const *w, digit_row x, size_t blocks, bool is_fetched, float *out) {
   const size_t run_bytes = digit_type_of(type).bytes;
-  // The hardware follows a row by itself; one that is read in three places at a time it follows late.
-  const bool is_fetched = type == MT_Q6_K;
 #pragma clang loop unroll(disable)
   for (int r = 0; r < digit_rows; r++) {
     digit_sums sums = no_sums();
@@ -164,11 +162,11 @@ MT_INLINE void digit_tile(const mt_element_type type, const uint8_t *const *w, d
   }
 }
 
-typedef void (*digit_function)(const uint8_t *const *w, digit_row x, size_t blocks, float *out);
+typedef void (*digit_function)(const uint8_t *const *w, digit_row x, size_t blocks, bool is_fetched, float *out);
 
 #define MT_DIGIT_TILE(name, type)                                                                                        \
-  static __attribute__((noinline)) void digits_##name(const uint8_t *const *w, digit_row x, size_t blocks, float *out) { \
-    digit_tile(type, w, x, blocks, out);                                                                                 \
+  static __attribute__((noinline)) void digits_##name(const uint8_t *const *w, digit_row x, size_t blocks, bool is_fetched, float *out) { \
+    digit_tile(type, w, x, blocks, is_fetched, out);                                                                     \
   }
 MT_EACH_DIGIT_TYPE(MT_DIGIT_TILE)
 
@@ -185,6 +183,8 @@ MT_INLINE digit_function digit_function_of(mt_element_type type) {
 static void digit_matmul(const mt_matmul_job *job, void *scratch) {
   const mt_matrix w = job->weights;
   const digit_function tile = digit_function_of(w.type);
+  // Rows that are read in three places at a time every hardware follows late.
+  const bool is_fetched = w.type == MT_Q6_K || !mt_rows_are_followed();
   const size_t row_bytes = digit_row_bytes(w.depth), fit = mt_matmul_scratch_bytes(w.depth) / row_bytes;
   for (size_t first = 0; first < job->tokens; first += fit) {
     const size_t count = job->tokens - first < fit ? job->tokens - first : fit;
@@ -198,7 +198,7 @@ static void digit_matmul(const mt_matmul_job *job, void *scratch) {
       for (size_t r = 0; r < digit_rows; r++) { at[r] = (const uint8_t *)w.base + (row + (r < rows ? r : rows - 1)) * w.row_bytes; }
       for (size_t t = 0; t < count; t++) {
         float sums[digit_rows];
-        tile(at, row_at((uint8_t *)scratch + t * row_bytes, w.depth), w.depth / 32, sums);
+        tile(at, row_at((uint8_t *)scratch + t * row_bytes, w.depth), w.depth / 32, is_fetched, sums);
         finish(job, first + t, row, 1, rows, sums);
       }
     }

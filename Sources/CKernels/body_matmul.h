@@ -149,28 +149,30 @@ static void panel(const mt_matmul_job *job, size_t first, size_t end, mt_element
   }
 }
 
-MT_INLINE void fetch_row(const char *row, size_t bytes) {
-  for (size_t i = 0; i < bytes; i += 64) { __builtin_prefetch(row + i, 0, 3); }
-}
-
 /// sums[r] = x . row r of up to eight, missing ones like the last: one row after the other, so that memory is read as one stream, which the
-/// hardware follows best. A chain of vectors of 16 still keeps up with it. Fetches `bytes` of the row that many rows ahead; 0 rows: none.
+/// hardware follows best. A chain of vectors of 16 still keeps up with it. Fetches what lies `ahead` bytes on; 0: nothing.
 MT_INLINE void stream_eight(const mt_element_type type, const char *base, size_t stride, size_t rows, const float *x, size_t depth, size_t ahead,
-                            size_t bytes, float *sums) {
-  const size_t whole = depth / lanes * lanes, rest = depth - whole;
+                            float *sums) {
+  const size_t whole = depth / lanes * lanes, rest = depth - whole, bytes = type == MT_F32 ? sizeof(float) : sizeof(uint16_t);
   vf a[8];
 #pragma clang loop unroll(full)
   for (size_t r = 0; r < 8; r++) {
     const char *row = base + (r < rows ? r : rows - 1) * stride;
-    if (ahead > 0) { fetch_row(row + ahead * stride, bytes); }
     a[r] = v_set(0);
-    for (size_t i = 0; i < whole; i += lanes) { a[r] = v_fma(v_load_element(row, type, i), v_load(x + i), a[r]); }
+    for (size_t i = 0; i < whole; i += lanes) {
+      if (ahead > 0 && i * bytes % 64 == 0) { __builtin_prefetch(row + i * bytes + ahead, 0, 3); }
+      a[r] = v_fma(v_load_element(row, type, i), v_load(x + i), a[r]);
+    }
     if (rest > 0) { a[r] = v_fma(v_load_element_n(row, type, whole, rest), v_load_n(x + whole, rest, 0), a[r]); }
   }
   v_sums(a, 8, sums);
 }
 
 #if MT_WIDE_TILES
+/// Bytes ahead that a single token fetches: the hardware stops at the end of a page, and a processor looks ahead by what it can hold of steps,
+/// which is little of halves.
+enum { row_ahead = 4096 };
+
 /// One token against the rows of the job.
 MT_INLINE void stream_rows(const mt_matmul_job *job, const mt_element_type type) {
   const mt_matrix w = job->weights;
@@ -179,7 +181,7 @@ MT_INLINE void stream_rows(const mt_matmul_job *job, const mt_element_type type)
   for (size_t row = job->row_begin; row < job->row_end; row += 8) {
     const size_t rows = job->row_end - row < 8 ? job->row_end - row : 8;
     float sums[8];
-    stream_eight(type, (const char *)w.base + row * w.row_bytes, w.row_bytes, rows, x, w.depth, 0, 0, sums);
+    stream_eight(type, (const char *)w.base + row * w.row_bytes, w.row_bytes, rows, x, w.depth, row_ahead, sums);
     for (size_t r = 0; r < rows; r += 4) { finish(job, 0, row + r, 1, rows - r < 4 ? rows - r : 4, sums + r); }
   }
 }

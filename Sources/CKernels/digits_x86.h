@@ -159,11 +159,15 @@ MT_INLINE void run_factors(mt_element_type type, const uint8_t *p, __m256 *facto
     *factors = _mm256_loadu_ps(powers);
     return;
   }
-  default: {  // f16 before each block
+  default: {  // f16 before each block; put together by the units of whole numbers, which have little to do
     const size_t bytes = type == MT_Q8_0 ? 34 : 18;
-    uint16_t halves[8];
-    for (int s = 0; s < 8; s++) { memcpy(halves + s, p + (size_t)s * bytes, 2); }
-    *factors = _mm256_cvtph_ps(load16((const uint8_t *)halves));
+    uint64_t halves[2] = {0};
+    for (size_t s = 0; s < 8; s++) {
+      uint16_t half;
+      memcpy(&half, p + s * bytes, sizeof half);
+      halves[s / 4] |= (uint64_t)half << 16 * (s % 4);
+    }
+    *factors = _mm256_cvtph_ps(_mm_set_epi64x((int64_t)halves[1], (int64_t)halves[0]));
   }
   }
 }

@@ -18,6 +18,8 @@ extern const mt_kernels mt_avx512amx_kernels;
 void mt_avx2_digits(const mt_matmul_job *job, void *scratch);
 void mt_avxvnni_digits(const mt_matmul_job *job, void *scratch);
 void mt_vnni_digits(const mt_matmul_job *job, void *scratch);
+/// Whether the hardware reads ahead in rows over the ends of pages by itself.
+bool mt_rows_are_followed(void);
 /// Products by blocks.
 void mt_vnni_blocks(const mt_matmul_job *job, void *scratch);
 /// Products by tiles, and whether the machine's tiles multiply as they should.

@@ -312,7 +312,7 @@ int main(int count, char **words) {
     const int before = comparisons, bad = failures;
     // With panels and, where the form can do without, by tiles alone.
     for (int alone = 0; alone <= (form->panels && form->panels->unless_tiles_suffice); alone++) {
-      mt_assume_tiles_suffice(alone);
+      mt_assume_zen_4(alone);
       for (size_t i = 0; i < sizeof types / sizeof *types; i++) { products(form, name, scalar, types[i]), many_tokens(form, name, types[i]); }
     }
     row_functions(form, name, scalar);

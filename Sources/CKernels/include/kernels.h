@@ -292,8 +292,8 @@ const char *mt_simd_level_name(mt_level level);
 /// Whether weights of a type become panels of f32, of at most 32 rows, for so many tokens: row ranges should then be whole panels.
 bool mt_takes_panels(mt_element_type type, size_t tokens);
 
-/// For tests: takes wide tiles to suffice or not, whatever the processor is.
-void mt_assume_tiles_suffice(bool suffice);
+/// For tests: takes the processor for a Zen 4 or not, whatever it is.
+void mt_assume_zen_4(bool is_so);
 
 /// Whether tokens that are read are laid out first, for tiles or blocks: row ranges should be whole panels of 32 rows, and a call of many, as
 /// laying out its tokens costs as much as some of them.
