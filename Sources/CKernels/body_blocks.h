@@ -318,6 +318,18 @@ static void block_rows_against(const mt_matmul_job *job, const block_way *way, c
   }
 }
 
+/// A row that is laid out already, to where the tiles want it.
+MT_INLINE void place_chunks(laid_block *out, size_t chunk_stride, const laid_block *row, size_t blocks) {
+  for (size_t block = 0; block < blocks; block += mt_chunk_blocks, out += chunk_stride, row += mt_chunk_blocks) {
+    memcpy(out, row, (blocks - block < mt_chunk_blocks ? blocks - block : mt_chunk_blocks) * sizeof *out);
+  }
+}
+
+/// Eight blocks are read before they are written, and are as large laid out as they were.
+static void lay_in_place(float *row, const mt_matrix *w) {
+  block_way_of(w->type)->lay((laid_block *)row, mt_chunk_blocks, row, w->depth / 32);
+}
+
 static void block_matmul(const mt_matmul_job *job, char *scratch) {
   const mt_block_layout at = mt_block_layout_of(job->weights.depth);
   const block_way *way = block_way_of(job->weights.type);
@@ -326,8 +338,13 @@ static void block_matmul(const mt_matmul_job *job, char *scratch) {
     const size_t parts = (job->tokens - begin + at.tokens - 1) / at.tokens;
     count = (job->tokens - begin + parts - 1) / parts;
     for (size_t t = 0; t < count && !(job->is_laid && count == job->tokens); t++) {
-      const size_t token = job->x_index ? job->x_index[begin + t] : begin + t;
-      way->lay(laid + t * mt_chunk_blocks, count * mt_chunk_blocks, job->x + token * job->x_stride, at.blocks);
+      const float *x = job->x + (job->x_index ? job->x_index[begin + t] : begin + t) * job->x_stride;
+      laid_block *out = laid + t * mt_chunk_blocks;
+      if (job->x_is_laid) {
+        place_chunks(out, count * mt_chunk_blocks, (const laid_block *)x, at.blocks);
+      } else {
+        way->lay(out, count * mt_chunk_blocks, x, at.blocks);
+      }
     }
     for (size_t row = job->row_begin; row < job->row_end; row += block_panels * block_rows) {
       const size_t rows = job->row_end - row < block_panels * block_rows ? job->row_end - row : block_panels * block_rows;

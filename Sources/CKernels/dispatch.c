@@ -249,6 +249,10 @@ bool mt_takes_panels(mt_element_type type, size_t tokens) { return mt_panels_pay
 
 bool mt_lays_tokens(void) { return table()->tiles || table()->blocks; }
 
+bool mt_can_lay(const mt_matrix *w) { return table()->lay && !table()->tiles && mt_has_digits(w) && w->depth % 256 == 0; }
+
+void mt_lay(float *row, const mt_matrix *w) { table()->lay(row, w); }
+
 size_t mt_attention_scratch_bytes(size_t keys) { return mt_query_rows(keys) * mt_score_stride(keys) * sizeof(float); }
 
 bool mt_has_digits(const mt_matrix *matrix) {

@@ -32,17 +32,18 @@ static const mt_panel_limits panel_limits = {.halves = 16, .floats = 48, .others
 
 #pragma clang attribute pop
 
-#define MT_TABLE(at, sums, by_blocks, by_tiles)                                                                                                       \
-  {                                                                                                                                        \
-    .level = at, .panels = &panel_limits, .matmul = matmul, .digits = sums, .blocks = by_blocks, .tiles = by_tiles, .attention = attention, .convert = convert, \
-    .read_row = read_row, .rms_norm = rms_norm, .layer_norm = layer_norm, .rope = rope, .activate = activate,                              \
-    .softmax = softmax, .logits_summary = logits_summary, .exp = exp_row, .sigmoid = sigmoid, .add = add,                                  \
-    .multiply = multiply, .scale = scale, .axpy = axpy, .modulate = modulate,                                                              \
+#define MT_TABLE(at, ...)                                                                                                 \
+  {                                                                                                                       \
+    .level = at, .panels = &panel_limits, .matmul = matmul, .attention = attention, .convert = convert,                   \
+    .read_row = read_row, .rms_norm = rms_norm, .layer_norm = layer_norm, .rope = rope, .activate = activate,             \
+    .softmax = softmax, .logits_summary = logits_summary, .exp = exp_row, .sigmoid = sigmoid, .add = add,                 \
+    .multiply = multiply, .scale = scale, .axpy = axpy, .modulate = modulate, __VA_ARGS__                                 \
   }
+#define MT_WITH_VNNI .digits = mt_vnni_digits, .blocks = mt_vnni_blocks, .lay = mt_vnni_lay
 
 /// Whole numbers in 256 bits: without VNNI there is nothing better.
-const mt_kernels mt_avx512_kernels = MT_TABLE(MT_AVX512, mt_avx2_digits, NULL, NULL);
-const mt_kernels mt_avx512vnni_kernels = MT_TABLE(MT_AVX512VNNI, mt_vnni_digits, mt_vnni_blocks, NULL);
-const mt_kernels mt_avx512amx_kernels = MT_TABLE(MT_AVX512AMX, mt_vnni_digits, mt_vnni_blocks, mt_amx_tiles);
+const mt_kernels mt_avx512_kernels = MT_TABLE(MT_AVX512, .digits = mt_avx2_digits);
+const mt_kernels mt_avx512vnni_kernels = MT_TABLE(MT_AVX512VNNI, MT_WITH_VNNI);
+const mt_kernels mt_avx512amx_kernels = MT_TABLE(MT_AVX512AMX, MT_WITH_VNNI, .tiles = mt_amx_tiles);
 
 #endif

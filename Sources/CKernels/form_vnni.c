@@ -20,5 +20,6 @@
 
 void mt_vnni_digits(const mt_matmul_job *job, void *scratch) { digit_matmul(job, scratch); }
 void mt_vnni_blocks(const mt_matmul_job *job, void *scratch) { block_matmul(job, scratch); }
+void mt_vnni_lay(float *row, const mt_matrix *w) { lay_in_place(row, w); }
 
 #endif

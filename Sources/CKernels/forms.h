@@ -22,6 +22,7 @@ void mt_vnni_digits(const mt_matmul_job *job, void *scratch);
 bool mt_rows_are_followed(void);
 /// Products by blocks.
 void mt_vnni_blocks(const mt_matmul_job *job, void *scratch);
+void mt_vnni_lay(float *row, const mt_matrix *w);
 /// Products by tiles, and whether the machine's tiles multiply as they should.
 void mt_amx_tiles(const mt_matmul_job *job, void *scratch);
 bool mt_amx_agrees(void);

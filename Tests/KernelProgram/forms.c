@@ -155,7 +155,7 @@ typedef void (*product)(const mt_matmul_job *job, void *scratch);
 /// Sums by tiles or blocks near those in f32; of each token alone, of other row ranges, gathered and scattered, the same bits.
 static void other_sums(const mt_kernels *form, const char *name, product product, mt_element_type type) {
   enum { high = 45, deep = 1280, many = 40 };
-  static float tokens_x[many * deep], scaled[many], bias[high], together[many * high], apart[many * high], in_f32[many * high];
+  static float tokens_x[many * deep], laid_x[many * deep], scaled[many], bias[high], together[many * high], apart[many * high], in_f32[many * high];
   static const size_t depths[] = {256, 1280, 32, 1, 31, 70, 95}, counts[] = {1, 16, 17, 40};
   numbers(scaled, many), numbers(bias, high);
   for (size_t d = 0; d < sizeof depths / sizeof *depths; d++) {
@@ -187,6 +187,12 @@ static void other_sums(const mt_kernels *form, const char *name, product product
         again.out = apart, again.is_laid = true;
         job.out = together, product(&job, scratch), product(&again, scratch);
         compare("other sums of tokens laid out", name, type, apart, together, count * high, 0);
+        if (product == form->blocks && form->lay && depth % 256 == 0) {
+          for (size_t i = 0; i < count; i++) { form->lay(memcpy(laid_x + i * depth, tokens_x + i * depth, depth * sizeof *laid_x), &w); }
+          again.x = laid_x, again.x_is_laid = true, again.is_laid = false;
+          product(&again, scratch);
+          compare("other sums of tokens laid out in place", name, type, apart, together, count * high, 0);
+        }
         memset(apart, 0, sizeof apart);
       }
     }

@@ -43,7 +43,8 @@ private final class StoredInputs {
   private func job(_ out: Floats, _ x: Floats, tokens: Int, _ weights: mt_matrix) -> mt_matmul_job {
     mt_matmul_job(
       out: out.pointer, out_stride: weights.rows, out_index: nil, x: x.pointer, x_stride: weights.depth, x_index: nil, tokens: tokens,
-      weights: weights, row_begin: 0, row_end: weights.rows, bias: nil, scale: nil, accumulate: false, sums: MT_SUMS_F32, is_laid: false)
+      weights: weights, row_begin: 0, row_end: weights.rows, bias: nil, scale: nil, accumulate: false, sums: MT_SUMS_F32, is_laid: false,
+      x_is_laid: false)
   }
 
   private func kernelMatrix(_ matrix: WeightMatrix) -> mt_matrix {

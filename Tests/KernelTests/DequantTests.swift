@@ -122,7 +122,7 @@ import Testing
               var job = mt_matmul_job(
                 out: out.pointer, out_stride: rows, out_index: nil, x: x.pointer, x_stride: depth, x_index: nil, tokens: tokens,
                 weights: matrix, row_begin: range.lowerBound, row_end: range.upperBound, bias: nil, scale: nil, accumulate: false,
-                sums: MT_SUMS_F32, is_laid: false)
+                sums: MT_SUMS_F32, is_laid: false, x_is_laid: false)
               form.kernels.matmul(&job, scratch)
             }
           }

@@ -89,7 +89,7 @@ import Testing
           var job = mt_matmul_job(
             out: out.pointer, out_stride: weight.rows, out_index: nil, x: input.pointer, x_stride: weight.depth, x_index: nil,
             tokens: tokens, weights: matrix, row_begin: range.lowerBound, row_end: range.upperBound, bias: nil, scale: nil,
-            accumulate: false, sums: sums, is_laid: false)
+            accumulate: false, sums: sums, is_laid: false, x_is_laid: false)
           if sums == MT_SUMS_DIGITS { form.kernels.digits(&job, scratch) } else { form.kernels.matmul(&job, scratch) }
         }
       }

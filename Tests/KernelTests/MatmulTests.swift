@@ -34,7 +34,7 @@ import Testing
     mt_matmul_job(
       out: out.pointer, out_stride: weight.rows, out_index: nil, x: x.pointer, x_stride: weight.depth, x_index: nil, tokens: tokens,
       weights: weight.matrix, row_begin: 0, row_end: weight.rows, bias: nil, scale: nil, accumulate: false,
-      sums: MT_SUMS_F32, is_laid: false)
+      sums: MT_SUMS_F32, is_laid: false, x_is_laid: false)
   }
 
   private func weight(_ rows: Int, _ depth: Int, _ type: mt_element_type, seed: Int, offset: Int = 0, padding: Int = 0) -> Stored {

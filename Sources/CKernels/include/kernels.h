@@ -174,6 +174,7 @@ typedef struct mt_matmul_job {
   bool accumulate;                        // out += instead of out =; an out row may appear once in a call
   mt_sums sums;
   bool is_laid;                           // the call before, with this scratch, was of these tokens and a matrix of this depth and type
+  bool x_is_laid;                         // rows of x are what `mt_lay` made of them
 } mt_matmul_job;
 
 /// One KV head against the query heads that share it. Query row (t, h) sits at q + t * q_token_stride + h * q_head_stride.
@@ -253,6 +254,7 @@ typedef struct mt_kernels {
   void (*matmul)(const mt_matmul_job *job, void *scratch);  // in f32, whatever `sums` says
   void (*digits)(const mt_matmul_job *job, void *scratch);  // by digits; the matrix has them
   void (*_Nullable blocks)(const mt_matmul_job *job, void *scratch);  // by blocks, where they are fast; the matrix has digits
+  void (*_Nullable lay)(float *row, const mt_matrix *w);  // for `blocks`, where these lay tokens out
   void (*_Nullable tiles)(const mt_matmul_job *job, void *scratch);  // by tiles, where there are any; rows lie together
   void (*attention)(const mt_attention_job *job, void *scratch);
   void (*convert)(float *restrict out, const void *restrict src, mt_element_type type, const mt_lookup_tables *_Nullable tables, size_t n);
@@ -298,6 +300,13 @@ void mt_assume_zen_4(bool is_so);
 /// Whether tokens that are read are laid out first, for tiles or blocks: row ranges should be whole panels of 32 rows, and a call of many, as
 /// laying out its tokens costs as much as some of them.
 bool mt_lays_tokens(void);
+
+/// Whether a product by blocks with the matrix can find its tokens laid out, which otherwise each call does for itself.
+bool mt_can_lay(const mt_matrix *w);
+
+/// A row of floats [depth] becomes what products by blocks with such matrices (of this type and depth) take for it, in its place.
+/// - Precondition: mt_can_lay(w)
+void mt_lay(float *row, const mt_matrix *w);
 
 /// The product described by the job; `scratch` holds mt_matmul_scratch_bytes(job->weights.depth).
 void mt_matmul(const mt_matmul_job *job, void *scratch);

@@ -223,6 +223,8 @@ extension WorkerPool {
       job.x_index = share.tokens
       job.scale = work.call.weightsApplyToInput ? share.weights : nil
       share.cut.narrow(&job, to: chunk - share.firstChunk)
+      let whole = job
+      defer { if share.isLaid { lay(whole, for: expert.down) } }
       let scratch = self.scratch(of: worker)
       let (begin, rows, out) = (job.row_begin, job.row_end - job.row_begin, job.out)
       // Behind the kernel's own scratch: the up projection. Column r of it is weight row r, hence the offset.
@@ -264,11 +266,17 @@ extension WorkerPool {
     }
   }
 
+  /// Rows that a chunk has come to become what the products with their down projection take, once for all of these.
+  private func lay(_ job: mt_matmul_job, for down: WeightMatrix) {
+    var matrix = down.kernelMatrix
+    for t in 0..<job.tokens { mt_lay(job.out + t * job.out_stride, &matrix) }
+  }
+
   /// Down projections, weighted and summed into `out`.
   private func runSecondHalf(_ work: ExpertWork) {
     let down = work.experts[work.shares[0].expert].down
     let columns = down.rows
-    // Each chunk lays out every slot again: fewer than of others, still some a thread.
+    // Each chunk copies or lays out every slot again: fewer than of others, still some a thread.
     let grain = grain(work: work.downWork)
     let most = grain == .max ? .max : 2 * grain
     let step = down.rowGrain(tokens: work.shares.reduce(0) { max($0, $1.slots) }, sums: sums)
@@ -282,6 +290,7 @@ extension WorkerPool {
           accumulate: true
         ).job(sums)
         job.out_index = share.tokens
+        job.x_is_laid = share.isLaid
         job.scale = work.call.weightsApplyToInput ? nil : share.weights
         job.row_begin = chunk * width
         job.row_end = min(columns, (chunk + 1) * width)
@@ -316,7 +325,7 @@ extension WorkerPool {
         at: i,
         to: ExpertShare(
           expert: Int(e), slots: slots, tokens: tokens + start, weights: weights + start, hidden: hidden, firstChunk: firstChunk,
-          cut: cut))
+          cut: cut, isLaid: sums.layTokens && cut.rowChunks == 1 && expert.down.canLayTokens))
       hidden += slots * expert.up.rows
       firstChunk += cut.chunks
       let up =
@@ -337,6 +346,8 @@ private struct ExpertShare {
   var hidden: UnsafeMutablePointer<Float>
   var firstChunk: Int
   var cut: MatmulCut
+  /// Its rows of `hidden` are laid out for the down projection.
+  var isLaid: Bool
 }
 
 private struct ExpertWork {

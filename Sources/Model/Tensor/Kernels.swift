@@ -59,7 +59,7 @@ public struct Product {
     mt_matmul_job(
       out: out, out_stride: outStride, out_index: nil, x: x, x_stride: xStride, x_index: nil, tokens: tokens,
       weights: weight.kernelMatrix, row_begin: 0, row_end: weight.rows, bias: bias, scale: nil, accumulate: accumulate,
-      sums: sums.kernelSums, is_laid: false)
+      sums: sums.kernelSums, is_laid: false, x_is_laid: false)
   }
 }
 
@@ -208,7 +208,7 @@ extension WorkerPool {
   /// The same of products: larger where each chunk lays out its tokens for tiles.
   func productGrain(work: Int) -> Int {
     let grain = grain(work: work)
-    return sums.layTokens && grain != .max ? 2 * grain : grain
+    return sums.layTokens && grain != .max ? 3 * grain : grain
   }
 
   /// Attention of all heads: a chunk is one KV head, or some of the query heads that share it, with a block of tokens.

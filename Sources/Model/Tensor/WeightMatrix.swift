@@ -191,6 +191,12 @@ public struct WeightMatrix: @unchecked Sendable {
     type == other.type && columns == other.columns && inputBytes == nil && other.inputBytes == nil && scales == nil && other.scales == nil
   }
 
+  /// Whether products with this matrix can find their tokens laid out.
+  var canLayTokens: Bool {
+    var matrix = kernelMatrix
+    return mt_can_lay(&matrix)
+  }
+
   /// One row widened to f32: an embedding.
   public func read(row: Int, into out: UnsafeMutablePointer<Float>) {
     var matrix = kernelMatrix
