@@ -4,6 +4,7 @@
 // loaded serves twice: a processor multiplies as fast as it loads. Of the depth a chunk at a time, whose panels stay in the first-level cache
 // while tokens go by.
 
+#include "body_panel_out.h"
 #include "turn_sixteen.h"
 
 enum {
@@ -16,7 +17,7 @@ enum {
   panel_bytes = mt_chunk_blocks / digit_run * panel_run_bytes,
   panel_floats = panel_bytes / (int)sizeof(float)
 };
-_Static_assert(block_panels * panel_bytes == mt_chunk_panel_bytes, "mt_block_layout counts with it");
+_Static_assert(block_panels * block_rows == panel_width && block_panels * panel_bytes == mt_chunk_panel_bytes, "mt_block_layout counts with it");
 
 /// 32 activations, two cache lines.
 typedef struct laid_block {
@@ -252,23 +253,6 @@ static void turn_panel(uint8_t *out, const block_way *way, const mt_matrix *w, s
   }
 }
 
-/// `finish` of a whole panel's rows, a cache line.
-MT_INLINE void finish_rows(const mt_matmul_job *job, size_t t, size_t row, const float *sums) {
-#pragma STDC FP_CONTRACT OFF
-  float *out = out_row(job, t) + row;
-  vf y = v_load(sums);
-  if (job->bias) { y = v_add(y, v_load(job->bias + row)); }
-  if (job->scale) { y = v_mul(y, v_set(job->scale[t])); }
-  if (job->accumulate) { y = v_add(v_load(out), y); }
-  v_store(out, y);
-}
-
-MT_INLINE void fetch_output(const mt_matmul_job *job, size_t t, size_t row) {
-  const float *out = out_row(job, t) + row;
-  __builtin_prefetch(out, 1, 3);
-  __builtin_prefetch(out + block_rows, 1, 3);
-}
-
 /// What is fetched meanwhile, a slice with each tile.
 typedef struct fetching {
   const char *at, *end;
@@ -284,13 +268,13 @@ static void block_rows_against(const mt_matmul_job *job, const block_way *way, c
   const mt_matrix *w = &job->weights;
   const mt_block_layout at = mt_block_layout_of(w->depth);
   const size_t tiles = (count + block_tokens - 1) / block_tokens, all = tiles * ((at.blocks + mt_chunk_blocks - 1) / mt_chunk_blocks);
-  const size_t next = row + rows, left = job->row_end - next, after = left < block_panels * block_rows ? left : block_panels * block_rows;
+  const size_t next = row + rows, left = job->row_end - next, after = left < panel_width ? left : panel_width;
   const char *soon = (const char *)w->base + next * w->row_bytes;
   fetching ahead = {soon, soon + after * w->row_bytes, (after * w->row_bytes / all + 64) / 64 * 64};
   const laid_block *laid = (const laid_block *)scratch;
   float *sums = (float *)(scratch + at.sums);
   uint8_t *panels = (uint8_t *)scratch + at.panels;
-  memset(sums, 0, count * block_panels * block_rows * sizeof *sums);
+  memset(sums, 0, count * panel_width * sizeof *sums);
   for (size_t chunk = 0; chunk < at.blocks; chunk += mt_chunk_blocks, laid += count * mt_chunk_blocks) {
     const size_t end = at.blocks - chunk < mt_chunk_blocks ? at.blocks : chunk + mt_chunk_blocks;
     for (size_t p = 0; p < block_panels; p++) {
@@ -300,20 +284,11 @@ static void block_rows_against(const mt_matmul_job *job, const block_way *way, c
     for (size_t t = 0, height; t < count; t += height) {
       const size_t parts = (count - t + block_tokens - 1) / block_tokens;
       height = (count - t + parts - 1) / parts;
+      float *of = sums + t * panel_width;
       fetch_slice(&ahead);
-      if (end == at.blocks) {
-        for (size_t n = 0; n < height; n++) { fetch_output(job, begin + t + n, row); }
-      }
-      way->tiles[height](laid + t * mt_chunk_blocks, panels, end - chunk, sums + t * block_panels * block_rows);
-    }
-  }
-  for (size_t t = 0; t < count; t++, sums += block_panels * block_rows) {
-    for (size_t r = 0; r < rows; r += block_rows) {
-      if (rows - r >= block_rows) {
-        finish_rows(job, begin + t, row + r, sums + r);
-        continue;
-      }
-      for (size_t i = r; i < rows; i += 4) { finish(job, begin + t, row + i, 1, rows - i < 4 ? rows - i : 4, sums + i); }
+      for (size_t n = 0; end == at.blocks && n < height; n++) { fetch_panel_out(job, begin + t + n, row); }
+      way->tiles[height](laid + t * mt_chunk_blocks, panels, end - chunk, of);
+      for (size_t n = 0; end == at.blocks && n < height; n++) { finish_panel(job, begin + t + n, row, rows, of + n * panel_width); }
     }
   }
 }
@@ -346,8 +321,8 @@ static void block_matmul(const mt_matmul_job *job, char *scratch) {
         way->lay(out, count * mt_chunk_blocks, x, at.blocks);
       }
     }
-    for (size_t row = job->row_begin; row < job->row_end; row += block_panels * block_rows) {
-      const size_t rows = job->row_end - row < block_panels * block_rows ? job->row_end - row : block_panels * block_rows;
+    for (size_t row = job->row_begin; row < job->row_end; row += panel_width) {
+      const size_t rows = job->row_end - row < panel_width ? job->row_end - row : panel_width;
       block_rows_against(job, way, scratch, row, rows, begin, count);
     }
   }

@@ -3,8 +3,9 @@
 // weight rows, row beside row, and a token's element meets them all at once. So a step loads two vectors and a number a token, where a tile
 // loads a vector for each row and each token. The chain of every output is that of a tile.
 
+#include "body_panel_out.h"
+
 enum {
-  panel_width = 2 * lanes,
   panel_tokens = MT_WIDE_TILES ? 12 : 6,
   /// How often half of the lanes are added to the other half.
   panel_folds = lanes == 16 ? 4 : lanes == 8 ? 3 : 2,
@@ -179,13 +180,12 @@ static void multiply_panel(const mt_matmul_job *job, const float *panel, const f
     for (size_t n = 0, top = 0; n < lanes; n++, top++) {
       const size_t lane = fold_order(n);
       for (const char *stop = ahead + slice; ahead < stop && ahead < ahead_end; ahead += 64) { __builtin_prefetch(ahead, 0, 2); }
+      for (size_t i = 0; n + 1 == lanes && i < height; i++) { fetch_panel_out(job, t + i, row); }
       phases[height](panel + lane * by_lane, x + lane * lane_stride(height, steps), steps, kept[top]);
       for (size_t folds = n; folds % 2 == 1; folds /= 2, top--) { add_to(kept[top - 1], kept[top], height * panel_width); }
     }
     x += lanes * lane_stride(height, steps);
-    for (size_t i = 0; i < height; i++) {
-      for (size_t r = 0; r < rows; r += 4) { finish(job, t + i, row + r, 1, rows - r < 4 ? rows - r : 4, kept[0] + i * panel_width + r); }
-    }
+    for (size_t i = 0; i < height; i++) { finish_panel(job, t + i, row, rows, kept[0] + i * panel_width); }
   }
 }
 

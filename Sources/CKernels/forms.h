@@ -18,8 +18,6 @@ extern const mt_kernels mt_avx512amx_kernels;
 void mt_avx2_digits(const mt_matmul_job *job, void *scratch);
 void mt_avxvnni_digits(const mt_matmul_job *job, void *scratch);
 void mt_vnni_digits(const mt_matmul_job *job, void *scratch);
-/// Whether the hardware reads ahead in rows over the ends of pages by itself.
-bool mt_rows_are_followed(void);
 /// Products by blocks.
 void mt_vnni_blocks(const mt_matmul_job *job, void *scratch);
 void mt_vnni_lay(float *row, const mt_matrix *w);
@@ -69,9 +67,9 @@ static inline size_t mt_small_panel_rows(size_t row_bytes) {
   return rows < 8 ? 8 : rows > 256 ? 256 : rows;
 }
 
-/// Tokens against which panels are used before they are made again: about 1 MiB of them.
+/// Tokens against which panels are used before they are made again: about 2 MiB of them.
 static inline size_t mt_token_block(size_t depth) {
-  size_t tokens = (size_t)1024 * 1024 / sizeof(float) / (depth ? depth : 1);
+  size_t tokens = (size_t)2048 * 1024 / sizeof(float) / (depth ? depth : 1);
   return tokens < 48 ? 48 : tokens > 1008 ? 1008 : tokens;
 }
 
@@ -123,6 +121,9 @@ static inline mt_block_layout mt_block_layout_of(size_t depth) {
   const size_t sums = tokens * laid, panels = sums + tokens * 32 * sizeof(float);
   return (mt_block_layout){blocks, tokens, sums, panels, panels + mt_chunk_panel_bytes};
 }
+
+/// Whether the hardware reads ahead in rows over the ends of pages by itself.
+bool mt_rows_are_followed(void);
 
 /// Floats of a row or a token in a panel: whole vectors of every form.
 static inline size_t mt_whole_steps(size_t depth) { return (depth + 15) / 16 * 16; }
