@@ -103,6 +103,14 @@ MT_INLINE void lay_row(laid_block *first, size_t chunk_stride, const float *x, s
   }
 }
 
+/// The weights of the blocks s and s + 1 of a run, s even.
+MT_INLINE __m512i neighbours(const mt_element_type type, const uint8_t *p, int s) {
+  if (digit_type_of(type).apart == 1) { return pair_of(type, p, s / 2); }
+  bytes32 a, b;
+  pair_weights(type, p, s, &a, &b);
+  return joined_pair(a, b);
+}
+
 /// The weights of eight blocks of sixteen rows, each run at `p[r]`.
 MT_INLINE void turn_run(const mt_element_type type, uint8_t *out, const uint8_t *const *p) {
   const block_type t = block_type_of(type);
@@ -121,9 +129,7 @@ MT_INLINE void turn_run(const mt_element_type type, uint8_t *out, const uint8_t 
     __m512i rows[block_rows];
 #pragma clang loop unroll(full)
     for (int r = 0; r < block_rows; r++) {
-      bytes32 a, b;
-      pair_weights(type, p[r], s, &a, &b);
-      rows[r] = joined_pair(a, b);
+      rows[r] = neighbours(type, p[r], s);
     }
     turn_sixteen(rows);
     for (int i = 0; i < block_rows; i++) { _mm512_store_si512(out + 64 * i, rows[i]); }

@@ -71,6 +71,17 @@ MT_INLINE void pair_weights(mt_element_type type, const uint8_t *p, int s, bytes
 }
 
 #ifdef MT_WIDE_PAIRS
+/// The halves of the 16 bytes of two blocks: low ones, then high ones.
+MT_INLINE byte_pair halves_of_two(const uint8_t *p, int apart) {
+  const __m512i all = joined_pair(_mm256_broadcastsi128_si256(load16(p)), _mm256_broadcastsi128_si256(load16(p + apart)));
+  const __m512i places = _mm512_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4, 0, 0, 0, 0, 4, 4, 4, 4);
+  return _mm512_and_si512(_mm512_srlv_epi32(all, places), _mm512_set1_epi8(15));
+}
+MT_INLINE byte_pair entries_of_two(const int8_t *table, int less, byte_pair places) {
+  const __m128i wanted = _mm_add_epi8(_mm_loadu_si128((const __m128i *)table), _mm_set1_epi8((char)less));
+  return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(wanted), places);
+}
+
 /// Vector v of a run that begins at p.
 MT_INLINE byte_pair pair_of(mt_element_type type, const uint8_t *p, int v) {
   const __m512i nibble = _mm512_set1_epi8(15);
@@ -95,11 +106,12 @@ MT_INLINE byte_pair pair_of(mt_element_type type, const uint8_t *p, int v) {
     const __m512i halves = _mm512_and_si512(is_upper ? _mm512_srli_epi16(bytes, 4) : bytes, nibble);
     return _mm512_or_si512(halves, _mm512_and_si512(is_upper ? all : _mm512_slli_epi16(all, 4), _mm512_set1_epi8(0x30)));
   }
-  default: {
-    bytes32 a, b;
-    pair_weights(type, p, 2 * v, &a, &b);
-    return joined_pair(a, b);
-  }
+  case MT_Q8_0:
+    return _mm512_xor_si512(joined_pair(load32(p + v * 68 + 2), load32(p + v * 68 + 36)), _mm512_set1_epi8((char)0x80));
+  case MT_Q4_0: return halves_of_two(p + v * 36 + 2, 18);
+  case MT_IQ4_NL: return entries_of_two(iq4_values, 128, halves_of_two(p + v * 36 + 2, 18));
+  case MT_IQ4_XS: return entries_of_two(iq4_values, 128, halves_of_two(p + v * 32 + 8, 16));
+  default: return entries_of_two(twice_e2m1, 12, halves_of_two(p + v * 34 + 1, 17));  // MT_MXFP4
   }
 }
 #elif defined(MT_PAIRS_OF_BLOCKS)
