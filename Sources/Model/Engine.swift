@@ -17,8 +17,11 @@ public enum Engine {
     }
   }
 
-  /// How products of many tokens are summed here, in words: `by tiles of exact bf16 digits (AMX)`, or `in f32`.
-  public static var readingWords: String { mt_simd_level() == MT_AVX512AMX ? "by tiles of exact bf16 digits (AMX)" : "in f32" }
+  /// How products of many tokens are summed here, in words: `in f32` for example.
+  public static var readingWords: String {
+    if mt_simd_level() == MT_AVX512AMX { return "by tiles of exact bf16 digits (AMX)" }
+    return mt_lays_tokens() ? "by exact blocks where weights are quantised, else in f32" : "in f32"
+  }
 
   /// Whether `--kernels amx` could be had here and is not in use.
   public static var offersTiles: Bool { mt_simd_level() != MT_AVX512AMX && mt_kernels_at(MT_AVX512AMX) != nil }
